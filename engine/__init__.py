@@ -1,0 +1,24 @@
+"""The names that the author of a stage imports, and nothing else."""
+
+from engine.message import Envelope, Fact, Message, MessageId, Recipient, Session
+from engine.units import Duration, Size
+from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+
+__all__ = [
+    "Defer",
+    "Delivered",
+    "Discard",
+    "Duration",
+    "Each",
+    "Envelope",
+    "Fact",
+    "Message",
+    "MessageId",
+    "Quarantine",
+    "Recipient",
+    "Reject",
+    "Route",
+    "Session",
+    "Size",
+    "Verdict",
+]

@@ -1,0 +1,206 @@
+"""A message: one envelope and one content, frozen; a change is a copy."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from email.header import decode_header, make_header
+from types import MappingProxyType
+from typing import Protocol, Self, TypeAlias
+
+Fact: TypeAlias = "str | int | float | bool | None | list[Fact] | dict[str, Fact]"
+
+HEADER_LIMIT = 256 * 1024
+"""Octets of content that are searched for the header section; more header than this is nobody's letter."""
+
+_NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+
+
+class MessageId(bytes):
+    """16 octets that sort by time: 48 bits of Unix milliseconds, then 80 random bits; printed as 26 characters."""
+
+    __slots__ = ()
+
+    @classmethod
+    def new(cls, now: float | None = None) -> Self:
+        milliseconds = int((time.time() if now is None else now) * 1000)
+        return cls(milliseconds.to_bytes(6, "big") + os.urandom(10))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The id printed as ``text``; ValueError when it is none."""
+        number = 0
+        for character in text.upper():
+            number = number * 32 + _ALPHABET.index(character)
+        if len(text) != 26 or number >> 128:
+            raise ValueError(f"{text!r} is no message id")
+        return cls(number.to_bytes(16, "big"))
+
+    @property
+    def time(self) -> float:
+        """Unix time at which the id was made, in seconds."""
+        return int.from_bytes(self[:6], "big") / 1000
+
+    def __str__(self) -> str:
+        number = int.from_bytes(self, "big")
+        return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+class Content(Protocol):
+    """The octets exactly as received; never changed."""
+
+    @property
+    def size(self) -> int:
+        """Length in octets."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """The octets from the start, in pieces of bounded size."""
+        ...
+
+
+class Octets(bytes):
+    """Content that is small enough to be held in memory."""
+
+    __slots__ = ()
+
+    @property
+    def size(self) -> int:
+        return len(self)
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One address that the message goes to, with what the sender asked for it (RFC 3461)."""
+
+    address: str
+    notify: str = ""  # "NEVER", or a comma list of SUCCESS, FAILURE, DELAY; empty: failure and delay
+    original: str = ""  # ORCPT as given, "rfc822;user@example.org", or the address before an alias changed it
+    lane: str = ""  # the lane that `route` picked
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is known of the connection that brought the message."""
+
+    peer: str = ""  # IP address
+    helo: str = ""
+    protocol: str = "ESMTP"  # RFC 3848: ESMTP, ESMTPS, ESMTPA, ESMTPSA, SMTP, UTF8SMTP…
+    tls: str = ""  # "TLSv1.3 TLS_AES_256_GCM_SHA384", or empty
+    login: str = ""  # account that authenticated
+    trusted: bool = False  # from relay_networks or logged in
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Sender, recipients, how they came, and what stages found out."""
+
+    sender: str  # empty: the null reverse-path of a bounce
+    recipients: tuple[Recipient, ...]
+    session: Session = Session()
+    facts: Mapping[str, Fact] = _NO_FACTS
+    prepended: bytes = b""  # header fields put before the content, newest first, with CRLF
+    arrived: float = 0.0  # Unix time in seconds
+    attempts: int = 0  # attempts that have ended, this one not counted
+    smtputf8: bool = False  # RFC 6531 was asked for
+    body: str = "7BIT"  # 7BIT, 8BITMIME or BINARYMIME as declared
+    ret: str = ""  # RFC 3461: FULL or HDRS
+    envid: str = ""  # RFC 3461
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a stage takes. Frozen: every ``with_…`` returns a changed copy."""
+
+    id: MessageId
+    envelope: Envelope
+    content: Content = field(repr=False)
+
+    @property
+    def sender(self) -> str:
+        return self.envelope.sender
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return tuple(recipient.address for recipient in self.envelope.recipients)
+
+    @property
+    def session(self) -> Session:
+        return self.envelope.session
+
+    @property
+    def size(self) -> int:
+        """Octets of the whole message, our own header fields included."""
+        return len(self.envelope.prepended) + self.content.size
+
+    def fact(self, name: str, default: Fact = None) -> Fact:
+        return self.envelope.facts.get(name, default)
+
+    def header(self, name: str) -> str | None:
+        """The first header field of that name, unfolded and decoded (RFC 2047), or None."""
+        return next(self._fields(name), None)
+
+    def headers(self, name: str) -> list[str]:
+        """Every header field of that name, topmost first, unfolded and decoded."""
+        return list(self._fields(name))
+
+    def header_octets(self) -> bytes:
+        """The raw header section without the empty line that ends it (at most HEADER_LIMIT octets of content)."""
+        return self.envelope.prepended + _header_section(self.content)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole message as octets: our own header fields, then the content."""
+        if self.envelope.prepended:
+            yield self.envelope.prepended
+        yield from self.content.chunks()
+
+    def with_header(self, name: str, value: str) -> "Message":
+        """A copy with one more header field on top. ValueError for a name or value that is no header field."""
+        if not re.fullmatch(r"[!-9;-~]+", name):
+            raise ValueError(f"{name!r} is no header field name (RFC 5322 2.2)")
+        if re.search(r"[\r\n\0]", value):
+            raise ValueError("a header value must not hold a line break")
+        field_line = f"{name}: {value}\r\n".encode()
+        return self._changed(prepended=field_line + self.envelope.prepended)
+
+    def with_fact(self, name: str, value: Fact) -> "Message":
+        return self._changed(facts=MappingProxyType({**self.envelope.facts, name: value}))
+
+    def with_facts(self, facts: Mapping[str, Fact]) -> "Message":
+        return self._changed(facts=MappingProxyType({**self.envelope.facts, **facts}))
+
+    def _changed(self, **changes: object) -> "Message":
+        return replace(self, envelope=replace(self.envelope, **changes))  # type: ignore[arg-type]
+
+    def _fields(self, name: str) -> Iterator[str]:
+        pattern = re.compile(rb"^" + re.escape(name.encode()) + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)", re.I | re.M)
+        for match in pattern.finditer(self.header_octets()):
+            yield _decoded(match[1])
+
+
+def _header_section(content: Content) -> bytes:
+    gathered = b""
+    for chunk in content.chunks():
+        gathered += chunk
+        end = gathered.find(b"\r\n\r\n")
+        if end >= 0:
+            return gathered[: end + 2]
+        if len(gathered) >= HEADER_LIMIT:
+            break
+    return gathered[:HEADER_LIMIT]
+
+
+def _decoded(raw: bytes) -> str:
+    text = _FOLD.sub(b"", raw).strip().decode("utf-8", "replace")
+    if "=?" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text)))
+    except (ValueError, LookupError):  # an unknown charset or broken base64: show it as it came
+        return text

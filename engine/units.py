@@ -1,0 +1,46 @@
+"""Sizes and durations as operators write them: "25 MB", "5m"."""
+
+import re
+from typing import Self
+
+_SIZE_UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4} | {
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+_TIME_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Size(int):
+    """A number of octets. ``Size("25 MB")`` is 25,000,000 and ``Size("25 MiB")`` is 26,214,400.
+
+    Raises ValueError for text that is no size.
+    """
+
+    def __new__(cls, value: int | str) -> Self:
+        if isinstance(value, str):
+            match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value.strip())
+            if not match or match[2].upper() not in _SIZE_UNITS:
+                raise ValueError(f'{value!r} is no size; write it like "25 MB" or "64 KiB"')
+            value = round(float(match[1]) * _SIZE_UNITS[match[2].upper()])
+        if value < 0:
+            raise ValueError("a size cannot be negative")
+        return super().__new__(cls, value)
+
+
+class Duration(float):
+    """A number of seconds. ``Duration("90s")``, ``Duration("1h 30m")``, ``Duration("5d")``.
+
+    Raises ValueError for text that is no duration.
+    """
+
+    def __new__(cls, value: float | str) -> Self:
+        if isinstance(value, str):
+            parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*", value)
+            if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*(?:ms|[smhdw])\s*)+", value.strip()):
+                raise ValueError(f'{value!r} is no duration; write it like "90s", "5m", "1h 30m" or "5d"')
+            value = sum(float(number) * _TIME_UNITS[unit] for number, unit in parts)
+        if value < 0:
+            raise ValueError("a duration cannot be negative")
+        return super().__new__(cls, value)

@@ -1,0 +1,90 @@
+"""What a stage may decide about a message.
+
+A stage returns the message (changed or not) to pass it on, or one of the verdicts below, or ``Each`` to decide
+for each recipient on its own. Outcomes are returned; an exception means that something broke, and defers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from engine.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Refuse for good: a 5xx reply before ``queue``, a bounce to the sender after it.
+
+    ``text`` goes to the other side, ``log`` only to the operator. ``code`` is an enhanced status code (RFC 3463).
+    ``reply`` is the remote server's own reply, for the bounce (RFC 3464 2.3.6), and ``remote`` names that server.
+    """
+
+    text: str
+    code: str = "5.7.1"
+    log: str = ""
+    reply: str = ""
+    remote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Try again later: a 4xx reply before ``queue``, a new attempt in ``retry_after`` seconds after it.
+
+    Without ``retry_after`` the engine's own schedule applies.
+    """
+
+    text: str
+    code: str = "4.3.0"
+    log: str = ""
+    retry_after: float | None = None
+    reply: str = ""
+    remote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Accept the message and let it vanish; nobody is told. ``reason`` goes to the log."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Accept the message and park it, out of everyone's way, until an operator decides."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Send this recipient down another lane when this lane has ended.
+
+    ``to`` replaces the recipient by other addresses (an alias by its members); empty keeps it.
+    """
+
+    lane: str
+    to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An effect stage has handed the message on: to a mailbox, or to the next server, whose reply is ``reply``."""
+
+    reply: str = ""
+    remote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A verdict for each recipient, by address. A recipient that is not named is passed on unchanged.
+
+    Recipients that get the very same ``Message`` object go on together as one.
+    """
+
+    verdicts: "Mapping[str, Message | Reject | Defer | Discard | Quarantine | Route | Delivered]" = field(
+        default_factory=dict
+    )
+
+
+Verdict: TypeAlias = "Message | Reject | Defer | Discard | Quarantine | Route | Delivered | Each"
