@@ -9,7 +9,7 @@ from email.header import decode_header, make_header
 from types import MappingProxyType
 from typing import Protocol, Self, TypeAlias
 
-Fact: TypeAlias = "str | int | float | bool | None | list[Fact] | dict[str, Fact]"
+Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | None"
 
 HEADER_LIMIT = 256 * 1024
 """Octets of content that are searched for the header section; more header than this is nobody's letter."""
@@ -179,7 +179,9 @@ class Message:
         return replace(self, envelope=replace(self.envelope, **changes))  # type: ignore[arg-type]
 
     def _fields(self, name: str) -> Iterator[str]:
-        pattern = re.compile(rb"^" + re.escape(name.encode()) + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)", re.I | re.M)
+        pattern = re.compile(
+            rb"^" + re.escape(name.encode()) + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE
+        )
         for match in pattern.finditer(self.header_octets()):
             yield _decoded(match[1])
 
