@@ -1,0 +1,1 @@
+"""Trio sockets, TLS and DNS."""

@@ -1,0 +1,1 @@
+"""LMDB environments, their one writer, and files for content too large for them."""

@@ -1,0 +1,159 @@
+"""The one writer of an LMDB environment: a thread that commits all changes that have gathered at once.
+
+An LMDB write transaction belongs to its operating system thread, so there is one. It takes everything that has
+arrived since its last commit (no timer, no delay when idle), writes it in one transaction with one synced commit,
+and wakes all who wait in one call into the event loop.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import lmdb
+import outcome
+import trio
+
+from engine.storage.environment import translated
+
+T = TypeVar("T")
+Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
+Done = Callable[["outcome.Outcome[T]"], None]
+
+
+class Batch:
+    """What a change may do inside the transaction. Puts and deletes are gathered and written in few, large calls.
+
+    py-lmdb drops the interpreter lock on every single put: beside a busy event loop each costs a turn of waiting.
+    """
+
+    __slots__ = ("_deletes", "_puts", "_transaction")
+
+    def __init__(self, transaction: lmdb.Transaction) -> None:
+        self._transaction = transaction
+        self._puts: dict[Database, list[tuple[bytes, bytes]]] = {}
+        self._deletes: dict[tuple[Database, bytes], None] = {}
+
+    @property
+    def transaction(self) -> lmdb.Transaction:
+        """The transaction itself, for reading: it sees every change made before in this batch."""
+        self.flush()
+        return self._transaction
+
+    def put(self, database: Database, key: bytes, value: bytes) -> None:
+        if (database, key) in self._deletes:
+            self.flush()
+        self._puts.setdefault(database, []).append((key, value))
+
+    def put_all(self, database: Database, items: Iterable[tuple[bytes, bytes]]) -> None:
+        for key, value in items:
+            self.put(database, key, value)
+
+    def delete(self, database: Database, key: bytes) -> None:
+        self._deletes[database, key] = None
+
+    def flush(self) -> None:
+        """Write what has gathered. Puts go first: a put after a delete of the same key has flushed before."""
+        for database, items in self._puts.items():
+            self._transaction.cursor(database).putmulti(items)
+        self._puts.clear()
+        for database, key in self._deletes:
+            self._transaction.delete(key, db=database)
+        self._deletes.clear()
+
+
+class _Change(Generic[T]):
+    __slots__ = ("done", "result", "work")
+
+    def __init__(self, work: Callable[[Batch], T], done: Done[T]) -> None:
+        self.work = work
+        self.done = done
+        self.result: outcome.Outcome[T] | None = None
+
+
+class Writer:
+    """Applies changes to one environment. Use inside ``trio.run``; close it to end its thread.
+
+    ``commits`` and ``changes`` count what was done; their ratio is the batch size.
+    """
+
+    def __init__(self, environment: lmdb.Environment, *, name: str) -> None:
+        self._environment = environment
+        self._token = trio.lowlevel.current_trio_token()
+        self._arrived: queue.SimpleQueue[_Change[object] | None] = queue.SimpleQueue()
+        self.commits = 0
+        self.changes = 0
+        self._thread = threading.Thread(target=self._run, name=f"writer {name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Batch], T], done: Done[T]) -> None:
+        """Apply ``work`` and call ``done`` with its outcome, in the event loop, once it is committed and synced."""
+        self._arrived.put(_Change(work, done))  # type: ignore[arg-type]
+
+    async def apply(self, work: Callable[[Batch], T]) -> T:
+        """Apply ``work``; its result once that is committed and synced.
+
+        StorageError when it could not be stored. Cancelling the wait does not take the change back.
+        """
+        task = trio.lowlevel.current_task()
+        waiting = True
+
+        def done(result: "outcome.Outcome[T]") -> None:
+            if waiting:
+                trio.lowlevel.reschedule(task, result)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            nonlocal waiting
+            waiting = False
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.submit(work, done)
+        result: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        return result
+
+    def close(self) -> None:
+        """Commit what has arrived, then end the thread. Blocks for that one commit."""
+        self._arrived.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            changes = [self._arrived.get()]
+            while True:
+                try:
+                    changes.append(self._arrived.get_nowait())
+                except queue.Empty:
+                    break
+            batch = [change for change in changes if change is not None]
+            running = len(batch) == len(changes)
+            if batch:
+                self._commit(batch)
+                self._token.run_sync_soon(_wake, batch)
+
+    def _commit(self, batch: list[_Change[object]]) -> None:
+        try:
+            with self._environment.begin(write=True) as transaction:
+                view = Batch(transaction)
+                for change in batch:
+                    change.result = outcome.capture(change.work, view)
+                    if isinstance(change.result, outcome.Error):
+                        raise change.result.error
+                view.flush()
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].result = outcome.Error(translated(error))
+                return
+            # One bad change must not take the others with it: each again, alone.
+            for change in batch:
+                self._commit([change])
+            return
+        self.commits += 1
+        self.changes += len(batch)
+
+
+def _wake(batch: list[_Change[object]]) -> None:
+    for change in batch:
+        assert change.result is not None
+        change.done(change.result)
