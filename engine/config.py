@@ -1,0 +1,511 @@
+"""Reading `pipeline.toml`: once, strictly, into typed values, with every mistake reported at once."""
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.condition import Condition, parse_condition
+from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
+from engine.stage import Spec, StageError, load_stage
+from engine.units import Duration, Size
+
+READERS = ("pop3", "pop3s")
+"""Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
+
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "imap", "imaps", "web")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where it is, what it is, and what to do."""
+
+    line: int  # 0: the file as a whole
+    place: str  # "[stage.accept] max_size"
+    text: str
+
+
+class ConfigError(Exception):
+    """`pipeline.toml` cannot be used. ``problems`` holds every mistake that was found."""
+
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{self.path}{f':{problem.line}' if problem.line else ''}: "
+            f"{f'{problem.place}: ' if problem.place else ''}{problem.text}"
+            for problem in self.problems
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    hostname: str  # how we greet, and what our Received fields say; the name that our address has in DNS
+    data: Path = Path("var")
+    workers: int = 0  # mail workers, each with a shard of the queue; 0: one a core
+    user: str = ""  # who to become once the ports are bound, when started as root
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domains:
+    local: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    servers: tuple[str, ...] = ()
+    timeout: Duration = Duration("5s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    inline: Size = Size("128 KiB")  # content up to this size lives in LMDB, larger content in a file of its own
+    reserve: Size = Size("256 MB")  # free disk space below which no new mail is taken (RFC 5321 4.2.3: 452)
+    map_size: Size = Size("64 GiB")  # address space of a shard: the largest it can grow to
+    in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk
+    retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
+    expire: Duration = Duration("5d")  # RFC 5321 4.5.4.1: give up after at least 4-5 days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailboxes:
+    plaintext_login: bool = False  # a password in the clear from beyond loopback; contract: never by default
+    map_size: Size = Size("256 GiB")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage with its settings, and what the engine itself is to do about it."""
+
+    spec: Spec
+    settings: Mapping[str, Any]
+    place: str = MAIL
+    workers: int = 0  # processes of its own; 0: it runs inside the mail workers
+    timeout: Duration = Duration("60s")
+    on_error: str = "defer"
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole of `pipeline.toml`, checked."""
+
+    path: Path
+    text: str
+    server: Server
+    domains: Domains
+    listen: Mapping[str, tuple[str, int]]
+    tls: Tls | None
+    dns: Dns
+    queue: Queue
+    mailboxes: Mailboxes
+    lanes: tuple[Lane, ...]
+    stages: Mapping[str, Stage]
+    courses: Mapping[str, Course] = field(default_factory=dict)
+
+
+_SECTIONS: dict[str, type] = {"server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes}
+_ENGINE_HINTS: dict[str, Any] = {
+    "workers": int,
+    "timeout": Duration,
+    "on_error": typing.Literal["defer", "skip", "reject", "quarantine"],
+    "when": str,
+}
+_ENGINE_KEYS = ("use", *_ENGINE_HINTS)
+
+
+def load(path: Path) -> Config:
+    """Read the file. ConfigError with every mistake."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = (
+            "; start in the folder that holds pipeline.toml, or say --config FILE"
+            if isinstance(error, FileNotFoundError)
+            else ""
+        )
+        raise ConfigError(path, [Problem(0, "", f"{reason}{hint}")]) from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """Read ``text`` as the file at ``path``, whose folder all relative paths start from. ConfigError."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, line = _toml_error(str(error))
+        raise ConfigError(path, [Problem(line, "", message)]) from error
+    reader = _Reader(tables, path, _lines(text))
+    config = reader.read(text)
+    if reader.problems:
+        raise ConfigError(path, reader.problems)
+    return config
+
+
+def convert(value: object, kind: Any) -> Any:
+    """``value`` from TOML as the annotated type ``kind``. ValueError with a text for people."""
+    try:
+        return msgspec.convert(value, kind, strict=True, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        place = re.search(r" - at `\$(.*)`$", text)
+        if place:
+            text = text[: place.start()] + (f" at {place[1].strip('.')}" if place[1] else "")
+        raise ValueError(text) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A suggestion for a mistyped name: "; did you mean …?", or the names there are."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, 1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are: {', '.join(choices)}" if choices else ""
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind in (Size, Duration):
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(f"Expected a {'size' if kind is Size else 'duration'}, got {value!r}")
+        return kind(value)
+    if isinstance(kind, type) and issubclass(kind, Path):
+        return Path(_text(value))
+    if kind in (ipaddress.IPv4Network, ipaddress.IPv6Network):
+        return kind(_text(value))
+    raise NotImplementedError(f"a setting cannot have the type {kind}")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"Expected `str`, got {value!r}")
+    return value
+
+
+class _Reader:
+    """Walks the tables, gathering problems instead of stopping at the first."""
+
+    def __init__(self, tables: dict[str, Any], path: Path, lines: Mapping[str, int]) -> None:
+        self.tables = tables
+        self.path = path
+        self.lines = lines
+        self.problems: list[Problem] = []
+
+    def problem(self, key: str, text: str) -> None:
+        line, at = 0, key
+        while not line and at:
+            line = self.lines.get(at, 0)
+            at = at.rpartition(".")[0]
+        section, _, name = key.rpartition(".")
+        self.problems.append(Problem(line, f"[{section}] {name}" if section else f"[{key}]" if key else "", text))
+
+    def read(self, text: str) -> Config:
+        sections = {name: self.section(name, kind) for name, kind in _SECTIONS.items()}
+        lanes = self.lanes()
+        stages = self.stages(lanes)
+        self.top_level(stages)
+        self.check_lanes(lanes, stages)
+        config = Config(
+            path=self.path,
+            text=text,
+            listen=self.listen(),
+            tls=self.section("tls", Tls) if "tls" in self.tables else None,
+            lanes=lanes,
+            stages=stages,
+            **sections,
+        )
+        if self.problems:
+            return config
+        placing = {
+            name: Placing(stage.place, stage.spec.source, stage.spec.effect, stage.spec.partition, stage.spec.listens)
+            for name, stage in stages.items()
+        }
+        config = dataclasses.replace(config, courses=plan(lanes, placing))
+        self.check_listeners(config)
+        return self.with_paths(config)
+
+    def section(self, name: str, kind: type) -> Any:
+        table = self.table(name)
+        hints = typing.get_type_hints(kind)
+        values = self.values(name, table, hints)
+        for missing in self.missing(kind, table):
+            self.problem(f"{name}.{missing}", "is required")
+            values[missing] = hints[missing]("localhost")
+        return kind(**values)
+
+    @staticmethod
+    def missing(kind: type, table: Mapping[str, Any]) -> list[str]:
+        return [
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.name not in table and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+
+    def values(self, place: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
+        found = {}
+        for key, value in table.items():
+            if key not in hints:
+                self.problem(f"{place}.{key}", f"unknown key{nearest(key, hints)}")
+                continue
+            try:
+                found[key] = convert(value, hints[key])
+            except ValueError as error:
+                self.problem(f"{place}.{key}", str(error))
+        return found
+
+    def table(self, name: str, within: Mapping[str, Any] | None = None, place: str = "") -> dict[str, Any]:
+        value = (self.tables if within is None else within).get(name, {})
+        if not isinstance(value, dict):
+            self.problem(place or name, f"must be a table, [{place or name}]")
+            return {}
+        return value
+
+    def listen(self) -> dict[str, tuple[str, int]]:
+        found: dict[str, tuple[str, int]] = {}
+        for name, value in self.table("listen").items():
+            if name not in LISTENERS:
+                self.problem(f"listen.{name}", f"unknown listener{nearest(name, LISTENERS)}")
+                continue
+            try:
+                found[name] = _address(_text(value))
+            except ValueError as error:
+                self.problem(f"listen.{name}", str(error))
+        for name, address in found.items():
+            twin = next((other for other in found if other != name and found[other] == address and address[1]), "")
+            if twin and twin < name:
+                self.problem(f"listen.{name}", f"has the same address and port as {twin}")
+        return found
+
+    def lanes(self) -> tuple[Lane, ...]:
+        lanes = []
+        for name, table in self.table("lane").items():
+            if not isinstance(table, dict):
+                self.problem(f"lane.{name}", f'must be a table, [lane.{name}], with stages = ["…"]')
+                continue
+            values = self.values(f"lane.{name}", table, {"stages": tuple[str, ...], "listen": tuple[str, ...]})
+            if not values.get("stages"):
+                if "stages" not in table or table["stages"] == []:
+                    self.problem(f"lane.{name}.stages", "a lane needs at least one stage")
+                continue
+            lanes.append(Lane(name, values["stages"], values.get("listen", ())))
+        if not self.table("lane"):
+            self.problem("lane", 'no lane; write at least [lane.inbound] stages = ["accept", "queue", "route"]')
+        return tuple(lanes)
+
+    def stages(self, lanes: Iterable[Lane]) -> dict[str, Stage]:
+        tables = self.table("stage")
+        used = dict.fromkeys(name for lane in lanes for name in lane.stages if name != QUEUE)
+        if QUEUE in tables:
+            self.problem(f"stage.{QUEUE}", "`queue` is the engine's own; its settings are in [queue]")
+        for name in tables:
+            if name not in used and name != QUEUE:
+                self.problem(f"stage.{name}", f"no lane has a stage of this name{nearest(name, used)}")
+        found = {}
+        for name in used:
+            stage = self.stage(name, self.table(name, tables, f"stage.{name}"), lanes)
+            if stage:
+                found[name] = stage
+        return found
+
+    def stage(self, name: str, table: Mapping[str, Any], lanes: Iterable[Lane]) -> Stage | None:
+        place = f"stage.{name}"
+        use = table.get("use", "")
+        if not isinstance(use, str):
+            self.problem(f"{place}.use", 'write a path, "filters/name.py", or "package.module:name"')
+            return None
+        try:
+            spec = load_stage(name, use, self.path.parent)
+        except StageError as error:
+            if use:
+                self.problem(f"{place}.use", str(error))
+                return None
+            lane = next(lane.name for lane in lanes if name in lane.stages)
+            text = str(error)
+            if text == f"there is no module stages.{name}":
+                known = {*_own_stages(), *self.table("stage"), QUEUE} - {name}
+                hint = f', or say where it is: [stage.{name}] use = "filters/{name}.py"'
+                text = f"no stage is named {name}{nearest(name, known)}{hint}"
+            self.problem(f"lane.{lane}.stages", text)
+            return None
+        return self.bound(place, spec, table)
+
+    def bound(self, place: str, spec: Spec, table: Mapping[str, Any]) -> Stage:
+        filled = {setting: self.tables[top] for top, setting in spec.tables.items() if top in self.tables}
+        own = {key: value for key, value in table.items() if key not in _ENGINE_KEYS}
+        hints = {key: kind for key, kind in spec.settings.items() if key not in spec.tables.values()}
+        for key in own:
+            if key not in hints:
+                self.problem(f"{place}.{key}", f"unknown setting{nearest(key, [*hints, *_ENGINE_KEYS])}")
+        settings = self.values(place, {key: own[key] for key in own if key in hints}, hints)
+        for top, setting in spec.tables.items():
+            if top in self.tables:
+                settings |= self.top_setting(top, setting, filled[setting], spec.settings[setting])
+        for missing in sorted(spec.required - own.keys() - filled.keys()):
+            top = next((top for top, setting in spec.tables.items() if setting == missing), "")
+            if top:
+                self.problem(top, f"is required by the stage {spec.name}: write at least one [[{top}]]")
+            else:
+                self.problem(f"{place}.{missing}", "is required")
+        engine = self.values(place, {key: table[key] for key in _ENGINE_HINTS if key in table}, _ENGINE_HINTS)
+        if "when" in engine:
+            try:
+                engine["when"] = parse_condition(engine["when"])
+            except ValueError as error:
+                self.problem(f"{place}.when", str(error))
+        workers = engine.get("workers", 0)
+        if workers < 0 or (workers and spec.home):
+            why = (
+                "must not be negative" if workers < 0 else f"{spec.name} runs where the {spec.home} are, in one process"
+            )
+            self.problem(f"{place}.workers", why)
+        return Stage(spec, settings, place=spec.home or (spec.name if workers else MAIL), **engine)
+
+    def top_setting(self, top: str, setting: str, value: Any, kind: Any) -> dict[str, Any]:
+        try:
+            return {setting: convert(value, kind)}
+        except ValueError as error:
+            match = re.search(r" at \[(\d+)\](.*)$", str(error))
+            index = match[1] if match else "0"
+            self.problem(f"{top}.{index}{match[2] if match else ''}", str(error)[: match.start() if match else None])
+            return {}
+
+    def top_level(self, stages: Mapping[str, Stage]) -> None:
+        theirs = {table for stage in stages.values() for table in stage.spec.tables}
+        known = {*_SECTIONS, "listen", "tls", "lane", "stage", *theirs}
+        for name in self.tables:
+            if name not in known:
+                self.problem(name, f"unknown table{nearest(name, known)}")
+
+    def check_lanes(self, lanes: Iterable[Lane], stages: Mapping[str, Stage]) -> None:
+        names = {lane.name for lane in lanes}
+        for lane in lanes:
+            self.check_lane(lane, stages)
+            for listener in lane.listen:
+                if listener not in self.table("listen"):
+                    self.problem(
+                        f"lane.{lane.name}.listen",
+                        f"[listen] has no {listener}{nearest(listener, self.table('listen'))}",
+                    )
+        for name, stage in stages.items():
+            self.check_settings(name, stage, names)
+
+    def check_lane(self, lane: Lane, stages: Mapping[str, Stage]) -> None:
+        place = f"lane.{lane.name}.stages"
+        queued = lane.stages.index(QUEUE) if QUEUE in lane.stages else -1
+        if lane.stages.count(QUEUE) > 1:
+            self.problem(place, "a lane has one `queue`")
+        for index, name in enumerate(lane.stages):
+            if lane.stages.index(name) != index and name != QUEUE:
+                self.problem(
+                    place, f"{name} stands twice in the lane; give the second one a name and a [stage.NAME] use"
+                )
+            if name == QUEUE or name not in stages:
+                continue
+            spec = stages[name].spec
+            if spec.source and index:
+                self.problem(place, f"{name} lets mail in, so it must stand first")
+            if spec.effect and index < queued:
+                self.problem(place, f"{name} must stand behind `queue`: what it does must not be done twice")
+        first = stages.get(lane.stages[0])
+        if first and first.spec.source and queued < 0:
+            self.problem(place, "mail comes in here but is never stored: put `queue` into the lane")
+        if queued == len(lane.stages) - 1:
+            self.problem(place, "nothing behind `queue` says where the mail goes; end with a stage such as `route`")
+
+    def check_settings(self, name: str, stage: Stage, lanes: set[str]) -> None:
+        """Let the stage look at its settings itself, and see that the lanes which it picks exist."""
+        spec = stage.spec
+        check: Callable[..., Iterable[str]] | None = getattr(spec.target, "check", None)
+        if check is not None and spec.required <= stage.settings.keys():
+            for text in check(**stage.settings):
+                self.problem(next(iter(spec.tables), "") or f"stage.{name}", text)
+        for top, setting in spec.tables.items():
+            for index, rule in enumerate(stage.settings.get(setting, ())):
+                lane = getattr(rule, "lane", None)
+                if lane is not None and lane not in lanes:
+                    self.problem(f"{top}.{index}.lane", f"there is no lane {lane}{nearest(lane, lanes)}")
+
+    def check_listeners(self, config: Config) -> None:
+        served = {name for course in config.courses.values() if course.source for name in course.listen}
+        for name in config.listen:
+            if name not in served and name not in READERS:
+                self.problem(f"listen.{name}", "nothing serves this listener: no lane begins with a stage that does")
+        if not config.listen:
+            self.problem("listen", 'no listener; write at least [listen] smtp = "127.0.0.1:2525"')
+
+    def with_paths(self, config: Config) -> Config:
+        base = self.path.parent
+        tls = config.tls
+        if tls:
+            tls = Tls(certificate=base / tls.certificate, key=base / tls.key)
+            for key, path in (("certificate", tls.certificate), ("key", tls.key)):
+                if not os.access(path, os.R_OK):
+                    self.problem(
+                        f"tls.{key}", f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}"
+                    )
+        server = dataclasses.replace(config.server, data=base / config.server.data)
+        if server.workers < 0:
+            self.problem("server.workers", "must not be negative")
+        return dataclasses.replace(config, tls=tls, server=server)
+
+
+def _own_stages() -> set[str]:
+    import stages
+
+    return {path.stem for path in Path(next(iter(stages.__path__))).iterdir() if not path.name.startswith("_")}
+
+
+def _address(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[\d.]+|\*|localhost)):(?P<port>\d{1,5})", text)
+    if not match or int(match["port"]) > 65535:
+        raise ValueError(f'{text!r} is no address; write "127.0.0.1:2525", "[::1]:2525" or "*:25" for all')
+    host = match["six"] or match["four"]
+    if host == "*":
+        return "::", int(match["port"])
+    if host == "localhost":
+        return "127.0.0.1", int(match["port"])
+    ipaddress.ip_address(host)
+    return host, int(match["port"])
+
+
+def _toml_error(text: str) -> tuple[str, int]:
+    match = re.search(r" \(at line (\d+), column (\d+)\)$", text)
+    return (f"{text[: match.start()]} at column {match[2]}", int(match[1])) if match else (text, 0)
+
+
+def _lines(text: str) -> dict[str, int]:
+    """The line of every table and key, by dotted name; the tables of an array are numbered: "route.0.lane"."""
+    lines: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\[\s*([^\]]+?)\s*\]\]", line):
+            name = header[1].replace('"', "")
+            index = counts[name] = counts.get(name, -1) + 1
+            lines.setdefault(name, number)
+            section = f"{name}.{index}"
+            lines[section] = number
+        elif header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
+            section = header[1].replace('"', "")
+            lines.setdefault(section, number)
+        elif key := re.match(r"\s*([A-Za-z0-9_.\"-]+)\s*=", line):
+            lines.setdefault(".".join(filter(None, (section, key[1].replace('"', "")))), number)
+    return lines

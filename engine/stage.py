@@ -1,0 +1,164 @@
+"""The stage contract: how a stage is found, what it asks for, and how its settings are bound.
+
+A stage is a function ``async def name(message, …)`` or a class whose instances are called with a message. Its
+parameters after the message say what it needs: positional ones are services of the engine, found by their
+annotation; keyword-only ones are its settings, whose annotation is the type and whose default is the default.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+HOOKS = ("at_connect", "at_sender", "at_recipient")
+"""What a stage may offer so that it can refuse before DATA."""
+
+
+class StageError(Exception):
+    """A stage cannot be loaded; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a stage's code says about itself."""
+
+    name: str
+    use: str  # "stages.relay", "package.module:name", or a path beside pipeline.toml
+    target: Callable[..., Any]
+    services: Mapping[str, Any]  # parameter → annotation
+    settings: Mapping[str, Any]  # parameter → annotation
+    required: frozenset[str]  # settings without a default
+    code: str  # digest of the source, so that a changed file is noticed on reload
+    synchronous: bool = False  # runs in a thread
+    source: bool = False  # lets messages in: has `serve`, stands first in its lane
+    effect: bool = False  # changes the world outside: runs behind `queue`, and never twice at once
+    partition: str = ""  # fact whose value picks the worker, so that all of one value meet in one
+    home: str = ""  # the process that alone can run it; empty: any
+    listens: tuple[str, ...] = ()  # listeners that a source serves
+    tables: Mapping[str, str] = field(default_factory=dict)  # top-level tables that are settings of this stage
+    hooks: tuple[str, ...] = ()
+
+
+def load_stage(name: str, use: str, beside: Path) -> Spec:
+    """Find the stage ``name``: in ``use``, or else in the package ``stages``. StageError when there is none."""
+    if use.partition(":")[0].endswith(".py"):
+        path, _, attribute = use.partition(":")
+        module, code = _module_from_file(beside / path)
+    else:
+        dotted, _, attribute = (use or f"stages.{name}").partition(":")
+        module, code = _module_by_name(dotted)
+    return _spec(name, use or f"stages.{name}", _target(module, attribute, name), code)
+
+
+def _module_from_file(path: Path) -> tuple[ModuleType, str]:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise StageError(f"cannot read {path}: {error.strerror}") from error
+    code = hashlib.sha256(source).hexdigest()[:16]
+    module_name = f"_operator_{path.stem}_{code}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise StageError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and type hints look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise StageError(f"{path} does not load: {type(error).__name__}: {error}{_where(error, path)}") from error
+    return module, code
+
+
+def _where(error: Exception, path: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return ""
+    traceback, line = error.__traceback__, 0
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == str(path):
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return f" (line {line})" if line else ""
+
+
+def _module_by_name(dotted: str) -> tuple[ModuleType, str]:
+    try:
+        module = importlib.import_module(dotted)
+    except ModuleNotFoundError as error:
+        if error.name and (dotted == error.name or dotted.startswith(error.name + ".")):
+            raise StageError(f"there is no module {dotted}") from error
+        raise StageError(f"{dotted} does not load: {error}") from error
+    except Exception as error:
+        raise StageError(f"{dotted} does not load: {type(error).__name__}: {error}") from error
+    return module, ""
+
+
+def _target(module: ModuleType, attribute: str, name: str) -> Callable[..., Any]:
+    stem = Path(module.__file__ or name).stem if module.__name__.startswith("_operator_") else name
+    wanted = [attribute] if attribute else [n for base in (name, stem) for n in (base, _pascal(base))]
+    for candidate in wanted:
+        target = getattr(module, candidate, None)
+        if callable(target):
+            return typing.cast(Callable[..., Any], target)
+    raise StageError(f"{module.__file__} has no function or class named {' or '.join(dict.fromkeys(wanted))}")
+
+
+def _method(target: type, name: str) -> Any:
+    return next((vars(base)[name] for base in target.__mro__ if name in vars(base)), None)
+
+
+def _pascal(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
+    is_class = inspect.isclass(target)
+    try:
+        hints = typing.get_type_hints(target.__init__ if is_class else target)
+        parameters = list(inspect.signature(target).parameters.values())
+    except (NameError, TypeError, ValueError) as error:
+        raise StageError(f"the parameters of {use} cannot be read: {error}") from error
+    if not is_class:
+        if not parameters or parameters[0].kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            raise StageError(f"{use} must take the message as its first parameter")
+        parameters = parameters[1:]
+    services, settings, required = {}, {}, set()
+    for parameter in parameters:
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            raise StageError(f"{use}: *{parameter.name} is no setting; name each one")
+        if parameter.name not in hints:
+            raise StageError(f"{use}: the parameter {parameter.name} needs an annotation, which is its type")
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            settings[parameter.name] = hints[parameter.name]
+            if parameter.default is inspect.Parameter.empty:
+                required.add(parameter.name)
+        else:
+            services[parameter.name] = hints[parameter.name]
+    source = hasattr(target, "serve")
+    called = _method(target, "__call__") if isinstance(target, type) else target
+    if called is None and not source:
+        raise StageError(f"{use}: its instances cannot be called with a message; write `async def __call__`")
+    return Spec(
+        name=name,
+        use=use,
+        target=target,
+        services=services,
+        settings=settings,
+        required=frozenset(required),
+        code=code,
+        synchronous=not source and not inspect.iscoroutinefunction(called),
+        source=source,
+        effect=bool(getattr(target, "effect", False)),
+        partition=getattr(target, "partition", ""),
+        home=getattr(target, "home", ""),
+        listens=tuple(getattr(target, "listens", ())),
+        tables=dict(getattr(target, "tables", {})),
+        hooks=tuple(hook for hook in HOOKS if is_class and hasattr(target, hook)),
+    )
