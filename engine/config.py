@@ -19,6 +19,7 @@ from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
 from engine.stage import Spec, StageError, load_stage
 from engine.units import Duration, Size
 
+NO_LIMIT = Duration(float("inf"))
 READERS = ("pop3", "pop3s")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
 
@@ -370,6 +371,8 @@ class _Reader:
                 engine["when"] = parse_condition(engine["when"])
             except ValueError as error:
                 self.problem(f"{place}.when", str(error))
+        if spec.effect:
+            engine.setdefault("timeout", NO_LIMIT)  # it may wait long for its turn, and times its own steps
         workers = engine.get("workers", 0)
         if workers < 0 or (workers and spec.home):
             why = (

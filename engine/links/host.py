@@ -1,0 +1,173 @@
+"""The far end of links: a leg's worker, which takes messages in, runs them, and sends the verdicts back."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import trio
+import zmq
+
+from engine.links import wire
+from engine.links.link import Call, Way, local_links
+from engine.links.sockets import Socket
+from engine.links.wakeup import Wakeup
+from engine.message import Content, Message
+from engine.verdict import Verdict
+
+Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict, int, Way]]]"
+"""Runs a message through the leg from a stage on: verdict, number of stages done with, way. It never raises."""
+
+Key: TypeAlias = "tuple[bytes, int, tuple[str, ...]]"
+"""What an effect must not have in hand twice: message, attempt, recipients."""
+
+KEPT = 10_000
+"""Answers of an effect that are kept for an asker who died before it could hear them."""
+
+
+class _Asked:
+    """One message in hand, with all who wait for its verdict."""
+
+    __slots__ = ("askers", "call", "message", "start")
+
+    def __init__(self, message: Message, start: int, call: Call | None) -> None:
+        self.message = message
+        self.start = start
+        self.call = call
+        self.askers: list[tuple[bytes, int]] = []
+
+
+class Host:
+    """Serves one leg. ``once`` is for effects: the same message for the same recipients is never in hand twice.
+
+    A queue owner that died and came back gives out again what it had; if that is still in hand here, the new asker
+    joins the old call, and if it has ended, it gets the answer that was found.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        endpoints: list[str],
+        run: Run,
+        find: Callable[[wire.Reference], Content],
+        *,
+        concurrency: int,
+        once: bool = False,
+    ) -> None:
+        self._socket = Socket(context, zmq.ROUTER)
+        for endpoint in endpoints:
+            self._socket.bind(endpoint)
+        self._run = run
+        self._find = find
+        self._concurrency = concurrency
+        self._once = once
+        self._waiting: deque[_Asked] = deque()
+        self._idle: list[Wakeup] = []
+        self._runners = 0
+        self._in_hand: dict[Key, _Asked] = {}
+        self._ended: dict[Key, list[Any]] = {}
+        self._answers: dict[bytes, list[Any]] = {}
+        self._answered = Wakeup()
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def busy(self) -> int:
+        """Messages in hand or waiting here."""
+        return len(self._waiting) + self._runners - len(self._idle)
+
+    async def serve(self) -> None:
+        """Take messages in until cancelled."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._send_answers)
+                while True:
+                    for identity, *frames in await self._socket.receive_many():
+                        self._take(identity, frames)
+                    self._rouse()
+        finally:
+            self._socket.close()
+
+    def _take(self, identity: bytes, frames: list[bytes]) -> None:
+        number, items = wire.unpack(frames[0])
+        if number:
+            link = local_links.get(number)
+            for sequence in items if link else ():
+                call = link.call_of(sequence) if link else None
+                if call is not None:
+                    self._add(identity, sequence, _Asked(call.message, call.start, call))
+            return
+        for sequence, start, packed in items:
+            self._add(identity, sequence, _Asked(wire.unpack_message(packed, frames[1:], self._find), start, None))
+
+    def _add(self, identity: bytes, sequence: int, asked: _Asked) -> None:
+        asked.askers.append((identity, sequence))
+        if self._once:
+            key = _key(asked.message)
+            known = self._in_hand.get(key)
+            if known is not None:
+                known.askers.append((identity, sequence))
+                known.call = None
+                return
+            if key in self._ended:
+                stopped, way, verdict = self._ended.pop(key)
+                self._answer(identity, [sequence, stopped, way, verdict])
+                return
+            self._in_hand[key] = asked
+        self._waiting.append(asked)
+
+    def _rouse(self) -> None:
+        """Wake one runner. It wakes the next one when it leaves work behind: one that never waits does all itself."""
+        if not self._waiting:
+            return
+        if self._idle:
+            self._idle.pop().wake()
+        elif self._runners < self._concurrency:
+            assert self._nursery is not None
+            self._runners += 1
+            self._nursery.start_soon(self._runner)
+
+    async def _runner(self) -> None:
+        wakeup = Wakeup()
+        while True:
+            while self._waiting:
+                asked = self._waiting.popleft()
+                self._rouse()
+                verdict, stopped, way = await self._run(asked.message, asked.start)
+                self._settle(asked, verdict, stopped, way)
+            self._idle.append(wakeup)
+            await wakeup.wait()
+
+    def _settle(self, asked: _Asked, verdict: Verdict, stopped: int, way: Way) -> None:
+        if self._once:
+            del self._in_hand[_key(asked.message)]
+        if asked.call is not None:
+            asked.call.verdict = verdict
+            asked.call.stopped = stopped
+            asked.call.way = way
+            identity, sequence = asked.askers[0]
+            self._answer(identity, sequence)
+            return
+        packed = wire.pack_verdict(verdict, asked.message)
+        for identity, sequence in asked.askers:
+            self._answer(identity, [sequence, stopped, way, packed])
+        if self._once:
+            self._keep(_key(asked.message), [stopped, way, packed])
+
+    def _keep(self, key: Key, answer: list[Any]) -> None:
+        self._ended[key] = answer
+        if len(self._ended) > KEPT:
+            del self._ended[next(iter(self._ended))]
+
+    def _answer(self, identity: bytes, answer: Any) -> None:
+        self._answers.setdefault(identity, []).append(answer)
+        self._answered.wake()
+
+    async def _send_answers(self) -> None:
+        while True:
+            await self._answered.wait()
+            answers, self._answers = self._answers, {}
+            for identity, batch in answers.items():
+                self._socket.send([identity, wire.pack(batch)])
+
+
+def _key(message: Message) -> Key:
+    return message.id, message.envelope.attempts, message.recipients

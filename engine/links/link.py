@@ -1,0 +1,240 @@
+"""A link: the way from whoever has a message to the workers of a leg, and of their verdicts back.
+
+A verdict is also the credit for the next message: at most ``window`` messages are with a worker at once. What a
+worker has not answered is known here by number, so that when it dies exactly that is given out again.
+"""
+
+import contextlib
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeAlias
+
+import trio
+import zmq
+
+from engine.links import wire
+from engine.links.sockets import Socket
+from engine.links.wakeup import Wakeup
+from engine.message import Message
+from engine.verdict import Quarantine, Verdict
+
+BATCH = 64
+"""Messages in one frame at most: beyond that a batch gains nothing and delays its first message."""
+
+DEATHS = 3
+"""Workers that may die while they hold one and the same message, before it is parked as the likely cause."""
+
+Way: TypeAlias = "list[tuple[str, str, float]]"
+"""Stages met, each with what it decided and the milliseconds that took."""
+
+Done: TypeAlias = "Callable[[Verdict, int, Way], None]"
+"""Called with the verdict, the number of stages of the leg that were done with, and the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A worker at the far end. ``life`` tells a restarted worker from the one that died."""
+
+    name: str
+    life: int
+    endpoint: str
+    local: bool = False  # in this process
+
+
+class Call:
+    """One message on its way through one leg."""
+
+    __slots__ = ("deaths", "done", "key", "message", "start", "stopped", "verdict", "way")
+
+    def __init__(self, message: Message, start: int, key: str, done: Done) -> None:
+        self.message = message
+        self.start = start
+        self.key = key
+        self.done = done
+        self.deaths = 0
+        self.verdict: Verdict | None = None
+        self.stopped = 0
+        self.way: Way = []
+
+
+class _Channel:
+    """One peer with its socket, what waits for it and what it has."""
+
+    __slots__ = ("out", "peer", "receiving", "socket", "waiting")
+
+    def __init__(self) -> None:
+        self.peer: Peer | None = None
+        self.socket: Socket | None = None
+        self.receiving: trio.CancelScope | None = None
+        self.waiting: deque[Call] = deque()
+        self.out: dict[int, Call] = {}
+
+
+local_links: dict[int, "Link"] = {}
+"""Links of this process by number: inside a process a message travels as a number, its object is looked up here."""
+
+_numbers = count(1)
+
+
+class Link:
+    """Give it the names of all workers of the leg: messages with the same key always go to the same one."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], name: str, workers: Sequence[str], *, window: int, keyed: bool
+    ) -> None:
+        self.name = name
+        self.window = window
+        self.keyed = keyed
+        self.passed = 0
+        self._context = context
+        self._number = next(_numbers)
+        self._channels = {worker: _Channel() for worker in workers}
+        self._order = list(self._channels.values())
+        self._sequence = count(1)
+        self._shared: deque[Call] = deque()
+        self._wakeup = Wakeup()
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait for a credit."""
+        return len(self._shared) + sum(len(channel.waiting) for channel in self._order)
+
+    @property
+    def away(self) -> int:
+        """Messages that are with workers now."""
+        return sum(len(channel.out) for channel in self._order)
+
+    def submit(self, message: Message, done: Done, *, start: int = 0, key: str = "") -> None:
+        """Send the message along; ``done`` is called in this process when the verdict is there."""
+        call = Call(message, start, key, done)
+        if self.keyed:
+            self._order[zlib.crc32(key.encode()) % len(self._order)].waiting.append(call)
+        else:
+            self._shared.append(call)
+        self._wakeup.wake()
+
+    async def run(self) -> None:
+        """Carry messages until cancelled."""
+        local_links[self._number] = self
+        try:
+            async with trio.open_nursery() as self._nursery:
+                for channel in self._order:
+                    if channel.peer is not None:
+                        self._open(channel)
+                while True:
+                    await self._wakeup.wait()
+                    self._flush()
+        finally:
+            self._nursery = None
+            del local_links[self._number]
+            for channel in self._order:
+                if channel.socket is not None:
+                    channel.socket.close()
+                    channel.socket = None
+
+    def connect(self, peer: Peer) -> None:
+        """A worker has come up (again)."""
+        channel = self._channels.get(peer.name)
+        if channel is None or channel.peer == peer:
+            return
+        self.lost(peer.name)
+        channel.peer = peer
+        if self._nursery is not None:
+            self._open(channel)
+
+    def lost(self, worker: str) -> None:
+        """A worker is dead, for certain: give out again what it had. It must not come to life any more."""
+        channel = self._channels.get(worker)
+        if channel is None or channel.peer is None:
+            return
+        channel.peer = None
+        if channel.receiving is not None:
+            channel.receiving.cancel()
+            channel.receiving = None
+        if channel.socket is not None:
+            channel.socket.close()
+            channel.socket = None
+        held = list(channel.out.values())
+        channel.out.clear()
+        again = channel.waiting if self.keyed else self._shared
+        for call in reversed(held):
+            call.deaths += 1
+            if call.deaths >= DEATHS:
+                call.done(Quarantine(f"{self.name}: {call.deaths} workers died with this message"), 0, [])
+            else:
+                again.appendleft(call)
+        self._wakeup.wake()
+
+    def call_of(self, sequence: int) -> Call | None:
+        """For the far end inside this process: the call with that number, if it is still awaited."""
+        return next((channel.out[sequence] for channel in self._order if sequence in channel.out), None)
+
+    def _open(self, channel: _Channel) -> None:
+        assert channel.peer is not None
+        assert self._nursery is not None
+        channel.socket = Socket(self._context, zmq.DEALER)
+        channel.socket.connect(channel.peer.endpoint)
+        channel.receiving = trio.CancelScope()
+        self._nursery.start_soon(self._receive, channel, channel.socket, channel.receiving)
+        self._wakeup.wake()
+
+    def _flush(self) -> None:
+        if self._shared:
+            self._share_out()
+        for channel in self._order:
+            while channel.waiting and channel.socket is not None and len(channel.out) < self.window:
+                self._send(channel, channel.socket)
+
+    def _share_out(self) -> None:
+        """Each message to the worker that has least, as far as credits go."""
+        open_channels = [channel for channel in self._order if channel.socket is not None]
+        while self._shared and open_channels:
+            channel = min(open_channels, key=lambda c: len(c.out) + len(c.waiting))
+            room = self.window - len(channel.out) - len(channel.waiting)
+            if room <= 0:
+                return
+            for _ in range(min(room, BATCH if len(open_channels) == 1 else 1, len(self._shared))):
+                channel.waiting.append(self._shared.popleft())
+
+    def _send(self, channel: _Channel, socket: Socket) -> None:
+        assert channel.peer is not None
+        numbers = []
+        calls = []
+        for _ in range(min(BATCH, self.window - len(channel.out), len(channel.waiting))):
+            call = channel.waiting.popleft()
+            number = next(self._sequence)
+            channel.out[number] = call
+            numbers.append(number)
+            calls.append(call)
+        if channel.peer.local:
+            socket.send([wire.pack([self._number, numbers])])
+            return
+        frames: list[bytes] = []
+        items = [[n, c.start, wire.pack_message(c.message, frames)] for n, c in zip(numbers, calls, strict=True)]
+        socket.send([wire.pack([0, items]), *frames])
+
+    async def _receive(self, channel: _Channel, socket: Socket, scope: trio.CancelScope) -> None:
+        with scope, contextlib.suppress(trio.ClosedResourceError):
+            while True:
+                for frames in await socket.receive_many():
+                    self._answers(channel, wire.unpack(frames[0]))
+                if channel.waiting or self._shared:
+                    self._wakeup.wake()
+
+    def _answers(self, channel: _Channel, answers: list[Any]) -> None:
+        for answer in answers:
+            if type(answer) is int:  # from inside this process: the verdict is in the call
+                call = channel.out.pop(answer, None)
+                if call is not None and call.verdict is not None:
+                    self.passed += 1
+                    call.done(call.verdict, call.stopped, call.way)
+                continue
+            number, stopped, way, verdict = answer
+            call = channel.out.pop(number, None)
+            if call is not None:
+                self.passed += 1
+                call.done(wire.unpack_verdict(verdict, call.message), stopped, [tuple(step) for step in way])  # type: ignore[arg-type]

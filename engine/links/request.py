@@ -1,0 +1,86 @@
+"""Questions from one process to another that are no message: a name and arguments there, an answer back."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from typing import Any
+
+import trio
+import zmq
+
+from engine.links import wire
+from engine.links.sockets import Socket
+from engine.links.wakeup import Answer
+
+Function = Callable[..., Awaitable[Any]]
+
+
+class Unanswered(Exception):
+    """The other process died, or could not do it. What was asked may or may not have been done."""
+
+
+class Asker:
+    """Asks whoever serves at the endpoint that it was last connected to."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self._context = context
+        self._socket: Socket | None = None
+        self._open: dict[int, Answer] = {}
+        self._numbers = count(1)
+        self._connected = trio.Event()
+
+    async def ask(self, name: str, *arguments: Any) -> Any:
+        """The answer. Unanswered when there is none."""
+        await self._connected.wait()
+        number = next(self._numbers)
+        answer = self._open[number] = Answer()
+        assert self._socket is not None
+        self._socket.send([wire.pack([number, name, arguments])])
+        try:
+            done, value = await answer.wait()  # type: ignore[misc]
+        finally:
+            self._open.pop(number, None)
+        if not done:
+            raise Unanswered(value)
+        return value
+
+    async def serve(self, endpoint: str) -> None:
+        """Be connected to ``endpoint`` until cancelled."""
+        self._socket = Socket(self._context, zmq.DEALER)
+        self._socket.connect(endpoint)
+        self._connected.set()
+        try:
+            while True:
+                for frames in await self._socket.receive_many():
+                    number, done, value = wire.unpack(frames[0])
+                    if number in self._open:
+                        self._open[number].give((done, value))
+        finally:
+            self._connected = trio.Event()
+            self._socket.close()
+            for answer in self._open.values():
+                with contextlib.suppress(trio.RunFinishedError):
+                    answer.give((False, "the process that was asked has ended"))
+
+
+async def answer_requests(
+    context: zmq.Context[zmq.Socket[bytes]], endpoint: str, functions: Mapping[str, Function]
+) -> None:
+    """Answer questions at ``endpoint`` until cancelled, each in a task of its own."""
+    socket = Socket(context, zmq.ROUTER)
+    socket.bind(endpoint)
+
+    async def answer(identity: bytes, number: int, name: str, arguments: list[Any]) -> None:
+        try:
+            done, value = True, await functions[name](*arguments)
+        except Exception as error:  # the asker must hear of it, whatever it is
+            done, value = False, f"{type(error).__name__}: {error}"
+        socket.send([identity, wire.pack([number, done, value])])
+
+    try:
+        async with trio.open_nursery() as nursery:
+            while True:
+                for identity, *frames in await socket.receive_many():
+                    nursery.start_soon(answer, identity, *wire.unpack(frames[0]))
+    finally:
+        socket.close()

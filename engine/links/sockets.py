@@ -1,0 +1,83 @@
+"""The one wrapper that puts a ZeroMQ socket under trio.
+
+ZeroMQ's file descriptor does not say "readable" but "read EVENTS again", once, and any send, receive or look at
+EVENTS may eat that edge. So EVENTS is read again after every operation, and whoever finds input wakes the receiver.
+Sends never wait: the high-water mark is off, because a link's credits bound what is under way.
+"""
+
+from collections.abc import Sequence
+
+import trio
+import zmq
+
+DRAIN = 256
+"""Batches taken at one go before other tasks get their turn."""
+
+
+class Socket:
+    """A ZeroMQ socket with one receiving task."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
+        self._socket = context.socket(kind)
+        self._socket.set_hwm(0)
+        self._socket.linger = 0
+        self._fd = int(self._socket.get(zmq.FD))
+        self._closed = False
+        self._sleeping: trio.CancelScope | None = None
+
+    def bind(self, endpoint: str) -> None:
+        self._socket.bind(endpoint)
+
+    def connect(self, endpoint: str) -> None:
+        self._socket.set(zmq.RECONNECT_IVL, 10)  # milliseconds: the peer may bind a moment later
+        self._socket.connect(endpoint)
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Hand the frames over at once; to a peer that is gone, nowhere."""
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=True)
+        except zmq.Again:  # a DEALER whose peer has never appeared; the link gives its calls out again
+            return
+        if self._sleeping is not None and self._readable():
+            self._sleeping.cancel()
+
+    async def receive_many(self) -> list[list[bytes]]:
+        """At least one multipart message, and all that have arrived behind it, up to DRAIN. ClosedResourceError."""
+        received = self._receive_now()
+        while not received:
+            await self._sleep()
+            received = self._receive_now()
+        await trio.lowlevel.cancel_shielded_checkpoint()  # shielded: what was received must not be lost
+        return received
+
+    def _readable(self) -> bool:
+        return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
+
+    def _receive_now(self) -> list[list[bytes]]:
+        if self._closed:
+            raise trio.ClosedResourceError("the socket was closed")
+        received: list[list[bytes]] = []
+        try:
+            while len(received) < DRAIN:
+                received.append(self._socket.recv_multipart(zmq.NOBLOCK))
+        except zmq.Again:
+            pass
+        return received
+
+    async def _sleep(self) -> None:
+        # A receive that found nothing has processed all pending commands, so the next edge is still to come,
+        # unless a message slipped in between: then EVENTS says so.
+        if self._readable():
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        with trio.CancelScope() as scope:
+            self._sleeping = scope
+            try:
+                await trio.lowlevel.wait_readable(self._fd)
+            finally:
+                self._sleeping = None
+
+    def close(self) -> None:
+        self._closed = True
+        trio.lowlevel.notify_closing(self._fd)
+        self._socket.close()

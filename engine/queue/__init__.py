@@ -1,0 +1,1 @@
+"""The LMDB queue: every accepted message, until each of its recipients is done."""

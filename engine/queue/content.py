@@ -1,0 +1,132 @@
+"""Content at rest: small in LMDB chunks, large in a file of its own; read in pieces, from any process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import trio
+
+from engine.links.wire import Reference
+from engine.message import Content, MessageId, Octets
+
+CHUNK = 4 * 4096 - 16
+"""Octets of a value that fill LMDB pages exactly: usual mail is one value, and no long page runs are sought."""
+
+PIECE = 256 * 1024
+"""Octets of a file held in memory at once while it is read or written."""
+
+
+class FileContent:
+    """Content in a file of its own."""
+
+    __slots__ = ("path", "size")
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
+
+    @property
+    def reference(self) -> Reference:
+        return ("file", str(self.path), self.size)
+
+    def chunks(self) -> Iterator[bytes]:
+        with self.path.open("rb", buffering=0) as file:
+            while piece := file.read(PIECE):
+                yield piece
+
+
+class QueueContent:
+    """Content in the chunks of a shard, read through its memory map in short transactions."""
+
+    __slots__ = ("_database", "_environment", "id", "shard", "size")
+
+    def __init__(self, environment: lmdb.Environment, database: Any, shard: int, id: MessageId, size: int) -> None:  # noqa: A002
+        self._environment = environment
+        self._database = database
+        self.shard = shard
+        self.id = id
+        self.size = size
+
+    @property
+    def reference(self) -> Reference:
+        return ("queue", self.shard, self.id, self.size)
+
+    def chunks(self) -> Iterator[bytes]:
+        for number in range(-(-self.size // CHUNK)):
+            with self._environment.begin() as transaction:
+                chunk = transaction.get(chunk_key(self.id, number), db=self._database)
+            if chunk is None:
+                raise LookupError(f"content of {self.id} is no longer in the queue")
+            yield chunk
+
+
+def chunk_key(identity: MessageId, number: int) -> bytes:
+    return identity + number.to_bytes(4, "big")
+
+
+def cut(octets: bytes) -> list[bytes]:
+    """The octets in chunks."""
+    return [octets[start : start + CHUNK] for start in range(0, len(octets), CHUNK)]
+
+
+class ContentWriter:
+    """Takes content in as it arrives: in memory up to ``inline`` octets, from then on in a file.
+
+    ``finish`` gives content that survives a power loss as soon as the queue has committed a reference to it;
+    ``discard`` leaves nothing behind.
+    """
+
+    def __init__(self, folder: Path, inline: int) -> None:
+        self._folder = folder
+        self._inline = inline
+        self._pieces: list[bytes] = []
+        self._fd = -1
+        self._path = folder
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Take ``data``. OSError when the disk does not."""
+        self.size += len(data)
+        if self._fd < 0 and self.size <= self._inline:
+            self._pieces.append(data)
+            return
+        if self._fd < 0:
+            self._path = self._folder / str(MessageId.new())
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            data = b"".join((*self._pieces, data))
+            self._pieces.clear()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    async def finish(self) -> Content:
+        """The content; a file has been synced, and so has the folder that names it. OSError."""
+        if self._fd < 0:
+            return Octets(b"".join(self._pieces))
+        await trio.to_thread.run_sync(self._sync)
+        return FileContent(self._path, self.size)
+
+    def _sync(self) -> None:
+        os.fsync(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        sync_folder(self._folder)
+
+    def discard(self) -> None:
+        """Forget what was written; also after ``finish`` when nobody has taken the content over."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._path is not self._folder:
+            self._path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in ``folder`` survive a power loss."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

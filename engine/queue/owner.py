@@ -1,0 +1,300 @@
+"""The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import outcome
+import trio
+
+from engine.config import Queue
+from engine.links.link import Way
+from engine.links.wakeup import Wakeup
+from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
+from engine.observe.events import event
+from engine.queue.bounce import Failure, bounce, wants_report
+from engine.queue.content import FileContent
+from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, with_recipients
+from engine.storage.environment import StorageError, free_space
+from engine.storage.writer import Batch, Writer
+from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
+
+QUARANTINE_FACT = "quarantine.reason"
+"""Left by a verdict before `queue`: the message is to be parked as soon as it is stored."""
+
+_TROUBLE = 5.0
+"""Seconds until a change is tried again that the store could not take."""
+
+_REFILL = 64
+"""Free places that make a look into the due index worth while."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A message that is away from the queue: what has become of each recipient so far."""
+
+    record: Record
+    message: Message
+    waiting: int  # recipients without an outcome
+    outcomes: list[tuple[Recipient, Verdict]]
+    way: Way
+
+
+class Owner:
+    """Owns one shard. ``give_out`` starts a message on its way; it must end in ``settle``.
+
+    Memory is bounded: at most ``settings.in_flight`` messages are away at once, all others wait in the due index.
+    """
+
+    def __init__(
+        self, shard: Shard, settings: Queue, hostname: str, give_out: Callable[[Delivery], None], backup_lane: str
+    ) -> None:
+        self.shard = shard
+        self.writer = Writer(shard.environment, name=f"queue {shard.number}")
+        self.away: dict[MessageId, Delivery] = {}
+        self.settings = settings
+        self._hostname = hostname
+        self._give_out = give_out
+        self._lane = backup_lane
+        self._position = b""
+        self._backlog = True
+        self._next: float | None = None
+        self._wakeup = Wakeup()
+        self._failed: list[tuple[float, Callable[[], None]]] = []
+        self._checked = 0.0
+        self._room = True
+        self._draining = False
+
+    # -- taking in
+
+    def has_room(self) -> bool:
+        """Whether the disk has more than the reserve left; looked up at most once a second."""
+        now = time.monotonic()
+        if now - self._checked > 1:
+            self._checked = now
+            self._room = free_space(self.shard.path) > self.settings.reserve
+        return self._room
+
+    async def admit(self, message: Message, lane: str) -> Verdict:
+        """Store the message; Delivered once it is committed and synced, Defer when it could not be."""
+        if not self.has_room():
+            return Defer("Not enough disk space, try again later", "4.3.1", log="free space is below [queue] reserve")
+        record, content = self._new_record(message, lane)
+        try:
+            await self.writer.apply(lambda batch: self.shard.put_new(batch, record, content))
+        except StorageError as error:
+            event("queue-failed", id=record.id, shard=self.shard.number, error=str(error))
+            return Defer("The queue cannot take the message now", "4.3.1", log=str(error))
+        self._stored(record)
+        return Delivered(f"queued as {record.id}")
+
+    def _new_record(self, message: Message, lane: str) -> tuple[Record, Content]:
+        content = message.content
+        facts = message.envelope.facts
+        reason = str(facts[QUARANTINE_FACT]) if QUARANTINE_FACT in facts else ""
+        return Record(
+            id=message.id,
+            envelope=message.envelope,
+            lane=lane,
+            size=content.size,
+            file=content.path.name if isinstance(content, FileContent) else "",
+            state=QUARANTINED if reason else WAITING,
+            due=message.envelope.arrived,
+            reason=reason,
+        ), content
+
+    def _stored(self, record: Record) -> None:
+        """A waiting record was committed: start it, or remember where it lies in the index."""
+        if record.state != WAITING:
+            return
+        if record.due <= time.time() and not self._backlog and len(self.away) < self.settings.in_flight:
+            self._start(record)
+            return
+        before = position_before(record)
+        self._position = min(self._position, before)
+        if record.due <= time.time():
+            self._backlog = True
+            self._wakeup.wake()
+        elif self._next is None or record.due < self._next:
+            self._wakeup.wake()
+
+    # -- giving out
+
+    async def run(self) -> None:
+        """Give out what is due, until cancelled."""
+        while True:
+            self._fill()
+            with trio.move_on_after(self._pause()):
+                await self._wakeup.wait()
+            now = trio.current_time()
+            for again in [again for when, again in self._failed if when <= now]:
+                again()
+            self._failed = [(when, again) for when, again in self._failed if when > now]
+
+    def drain(self) -> None:
+        """Give out nothing more."""
+        self._draining = True
+
+    def _pause(self) -> float:
+        pause = 60.0  # at most: the clock may be set
+        if self._next is not None:
+            pause = min(pause, max(self._next - time.time(), 0.0))
+        if self._failed:
+            pause = min(pause, max(self._failed[0][0] - trio.current_time(), 0.0))
+        return pause
+
+    def _fill(self) -> None:
+        self._next = None
+        room = self.settings.in_flight - len(self.away)
+        if self._draining or room <= 0:
+            return
+        now = time.time()
+        identities, self._position = self.shard.due_from(self._position, room, now)
+        self._backlog = len(identities) == room
+        for record in self.shard.records([i for i in identities if i not in self.away]):
+            self._start(record)
+        if not self._backlog:
+            self._next = self.shard.next_due(self._position)
+
+    def _start(self, record: Record) -> None:
+        recipients = record.envelope.recipients
+        delivery = Delivery(record, self.shard.message(record), len(recipients), [], [])
+        self.away[record.id] = delivery
+        self._give_out(delivery)
+
+    # -- settling
+
+    def progress(self, delivery: Delivery) -> None:
+        """Some recipients have it while others may take long: see that a crash does not send it to those again."""
+        done = {recipient.address for recipient, verdict in delivery.outcomes if isinstance(verdict, Delivered)}
+        left = tuple(r for r in delivery.record.envelope.recipients if r.address not in done)
+        if left and len(left) < len(delivery.record.envelope.recipients):
+            old, delivery.record = delivery.record, with_recipients(delivery.record, left)
+            new = delivery.record
+            self._change(lambda batch: self.shard.replace(batch, old, new), lambda: None)
+
+    def settle(self, delivery: Delivery) -> None:
+        """Every recipient has an outcome: remove the message, or keep it for those who must wait."""
+        now = time.time()
+        old = delivery.record
+        waiting: list[tuple[Recipient, Defer]] = []
+        parked: list[tuple[Recipient, Quarantine]] = []
+        failures: list[Failure] = []
+        for recipient, found in delivery.outcomes:
+            verdict = self._final(found, old.envelope, now)
+            self._tell(delivery, recipient, verdict)
+            if isinstance(verdict, Defer):
+                waiting.append((recipient, verdict))
+            elif isinstance(verdict, Quarantine):
+                parked.append((recipient, verdict))
+            elif isinstance(verdict, Reject | Delivered) and wants_report(recipient, verdict):
+                failures.append(Failure(recipient, verdict))
+        new = self._left(old, waiting, parked, now)
+        reports = self._reports(delivery, failures, now)
+
+        def change(batch: Batch) -> None:
+            if new is None:
+                self.shard.remove(batch, old)
+            else:
+                self.shard.replace(batch, old, new)
+            for report, content in reports:
+                self.shard.put_new(batch, report, content)
+
+        self._change(change, lambda: self._settled(old, new, [report for report, _ in reports]))
+
+    def _final(self, verdict: Verdict, envelope: Envelope, now: float) -> Verdict:
+        """A deferral that carries no time of its own follows our schedule, and ends as a refusal."""
+        if not isinstance(verdict, Defer) or verdict.retry_after is not None:
+            return verdict
+        if now - envelope.arrived > self.settings.expire:
+            text = f"could not be handled for {self.settings.expire / 86400:.3g} days: {verdict.text}"
+            return Reject(text, "5.4.7", verdict.log, verdict.reply, verdict.remote)
+        retry = self.settings.retry
+        return replace(verdict, retry_after=retry[min(envelope.attempts, len(retry) - 1)])
+
+    @staticmethod
+    def _left(
+        old: Record,
+        waiting: Sequence[tuple[Recipient, Defer]],
+        parked: Sequence[tuple[Recipient, Quarantine]],
+        now: float,
+    ) -> Record | None:
+        lanes = {recipient.address: recipient.lane for recipient in old.envelope.recipients}
+        left = tuple(replace(r, lane=lanes.get(r.address, "")) for r, _ in (*waiting, *parked))
+        if not left:
+            return None
+        new = with_recipients(old, left)
+        new = replace(new, envelope=replace(new.envelope, attempts=old.envelope.attempts + 1))
+        if parked:
+            return replace(new, state=QUARANTINED, reason=parked[0][1].reason)
+        due = now + min(verdict.retry_after or 0.0 for _, verdict in waiting)
+        return replace(new, due=due, reason=waiting[0][1].reply or waiting[0][1].text)
+
+    def _reports(self, delivery: Delivery, failures: list[Failure], now: float) -> list[tuple[Record, Content]]:
+        if not failures:
+            return []
+        envelope = delivery.record.envelope
+        if not envelope.sender:  # RFC 3464 1.3, RFC 5321 4.5.5: never a bounce of a bounce
+            event("bounce-dropped", id=delivery.record.id, to=[failure.recipient.address for failure in failures])
+            return []
+        identity = MessageId.new(now)
+        octets = bounce(identity, self._hostname, delivery.message, failures, now)
+        report = Record(
+            id=identity,
+            envelope=Envelope(
+                "", (Recipient(envelope.sender, notify="NEVER"),), arrived=now, smtputf8=envelope.smtputf8
+            ),
+            lane=delivery.record.lane,
+            size=len(octets),
+            due=now,
+        )
+        event("bounce", id=delivery.record.id, report=identity, to=envelope.sender)
+        return [(report, Octets(octets))]
+
+    def _settled(self, old: Record, new: Record | None, reports: list[Record]) -> None:
+        self.away.pop(old.id, None)
+        if new is None and old.file:
+            _unlink(self.shard.files / old.file)
+        if new is not None:
+            self._stored(new)
+        for report in reports:
+            self._stored(report)
+        if self._backlog and (self.settings.in_flight - len(self.away) >= _REFILL or not self.away):
+            self._wakeup.wake()
+
+    def _change(self, work: Callable[[Batch], None], then: Callable[[], None]) -> None:
+        def done(result: "outcome.Outcome[None]") -> None:
+            if isinstance(result, outcome.Error):
+                event("queue-failed", shard=self.shard.number, error=str(result.error), next=f"again in {_TROUBLE:g} s")
+                self._failed.append((trio.current_time() + _TROUBLE, lambda: self.writer.submit(work, done)))
+                self._wakeup.wake()
+                return
+            then()
+
+        self.writer.submit(work, done)
+
+    @staticmethod
+    def _tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
+        record = delivery.record
+        common = {"id": record.id, "to": recipient.address, "from": record.envelope.sender, "way": delivery.way}
+        match verdict:
+            case Delivered(reply, remote):
+                event("delivered", **common, remote=remote or None, reply=reply or None)
+            case Defer(text, code, log, retry_after, reply, remote):
+                event("deferred", **common, code=code, text=text, log=log or None, remote=remote or None,
+                      reply=reply or None, retry_after=round(retry_after or 0, 1))  # fmt: skip
+            case Reject(text, code, log, reply, remote):
+                event("failed", **common, code=code, text=text, log=log or None, remote=remote or None,
+                      reply=reply or None)  # fmt: skip
+            case Discard(reason):
+                event("discarded", **common, reason=reason)
+            case Quarantine(reason):
+                event("quarantined", **common, reason=reason)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        event("content-left", file=str(path), error=error.strerror)

@@ -1,0 +1,199 @@
+"""One shard of the queue on disk: its databases, its records, and what may change them.
+
+envelopes  id → record           every message of the shard, in whatever state
+content    id + number → octets  chunks of content that is not in a file
+due        time + id → ""        waiting messages by the time at which their next attempt is owed
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from engine.links import wire
+from engine.message import Content, Envelope, Message, MessageId, Recipient
+from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cut
+from engine.storage.environment import StorageError, open_environment
+from engine.storage.writer import Batch
+
+FORMAT = 1
+"""Version of the records. A shard of another version is refused, not guessed at."""
+
+WAITING, QUARANTINED = "waiting", "quarantined"
+
+_TIME = struct.Struct(">Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message at rest. Its envelope names only the recipients that are not done."""
+
+    id: MessageId
+    envelope: Envelope
+    lane: str  # where it came in: after `queue` it goes on there
+    size: int  # octets of content
+    file: str = ""  # name of the file that holds the content, when it is not in LMDB
+    state: str = WAITING
+    due: float = 0.0  # Unix time of the next attempt
+    reason: str = ""  # why it waits, or is parked
+
+
+class Shard:
+    """Shard ``number`` under the data folder. The owner opens it for writing, other workers to read content."""
+
+    def __init__(self, data: Path, number: int, *, map_size: int, read_only: bool = False) -> None:
+        self.number = number
+        self.path = data / "queue" / str(number)
+        self.files = content_folder(data)
+        self.environment = open_environment(self.path, map_size=map_size, databases=8, read_only=read_only)
+        self._envelopes = self._database(b"envelopes", read_only)
+        self._content = self._database(b"content", read_only)
+        self._due = self._database(b"due", read_only)
+        if not read_only:
+            self._check_format()
+
+    def _database(self, name: bytes, read_only: bool) -> Any:
+        return self.environment.open_db(name, create=not read_only)
+
+    def _check_format(self) -> None:
+        with self.environment.begin(write=True) as transaction:
+            found = transaction.get(b"format")
+            if found is None:
+                transaction.put(b"format", str(FORMAT).encode())
+            elif found != str(FORMAT).encode():
+                raise StorageError(f"{self.path} has format {found.decode()}, this release writes {FORMAT}")
+
+    def close(self) -> None:
+        self.environment.close()
+
+    # -- changes: each is called inside the writer's transaction
+
+    def put_new(self, batch: Batch, record: Record, content: Content) -> None:
+        """Store a message that was just accepted."""
+        batch.put(self._envelopes, record.id, _pack(record))
+        batch.put(self._due, _due_key(record), b"")
+        if not record.file:
+            for number, chunk in enumerate(cut(b"".join(content.chunks()))):
+                batch.put(self._content, chunk_key(record.id, number), chunk)
+
+    def replace(self, batch: Batch, old: Record, new: Record) -> None:
+        """Another envelope, due time or state of the same message."""
+        batch.put(self._envelopes, new.id, _pack(new))
+        if old.state == WAITING and (new.state, _due_key(new)) != (WAITING, _due_key(old)):
+            batch.delete(self._due, _due_key(old))
+        if new.state == WAITING and (old.state, _due_key(old)) != (WAITING, _due_key(new)):
+            batch.put(self._due, _due_key(new), b"")
+
+    def remove(self, batch: Batch, record: Record) -> None:
+        """The message is done. Its file, if it has one, is removed by the caller once this is committed."""
+        batch.delete(self._envelopes, record.id)
+        if record.state == WAITING:
+            batch.delete(self._due, _due_key(record))
+        if not record.file:
+            for number in range(-(-record.size // CHUNK)):
+                batch.delete(self._content, chunk_key(record.id, number))
+
+    # -- reading: each in a short transaction of its own
+
+    def due_from(self, position: bytes, limit: int, until: float) -> tuple[list[MessageId], bytes]:
+        """Ids whose due key is above ``position`` and not later than ``until``, and the last key looked at."""
+        found: list[MessageId] = []
+        last = _TIME.pack(int(until * 1000) + 1)
+        with self.environment.begin() as transaction, transaction.cursor(self._due) as cursor:
+            if cursor.set_range(position + b"\0"):
+                for key in cursor.iternext(values=False):
+                    if key >= last or len(found) == limit:
+                        break
+                    found.append(MessageId(key[8:]))
+                    position = bytes(key)
+        return found, position
+
+    def next_due(self, position: bytes) -> float | None:
+        """Unix time of the first due key above ``position``."""
+        with self.environment.begin() as transaction, transaction.cursor(self._due) as cursor:
+            if not cursor.set_range(position + b"\0"):
+                return None
+            milliseconds: int = _TIME.unpack(cursor.key()[:8])[0]
+            return milliseconds / 1000
+
+    def records(self, identities: list[MessageId]) -> list[Record]:
+        """The records of those that are there."""
+        with self.environment.begin() as transaction:
+            found = [(identity, transaction.get(identity, db=self._envelopes)) for identity in identities]
+        return [_unpack(identity, packed) for identity, packed in found if packed is not None]
+
+    def all_records(self) -> Iterator[Record]:
+        """Every record, in pages: no transaction is open while the caller looks at one."""
+        position = b""
+        while page := self._page(position):
+            yield from page
+            position = page[-1].id + b"\0"
+
+    def _page(self, position: bytes, limit: int = 1000) -> list[Record]:
+        page = []
+        with self.environment.begin() as transaction, transaction.cursor(self._envelopes) as cursor:
+            if cursor.set_range(position):
+                for key, packed in cursor:
+                    page.append(_unpack(MessageId(key), packed))
+                    if len(page) == limit:
+                        break
+        return page
+
+    def count(self) -> int:
+        """Messages in the shard."""
+        with self.environment.begin() as transaction:
+            entries: int = transaction.stat(self._envelopes)["entries"]
+            return entries
+
+    def content(self, record: Record) -> Content:
+        if record.file:
+            return FileContent(self.files / record.file, record.size)
+        return self.stored(record.id, record.size)
+
+    def stored(self, identity: MessageId, size: int) -> Content:
+        return QueueContent(self.environment, self._content, self.number, identity, size)
+
+    def message(self, record: Record) -> Message:
+        """The message as stages see it."""
+        return Message(record.id, record.envelope, self.content(record))
+
+
+def content_folder(data: Path) -> Path:
+    """Where content too large for LMDB lies, for all shards."""
+    return data / "content"
+
+
+def with_recipients(record: Record, recipients: tuple[Recipient, ...]) -> Record:
+    return replace(record, envelope=replace(record.envelope, recipients=recipients))
+
+
+def position_before(record: Record) -> bytes:
+    """A position from which ``due_from`` finds the record."""
+    return _TIME.pack(int(record.due * 1000)) + bytes(16)
+
+
+def _due_key(record: Record) -> bytes:
+    return _TIME.pack(int(record.due * 1000)) + record.id
+
+
+def _pack(record: Record) -> bytes:
+    packed: bytes = msgpack.packb(
+        [
+            wire.pack_envelope(record.envelope),
+            record.lane,
+            record.size,
+            record.file,
+            record.state,
+            record.due,
+            record.reason,
+        ]
+    )
+    return packed
+
+
+def _unpack(identity: MessageId, packed: bytes) -> Record:
+    envelope, *rest = msgpack.unpackb(packed)
+    return Record(identity, wire.unpack_envelope(envelope), *rest)

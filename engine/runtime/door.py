@@ -1,0 +1,87 @@
+"""The door: what a source stage gets from the engine to let mail in."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from engine.config import Config
+from engine.lanes import Course
+from engine.links.wakeup import Answer
+from engine.message import Message, Session
+from engine.queue.content import ContentWriter
+from engine.queue.store import content_folder
+from engine.runtime.journey import Arrival, Roads
+from engine.runtime.stages import RunningStage
+from engine.storage.environment import free_space
+from engine.verdict import Defer, Reject, Verdict
+
+
+class Revised(Roads, Protocol):
+    """The revision in force, with the stages that want a word before DATA."""
+
+    @property
+    def config(self) -> Config: ...
+
+    def hooks(self, lane: str) -> list[RunningStage]: ...
+
+
+class Door:
+    """Lets messages into one lane, under whatever revision of the configuration is in force at that moment."""
+
+    def __init__(self, lane: str, current: Callable[[], Revised]) -> None:
+        self._lane = lane
+        self._current = current
+        self._checked = 0.0
+        self._room = True
+
+    async def submit(self, message: Message) -> Verdict:
+        """Take the message through the lane to `queue`.
+
+        Delivered when it is stored and synced: only then may the client hear 250. Discard, Reject, Defer otherwise.
+        Cancelling the wait does not stop the message.
+        """
+        revision = self._current()
+        answer = Answer()
+        Arrival(revision, self._course(revision), message, revision.config.server.hostname, answer.give)
+        return await answer.wait()  # type: ignore[return-value]
+
+    def content(self) -> ContentWriter:
+        """Where the content of the next message goes while it arrives."""
+        config = self._current().config
+        return ContentWriter(content_folder(config.server.data), config.queue.inline)
+
+    def has_room(self) -> bool:
+        """Whether the disk has more left than `[queue] reserve`."""
+        now = time.monotonic()
+        if now - self._checked > 1:
+            self._checked = now
+            config = self._current().config
+            self._room = free_space(_existing(config.server.data)) > config.queue.reserve
+        return self._room
+
+    async def at_connect(self, session: Session) -> Reject | Defer | None:
+        return await self._ask("at_connect", session)
+
+    async def at_sender(self, session: Session, sender: str) -> Reject | Defer | None:
+        return await self._ask("at_sender", session, sender)
+
+    async def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | Defer | None:
+        return await self._ask("at_recipient", session, sender, recipient)
+
+    async def _ask(self, hook: str, *arguments: object) -> Reject | Defer | None:
+        for stage in self._current().hooks(self._lane):
+            function = getattr(stage.instance, hook, None)
+            if function is None:
+                continue
+            refusal = await stage.hook(function, *arguments)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def _course(self, revision: Revised) -> Course:
+        return revision.courses[self._lane]
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else path.parent

@@ -1,0 +1,315 @@
+"""Journeys: how a message moves from leg to leg, splits where recipients part, and ends.
+
+There is no task for a message. A leg's verdict comes back in a callback, which sends the message down the next link.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol, TypeAlias
+
+from engine.lanes import Course, Leg
+from engine.links.link import Link, Way
+from engine.message import Message, MessageId, Octets, Recipient
+from engine.observe.events import event
+from engine.queue.bounce import Failure, bounce, wants_report
+from engine.queue.content import FileContent
+from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
+from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+
+LANES = 20
+"""Lanes that one message may go through at one attempt: more is a circle."""
+
+Final: TypeAlias = "Reject | Defer | Discard | Quarantine | Delivered"
+
+
+class Roads(Protocol):
+    """What a journey needs of the revision of the configuration that it travels under."""
+
+    @property
+    def courses(self) -> Mapping[str, Course]: ...
+
+    @property
+    def links(self) -> Mapping[str, Link]: ...
+
+    @property
+    def number(self) -> int: ...
+
+    def entered(self) -> None: ...
+
+    def left(self) -> None: ...
+
+
+class _Part:
+    """Recipients of a message that go on together."""
+
+    __slots__ = ("index", "lane", "legs", "message", "start")
+
+    def __init__(self, message: Message, legs: Sequence[Leg], index: int = 0, start: int = 0, lane: str = "") -> None:
+        self.message = message
+        self.legs = legs
+        self.index = index
+        self.start = start  # stage within the leg
+        self.lane = lane  # picked for all of the part's recipients
+
+
+class Journey:
+    """What journeys before and behind `queue` have in common."""
+
+    __slots__ = ("_roads", "way")
+
+    def __init__(self, roads: Roads) -> None:
+        self._roads = roads
+        self.way: Way = []
+        roads.entered()
+
+    def _go(self, part: _Part) -> None:
+        if part.index == len(part.legs):
+            self._end_of_legs(part)
+            return
+        leg = part.legs[part.index]
+        key = str(part.message.fact(leg.partition, "")) if leg.partition else ""
+        self._roads.links[leg.name].submit(
+            part.message,
+            lambda verdict, stopped, way: self._came(part, verdict, stopped, way),
+            start=part.start,
+            key=key,
+        )
+
+    def _came(self, part: _Part, verdict: Verdict | tuple[Route, ...], stopped: int, way: Way) -> None:
+        self.way += way
+        if stopped < len(part.legs[part.index].stages):
+            part.start = stopped
+        else:
+            part.index += 1
+            part.start = 0
+        try:
+            self._follow(part, verdict)
+        except Exception as error:  # one message's trouble must not stop the link that all others use
+            event.bug("journey", error, id=part.message.id)
+            self._settled(
+                part.message.envelope.recipients, Defer("Local trouble, please try again later", log=repr(error))
+            )
+
+    def _follow(self, part: _Part, verdict: Verdict | tuple[Route, ...]) -> None:
+        if isinstance(verdict, Message):
+            part.message = verdict
+            self._go(part)
+        elif isinstance(verdict, Route) and not verdict.to:
+            part.lane = verdict.lane
+            self._go(part)
+        elif isinstance(verdict, Each):
+            self._split(part, verdict.verdicts)
+        elif isinstance(verdict, Route | tuple):
+            self._split(part, dict.fromkeys(part.message.recipients, verdict))
+        else:
+            self._settled(part.message.envelope.recipients, verdict)
+
+    def _split(self, part: _Part, verdicts: Mapping[str, Verdict | tuple[Route, ...]]) -> None:
+        going: dict[int, tuple[Message, list[Recipient]]] = {}
+        ended: list[tuple[Recipient, Final]] = []
+        for recipient in part.message.envelope.recipients:
+            verdict = verdicts.get(recipient.address, part.message)
+            if isinstance(verdict, Message):
+                going.setdefault(id(verdict), (verdict, []))[1].append(recipient)
+            elif isinstance(verdict, Route | tuple):
+                routed = _routed(recipient, verdict if isinstance(verdict, tuple) else (verdict,))
+                self._more(len(routed) - 1)
+                going.setdefault(id(part.message), (part.message, []))[1].extend(routed)
+            elif isinstance(verdict, Each):
+                ended.append((recipient, Defer("Local trouble", log="a verdict for each within a verdict for each")))
+            else:
+                ended.append((recipient, verdict))
+        for recipient, final in ended:
+            self._settled((recipient,), final)
+        for message, recipients in going.values():
+            self._go(_Part(_restricted(message, recipients), part.legs, part.index, part.start, part.lane))
+
+    def _more(self, count: int) -> None:
+        """An alias has turned one recipient into more."""
+
+    def _end_of_legs(self, part: _Part) -> None:
+        raise NotImplementedError
+
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+        raise NotImplementedError
+
+
+class Arrival(Journey):
+    """Before `queue`: the client waits. ``answer`` gets the one verdict that becomes its reply.
+
+    Nothing is stored before every recipient has come to `queue` or been refused, so that a deferral of any is a
+    deferral of all: the client sends the message again and nobody gets it twice.
+    """
+
+    __slots__ = ("_answer", "_course", "_hostname", "_message", "_open", "_ready", "_refused")
+
+    def __init__(
+        self, roads: Roads, course: Course, message: Message, hostname: str, answer: Callable[[Verdict], None]
+    ) -> None:
+        super().__init__(roads)
+        self._course = course
+        self._message = message
+        self._hostname = hostname
+        self._answer = answer
+        self._open = len(message.recipients)
+        self._ready: list[Message] = []
+        self._refused: list[tuple[Recipient, Final]] = []
+        self._go(_Part(message, course.before))
+
+    def _more(self, count: int) -> None:
+        self._open += count
+
+    def _end_of_legs(self, part: _Part) -> None:
+        message = part.message
+        if part.lane:
+            recipients = [r if r.lane else replace(r, lane=part.lane) for r in message.envelope.recipients]
+            message = _restricted(message, recipients)
+        self._ready.append(message)
+        self._close(len(message.recipients))
+
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+        if isinstance(verdict, Quarantine):
+            message = _restricted(self._message, list(recipients))
+            self._ready.append(message.with_fact(QUARANTINE_FACT, verdict.reason or "no reason given"))
+        elif not isinstance(verdict, Discard):
+            self._refused += [(recipient, verdict) for recipient in recipients]
+        self._close(len(recipients))
+
+    def _close(self, count: int) -> None:
+        self._open -= count
+        if self._open == 0:
+            self._decide()
+
+    def _decide(self) -> None:
+        deferred = [verdict for _, verdict in self._refused if not isinstance(verdict, Reject)]
+        if deferred or (self._refused and not self._ready):
+            self._finish(deferred[0] if deferred else self._refused[0][1])
+        elif not self._ready:
+            self._finish(Discard())
+        else:
+            self._store()
+
+    def _store(self) -> None:
+        messages = [_own(message, index) for index, message in enumerate(self._ready)]
+        if self._refused:
+            messages += self._report()
+        self._open = len(messages)
+        link = self._roads.links[f"{self._course.lane}/queue"]
+        for message in messages:
+            link.submit(message, lambda verdict, _stopped, _way: self._stored(verdict))
+
+    def _report(self) -> list[Message]:
+        """Some recipients are refused for good while others get the message: the sender is told by a bounce."""
+        failures = [Failure(r, v) for r, v in self._refused if isinstance(v, Reject) and wants_report(r, v)]
+        if not failures or not self._message.sender:
+            return []
+        envelope = self._message.envelope
+        identity = MessageId.new()
+        octets = bounce(identity, self._hostname, self._message, failures, envelope.arrived)
+        back = replace(envelope, sender="", recipients=(Recipient(envelope.sender, notify="NEVER"),), prepended=b"")
+        return [Message(identity, back, Octets(octets))]
+
+    def _stored(self, verdict: Verdict) -> None:
+        self._open -= 1
+        if not isinstance(verdict, Delivered):
+            self._refused.append((self._message.envelope.recipients[0], verdict))  # type: ignore[arg-type]
+        if self._open == 0:
+            trouble = [found for _, found in self._refused if isinstance(found, Defer)]
+            self._finish(trouble[0] if trouble else Delivered(f"queued as {self._message.id}"))
+
+    def _finish(self, verdict: Verdict) -> None:
+        self._roads.left()
+        envelope = self._message.envelope
+        event(
+            "accepted" if isinstance(verdict, Delivered) else "refused" if isinstance(verdict, Reject) else
+            "discarded" if isinstance(verdict, Discard) else "put-off",
+            id=self._message.id,
+            peer=envelope.session.peer,
+            **{"from": envelope.sender},
+            to=self._message.recipients,
+            size=self._message.size,
+            text=getattr(verdict, "text", None),
+            log=getattr(verdict, "log", None) or None,
+            way=self.way,
+            revision=self._roads.number,
+        )  # fmt: skip
+        self._answer(verdict)
+
+
+class Departure(Journey):
+    """Behind `queue`: from the queue's owner to wherever each recipient's mail goes, then settled with the owner."""
+
+    __slots__ = ("_delivery", "_lanes", "_owner")
+
+    def __init__(self, roads: Roads, owner: Owner, delivery: Delivery, lane: str) -> None:
+        super().__init__(roads)
+        self._owner = owner
+        self._delivery = delivery
+        self._lanes = 0
+        course = roads.courses[lane]
+        self._go(_Part(delivery.message, course.after))
+
+    def _more(self, count: int) -> None:
+        self._delivery.waiting += count
+
+    def _end_of_legs(self, part: _Part) -> None:
+        by_lane: dict[str, list[Recipient]] = {}
+        for recipient in part.message.envelope.recipients:
+            by_lane.setdefault(recipient.lane or part.lane, []).append(recipient)
+        for lane, recipients in by_lane.items():
+            self._enter(lane, part.message if len(by_lane) == 1 else _restricted(part.message, recipients))
+
+    def _enter(self, lane: str, message: Message) -> None:
+        self._lanes += 1
+        course = self._roads.courses.get(lane)
+        if not lane or course is None or self._lanes > LANES:
+            what = f"lane {lane} does not exist" if lane else "the lane ended and no stage said where the mail goes"
+            log = "lanes lead in a circle" if self._lanes > LANES else what
+            self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log))
+            return
+        if any(recipient.lane for recipient in message.envelope.recipients):
+            message = _restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
+        self._go(_Part(message, course.after))
+
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+        delivery = self._delivery
+        delivery.outcomes += [(recipient, verdict) for recipient in recipients]
+        delivery.waiting -= len(recipients)
+        if delivery.waiting == 0:
+            delivery.way = self.way
+            self._roads.left()
+            self._owner.settle(delivery)
+        elif isinstance(verdict, Delivered):
+            self._owner.progress(delivery)
+
+
+def _restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
+    """The same message for these recipients alone."""
+    return replace(message, envelope=replace(message.envelope, recipients=tuple(recipients)))
+
+
+def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
+    """The recipients that stand for this one, each with its lane. ORCPT keeps the first name (RFC 3461 5.2.7)."""
+    original = recipient.original or f"rfc822;{recipient.address}"
+    found = []
+    for route in routes:
+        for address in route.to or (recipient.address,):
+            if address == recipient.address:
+                found.append(replace(recipient, lane=route.lane))
+            else:
+                found.append(replace(recipient, address=address, original=original, lane=route.lane))
+    return found
+
+
+def _own(message: Message, index: int) -> Message:
+    """Parts of a split message are stored as messages of their own: only the first keeps id and file."""
+    if index == 0:
+        return message
+    content = message.content
+    identity = MessageId.new()
+    if isinstance(content, FileContent):
+        path = content.path.with_name(str(identity))
+        os.link(content.path, path)
+        content = FileContent(path, content.size)
+    return replace(message, id=identity, content=content)

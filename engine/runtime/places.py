@@ -1,0 +1,98 @@
+"""Who runs where: the processes that a configuration asks for, and the addresses of their links."""
+
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.config import READERS, Config
+from engine.lanes import MAIL, QUEUE, Course, Leg
+
+MAILBOXES, READING = "mailboxes", "readers"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One worker process. Its name stays when it is restarted; its life grows."""
+
+    name: str
+    place: str
+    index: int = 0
+
+
+def processes(config: Config) -> list[Process]:
+    """Every worker that the configuration asks for. What messages end in comes first, what lets them in last."""
+    found = [Process(MAILBOXES, MAILBOXES)]
+    if any(name in READERS for name in config.listen):
+        found.append(Process(READING, READING))
+    for name, stage in config.stages.items():
+        if stage.workers and not stage.spec.source:
+            found += [Process(f"{name}-{index}", name, index) for index in range(stage.workers)]
+    found += [Process(f"{MAIL}-{index}", MAIL, index) for index in range(mail_workers(config))]
+    for name, stage in config.stages.items():
+        if stage.workers and stage.spec.source:
+            found += [Process(f"{name}-{index}", name, index) for index in range(stage.workers)]
+    return found
+
+
+def mail_workers(config: Config) -> int:
+    """Mail workers, and so shards: as set, else one for each core that we may use."""
+    return config.server.workers or len(os.sched_getaffinity(0))
+
+
+def listeners(config: Config, place: str) -> list[str]:
+    """Names of the listeners that the processes of a place serve."""
+    if place == READING:
+        return [name for name in config.listen if name in READERS]
+    return [
+        name
+        for course in config.courses.values()
+        if course.source and config.stages[course.source].place == place
+        for name in course.listen
+        if name in config.listen
+    ]
+
+
+def queue_leg(course: Course) -> Leg:
+    """The leg behind the link that leads to `queue`: it is served by the owners of the shards."""
+    return Leg(f"{course.lane}/{QUEUE}", (QUEUE,))
+
+
+def legs(config: Config) -> list[Leg]:
+    """Every leg of every lane."""
+    found: list[Leg] = []
+    for course in config.courses.values():
+        found += [*course.before, *([queue_leg(course)] if course.queued else []), *course.after]
+    return found
+
+
+def askers(config: Config, leg: Leg) -> set[str]:
+    """The places whose processes send messages to the leg."""
+    places = set()
+    for course in config.courses.values():
+        if leg in course.before or (course.queued and leg == queue_leg(course)):
+            places.add(config.stages[course.source].place if course.source else MAIL)
+        if leg in course.after:
+            places.add(MAIL)
+    return places
+
+
+def workers_of(config: Config, leg: Leg, asker: Process) -> list[str]:
+    """Names of the processes that ``asker`` may send to: itself alone where it can, unless a key picks the worker."""
+    names = [process.name for process in processes(config) if process.place == leg.place]
+    return [asker.name] if asker.name in names and not leg.partition else names
+
+
+def inside(leg: Leg, revision: int) -> str:
+    """Endpoint of a leg within its process."""
+    return f"inproc://{leg.name}.{revision}"
+
+
+def between(folder: str, process: str, life: int, name: str, revision: int = 0) -> str:
+    """Endpoint of a leg, or of a service, for other processes of the host."""
+    return f"ipc://{folder}/{process}.{life}.{zlib.crc32(name.encode()):08x}.{revision}"
+
+
+def hosted(config: Config, place: str) -> Iterable[Leg]:
+    """The legs that the processes of a place serve."""
+    return (leg for leg in legs(config) if leg.place == place)

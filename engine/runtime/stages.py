@@ -1,0 +1,169 @@
+"""Stages that run: built with their services and settings, opened, called, closed."""
+
+import contextlib
+import functools
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+
+from engine.config import Stage
+from engine.links.link import Way
+from engine.message import Message
+from engine.observe.events import event
+from engine.stage import Spec, StageError
+from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+
+_FINAL = (Reject, Defer, Discard, Quarantine, Route, Delivered, Each)
+_NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
+_THREADS = 40
+
+
+class RunningStage:
+    """A stage in this process. ``call`` never raises: what breaks inside becomes the verdict of ``on_error``."""
+
+    def __init__(self, stage: Stage, services: Mapping[Any, Any]) -> None:
+        self.stage = stage
+        self.name = stage.spec.name
+        self._stack = contextlib.AsyncExitStack()
+        self._limiter: trio.CapacityLimiter | None = None
+        self.instance = _build(stage.spec, stage.settings, services)
+        self._function: Callable[[Message], Any] = self.instance
+
+    async def open(self) -> None:
+        if hasattr(self.instance, "__aenter__"):
+            await self._stack.enter_async_context(self.instance)
+        elif hasattr(self.instance, "__enter__"):
+            self._stack.enter_context(self.instance)
+        if self.stage.spec.synchronous:
+            self._limiter = trio.CapacityLimiter(_THREADS)
+
+    async def close(self) -> None:
+        try:
+            await self._stack.aclose()
+        except Exception as error:
+            event.bug(f"closing the stage {self.name}", error)
+
+    async def call(self, message: Message) -> Verdict:
+        """The stage's verdict on the message, within its time."""
+        if self.stage.when is not None and not self.stage.when.holds(message):
+            return message
+        try:
+            if self._limiter is None:
+                verdict = await self._function(message)
+            else:
+                verdict = await trio.to_thread.run_sync(
+                    self._function, message, abandon_on_cancel=True, limiter=self._limiter
+                )
+        except Exception as error:
+            event.bug(f"stage {self.name}", error, id=message.id)
+            return self.failed(message, f"raised {type(error).__name__}: {error}")
+        if isinstance(verdict, Message | _FINAL):
+            return verdict
+        what = "nothing (a forgotten `return message`?)" if verdict is None else repr(verdict)[:80]
+        event("stage-failed", id=message.id, stage=self.name, error=f"returned {what}")
+        return self.failed(message, f"returned {what}")
+
+    async def hook(self, function: Callable[..., Any], *arguments: object) -> Reject | Defer | None:
+        """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
+        try:
+            said = function(*arguments)
+            if inspect.isawaitable(said):
+                with trio.fail_after(min(self.stage.timeout, 60)):
+                    said = await said
+        except Exception as error:
+            event.bug(f"hook of the stage {self.name}", error)
+            return None
+        return said if isinstance(said, Reject | Defer) else None
+
+    def failed(self, message: Message, how: str) -> Verdict:
+        """What the operator wants done with a message that this stage could not judge."""
+        log = f"the stage {self.name} {how}"
+        match self.stage.on_error:
+            case "skip":
+                return message
+            case "reject":
+                return Reject("This message cannot be processed here", "5.3.0", log=log)
+            case "quarantine":
+                return Quarantine(log)
+        return Defer("Local trouble, please try again later", "4.3.0", log=log)
+
+
+def _build(spec: Spec, settings: Mapping[str, Any], services: Mapping[Any, Any]) -> Any:
+    missing = [kind for kind in spec.services.values() if kind not in services]
+    if missing:
+        raise StageError(f"the stage {spec.name} asks for {missing[0]!r}, which the engine does not give here")
+    given = {name: services[kind] for name, kind in spec.services.items()}
+    if inspect.isclass(spec.target):
+        return spec.target(**given, **settings)
+    return functools.partial(spec.target, **given, **settings)
+
+
+class _Running:
+    """One call in progress, so that the time-keeper can see how long it has been."""
+
+    __slots__ = ("began", "limit", "scope")
+
+    def __init__(self, began: float, limit: float, scope: trio.CancelScope) -> None:
+        self.began = began
+        self.limit = limit
+        self.scope = scope
+
+
+class LegRunner:
+    """Runs messages through the stages of a leg. Its ``keep_time`` must run beside it."""
+
+    def __init__(self, stages: list[RunningStage]) -> None:
+        self._stages = stages
+        self._running: set[_Running] = set()
+
+    async def run(self, message: Message, start: int) -> tuple[Verdict, int, Way]:
+        """Through the leg from stage ``start``, until one does not simply pass the message on."""
+        way: Way = []
+        done = start
+        verdict: Verdict = message
+        for stage in self._stages[start:]:
+            assert isinstance(verdict, Message)
+            asked = verdict
+            began = time.perf_counter()
+            verdict = await self._call(stage, asked, began)
+            way.append((stage.name, _say(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
+            done += 1
+            if not isinstance(verdict, Message):
+                break
+        return verdict, done, way
+
+    async def _call(self, stage: RunningStage, message: Message, began: float) -> Verdict:
+        with trio.CancelScope() as scope:
+            running = _Running(began, stage.stage.timeout, scope)
+            self._running.add(running)
+            try:
+                return await stage.call(message)
+            finally:
+                self._running.discard(running)
+        how = f"took longer than {stage.stage.timeout:g} s"
+        event("stage-failed", id=message.id, stage=stage.name, error=how)
+        return stage.failed(message, how)
+
+    async def keep_time(self) -> None:
+        """Cancel calls that are over their time. One watch for all costs a call next to nothing."""
+        while True:
+            await trio.sleep(0.25)
+            now = time.perf_counter()
+            for running in self._running:
+                if now - running.began > running.limit:
+                    running.scope.cancel()
+
+
+def _say(verdict: Verdict, asked: Message) -> str:
+    if isinstance(verdict, Message):
+        return "pass" if verdict is asked else "changed"
+    if isinstance(verdict, Route):
+        return f"lane {verdict.lane}"
+    if isinstance(verdict, Each):
+        return "each"
+    name = _NAMES[type(verdict)]
+    text = getattr(verdict, "text", "") or getattr(verdict, "reason", "") or getattr(verdict, "reply", "")
+    return f"{name}: {text}" if text else name
