@@ -74,6 +74,10 @@ class Host:
         """Messages in hand or waiting here."""
         return len(self._waiting) + self._runners - len(self._idle)
 
+    def close(self) -> None:
+        """Give the endpoints back."""
+        self._socket.close()
+
     async def serve(self) -> None:
         """Take messages in until cancelled."""
         try:
@@ -84,7 +88,7 @@ class Host:
                         self._take(identity, frames)
                     self._rouse()
         finally:
-            self._socket.close()
+            self.close()
 
     def _take(self, identity: bytes, frames: list[bytes]) -> None:
         number, items = wire.unpack(frames[0])

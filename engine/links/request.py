@@ -1,6 +1,5 @@
 """Questions from one process to another that are no message: a name and arguments there, an answer back."""
 
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any
@@ -37,9 +36,10 @@ class Asker:
         assert self._socket is not None
         self._socket.send([wire.pack([number, name, arguments])])
         try:
-            done, value = await answer.wait()  # type: ignore[misc]
+            found: Any = await answer.wait()
         finally:
             self._open.pop(number, None)
+        done, value = found
         if not done:
             raise Unanswered(value)
         return value
@@ -59,8 +59,7 @@ class Asker:
             self._connected = trio.Event()
             self._socket.close()
             for answer in self._open.values():
-                with contextlib.suppress(trio.RunFinishedError):
-                    answer.give((False, "the process that was asked has ended"))
+                answer.give((False, "the process that was asked has ended"))
 
 
 async def answer_requests(

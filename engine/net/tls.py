@@ -1,6 +1,7 @@
 """TLS contexts: what we offer as a server, what we ask for as a client."""
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 # Mozilla's "intermediate" list, version 5.7. TLS 1.3 suites are the library's own.
@@ -34,3 +35,10 @@ def client_context(*, verify: bool = False) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """What a listener offers, for stages that ask for it: None where no certificate is configured."""
+
+    context: ssl.SSLContext | None

@@ -78,23 +78,24 @@ class ContentWriter:
     ``discard`` leaves nothing behind.
     """
 
-    def __init__(self, folder: Path, inline: int) -> None:
+    def __init__(self, folder: Path, identity: MessageId, inline: int) -> None:
         self._folder = folder
+        self._path = folder / str(identity)
         self._inline = inline
         self._pieces: list[bytes] = []
         self._fd = -1
-        self._path = folder
+        self._made = False
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Take ``data``. OSError when the disk does not."""
+        """Take ``data``. OSError when the disk does not take it."""
         self.size += len(data)
         if self._fd < 0 and self.size <= self._inline:
             self._pieces.append(data)
             return
         if self._fd < 0:
-            self._path = self._folder / str(MessageId.new())
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._made = True
             data = b"".join((*self._pieces, data))
             self._pieces.clear()
         view = memoryview(data)
@@ -103,7 +104,7 @@ class ContentWriter:
 
     async def finish(self) -> Content:
         """The content; a file has been synced, and so has the folder that names it. OSError."""
-        if self._fd < 0:
+        if not self._made:
             return Octets(b"".join(self._pieces))
         await trio.to_thread.run_sync(self._sync)
         return FileContent(self._path, self.size)
@@ -119,7 +120,7 @@ class ContentWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        if self._path is not self._folder:
+        if self._made:
             self._path.unlink(missing_ok=True)
 
 

@@ -47,16 +47,13 @@ class Owner:
     Memory is bounded: at most ``settings.in_flight`` messages are away at once, all others wait in the due index.
     """
 
-    def __init__(
-        self, shard: Shard, settings: Queue, hostname: str, give_out: Callable[[Delivery], None], backup_lane: str
-    ) -> None:
+    def __init__(self, shard: Shard, settings: Queue, hostname: str, give_out: Callable[[Delivery], None]) -> None:
         self.shard = shard
         self.writer = Writer(shard.environment, name=f"queue {shard.number}")
         self.away: dict[MessageId, Delivery] = {}
         self.settings = settings
         self._hostname = hostname
         self._give_out = give_out
-        self._lane = backup_lane
         self._position = b""
         self._backlog = True
         self._next: float | None = None
@@ -98,7 +95,7 @@ class Owner:
             envelope=message.envelope,
             lane=lane,
             size=content.size,
-            file=content.path.name if isinstance(content, FileContent) else "",
+            in_file=isinstance(content, FileContent),
             state=QUARANTINED if reason else WAITING,
             due=message.envelope.arrived,
             reason=reason,
@@ -254,8 +251,8 @@ class Owner:
 
     def _settled(self, old: Record, new: Record | None, reports: list[Record]) -> None:
         self.away.pop(old.id, None)
-        if new is None and old.file:
-            _unlink(self.shard.files / old.file)
+        if new is None and old.in_file:
+            _unlink(self.shard.file(old.id))
         if new is not None:
             self._stored(new)
         for report in reports:

@@ -35,7 +35,7 @@ class Record:
     envelope: Envelope
     lane: str  # where it came in: after `queue` it goes on there
     size: int  # octets of content
-    file: str = ""  # name of the file that holds the content, when it is not in LMDB
+    in_file: bool = False  # content lies in a file of its own, named by the id
     state: str = WAITING
     due: float = 0.0  # Unix time of the next attempt
     reason: str = ""  # why it waits, or is parked
@@ -47,7 +47,7 @@ class Shard:
     def __init__(self, data: Path, number: int, *, map_size: int, read_only: bool = False) -> None:
         self.number = number
         self.path = data / "queue" / str(number)
-        self.files = content_folder(data)
+        self.data = data
         self.environment = open_environment(self.path, map_size=map_size, databases=8, read_only=read_only)
         self._envelopes = self._database(b"envelopes", read_only)
         self._content = self._database(b"content", read_only)
@@ -75,7 +75,7 @@ class Shard:
         """Store a message that was just accepted."""
         batch.put(self._envelopes, record.id, _pack(record))
         batch.put(self._due, _due_key(record), b"")
-        if not record.file:
+        if not record.in_file:
             for number, chunk in enumerate(cut(b"".join(content.chunks()))):
                 batch.put(self._content, chunk_key(record.id, number), chunk)
 
@@ -92,7 +92,7 @@ class Shard:
         batch.delete(self._envelopes, record.id)
         if record.state == WAITING:
             batch.delete(self._due, _due_key(record))
-        if not record.file:
+        if not record.in_file:
             for number in range(-(-record.size // CHUNK)):
                 batch.delete(self._content, chunk_key(record.id, number))
 
@@ -149,9 +149,17 @@ class Shard:
             return entries
 
     def content(self, record: Record) -> Content:
-        if record.file:
-            return FileContent(self.files / record.file, record.size)
+        if record.in_file:
+            return FileContent(self.file(record.id), record.size)
         return self.stored(record.id, record.size)
+
+    def file(self, identity: MessageId) -> Path:
+        """Where content of that message lies that is too large for LMDB."""
+        return content_folder(self.data) / str(identity)
+
+    def holds(self, identity: MessageId) -> bool:
+        with self.environment.begin() as transaction:
+            return transaction.get(identity, db=self._envelopes) is not None
 
     def stored(self, identity: MessageId, size: int) -> Content:
         return QueueContent(self.environment, self._content, self.number, identity, size)
@@ -185,7 +193,7 @@ def _pack(record: Record) -> bytes:
             wire.pack_envelope(record.envelope),
             record.lane,
             record.size,
-            record.file,
+            record.in_file,
             record.state,
             record.due,
             record.reason,

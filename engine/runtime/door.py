@@ -8,7 +8,7 @@ from typing import Protocol
 from engine.config import Config
 from engine.lanes import Course
 from engine.links.wakeup import Answer
-from engine.message import Message, Session
+from engine.message import Message, MessageId, Session
 from engine.queue.content import ContentWriter
 from engine.queue.store import content_folder
 from engine.runtime.journey import Arrival, Roads
@@ -46,10 +46,10 @@ class Door:
         Arrival(revision, self._course(revision), message, revision.config.server.hostname, answer.give)
         return await answer.wait()  # type: ignore[return-value]
 
-    def content(self) -> ContentWriter:
-        """Where the content of the next message goes while it arrives."""
+    def content(self, identity: MessageId) -> ContentWriter:
+        """Where the content of the message with that id goes while it arrives."""
         config = self._current().config
-        return ContentWriter(content_folder(config.server.data), config.queue.inline)
+        return ContentWriter(content_folder(config.server.data), identity, config.queue.inline)
 
     def has_room(self) -> bool:
         """Whether the disk has more left than `[queue] reserve`."""

@@ -36,8 +36,10 @@ def processes(config: Config) -> list[Process]:
 
 
 def mail_workers(config: Config) -> int:
-    """Mail workers, and so shards: as set, else one for each core that we may use."""
-    return config.server.workers or len(os.sched_getaffinity(0))
+    """Mail workers, and so shards: as set, else one for each core; never fewer than there are shards with mail."""
+    wanted = config.server.workers or len(os.sched_getaffinity(0))
+    shards = [int(path.name) + 1 for path in (config.server.data / "queue").glob("*") if path.name.isdigit()]
+    return max(wanted, *shards, 1)
 
 
 def listeners(config: Config, place: str) -> list[str]:

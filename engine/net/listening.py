@@ -1,0 +1,97 @@
+"""Listening sockets: bound once, by the supervisor, so that a restarted worker loses no connection that waits."""
+
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from engine.net.connection import Connection
+from engine.observe.events import event
+
+BACKLOG = 1024
+"""Connections that wait while a worker is busy or being restarted; the kernel's own limit may be lower."""
+
+_OUT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class CannotListen(Exception):
+    """A port cannot be bound; the text says which, why, and what to do."""
+
+
+def bind(name: str, host: str, port: int, count: int) -> list[socket.socket]:
+    """``count`` sockets on one address, among which the kernel shares out connections. CannotListen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets: list[socket.socket] = []
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as alone:
+            # SO_REUSEPORT would let us share a port with another server of the same user without a word.
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _dual(alone, family)
+            alone.bind((host, port))
+            if port:
+                alone.listen(1)
+        for _ in range(count):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            _dual(sock, family)
+            sock.bind((host, port))
+            port = sock.getsockname()[1]
+            sock.listen(BACKLOG)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        shown = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+        raise CannotListen(f"[listen] {name}: cannot bind {shown}: {_reason(error, port)}") from error
+    return sockets
+
+
+def _dual(sock: socket.socket, family: int) -> None:
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+
+
+def _reason(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"the port is in use by another program (`ss -ltnp 'sport = :{port}'` names it); stop it or choose another"
+        )
+    if error.errno == errno.EACCES:
+        return "permission denied: ports below 1024 need root or CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine does not have that address"
+    return error.strerror or str(error)
+
+
+async def accept_connections(
+    sock: socket.socket, serve: Callable[[Connection], Awaitable[None]], name: str, nursery: trio.Nursery
+) -> None:
+    """Serve each connection in a task of ``nursery``, until cancelled; those that are open then go on.
+
+    What breaks inside one connection is logged and stops nothing else.
+    """
+    listener = trio.socket.from_stdlib_socket(sock)
+    while True:
+        try:
+            client, _ = await listener.accept()
+        except OSError as error:
+            if error.errno in _OUT:
+                event("out-of-descriptors", listener=name, error=os.strerror(error.errno or 0))
+                await trio.sleep(0.1)  # until some connection has ended; those that wait stay in the backlog
+            elif error.errno != errno.ECONNABORTED:
+                raise
+            continue
+        nursery.start_soon(_one, client, serve, name)
+
+
+async def _one(client: trio.socket.SocketType, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:
+    connection = Connection(client)
+    try:
+        await serve(connection)
+    except Exception as error:
+        event.bug(f"connection to {name}", error)
+    finally:
+        connection.close()

@@ -1,0 +1,36 @@
+"""What a crash can leave behind, removed before the workers start."""
+
+from engine.config import Config
+from engine.message import MessageId
+from engine.observe.events import event
+from engine.queue.store import Shard, content_folder
+
+
+def sweep(config: Config) -> None:
+    """Remove content files to which no message refers: their client never heard 250, or the message is done.
+
+    Only files whose name is a message id are ours; anything else is left and said.
+    """
+    found = {path.name: path for path in content_folder(config.server.data).iterdir()}
+    if not found:
+        return
+    numbers = [int(path.name) for path in (config.server.data / "queue").glob("*") if path.name.isdigit()]
+    shards = [Shard(config.server.data, n, map_size=config.queue.map_size, read_only=True) for n in numbers]
+    removed, strange = [], []
+    try:
+        for name, path in found.items():
+            try:
+                identity = MessageId.parse(name)
+            except ValueError:
+                strange.append(name)
+                continue
+            if not any(shard.holds(identity) for shard in shards):
+                path.unlink()
+                removed.append(name)
+    finally:
+        for shard in shards:
+            shard.close()
+    if removed:
+        event("leftovers-removed", files=len(removed), why="content that no message refers to")
+    if strange:
+        event("leftovers-kept", files=strange, why="not ours by their names")

@@ -1,0 +1,222 @@
+"""One revision of the configuration inside one process: its stages, its links, and the legs that are served here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+import zmq
+
+from engine.config import Config, Stage
+from engine.lanes import Course, Leg
+from engine.links.host import Host
+from engine.links.link import Link, Peer
+from engine.links.wire import Reference
+from engine.message import Content, Message
+from engine.observe.events import event
+from engine.runtime.door import Door
+from engine.runtime.places import Process, askers, between, hosted, inside, queue_leg, workers_of
+from engine.runtime.stages import LegRunner, RunningStage
+from engine.verdict import Verdict
+
+WINDOW = 512
+"""Messages that a link lets a worker have at once."""
+
+EFFECT_WINDOW = 2000
+"""The same for effects, which wait on other machines: as many as a queue's shard lets out."""
+
+Admit = Callable[[Message, str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The process that all this is in."""
+
+    process: Process
+    life: int
+    folder: str  # of the sockets between processes
+    context: zmq.Context[zmq.Socket[bytes]]
+    find: Callable[[Reference], Content]
+
+
+class Revision:
+    """Opens in two steps, so that a revision that some process cannot open changes nothing anywhere."""
+
+    def __init__(self, number: int, config: Config, here: Here) -> None:
+        self.number = number
+        self.config = config
+        self.courses: Mapping[str, Course] = config.courses
+        self.links: dict[str, Link] = {}
+        self.stages: dict[str, RunningStage] = {}
+        self._here = here
+        self._place = here.process.place
+        self._hosts: list[Host] = []
+        self._runners: list[LegRunner] = []
+        self._inside = 0
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._make_links()
+
+    def _make_links(self) -> None:
+        for course in self.courses.values():
+            for leg in (*course.before, *((queue_leg(course),) if course.queued else ()), *course.after):
+                if leg.name in self.links or self._place not in askers(self.config, leg):
+                    continue
+                self.links[leg.name] = Link(
+                    self._here.context,
+                    leg.name,
+                    workers_of(self.config, leg, self._here.process),
+                    window=EFFECT_WINDOW if leg.effect else WINDOW,
+                    keyed=bool(leg.partition),
+                )
+
+    # -- opening and closing
+
+    async def open(
+        self, services: Mapping[Any, Any], door: Callable[[str], Door], before: "Revision | None", admit: Admit | None
+    ) -> None:
+        """Open the stages that run here, and bind their legs. Raises what a stage raises; then nothing is left open.
+
+        A stage whose code and settings are the same as in the revision ``before`` is taken over as it is.
+        """
+        opened: list[RunningStage] = []
+        try:
+            for name in self._needed():
+                stage = self.config.stages[name]
+                kept = before.stages.get(name) if before and before.same(self.config, stage) else None
+                if kept is None:
+                    kept = RunningStage(stage, {**services, Door: self._door(stage, door)})
+                    await kept.open()
+                    opened.append(kept)
+                self.stages[name] = kept
+            self._bind(admit)
+        except BaseException:
+            for host in self._hosts:
+                host.close()
+            for running in opened:
+                await running.close()
+            raise
+
+    def _needed(self) -> list[str]:
+        """Stages that run here, and those that want a word at the door which is here."""
+        here = [name for leg in hosted(self.config, self._place) for name in leg.stages]
+        for course in self.courses.values():
+            if course.source and self.config.stages[course.source].place == self._place:
+                here.append(course.source)
+                stages = [name for leg in (*course.before, *course.after) for name in leg.stages]
+                here += [name for name in stages if self.config.stages[name].spec.hooks]
+        return [name for name in dict.fromkeys(here) if name in self.config.stages]
+
+    def _door(self, stage: Stage, door: Callable[[str], Door]) -> Door | None:
+        lane = next((c.lane for c in self.courses.values() if c.source == stage.spec.name), "")
+        if not lane:
+            return None
+        return door(lane)
+
+    def same(self, config: Config, stage: Stage) -> bool:
+        """Whether a stage would be just the same under another configuration."""
+        mine, now = self.config, config
+        old = mine.stages.get(stage.spec.name)
+        return (
+            old is not None
+            and (mine.server, mine.domains, mine.dns, mine.tls) == (now.server, now.domains, now.dns, now.tls)
+            and (old.spec.use, old.spec.code, old.settings) == (stage.spec.use, stage.spec.code, stage.settings)
+            and (old.timeout, old.on_error, old.when and old.when.text)
+            == (stage.timeout, stage.on_error, stage.when and stage.when.text)
+        )
+
+    def _bind(self, admit: Admit | None) -> None:
+        for leg in hosted(self.config, self._place):
+            runner = LegRunner([self.stages[name] for name in leg.stages if name in self.stages])
+            self._runners.append(runner)
+            self._host(leg, runner.run)
+        for course in self.courses.values():
+            if course.queued and admit is not None:
+                self._host(queue_leg(course), _storing(admit, course.lane))
+
+    def _host(self, leg: Leg, run: Any) -> None:
+        ends = [
+            inside(leg, self.number),
+            between(self._here.folder, self._here.process.name, self._here.life, leg.name, self.number),
+        ]
+        concurrency = EFFECT_WINDOW if leg.effect else WINDOW
+        self._hosts.append(
+            Host(self._here.context, ends, run, self._here.find, concurrency=concurrency, once=leg.effect)
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry messages until ``close``."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    for host in self._hosts:
+                        nursery.start_soon(host.serve)
+                    for runner in self._runners:
+                        nursery.start_soon(runner.keep_time)
+                    for link in self.links.values():
+                        nursery.start_soon(link.run)
+                    task_status.started()
+        finally:
+            self._ended.set()
+
+    async def close(self, kept: "Revision | None") -> None:
+        """Stop carrying, and close every stage that the revision ``kept`` does not go on with."""
+        self._scope.cancel()
+        await self._ended.wait()
+        going_on = set(kept.stages.values()) if kept else set()
+        for stage in self.stages.values():
+            if stage not in going_on:
+                with trio.CancelScope(shield=True), trio.move_on_after(10):
+                    await stage.close()
+
+    # -- peers
+
+    def connect(self, name: str, life: int) -> None:
+        """The process ``name`` has come up: use it where it serves a leg."""
+        for leg_name, link in self.links.items():
+            local = name == self._here.process.name
+            end = (
+                f"inproc://{leg_name}.{self.number}"
+                if local
+                else between(self._here.folder, name, life, leg_name, self.number)
+            )
+            link.connect(Peer(name, life, end, local))
+
+    def lost(self, name: str) -> None:
+        """The process ``name`` is dead, for certain."""
+        for link in self.links.values():
+            link.lost(name)
+
+    # -- journeys
+
+    def entered(self) -> None:
+        self._inside += 1
+
+    def left(self) -> None:
+        self._inside -= 1
+
+    @property
+    def busy(self) -> int:
+        """Journeys under way, and messages in hand for others."""
+        return self._inside + sum(host.busy for host in self._hosts)
+
+    def hooks(self, lane: str) -> list[RunningStage]:
+        """The stages of a lane that want a word before DATA, in their order."""
+        course = self.courses[lane]
+        names = [name for leg in (*course.before, *course.after) for name in leg.stages]
+        return [self.stages[name] for name in names if name in self.stages and self.stages[name].stage.spec.hooks]
+
+    def source(self, listener: str) -> RunningStage | None:
+        """The stage that serves a listener here."""
+        for course in self.courses.values():
+            if listener in course.listen and course.source in self.stages:
+                return self.stages[course.source]
+        event("no-source", listener=listener, revision=self.number)
+        return None
+
+
+def _storing(admit: Admit, lane: str) -> Any:
+    async def run(message: Message, _start: int) -> tuple[Verdict, int, list[tuple[str, str, float]]]:
+        return await admit(message, lane), 1, []
+
+    return run

@@ -1,0 +1,246 @@
+"""What the kinds of worker have besides legs: shards, mailboxes, readers' servers, and the services for stages."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from engine.config import Config
+from engine.directory import Directory
+from engine.lanes import MAIL
+from engine.links.request import Asker, answer_requests
+from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
+from engine.message import Message
+from engine.net.connection import Connection
+from engine.net.dns import Resolver
+from engine.net.names import Hostname
+from engine.net.tls import ServerTls, server_context
+from engine.observe.events import event
+from engine.queue.owner import Delivery, Owner
+from engine.queue.store import Shard
+from engine.runtime.journey import Departure
+from engine.runtime.places import MAILBOXES, READING, between
+from engine.runtime.revision import Here, Revision
+from engine.storage.environment import StorageError
+from engine.verdict import Verdict
+
+REMOVE = "mailbox.remove"
+"""The request by which a reader's server asks the mailboxes' owner to remove messages."""
+
+_LOGINS = 2
+"""Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
+
+
+class Role:
+    """A process that only runs stages; the base of all others."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        self.config = config
+        self.here = here
+        self.now = now
+        self.data = config.server.data
+        self.directory = Directory.open(self.data / "directory", local_domains=config.domains.local, read_only=False)
+        self._shards: dict[int, Shard] = {}
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """What must run from before the first revision is opened until the process ends."""
+        task_status.started()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """The first revision is in force: begin."""
+
+    def switched(self, config: Config) -> None:
+        """Another revision is in force."""
+        self.config = config
+        self.directory.local_domains = config.domains.local
+
+    def services(self, config: Config) -> dict[Any, Any]:
+        """What stages may ask for, by the annotation of their positional parameters."""
+        return {
+            Hostname: Hostname(config.server.hostname),
+            Resolver: Resolver(config.dns.servers, timeout=config.dns.timeout),
+            Directory: self.directory,
+            ServerTls: ServerTls(server_context(config.tls.certificate, config.tls.key) if config.tls else None),
+        }
+
+    admit: Callable[[Message, str], Any] | None = None
+
+    def peer_up(self, name: str, life: int) -> None:
+        """Another process is there."""
+
+    def peer_lost(self, name: str) -> None:
+        """Another process is gone."""
+
+    async def serve(self, listener: str, connection: Connection) -> None:
+        """Serve a connection that came to one of this process's listeners."""
+        stage = self.now().source(listener)
+        if stage is not None:
+            await stage.instance.serve(connection, listener)
+
+    async def drain(self, revision: Revision) -> None:
+        """Let clients finish what they are at, and take nothing new."""
+        for stage in revision.stages.values():
+            if stage.stage.spec.source and hasattr(stage.instance, "drain"):
+                await stage.instance.drain()
+
+    def shard(self, number: int) -> Shard:
+        """A shard whose content is to be read; another process may own it."""
+        shard = self._shards.get(number)
+        if shard is None:
+            shard = Shard(self.data, number, map_size=self.config.queue.map_size, read_only=True)
+            self._shards[number] = shard
+        return shard
+
+    def close(self) -> None:
+        for shard in self._shards.values():
+            shard.close()
+
+
+class MailRole(Role):
+    """A mail worker: it also owns a shard of the queue."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        super().__init__(config, here, now)
+        number = here.process.index
+        self._lock = _locked(self.data / "queue" / str(number))
+        self._shards[number] = Shard(self.data, number, map_size=config.queue.map_size)
+        self._owner: Owner | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        self._owner = Owner(
+            self._shards[self.here.process.index], self.config.queue, self.config.server.hostname, self._give_out
+        )
+        task_status.started()
+        await trio.sleep_forever()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        assert self._owner is not None
+        nursery.start_soon(self._owner.run)
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        if self._owner is not None:
+            self._owner.settings = config.queue
+
+    async def admit(self, message: Message, lane: str) -> Verdict:
+        assert self._owner is not None
+        return await self._owner.admit(message, lane)
+
+    def _give_out(self, delivery: Delivery) -> None:
+        assert self._owner is not None
+        revision = self.now()
+        lane = delivery.record.lane
+        if lane not in revision.courses or not revision.courses[lane].queued:  # it was renamed: any that queues will do
+            lane = next(course.lane for course in revision.courses.values() if course.queued)
+        Departure(revision, self._owner, delivery, lane)
+
+    async def drain(self, revision: Revision) -> None:
+        assert self._owner is not None
+        await super().drain(revision)
+        self._owner.drain()
+
+    def close(self) -> None:
+        if self._owner is not None:
+            self._owner.writer.close()
+        super().close()
+        os.close(self._lock)
+
+
+class MailboxesRole(Role):
+    """The process that owns the mailboxes."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        super().__init__(config, here, now)
+        self._lock = _locked(self.data / "mailbox")
+        self._owner: MailboxOwner | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with MailboxOwner.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size) as self._owner:
+            task_status.started()
+            here = self.here
+            endpoint = between(here.folder, here.process.name, here.life, REMOVE)
+            await answer_requests(here.context, endpoint, {REMOVE: self._owner.remove})
+
+    def services(self, config: Config) -> dict[Any, Any]:
+        return super().services(config) | {MailboxOwner: self._owner}
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._lock)
+
+
+class ReadersRole(Role):
+    """The process that serves the mailboxes' readers."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        super().__init__(config, here, now)
+        self._asker = Asker(here.context)
+        self._asking: trio.CancelScope | None = None
+        self._nursery: trio.Nursery
+        self._logins = trio.CapacityLimiter(_LOGINS)
+        self._mailboxes: Mailboxes
+        self._pop3 = self._server(config)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def _server(self, config: Config) -> Pop3Server:
+        tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
+        return Pop3Server(
+            Mailboxes(self.data / "mailbox"),
+            login=self._login,
+            remove=self._remove,
+            tls=tls,
+            hostname=config.server.hostname,
+            allow_plaintext=config.mailboxes.plaintext_login,
+        )
+
+    async def _login(self, address: str, password: str) -> int | None:
+        account = await trio.to_thread.run_sync(self.directory.verify, address, password, limiter=self._logins)
+        event("login", address=address, ok=account is not None)
+        return account.id if account else None
+
+    async def _remove(self, account: int, uids: list[int]) -> None:
+        await self._asker.ask(REMOVE, account, uids)
+
+    def peer_up(self, name: str, life: int) -> None:
+        if name == MAILBOXES:
+            self._asking = trio.CancelScope()
+            self._nursery.start_soon(self._ask, between(self.here.folder, name, life, REMOVE), self._asking)
+
+    def peer_lost(self, name: str) -> None:
+        if name == MAILBOXES and self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask(self, endpoint: str, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._asker.serve(endpoint)
+
+    async def serve(self, listener: str, connection: Connection) -> None:
+        await self._pop3.serve(connection, implicit_tls=listener == "pop3s")
+
+
+def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
+    """The role that belongs to the process's place."""
+    roles: dict[str, type[Role]] = {MAIL: MailRole, MAILBOXES: MailboxesRole, READING: ReadersRole}
+    return roles.get(here.process.place, Role)(config, here, now)
+
+
+def _locked(folder: Path) -> int:
+    """Hold ``folder`` for this process alone. The kernel lets go of the lock when the process dies.
+
+    StorageError when another process holds it: two owners of one store would each believe what the other changes.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StorageError(f"{folder} is in use by another process; is Postroad running already?") from error
+    return lock

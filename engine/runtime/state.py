@@ -1,0 +1,71 @@
+"""What a running server says about itself to the commands: its process id, its revision, how the last reload went."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+from engine.storage.environment import StorageError
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A running server."""
+
+    pid: int
+    revision: int
+    error: str = ""  # why the last reload was refused
+    change: int = 0  # grows with every reload, refused or not
+
+
+class State:
+    """The file ``running.json`` in the data folder, and the lock that says whether it is true."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / "running.json"
+        self._lock = -1
+        self._change = 0
+
+    def take(self) -> None:
+        """StorageError when a server runs on this data folder already."""
+        self._lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            running = self.read()
+            raise StorageError(
+                f"a Postroad runs on {self._path.parent} already"
+                f"{f', with process id {running.pid}' if running else ''}; stop it first"
+            ) from error
+
+    def write(self, pid: int, revision: int, error: str) -> None:
+        self._change += 1
+        temporary = self._path.with_suffix(".new")
+        temporary.write_bytes(msgspec.json.encode(Running(pid, revision, error, self._change)))
+        temporary.replace(self._path)
+
+    def read(self) -> Running | None:
+        """What the running server last wrote; None when there is none to be read."""
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Running)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def running(self) -> Running | None:
+        """The server that runs on this folder now, or None."""
+        try:
+            lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return self.read()
+        finally:
+            os.close(lock)
+        return None
+
+    def release(self) -> None:
+        self._path.unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)

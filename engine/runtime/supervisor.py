@@ -1,0 +1,438 @@
+"""The supervisor: binds the ports, starts the workers, restarts the dead, applies new revisions. Touches no message."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from engine.config import Config, ConfigError, load
+from engine.lanes import MAIL
+from engine.links.wakeup import Answer
+from engine.net.listening import bind
+from engine.observe.events import event
+from engine.queue.store import content_folder
+from engine.runtime.control import Control
+from engine.runtime.leftovers import sweep
+from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
+from engine.runtime.state import State
+from engine.storage.environment import StorageError
+
+GRACE = 20.0
+"""Seconds that work under way gets to finish when we stop."""
+
+HANG = 30.0
+"""Seconds without a sign of life after which a worker counts as hung, and is killed: its messages go to others."""
+
+_BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_STEADY = 60.0
+"""Seconds that a worker must live before the next restart is quick again."""
+
+
+class CannotStart(Exception):
+    """The server cannot come up; the text says why."""
+
+
+class _Child:
+    """One worker process as the supervisor sees it."""
+
+    def __init__(self, process: Process, life: int, popen: "subprocess.Popen[bytes]", control: Control) -> None:
+        self.process = process
+        self.life = life
+        self.popen = popen
+        self.control = control
+        self.heard = self.began = trio.current_time()
+        self.dead = False
+        self.ended = trio.Event()
+        self.wanted = True
+        self._answers: dict[tuple[str, int], Answer] = {}
+
+    async def expect(self, answer: str, number: int) -> str | None:
+        """Wait for an answer: None when it came, else why it will not."""
+        key = (answer, number)
+        waiting = self._answers.setdefault(key, Answer())
+        if self.dead:
+            return f"the worker {self.process.name} died"
+        found: Any = await waiting.wait()
+        del self._answers[key]
+        return found  # type: ignore[no-any-return]
+
+    def answered(self, answer: str, number: int) -> None:
+        self._answers.setdefault((answer, number), Answer()).give(None)
+
+    def failed(self, why: str) -> None:
+        for answer in self._answers.values():
+            answer.give(why)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.popen.kill()
+
+
+class Supervisor:
+    """Runs the whole server until it is told to stop. ``announce`` is called once with the bound addresses."""
+
+    def __init__(self, config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
+        self._config = config
+        self._announce = announce
+        self._number = 1
+        self._children: dict[str, _Child] = {}
+        self._lives: dict[str, int] = {}
+        self._restarts: dict[str, int] = {}
+        self._sockets: dict[tuple[str, str], socket.socket] = {}
+        self._folder = ""
+        self._changing = trio.Lock()
+        self._stopping = False
+        self._state = State(config.server.data)
+        self._nursery: trio.Nursery
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. CannotStart, CannotListen or StorageError when it cannot come up."""
+        event.process = "supervisor"
+        self._make_data_folder()
+        self._bind(self._config)
+        self._become_user()
+        self._state.take()
+        self._folder = tempfile.mkdtemp(prefix="postroad-")
+        try:
+            sweep(self._config)
+            with trio.open_signal_receiver(signal.SIGHUP, signal.SIGTERM, signal.SIGINT) as signals:
+                async with trio.open_nursery() as self._nursery:
+                    try:
+                        await self._start_all()
+                        self._nursery.start_soon(self._watch_hangs)
+                        self._state.write(os.getpid(), self._number, "")
+                        self._announce({name: sock.getsockname()[:2] for (name, _), sock in self._sockets.items()})
+                        await self._obey(signals)
+                        await self._stop()
+                    finally:
+                        self._stopping = True
+                        for child in self._children.values():
+                            child.kill()
+                        self._nursery.cancel_scope.cancel()
+        finally:
+            for child in self._children.values():
+                child.kill()
+                child.popen.wait()
+            for sock in self._sockets.values():
+                sock.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._state.release()
+
+    # -- before the workers
+
+    def _make_data_folder(self) -> None:
+        data = self._config.server.data
+        try:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            content_folder(data).mkdir(mode=0o700, exist_ok=True)
+            os.listdir(data)
+            if not os.access(data, os.W_OK | os.X_OK):
+                raise PermissionError(13, "permission denied")
+        except OSError as error:
+            raise StorageError(
+                f"cannot use the data folder {data}: {error.strerror}; [server] data must be a folder "
+                f"that the user {_user_name()} may read and write"
+            ) from error
+
+    def _bind(self, config: Config) -> None:
+        """A socket for each process that serves a listener; those that stay as they were are kept."""
+        wanted: dict[str, list[str]] = {}
+        for process in processes(config):
+            for name in listeners(config, process.place):
+                wanted.setdefault(name, []).append(process.name)
+        bound: dict[tuple[str, str], socket.socket] = {}
+        try:
+            for name, names in wanted.items():
+                kept = {n: self._sockets[name, n] for n in names if (name, n) in self._sockets}
+                if len(kept) == len(names) and config.listen[name] == self._config.listen.get(name):
+                    bound |= {(name, n): sock for n, sock in kept.items()}
+                else:
+                    host, port = config.listen[name]
+                    bound |= {(name, n): s for n, s in zip(names, bind(name, host, port, len(names)), strict=True)}
+        except BaseException:
+            for key, sock in bound.items():
+                if self._sockets.get(key) is not sock:
+                    sock.close()
+            raise
+        self._sockets = bound
+
+    def _become_user(self) -> None:
+        user = self._config.server.user
+        if not user:
+            if os.geteuid() == 0:
+                event("running-as-root", hint="set [server] user, so that a fault in a filter is not a fault of root")
+            return
+        try:
+            entry = pwd.getpwnam(user)
+        except KeyError as error:
+            raise CannotStart(f"[server] user: there is no user {user} on this machine") from error
+        if os.geteuid() != 0:
+            if entry.pw_uid != os.geteuid():
+                raise CannotStart(f"[server] user: only root can become {user}; start as root or as {user}")
+            return
+        data = self._config.server.data
+        for path in (data, content_folder(data)):
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+        os.initgroups(user, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+    # -- workers
+
+    async def _start_all(self) -> None:
+        wanted = processes(self._config)
+        for group in ([p for p in wanted if p.place == MAILBOXES], [p for p in wanted if p.place != MAILBOXES]):
+            children = [await self._spawn(process) for process in group]
+            await self._all(children, "prepare", "prepared", number=self._number, text=self._config.text)
+        for child in self._children.values():
+            await self._introduce(child)
+        await self._all(list(self._children.values()), "switch", "switched", number=self._number)
+        for child in self._children.values():
+            await self._hand_listeners(child)
+
+    async def _spawn(self, process: Process) -> _Child:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        life = self._lives[process.name] = self._lives.get(process.name, 0) + 1
+        popen = subprocess.Popen(  # a few milliseconds, and only when a worker starts
+            [sys.executable, "-m", "engine.runtime.worker", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        theirs.close()
+        child = self._children[process.name] = _Child(process, life, popen, Control(ours))
+        self._nursery.start_soon(self._listen_to, child)
+        values = {"name": process.name, "place": process.place, "index": process.index}
+        await child.control.send("start", process=values, life=life, folder=self._folder, config=str(self._config.path))
+        return child
+
+    async def _all(self, children: list[_Child], command: str, answer: str, **values: Any) -> None:
+        """Tell all of them, and wait for all of them. CannotStart with what the first one that failed said."""
+        for child in children:
+            await child.control.send(command, **values)
+        for child in children:
+            why = await child.expect(answer, values["number"])
+            if why is not None:
+                raise CannotStart(f"{child.process.name}: {why}")
+
+    async def _introduce(self, child: _Child) -> None:
+        """Tell the child of everyone who is there, itself included."""
+        for other in self._children.values():
+            if not other.dead:
+                await child.control.send("up", name=other.process.name, life=other.life)
+
+    async def _hand_listeners(self, child: _Child) -> None:
+        for (name, process), sock in self._sockets.items():
+            if process == child.process.name:
+                await child.control.send("listen", (sock.fileno(),), name=name)
+
+    async def _listen_to(self, child: _Child) -> None:
+        """Hear a worker until it is dead, then bring up another in its place."""
+        while (said := await child.control.receive()) is not None:
+            child.heard = trio.current_time()
+            command, values, _ = said
+            if command in ("prepared", "switched", "drained"):
+                child.answered(command, values["number"])
+            elif command in ("failed", "broken"):
+                child.failed(values["error"])
+            elif command == "ended":
+                child.ended.set()
+        child.kill()
+        code = await trio.to_thread.run_sync(child.popen.wait)
+        child.control.close()
+        child.dead = True
+        child.failed(f"the worker {child.process.name} died{_how(code)}")
+        child.ended.set()
+        if self._stopping or not child.wanted:
+            return
+        event("worker-died", worker=child.process.name, life=child.life, how=_how(code).strip() or "exit 0")
+        await self._tell_lost(child)
+        await self._restart(child)
+
+    async def _tell_lost(self, child: _Child) -> None:
+        for other in self._children.values():
+            if not other.dead:
+                await other.control.send("lost", name=child.process.name)
+
+    async def _restart(self, child: _Child) -> None:
+        name = child.process.name
+        if trio.current_time() - child.began > _STEADY:
+            self._restarts[name] = 0
+        tries = self._restarts[name] = self._restarts.get(name, 0) + 1
+        await trio.sleep(_BACK_OFF[min(tries, len(_BACK_OFF)) - 1])
+        async with self._changing:
+            if self._stopping or self._children.get(name) is not child or not child.wanted:
+                return
+            new = await self._spawn(child.process)
+            try:
+                await self._all([new], "prepare", "prepared", number=self._number, text=self._config.text)
+                await self._introduce(new)
+                await self._all([new], "switch", "switched", number=self._number)
+            except CannotStart as error:
+                event("worker-failed", worker=name, error=str(error))
+                new.kill()  # and its own listener task tries again, more slowly
+                return
+            for other in self._children.values():
+                if other is not new and not other.dead:
+                    await other.control.send("up", name=name, life=new.life)
+            await self._hand_listeners(new)
+            event("worker-restarted", worker=name, life=new.life)
+
+    async def _watch_hangs(self) -> None:
+        while True:
+            await trio.sleep(1)
+            for child in list(self._children.values()):
+                if not child.dead and trio.current_time() - child.heard > HANG:
+                    event("worker-hangs", worker=child.process.name, seconds=HANG)
+                    child.kill()
+
+    # -- orders
+
+    async def _obey(self, signals: Any) -> None:
+        async for number in signals:
+            if number != signal.SIGHUP:
+                event("stopping", signal=signal.Signals(number).name)
+                self._nursery.start_soon(self._impatient, signals)
+                return
+            self._nursery.start_soon(self._reload)
+
+    async def _impatient(self, signals: Any) -> None:
+        async for number in signals:
+            if number != signal.SIGHUP:
+                for child in self._children.values():
+                    child.kill()
+
+    async def _stop(self) -> None:
+        """Drain from the door inwards: what lets mail in first, what mail ends in last."""
+        self._stopping = True
+        everyone = list(self._children.values())
+        sources = [c for c in everyone if listeners(self._config, c.process.place) and c.process.place != MAIL]
+        mail = [c for c in everyone if c.process.place == MAIL]
+        last = [c for c in everyone if c.process.place == MAILBOXES]
+        rest = [c for c in everyone if c not in (*sources, *mail, *last)]
+        for group in (sources, mail, rest, last):
+            await self._drain(group)
+
+    async def _drain(self, children: list[_Child]) -> None:
+        for child in children:
+            child.wanted = False
+            await child.control.send("drain", grace=GRACE)
+        with trio.move_on_after(2 * GRACE + 5):
+            for child in children:
+                await child.ended.wait()
+        with trio.move_on_after(2):
+            while any(child.popen.poll() is None for child in children):
+                await trio.sleep(0.01)
+        for child in children:
+            child.kill()
+
+    async def _reload(self) -> None:
+        async with self._changing:
+            if self._stopping:
+                return
+            try:
+                await self._apply(load(self._config.path))
+            except (ConfigError, CannotStart, OSError, Exception) as error:  # whatever it is, the old one stays
+                event("reload-refused", error=str(error))
+                self._state.write(os.getpid(), self._number, str(error))
+            else:
+                event("reloaded", revision=self._number)
+                self._state.write(os.getpid(), self._number, "")
+
+    async def _apply(self, config: Config) -> None:
+        """Go over to another configuration, or raise and leave all as it was."""
+        self._check_changes(config)
+        old, number = self._config, self._number + 1
+        before = set(self._sockets)
+        sockets = dict(self._sockets)
+        wanted = {process.name: process for process in processes(config)}
+        self._bind(config)
+        fresh: list[_Child] = []
+        try:
+            for name, process in wanted.items():
+                if name not in self._children or self._children[name].dead:
+                    fresh.append(await self._spawn(process))
+            going = [self._children[name] for name in wanted]
+            await self._all(going, "prepare", "prepared", number=number, text=config.text)
+        except BaseException:
+            await self._undo(number, fresh, sockets)
+            raise
+        self._config, self._number = config, number
+        leaving = [child for name, child in self._children.items() if name not in wanted]
+        for child in fresh:
+            await self._introduce(child)
+            for other in going:
+                if other is not child:
+                    await other.control.send("up", name=child.process.name, life=child.life)
+        await self._all(going, "switch", "switched", number=number)
+        await self._change_listeners(before, sockets)
+        self._nursery.start_soon(self._retire, old, number - 1, [c for c in going if c not in fresh], leaving)
+
+    def _check_changes(self, config: Config) -> None:
+        if config.server.data != self._config.server.data:
+            raise CannotStart("[server] data cannot change while the server runs; stop it, move the folder, start it")
+        if mail_workers(config) != mail_workers(self._config):
+            raise CannotStart("[server] workers cannot change while the server runs; restart it")
+        if config.server.user != self._config.server.user:
+            raise CannotStart("[server] user cannot change while the server runs; restart it")
+
+    async def _undo(self, number: int, fresh: list[_Child], sockets: dict[tuple[str, str], socket.socket]) -> None:
+        for key, sock in self._sockets.items():
+            if sockets.get(key) is not sock:
+                sock.close()
+        self._sockets = sockets
+        for child in fresh:
+            child.wanted = False
+            child.kill()
+            self._children.pop(child.process.name, None)
+        for child in self._children.values():
+            await child.control.send("retire", number=number)
+
+    async def _change_listeners(self, before: set[tuple[str, str]], old: dict[tuple[str, str], socket.socket]) -> None:
+        for key in before:
+            if self._sockets.get(key) is not old[key]:
+                name, process = key
+                if process in self._children:
+                    await self._children[process].control.send("hush", name=name)
+                old[key].close()
+        for (name, process), sock in self._sockets.items():
+            if old.get((name, process)) is not sock:
+                await self._children[process].control.send("listen", (sock.fileno(),), name=name)
+
+    async def _retire(self, old: Config, number: int, staying: list[_Child], leaving: list[_Child]) -> None:
+        """Once nobody has a message under the old revision any more, let go of it."""
+        for child in staying:
+            await child.expect("drained", number)
+        for child in staying:
+            await child.control.send("retire", number=number)
+        await self._drain(leaving)
+        for child in leaving:
+            self._children.pop(child.process.name, None)
+        event("revision-retired", revision=number, lanes=[lane.name for lane in old.lanes])
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        return f" ({signal.Signals(-code).name})"
+    return f" (exit {code})" if code else ""
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
+    """Run the server in this process until a signal ends it."""
+    trio.run(Supervisor(config, announce).run)

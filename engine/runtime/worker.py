@@ -1,0 +1,239 @@
+"""A worker: a process that the supervisor starts, tells what to run, and watches."""
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+import zmq
+
+from engine.config import ConfigError, parse
+from engine.links.wire import Reference
+from engine.message import Content, MessageId
+from engine.net.connection import Connection
+from engine.net.listening import accept_connections
+from engine.observe.events import event
+from engine.queue.content import FileContent
+from engine.runtime.control import Control
+from engine.runtime.door import Door
+from engine.runtime.places import Process
+from engine.runtime.revision import Here, Revision
+from engine.runtime.roles import Role, role_of
+
+HEARTBEAT = 1.0
+"""Seconds between two signs of life."""
+
+_SWITCH_INTERVAL = 0.0005
+"""Seconds after which the event loop yields the interpreter to the writer thread: with Python's own 0.005 the
+writer committed 32,000 small messages a second beside a busy loop, with this 59,000 (py-lmdb 3.0, two cores)."""
+
+
+class Worker:
+    """One process's life: started, given revisions, drained."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._lives: dict[str, int] = {}
+        self._revisions: dict[int, Revision] = {}
+        self._current: Revision | None = None
+        self._listening: dict[str, trio.CancelScope] = {}
+        self._role: Role
+        self._here: Here
+        self._nursery: trio.Nursery
+        self._base = Path()
+
+    async def run(self) -> None:
+        command = await self._control.receive()
+        if command is None:
+            return
+        _, values, _ = command
+        process = Process(**values["process"])
+        event.process = process.name
+        self._base = Path(values["config"])
+        self._here = Here(process, values["life"], values["folder"], self._context, self._find)
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._beat)
+                await self._command_loop()
+                self._nursery.cancel_scope.cancel()
+        finally:
+            if hasattr(self, "_role"):
+                self._role.close()
+            self._context.destroy(linger=0)
+
+    async def _beat(self) -> None:
+        while True:
+            await self._control.send("alive")
+            await trio.sleep(HEARTBEAT)
+
+    async def _command_loop(self) -> None:
+        commands: dict[str, Callable[..., Awaitable[None]]] = {
+            "prepare": self._prepare,
+            "switch": self._switch,
+            "retire": self._retire,
+            "up": self._up,
+            "lost": self._lost,
+            "listen": self._listen,
+            "hush": self._hush,
+        }
+        while (command := await self._control.receive()) is not None:
+            name, values, fds = command
+            if name == "drain":
+                await self._drain(values["grace"])
+                return
+            await commands[name](**values, **({"fds": fds} if fds else {}))
+        event("supervisor-gone")
+
+    # -- revisions
+
+    async def _prepare(self, number: int, text: str) -> None:
+        """Open a revision beside the one in force."""
+        try:
+            config = parse(text, self._base)
+            if self._current is None:
+                self._role = role_of(config, self._here, lambda: self._now)
+                await self._nursery.start(self._role.run)
+            revision = Revision(number, config, self._here)
+            services = self._role.services(config)
+            await revision.open(services, self._door, self._current, self._role.admit)
+        except ConfigError as error:
+            await self._control.send("failed", number=number, error=str(error))
+        except Exception as error:
+            event.bug(f"opening revision {number}", error)
+            await self._control.send("failed", number=number, error=f"{type(error).__name__}: {error}")
+        else:
+            self._revisions[number] = revision
+            await self._nursery.start(revision.run)
+            for name, life in self._lives.items():
+                revision.connect(name, life)
+            await self._control.send("prepared", number=number)
+
+    async def _switch(self, number: int) -> None:
+        """From now on new messages travel under this revision; those under way finish under the old one."""
+        old, self._current = self._current, self._revisions[number]
+        self._role.switched(self._current.config)
+        if old is None:
+            self._role.start(self._nursery)
+        await self._control.send("switched", number=number)
+        if old is not None:
+            self._nursery.start_soon(self._watch, old)
+
+    async def _watch(self, old: Revision) -> None:
+        while old.busy:
+            await trio.sleep(0.05)
+        await self._control.send("drained", number=old.number)
+
+    async def _retire(self, number: int) -> None:
+        """Nobody sends anything under this revision any more."""
+        revision = self._revisions.pop(number, None)
+        if revision is not None:
+            await revision.close(self._current)
+
+    @property
+    def _now(self) -> Revision:
+        assert self._current is not None
+        return self._current
+
+    def _door(self, lane: str) -> Door:
+        return Door(lane, lambda: self._now)
+
+    # -- peers
+
+    async def _up(self, name: str, life: int) -> None:
+        self._lives[name] = life
+        for revision in self._revisions.values():
+            revision.connect(name, life)
+        if hasattr(self, "_role"):
+            self._role.peer_up(name, life)
+
+    async def _lost(self, name: str) -> None:
+        self._lives.pop(name, None)
+        for revision in self._revisions.values():
+            revision.lost(name)
+        if hasattr(self, "_role"):
+            self._role.peer_lost(name)
+
+    # -- listeners
+
+    async def _listen(self, name: str, fds: list[int]) -> None:
+        scope = self._listening[name] = trio.CancelScope()
+        self._nursery.start_soon(self._accept, name, socket.socket(fileno=fds[0]), scope)
+
+    async def _accept(self, name: str, sock: socket.socket, scope: trio.CancelScope) -> None:
+        async def serve(connection: Connection) -> None:
+            await self._role.serve(name, connection)
+
+        with scope:
+            await accept_connections(sock, serve, name, self._nursery)
+        sock.close()
+
+    async def _hush(self, name: str) -> None:
+        """A listener is no longer wanted. Connections that are open go on."""
+        scope = self._listening.pop(name, None)
+        if scope is not None:
+            scope.cancel()
+
+    # -- ending
+
+    async def _drain(self, grace: float) -> None:
+        """Take nothing new, finish what is under way for at most ``grace`` seconds; what is left is in the queue."""
+        with trio.move_on_after(grace):
+            for name in list(self._listening):
+                await self._hush(name)
+            if self._current is not None:
+                await self._role.drain(self._current)
+                while any(revision.busy for revision in self._revisions.values()):
+                    await trio.sleep(0.02)
+        for revision in list(self._revisions.values()):
+            with trio.move_on_after(grace):
+                await revision.close(None)
+        await self._control.send("ended")
+
+    def _find(self, reference: Reference) -> Content:
+        kind, *rest = reference
+        if kind == "file":
+            path, size = rest
+            return FileContent(Path(path), size)
+        shard, identity, size = rest
+        return self._role.shard(shard).stored(MessageId(identity), size)
+
+
+def main() -> None:
+    """Entry point of a worker process: the control socket's descriptor is its only argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor alone decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.umask(0o077)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    gc.freeze()
+    control_socket = socket.socket(fileno=int(sys.argv[1]))
+    with contextlib.suppress(KeyboardInterrupt):
+        trio.run(_main, control_socket, strict_exception_groups=True)
+
+
+async def _main(control_socket: socket.socket) -> None:
+    control = Control(control_socket)
+    try:
+        await Worker(control).run()
+    except BaseException as error:
+        if not isinstance(error, trio.Cancelled):
+            event.bug("worker", error)
+            await control.send("broken", error=_first_line(error))
+        raise
+
+
+def _first_line(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    text: Any = str(error).splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''}"
+
+
+if __name__ == "__main__":
+    main()
