@@ -67,6 +67,9 @@ class Route:
     to: tuple[str, ...] = ()
 
 
+Routes: TypeAlias = tuple[Route, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """An effect stage has handed the message on: to a mailbox, or to the next server, whose reply is ``reply``."""
@@ -79,10 +82,11 @@ class Delivered:
 class Each:
     """A verdict for each recipient, by address. A recipient that is not named is passed on unchanged.
 
-    Recipients that get the very same ``Message`` object go on together as one.
+    Recipients that get the very same ``Message`` object go on together as one. ``Routes`` send one recipient down
+    several lanes (an alias with members here and elsewhere); then each ``Route`` names its addresses in ``to``.
     """
 
-    verdicts: "Mapping[str, Message | Reject | Defer | Discard | Quarantine | Route | Delivered]" = field(
+    verdicts: "Mapping[str, Message | Reject | Defer | Discard | Quarantine | Route | Routes | Delivered]" = field(
         default_factory=dict
     )
 

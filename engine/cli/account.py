@@ -1,0 +1,112 @@
+"""`postroad account`: who has a mailbox here, and may log in."""
+
+import sys
+from typing import Any
+
+import click
+
+from engine.cli import opening, tables
+from engine.directory import SHORT, Account
+
+
+@click.group()
+def account() -> None:
+    """Accounts: who has a mailbox here, and may log in."""
+
+
+_password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking for it."
+)
+
+
+@account.command()
+@click.argument("address")
+@click.option("--admin", is_flag=True, help="The account gets the postmaster's mail of its domain.")
+@_password_stdin
+@click.pass_context
+def add(ctx: click.Context, address: str, admin: bool, password_stdin: bool) -> None:
+    """Give ADDRESS a mailbox and a password."""
+    password = _password(password_stdin)
+    with opening.opened(ctx) as directory:
+        added = directory.add_account(address, password, admin=admin)
+    click.echo(f"Added the account {added.address}.")
+
+
+@account.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """Show all accounts."""
+    with opening.opened(ctx) as directory:
+        local = {domain.name for domain in directory.domains()}
+        rows = [_row(found, found.address.rpartition("@")[2] in local) for found in directory.accounts()]
+    tables.show(rows, ("address", "id", "created", "state"), as_json=as_json)
+
+
+@account.command()
+@click.argument("address")
+@click.pass_context
+def remove(ctx: click.Context, address: str) -> None:
+    """Remove the account ADDRESS. Its mailbox stays on disk, and belongs to nobody."""
+    with opening.opened(ctx) as directory:
+        removed = directory.remove_account(address)
+    click.echo(f"Removed the account {removed.address}; its mailbox, number {removed.id}, stays on disk.")
+
+
+@account.command()
+@click.argument("address")
+@_password_stdin
+@click.pass_context
+def passwd(ctx: click.Context, address: str, password_stdin: bool) -> None:
+    """Set the password of ADDRESS."""
+    password = _password(password_stdin)
+    with opening.opened(ctx) as directory:
+        changed = directory.set_password(address, password)
+    click.echo(f"Set the password of {changed.address}.")
+
+
+@account.command()
+@click.argument("address")
+@click.option("--revoke", is_flag=True, help="The account is no longer an administrator.")
+@click.pass_context
+def admin(ctx: click.Context, address: str, revoke: bool) -> None:
+    """Let ADDRESS get the postmaster's mail of its domain."""
+    with opening.opened(ctx) as directory:
+        changed = directory.set_admin(address, not revoke)
+    click.echo(f"{changed.address} is {'no longer ' if revoke else ''}an administrator.")
+
+
+def _row(found: Account, is_local: bool) -> dict[str, Any]:
+    state = {"domain not local": not is_local, "no password": not found.has_password, "admin": found.admin}
+    return {
+        "address": found.address,
+        "id": found.id,
+        "created": tables.timestamp(found.created),
+        "admin": found.admin,
+        "has_password": found.has_password,
+        "domain_is_local": is_local,
+        "state": [word for word, holds in state.items() if holds],
+    }
+
+
+def _password(from_stdin: bool) -> str:
+    password = _read_password() if from_stdin else _ask_password()
+    if not password:
+        raise click.UsageError("the password is empty")
+    if len(password) < SHORT:
+        click.echo(f"Warning: the password has fewer than {SHORT} characters.", err=True)
+    return password
+
+
+def _read_password() -> str:
+    octets = sys.stdin.buffer.read()
+    try:
+        return octets.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise click.UsageError("the password on standard input is no UTF-8") from error
+
+
+def _ask_password() -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask for the password on; use --password-stdin")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt="Again"))

@@ -1,0 +1,52 @@
+"""`postroad alias`: addresses that stand for others."""
+
+import click
+
+from engine.cli import opening, tables
+from engine.directory import Directory
+
+
+@click.group()
+def alias() -> None:
+    """Aliases: addresses that stand for others."""
+
+
+@alias.command()
+@click.argument("address", metavar="ALIAS")
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.pass_context
+def add(ctx: click.Context, address: str, targets: tuple[str, ...]) -> None:
+    """Let ALIAS stand for each TARGET, here or elsewhere.
+
+    An ALIAS of the form @example.org stands for every address of the domain that is not known otherwise.
+    """
+    with opening.opened(ctx) as directory:
+        added = directory.add_alias(address, targets)
+        unknown = [target for target in added.targets if _is_unknown(directory, target)]
+    click.echo(f"Added the alias {added.address} for {', '.join(added.targets)}.")
+    for target in unknown:
+        click.echo(f"Warning: there is no {target} here yet.", err=True)
+
+
+@alias.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """Show all aliases."""
+    with opening.opened(ctx) as directory:
+        rows = [{"alias": found.address, "targets": found.targets} for found in directory.aliases()]
+    tables.show(rows, ("alias", "targets"), as_json=as_json)
+
+
+@alias.command()
+@click.argument("address", metavar="ALIAS")
+@click.pass_context
+def remove(ctx: click.Context, address: str) -> None:
+    """Remove ALIAS."""
+    with opening.opened(ctx) as directory:
+        removed = directory.remove_alias(address)
+    click.echo(f"Removed the alias {removed.address}.")
+
+
+def _is_unknown(directory: Directory, target: str) -> bool:
+    return directory.is_local(target.rpartition("@")[2]) and directory.find(target) is None

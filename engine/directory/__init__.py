@@ -1,0 +1,25 @@
+"""The directory: which domains are ours, who has an account, what an alias stands for, and who may log in."""
+
+from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
+from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
+from engine.directory.passwords import SHORT
+from engine.directory.store import Account, Alias, Directory, Domain
+
+__all__ = [
+    "SHORT",
+    "Account",
+    "Alias",
+    "AlreadyThere",
+    "Directory",
+    "DirectoryError",
+    "Domain",
+    "InUse",
+    "Invalid",
+    "NotFound",
+    "Unavailable",
+    "a_label",
+    "is_bare_postmaster",
+    "split",
+    "valid_address",
+    "valid_domain",
+]

@@ -1,0 +1,484 @@
+"""The embedded directory: domains, accounts and aliases in LMDB, read by every worker, changed while they run.
+
+Every look-up is a short read transaction of its own, so a change made by another process is seen by the next one.
+
+======== ============================== ==============================================
+database key                            value
+======== ============================== ==============================================
+domains  domain                         empty
+accounts domain NUL local part          MessagePack map: id, created, password, admin
+aliases  domain NUL local part          MessagePack list of addresses
+admins   domain NUL id (8 octets)       local part
+counters "account"                      the last id that was given out (8 octets)
+======== ============================== ==============================================
+
+Domains are A-labels, local parts are lower-cased; a catch-all is an alias whose local part is empty. The domain
+stands first, so that what belongs to one domain lies together.
+
+A domain that is local no more (removed with ``force``, or taken out of pipeline.toml) is *closed*: its accounts and
+aliases stay stored, but are not found and cannot log in, until it is local again.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
+
+import lmdb
+import msgspec
+
+from engine.directory import passwords
+from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
+from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
+from engine.storage.environment import StorageError, open_environment, translated
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
+Name: TypeAlias = tuple[str, str]
+"""Local part and domain as they compare; an empty local part is the catch-all."""
+
+MAP_SIZE = 2**30
+"""Address space in octets: room for some millions of accounts."""
+
+_MAX_KEY = 511  # LMDB's limit; no valid address comes near it, so a longer one is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain whose mail stays here."""
+
+    name: str  # A-label
+    configured: bool  # by [domains] local in pipeline.toml, not by `postroad domain add`
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody with a mailbox. The mailbox belongs to ``id``, which is never given to another account."""
+
+    id: int
+    address: str  # as it compares: lower case, the domain an A-label
+    created: float  # Unix time in seconds
+    admin: bool = False  # gets the postmaster's mail of the domain
+    has_password: bool = True  # without one nobody can log in
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """An address that stands for others, here or elsewhere; ``@domain`` stands for all that are not known there."""
+
+    address: str
+    targets: tuple[str, ...]
+
+
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An account as it is stored."""
+
+    id: int
+    created: float
+    password: str = ""  # PHC string; empty: no login
+    admin: bool = False
+
+
+_RECORD = msgspec.msgpack.Decoder(_Record)
+_TARGETS = msgspec.msgpack.Decoder(tuple[str, ...])
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Directory:
+    """The open directory. One object a process (LMDB refuses a second one), shared by its threads; never forked.
+
+    All methods are synchronous; look-ups take microseconds, changes wait for the disk, and those that hash a
+    password (``verify``, ``add_account``, ``set_password``) block for longer: run them in a thread.
+    Every method may raise Unavailable.
+    """
+
+    def __init__(self, environment: lmdb.Environment, local_domains: tuple[str, ...], *, read_only: bool) -> None:
+        self._environment = environment
+        self._configured = local_domains
+        self._configured_set = frozenset(local_domains)
+        self._read_only = read_only
+        try:
+            self._domains, self._accounts, self._aliases, self._admins, self._counters = (
+                environment.open_db(name, create=not read_only)
+                for name in (b"domains", b"accounts", b"aliases", b"admins", b"counters")
+            )
+        except lmdb.Error as error:
+            path = environment.path()
+            environment.close()
+            raise Unavailable(f"cannot read the directory in {path}: {error}") from error
+
+    @classmethod
+    def open(cls, path: Path, local_domains: Iterable[str] = (), *, read_only: bool = False) -> Self:
+        """Open, and unless ``read_only`` make, the directory in the folder ``path``.
+
+        ``local_domains`` are local besides those that were added. Invalid when one of them is no domain name.
+        """
+        names = tuple(dict.fromkeys(map(valid_domain, local_domains)))
+        try:
+            environment = open_environment(path, map_size=MAP_SIZE, databases=5, read_only=read_only)
+        except StorageError as error:
+            raise Unavailable(str(error)) from error
+        return cls(environment, names, read_only=read_only)
+
+    def close(self) -> None:
+        self._environment.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Looking up
+
+    def is_local(self, domain: str) -> bool:
+        """Whether mail for ``domain`` (in any case, as U-label or A-label) stays here."""
+        return self._read(self._is_local, a_label(domain))
+
+    def find(self, address: str, *, subaddress: str = "+") -> Account | Alias | None:
+        """Who gets mail for ``address``: the exact name, else the name without its tag, else the catch-all.
+
+        ``subaddress`` is the character before a tag ("user+tag", RFC 5233), empty for no tags. The postmaster of a
+        local domain is always somebody (RFC 5321 4.5.1), by this order:
+
+        1. who is found for the address as for any other: an account, an alias, the catch-all;
+        2. the oldest account of the domain that is flagged admin;
+        3. the postmaster of the first local domain, found in the same way; ``postmaster`` alone means that one;
+        4. an account of that name, which is made on this first need and has no password. A read-only directory
+           cannot make it, and answers None.
+        """
+        name = self._name(address)
+        if name is None:
+            return None
+        found = self._read(self._find, name, subaddress)
+        if found is None and self._base(name[0], subaddress) == "postmaster" and self.is_local(name[1]):
+            return self._postmaster(name[1])
+        return found
+
+    def account(self, address: str) -> Account | None:
+        """The account of exactly this address, in a domain that is local."""
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        return _account(name, record) if name and record else None
+
+    def verify(self, address: str, password: str) -> Account | None:
+        """The account, if ``password`` is its own. Takes as long when there is none (see passwords.PROFILE). Blocks."""
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        stored = record.password if record else ""
+        good = passwords.matches(stored or passwords.DUMMY, password)
+        if not good or not stored or not name or not record:
+            return None
+        if passwords.outdated(stored) and not self._read_only:
+            # A full disk is no reason to refuse the right password; the next login tries again.
+            with contextlib.suppress(Unavailable):
+                self._write(self._renew, name, stored, passwords.hashed(password))
+        return _account(name, record)
+
+    # Domains
+
+    def domains(self) -> list[Domain]:
+        """All local domains: those of pipeline.toml in its order, then the added ones by name."""
+        added = self._read(self._added)
+        return [Domain(name, configured=True) for name in self._configured] + [
+            Domain(name, configured=False) for name in added if name not in self._configured_set
+        ]
+
+    def add_domain(self, domain: str) -> Domain:
+        """Make ``domain`` local. Invalid, AlreadyThere."""
+        name = valid_domain(domain)
+        if name in self._configured_set:
+            raise AlreadyThere(f"{name} is local already, by [domains] local in pipeline.toml")
+        self._write(self._add_domain, name)
+        return Domain(name, configured=False)
+
+    def remove_domain(self, domain: str, *, force: bool = False) -> Domain:
+        """Take back ``add_domain``; one that is ``configured`` too stays local.
+
+        NotFound; InUse when it has accounts or aliases, unless ``force`` closes it.
+        """
+        name = valid_domain(domain)
+        self._write(self._remove_domain, name, force)
+        return Domain(name, configured=name in self._configured_set)
+
+    # Accounts
+
+    def accounts(self) -> list[Account]:
+        """All accounts, those of closed domains too, by domain and name."""
+        return [_account(name, _RECORD.decode(value)) for name, value in self._read(_items, self._accounts)]
+
+    def add_account(self, address: str, password: str | None = None, *, admin: bool = False) -> Account:
+        """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain."""
+        name = _checked(address)
+        self._read(self._check_free, name)  # says no before the password is hashed
+        return self._write(self._add_account, name, "" if password is None else passwords.hashed(password), admin)
+
+    def remove_account(self, address: str) -> Account:
+        """Remove the account; its id is not used again, so its mailbox is nobody's. NotFound."""
+        return self._write(self._remove_account, _known(address))
+
+    def set_password(self, address: str, password: str) -> Account:
+        """Give the account its password. Invalid, NotFound. Blocks."""
+        name = _known(address)
+        self._read(self._record_or_error, name)
+        return self._write(self._change, name, password=passwords.hashed(password))
+
+    def set_admin(self, address: str, admin: bool) -> Account:
+        """Say whether the account gets the postmaster's mail of its domain. NotFound."""
+        return self._write(self._change, _known(address), admin=admin)
+
+    # Aliases
+
+    def aliases(self) -> list[Alias]:
+        """All aliases, those of closed domains too, by domain and name; a catch-all is first in its domain."""
+        return [Alias("@".join(name), _TARGETS.decode(value)) for name, value in self._read(_items, self._aliases)]
+
+    def add_alias(self, address: str, targets: Iterable[str]) -> Alias:
+        """An alias that stands for ``targets``; ``@domain`` is a catch-all. Invalid, AlreadyThere, NotFound: as above.
+
+        That a target exists is not asked: it may come later, or be elsewhere.
+        """
+        name = ("", valid_domain(address[1:])) if address.startswith("@") else _checked(address)
+        alias = Alias("@".join(name), tuple(dict.fromkeys(map(valid_address, targets))))
+        if not alias.targets:
+            raise Invalid(f"the alias {alias.address} needs at least one address that it stands for")
+        if any(split(target) == name for target in alias.targets):
+            raise Invalid(f"the alias {alias.address} stands for itself")
+        self._write(self._add_alias, name, alias)
+        return alias
+
+    def remove_alias(self, address: str) -> Alias:
+        """Remove the alias. NotFound."""
+        local, _, domain = address.rpartition("@")
+        return self._write(self._remove_alias, split(address) or (local, a_label(domain)))
+
+    # Transactions
+
+    def _read(self, look: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            with self._environment.begin() as txn:
+                return look(txn, *args, **kwargs)
+        except lmdb.Error as error:
+            raise Unavailable(f"cannot read the directory: {error}") from error
+
+    def _write(self, change: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``change`` alone in the world; what it raises undoes it. Returns when the disk has it."""
+        if self._read_only:
+            raise Unavailable("the directory is open for reading only")
+        try:
+            with self._environment.begin(write=True) as txn:
+                return change(txn, *args, **kwargs)
+        except lmdb.Error as error:
+            raise Unavailable(f"cannot change the directory: {translated(error)}") from error
+
+    # What they look at
+
+    def _name(self, address: str) -> Name | None:
+        if is_bare_postmaster(address):
+            first = self._read(self._first_domain)
+            return ("postmaster", first) if first else None
+        return split(address)
+
+    @staticmethod
+    def _base(local: str, subaddress: str) -> str:
+        return local.partition(subaddress)[0] if subaddress else local
+
+    def _is_local(self, txn: Transaction, domain: str) -> bool:
+        return domain in self._configured_set or _get(txn, self._domains, _octets(domain)) is not None
+
+    def _added(self, txn: Transaction) -> list[str]:
+        return [key.decode() for key, _ in txn.cursor(self._domains)]
+
+    def _first_domain(self, txn: Transaction) -> str:
+        return next(iter(self._configured or self._added(txn)), "")
+
+    def _find(self, txn: Transaction, name: Name, subaddress: str) -> Account | Alias | None:
+        local, domain = name
+        if not self._is_local(txn, domain):
+            return None
+        found = self._entry(txn, name)
+        base = self._base(local, subaddress)
+        if found is None and base and base != local:
+            found = self._entry(txn, (base, domain))
+        return found or self._alias(txn, ("", domain))
+
+    def _entry(self, txn: Transaction, name: Name) -> Account | Alias | None:
+        record = self._record(txn, name)
+        return _account(name, record) if record else self._alias(txn, name)
+
+    def _alias(self, txn: Transaction, name: Name) -> Alias | None:
+        value = _get(txn, self._aliases, _key(name))
+        return None if value is None else Alias("@".join(name), _TARGETS.decode(value))
+
+    def _record(self, txn: Transaction, name: Name) -> _Record | None:
+        value = _get(txn, self._accounts, _key(name))
+        return None if value is None else _RECORD.decode(value)
+
+    def _local_record(self, txn: Transaction, name: Name) -> _Record | None:
+        return self._record(txn, name) if self._is_local(txn, name[1]) else None
+
+    def _record_or_error(self, txn: Transaction, name: Name) -> _Record:
+        record = self._record(txn, name)
+        if record is None:
+            address = "@".join(name)
+            raise NotFound(f"no such account: {address}; add it with postroad account add {address}")
+        return record
+
+    def _oldest_admin(self, txn: Transaction, domain: str) -> Account | None:
+        for _, value in _within(txn, self._admins, domain):
+            name = (value.decode(), domain)
+            return _account(name, self._record_or_error(txn, name))
+        return None
+
+    def _postmaster(self, domain: str) -> Account | Alias | None:
+        admin = self._read(self._oldest_admin, domain)
+        if admin:
+            return admin
+        first = self._read(self._first_domain)
+        if domain != first:
+            return self.find(f"postmaster@{first}")
+        return None if self._read_only else self._write(self._reserve, ("postmaster", first))
+
+    # What they change
+
+    def _add_domain(self, txn: Transaction, name: str) -> None:
+        if not txn.put(name.encode(), b"", db=self._domains, overwrite=False):
+            raise AlreadyThere(f"{name} is local already")
+
+    def _remove_domain(self, txn: Transaction, name: str, force: bool) -> None:
+        configured = name in self._configured_set
+        if not txn.delete(name.encode(), db=self._domains):
+            if configured:
+                raise InUse(f"{name} is local by [domains] local in pipeline.toml; remove it there")
+            raise NotFound(f"no such domain: {name}; postroad domain list shows those there are")
+        accounts = sum(1 for _ in _within(txn, self._accounts, name))
+        aliases = sum(1 for _ in _within(txn, self._aliases, name))
+        if (accounts or aliases) and not (force or configured):
+            raise InUse(
+                f"{name} still has {accounts} account(s) and {aliases} alias(es): remove them first, or close the "
+                f"domain with --force; then they are kept, unused, until it is added again"
+            )
+
+    def _check_free(self, txn: Transaction, name: Name) -> None:
+        address, domain = "@".join(name), name[1]
+        if not self._is_local(txn, domain):
+            raise NotFound(f"{domain} is no local domain; add it with postroad domain add {domain}")
+        if self._record(txn, name):
+            raise AlreadyThere(f"there is an account {address} already")
+        if self._alias(txn, name):
+            raise AlreadyThere(
+                f"there is an alias {address} already; remove it first with postroad alias remove {address}"
+            )
+
+    def _add_account(self, txn: Transaction, name: Name, password: str, admin: bool) -> Account:
+        self._check_free(txn, name)
+        last = txn.get(b"account", db=self._counters)
+        record = _Record(int.from_bytes(last or b"", "big") + 1, time.time(), password)
+        txn.put(b"account", record.id.to_bytes(8, "big"), db=self._counters)
+        self._put(txn, name, record)
+        return self._change(txn, name, admin=True) if admin else _account(name, record)
+
+    def _reserve(self, txn: Transaction, name: Name) -> Account | Alias:
+        # Another process may have been faster.
+        return self._entry(txn, name) or self._add_account(txn, name, "", admin=False)
+
+    def _change(
+        self, txn: Transaction, name: Name, *, password: str | None = None, admin: bool | None = None
+    ) -> Account:
+        old = self._record_or_error(txn, name)
+        record = _Record(
+            old.id,
+            old.created,
+            old.password if password is None else password,
+            old.admin if admin is None else admin,
+        )
+        self._put(txn, name, record)
+        if record.admin:
+            txn.put(_admin_key(name, record), name[0].encode(), db=self._admins)
+        else:
+            txn.delete(_admin_key(name, record), db=self._admins)
+        return _account(name, record)
+
+    def _renew(self, txn: Transaction, name: Name, stored: str, password: str) -> None:
+        # A password that was changed meanwhile stands.
+        record = self._record(txn, name)
+        if record and record.password == stored:
+            self._change(txn, name, password=password)
+
+    def _put(self, txn: Transaction, name: Name, record: _Record) -> None:
+        txn.put(_key(name), _encode(record), db=self._accounts)
+
+    def _remove_account(self, txn: Transaction, name: Name) -> Account:
+        record = self._record_or_error(txn, name)
+        txn.delete(_key(name), db=self._accounts)
+        txn.delete(_admin_key(name, record), db=self._admins)
+        return _account(name, record)
+
+    def _add_alias(self, txn: Transaction, name: Name, alias: Alias) -> None:
+        self._check_free(txn, name)
+        txn.put(_key(name), _encode(alias.targets), db=self._aliases)
+
+    def _remove_alias(self, txn: Transaction, name: Name) -> Alias:
+        alias = self._alias(txn, name)
+        if alias is None:
+            raise NotFound(f"no such alias: {'@'.join(name)}; postroad alias list shows those there are")
+        txn.delete(_key(name), db=self._aliases)
+        return alias
+
+
+def _account(name: Name, record: _Record) -> Account:
+    return Account(record.id, "@".join(name), record.created, record.admin, bool(record.password))
+
+
+def _checked(address: str) -> Name:
+    name = split(valid_address(address))
+    if name is None:
+        raise Invalid(f"{address!r} is no address")
+    return name
+
+
+def _known(address: str) -> Name:
+    name = split(address)
+    if name is None:
+        raise Invalid(f'{address!r} is no address; write it like "user@example.org"')
+    return name
+
+
+def _octets(text: str) -> bytes:
+    # An envelope may hold surrogates for octets that are no UTF-8; they equal nothing that is stored.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _key(name: Name) -> bytes:
+    return _octets(f"{name[1]}\0{name[0]}")
+
+
+def _admin_key(name: Name, record: _Record) -> bytes:
+    return f"{name[1]}\0".encode() + record.id.to_bytes(8, "big")
+
+
+def _get(txn: Transaction, database: Database, key: bytes) -> bytes | None:
+    return txn.get(key, db=database) if 0 < len(key) <= _MAX_KEY else None
+
+
+def _items(txn: Transaction, database: Database) -> list[tuple[Name, bytes]]:
+    found = []
+    for key, value in txn.cursor(database):
+        domain, _, local = key.decode().partition("\0")
+        found.append(((local, domain), value))
+    return found
+
+
+def _within(txn: Transaction, database: Database, domain: str) -> Iterator[tuple[bytes, bytes]]:
+    """The pairs of one domain."""
+    prefix = f"{domain}\0".encode()
+    cursor = txn.cursor(database)
+    if cursor.set_range(prefix):
+        for key, value in cursor:
+            if not key.startswith(prefix):
+                return
+            yield key, value

@@ -1,0 +1,215 @@
+"""Route: which lane each recipient goes down, and whom an alias stands for. A pure stage."""
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import ClassVar, NamedTuple, TypeAlias, TypeGuard
+
+import msgspec
+
+from engine import Each, Message, Reject, Session, Verdict, verdict
+from engine.directory import Account, Alias, Directory, is_bare_postmaster, split, valid_address, valid_domain
+
+EVERYONE = "*"
+LOCAL = "local"
+NULL_SENDER = "<>"
+
+DEPTH = 10
+"""Aliases that may follow each other on the way to a person; what lies deeper is dropped."""
+
+NO_SUCH_USER = Reject("no such user here", code="5.1.1")
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
+    """One `[[route]]`: mail for ``to`` (and from ``from``, if given) goes down ``lane``.
+
+    A pattern is ``*`` (everyone), ``local`` (any local domain), a domain (``example.org`` or ``@example.org``), a
+    domain with wildcards (``*.example.org``, which is not example.org itself), or one address
+    (``user@example.org``). ``from`` may also be ``<>``, the empty sender of bounces.
+    """
+
+    to: str
+    lane: str
+    sender: str = EVERYONE
+
+
+class Party(NamedTuple):
+    """A sender or recipient as rules look at it."""
+
+    address: str  # as mail is to be sent to it
+    name: str  # as it compares
+    domain: str
+    is_local: bool
+
+
+NOBODY = Party("", "", "", is_local=False)
+"""The empty sender, and any sender where no rule asks for it."""
+
+Test: TypeAlias = Callable[[Party], bool]
+
+
+@dataclass(slots=True)
+class Route:
+    """Give every recipient the lane of the first rule that fits.
+
+    A recipient in a local domain is looked up first: an account is written as the directory has it, an alias is
+    replaced by those it stands for, each of which goes through the rules on its own, and an unknown one is refused.
+    A member of an alias that is unknown goes down its lane as well, so that the sender gets a bounce for it; if
+    nobody else is left, the alias itself is refused.
+    """
+
+    directory: Directory
+    _: KW_ONLY
+    rules: tuple[Rule, ...]
+    subaddress: str = "+"  # the character before a tag, "user+tag"; empty: no tags
+    _table: tuple[tuple[Test, Test, verdict.Route], ...] = field(init=False, repr=False)
+    _asks_sender: bool = field(init=False, repr=False)
+
+    tables: ClassVar[Mapping[str, str]] = {"route": "rules"}
+
+    def __post_init__(self) -> None:
+        """ValueError with every mistake in the settings."""
+        problems = list(self.check(rules=self.rules, subaddress=self.subaddress))
+        if problems:
+            raise ValueError("; ".join(problems))
+        self._table = tuple((_test(rule.to), _test(rule.sender), verdict.Route(rule.lane)) for rule in self.rules)
+        self._asks_sender = any(rule.sender != EVERYONE for rule in self.rules)
+
+    @staticmethod
+    def check(*, rules: tuple[Rule, ...], subaddress: str = "+") -> Iterator[str]:
+        """What is wrong with the settings."""
+        if len(subaddress) > 1 or subaddress == "@":
+            yield f"subaddress must be one character that stands before a tag, or empty, not {subaddress!r}"
+        yield from _problems(rules)
+
+    async def __call__(self, message: Message) -> Verdict:
+        sender = self._sender(message.sender)
+        recipients = message.recipients
+        if len(recipients) == 1:
+            only = self._verdict(recipients[0], sender)
+            return only if _is_plain(only) else Each({recipients[0]: only})
+        verdicts = {recipient: self._verdict(recipient, sender) for recipient in recipients}
+        first = next(iter(verdicts.values()), NO_SUCH_USER)
+        if _is_plain(first) and all(other == first for other in verdicts.values()):
+            return first
+        return Each(verdicts)
+
+    def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | None:  # noqa: ARG002
+        """Refuse an unknown local user at RCPT. Whether others may be relayed to is not asked here."""
+        return None if self._resolve(recipient) else NO_SUCH_USER
+
+    def _verdict(self, recipient: str, sender: Party) -> verdict.Route | verdict.Routes | Reject:
+        reached = self._resolve(recipient)
+        if len(reached) == 1 and reached[0].address == recipient:
+            return self._pick(reached[0], sender)
+        lanes: dict[str, list[str]] = {}
+        for party in reached:
+            lanes.setdefault(self._pick(party, sender).lane, []).append(party.address)
+        routes = tuple(verdict.Route(lane, tuple(to)) for lane, to in lanes.items())
+        if not routes:
+            return NO_SUCH_USER
+        return routes[0] if len(routes) == 1 else routes
+
+    def _pick(self, recipient: Party, sender: Party) -> verdict.Route:
+        return next(route for to, of, route in self._table if to(recipient) and of(sender))
+
+    def _resolve(self, recipient: str) -> tuple[Party, ...]:
+        """Those who get the mail for ``recipient``; empty when nobody does."""
+        party = self._party(recipient)
+        if not party.is_local:
+            return (party,)
+        found = self.directory.find(recipient, subaddress=self.subaddress)
+        if isinstance(found, Alias):
+            return self._members(found)
+        return (_resident(found),) if found else ()
+
+    def _members(self, alias: Alias) -> tuple[Party, ...]:
+        """Those an alias stands for in the end, each once. Aliases are opened layer by layer, each only once."""
+        reached: dict[str, Party] = {}
+        unknown: dict[str, Party] = {}
+        opened = {alias.address}
+        layer: Iterable[str] = alias.targets
+        for _ in range(DEPTH):
+            deeper: list[str] = []
+            for target in layer:
+                party = self._party(target)
+                found = self.directory.find(target, subaddress=self.subaddress) if party.is_local else None
+                if isinstance(found, Alias):
+                    if found.address not in opened:
+                        opened.add(found.address)
+                        deeper += found.targets
+                elif isinstance(found, Account):
+                    reached[found.address] = _resident(found)
+                else:
+                    (unknown if party.is_local else reached)[party.address] = party
+            layer = deeper
+        return (*reached.values(), *unknown.values()) if reached else ()
+
+    def _party(self, address: str) -> Party:
+        name = split(address)
+        if name is None:
+            return Party(address, address, "", is_bare_postmaster(address))
+        return Party(address, "@".join(name), name[1], self.directory.is_local(name[1]))
+
+    def _sender(self, address: str) -> Party:
+        return self._party(address) if address and self._asks_sender else NOBODY
+
+
+def _is_plain(given: object) -> TypeGuard[verdict.Route | Reject]:
+    """Whether the verdict may stand for the whole message, since it rewrites nobody."""
+    return isinstance(given, Reject) or (isinstance(given, verdict.Route) and not given.to)
+
+
+def _resident(account: Account) -> Party:
+    return Party(account.address, account.address, account.address.rpartition("@")[2], is_local=True)
+
+
+def _problems(rules: tuple[Rule, ...]) -> Iterator[str]:
+    if not rules:
+        yield 'there is no rule; end with [[route]] to = "*" lane = "…"'
+        return
+    for number, rule in enumerate(rules, 1):
+        if not rule.lane:
+            yield f"rule {number} names no lane"
+        for key, pattern in (("to", rule.to), ("from", rule.sender)):
+            try:
+                _test(pattern)
+            except ValueError as error:
+                yield f"rule {number}: {key} = {pattern!r}: {error}"
+    catch_all = next((number for number, rule in enumerate(rules, 1) if rule.to == rule.sender == EVERYONE), 0)
+    if not catch_all:
+        yield 'the last rule must take everyone: to = "*" without from'
+    elif catch_all < len(rules):
+        yield f"rule {catch_all} takes everyone, so the rules behind it are never reached; move it to the end"
+
+
+def _test(pattern: str) -> Test:
+    """The test that ``pattern`` stands for. ValueError when it can fit nobody."""
+    if pattern == EVERYONE:
+        return lambda _: True
+    if pattern == LOCAL:
+        return lambda party: party.is_local
+    if pattern == NULL_SENDER:
+        return lambda party: not party.address
+    user, _, domain = pattern.rpartition("@")
+    if "*" in user or "?" in user:
+        raise ValueError('wildcards stand for domains only; write "@example.org" for all of a domain')
+    if user:
+        return _address_test(pattern)
+    return _domain_test(domain)
+
+
+def _address_test(pattern: str) -> Test:
+    name = split(valid_address(pattern))
+    wanted = "@".join(name or ())
+    return lambda party: party.name == wanted
+
+
+def _domain_test(pattern: str) -> Test:
+    if "*" not in pattern and "?" not in pattern:
+        wanted = valid_domain(pattern)
+        return lambda party: party.domain == wanted
+    labels = (label if "*" in label or "?" in label else valid_domain(label) for label in pattern.split("."))
+    matches = re.compile(fnmatch.translate(".".join(labels).lower())).fullmatch
+    return lambda party: matches(party.domain) is not None

@@ -1,0 +1,141 @@
+"""Passwords: right and wrong, in the same time, and renewed when the parameters change."""
+
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+from engine.directory import Directory, Invalid, Unavailable, passwords
+from engine.directory.store import _Record
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def directory(tmp_path: Path):
+    with Directory.open(tmp_path / "directory", ["example.org"]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hashes that were really checked, in order."""
+    seen: list[str] = []
+    matches = passwords.matches
+
+    def recording(stored: str, password: str) -> bool:
+        seen.append(stored)
+        return matches(stored, password)
+
+    monkeypatch.setattr(passwords, "matches", recording)
+    return seen
+
+
+def stored_password(directory: Directory, name: str) -> str:
+    record = directory._read(directory._record, (name, "example.org"))
+    assert record
+    return record.password
+
+
+def store_password(directory: Directory, name: str, stored: str) -> None:
+    directory._write(directory._put, (name, "example.org"), _Record(1, 0.0, stored))
+
+
+def test_only_the_right_password_fits(directory: Directory) -> None:
+    account = directory.add_account("user@example.org", PASSWORD)
+    assert directory.verify("User@EXAMPLE.org", PASSWORD) == account
+    assert directory.verify("user@example.org", PASSWORD + " ") is None
+    assert directory.verify("user@example.org", "") is None
+    assert directory.verify("user+tag@example.org", PASSWORD) is None
+    assert directory.verify("other@example.org", PASSWORD) is None
+    assert PASSWORD not in repr(account)
+
+
+def test_a_new_password_replaces_the_old(directory: Directory) -> None:
+    directory.add_account("user@example.org", PASSWORD)
+    directory.set_password("user@example.org", "another one")
+    assert directory.verify("user@example.org", PASSWORD) is None
+    assert directory.verify("user@example.org", "another one")
+
+
+def test_a_password_is_the_same_on_every_keyboard(directory: Directory) -> None:
+    directory.add_account("user@example.org", "pass-w\u00f6rd")
+    assert directory.verify("user@example.org", "pass-wo\u0308rd")
+    assert directory.verify("user@example.org", "pass-w\udcf6rd") is None
+
+
+def test_whoever_cannot_log_in_costs_a_hash_of_the_same_parameters(directory: Directory, checked: list[str]) -> None:
+    directory.add_account("user@example.org", PASSWORD)
+    directory.add_account("silent@example.org")
+    for address in ("user@example.org", "nobody@example.org", "silent@example.org", "user@elsewhere.test", "garbage"):
+        assert directory.verify(address, "wrong") is None
+    assert len(checked) == 5
+    assert checked[0] == stored_password(directory, "user")
+    assert checked[1:] == [passwords.DUMMY] * 4
+    costs = {stored.rsplit("$", 2)[0] for stored in checked}
+    assert len(costs) == 1
+    assert {tuple(map(len, stored.split("$"))) for stored in checked} == {tuple(map(len, passwords.DUMMY.split("$")))}
+
+
+def test_the_dummy_is_no_shortcut_and_no_way_in(directory: Directory) -> None:
+    assert not passwords.outdated(passwords.DUMMY)
+    assert passwords.matches(passwords.DUMMY, "") is False
+    directory.add_account("silent@example.org")
+    assert directory.verify("silent@example.org", "") is None
+
+
+def test_an_account_without_password_has_no_login_even_with_a_fitting_dummy(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "DUMMY", passwords.hashed("guessed"))
+    directory.add_account("silent@example.org")
+    assert directory.verify("silent@example.org", "guessed") is None
+    assert directory.verify("nobody@example.org", "guessed") is None
+
+
+def test_parameters_are_those_of_rfc_9106() -> None:
+    assert passwords.hashed("x").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+def test_a_hash_with_old_parameters_is_renewed_at_login(directory: Directory) -> None:
+    directory.add_account("user@example.org")
+    old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    store_password(directory, "user", old)
+    assert directory.verify("user@example.org", "wrong") is None
+    assert stored_password(directory, "user") == old
+    assert directory.verify("user@example.org", PASSWORD)
+    assert stored_password(directory, "user") != old
+    assert not passwords.outdated(stored_password(directory, "user"))
+    assert directory.verify("user@example.org", PASSWORD)
+
+
+def test_renewal_does_not_undo_a_change(directory: Directory) -> None:
+    directory.add_account("user@example.org")
+    store_password(directory, "user", "changed meanwhile")
+    directory._write(directory._renew, ("user", "example.org"), "the one that was checked", "renewed")
+    assert stored_password(directory, "user") == "changed meanwhile"
+
+
+def test_a_read_only_directory_lets_in_and_leaves_the_hash(tmp_path: Path) -> None:
+    old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    with Directory.open(tmp_path / "directory", ["example.org"]) as directory:
+        directory.add_account("user@example.org")
+        store_password(directory, "user", old)
+    with Directory.open(tmp_path / "directory", ["example.org"], read_only=True) as directory:
+        assert directory.verify("user@example.org", PASSWORD)
+        assert stored_password(directory, "user") == old
+
+
+def test_a_damaged_hash_is_said_to_be_one(directory: Directory) -> None:
+    directory.add_account("user@example.org")
+    store_password(directory, "user", "{SHA}abc")
+    with pytest.raises(Unavailable, match="damaged"):
+        directory.verify("user@example.org", PASSWORD)
+
+
+@pytest.mark.parametrize("password", ["", "two\nlines", "nul\0", "\x7f", "\udcff"])
+def test_passwords_that_no_client_could_send(directory: Directory, password: str) -> None:
+    with pytest.raises(Invalid, match="the password") as caught:
+        directory.add_account("user@example.org", password)
+    assert not password or password not in str(caught.value)
+    assert directory.account("user@example.org") is None

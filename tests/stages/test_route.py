@@ -1,0 +1,308 @@
+"""The stage `route`: which lane for whom, and what becomes of aliases."""
+
+import inspect
+import itertools
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine import Each, Envelope, Message, MessageId, Recipient, Reject, Session
+from engine.config import convert
+from engine.directory import Directory
+from engine.message import Octets
+from engine.stage import load_stage
+from engine.verdict import Route as To
+from stages.route import NO_SUCH_USER, Route, Rule
+
+RULES = (
+    Rule(to="boss@example.org", lane="vip"),
+    Rule(to="*.partner.example", lane="partner"),
+    Rule(to="@Bücher.example", lane="books"),
+    Rule(to="list-host.test", lane="lists"),
+    Rule(to="local", lane="local"),
+    Rule(to="*", lane="bounces", sender="<>"),
+    Rule(to="*", lane="loud", sender="shouter@example.org"),
+    Rule(to="*", lane="inside", sender="local"),
+    Rule(to="*", lane="remote"),
+)
+
+
+@pytest.fixture
+def directory(tmp_path: Path):
+    with Directory.open(tmp_path / "directory", ["example.org", "second.test", "bücher.example"]) as opened:
+        for name in ("bob", "ann", "boss", "tag+ged"):
+            opened.add_account(f"{name}@example.org")
+        opened.add_account("jörg@bücher.example")
+        yield opened
+
+
+@pytest.fixture
+def route(directory: Directory) -> Route:
+    return Route(directory, rules=RULES)
+
+
+def message(*recipients: str, sender: str = "someone@elsewhere.test") -> Message:
+    envelope = Envelope(sender, tuple(map(Recipient, recipients)))
+    return Message(MessageId.new(), envelope, Octets(b"Subject: hello\r\n\r\nhello\r\n"))
+
+
+PLAIN = [
+    ("bob@example.org", To("local")),
+    ("someone@elsewhere.test", To("remote")),
+    ("boss@example.org", To("vip")),
+    ("x@a.partner.example", To("partner")),
+    ("x@A.B.Partner.EXAMPLE", To("partner")),
+    ("x@partner.example", To("remote")),
+    ("X@List-Host.test", To("lists")),
+    ("x@sub.list-host.test", To("remote")),
+    ("x@local", To("remote")),  # the word in a rule is no domain
+    ("x@[192.0.2.1]", To("remote")),
+    ("nobody@example.org", NO_SUCH_USER),
+    ("bob@sub.example.org", To("remote")),
+]
+
+
+@pytest.mark.parametrize(("recipient", "verdict"), PLAIN)
+async def test_the_first_rule_that_fits_picks_the_lane(route: Route, recipient: str, verdict: object) -> None:
+    assert await route(message(recipient)) == verdict
+
+
+REWRITTEN = [
+    ("Bob@EXAMPLE.org", To("local", ("bob@example.org",))),
+    ("bob+tag@example.org", To("local", ("bob@example.org",))),
+    ('"bob"@example.org', To("local", ("bob@example.org",))),
+    ("BOSS+tag@example.org", To("vip", ("boss@example.org",))),  # rules look at who it is
+    ("jörg@bücher.example", To("books", ("jörg@xn--bcher-kva.example",))),
+    ("postmaster", To("local", ("postmaster@example.org",))),
+    ("Postmaster@second.test", To("local", ("postmaster@example.org",))),
+]
+
+
+@pytest.mark.parametrize(("recipient", "verdict"), REWRITTEN)
+async def test_accounts_are_written_as_the_directory_has_them(route: Route, recipient: str, verdict: To) -> None:
+    assert await route(message(recipient)) == Each({recipient: verdict})
+
+
+async def test_an_exact_account_with_a_tag_in_its_name_is_left_alone(route: Route) -> None:
+    assert await route(message("tag+ged@example.org")) == To("local")
+
+
+async def test_tags_can_be_turned_off_or_written_otherwise(directory: Directory) -> None:
+    rules = (Rule(to="*", lane="all"),)
+    dashed = Route(directory, rules=rules, subaddress="-")
+    assert await dashed(message("bob-x@example.org")) == Each({"bob-x@example.org": To("all", ("bob@example.org",))})
+    assert await Route(directory, rules=rules, subaddress="")(message("bob+x@example.org")) == NO_SUCH_USER
+
+
+SENDERS = [
+    ("", "bounces"),
+    ("shouter@example.org", "loud"),
+    ("Shouter@Example.ORG", "loud"),
+    ("bob@example.org", "inside"),
+    ("anyone@second.test", "inside"),
+    ("x@elsewhere.test", "remote"),
+]
+
+
+@pytest.mark.parametrize(("sender", "lane"), SENDERS)
+async def test_rules_by_sender(route: Route, sender: str, lane: str) -> None:
+    assert await route(message("x@elsewhere.test", sender=sender)) == To(lane)
+    assert await route(message("bob@example.org", sender=sender)) == To("local")
+
+
+# Several recipients
+
+
+async def test_one_lane_for_all_is_said_once(route: Route) -> None:
+    assert await route(message("bob@example.org", "ann@example.org")) == To("local")
+    assert await route(message("a@b.test", "c@d.test", "e@f.test")) == To("remote")
+    assert await route(message("x@example.org", "y@example.org")) == NO_SUCH_USER
+
+
+async def test_recipients_go_their_own_ways(route: Route) -> None:
+    assert await route(message("bob@example.org", "a@b.test", "nobody@example.org", "ANN@example.org")) == Each(
+        {
+            "bob@example.org": To("local"),
+            "a@b.test": To("remote"),
+            "nobody@example.org": NO_SUCH_USER,
+            "ANN@example.org": To("local", ("ann@example.org",)),
+        }
+    )
+
+
+async def test_the_same_rewriting_is_still_said_for_each(route: Route) -> None:
+    found = await route(message("bob+a@example.org", "bob+b@example.org"))
+    to_bob = To("local", ("bob@example.org",))
+    assert found == Each({"bob+a@example.org": to_bob, "bob+b@example.org": to_bob})
+
+
+# Aliases
+
+ALIASES = {
+    "one@example.org": ["ann@example.org"],
+    "two@example.org": ["ann@example.org", "Bob+tag@example.org", "bob@example.org"],
+    "far@example.org": ["Foreign.User@Elsewhere.test"],
+    "mixed@example.org": ["ann@example.org", "x@elsewhere.test", "boss@example.org", "bob@example.org"],
+    "nested@example.org": ["two@example.org", "one@example.org", "far@example.org"],
+    "loop-a@example.org": ["loop-b@example.org"],
+    "loop-b@example.org": ["loop-a@example.org"],
+    "loop-c@example.org": ["loop-a@example.org", "loop-c+again@example.org", "ann@example.org"],
+    "dead@example.org": ["gone@example.org"],
+    "partly@example.org": ["gone@example.org", "ann@example.org"],
+    "half-far@example.org": ["gone@example.org", "x@elsewhere.test"],
+    "postmaster@second.test": ["postmaster@example.org"],
+    "@second.test": ["catcher@second.test", "bob@example.org"],
+}
+
+EXPANDED = [
+    ("one@example.org", To("local", ("ann@example.org",))),
+    ("two@example.org", To("local", ("ann@example.org", "bob@example.org"))),
+    ("two+tag@example.org", To("local", ("ann@example.org", "bob@example.org"))),
+    ("far@example.org", To("remote", ("Foreign.User@elsewhere.test",))),
+    (
+        "mixed@example.org",
+        (
+            To("local", ("ann@example.org", "bob@example.org")),
+            To("remote", ("x@elsewhere.test",)),
+            To("vip", ("boss@example.org",)),
+        ),
+    ),
+    (
+        "nested@example.org",
+        (
+            To("remote", ("Foreign.User@elsewhere.test",)),
+            To("local", ("ann@example.org", "bob@example.org")),
+        ),
+    ),
+    ("loop-c@example.org", To("local", ("ann@example.org",))),
+    ("partly@example.org", To("local", ("ann@example.org", "gone@example.org"))),  # the unknown one bounces there
+    ("half-far@example.org", (To("remote", ("x@elsewhere.test",)), To("local", ("gone@example.org",)))),
+    ("postmaster@second.test", To("local", ("postmaster@example.org",))),
+    ("anyone@second.test", To("local", ("bob@example.org",))),  # the catch-all catches its own member: once
+]
+
+NOWHERE = ["loop-a@example.org", "loop-b@example.org", "dead@example.org"]
+
+
+@pytest.fixture
+def aliased(directory: Directory, route: Route) -> Route:
+    for alias, targets in ALIASES.items():
+        directory.add_alias(alias, targets)
+    return route
+
+
+@pytest.mark.parametrize(("alias", "verdict"), EXPANDED)
+async def test_aliases_are_replaced_by_their_members(aliased: Route, alias: str, verdict: object) -> None:
+    found = await aliased(message(alias))
+    assert isinstance(found, Each)
+    (given,) = found.verdicts.values()
+    if isinstance(verdict, tuple):
+        assert isinstance(given, tuple)
+        assert sorted(given, key=str) == sorted(verdict, key=str)
+    else:
+        assert given == verdict
+    assert aliased.at_recipient(Session(), "", alias) is None
+
+
+@pytest.mark.parametrize("alias", NOWHERE)
+async def test_an_alias_that_leads_to_nobody_is_refused(aliased: Route, alias: str) -> None:
+    assert await aliased(message(alias)) == NO_SUCH_USER
+    assert aliased.at_recipient(Session(), "", alias) == NO_SUCH_USER
+
+
+@pytest.mark.parametrize(("depth", "reached"), [(10, True), (11, False)])
+async def test_aliases_follow_each_other_ten_times(
+    directory: Directory, route: Route, depth: int, reached: bool
+) -> None:
+    chain = [f"a{number}@example.org" for number in range(depth)] + ["bob@example.org"]
+    for alias, target in itertools.pairwise(chain):
+        directory.add_alias(alias, [target])
+    wanted = Each({"a0@example.org": To("local", ("bob@example.org",))}) if reached else NO_SUCH_USER
+    assert await route(message("a0@example.org")) == wanted
+
+
+# At RCPT
+
+
+@pytest.mark.parametrize(
+    ("recipient", "refused"),
+    [
+        ("bob@example.org", False),
+        ("BOB+x@Example.org", False),
+        ("nobody@example.org", True),
+        ("nobody@second.test", True),
+        ("postmaster@second.test", False),
+        ("Postmaster", False),
+        ("someone@elsewhere.test", False),  # relaying is for others to refuse
+        ("bob\udcff@example.org", True),
+    ],
+)
+def test_unknown_users_are_refused_at_rcpt(route: Route, recipient: str, refused: bool) -> None:
+    answer = route.at_recipient(Session(peer="192.0.2.1"), "x@elsewhere.test", recipient)
+    assert answer == (Reject("no such user here", code="5.1.1") if refused else None)
+
+
+async def test_a_change_counts_for_the_next_message(directory: Directory, route: Route) -> None:
+    assert await route(message("x@new.test")) == To("remote")
+    directory.add_domain("new.test")
+    assert await route(message("x@new.test")) == NO_SUCH_USER
+    directory.add_account("x@new.test")
+    assert await route(message("x@new.test")) == To("local")
+
+
+# Settings
+
+WRONG = [
+    ((), "there is no rule"),
+    ((Rule(to="local", lane="local"),), "the last rule must take everyone"),
+    ((Rule(to="*", lane="a", sender="<>"),), "the last rule must take everyone"),
+    ((Rule(to="*", lane="a"), Rule(to="local", lane="b")), "rule 1 takes everyone.*never reached"),
+    ((Rule(to="*", lane="a"), Rule(to="*", lane="b")), "rule 1 takes everyone"),
+    ((Rule(to="no domain", lane="a"), Rule(to="*", lane="b")), "rule 1: to = 'no domain': .*no domain name"),
+    ((Rule(to="a@b.test", lane="a", sender=""), Rule(to="*", lane="b")), "rule 1: from = ''"),
+    ((Rule(to="*@b.test", lane="a"), Rule(to="*", lane="b")), 'write "@example.org"'),
+    ((Rule(to="a b@c.test", lane="a"), Rule(to="*", lane="b")), "is no address"),
+    ((Rule(to="local", lane=""), Rule(to="*", lane="b")), "rule 1 names no lane"),
+    ((Rule(to="*.b_c.test", lane="a"), Rule(to="*", lane="b")), "is no domain name"),
+]
+
+
+@pytest.mark.parametrize(("rules", "text"), WRONG)
+def test_rules_that_cannot_work(directory: Directory, rules: tuple[Rule, ...], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Route(directory, rules=rules)
+    assert list(Route.check(rules=rules))
+
+
+def test_all_mistakes_are_told(directory: Directory) -> None:
+    with pytest.raises(ValueError, match=r"subaddress.*rule 1 names no lane.*no domain name.*must take everyone"):
+        Route(directory, rules=(Rule(to="a b", lane=""),), subaddress="++")
+
+
+async def test_wildcards_in_any_script(directory: Directory) -> None:
+    route = Route(directory, rules=(Rule(to="*.BÜCHER.test", lane="books"), Rule(to="*", lane="remote")))
+    assert await route(message("x@shop.bücher.test")) == To("books")
+    assert await route(message("x@shop.xn--bcher-kva.test")) == To("books")
+    assert await route(message("x@bücher.test")) == To("remote")
+
+
+def test_rules_are_read_from_pipeline_toml() -> None:
+    rules = convert([{"to": "local", "lane": "a"}, {"to": "*", "from": "<>", "lane": "b"}], tuple[Rule, ...])
+    assert rules == (Rule(to="local", lane="a"), Rule(to="*", lane="b", sender="<>"))
+    for wrong in ({"to": "*"}, {"lane": "a"}, {"to": "*", "lane": "a", "smart_host": "x:25"}, {"to": 1, "lane": "a"}):
+        with pytest.raises(ValueError):
+            convert([wrong], tuple[Rule, ...])
+    assert msgspec.json.encode(rules[1]) == b'{"to":"*","lane":"b","from":"<>"}'
+
+
+def test_the_engine_finds_the_stage_and_its_table(tmp_path: Path) -> None:
+    spec = load_stage("route", "", tmp_path)
+    assert spec.target is Route
+    assert dict(spec.services) == {"directory": Directory}
+    assert dict(spec.settings) == {"rules": tuple[Rule, ...], "subaddress": str}
+    assert spec.required == {"rules"}
+    assert spec.tables == {"route": "rules"}
+    assert spec.hooks == ("at_recipient",)
+    assert (spec.effect, spec.source, spec.synchronous) == (False, False, False)
+    assert list(inspect.signature(Route.check).parameters) == list(spec.settings)
