@@ -1,0 +1,56 @@
+"""The command `postroad`: one file a command."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "run": "Run the server.",
+    "check": "Say what is wrong with pipeline.toml, all at once.",
+    "reload": "Put an edited pipeline.toml in force, without dropping anything.",
+    "account": "Add, list and remove accounts; set passwords.",
+    "domain": "Add, list and remove local domains.",
+    "alias": "Add, list and remove aliases.",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's file only when it is asked for, so that each starts at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"engine.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        from engine.config import nearest
+
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command is named {args[0]}{nearest(args[0], _COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("pipeline.toml"),
+    show_default=True,
+    help="The file that says which way every message takes.",
+)
+@click.version_option(package_name="postroad")
+@click.pass_context
+def main(ctx: click.Context, config: Path) -> None:
+    """Postroad, a mail server whose pipeline you can read and edit."""
+    ctx.obj = config

@@ -1,0 +1,49 @@
+"""What commands share: `--config` behind the command's name too, and a readable end when the file is no good."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from engine.config import Config, ConfigError, load
+
+
+def _override(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.obj = value
+
+
+def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`postroad run --config FILE` means the same as `postroad --config FILE run`."""
+    return click.option(
+        "--config",
+        "-c",
+        type=click.Path(path_type=Path, dir_okay=False),
+        callback=_override,
+        expose_value=False,
+        help="The configuration file.",
+    )(function)
+
+
+def configuration(ctx: click.Context) -> Config:
+    """The configuration; a wrong one ends the command with exit code 2 and every mistake."""
+    try:
+        return load(ctx.obj)
+    except ConfigError as error:
+        print_problems(error)
+        sys.exit(2)
+
+
+def print_problems(error: ConfigError) -> None:
+    """Every mistake on a line of its own, and their number."""
+    count = len(error.problems)
+    click.echo(str(error), err=True)
+    click.echo(f"{count} mistake{'s' * (count != 1)}; nothing was changed", err=True)
+
+
+def fail(text: str) -> NoReturn:
+    """End with exit code 1, "no"."""
+    click.echo(f"postroad: {text}", err=True)
+    sys.exit(1)

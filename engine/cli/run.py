@@ -1,0 +1,73 @@
+"""`postroad run`: the server, in the foreground."""
+
+import contextlib
+import secrets
+import sys
+
+import click
+import trio
+
+from engine.cli.configured import config_option, configuration, fail
+from engine.config import Config
+from engine.directory import AlreadyThere, Directory, DirectoryError
+from engine.net.listening import CannotListen
+from engine.runtime.supervisor import CannotStart, Supervisor
+from engine.storage.environment import StorageError
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Make an account to try things with, and say how.")
+@config_option
+@click.pass_context
+def run(ctx: click.Context, demo: bool) -> None:
+    """Run the server until SIGTERM or Ctrl-C. Events go to standard error, one `ready` line to standard output."""
+    config = configuration(ctx)
+
+    def announce(bound: dict[str, tuple[str, int]]) -> None:
+        shown = {name: f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for name, (host, port) in bound.items()}
+        click.echo("ready " + " ".join(f"{name}={address}" for name, address in shown.items()))
+        if demo:
+            _introduce(config, bound)
+        sys.stdout.flush()
+
+    try:
+        trio.run(Supervisor(config, announce).run)
+    except BaseExceptionGroup as group:
+        known, rest = group.split((CannotStart, CannotListen, StorageError, DirectoryError))
+        if rest is not None or known is None:
+            raise
+        fail(str(_first(known)))
+    except (CannotStart, CannotListen, StorageError, DirectoryError) as error:
+        fail(str(error))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
+    """Print a demo account and a line to copy. Its password is made at the first start and kept beside the data."""
+    if not config.domains.local or "smtp" not in bound:
+        return
+    address = f"demo@{config.domains.local[0]}"
+    kept = config.server.data / "demo-password"
+    if not kept.exists():
+        kept.touch(mode=0o600)
+        kept.write_text(secrets.token_urlsafe(12) + "\n")
+    password = kept.read_text().strip()
+    with Directory.open(config.server.data / "directory", local_domains=config.domains.local) as directory:
+        with contextlib.suppress(AlreadyThere):
+            directory.add_account(address, password)
+    host, port = bound["smtp"]
+    click.echo(f"\nA demo account:  {address}  password {password}")
+    click.echo("Send it a message:\n")
+    click.echo(
+        f"  printf 'From: you@example.net\\nTo: {address}\\nSubject: Hello\\n\\nIt works.\\n' | "
+        f"curl -s smtp://{host}:{port} --mail-from you@example.net --mail-rcpt {address} --upload-file - --crlf"
+    )
+    if "pop3" in bound:
+        host, port = bound["pop3"]
+        click.echo(f"\nRead it:\n\n  curl -s pop3://{host}:{port}/1 --user '{address}:{password}'\n")

@@ -1,0 +1,462 @@
+"""Accept mail by SMTP: the driver of a session, its limits, and who may send where."""
+
+import dataclasses
+import ipaddress
+import time
+from collections import Counter
+from dataclasses import KW_ONLY, dataclass, field
+from email.utils import formatdate
+from typing import ClassVar, Literal, TypeAlias
+
+import trio
+
+from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
+from engine import Session as Facts
+from engine.directory import Directory, Unavailable
+from engine.message import Octets
+from engine.net.connection import Connection, ConnectionLost
+from engine.net.names import Hostname
+from engine.net.tls import ServerTls
+from engine.observe.events import event
+from engine.protocols.smtp_events import (
+    NEED_DATA,
+    Auth,
+    Content,
+    ContentBegin,
+    ContentEnd,
+    ContentPart,
+    Disconnected,
+    Hello,
+    Mail,
+    Quit,
+    Rcpt,
+    Reset,
+    StartTls,
+    TooManyErrors,
+)
+from engine.protocols.smtp_server import SmtpServer
+from engine.queue.content import ContentWriter
+from engine.runtime.door import Door
+
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+_LOGINS = 2
+"""Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
+
+
+@dataclass
+class Accept:
+    """ESMTP server (RFC 5321) with SIZE, PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN, STARTTLS and AUTH."""
+
+    source: ClassVar[bool] = True
+    listens: ClassVar[tuple[str, ...]] = ("smtp",)
+
+    door: Door
+    directory: Directory
+    hostname: Hostname
+    tls: ServerTls
+    _: KW_ONLY
+    # Clients that may send to any domain, as if they had logged in. None by default: no open relay.
+    relay_networks: tuple[Network, ...] = ()
+    # Octets of a message: what large providers take.
+    max_size: Size = Size("50 MB")
+    # RFC 5321 4.5.3.1.8 asks for at least 100; lists send many at once.
+    max_recipients: int = 1000
+    # Connections at once, in this worker: each costs some 30 KB.
+    max_connections: int = 4000
+    # Connections at once from one network, so that nobody can take all; relay_networks are exempt.
+    max_connections_per_network: int = 100
+    # What counts as one network: an IPv4 address, an IPv6 site.
+    network_ipv4: int = 32
+    network_ipv6: int = 64
+    # Wrong commands and refused recipients of one session before it is closed: guessers and broken software.
+    max_errors: int = 20
+    # RFC 5321 4.5.3.2.7: a server waits at least 5 minutes for a command.
+    command_timeout: Duration = Duration("5m")
+    # From MAIL to the last octet of content, however slowly it trickles.
+    message_timeout: Duration = Duration("1h")
+    # A login only under TLS, and only where accounts are.
+    auth: bool = True
+    # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
+    bare_newlines: Literal["refuse", "accept"] = "refuse"
+
+    def __post_init__(self) -> None:
+        self._open = 0
+        self._by_network: Counter[str] = Counter()
+        self._sessions: set[_Session] = set()
+        self._logins = trio.CapacityLimiter(_LOGINS)
+        self._dates = _Dates()
+        self._draining = False
+
+    async def serve(self, connection: Connection, _listener: str) -> None:
+        """One connection, from the greeting to its end."""
+        peer = connection.peer
+        if not peer:
+            return
+        network = self._network(peer)
+        trusted = self._trusted(peer)
+        crowded = self._crowded(network, trusted)
+        self._open += 1
+        self._by_network[network] += 1
+        session = _Session(self, connection, peer, trusted)
+        self._sessions.add(session)
+        try:
+            await session.run(crowded)
+        except ConnectionLost:
+            pass  # the client hung up; what it had not finished was never ours
+        finally:
+            session.forget()
+            self._sessions.discard(session)
+            self._open -= 1
+            self._by_network[network] -= 1
+            if not self._by_network[network]:
+                del self._by_network[network]
+
+    async def drain(self) -> None:
+        """Tell clients that are between messages to come again; those in the midst of one finish it first."""
+        self._draining = True
+        for session in self._sessions:
+            session.nudge()
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    def _crowded(self, network: str, trusted: bool) -> str:
+        if self._draining:
+            return "Shutting down, come again"
+        if self._open >= self.max_connections:
+            return "Too many connections, come again"
+        if not trusted and self._by_network[network] >= self.max_connections_per_network:
+            return "Too many connections from your network"
+        return ""
+
+    def _trusted(self, peer: str) -> bool:
+        if not self.relay_networks:
+            return False
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        return any(address in network for network in self.relay_networks)
+
+    def _network(self, peer: str) -> str:
+        prefix = self.network_ipv6 if ":" in peer else self.network_ipv4
+        return str(ipaddress.ip_network(f"{peer.partition('%')[0]}/{prefix}", strict=False))
+
+    def protocol(self, *, tls: bool) -> SmtpServer:
+        return SmtpServer(
+            hostname=self.hostname,
+            size_limit=self.max_size,
+            recipients_limit=self.max_recipients,
+            errors_limit=self.max_errors,
+            starttls=self.tls.context is not None,
+            auth=("PLAIN", "LOGIN") if self.auth else (),
+            tls_active=tls,
+            bare_newlines=self.bare_newlines,
+        )
+
+    async def login(self, address: str, password: str) -> str | None:
+        """The account's address when the password is right."""
+        account = await trio.to_thread.run_sync(self.directory.verify, address, password, limiter=self._logins)
+        return account.address if account else None
+
+    def received(self, message: Envelope, identity: MessageId) -> bytes:
+        """The trace header field that we add (RFC 5321 4.4)."""
+        session = message.session
+        by_login = " (authenticated)" if session.login else ""
+        tls = f"\r\n\t(using {session.tls})" if session.tls else ""
+        one = f"\r\n\tfor <{message.recipients[0].address}>" if len(message.recipients) == 1 else ""
+        literal = f"IPv6:{session.peer}" if ":" in session.peer else session.peer
+        return (
+            f"Received: from {session.helo} ([{literal}]){by_login}{tls}\r\n"
+            f"\tby {self.hostname} with {session.protocol} id {identity}{one};\r\n\t{self._dates.now()}\r\n"
+        ).encode()
+
+
+class _Dates:
+    """RFC 5322 dates, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def now(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._text = formatdate(second, localtime=True)
+        return self._text
+
+
+@dataclass
+class _Transaction:
+    """What has been said since MAIL."""
+
+    mail: Mail
+    recipients: list[Recipient] = field(default_factory=list)
+    identity: MessageId | None = None
+    content: ContentWriter | None = None
+    failed: str = ""  # why the content cannot be kept
+
+
+class _Session:
+    """One client's connection."""
+
+    def __init__(self, stage: Accept, connection: Connection, peer: str, trusted: bool) -> None:
+        self._stage = stage
+        self._connection = connection
+        self._smtp = stage.protocol(tls=False)
+        self._peer = peer
+        self._trusted = trusted
+        self._transaction: _Transaction | None = None
+        self._scope = trio.CancelScope()
+        self._idle = False
+        self._deadline = trio.current_time() + stage.command_timeout
+
+    async def run(self, crowded: str) -> None:
+        smtp = self._smtp
+        if crowded:
+            event("connection-refused", peer=self._peer, why=crowded)
+            smtp.close("4.3.2", crowded)
+        else:
+            refusal = await self._stage.door.at_connect(self._facts())
+            if refusal is None:
+                smtp.greet()
+            else:
+                smtp.refuse(554 if isinstance(refusal, Reject) else 421, refusal.code, refusal.text)
+        with self._scope:
+            await self._talk()
+        if self._scope.cancelled_caught:
+            await self._close_late()
+        await self._flush()
+        await self._connection.close_gently()
+
+    async def _close_late(self) -> None:
+        if self._stage.draining:
+            self._smtp.close("4.3.2", "Shutting down, come again")
+        else:
+            event("client-too-slow", peer=self._peer)
+            self._smtp.close("4.4.2", "Too slow, goodbye")
+        self.forget()
+
+    async def _talk(self) -> None:
+        smtp = self._smtp
+        while True:
+            said = smtp.next_event()
+            if said is NEED_DATA:
+                await self._flush()
+                smtp.receive(await self._wait())
+            elif isinstance(said, Quit | Disconnected | TooManyErrors):
+                return
+            else:
+                await _ANSWERS[type(said)](self, said)
+
+    async def _flush(self) -> None:
+        octets = self._smtp.outgoing()
+        if octets:
+            await self._connection.send(octets)
+
+    async def _wait(self) -> bytes:
+        """The next octets, before the deadline; between messages also not once we are to stop."""
+        if self._transaction is None:
+            if self._stage.draining:
+                self._scope.cancel()
+            self._scope.deadline = trio.current_time() + self._stage.command_timeout
+        else:
+            self._scope.deadline = min(self._deadline, trio.current_time() + self._stage.command_timeout)
+        self._idle = self._transaction is None
+        octets = await self._connection.receive()
+        self._idle = False
+        return octets
+
+    def nudge(self) -> None:
+        if self._idle:
+            self._scope.cancel()
+
+    def forget(self) -> None:
+        """Drop the transaction, and what it has written."""
+        if self._transaction is not None and self._transaction.content is not None:
+            self._transaction.content.discard()
+        self._transaction = None
+
+    def _facts(self) -> Facts:
+        smtp = self._smtp
+        return Facts(
+            peer=self._peer,
+            helo=smtp.hello,
+            protocol=smtp.protocol,
+            tls=self._connection.tls,
+            login=smtp.login,
+            trusted=self._trusted or bool(smtp.login),
+        )
+
+    # -- what the client said
+
+    async def _hello(self, _: Hello) -> None:
+        self.forget()
+
+    async def _reset(self, said: Reset) -> None:
+        if said.reply and self._transaction is not None:
+            event("refused", peer=self._peer, **{"from": self._transaction.mail.sender}, text=said.reply)
+        self.forget()
+
+    async def _start_tls(self, _: StartTls) -> None:
+        await self._flush()
+        assert self._stage.tls.context is not None
+        await self._connection.start_tls(self._stage.tls.context, server_side=True)
+        self._smtp.tls_started()
+        self.forget()
+
+    async def _auth(self, said: Auth) -> None:
+        credentials = said.credentials
+        try:
+            account = await self._stage.login(credentials.login, credentials.password)
+        except Unavailable as error:
+            event("login-unavailable", peer=self._peer, error=str(error))
+            self._smtp.refuse(454, "4.7.0", "Logins are not possible at the moment")
+            return
+        event("login", peer=self._peer, address=credentials.login, ok=account is not None)
+        if account:
+            self._smtp.authenticated(account)
+        else:
+            self._smtp.refuse(535, "5.7.8", "Wrong user name or password", counts=True)
+
+    async def _mail(self, said: Mail) -> None:
+        if self._stage.draining:
+            self._smtp.close("4.3.2", "Shutting down, come again")
+            return
+        if not self._stage.door.has_room():
+            self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
+            return
+        refusal = await self._stage.door.at_sender(self._facts(), said.sender)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._transaction = _Transaction(said)
+        self._deadline = trio.current_time() + self._stage.message_timeout
+        self._smtp.accept()
+
+    async def _rcpt(self, said: Rcpt) -> None:
+        assert self._transaction is not None
+        refusal = await self._recipient_refusal(said.recipient)
+        if refusal is not None:
+            event(
+                "recipient-refused", peer=self._peer, to=said.recipient, **{"from": self._transaction.mail.sender},
+                code=refusal.code, text=refusal.text,
+            )  # fmt: skip
+            self._refuse(refusal, counts=True)
+            return
+        self._transaction.recipients.append(Recipient(said.recipient, said.notify, said.original))
+        self._smtp.accept()
+
+    async def _recipient_refusal(self, recipient: str) -> Reject | Defer | None:
+        assert self._transaction is not None
+        local, at, domain = recipient.rpartition("@")
+        if at and not self._stage.directory.is_local(domain):
+            if not (self._trusted or self._smtp.login):
+                return Reject(f"Relaying to {domain} is not permitted", "5.7.1")
+            if "%" in local or "!" in local or "@" in local:
+                # Source routes in disguise: the next server might take them for an order to relay.
+                return Reject("This form of address is not relayed", "5.1.3")
+        return await self._stage.door.at_recipient(self._facts(), self._transaction.mail.sender, recipient)
+
+    async def _begin(self, _: ContentBegin) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        if not self._stage.door.has_room():
+            self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
+            return
+        transaction.identity = MessageId.new()
+        self._smtp.accept()
+
+    async def _part(self, said: ContentPart) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        assert transaction.identity is not None
+        if transaction.failed:
+            return  # the rest is read and dropped; the refusal comes at the end
+        try:
+            if transaction.content is None:
+                transaction.content = self._stage.door.content(transaction.identity)
+            transaction.content.write(said.data)
+        except OSError as error:
+            self._cannot_keep(transaction, error)
+
+    async def _whole(self, said: Content) -> None:
+        assert self._transaction is not None
+        await self._submit(self._transaction, Octets(said.data))
+
+    async def _end(self, _: ContentEnd) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        if transaction.content is not None and not transaction.failed:
+            try:
+                content = await transaction.content.finish()
+            except OSError as error:
+                self._cannot_keep(transaction, error)
+            else:
+                await self._submit(transaction, content)
+                return
+        self._smtp.refuse(452, "4.3.1", "The message cannot be stored now, try again later")
+        self.forget()
+
+    @staticmethod
+    def _cannot_keep(transaction: _Transaction, error: OSError) -> None:
+        event("content-failed", error=error.strerror or str(error))
+        transaction.failed = str(error)
+        if transaction.content is not None:
+            transaction.content.discard()
+
+    async def _submit(self, transaction: _Transaction, content: Octets | object) -> None:
+        assert transaction.identity is not None
+        mail = transaction.mail
+        envelope = Envelope(
+            sender=mail.sender,
+            recipients=tuple(transaction.recipients),
+            session=self._facts(),
+            arrived=time.time(),
+            smtputf8=mail.smtputf8,
+            body=mail.body,
+            ret=mail.ret,
+            envid=mail.envid,
+        )
+        envelope = dataclasses.replace(envelope, prepended=self._stage.received(envelope, transaction.identity))
+        message = Message(transaction.identity, envelope, content)  # type: ignore[arg-type]
+        # Once it is on its way the message is no longer ours to drop: a client that hangs up now changes nothing.
+        with trio.CancelScope(shield=True):
+            verdict = await self._stage.door.submit(message)
+        self._answer(verdict, transaction)
+
+    def _answer(self, verdict: Verdict, transaction: _Transaction) -> None:
+        if isinstance(verdict, Delivered):
+            transaction.content = None  # it belongs to the queue now
+            self._smtp.accept(verdict.reply)
+        elif isinstance(verdict, Discard):
+            self._smtp.accept(f"queued as {transaction.identity}")  # what vanishes must not be told from what does not
+        elif isinstance(verdict, Reject | Defer):
+            self._refuse(verdict)
+        else:
+            self._refuse(Defer("Local trouble, please try again later"))
+        self.forget()
+
+    def _refuse(self, verdict: Reject | Defer, *, counts: bool = False) -> None:
+        if isinstance(verdict, Reject):
+            self._smtp.refuse(
+                550, verdict.code if verdict.code.startswith("5.") else "5.7.1", verdict.text, counts=counts
+            )
+        else:
+            full = verdict.code == "4.3.1"
+            enhanced = verdict.code if verdict.code.startswith("4.") else "4.3.0"
+            self._smtp.refuse(452 if full else 451, enhanced, verdict.text, counts=counts)
+
+
+_ANSWERS = {
+    Hello: _Session._hello,
+    Reset: _Session._reset,
+    StartTls: _Session._start_tls,
+    Auth: _Session._auth,
+    Mail: _Session._mail,
+    Rcpt: _Session._rcpt,
+    ContentBegin: _Session._begin,
+    Content: _Session._whole,
+    ContentPart: _Session._part,
+    ContentEnd: _Session._end,
+}
