@@ -124,6 +124,11 @@ class Directory:
             raise Unavailable(str(error)) from error
         return cls(environment, names, read_only=read_only)
 
+    def set_local(self, local_domains: Iterable[str]) -> None:
+        """Other domains are local by configuration from now on. Invalid when one of them is no domain name."""
+        self._configured = tuple(dict.fromkeys(map(valid_domain, local_domains)))
+        self._configured_set = frozenset(self._configured)
+
     def close(self) -> None:
         self._environment.close()
 

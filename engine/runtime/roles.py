@@ -42,7 +42,7 @@ class Role:
         self.here = here
         self.now = now
         self.data = config.server.data
-        self.directory = Directory.open(self.data / "directory", local_domains=config.domains.local, read_only=False)
+        self.directory = Directory.open(self.data / "directory", local_domains=config.domains.local)
         self._shards: dict[int, Shard] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -55,7 +55,7 @@ class Role:
     def switched(self, config: Config) -> None:
         """Another revision is in force."""
         self.config = config
-        self.directory.local_domains = config.domains.local
+        self.directory.set_local(config.domains.local)
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters."""
