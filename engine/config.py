@@ -1,5 +1,6 @@
 """Reading `pipeline.toml`: once, strictly, into typed values, with every mistake reported at once."""
 
+import abc
 import dataclasses
 import difflib
 import ipaddress
@@ -165,7 +166,7 @@ def parse(text: str, path: Path) -> Config:
 def convert(value: object, kind: Any) -> Any:
     """``value`` from TOML as the annotated type ``kind``. ValueError with a text for people."""
     try:
-        return msgspec.convert(value, kind, strict=True, dec_hook=_decode)
+        return msgspec.convert(value, _convertible(kind), strict=True, dec_hook=_decode)
     except msgspec.ValidationError as error:
         text = str(error)
         place = re.search(r" - at `\$(.*)`$", text)
@@ -183,6 +184,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; there are: {', '.join(choices)}" if choices else ""
 
 
+class _Network(abc.ABC):  # noqa: B024 - nobody makes one
+    """Stands for "an IPv4 or an IPv6 network" where msgspec wants one type."""
+
+
+_Network.register(ipaddress.IPv4Network)
+_Network.register(ipaddress.IPv6Network)
+
+
+def _convertible(kind: Any) -> Any:
+    arguments = typing.get_args(kind)
+    if set(arguments) == {ipaddress.IPv4Network, ipaddress.IPv6Network}:
+        return _Network
+    if typing.get_origin(kind) is tuple:
+        return tuple[tuple(_convertible(argument) for argument in arguments)]  # type: ignore[misc]
+    return kind
+
+
 def _decode(kind: type, value: Any) -> Any:
     if kind in (Size, Duration):
         if isinstance(value, bool) or not isinstance(value, str | int):
@@ -190,8 +208,8 @@ def _decode(kind: type, value: Any) -> Any:
         return kind(value)
     if isinstance(kind, type) and issubclass(kind, Path):
         return Path(_text(value))
-    if kind in (ipaddress.IPv4Network, ipaddress.IPv6Network):
-        return kind(_text(value))
+    if kind is _Network:
+        return ipaddress.ip_network(_text(value))
     raise NotImplementedError(f"a setting cannot have the type {kind}")
 
 

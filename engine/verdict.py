@@ -6,10 +6,9 @@ for each recipient on its own. Outcomes are returned; an exception means that so
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from engine.message import Message
+from engine.message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +85,9 @@ class Each:
     several lanes (an alias with members here and elsewhere); then each ``Route`` names its addresses in ``to``.
     """
 
-    verdicts: "Mapping[str, Message | Reject | Defer | Discard | Quarantine | Route | Routes | Delivered]" = field(
+    verdicts: Mapping[str, Message | Reject | Defer | Discard | Quarantine | Route | Routes | Delivered] = field(
         default_factory=dict
     )
 
 
-Verdict: TypeAlias = "Message | Reject | Defer | Discard | Quarantine | Route | Delivered | Each"
+Verdict: TypeAlias = Message | Reject | Defer | Discard | Quarantine | Route | Delivered | Each

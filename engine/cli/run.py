@@ -58,9 +58,9 @@ def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
         kept.touch(mode=0o600)
         kept.write_text(secrets.token_urlsafe(12) + "\n")
     password = kept.read_text().strip()
-    with Directory.open(config.server.data / "directory", local_domains=config.domains.local) as directory:
-        with contextlib.suppress(AlreadyThere):
-            directory.add_account(address, password)
+    path = config.server.data / "directory"
+    with Directory.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
+        directory.add_account(address, password)
     host, port = bound["smtp"]
     click.echo(f"\nA demo account:  {address}  password {password}")
     click.echo("Send it a message:\n")

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.message import Message, MessageId, Recipient
+from engine.protocols.address import xtext_decode
+from engine.protocols.dsn import Action, RecipientReport, report
 from engine.verdict import Delivered, Reject
+
+WHOLE_LIMIT = 64 * 1024
+"""Octets of a message up to which RET=FULL brings all of it back (RFC 3461 4.3 leaves that to us)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +27,31 @@ def wants_report(recipient: Recipient, verdict: Reject | Delivered) -> bool:
 
 
 def bounce(identity: MessageId, hostname: str, message: Message, failures: Sequence[Failure], now: float) -> bytes:
-    """The report as a message of its own."""
-    raise NotImplementedError
+    """The report as a message of its own, to the sender of ``message``, which must not be the null one."""
+    envelope = message.envelope
+    whole = envelope.ret.upper() == "FULL" and message.size <= WHOLE_LIMIT
+    return report(
+        hostname=hostname,
+        sender=envelope.sender,
+        envid=xtext_decode(envelope.envid) or "",
+        arrived=envelope.arrived,
+        recipients=[_told(failure, now) for failure in failures],
+        original_headers=message.header_octets(),
+        message_id=f"{identity}@{hostname}",
+        date=now,
+        original=b"".join(message.chunks()) if whole else None,
+    )
+
+
+def _told(failure: Failure, now: float) -> RecipientReport:
+    recipient, verdict = failure.recipient, failure.verdict
+    kind, _, address = recipient.original.partition(";")
+    original = f"{kind};{xtext_decode(address) or address}" if address else ""
+    if isinstance(verdict, Reject):
+        return RecipientReport(
+            recipient.address, "failed", verdict.code, verdict.text, verdict.reply, verdict.remote, original, now
+        )
+    action: Action = "relayed" if verdict.remote else "delivered"
+    return RecipientReport(
+        recipient.address, action, "2.0.0", "", verdict.reply if verdict.remote else "", verdict.remote, original, now
+    )

@@ -2,7 +2,6 @@
 
 import os
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.config import READERS, Config
@@ -60,14 +59,6 @@ def queue_leg(course: Course) -> Leg:
     return Leg(f"{course.lane}/{QUEUE}", (QUEUE,))
 
 
-def legs(config: Config) -> list[Leg]:
-    """Every leg of every lane."""
-    found: list[Leg] = []
-    for course in config.courses.values():
-        found += [*course.before, *([queue_leg(course)] if course.queued else []), *course.after]
-    return found
-
-
 def askers(config: Config, leg: Leg) -> set[str]:
     """The places whose processes send messages to the leg."""
     places = set()
@@ -95,6 +86,6 @@ def between(folder: str, process: str, life: int, name: str, revision: int = 0) 
     return f"ipc://{folder}/{process}.{life}.{zlib.crc32(name.encode()):08x}.{revision}"
 
 
-def hosted(config: Config, place: str) -> Iterable[Leg]:
-    """The legs that the processes of a place serve."""
-    return (leg for leg in legs(config) if leg.place == place)
+def hosted(config: Config, place: str) -> list[Leg]:
+    """The legs that the processes of a place serve; the ones to `queue` are the shards' owners' besides."""
+    return [leg for course in config.courses.values() for leg in (*course.before, *course.after) if leg.place == place]

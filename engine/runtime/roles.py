@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -154,22 +154,26 @@ class MailboxesRole(Role):
 
     def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
         super().__init__(config, here, now)
-        self._lock = _locked(self.data / "mailbox")
         self._owner: MailboxOwner | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        async with MailboxOwner.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size) as self._owner:
+        self._owner = MailboxOwner(
+            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=self.config.queue.reserve
+        )
+        here = self.here
+        endpoint = between(here.folder, here.process.name, here.life, REMOVE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._owner.tend)
+            nursery.start_soon(answer_requests, here.context, endpoint, {REMOVE: self._owner.remove})
             task_status.started()
-            here = self.here
-            endpoint = between(here.folder, here.process.name, here.life, REMOVE)
-            await answer_requests(here.context, endpoint, {REMOVE: self._owner.remove})
 
     def services(self, config: Config) -> dict[Any, Any]:
         return super().services(config) | {MailboxOwner: self._owner}
 
     def close(self) -> None:
         super().close()
-        os.close(self._lock)
+        if self._owner is not None:
+            self._owner.close()
 
 
 class ReadersRole(Role):
@@ -192,7 +196,7 @@ class ReadersRole(Role):
     def _server(self, config: Config) -> Pop3Server:
         tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
         return Pop3Server(
-            Mailboxes(self.data / "mailbox"),
+            Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
             login=self._login,
             remove=self._remove,
             tls=tls,
@@ -205,8 +209,13 @@ class ReadersRole(Role):
         event("login", address=address, ok=account is not None)
         return account.id if account else None
 
-    async def _remove(self, account: int, uids: list[int]) -> None:
-        await self._asker.ask(REMOVE, account, uids)
+    async def _remove(self, account: int, uids: Collection[int]) -> None:
+        await self._asker.ask(REMOVE, account, list(uids))
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        self._pop3.tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
+        self._pop3.allow_plaintext = config.mailboxes.plaintext_login
 
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:

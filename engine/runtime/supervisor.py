@@ -51,26 +51,29 @@ class _Child:
         self.control = control
         self.heard = self.began = trio.current_time()
         self.dead = False
+        self.why = ""  # its own last words
         self.ended = trio.Event()
         self.wanted = True
         self._answers: dict[tuple[str, int], Answer] = {}
 
-    async def expect(self, answer: str, number: int) -> str | None:
-        """Wait for an answer: None when it came, else why it will not."""
-        key = (answer, number)
-        waiting = self._answers.setdefault(key, Answer())
+    async def expect(self, answer: str, number: int) -> str:
+        """Wait for an answer: "" when it came, else why it will not."""
         if self.dead:
-            return f"the worker {self.process.name} died"
+            return self.why
+        waiting = self._answers.setdefault((answer, number), Answer())
         found: Any = await waiting.wait()
-        del self._answers[key]
-        return found  # type: ignore[no-any-return]
+        self._answers.pop((answer, number), None)
+        return str(found)
 
-    def answered(self, answer: str, number: int) -> None:
-        self._answers.setdefault((answer, number), Answer()).give(None)
+    def answered(self, answer: str, number: int, why: str = "") -> None:
+        self._answers.setdefault((answer, number), Answer()).give(why)
 
-    def failed(self, why: str) -> None:
+    def died(self, how: str) -> None:
+        self.dead = True
+        self.why = self.why or f"the worker died{how}"
         for answer in self._answers.values():
-            answer.give(why)
+            answer.give(self.why)
+        self.ended.set()
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -221,7 +224,7 @@ class Supervisor:
             await child.control.send(command, **values)
         for child in children:
             why = await child.expect(answer, values["number"])
-            if why is not None:
+            if why:
                 raise CannotStart(f"{child.process.name}: {why}")
 
     async def _introduce(self, child: _Child) -> None:
@@ -242,16 +245,16 @@ class Supervisor:
             command, values, _ = said
             if command in ("prepared", "switched", "drained"):
                 child.answered(command, values["number"])
-            elif command in ("failed", "broken"):
-                child.failed(values["error"])
+            elif command == "failed":
+                child.answered("prepared", values["number"], values["error"])
+            elif command == "broken":
+                child.why = values["error"]
             elif command == "ended":
                 child.ended.set()
         child.kill()
         code = await trio.to_thread.run_sync(child.popen.wait)
         child.control.close()
-        child.dead = True
-        child.failed(f"the worker {child.process.name} died{_how(code)}")
-        child.ended.set()
+        child.died(_how(code))
         if self._stopping or not child.wanted:
             return
         event("worker-died", worker=child.process.name, life=child.life, how=_how(code).strip() or "exit 0")
