@@ -104,7 +104,7 @@ class Envelope:
     sender: str  # empty: the null reverse-path of a bounce
     recipients: tuple[Recipient, ...]
     session: Session = Session()
-    facts: Mapping[str, Fact] = _NO_FACTS
+    facts: Mapping[str, Fact] = field(default_factory=lambda: _NO_FACTS)
     prepended: bytes = b""  # header fields put before the content, newest first, with CRLF
     arrived: float = 0.0  # Unix time in seconds
     attempts: int = 0  # attempts that have ended, this one not counted
