@@ -8,7 +8,7 @@ and wakes all who wait in one call into the event loop.
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import lmdb
 import outcome
@@ -18,7 +18,7 @@ from engine.storage.environment import translated
 
 T = TypeVar("T")
 Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
-Done = Callable[["outcome.Outcome[T]"], None]
+Done = Callable[[outcome.Outcome[T]], None]
 
 
 class Batch:
@@ -31,7 +31,7 @@ class Batch:
 
     def __init__(self, transaction: lmdb.Transaction) -> None:
         self._transaction = transaction
-        self._puts: dict[Database, list[tuple[bytes, bytes]]] = {}
+        self._puts: dict[Database, dict[bytes, bytes]] = {}
         self._deletes: dict[tuple[Database, bytes], None] = {}
 
     @property
@@ -40,10 +40,19 @@ class Batch:
         self.flush()
         return self._transaction
 
+    def get(self, database: Database, key: bytes) -> bytes | None:
+        """The value as this batch has left it so far, or None. A look through ``transaction`` would flush first."""
+        if (database, key) in self._deletes:
+            return None
+        pending = self._puts.get(database, {}).get(key)
+        if pending is not None:
+            return pending
+        return cast("bytes | None", self._transaction.get(key, db=database))
+
     def put(self, database: Database, key: bytes, value: bytes) -> None:
         if (database, key) in self._deletes:
             self.flush()
-        self._puts.setdefault(database, []).append((key, value))
+        self._puts.setdefault(database, {})[key] = value
 
     def put_all(self, database: Database, items: Iterable[tuple[bytes, bytes]]) -> None:
         for key, value in items:
@@ -55,7 +64,7 @@ class Batch:
     def flush(self) -> None:
         """Write what has gathered. Puts go first: a put after a delete of the same key has flushed before."""
         for database, items in self._puts.items():
-            self._transaction.cursor(database).putmulti(items)
+            self._transaction.cursor(database).putmulti(list(items.items()))
         self._puts.clear()
         for database, key in self._deletes:
             self._transaction.delete(key, db=database)

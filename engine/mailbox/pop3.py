@@ -1,0 +1,232 @@
+"""POP3 over the mailboxes: the driver that owns the socket, the deadline, the TLS and the lock on the mailbox."""
+
+import contextlib
+import ipaddress
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import trio
+
+from engine.mailbox.reader import Entry, Mailboxes, MessageGone
+from engine.net.connection import Connection, ConnectionLost
+from engine.protocols import pop3
+from engine.storage.environment import StorageError
+
+log = logging.getLogger(__name__)
+
+PIECES_AT_ONCE = 2
+"""Pieces of a message that one turn in a thread reads: most mail needs one turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one connection may take. Times are seconds."""
+
+    login: float = 90.0  # from the greeting to a successful login, all tries together
+    idle: float = 600.0  # RFC 1939 section 3: at least ten minutes
+    failure_delay: float = 2.0  # before a failed login is answered
+    tries: int = 3  # failed logins
+    mistakes: int = 10  # commands that make no sense
+
+
+class Pop3Server:
+    """Serves POP3 connections. One server object holds the locks of all mailboxes that it serves: use one a process.
+
+    ``login`` gives the account's number for an address and a password, or None; it must take as long for a user that
+    does not exist as for a wrong password. ``remove`` asks the owner of the mailboxes to remove messages. An exception
+    of either is logged, and the client is told to come again.
+
+    A password is taken in the clear from a loopback peer, which nobody can listen to, and from all when
+    ``allow_plaintext`` is set; else only under TLS.
+    """
+
+    def __init__(
+        self,
+        mailboxes: Mailboxes,
+        login: Callable[[str, str], Awaitable[int | None]],
+        remove: Callable[[int, Collection[int]], Awaitable[object]],
+        *,
+        hostname: str,
+        tls: ssl.SSLContext | None = None,
+        allow_plaintext: bool = False,
+        limits: Limits = Limits(),
+    ) -> None:
+        self.mailboxes = mailboxes
+        self.login = login
+        self.remove = remove
+        self.hostname = hostname
+        self.tls = tls  # may be replaced at any time: new connections take the new one
+        self.allow_plaintext = allow_plaintext
+        self.limits = limits
+        self.held: set[int] = set()  # accounts that a session has open
+
+    async def serve(self, connection: Connection, *, implicit_tls: bool = False) -> None:
+        """Serve one connection to its end and close it. Never raises, but for cancellation."""
+        visit = _Visit(self, connection)
+        try:
+            await visit.run(implicit_tls)
+        except ConnectionLost as error:
+            log.info("pop3 %s: %s", visit.peer, error)
+        except Exception:
+            log.exception("pop3 %s: connection given up", visit.peer)
+        finally:
+            visit.release()
+            connection.close()
+
+
+class _Visit:
+    """One connection."""
+
+    def __init__(self, server: Pop3Server, connection: Connection) -> None:
+        self._server = server
+        self._connection = connection
+        self.peer = connection.peer
+        self.account = -1  # -1: nobody has logged in
+        self._entries: Sequence[Entry] = ()
+        self._scope = trio.CancelScope()
+        self._session: pop3.Session
+
+    async def run(self, implicit_tls: bool) -> None:
+        # On the deadline the connection just ends: no reply, and nothing is deleted (RFC 1939 section 3).
+        self._scope.deadline = trio.current_time() + self._server.limits.login
+        with self._scope:
+            if implicit_tls:
+                await self._start_tls()
+            self._session = self._new_session()
+            await self._converse()
+            await self._connection.close_gently()
+
+    def release(self) -> None:
+        """Let the mailbox go, if this connection holds one."""
+        self._server.held.discard(self.account)
+        self.account = -1
+
+    def _new_session(self) -> pop3.Session:
+        server, limits = self._server, self._server.limits
+        return pop3.Session(
+            server.hostname,
+            tls=bool(self._connection.tls),
+            stls=server.tls is not None,
+            plaintext=server.allow_plaintext or _is_loopback(self.peer),
+            tries=limits.tries,
+            mistakes=limits.mistakes,
+        )
+
+    async def _converse(self) -> None:
+        while True:
+            match self._session.next_event():
+                case pop3.Signal.NEED_DATA:
+                    await self._flush()
+                    data = await self._connection.receive()
+                    if not data:
+                        return
+                    self._extend()
+                    self._session.receive(data)
+                case pop3.Signal.SEND_FIRST:
+                    await self._flush()
+                case pop3.Login() as login:
+                    await self._log_in(login)
+                case pop3.StartTls():
+                    await self._flush()
+                    await self._start_tls()
+                    self._session.tls_started()
+                case pop3.Retrieve() as retrieve:
+                    await self._retrieve(retrieve)
+                case pop3.Remove(numbers):
+                    await self._remove(numbers)
+                case pop3.Closed():
+                    self.release()  # before the last reply: the client may come back as soon as it has that
+                    await self._flush()
+                    return
+
+    async def _flush(self) -> None:
+        data = self._session.outgoing()
+        if data:
+            await self._connection.send(data)
+            self._extend()
+
+    def _extend(self) -> None:
+        """The peer is alive. Before the login that earns it nothing."""
+        if self.account >= 0:
+            self._scope.deadline = trio.current_time() + self._server.limits.idle
+
+    async def _start_tls(self) -> None:
+        if self._server.tls is None:
+            raise ConnectionLost("a TLS listener without a certificate")
+        await self._connection.start_tls(self._server.tls, server_side=True)
+
+    async def _log_in(self, login: pop3.Login) -> None:
+        try:
+            account = await self._server.login(login.user, login.password)
+        except Exception:
+            log.exception("pop3 %s: login of %r could not be checked", self.peer, login.user)
+            return self._session.refused(pop3.Refusal.TEMPORARY)
+        if account is None:
+            log.warning("pop3 %s: failed login of %r", self.peer, login.user)
+            await trio.sleep(self._server.limits.failure_delay)
+            return self._session.refused(pop3.Refusal.CREDENTIALS)
+        if account in self._server.held:
+            return self._session.refused(pop3.Refusal.IN_USE)
+        return await self._open(account)
+
+    async def _open(self, account: int) -> None:
+        self._server.held.add(account)
+        self.account = account
+        try:
+            self._entries = await trio.to_thread.run_sync(self._server.mailboxes.messages, account)
+        except StorageError as error:
+            log.error("pop3 %s: %s", self.peer, error)
+            self.release()
+            return self._session.refused(pop3.Refusal.TEMPORARY)
+        self._extend()
+        return self._session.logged_in(self._entries)
+
+    async def _retrieve(self, retrieve: pop3.Retrieve) -> None:
+        uid = self._entries[retrieve.number - 1].uid
+        mailboxes = self._server.mailboxes
+        with contextlib.closing(
+            mailboxes.chunks(self.account, uid)
+            if retrieve.lines is None
+            else mailboxes.top(self.account, uid, retrieve.lines)
+        ) as pieces:
+            try:
+                some = await trio.to_thread.run_sync(_some, pieces)
+            except (MessageGone, StorageError) as error:
+                log.error("pop3 %s: %s", self.peer, error)
+                return self._session.not_retrieved()
+            self._session.body_begins()
+            await self._send_body(some, pieces)
+            return self._session.body_ends()
+
+    async def _send_body(self, some: list[bytes], pieces: Generator[bytes, None, None]) -> None:
+        while some:
+            for piece in some:
+                self._session.body(piece)
+            if self._session.full:
+                await self._flush()
+            # An error here ends the connection: the client must not take a part for the whole.
+            some = await trio.to_thread.run_sync(_some, pieces) if len(some) == PIECES_AT_ONCE else []
+
+    async def _remove(self, numbers: tuple[int, ...]) -> None:
+        uids = [self._entries[number - 1].uid for number in numbers]
+        try:
+            await self._server.remove(self.account, uids)
+        except Exception:
+            log.exception("pop3 %s: messages of account %d not removed", self.peer, self.account)
+            self._session.not_removed()
+        else:
+            self._session.removed()
+
+
+def _some(pieces: Generator[bytes, None, None]) -> list[bytes]:
+    return list(islice(pieces, PIECES_AT_ONCE))
+
+
+def _is_loopback(peer: str) -> bool:
+    try:
+        return ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return False

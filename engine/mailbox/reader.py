@@ -1,0 +1,178 @@
+"""Reading the mailboxes, in any process: short transactions, bounded pieces, never a change."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import lmdb
+
+from engine.mailbox import large
+from engine.mailbox.layout import (
+    INBOX,
+    LARGE,
+    MAP_SIZE,
+    MAX_DATABASES,
+    NO_FILE,
+    ContentRow,
+    Databases,
+    MailboxRow,
+    MessageRow,
+    chunk_key,
+    delivered_key,
+    file_name,
+    mailbox_key,
+    message_key,
+    uid_of,
+)
+from engine.mailbox.snapshot import Snapshot
+from engine.mailbox.verify import problems
+from engine.message import MessageId
+from engine.storage.environment import StorageError, open_environment, translated
+
+CHUNKS_AT_ONCE = 4
+"""Chunks read in one transaction: pieces of at most 64 KiB."""
+
+
+class MessageGone(LookupError):
+    """The message is not, or no longer, in the mailbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a mailbox's listing."""
+
+    uid: int
+    size: int  # octets
+    uidl: str  # unique for ever, at most 21 printable characters (RFC 1939 section 7)
+
+
+class Mailboxes:
+    """A view of the store that sees each delivery as soon as it is committed.
+
+    Every method may block on the disk: call it in a thread from an event loop that serves others. What blocks holds a
+    read transaction only while it runs; between the pieces of a message there is none. StorageError when the store
+    cannot be read.
+    """
+
+    def __init__(self, environment: lmdb.Environment, databases: Databases, path: Path) -> None:
+        self._environment = environment
+        self._databases = databases
+        self._path = path
+
+    @classmethod
+    def open(cls, path: Path, *, map_size: int = MAP_SIZE) -> Self:
+        """Open the store in ``path`` for reading, in another process than its owner. StorageError when there is none.
+
+        The owner's own process must take ``MailboxOwner.reader``: LMDB cannot be opened twice in one process.
+        """
+        environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES, read_only=True)
+        try:
+            return cls(environment, Databases(environment, create=False), path)
+        except lmdb.Error as error:
+            environment.close()
+            raise StorageError(f"the store in {path} is not ready: its owner has not opened it yet") from error
+
+    def close(self) -> None:
+        """Close a view that ``open`` made."""
+        self._environment.close()
+
+    def messages(self, account_id: int) -> list[Entry]:
+        """The INBOX of the account, in the order of UIDs. Empty for an account that never had mail."""
+        with self.snapshot() as snapshot:
+            row = snapshot.get(self._databases.mailbox, mailbox_key(account_id, INBOX))
+            if row is None:
+                return []
+            validity = MailboxRow.parse(row).uidvalidity
+            return [
+                Entry(uid := uid_of(key), MessageRow.size_in(value), f"{validity}.{uid}")
+                for key, value in snapshot.scan(self._databases.message, mailbox_key(account_id, INBOX))
+            ]
+
+    def chunks(self, account_id: int, uid: int) -> Generator[bytes, None, None]:
+        """The message as octets, in pieces of at most about 64 KiB. MessageGone when it is not there, at any piece."""
+        with self.snapshot() as snapshot:
+            message, content = self._find(snapshot, account_id, uid)
+            piece = message.heading + self._some(snapshot, message.content, content, 0)
+        file = self._file(message.content, content)
+        yield piece
+        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
+            with self.snapshot() as snapshot:
+                piece = self._some(snapshot, message.content, content, first)
+            yield piece
+        yield from file
+
+    def top(self, account_id: int, uid: int, lines: int) -> Generator[bytes, None, None]:
+        """The header section, the empty line and the first ``lines`` lines of the body (RFC 1939 section 7, TOP)."""
+        return first_lines(self.chunks(account_id, uid), lines)
+
+    def delivered(self, message_id: MessageId, account_id: int) -> bool:
+        """Whether this message has once been put into a mailbox of this account."""
+        with self.snapshot() as snapshot:
+            key = delivered_key(message_id, account_id)
+            return snapshot.get(self._databases.delivered, key) is not None
+
+    def verify(self) -> list[str]:
+        """Every contradiction in the store, in words: references, sizes, sums, files. Slow: one long transaction."""
+        with self.snapshot() as snapshot:
+            return list(problems(snapshot, self._databases, self._path))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The store at this moment. Never hold it across an ``await``."""
+        try:
+            with self._environment.begin() as transaction:
+                yield Snapshot(transaction)
+        except lmdb.Error as error:
+            raise translated(error) from error
+
+    def _find(self, snapshot: Snapshot, account_id: int, uid: int) -> tuple[MessageRow, ContentRow]:
+        octets = snapshot.get(self._databases.message, message_key(account_id, INBOX, uid))
+        if octets is None:
+            raise MessageGone(f"account {account_id} has no message {uid}")
+        message = MessageRow.parse(octets)
+        octets = snapshot.get(self._databases.content, message.content)
+        if octets is None:
+            raise StorageError(f"message {uid} of account {account_id} has lost its content; run a check of the store")
+        return message, ContentRow.parse(octets)
+
+    def _some(self, snapshot: Snapshot, key: bytes, content: ContentRow, first: int) -> bytes:
+        numbers = range(first, min(first + CHUNKS_AT_ONCE, content.chunks))
+        found = [snapshot.get(self._databases.chunk, chunk_key(key, number)) for number in numbers]
+        octets = [chunk for chunk in found if chunk is not None]
+        if len(octets) < len(found):
+            raise MessageGone("the message was removed while it was read")
+        return b"".join(octets)
+
+    def _file(self, key: bytes, content: ContentRow) -> Iterator[bytes]:
+        if content.token == NO_FILE:
+            return iter(())
+        pieces = large.read(self._path / LARGE / file_name(key, content.token))
+        try:
+            next(pieces)
+        except FileNotFoundError as error:
+            raise MessageGone("the message was removed while it was read") from error
+        except OSError as error:
+            raise StorageError(f"cannot read the content of a message: {error}") from error
+        return pieces
+
+
+def first_lines(pieces: Iterator[bytes], lines: int) -> Generator[bytes, None, None]:
+    """Of a message in pieces: the header section, the empty line, and the first ``lines`` lines after it."""
+    left = -1  # lines still wanted; below zero: the header section has not ended
+    blank = True  # the line, as far as it has been seen
+    for piece in pieces:
+        start = 0
+        while (end := piece.find(b"\n", start)) >= 0:
+            blank = blank and piece[start:end] in (b"", b"\r")
+            if left > 0:
+                left -= 1
+            elif left < 0 and blank:
+                left = lines
+            if left == 0:
+                yield piece[: end + 1]
+                return
+            start, blank = end + 1, True
+        blank = blank and piece[start:] in (b"", b"\r")
+        yield piece
