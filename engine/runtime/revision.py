@@ -73,9 +73,16 @@ class Revision:
     # -- opening and closing
 
     async def open(
-        self, services: Mapping[Any, Any], door: Callable[[str], Door], before: "Revision | None", admit: Admit | None
+        self,
+        nursery: trio.Nursery,
+        services: Mapping[Any, Any],
+        door: Callable[[str], Door],
+        before: "Revision | None",
+        admit: Admit | None,
     ) -> None:
         """Open the stages that run here, and bind their legs. Raises what a stage raises; then nothing is left open.
+
+        The stages live in ``nursery``, because one that does not change lives on in the next revision.
 
         A stage whose code and settings are the same as in the revision ``before`` is taken over as it is.
         """
@@ -86,7 +93,7 @@ class Revision:
                 kept = before.stages.get(name) if before and before.same(self.config, stage) else None
                 if kept is None:
                     kept = RunningStage(stage, {**services, Door: self._door(stage, door)})
-                    await kept.open()
+                    await nursery.start(kept.run)
                     opened.append(kept)
                 self.stages[name] = kept
             self._bind(admit)

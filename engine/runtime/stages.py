@@ -27,24 +27,35 @@ class RunningStage:
     def __init__(self, stage: Stage, services: Mapping[Any, Any]) -> None:
         self.stage = stage
         self.name = stage.spec.name
-        self._stack = contextlib.AsyncExitStack()
-        self._limiter: trio.CapacityLimiter | None = None
+        self._limiter = trio.CapacityLimiter(_THREADS) if stage.spec.synchronous else None
+        self._open = False
+        self._closing = trio.Event()
+        self._closed = trio.Event()
         self.instance = _build(stage.spec, stage.settings, services)
         self._function: Callable[[Message], Any] = self.instance
 
-    async def open(self) -> None:
-        if hasattr(self.instance, "__aenter__"):
-            await self._stack.enter_async_context(self.instance)
-        elif hasattr(self.instance, "__enter__"):
-            self._stack.enter_context(self.instance)
-        if self.stage.spec.synchronous:
-            self._limiter = trio.CapacityLimiter(_THREADS)
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Open the stage, and close it in the same task once ``close`` is called."""
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                if hasattr(self.instance, "__aenter__"):
+                    await stack.enter_async_context(self.instance)
+                elif hasattr(self.instance, "__enter__"):
+                    stack.enter_context(self.instance)
+                self._open = True
+                task_status.started()
+                await self._closing.wait()
+        except Exception as error:
+            if not self._open:
+                raise
+            event.bug(f"closing the stage {self.name}", error)
+        finally:
+            self._closed.set()
 
     async def close(self) -> None:
-        try:
-            await self._stack.aclose()
-        except Exception as error:
-            event.bug(f"closing the stage {self.name}", error)
+        """Let the stage finish and close."""
+        self._closing.set()
+        await self._closed.wait()
 
     async def call(self, message: Message) -> Verdict:
         """The stage's verdict on the message, within its time."""

@@ -102,7 +102,7 @@ class Worker:
                 await self._nursery.start(self._role.run)
             revision = Revision(number, config, self._here)
             services = self._role.services(config)
-            await revision.open(services, self._door, self._current, self._role.admit)
+            await revision.open(self._nursery, services, self._door, self._current, self._role.admit)
         except ConfigError as error:
             await self._control.send("failed", number=number, error=str(error))
         except Exception as error:
