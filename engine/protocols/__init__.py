@@ -1,1 +1,1 @@
-"""Bytes in, events out: the mail protocols, without sockets."""
+"""Protocols as octets in and events out; nothing in here waits, and nothing in here knows a socket."""
