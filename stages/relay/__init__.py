@@ -1,0 +1,210 @@
+"""Hand messages on to the next server, by SMTP."""
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from ipaddress import IPv4Network, IPv6Network
+from types import TracebackType
+from typing import ClassVar, Self
+
+import trio
+
+from engine import Defer, Delivered, Duration, Each, Message, Recipient, Reject, Verdict
+from engine.net.names import Hostname
+from engine.net.targets import permitted
+from engine.net.tls import client_context
+from engine.protocols.smtp_client import Reply, To, Transaction
+from stages.relay.pool import Pool
+from stages.relay.schedule import retry_delay, spelled
+from stages.relay.session import Job, Terms, Timeouts, TlsPolicy, Trouble
+
+SMTP_PORT = 25
+
+_Outcome = Delivered | Defer | Reject
+
+
+@dataclass
+class Relay:
+    """Delivers to the servers that `resolve` found, and returns what each recipient's server said.
+
+    It needs the facts ``resolve.site``, ``resolve.hosts`` (a list of [preference, host, [addresses]] in the order to
+    try) and, for another port than 25, ``resolve.port``. All recipients of a message belong to that one site.
+    """
+
+    effect: ClassVar[bool] = True
+    partition: ClassVar[str] = "resolve.site"
+
+    hostname: Hostname
+
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = field(default=(), kw_only=True)
+    """Private networks that mail may be sent into."""
+    connections: int = field(default=20, kw_only=True)
+    """To one site at a time (Postfix: default_destination_concurrency_limit)."""
+    messages_per_connection: int = field(default=1000, kw_only=True)
+    recipients_per_transaction: int = field(default=100, kw_only=True)
+    """RFC 5321 4.5.3.1.8: every server takes as many."""
+    idle: Duration = field(default=Duration("3s"), kw_only=True)
+    """How long a connection is kept for the next message."""
+    retry: tuple[Duration, ...] = field(
+        default=(Duration("5m"), Duration("15m"), Duration("1h"), Duration("4h")), kw_only=True
+    )
+    """Delays between attempts; the last one repeats (RFC 5321 4.5.4.1)."""
+    expire: Duration = field(default=Duration("5d"), kw_only=True)
+    """Age at which a message that still waits is returned to its sender."""
+    tls: TlsPolicy = field(default="opportunistic", kw_only=True)
+    """`opportunistic`: where offered, unverified. `require`: always. `verify`: with a trusted certificate. `never`."""
+    strict_8bit: bool = field(default=False, kw_only=True)
+    """Return 8-bit content to its sender where the next server does not offer 8BITMIME, rather than send it anyway."""
+    connect_timeout: Duration = field(default=Duration("30s"), kw_only=True)
+    greeting_timeout: Duration = field(default=Duration("5m"), kw_only=True)
+    command_timeout: Duration = field(default=Duration("5m"), kw_only=True)
+    data_timeout: Duration = field(default=Duration("2m"), kw_only=True)
+    block_timeout: Duration = field(default=Duration("3m"), kw_only=True)
+    final_timeout: Duration = field(default=Duration("10m"), kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "messages_per_connection", "recipients_per_transaction"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if not self.retry:
+            raise ValueError("retry needs at least one delay")
+        self._may_connect = lru_cache(4096)(partial(permitted, allow=self.allow_networks))
+
+    async def __aenter__(self) -> Self:
+        self._stack = AsyncExitStack()
+        nursery = await self._stack.enter_async_context(trio.open_nursery())
+        self._pool = Pool(
+            nursery,
+            self._terms(),
+            connections=self.connections,
+            idle=self.idle,
+            messages_per_connection=self.messages_per_connection,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.drain()
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        finally:
+            self._pool.fail_all()
+
+    async def __call__(self, message: Message) -> Verdict:
+        site, port = message.fact("resolve.site"), message.fact("resolve.port", SMTP_PORT)
+        if not isinstance(site, str) or not isinstance(port, int):
+            return Defer("Cannot deliver now", code="4.3.5", log="relay needs the facts of a resolve stage before it")
+        found = tuple(_addresses(message))
+        targets = tuple((host, address) for host, address in found if self._may_connect(address))
+        if found and not targets:
+            return Reject(
+                "The address of the next server is not a public one",
+                code="5.4.4",
+                log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
+                remote=found[0][0],
+            )
+        jobs = [Job(message, transaction, targets) for transaction in self._transactions(message)]
+        if len(jobs) == 1:
+            await self._pool.deliver(jobs[0], site, port)
+        else:
+            async with trio.open_nursery() as nursery:
+                for job in jobs:
+                    nursery.start_soon(self._pool.deliver, job, site, port)
+        return self._verdict(message, jobs)
+
+    def _terms(self) -> Terms:
+        context: ssl.SSLContext = client_context(verify=self.tls == "verify")
+        timeouts = Timeouts(
+            connect=self.connect_timeout,
+            greeting=self.greeting_timeout,
+            command=self.command_timeout,
+            data=self.data_timeout,
+            block=self.block_timeout,
+            final=self.final_timeout,
+        )
+        return Terms(self.hostname, self.tls, context, timeouts)
+
+    def _transactions(self, message: Message) -> Iterator[Transaction]:
+        envelope = message.envelope
+        utf8_headers = envelope.smtputf8 and not message.header_octets().isascii()
+        strict_8bit = self.strict_8bit and any(not chunk.isascii() for chunk in message.chunks())
+        recipients = tuple(map(_to, envelope.recipients))
+        for start in range(0, len(recipients), self.recipients_per_transaction):
+            yield Transaction(
+                envelope.sender,
+                recipients[start : start + self.recipients_per_transaction],
+                message.size,
+                envelope.body,
+                envelope.smtputf8,
+                utf8_headers,
+                strict_8bit,
+                envelope.ret,
+                envelope.envid,
+            )
+
+    def _verdict(self, message: Message, jobs: list[Job]) -> Verdict:
+        retry_after = retry_delay(self.retry, message.envelope.attempts)
+        age = time.time() - message.envelope.arrived if message.envelope.arrived else 0.0
+        expired = age > self.expire
+        verdicts: dict[str, _Outcome] = {}
+        for job in jobs:
+            for to, outcome in zip(job.transaction.recipients, _outcomes(job, retry_after), strict=True):
+                if expired and isinstance(outcome, Defer):
+                    verdicts[to.address] = _expired(outcome, age)
+                else:
+                    verdicts[to.address] = outcome
+        first, *others = verdicts.values()
+        return first if all(outcome == first for outcome in others) else Each(verdicts)
+
+
+def _addresses(message: Message) -> Iterator[tuple[str, str]]:
+    """(host, address) in the order to try."""
+    hosts = message.fact("resolve.hosts")
+    for entry in hosts if isinstance(hosts, list) else ():
+        match entry:
+            case [_, str(host), [*addresses]]:
+                yield from ((host, str(address)) for address in addresses)
+
+
+def _to(recipient: Recipient) -> To:
+    return To(recipient.address, recipient.notify, recipient.original)
+
+
+def _outcomes(job: Job, retry_after: float) -> list[_Outcome]:
+    if job.trouble is not None:
+        return [_deferred(job.trouble, retry_after)] * len(job.transaction.recipients)
+    return [_outcome(reply, job.remote, retry_after) for reply in job.replies]
+
+
+def _outcome(reply: Reply, remote: str, retry_after: float) -> _Outcome:
+    if reply.positive:
+        return Delivered(str(reply), remote)
+    if reply.local:
+        return Reject(reply.text, code=reply.status, remote=remote)
+    if reply.permanent:
+        return Reject("The next server refused it", code=reply.status, reply=str(reply), remote=remote)
+    return Defer(
+        "The next server asks us to try later",
+        code=reply.status,
+        retry_after=retry_after,
+        reply=str(reply),
+        remote=remote,
+    )
+
+
+def _deferred(trouble: Trouble, retry_after: float) -> Defer:
+    return Defer(trouble.text, code=trouble.code, retry_after=retry_after, reply=trouble.reply, remote=trouble.remote)
+
+
+def _expired(last: Defer, age: float) -> Reject:
+    return Reject(
+        f"It could not be delivered for {spelled(age)}: {last.text}",
+        code="5.4.7",  # RFC 3463 3.5: delivery time expired
+        log=last.log,
+        reply=last.reply,
+        remote=last.remote,
+    )

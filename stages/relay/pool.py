@@ -1,0 +1,285 @@
+"""The sites that mail is waiting for: their queues, their connections, and how many of them there may be."""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator
+
+import trio
+
+from stages.relay.session import Job, Session, Terms, Trouble, open_session
+
+log = logging.getLogger("postroad.relay")
+
+PENALTY = 60.0
+"""Seconds for which an address that could not be used is not tried. Shorter than the first retry delay."""
+
+PENALTIES = 10_000
+"""Addresses remembered before those whose time is over are thrown out."""
+
+GROWTH_PAUSE = 60.0
+"""Seconds without a further connection to a site that has refused one beside those it has."""
+
+PATIENCE = 0.5
+"""Seconds that a message waits behind busy connections before it gets one of its own, if the limit allows."""
+
+
+class _Site:
+    """What waits for one set of servers, and who serves it."""
+
+    __slots__ = ("grow_after", "idle", "name", "opening", "patience", "port", "queue", "sessions")
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self.port = port
+        self.queue: deque[Job] = deque()
+        self.sessions: Counter[str] = Counter()  # open ones, by address
+        self.opening = 0
+        self.idle: list[tuple[str, trio.Event]] = []
+        self.grow_after = 0.0
+        self.patience = False  # whether a task watches the queue
+
+    @property
+    def established(self) -> int:
+        return self.sessions.total()
+
+    def serves(self, job: Job) -> bool:
+        """Whether a connection that is open can take it."""
+        return any(address not in job.failed for address in self.sessions)
+
+    def take(self, address: str) -> Job | None:
+        """The first job that this address may be tried for."""
+        passed_by: list[Job] = []
+        taken = None
+        while self.queue and taken is None:
+            job = self.queue.popleft()
+            if address in job.failed:
+                passed_by.append(job)
+            elif not job.abandoned:
+                taken = job
+        self.queue.extendleft(reversed(passed_by))
+        return taken
+
+    def follower(self, address: str, *, quick: bool) -> Job | None:
+        """A job to ride behind another one's content, if that is quick, or all connections have enough to do."""
+        return self.take(address) if quick or len(self.queue) > self.established + self.opening else None
+
+    def wake(self, job: Job) -> None:
+        """Wake the idle connection that was used last, so that the others may end."""
+        for index in range(len(self.idle) - 1, -1, -1):
+            address, event = self.idle[index]
+            if address not in job.failed:
+                del self.idle[index]
+                event.set()
+                return
+
+
+class Pool:
+    """All connections of the stage. Each is a task in ``nursery``; none of them can hurt another."""
+
+    def __init__(
+        self, nursery: trio.Nursery, terms: Terms, *, connections: int, idle: float, messages_per_connection: int
+    ) -> None:
+        self._nursery = nursery
+        self._terms = terms
+        self._connections = connections
+        self._idle = idle
+        self._messages_per_connection = messages_per_connection
+        self._sites: dict[tuple[str, int], _Site] = {}
+        self._penalties: dict[str, tuple[float, Trouble]] = {}
+        self._closing = False
+
+    async def deliver(self, job: Job, name: str, port: int) -> None:
+        """Wait until ``job`` is settled or has failed."""
+        site = self._sites.get((name, port))
+        if site is None:
+            site = self._sites[name, port] = _Site(name, port)
+        site.queue.append(job)
+        if site.idle:
+            site.wake(job)
+        self._grow(site)
+        try:
+            await job.done.wait()
+        except trio.Cancelled:
+            job.abandoned = True
+            raise
+
+    def drain(self) -> None:
+        """Take no more than what is queued: connections end when they have nothing left to do."""
+        self._closing = True
+        for site in self._sites.values():
+            while site.idle:
+                site.idle.pop()[1].set()
+
+    def fail_all(self) -> None:
+        """No connection is left: answer whoever still waits."""
+        for site in self._sites.values():
+            while site.queue:
+                site.queue.popleft().fail(Trouble("The relay was stopped", "4.3.2"))
+
+    def _grow(self, site: _Site, *, impatient: bool = False) -> None:
+        """Open connections where the queue is longer than they are many; never more at once than there are."""
+        while site.queue and site.established + site.opening < self._connections:
+            if site.opening >= max(1, site.established):
+                return
+            if site.serves(site.queue[0]):
+                busy = len(site.queue) > site.established + site.opening
+                if trio.current_time() < site.grow_after or not (busy or impatient):
+                    break
+            impatient = False
+            site.opening += 1
+            self._nursery.start_soon(self._connection, site)
+        if site.queue and not site.patience and site.established + site.opening < self._connections:
+            site.patience = True
+            self._nursery.start_soon(self._watch, site)
+
+    async def _watch(self, site: _Site) -> None:
+        """While messages wait, see to it that none waits long behind a slow one."""
+        while site.queue and not self._closing:
+            before = site.queue[0]
+            await trio.sleep(PATIENCE)
+            if site.queue and site.queue[0] is before:
+                self._grow(site, impatient=True)
+        site.patience = False
+        self._forget(site)
+
+    async def _connection(self, site: _Site) -> None:
+        """The life of one connection."""
+        try:
+            session = await self._open(site)
+        except Exception:
+            log.exception("A connection could not be opened because of a bug")
+            session = None
+            if site.queue:
+                site.queue.popleft().fail(Trouble("Internal trouble", "4.3.0"))
+        finally:
+            site.opening -= 1
+        if session is not None:
+            await self._use(site, session)
+        self._release(site)
+
+    async def _open(self, site: _Site) -> Session | None:
+        """A session with the first server that will have us; None when there is none, or nothing to do."""
+        if not site.queue:
+            return None
+        for host, address in self._candidates(site.queue[0]):
+            try:
+                session = await open_session(self._terms, host, address, site.port)
+            except Trouble as trouble:
+                log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
+                if site.sessions[address]:
+                    # It serves us already, and only refuses one more.
+                    site.grow_after = trio.current_time() + GROWTH_PAUSE
+                    return None
+                self._penalise(address, trouble)
+                continue
+            self._penalties.pop(address, None)
+            return session
+        return None
+
+    async def _use(self, site: _Site, session: Session) -> None:
+        site.sessions[session.address] += 1
+        self._grow(site)
+        try:
+            await self._serve(site, session)
+        except Trouble as trouble:
+            log.info("%s [%s]: %s %s", session.host, session.address, trouble.text, trouble.reply)
+            self._hand_back(site, session, trouble)
+        except Exception:
+            log.exception("A connection to %s ended because of a bug", session.host)
+        finally:
+            for job in session.open:
+                job.fail(Trouble("Internal trouble", "4.3.0"))
+            session.close()
+            site.sessions[session.address] -= 1
+            if not site.sessions[session.address]:
+                del site.sessions[session.address]
+
+    async def _serve(self, site: _Site, session: Session) -> None:
+        """Deliver one message after the other, until there are no more or the connection has done its share."""
+        address = session.address
+
+        def following(quick: bool) -> Job | None:
+            full = session.served + len(session.open) >= self._messages_per_connection
+            return None if full else site.follower(address, quick=quick)
+
+        fresh = True
+        while session.served < self._messages_per_connection:
+            job = site.take(address)
+            if job is None:
+                if self._closing or not await self._woken(site, address):
+                    break
+                fresh = False
+                continue
+            await session.deliver(job, following, fresh=fresh)
+            fresh = True
+        await session.quit()
+
+    async def _woken(self, site: _Site, address: str) -> bool:
+        """Wait for a job. False when none came in time."""
+        place = (address, trio.Event())
+        site.idle.append(place)
+        try:
+            with trio.move_on_after(self._idle):
+                await place[1].wait()
+        finally:
+            if place in site.idle:
+                site.idle.remove(place)
+        return place[1].is_set()
+
+    def _hand_back(self, site: _Site, session: Session, trouble: Trouble) -> None:
+        """The connection broke: queue again what was certainly not taken, for another server."""
+        while session.open:
+            job = session.open.pop()
+            if session.unsure(job):
+                # It may come twice. RFC 5321 4.5.4.1 wants that rather than a loss.
+                job.fail(trouble)
+                continue
+            # Once is free for a job that was not the first on its connection: that may just have been closed as idle.
+            if job.returned or not (session.served or session.open):
+                job.failed.add(session.address)
+            job.returned = True
+            job.trouble = trouble
+            site.queue.appendleft(job)
+            site.wake(job)
+
+    def _release(self, site: _Site) -> None:
+        """A connection has ended, or did not come to be: give up what nobody can serve now, and see to the rest."""
+        if not site.opening:
+            self._give_up(site)
+        self._grow(site)
+        self._forget(site)
+
+    def _forget(self, site: _Site) -> None:
+        if not (site.queue or site.opening or site.sessions or site.patience):
+            self._sites.pop((site.name, site.port), None)
+
+    def _give_up(self, site: _Site) -> None:
+        kept: list[Job] = []
+        # What came back from a server stands in front; with a connection open, the others can be served.
+        while site.queue and (site.queue[0].failed or not site.sessions):
+            job = site.queue.popleft()
+            if site.serves(job) or any(self._candidates(job)):
+                kept.append(job)
+            else:
+                job.fail(self._reason(job))
+        site.queue.extendleft(reversed(kept))
+
+    def _candidates(self, job: Job) -> Iterator[tuple[str, str]]:
+        """Where the job may still go, in order."""
+        for host, address in job.targets:
+            if address not in job.failed and not self._penalty(address):
+                yield host, address
+
+    def _reason(self, job: Job) -> Trouble:
+        """Why nobody could serve it: what happened to itself, else to the last server of the list."""
+        penalties = [self._penalty(address) for _, address in job.targets]
+        return job.trouble or next((p for p in reversed(penalties) if p), Trouble("No server can be reached", "4.4.1"))
+
+    def _penalty(self, address: str) -> Trouble | None:
+        until, trouble = self._penalties.get(address, (0.0, None))
+        return trouble if trio.current_time() < until else None
+
+    def _penalise(self, address: str, trouble: Trouble) -> None:
+        if len(self._penalties) >= PENALTIES:
+            self._penalties = {key: value for key, value in self._penalties.items() if self._penalty(key)}
+        self._penalties[address] = (trio.current_time() + PENALTY, trouble)

@@ -1,0 +1,365 @@
+"""One connection to the next server: the socket, the deadlines and the TLS around `SmtpClient`."""
+
+import contextlib
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import trio
+
+from engine import Message
+from engine.net.connection import Connection, ConnectionLost
+from engine.protocols.smtp_client import (
+    Awaits,
+    Closing,
+    ContentWanted,
+    Event,
+    Finished,
+    PeerError,
+    Ready,
+    Refused,
+    Reply,
+    SmtpClient,
+    TlsReady,
+    TlsRefused,
+    Transaction,
+)
+
+TlsPolicy: TypeAlias = Literal["opportunistic", "require", "verify", "never"]
+
+GATHER = 64 * 1024
+"""Octets of content that are gathered before a send."""
+
+BLOCK = 256 * 1024
+"""Octets of one send at most: the deadline of a content block stands for this much."""
+
+INLINE = 64 * 1024
+"""Content up to this size goes in one send with its commands, where the server offers CHUNKING."""
+
+LAST_WORDS = 5.0
+"""Seconds to wait for the reply that explains why a server broke off in the middle of the content."""
+
+QUICK = 0.1
+"""Seconds within which a server takes a content to count as quick: then nothing waits long behind another message."""
+
+FAREWELL = 2.0
+"""Seconds to wait for the reply to QUIT; nothing depends on it."""
+
+
+class Trouble(Exception):
+    """This server, or this connection, cannot be used now; another may do. ``code`` is an enhanced code (RFC 3463)."""
+
+    def __init__(self, text: str, code: str = "4.4.2", *, reply: str = "", remote: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.code = code
+        self.reply = reply
+        self.remote = remote
+
+
+class _TlsFailed(Trouble):
+    """No TLS with this server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds (RFC 5321 4.5.3.2)."""
+
+    connect: float = 30
+    greeting: float = 300
+    command: float = 300
+    data: float = 120
+    block: float = 180
+    final: float = 600
+
+    def of(self, awaits: Awaits) -> float:
+        return float(getattr(self, _PHASES.get(awaits, "command")))
+
+
+_PHASES: Mapping[Awaits, str] = {
+    Awaits.GREETING: "greeting",
+    Awaits.DATA: "data",
+    Awaits.FINAL: "final",
+    Awaits.EMPTY: "final",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How to talk to other servers."""
+
+    hostname: str
+    tls: TlsPolicy
+    context: ssl.SSLContext
+    timeouts: Timeouts
+
+
+class Job:
+    """One transaction that waits for a connection and then for its replies."""
+
+    __slots__ = (
+        "abandoned",
+        "done",
+        "failed",
+        "message",
+        "remote",
+        "replies",
+        "returned",
+        "targets",
+        "transaction",
+        "trouble",
+    )
+
+    def __init__(self, message: Message, transaction: Transaction, targets: tuple[tuple[str, str], ...]) -> None:
+        self.message = message
+        self.transaction = transaction
+        self.targets = targets  # (host, address), in the order to try
+        self.failed: set[str] = set()  # addresses that are not to be tried again in this attempt
+        self.returned = False
+        self.abandoned = False
+        self.done = trio.Event()
+        self.replies: tuple[Reply, ...] = ()
+        self.remote = ""
+        self.trouble: Trouble | None = None
+
+    def settle(self, replies: tuple[Reply, ...], remote: str) -> None:
+        self.replies, self.remote, self.trouble = replies, remote, None
+        self.done.set()
+
+    def fail(self, trouble: Trouble) -> None:
+        self.trouble = trouble
+        self.done.set()
+
+
+class Session:
+    """An open connection that is ready for transactions. ``open`` holds the jobs that it has not settled."""
+
+    def __init__(self, connection: Connection, terms: Terms, host: str, address: str) -> None:
+        self.host = host
+        self.address = address
+        self.open: deque[Job] = deque()
+        self.served = 0  # transactions that came to their end
+        self._connection = connection
+        self._client = SmtpClient(terms.hostname)
+        self._terms = terms
+        self._asked_at = 0.0  # when the last content had gone out
+        self._quick = False
+
+    async def deliver(self, job: Job, following: Callable[[bool], Job | None], *, fresh: bool) -> None:
+        """Settle ``job``, and those that ``following`` gives to ride behind its content.
+
+        ``following`` is told whether the server is quick.
+        ``fresh``: the server was heard from a moment ago, so it can hardly have closed the connection meanwhile.
+        Trouble: the connection is of no use any more; what it leaves in ``open`` has no answer.
+        """
+        self._begin(job, fresh=fresh)
+        while self.open:
+            match await self._next_event():
+                case ContentWanted():
+                    await self._send_content(self.open[-1], following)
+                case Finished() as finished:
+                    self._settle(finished)
+                case Closing(reply=reply):
+                    raise self._trouble("The server closes the connection", reply)
+
+    def unsure(self, job: Job) -> bool:
+        """Whether the server may have taken the message although we have no reply."""
+        return self._client.content_sent(job.transaction)
+
+    async def quit(self) -> None:
+        """Say goodbye and close."""
+        with contextlib.suppress(Trouble), trio.move_on_after(FAREWELL):
+            self._client.quit()
+            await self._next_event()
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    async def greet(self, *, with_tls: bool) -> None:
+        """Greeting, EHLO and TLS. Trouble when that does not lead to a session on our terms."""
+        await self._ready()
+        if not with_tls:
+            return
+        required = self._terms.tls != "opportunistic"
+        if "STARTTLS" not in self._client.extensions:
+            if required:
+                raise _TlsFailed("The server offers no TLS, and our side requires it", "4.7.4", remote=self.host)
+            return
+        self._client.start_tls()
+        match await self._next_event():
+            case TlsReady():
+                await self._handshake()
+                await self._ready()
+            case TlsRefused(reply=reply) if required:
+                raise _TlsFailed("The server refused TLS", "4.7.4", reply=str(reply), remote=self.host)
+            case Closing(reply=reply):
+                raise self._trouble("The server closes the connection", reply)
+
+    async def _ready(self) -> None:
+        match await self._next_event():
+            case Ready():
+                return
+            case Refused(reply=reply):
+                raise self._trouble("The server refuses our connection", reply)
+            case Closing(reply=reply):
+                raise self._trouble("The server closes the connection", reply)
+
+    async def _handshake(self) -> None:
+        try:
+            with trio.fail_after(self._terms.timeouts.command):
+                await self._connection.start_tls(
+                    self._terms.context, server_side=False, hostname=self.host.strip("[].") or None
+                )
+        except ConnectionLost as lost:
+            raise _TlsFailed(f"No TLS with {self.host}: {lost.strerror}", "4.7.5", remote=self.host) from lost
+        except trio.TooSlowError as slow:
+            raise _TlsFailed(f"{self.host} did not finish the TLS handshake", "4.7.5", remote=self.host) from slow
+        except ValueError as error:  # the ssl module refuses the name of the host
+            raise _TlsFailed(f"No TLS with a host of this name: {error}", "4.7.5", remote=self.host) from error
+        self._client.tls_started()
+
+    def _begin(self, job: Job, *, fresh: bool) -> None:
+        try:
+            self._client.begin(job.transaction, inline=fresh and job.transaction.size <= INLINE)
+        except ValueError as error:
+            reply = Reply(553, f"An address or parameter is not valid: {error}", "5.1.3", local=True)
+            job.settle((reply,) * len(job.transaction.recipients), self.host)
+        else:
+            self.open.append(job)
+
+    def _settle(self, finished: Finished) -> None:
+        # Not always the first: what the client refuses by itself overtakes what the server has yet to answer.
+        job = next(job for job in self.open if job.transaction is finished.transaction)
+        self.open.remove(job)
+        self.served += 1
+        self._quick = trio.current_time() - self._asked_at < QUICK
+        job.settle(finished.replies, self.host)
+
+    async def _send_content(self, job: Job, following: Callable[[bool], Job | None]) -> None:
+        gathered = [self._client.outgoing()]
+        size = 0
+        for piece in _pieces(job.message):
+            gathered.append(self._client.content(piece))
+            size += len(piece)
+            if size >= GATHER:
+                await self._send_block(b"".join(gathered))
+                gathered.clear()
+                size = 0
+        gathered.append(self._client.end_content())
+        if self._client.can_follow and (next_job := following(self._quick)):
+            self._begin(next_job, fresh=True)
+            gathered.append(self._client.outgoing())
+        await self._send_block(b"".join(gathered))
+        self._asked_at = trio.current_time()
+
+    async def _send_block(self, block: bytes) -> None:
+        try:
+            await self._send(block, self._terms.timeouts.block)
+        except Trouble:
+            await self._hear_last_words()
+            raise
+
+    async def _hear_last_words(self) -> None:
+        """A server that breaks off in the middle of the content has often said why."""
+        with contextlib.suppress(ConnectionLost, PeerError), trio.move_on_after(LAST_WORDS):
+            while data := await self._connection.receive():
+                self._client.receive(data)
+        while event := self._client.next_event():
+            if isinstance(event, Finished):
+                self._settle(event)
+
+    async def _next_event(self) -> Event:
+        """What the client makes of the replies. One deadline, moved on by each whole reply, never by an octet."""
+        if event := self._client.next_event():
+            return event
+        if outgoing := self._client.outgoing():
+            await self._send(outgoing, self._terms.timeouts.command)
+        timeouts, heard, awaits = self._terms.timeouts, -1, Awaits.NOTHING
+        try:
+            with trio.CancelScope() as scope:
+                while True:
+                    if heard != self._client.replies:
+                        heard, awaits = self._client.replies, self._client.awaits
+                        scope.deadline = trio.current_time() + timeouts.of(awaits)
+                    data = await self._connection.receive()
+                    if not data:
+                        raise self._trouble(f"The server broke off when asked for {awaits.value}")
+                    self._client.receive(data)
+                    if event := self._client.next_event():
+                        return event
+                    if outgoing := self._client.outgoing():
+                        await self._send(outgoing, timeouts.command)
+        except ConnectionLost as lost:
+            raise self._trouble(f"The connection broke: {lost.strerror}") from lost
+        except PeerError as error:
+            raise self._trouble(f"The server does not speak SMTP as it should: {error}", code="4.5.0") from error
+        raise self._trouble(f"The server gave no answer to {awaits.value} in time")
+
+    async def _send(self, data: bytes, seconds: float) -> None:
+        try:
+            # Not `fail_after`: its generator costs more than all else here, and this runs for every message.
+            with trio.CancelScope(deadline=trio.current_time() + seconds):
+                await self._connection.send(data)
+                return
+        except ConnectionLost as lost:
+            raise self._trouble(f"The connection broke: {lost.strerror}") from lost
+        raise self._trouble("The server stopped reading")
+
+    def _trouble(self, text: str, reply: Reply | None = None, *, code: str = "4.4.2") -> Trouble:
+        if reply is None:
+            return Trouble(text, code, remote=self.host)
+        # Another host or another day may do better, so even a 5xx to our mere presence is no final word.
+        return Trouble(text, "4" + reply.status[1:], reply=str(reply), remote=self.host)
+
+
+async def open_session(terms: Terms, host: str, address: str, port: int) -> Session:
+    """Connect and greet. In opportunistic TLS a failed handshake is followed by a new connection in the clear."""
+    if terms.tls == "never":
+        return await _attempt(terms, host, address, port, with_tls=False)
+    try:
+        return await _attempt(terms, host, address, port, with_tls=True)
+    except _TlsFailed:
+        if terms.tls != "opportunistic":
+            raise
+    return await _attempt(terms, host, address, port, with_tls=False)
+
+
+async def _attempt(terms: Terms, host: str, address: str, port: int, *, with_tls: bool) -> Session:
+    connection = await _connect(terms, host, address, port)
+    session = Session(connection, terms, host, address)
+    try:
+        await session.greet(with_tls=with_tls)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+async def _connect(terms: Terms, host: str, address: str, port: int) -> Connection:
+    try:
+        sock = trio.socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            with trio.fail_after(terms.timeouts.connect):
+                await sock.connect((address, port))
+            return Connection(sock)
+        except BaseException:
+            sock.close()
+            raise
+    except OSError as error:
+        raise Trouble(f"No connection to {host} [{address}]: {error.strerror}", "4.4.1", remote=host) from error
+    except trio.TooSlowError as slow:
+        raise Trouble(f"{host} [{address}] does not answer", "4.4.1", remote=host) from slow
+
+
+def _pieces(message: Message) -> Iterator[bytes]:
+    """The content in pieces of at most BLOCK octets."""
+    for chunk in message.chunks():
+        if len(chunk) <= BLOCK:
+            yield chunk
+        else:
+            for start in range(0, len(chunk), BLOCK):
+                yield chunk[start : start + BLOCK]
