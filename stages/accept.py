@@ -2,17 +2,20 @@
 
 import dataclasses
 import ipaddress
+import math
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import trio
 
 from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
 from engine import Session as Facts
 from engine.directory import Directory, Unavailable
+from engine.message import Content as MessageContent
 from engine.message import Octets
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.names import Hostname
@@ -405,7 +408,7 @@ class _Session:
         if transaction.content is not None:
             transaction.content.discard()
 
-    async def _submit(self, transaction: _Transaction, content: Octets | object) -> None:
+    async def _submit(self, transaction: _Transaction, content: MessageContent) -> None:
         assert transaction.identity is not None
         mail = transaction.mail
         envelope = Envelope(
@@ -419,18 +422,21 @@ class _Session:
             envid=mail.envid,
         )
         envelope = dataclasses.replace(envelope, prepended=self._stage.received(envelope, transaction.identity))
-        message = Message(transaction.identity, envelope, content)  # type: ignore[arg-type]
-        # Once it is on its way the message is no longer ours to drop: a client that hangs up now changes nothing.
-        with trio.CancelScope(shield=True):
-            verdict = await self._stage.door.submit(message)
-        self._answer(verdict, transaction)
+        message = Message(transaction.identity, envelope, content)
+        # From here on the message is no longer ours to drop, nor its time ours to keep: a client that hangs up now,
+        # or a worker that is told to end, must not take away content that the queue may already hold.
+        writer, transaction.content = transaction.content, None
+        self._scope.deadline = math.inf
+        verdict = await self._stage.door.submit(message)
+        if writer is not None and not isinstance(verdict, Delivered):
+            writer.discard()
+        self._answer(verdict, transaction.identity)
 
-    def _answer(self, verdict: Verdict, transaction: _Transaction) -> None:
+    def _answer(self, verdict: Verdict, identity: MessageId) -> None:
         if isinstance(verdict, Delivered):
-            transaction.content = None  # it belongs to the queue now
             self._smtp.accept(verdict.reply)
         elif isinstance(verdict, Discard):
-            self._smtp.accept(f"queued as {transaction.identity}")  # what vanishes must not be told from what does not
+            self._smtp.accept(f"queued as {identity}")  # what vanishes must not be told from what does not
         elif isinstance(verdict, Reject | Defer):
             self._refuse(verdict)
         else:
@@ -448,7 +454,7 @@ class _Session:
             self._smtp.refuse(452 if full else 451, enhanced, verdict.text, counts=counts)
 
 
-_ANSWERS = {
+_ANSWERS: dict[type, Callable[[_Session, Any], Awaitable[None]]] = {
     Hello: _Session._hello,
     Reset: _Session._reset,
     StartTls: _Session._start_tls,

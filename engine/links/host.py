@@ -12,7 +12,8 @@ from engine.links.link import Call, Way, local_links
 from engine.links.sockets import Socket
 from engine.links.wakeup import Wakeup
 from engine.message import Content, Message
-from engine.verdict import Verdict
+from engine.observe.events import event
+from engine.verdict import Defer, Verdict
 
 Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict, int, Way]]]"
 """Runs a message through the leg from a stage on: verdict, number of stages done with, way. It never raises."""
@@ -135,7 +136,11 @@ class Host:
             while self._waiting:
                 asked = self._waiting.popleft()
                 self._rouse()
-                verdict, stopped, way = await self._run(asked.message, asked.start)
+                try:
+                    verdict, stopped, way = await self._run(asked.message, asked.start)
+                except Exception as error:  # `run` must not raise; if it does, that is one message's trouble
+                    event.bug("leg", error, id=asked.message.id)
+                    verdict, stopped, way = Defer("Local trouble, please try again later", log=repr(error)), 0, []
                 self._settle(asked, verdict, stopped, way)
             self._idle.append(wakeup)
             await wakeup.wait()

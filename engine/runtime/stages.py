@@ -5,7 +5,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import trio
 
@@ -16,7 +16,7 @@ from engine.observe.events import event
 from engine.stage import Spec, StageError
 from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
-_FINAL = (Reject, Defer, Discard, Quarantine, Route, Delivered, Each)
+_VERDICTS = get_args(Verdict)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 _THREADS = 40
 
@@ -71,8 +71,8 @@ class RunningStage:
         except Exception as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
-        if isinstance(verdict, Message | _FINAL):
-            return verdict
+        if isinstance(verdict, _VERDICTS):
+            return verdict  # type: ignore[no-any-return]
         what = "nothing (a forgotten `return message`?)" if verdict is None else repr(verdict)[:80]
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {what}")
         return self.failed(message, f"returned {what}")

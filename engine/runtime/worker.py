@@ -225,6 +225,7 @@ async def _main(control_socket: socket.socket) -> None:
         if not isinstance(error, trio.Cancelled):
             event.bug("worker", error)
             await control.send("broken", error=_first_line(error))
+            sys.exit(1)
         raise
 
 

@@ -71,7 +71,7 @@ class Relay:
                 raise ValueError(f"{name} must be at least 1")
         if not self.retry:
             raise ValueError("retry needs at least one delay")
-        self._may_connect = lru_cache(4096)(partial(permitted, allow=self.allow_networks))
+        self._may_connect = lru_cache(4096)(partial(permitted, allow_networks=self.allow_networks))
 
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()
