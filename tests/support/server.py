@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.directory import Directory
+
 ROOT = Path(__file__).parents[2]
 
 PATIENCE = 30.0
@@ -126,10 +128,10 @@ class Postroad:
         )  # fmt: skip
 
     def account(self, *addresses: str) -> Self:
-        """Add accounts, all with PASSWORD."""
-        for address in addresses:
-            added = self.command("account", "add", address, "--password-stdin", stdin=PASSWORD)
-            assert added.returncode == 0, added.stderr
+        """Add accounts, all with PASSWORD, in the way of `postroad account add`."""
+        with Directory.open(self.folder / "var" / "directory", self.settings["domains"]["local"]) as directory:
+            for address in addresses:
+                directory.add_account(address, PASSWORD)
         return self
 
     def reload(self) -> "subprocess.CompletedProcess[str]":
