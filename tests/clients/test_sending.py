@@ -77,7 +77,7 @@ def test_a_wrong_password_is_refused_and_a_right_one_taken(server: Postroad, mec
         client.starttls()
         client.ehlo()
         client.user, client.password = EVE, "guess"
-        with pytest.raises(smtplib.SMTPAuthenticationError, match="5.7.8"):
+        with pytest.raises(smtplib.SMTPAuthenticationError, match=r"5\.7\.8"):
             client.auth(mechanism, getattr(client, f"auth_{mechanism}"))
         client.password = PASSWORD
         assert client.auth(mechanism, getattr(client, f"auth_{mechanism}"))[0] == 235
