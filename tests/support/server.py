@@ -374,6 +374,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def refuses(port: int) -> bool:
+    """Whether nobody listens on the loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
