@@ -323,6 +323,9 @@ class Supervisor:
     async def _stop(self) -> None:
         """Drain from the door inwards: what lets mail in first, what mail ends in last."""
         self._stopping = True
+        for sock in self._sockets.values():
+            sock.close()  # a client that comes now is refused at once, and goes to another server
+        self._sockets.clear()
         everyone = list(self._children.values())
         sources = [c for c in everyone if listeners(self._config, c.process.place) and c.process.place != MAIL]
         mail = [c for c in everyone if c.process.place == MAIL]
