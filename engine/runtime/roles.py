@@ -2,14 +2,15 @@
 
 import fcntl
 import os
+import ssl
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from engine.config import Config
-from engine.directory import Directory
+from engine.config import Config, ConfigError, Problem
+from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
@@ -42,7 +43,7 @@ class Role:
         self.here = here
         self.now = now
         self.data = config.server.data
-        self.directory = Directory.open(self.data / "directory", local_domains=config.domains.local)
+        self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
         self._shards: dict[int, Shard] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -58,12 +59,17 @@ class Role:
         self.directory.set_local(config.domains.local)
 
     def services(self, config: Config) -> dict[Any, Any]:
-        """What stages may ask for, by the annotation of their positional parameters."""
+        """What stages may ask for, by the annotation of their positional parameters.
+
+        ConfigError for what only shows when it is used. It must show here: once all have gone over to a configuration,
+        it is too late to refuse it.
+        """
+        _local_domains(config)
         return {
             Hostname: Hostname(config.server.hostname),
-            Resolver: Resolver(config.dns.servers, timeout=config.dns.timeout),
+            Resolver: _resolver(config),
             Directory: self.directory,
-            ServerTls: ServerTls(server_context(config.tls.certificate, config.tls.key) if config.tls else None),
+            ServerTls: ServerTls(_tls(config)),
         }
 
     admit: Callable[[Message, str], Any] | None = None
@@ -194,12 +200,11 @@ class ReadersRole(Role):
             await trio.sleep_forever()
 
     def _server(self, config: Config) -> Pop3Server:
-        tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
         return Pop3Server(
             Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
             login=self._login,
             remove=self._remove,
-            tls=tls,
+            tls=_tls(config),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
@@ -214,7 +219,7 @@ class ReadersRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
-        self._pop3.tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
+        self._pop3.tls = _tls(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
 
     def peer_up(self, name: str, life: int) -> None:
@@ -238,6 +243,32 @@ def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
     """The role that belongs to the process's place."""
     roles: dict[str, type[Role]] = {MAIL: MailRole, MAILBOXES: MailboxesRole, READING: ReadersRole}
     return roles.get(here.process.place, Role)(config, here, now)
+
+
+def _resolver(config: Config) -> Resolver:
+    try:
+        return Resolver(config.dns.servers, timeout=config.dns.timeout)
+    except ValueError as error:
+        raise ConfigError(config.path, [Problem(0, "[dns] servers", str(error))]) from error
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.tls is None:
+        return None
+    certificate, key = config.tls.certificate, config.tls.key
+    try:
+        return server_context(certificate, key)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        text = f"{certificate} and {key} cannot be used together: {reason}"
+        raise ConfigError(config.path, [Problem(0, "[tls]", text)]) from error
+
+
+def _local_domains(config: Config) -> tuple[str, ...]:
+    try:
+        return tuple(map(valid_domain, config.domains.local))
+    except Invalid as error:
+        raise ConfigError(config.path, [Problem(0, "[domains] local", str(error))]) from error
 
 
 def _locked(folder: Path) -> int:

@@ -19,8 +19,6 @@ from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, 
 _VERDICTS = get_args(Verdict)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 _THREADS = 40
-_BROKEN = (Exception, SystemExit)
-"""What an operator's code may raise without harm to others. A script that was made into a filter may call exit()."""
 
 
 class RunningStage:
@@ -47,7 +45,7 @@ class RunningStage:
                 self._open = True
                 task_status.started()
                 await self._closing.wait()
-        except _BROKEN as error:
+        except (Exception, SystemExit) as error:
             if self._open:
                 event.bug(f"closing the stage {self.name}", error)
             elif isinstance(error, SystemExit):
@@ -73,7 +71,7 @@ class RunningStage:
                 verdict = await trio.to_thread.run_sync(
                     self._function, message, abandon_on_cancel=True, limiter=self._limiter
                 )
-        except _BROKEN as error:
+        except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
         if isinstance(verdict, _VERDICTS):
@@ -89,7 +87,7 @@ class RunningStage:
             if inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
-        except _BROKEN as error:
+        except (Exception, SystemExit) as error:
             event.bug(f"hook of the stage {self.name}", error)
             return None
         return said if isinstance(said, Reject | Defer) else None
