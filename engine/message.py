@@ -190,6 +190,8 @@ def _header_section(content: Content) -> bytes:
     gathered = b""
     for chunk in content.chunks():
         gathered += chunk
+        if gathered.startswith(b"\r\n"):
+            return b""  # the content opens with the empty line: no header at all, and all of it is body
         end = gathered.find(b"\r\n\r\n")
         if end >= 0:
             return gathered[: end + 2]
