@@ -14,6 +14,7 @@ from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
+from engine.mailbox.owner import RESERVE
 from engine.message import Message
 from engine.net.connection import Connection
 from engine.net.dns import Resolver
@@ -164,7 +165,7 @@ class MailboxesRole(Role):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = MailboxOwner(
-            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=self.config.queue.reserve
+            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=_mailbox_reserve(self.config)
         )
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
@@ -172,6 +173,11 @@ class MailboxesRole(Role):
             nursery.start_soon(self._owner.tend)
             nursery.start_soon(answer_requests, here.context, endpoint, {REMOVE: self._owner.remove})
             task_status.started()
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        if self._owner is not None:
+            self._owner.reserve = _mailbox_reserve(config)
 
     def services(self, config: Config) -> dict[Any, Any]:
         return super().services(config) | {MailboxOwner: self._owner}
@@ -243,6 +249,11 @@ def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
     """The role that belongs to the process's place."""
     roles: dict[str, type[Role]] = {MAIL: MailRole, MAILBOXES: MailboxesRole, READING: ReadersRole}
     return roles.get(here.process.place, Role)(config, here, now)
+
+
+def _mailbox_reserve(config: Config) -> int:
+    """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
+    return min(RESERVE, config.queue.reserve // 4)
 
 
 def _resolver(config: Config) -> Resolver:
