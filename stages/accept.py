@@ -252,7 +252,8 @@ class _Session:
             await self._talk()
         if self._scope.cancelled_caught:
             await self._close_late()
-        await self._flush()
+        with trio.move_on_after(_LAST_WORDS):
+            await self._flush()
         await self._connection.close_gently()
 
     async def _close_late(self) -> None:
@@ -278,14 +279,17 @@ class _Session:
     async def _flush(self) -> None:
         octets = self._smtp.outgoing()
         if octets:
+            self._scope.deadline = trio.current_time() + self._stage.command_timeout
             await self._connection.send(octets)
 
     async def _wait(self) -> bytes:
-        """The next octets, before the deadline; between messages also not once we are to stop."""
+        """The next octets, before the deadline; between messages also not once we are to stop.
+
+        Between messages the deadline stands since our last reply: octets that trickle in buy no time.
+        """
         if self._transaction is None:
             if self._stage.draining:
                 self._scope.cancel()
-            self._scope.deadline = trio.current_time() + self._stage.command_timeout
         else:
             self._scope.deadline = min(self._deadline, trio.current_time() + self._stage.command_timeout)
         self._idle = self._transaction is None
@@ -335,6 +339,7 @@ class _Session:
         assert self._stage.tls.context is not None
         await self._connection.start_tls(self._stage.tls.context, server_side=True)
         self._smtp.tls_started()
+        self._scope.deadline = trio.current_time() + self._stage.command_timeout
         self.forget()
 
     async def _auth(self, said: Auth) -> None:
