@@ -410,6 +410,7 @@ async def hold(message: Message):
 def test_a_full_disk_stops_new_mail_and_not_what_is_queued(tmp_path: Path) -> None:
     """RFC 5321 4.2.3: 452. Then there is room again. Each time by a reload, and in force at once."""
     settings = {
+        "server": {"workers": 1},  # each worker looks at the disk for itself, once a second
         "lane": {"inbound": {"stages": ["accept", "queue", "hold", "route"]}},
         "stage": {"hold": {"use": "filters/hold.py"}},
     }
