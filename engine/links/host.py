@@ -13,9 +13,9 @@ from engine.links.sockets import Socket
 from engine.links.wakeup import Wakeup
 from engine.message import Content, Message
 from engine.observe.events import event
-from engine.verdict import Defer, Verdict
+from engine.verdict import Changed, Defer, Verdict
 
-Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict, int, Way]]]"
+Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict | Changed, int, Way]]]"
 """Runs a message through the leg from a stage on: verdict, number of stages done with, way. It never raises."""
 
 Key: TypeAlias = "tuple[bytes, int, tuple[str, ...]]"
@@ -136,6 +136,7 @@ class Host:
             while self._waiting:
                 asked = self._waiting.popleft()
                 self._rouse()
+                verdict: Verdict | Changed
                 try:
                     verdict, stopped, way = await self._run(asked.message, asked.start)
                 except Exception as error:  # `run` must not raise; if it does, that is one message's trouble
@@ -145,7 +146,7 @@ class Host:
             self._idle.append(wakeup)
             await wakeup.wait()
 
-    def _settle(self, asked: _Asked, verdict: Verdict, stopped: int, way: Way) -> None:
+    def _settle(self, asked: _Asked, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
         if self._once:
             del self._in_hand[_key(asked.message)]
         if asked.call is not None:

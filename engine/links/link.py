@@ -19,7 +19,7 @@ from engine.links import wire
 from engine.links.sockets import Socket
 from engine.links.wakeup import Wakeup
 from engine.message import Message
-from engine.verdict import Quarantine, Verdict
+from engine.verdict import Changed, Quarantine, Verdict
 
 BATCH = 64
 """Messages in one frame at most: beyond that a batch gains nothing and delays its first message."""
@@ -30,7 +30,7 @@ DEATHS = 3
 Way: TypeAlias = "list[tuple[str, str, float]]"
 """Stages met, each with what it decided and the milliseconds that took."""
 
-Done: TypeAlias = "Callable[[Verdict, int, Way], None]"
+Done: TypeAlias = "Callable[[Verdict | Changed, int, Way], None]"
 """Called with the verdict, the number of stages of the leg that were done with, and the way."""
 
 
@@ -55,7 +55,7 @@ class Call:
         self.key = key
         self.done = done
         self.deaths = 0
-        self.verdict: Verdict | None = None
+        self.verdict: Verdict | Changed | None = None
         self.stopped = 0
         self.way: Way = []
 
