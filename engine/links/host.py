@@ -176,7 +176,22 @@ class Host:
             await self._answered.wait()
             answers, self._answers = self._answers, {}
             for identity, batch in answers.items():
-                self._socket.send([identity, wire.pack(batch)])
+                try:
+                    packed = wire.pack(batch)
+                except wire.UNPACKABLE:  # one verdict's trouble: the others of the batch must not share it
+                    packed = wire.pack([_able_to_travel(answer) for answer in batch])
+                self._socket.send([identity, packed])
+
+
+def _able_to_travel(answer: Any) -> Any:
+    try:
+        wire.pack(answer)
+    except wire.UNPACKABLE as error:
+        sequence, _, way, _ = answer
+        event("verdict-unsent", error=str(error))
+        said = Defer("Local trouble, please try again later", log=f"the verdict cannot be sent back: {error}")
+        return [sequence, 0, way, wire.pack_plain(said)]
+    return answer
 
 
 def _key(message: Message) -> Key:

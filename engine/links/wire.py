@@ -23,6 +23,10 @@ class WireError(Exception):
     """The other side speaks another version, or no sense."""
 
 
+UNPACKABLE = (TypeError, ValueError, OverflowError)
+"""What ``pack`` raises for values that MessagePack does not hold."""
+
+
 def pack(body: object) -> bytes:
     packed: bytes = msgpack.packb([VERSION, body])
     return packed
@@ -101,6 +105,11 @@ def pack_verdict(verdict: Verdict | Changed | tuple[Route, ...], asked: Message)
         return [_ROUTES, [pack_verdict(route, asked) for route in verdict]]
     if isinstance(verdict, Changed):
         return [_CHANGED_FIRST, pack_envelope(verdict.message.envelope), pack_verdict(verdict.verdict, verdict.message)]
+    return pack_plain(verdict)
+
+
+def pack_plain(verdict: object) -> list[Any]:
+    """A verdict that holds no message."""
     number = _NUMBER[type(verdict)]
     return [number, *(getattr(verdict, name) for name in _PLAIN[number][1])]
 
