@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from types import MappingProxyType
 from typing import Protocol, Self, TypeAlias
@@ -191,7 +192,9 @@ def _header_section(content: Content) -> bytes:
     gathered = b""
     for chunk in content.chunks():
         gathered += chunk
-        end = gathered.find(b"\r\n\r\n")
+        if gathered.startswith(b"\r\n"):
+            return b""  # no header section: what follows is the body
+        end = gathered.find(b"\r\n\r\n", 0, HEADER_LIMIT)
         if end >= 0:
             return gathered[: end + 2]
         if len(gathered) >= HEADER_LIMIT:
@@ -205,5 +208,5 @@ def _decoded(raw: bytes) -> str:
         return text
     try:
         return str(make_header(decode_header(text)))
-    except (ValueError, LookupError):  # an unknown charset or broken base64: show it as it came
+    except (ValueError, LookupError, MessageError):  # an unknown charset or broken base64: show it as it came
         return text

@@ -13,9 +13,9 @@ from engine.links.sockets import LocalSocket, Socket
 from engine.links.wakeup import Wakeup
 from engine.message import Content, Message
 from engine.observe.events import event
-from engine.verdict import Defer, Verdict
+from engine.verdict import Changed, Defer, Verdict
 
-Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict, int, Way]]]"
+Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict | Changed, int, Way]]]"
 """Runs a message through the leg from a stage on: verdict, number of stages done with, way. It never raises."""
 
 Key: TypeAlias = "tuple[bytes, int, tuple[str, ...]]"
@@ -147,6 +147,7 @@ class Host:
             while self._waiting:
                 asked = self._waiting.popleft()
                 self._rouse()
+                verdict: Verdict | Changed
                 try:
                     verdict, stopped, way = await self._run(asked.message, asked.start)
                 except Exception as error:  # `run` must not raise; if it does, that is one message's trouble
@@ -156,7 +157,7 @@ class Host:
             self._idle.append(wakeup)
             await wakeup.wait()
 
-    def _settle(self, asked: _Asked, verdict: Verdict, stopped: int, way: Way) -> None:
+    def _settle(self, asked: _Asked, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
         if self._once:
             del self._in_hand[_key(asked.message)]
         if asked.call is not None:
@@ -186,7 +187,22 @@ class Host:
             await self._answered.wait()
             answers, self._answers = self._answers, {}
             for (socket, identity), batch in answers.items():
-                socket.send([identity, wire.pack(batch)])
+                try:
+                    packed = wire.pack(batch)
+                except wire.UNPACKABLE:  # one verdict's trouble: the others of the batch must not share it
+                    packed = wire.pack([_able_to_travel(answer) for answer in batch])
+                socket.send([identity, packed])
+
+
+def _able_to_travel(answer: Any) -> Any:
+    try:
+        wire.pack(answer)
+    except wire.UNPACKABLE as error:
+        sequence, _, way, _ = answer
+        event("verdict-unsent", error=str(error))
+        said = Defer("Local trouble, please try again later", log=f"the verdict cannot be sent back: {error}")
+        return [sequence, 0, way, wire.pack_plain(said)]
+    return answer
 
 
 def _key(message: Message) -> Key:

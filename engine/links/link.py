@@ -19,7 +19,7 @@ from engine.links import wire
 from engine.links.sockets import LocalSocket, Socket
 from engine.links.wakeup import Wakeup
 from engine.message import Message
-from engine.verdict import Quarantine, Verdict
+from engine.verdict import Changed, Defer, Quarantine, Verdict
 
 BATCH = 64
 """Messages in one frame at most: beyond that a batch gains nothing and delays its first message."""
@@ -30,7 +30,7 @@ DEATHS = 3
 Way: TypeAlias = "list[tuple[str, str, float]]"
 """Stages met, each with what it decided and the milliseconds that took."""
 
-Done: TypeAlias = "Callable[[Verdict, int, Way], None]"
+Done: TypeAlias = "Callable[[Verdict | Changed, int, Way], None]"
 """Called with the verdict, the number of stages of the leg that were done with, and the way."""
 
 
@@ -55,7 +55,7 @@ class Call:
         self.key = key
         self.done = done
         self.deaths = 0
-        self.verdict: Verdict | None = None
+        self.verdict: Verdict | Changed | None = None
         self.stopped = 0
         self.way: Way = []
 
@@ -215,7 +215,21 @@ class Link:
             return
         frames: list[bytes] = []
         items = [[n, c.start, wire.pack_message(c.message, frames)] for n, c in zip(numbers, calls, strict=True)]
-        socket.send([wire.pack([0, items]), *frames])
+        try:
+            packed = wire.pack([0, items])
+        except wire.UNPACKABLE:  # one message's trouble: the others of the batch must not share it
+            packed = wire.pack([0, [item for item in items if self._can_travel(channel, item)]])
+        socket.send([packed, *frames])
+
+    @staticmethod
+    def _can_travel(channel: _Channel, item: list[Any]) -> bool:
+        try:
+            wire.pack(item)
+        except wire.UNPACKABLE as error:
+            call = channel.out.pop(item[0])
+            call.done(Defer("Local trouble, please try again later", log=f"cannot be sent on: {error}"), 0, [])
+            return False
+        return True
 
     async def _receive(self, channel: _Channel, socket: Socket, scope: trio.CancelScope) -> None:
         with scope, contextlib.suppress(trio.ClosedResourceError):
