@@ -1,6 +1,5 @@
-"""`python -m engine` is `postroad`."""
+"""`python -m engine` is the command `postroad`."""
 
 from engine.cli import main
 
-if __name__ == "__main__":
-    main(prog_name="postroad")
+main()

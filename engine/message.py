@@ -16,6 +16,7 @@ HEADER_LIMIT = 256 * 1024
 
 _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
@@ -46,7 +47,7 @@ class MessageId(bytes):
 
     def __str__(self) -> str:
         number = int.from_bytes(self, "big")
-        return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+        return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 class Content(Protocol):

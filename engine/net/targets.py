@@ -38,6 +38,7 @@ _REFUSED_6 = tuple(
     )
 )
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _6TO4 = IPv6Network("2002::/16")  # RFC 3056
 
 
@@ -97,8 +98,5 @@ def _is_public(address: Address) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether this address leads to this machine."""
+    """Whether this address leads to this machine. ValueError for what is no address."""
     return any(ip_address(address) in network for network in _LOOPBACK)
-
-
-_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

@@ -44,6 +44,8 @@ class Role:
         self.data = config.server.data
         self.directory = Directory.open(self.data / "directory", local_domains=config.domains.local)
         self._shards: dict[int, Shard] = {}
+        self._resolver: Resolver | None = None
+        self._dns = config.dns
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
@@ -61,10 +63,16 @@ class Role:
         """What stages may ask for, by the annotation of their positional parameters."""
         return {
             Hostname: Hostname(config.server.hostname),
-            Resolver: Resolver(config.dns.servers, timeout=config.dns.timeout),
+            Resolver: self._resolver_for(config),
             Directory: self.directory,
             ServerTls: ServerTls(server_context(config.tls.certificate, config.tls.key) if config.tls else None),
         }
+
+    def _resolver_for(self, config: Config) -> Resolver:
+        """One resolver, and its cache, for as long as [dns] stays the same."""
+        if self._resolver is None or config.dns != self._dns:
+            self._resolver, self._dns = Resolver(config.dns.servers, timeout=config.dns.timeout), config.dns
+        return self._resolver
 
     admit: Callable[[Message, str], Any] | None = None
 

@@ -207,8 +207,8 @@ class Worker:
 
 def main() -> None:
     """Entry point of a worker process: the control socket's descriptor is its only argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor alone decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor decides
     os.umask(0o077)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     gc.freeze()
