@@ -19,7 +19,7 @@ check: $(READY)  ## format, lint, types
 	$(BIN)/mypy
 
 demo: $(READY)  ## two servers and a private DNS zone: the way of five real messages
-	$(BIN)/python bench/demo.py
+	$(BIN)/postroad demo
 
 bench: $(READY)  ## messages a second, beside the ceiling of this machine
 	$(BIN)/python bench/accept.py
