@@ -120,10 +120,19 @@ class Accept:
                 del self._by_network[network]
 
     async def drain(self) -> None:
-        """Tell clients that are between messages to come again; those in the midst of one finish it first."""
+        """Tell clients that are between messages to come again; those in the midst of one finish it first.
+
+        Returns when all are gone. Cancelled, it sends the rest away.
+        """
         self._draining = True
         for session in self._sessions:
             session.nudge()
+        try:
+            while self._sessions:
+                await trio.sleep(0.02)
+        finally:
+            for session in self._sessions:
+                session.cut()
 
     @property
     def draining(self) -> bool:
@@ -217,6 +226,7 @@ class _Session:
         self._transaction: _Transaction | None = None
         self._scope = trio.CancelScope()
         self._idle = False
+        self._submitted = False
         self._deadline = trio.current_time() + stage.command_timeout
 
     async def run(self, crowded: str) -> None:
@@ -277,7 +287,13 @@ class _Session:
         return octets
 
     def nudge(self) -> None:
+        """We are to stop: end it now if nothing is under way."""
         if self._idle:
+            self._scope.cancel()
+
+    def cut(self) -> None:
+        """End it now, unless a whole message waits for its verdict: the queue may hold it already."""
+        if not self._submitted:
             self._scope.cancel()
 
     def forget(self) -> None:
@@ -434,7 +450,9 @@ class _Session:
         # or a worker that is told to end, must not take away content that the queue may already hold.
         writer, transaction.content = transaction.content, None
         self._scope.deadline = math.inf
+        self._submitted = True
         verdict = await self._stage.door.submit(message)
+        self._submitted = False
         if writer is not None and not isinstance(verdict, Delivered):
             writer.discard()
         self._answer(verdict, transaction.identity)

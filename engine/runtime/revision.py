@@ -167,14 +167,17 @@ class Revision:
         finally:
             self._ended.set()
 
-    async def close(self, kept: "Revision | None") -> None:
-        """Stop carrying, and close every stage that the revision ``kept`` does not go on with."""
+    async def close(self, kept: "Revision | None", patience: float = 10.0) -> None:
+        """Stop carrying, and close every stage that the revision ``kept`` does not go on with.
+
+        ``patience``: seconds that each stage gets for that.
+        """
         self._scope.cancel()
         await self._ended.wait()
         going_on = set(kept.stages.values()) if kept else set()
         for stage in self.stages.values():
             if stage not in going_on:
-                with trio.CancelScope(shield=True), trio.move_on_after(10):
+                with trio.CancelScope(shield=True), trio.move_on_after(patience):
                     await stage.close()
 
     # -- peers

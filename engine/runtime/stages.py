@@ -20,6 +20,8 @@ from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine,
 _VERDICTS = get_args(Verdict)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 _THREADS = 40
+_BROKEN = (Exception, SystemExit)
+"""What an operator's code may raise without harm to others. A script that was made into a filter may call exit()."""
 
 
 class RunningStage:
@@ -46,10 +48,13 @@ class RunningStage:
                 self._open = True
                 task_status.started()
                 await self._closing.wait()
-        except Exception as error:
-            if not self._open:
+        except _BROKEN as error:
+            if self._open:
+                event.bug(f"closing the stage {self.name}", error)
+            elif isinstance(error, SystemExit):
+                raise StageError(f"the stage {self.name} called exit() when it was opened") from error
+            else:
                 raise
-            event.bug(f"closing the stage {self.name}", error)
         finally:
             self._closed.set()
 
@@ -69,7 +74,7 @@ class RunningStage:
                 verdict = await trio.to_thread.run_sync(
                     self._function, message, abandon_on_cancel=True, limiter=self._limiter
                 )
-        except (Exception, SystemExit) as error:
+        except _BROKEN as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
         flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
@@ -85,7 +90,7 @@ class RunningStage:
             if inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
-        except Exception as error:
+        except _BROKEN as error:
             event.bug(f"{name} of the stage {self.name}", error)
             return None
         return said if isinstance(said, Reject | Defer) else None

@@ -91,6 +91,7 @@ class Supervisor:
         self._config = config
         self._announce = announce
         self._number = 1
+        self._tried = 1  # the last revision that was tried: one that was refused leaves its number, and late answers
         self._children: dict[str, _Child] = {}
         self._lives: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
@@ -225,12 +226,16 @@ class Supervisor:
 
     async def _all(self, children: list[_Child], command: str, answer: str, **values: Any) -> None:
         """Tell all of them, and wait for all of them. CannotStart with what the first one that failed said."""
+        failures = await self._tell_all(children, command, answer, **values)
+        if failures:
+            raise CannotStart(failures[0])
+
+    async def _tell_all(self, children: list[_Child], command: str, answer: str, **values: Any) -> list[str]:
+        """Tell all of them, and wait for all of them; what those that failed said."""
         for child in children:
             await child.control.send(command, **values)
-        for child in children:
-            why = await child.expect(answer, values["number"])
-            if why:
-                raise CannotStart(f"{child.process.name}: {why}")
+        whys = [(child.process.name, await child.expect(answer, values["number"])) for child in children]
+        return [f"{name}: {why}" for name, why in whys if why]
 
     async def _introduce(self, child: _Child) -> None:
         """Tell the child of everyone who is there, itself included."""
@@ -322,6 +327,9 @@ class Supervisor:
     async def _stop(self) -> None:
         """Drain from the door inwards: what lets mail in first, what mail ends in last."""
         self._stopping = True
+        for sock in self._sockets.values():
+            sock.close()  # a client that comes now is refused at once, and goes to another server
+        self._sockets.clear()
         everyone = list(self._children.values())
         sources = [c for c in everyone if listeners(self._config, c.process.place) and c.process.place != MAIL]
         mail = [c for c in everyone if c.process.place == MAIL]
@@ -359,7 +367,8 @@ class Supervisor:
     async def _apply(self, config: Config) -> None:
         """Go over to another configuration, or raise and leave all as it was."""
         self._check_changes(config)
-        old, number = self._config, self._number + 1
+        old, retiring = self._config, self._number
+        self._tried = number = self._tried + 1
         before = set(self._sockets)
         sockets = dict(self._sockets)
         wanted = {process.name: process for process in processes(config)}
@@ -381,9 +390,9 @@ class Supervisor:
             for other in going:
                 if other is not child:
                     await other.control.send("up", name=child.process.name, life=child.life)
-        await self._all(going, "switch", "switched", number=number)
+        await self._tell_all(going, "switch", "switched", number=number)  # one that dies comes back under this revision
         await self._change_listeners(before, sockets, fresh)
-        self._nursery.start_soon(self._retire, old, number - 1, [c for c in going if c not in fresh], leaving)
+        self._nursery.start_soon(self._retire, old, retiring, [c for c in going if c not in fresh], leaving)
 
     def _check_changes(self, config: Config) -> None:
         if config.server.data != self._config.server.data:

@@ -29,6 +29,9 @@ from engine.runtime.roles import Role, role_of
 HEARTBEAT = 1.0
 """Seconds between two signs of life."""
 
+HURRY = 1.0
+"""Seconds that a stage gets to close when work is still under way after the grace of a stop."""
+
 _SWITCH_INTERVAL = 0.0005
 """Seconds after which the event loop yields the interpreter to the writer thread: with Python's own 0.005 the
 writer committed 32,000 small messages a second beside a busy loop, with this 59,000 (py-lmdb 3.0, two cores)."""
@@ -184,16 +187,16 @@ class Worker:
 
     async def _drain(self, grace: float) -> None:
         """Take nothing new, finish what is under way for at most ``grace`` seconds; what is left is in the queue."""
-        with trio.move_on_after(grace):
+        with trio.move_on_after(grace) as time_left:
             for name in list(self._listening):
                 await self._hush(name)
             if self._current is not None:
                 await self._role.drain(self._current)
                 while any(revision.busy for revision in self._revisions.values()):
                     await trio.sleep(0.02)
+        patience = HURRY if time_left.cancelled_caught else grace
         for revision in list(self._revisions.values()):
-            with trio.move_on_after(grace):
-                await revision.close(None)
+            await revision.close(None, patience)
         await self._control.send("ended")
 
     def _find(self, reference: Reference) -> Content:

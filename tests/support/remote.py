@@ -55,6 +55,7 @@ class Remote:
     extensions: tuple[str, ...] = USUAL
     tls: ssl.SSLContext | None = None
     port: int = 0
+    delay: float = 0.0  # seconds before a content is answered
     commands: list[str] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     connections: int = 0
@@ -181,6 +182,8 @@ class _Dialogue:
     async def take(self, content: bytes) -> None:
         received = Received(self.sender or "", tuple(self.recipients), content, self.encrypted)
         self.reset()
+        if self.remote.delay:
+            await trio.sleep(self.remote.delay)
         if not received.recipients:
             await self.write("554 5.5.1 No valid recipients")  # RFC 2920 3.1
         elif await self.say("."):

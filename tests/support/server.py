@@ -27,6 +27,8 @@ PATIENCE = 30.0
 
 PASSWORD = "correct horse battery"
 
+poplib._MAXLINE = 2**25  # type: ignore[attr-defined]  # messages of these tests have lines that poplib would refuse
+
 Event = dict[str, Any]
 Settings = Mapping[str, Any]
 
@@ -372,6 +374,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def refuses(port: int) -> bool:
+    """Whether nobody listens on the loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _answers(port: int) -> bool:
