@@ -82,7 +82,7 @@ async def test_every_filter_runs(block: Block, folder: Path, monkeypatch: pytest
     message = letter()
     verdict = await stage.call(message)
     await stage.close()
-    assert "raised" not in getattr(verdict, "log", ""), verdict
+    assert not getattr(verdict, "log", "").startswith("the stage "), verdict  # it broke: see RunningStage.failed
     assert isinstance(verdict, typing.get_args(engine.Verdict))
 
 
