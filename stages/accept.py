@@ -220,7 +220,7 @@ class _Session:
     def __init__(self, stage: Accept, connection: Connection, peer: str, trusted: bool) -> None:
         self._stage = stage
         self._connection = connection
-        self._smtp = stage.protocol(tls=False)
+        self._smtp = stage.protocol(tls=bool(connection.tls))
         self._peer = peer
         self._trusted = trusted
         self._transaction: _Transaction | None = None

@@ -94,7 +94,7 @@ class Journey:
 
     def _broke(self, part: _Part, verdict: Defer) -> None:
         """An error of ours has stopped a part."""
-        self._settled(part.message.envelope.recipients, verdict)
+        self._settled(part.message.envelope.recipients, verdict, part.message)
 
     def _follow(self, part: _Part, verdict: Verdict | Changed | tuple[Route, ...]) -> None:
         if isinstance(verdict, Changed):
@@ -103,7 +103,9 @@ class Journey:
         if isinstance(verdict, Message):
             part.message = verdict
             self._go(part)
-        elif isinstance(verdict, Route) and not verdict.to:
+        elif (
+            isinstance(verdict, Route) and not verdict.to and not any(r.lane for r in part.message.envelope.recipients)
+        ):
             part.lane = verdict.lane
             self._go(part)
         elif isinstance(verdict, Each):
@@ -111,7 +113,7 @@ class Journey:
         elif isinstance(verdict, Route | tuple):
             self._split(part, dict.fromkeys(part.message.recipients, verdict))
         else:
-            self._settled(part.message.envelope.recipients, verdict)
+            self._settled(part.message.envelope.recipients, verdict, part.message)
 
     def _split(self, part: _Part, verdicts: Mapping[str, Verdict | tuple[Route, ...]]) -> None:
         going: dict[int, tuple[Message, list[Recipient]]] = {}
@@ -129,7 +131,7 @@ class Journey:
             else:
                 ended.append((recipient, verdict))
         for recipient, final in ended:
-            self._settled((recipient,), final)
+            self._settled((recipient,), final, part.message)
         for message, recipients in going.values():
             self._go(
                 _Part(
@@ -148,7 +150,7 @@ class Journey:
     def _end_of_legs(self, part: _Part) -> None:
         raise NotImplementedError
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         raise NotImplementedError
 
 
@@ -187,9 +189,9 @@ class Arrival(Journey):
         self._ready.append(message)
         self._close(len(message.recipients))
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         if isinstance(verdict, Quarantine):
-            message = _restricted(self._message, list(recipients))
+            message = _restricted(message, recipients)
             self._ready.append(message.with_fact(QUARANTINE_FACT, verdict.reason or "no reason given"))
         elif not isinstance(verdict, Discard):
             refusal = _not_stored(verdict) if isinstance(verdict, Delivered) else verdict
@@ -293,13 +295,13 @@ class Departure(Journey):
         if not lane or course is None or lanes > LANES:
             what = f"lane {lane} does not exist" if lane else "the lane ended and no stage said where the mail goes"
             log = "lanes lead in a circle" if lanes > LANES else what
-            self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log))
+            self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log), message)
             return
         if any(recipient.lane for recipient in message.envelope.recipients):
             message = _restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
         self._go(_Part(message, course.after, lanes=lanes))
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:  # noqa: ARG002
         delivery = self._delivery
         delivery.outcomes += [(recipient, verdict) for recipient in recipients]
         delivery.waiting -= len(recipients)

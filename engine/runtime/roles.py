@@ -8,13 +8,13 @@ from typing import Any
 
 import trio
 
-from engine.config import Config
+from engine.config import IMPLICIT_TLS, Config
 from engine.directory import Directory
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
 from engine.message import Message
-from engine.net.connection import Connection
+from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls, server_context
@@ -29,6 +29,9 @@ from engine.verdict import Verdict
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
+
+_HANDSHAKE = 30.0
+"""Seconds for a TLS handshake on a listener that begins with it."""
 
 _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
@@ -84,9 +87,25 @@ class Role:
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""
-        stage = self.now().source(listener)
-        if stage is not None:
-            await stage.instance.serve(connection, listener)
+        revision = self.now()
+        stage = revision.source(listener)
+        if stage is None:
+            return
+        if listener in IMPLICIT_TLS and not await self._under_tls(connection, revision.config, listener):
+            return
+        await stage.instance.serve(connection, listener)
+
+    @staticmethod
+    async def _under_tls(connection: Connection, config: Config, listener: str) -> bool:
+        assert config.tls is not None  # the configuration was checked
+        try:
+            with trio.fail_after(_HANDSHAKE):
+                context = server_context(config.tls.certificate, config.tls.key)
+                await connection.start_tls(context, server_side=True)
+        except (ConnectionLost, trio.TooSlowError) as error:
+            event("handshake-failed", listener=listener, peer=connection.peer, error=str(error))
+            return False
+        return True
 
     async def drain(self, revision: Revision) -> None:
         """Let clients finish what they are at, and take nothing new."""

@@ -193,6 +193,10 @@ class Supervisor:
         os.initgroups(user, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
+        tls = self._config.tls
+        for path in (tls.certificate, tls.key) if tls else ():
+            if not os.access(path, os.R_OK):
+                raise CannotStart(f"[tls] the user {user} cannot read {path}; give it to a group that {user} is in")
 
     # -- workers
 
