@@ -47,6 +47,10 @@ _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
 
 
+_SLACK = 1.0
+"""Seconds by which a client may be cut off early."""
+
+
 @dataclass
 class Accept:
     """ESMTP server (RFC 5321) with SIZE, PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN, STARTTLS and AUTH."""
@@ -194,6 +198,7 @@ class _Transaction:
     """What has been said since MAIL."""
 
     mail: Mail
+    facts: Facts
     recipients: list[Recipient] = field(default_factory=list)
     identity: MessageId | None = None
     content: ContentWriter | None = None
@@ -259,12 +264,13 @@ class _Session:
 
     async def _wait(self) -> bytes:
         """The next octets, before the deadline; between messages also not once we are to stop."""
-        if self._transaction is None:
-            if self._stage.draining:
-                self._scope.cancel()
-            self._scope.deadline = trio.current_time() + self._stage.command_timeout
-        else:
-            self._scope.deadline = min(self._deadline, trio.current_time() + self._stage.command_timeout)
+        if self._transaction is None and self._stage.draining:
+            self._scope.cancel()
+        deadline = trio.current_time() + self._stage.command_timeout
+        if self._transaction is not None:
+            deadline = min(deadline, self._deadline)
+        if not 0 <= deadline - self._scope.deadline <= _SLACK:  # to move a deadline costs more than a second is worth
+            self._scope.deadline = deadline
         self._idle = self._transaction is None
         octets = await self._connection.receive()
         self._idle = False
@@ -329,11 +335,12 @@ class _Session:
         if not self._stage.door.has_room():
             self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
             return
-        refusal = await self._stage.door.at_sender(self._facts(), said.sender)
+        facts = self._facts()
+        refusal = await self._stage.door.at_sender(facts, said.sender)
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._transaction = _Transaction(said)
+        self._transaction = _Transaction(said, facts)
         self._deadline = trio.current_time() + self._stage.message_timeout
         self._smtp.accept()
 
@@ -359,7 +366,7 @@ class _Session:
             if "%" in local or "!" in local or "@" in local:
                 # Source routes in disguise: the next server might take them for an order to relay.
                 return Reject("This form of address is not relayed", "5.1.3")
-        return await self._stage.door.at_recipient(self._facts(), self._transaction.mail.sender, recipient)
+        return await self._stage.door.at_recipient(self._transaction.facts, self._transaction.mail.sender, recipient)
 
     async def _begin(self, _: ContentBegin) -> None:
         transaction = self._transaction
@@ -414,7 +421,7 @@ class _Session:
         envelope = Envelope(
             sender=mail.sender,
             recipients=tuple(transaction.recipients),
-            session=self._facts(),
+            session=dataclasses.replace(transaction.facts, protocol=self._smtp.protocol),
             arrived=time.time(),
             smtputf8=mail.smtputf8,
             body=mail.body,

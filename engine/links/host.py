@@ -9,7 +9,7 @@ import zmq
 
 from engine.links import wire
 from engine.links.link import Call, Way, local_links
-from engine.links.sockets import Socket
+from engine.links.sockets import LocalSocket, Socket
 from engine.links.wakeup import Wakeup
 from engine.message import Content, Message
 from engine.observe.events import event
@@ -25,6 +25,10 @@ KEPT = 10_000
 """Answers of an effect that are kept for an asker who died before it could hear them."""
 
 
+_Asker: TypeAlias = tuple[Socket, bytes]
+"""Whom to answer: the socket that the message came by, and the identity of its other end."""
+
+
 class _Asked:
     """One message in hand, with all who wait for its verdict."""
 
@@ -34,7 +38,7 @@ class _Asked:
         self.message = message
         self.start = start
         self.call = call
-        self.askers: list[tuple[bytes, int]] = []
+        self.askers: list[tuple[_Asker, int]] = []
 
 
 class Host:
@@ -54,9 +58,11 @@ class Host:
         concurrency: int,
         once: bool = False,
     ) -> None:
-        self._socket = Socket(context, zmq.ROUTER)
+        self._sockets: list[Socket] = []
         for endpoint in endpoints:
-            self._socket.bind(endpoint)
+            local = endpoint.startswith("inproc:")
+            self._sockets.append((LocalSocket if local else Socket)(context, zmq.ROUTER))
+            self._sockets[-1].bind(endpoint)
         self._run = run
         self._find = find
         self._concurrency = concurrency
@@ -66,7 +72,7 @@ class Host:
         self._runners = 0
         self._in_hand: dict[Key, _Asked] = {}
         self._ended: dict[Key, list[Any]] = {}
-        self._answers: dict[bytes, list[Any]] = {}
+        self._answers: dict[_Asker, list[Any]] = {}
         self._answered = Wakeup()
         self._nursery: trio.Nursery | None = None
 
@@ -77,44 +83,49 @@ class Host:
 
     def close(self) -> None:
         """Give the endpoints back."""
-        self._socket.close()
+        for socket in self._sockets:
+            socket.close()
 
     async def serve(self) -> None:
         """Take messages in until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._send_answers)
-                while True:
-                    for identity, *frames in await self._socket.receive_many():
-                        self._take(identity, frames)
-                    self._rouse()
+                for socket in self._sockets:
+                    self._nursery.start_soon(self._receive, socket)
         finally:
             self.close()
 
-    def _take(self, identity: bytes, frames: list[bytes]) -> None:
+    async def _receive(self, socket: Socket) -> None:
+        while True:
+            for identity, *frames in await socket.receive_many():
+                self._take((socket, identity), frames)
+            self._rouse()
+
+    def _take(self, asker: _Asker, frames: list[bytes]) -> None:
         number, items = wire.unpack(frames[0])
         if number:
             link = local_links.get(number)
             for sequence in items if link else ():
                 call = link.call_of(sequence) if link else None
                 if call is not None:
-                    self._add(identity, sequence, _Asked(call.message, call.start, call))
+                    self._add(asker, sequence, _Asked(call.message, call.start, call))
             return
         for sequence, start, packed in items:
-            self._add(identity, sequence, _Asked(wire.unpack_message(packed, frames[1:], self._find), start, None))
+            self._add(asker, sequence, _Asked(wire.unpack_message(packed, frames[1:], self._find), start, None))
 
-    def _add(self, identity: bytes, sequence: int, asked: _Asked) -> None:
-        asked.askers.append((identity, sequence))
+    def _add(self, asker: _Asker, sequence: int, asked: _Asked) -> None:
+        asked.askers.append((asker, sequence))
         if self._once:
             key = _key(asked.message)
             known = self._in_hand.get(key)
             if known is not None:
-                known.askers.append((identity, sequence))
+                known.askers.append((asker, sequence))
                 known.call = None
                 return
             if key in self._ended:
                 stopped, way, verdict = self._ended.pop(key)
-                self._answer(identity, [sequence, stopped, way, verdict])
+                self._answer(asker, [sequence, stopped, way, verdict])
                 return
             self._in_hand[key] = asked
         self._waiting.append(asked)
@@ -153,12 +164,12 @@ class Host:
             asked.call.verdict = verdict
             asked.call.stopped = stopped
             asked.call.way = way
-            identity, sequence = asked.askers[0]
-            self._answer(identity, sequence)
+            asker, sequence = asked.askers[0]
+            self._answer(asker, sequence)
             return
         packed = wire.pack_verdict(verdict, asked.message)
-        for identity, sequence in asked.askers:
-            self._answer(identity, [sequence, stopped, way, packed])
+        for asker, sequence in asked.askers:
+            self._answer(asker, [sequence, stopped, way, packed])
         if self._once:
             self._keep(_key(asked.message), [stopped, way, packed])
 
@@ -167,20 +178,20 @@ class Host:
         if len(self._ended) > KEPT:
             del self._ended[next(iter(self._ended))]
 
-    def _answer(self, identity: bytes, answer: Any) -> None:
-        self._answers.setdefault(identity, []).append(answer)
+    def _answer(self, asker: _Asker, answer: Any) -> None:
+        self._answers.setdefault(asker, []).append(answer)
         self._answered.wake()
 
     async def _send_answers(self) -> None:
         while True:
             await self._answered.wait()
             answers, self._answers = self._answers, {}
-            for identity, batch in answers.items():
+            for (socket, identity), batch in answers.items():
                 try:
                     packed = wire.pack(batch)
                 except wire.UNPACKABLE:  # one verdict's trouble: the others of the batch must not share it
                     packed = wire.pack([_able_to_travel(answer) for answer in batch])
-                self._socket.send([identity, packed])
+                socket.send([identity, packed])
 
 
 def _able_to_travel(answer: Any) -> Any:

@@ -16,7 +16,7 @@ import trio
 import zmq
 
 from engine.links import wire
-from engine.links.sockets import Socket
+from engine.links.sockets import LocalSocket, Socket
 from engine.links.wakeup import Wakeup
 from engine.message import Message
 from engine.verdict import Changed, Defer, Quarantine, Verdict
@@ -176,7 +176,7 @@ class Link:
     def _open(self, channel: _Channel) -> None:
         assert channel.peer is not None
         assert self._nursery is not None
-        channel.socket = Socket(self._context, zmq.DEALER)
+        channel.socket = (LocalSocket if channel.peer.local else Socket)(self._context, zmq.DEALER)
         channel.socket.connect(channel.peer.endpoint)
         channel.receiving = trio.CancelScope()
         self._nursery.start_soon(self._receive, channel, channel.socket, channel.receiving)

@@ -23,7 +23,7 @@ class Revised(Roads, Protocol):
     @property
     def config(self) -> Config: ...
 
-    def hooks(self, lane: str) -> list[RunningStage]: ...
+    def hooks(self, lane: str, hook: str) -> list[RunningStage]: ...
 
 
 class Door:
@@ -70,11 +70,8 @@ class Door:
         return await self._ask("at_recipient", session, sender, recipient)
 
     async def _ask(self, hook: str, *arguments: object) -> Reject | Defer | None:
-        for stage in self._current().hooks(self._lane):
-            function = getattr(stage.instance, hook, None)
-            if function is None:
-                continue
-            refusal = await stage.hook(function, *arguments)
+        for stage in self._current().hooks(self._lane, hook):
+            refusal = await stage.hook(hook, *arguments)
             if refusal is not None:
                 return refusal
         return None

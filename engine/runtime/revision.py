@@ -52,6 +52,7 @@ class Revision:
         self._place = here.process.place
         self._hosts: list[Host] = []
         self._runners: list[LegRunner] = []
+        self._hooks: dict[tuple[str, str], list[RunningStage]] = {}
         self._inside = 0
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
@@ -207,11 +208,15 @@ class Revision:
         """Journeys under way, and messages in hand for others."""
         return self._inside + sum(host.busy for host in self._hosts)
 
-    def hooks(self, lane: str) -> list[RunningStage]:
-        """The stages of a lane that want a word before DATA, in their order."""
-        course = self.courses[lane]
-        names = [name for leg in (*course.before, *course.after) for name in leg.stages]
-        return [self.stages[name] for name in names if name in self.stages and self.stages[name].stage.spec.hooks]
+    def hooks(self, lane: str, hook: str) -> list[RunningStage]:
+        """The stages of a lane that offer a hook, in their order."""
+        found = self._hooks.get((lane, hook))
+        if found is None:
+            course = self.courses[lane]
+            names = [name for leg in (*course.before, *course.after) for name in leg.stages if name in self.stages]
+            found = [self.stages[name] for name in names if hook in self.stages[name].stage.spec.hooks]
+            self._hooks[lane, hook] = found
+        return found
 
     def source(self, listener: str) -> RunningStage | None:
         """The stage that serves a listener here."""

@@ -78,15 +78,15 @@ class RunningStage:
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}")
 
-    async def hook(self, function: Callable[..., Any], *arguments: object) -> Reject | Defer | None:
+    async def hook(self, name: str, *arguments: object) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
         try:
-            said = function(*arguments)
+            said = getattr(self.instance, name)(*arguments)
             if inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
         except Exception as error:
-            event.bug(f"hook of the stage {self.name}", error)
+            event.bug(f"{name} of the stage {self.name}", error)
             return None
         return said if isinstance(said, Reject | Defer) else None
 

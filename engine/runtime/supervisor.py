@@ -217,6 +217,7 @@ class Supervisor:
         )
         theirs.close()
         child = self._children[process.name] = _Child(process, life, popen, Control(ours))
+        event("worker-started", worker=process.name, life=life, pid=popen.pid)
         self._nursery.start_soon(self._listen_to, child)
         values = {"name": process.name, "place": process.place, "index": process.index}
         await child.control.send("start", process=values, life=life, folder=self._folder, config=str(self._config.path))

@@ -1,0 +1,65 @@
+"""Foreign programs: found, or else their tests are skipped by the program's name."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))  # Postfix's stand in sbin
+
+
+def path_of(program: str) -> str:
+    return shutil.which(program, path=_PATH) or program
+
+
+def needs(*programs: str, perl: str = "") -> Callable[[Any], Any]:
+    """Mark a test that drives these programs, the first of which may need a Perl module for it."""
+    absent = [program for program in programs if shutil.which(program, path=_PATH) is None]
+    if (
+        perl
+        and not absent
+        and subprocess.run(["perl", f"-M{perl}", "-e1"], capture_output=True, check=False).returncode
+    ):
+        absent.append(f"the Perl module {perl}")
+
+    def mark(test: Any) -> Any:
+        return pytest.mark.client(pytest.mark.skipif(bool(absent), reason=f"{', '.join(absent)} not installed")(test))
+
+    return mark
+
+
+def run(*command: str, stdin: bytes = b"", good: bool = True) -> str:
+    """Run a program to its end; what it said. AssertionError unless it ends well, or badly if not ``good``."""
+    done = subprocess.run(
+        [path_of(command[0]), *command[1:]], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+        check=False,
+    )  # fmt: skip
+    said = done.stdout.decode("utf-8", "replace")
+    assert (done.returncode == 0) is good, f"{command[0]} ended with {done.returncode}:\n{said}"
+    return said
+
+
+class Certificates:
+    """A certificate for mx.example.org and the loopback address, from an authority of its own."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.authority = folder / "ca.pem"
+        self.certificate = folder / "cert.pem"
+        self.key = folder / "key.pem"
+        authority = trustme.CA()
+        issued = authority.issue_cert(*(names or ("mx.example.org", "localhost", "127.0.0.1")))
+        authority.cert_pem.write_to_path(self.authority)
+        issued.private_key_pem.write_to_path(self.key)
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(self.certificate, append=blob is not issued.cert_chain_pems[0])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The table ``[tls]``."""
+        return {"certificate": str(self.certificate), "key": str(self.key)}
