@@ -71,13 +71,13 @@ def _module_from_file(path: Path) -> tuple[ModuleType, str]:
     sys.modules[module_name] = module  # dataclasses and type hints look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise StageError(f"{path} does not load: {type(error).__name__}: {error}{_where(error, path)}") from error
     return module, code
 
 
-def _where(error: Exception, path: Path) -> str:
+def _where(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return ""
     traceback, line = error.__traceback__, 0
@@ -95,7 +95,7 @@ def _module_by_name(dotted: str) -> tuple[ModuleType, str]:
         if error.name and (dotted == error.name or dotted.startswith(error.name + ".")):
             raise StageError(f"there is no module {dotted}") from error
         raise StageError(f"{dotted} does not load: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StageError(f"{dotted} does not load: {type(error).__name__}: {error}") from error
     return module, ""
 
