@@ -14,7 +14,9 @@ def sweep(config: Config) -> None:
     found = {path.name: path for path in content_folder(config.server.data).iterdir()}
     if not found:
         return
-    numbers = [int(path.name) for path in (config.server.data / "queue").glob("*") if path.name.isdigit()]
+    # A folder without a store is what a crash has left while a shard was made: nothing was ever in it.
+    stores = (config.server.data / "queue").glob("*/data.mdb")
+    numbers = [int(path.parent.name) for path in stores if path.parent.name.isdigit()]
     shards = [Shard(config.server.data, n, map_size=config.queue.map_size, read_only=True) for n in numbers]
     removed, strange = [], []
     try:
