@@ -5,7 +5,7 @@ import ipaddress
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -42,6 +42,11 @@ from engine.queue.content import ContentWriter
 from engine.runtime.door import Door
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+_AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connections_per_network", "max_errors")
+
+_LAST_WORDS = 2.0
+"""Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
 
 _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
@@ -86,6 +91,14 @@ class Accept:
     auth: bool = True
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
+
+    @staticmethod
+    def check(**settings: Any) -> Iterator[str]:
+        """What is wrong with the settings that were given."""
+        yield from (f"{name} must be at least 1" for name in _AT_LEAST_ONE if settings.get(name, 1) < 1)
+        for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
+            if not 0 <= settings.get(name, 0) <= bits:
+                yield f"{name} must be a number of bits from 0 to {bits}"
 
     def __post_init__(self) -> None:
         self._open = 0

@@ -62,7 +62,7 @@ class MailboxOwner:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
-        self._reserve = reserve
+        self.reserve = reserve  # may be changed at any time
         self._clock = clock
         self._environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
         self._lock = -1
@@ -101,7 +101,7 @@ class MailboxOwner:
         ``recipients`` maps an account's number to the address that the sender wrote to. StorageError (Full when there
         is no room) when nothing at all was stored. A delivery that has begun is not cancelled.
         """
-        if free_space(self.path) < self._reserve:
+        if free_space(self.path) < self.reserve:
             raise Full("no room in the store: the disk is nearly full")
         if not is_large(message):
             return (await self.writer.apply(self._change(message, recipients, stage_inline(message)))).outcomes

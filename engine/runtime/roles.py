@@ -2,17 +2,19 @@
 
 import fcntl
 import os
+import ssl
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from engine.config import IMPLICIT_TLS, Config
-from engine.directory import Directory
+from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
+from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
+from engine.mailbox.owner import RESERVE
 from engine.message import Message
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
@@ -45,7 +47,7 @@ class Role:
         self.here = here
         self.now = now
         self.data = config.server.data
-        self.directory = Directory.open(self.data / "directory", local_domains=config.domains.local)
+        self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -63,18 +65,23 @@ class Role:
         self.directory.set_local(config.domains.local)
 
     def services(self, config: Config) -> dict[Any, Any]:
-        """What stages may ask for, by the annotation of their positional parameters."""
+        """What stages may ask for, by the annotation of their positional parameters.
+
+        ConfigError for what only shows when it is used. It must show here: once all have gone over to a configuration,
+        it is too late to refuse it.
+        """
+        _local_domains(config)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
             Directory: self.directory,
-            ServerTls: ServerTls(server_context(config.tls.certificate, config.tls.key) if config.tls else None),
+            ServerTls: ServerTls(_tls(config)),
         }
 
     def _resolver_for(self, config: Config) -> Resolver:
         """One resolver, and its cache, for as long as [dns] stays the same."""
         if self._resolver is None or config.dns != self._dns:
-            self._resolver, self._dns = Resolver(config.dns.servers, timeout=config.dns.timeout), config.dns
+            self._resolver, self._dns = _resolver(config), config.dns
         return self._resolver
 
     admit: Callable[[Message, str], Any] | None = None
@@ -185,7 +192,7 @@ class MailboxesRole(Role):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = MailboxOwner(
-            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=self.config.queue.reserve
+            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=_mailbox_reserve(self.config)
         )
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
@@ -193,6 +200,11 @@ class MailboxesRole(Role):
             nursery.start_soon(self._owner.tend)
             nursery.start_soon(answer_requests, here.context, endpoint, {REMOVE: self._owner.remove})
             task_status.started()
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        if self._owner is not None:
+            self._owner.reserve = _mailbox_reserve(config)
 
     def services(self, config: Config) -> dict[Any, Any]:
         return super().services(config) | {MailboxOwner: self._owner}
@@ -221,12 +233,11 @@ class ReadersRole(Role):
             await trio.sleep_forever()
 
     def _server(self, config: Config) -> Pop3Server:
-        tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
         return Pop3Server(
             Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
             login=self._login,
             remove=self._remove,
-            tls=tls,
+            tls=_tls(config),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
@@ -241,7 +252,7 @@ class ReadersRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
-        self._pop3.tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
+        self._pop3.tls = _tls(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
 
     def peer_up(self, name: str, life: int) -> None:
@@ -265,6 +276,37 @@ def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
     """The role that belongs to the process's place."""
     roles: dict[str, type[Role]] = {MAIL: MailRole, MAILBOXES: MailboxesRole, READING: ReadersRole}
     return roles.get(here.process.place, Role)(config, here, now)
+
+
+def _mailbox_reserve(config: Config) -> int:
+    """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
+    return min(RESERVE, config.queue.reserve // 4)
+
+
+def _resolver(config: Config) -> Resolver:
+    try:
+        return Resolver(config.dns.servers, timeout=config.dns.timeout)
+    except ValueError as error:
+        raise ConfigError(config.path, [Problem(0, "[dns] servers", str(error))]) from error
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.tls is None:
+        return None
+    certificate, key = config.tls.certificate, config.tls.key
+    try:
+        return server_context(certificate, key)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        text = f"{certificate} and {key} cannot be used together: {reason}"
+        raise ConfigError(config.path, [Problem(0, "[tls]", text)]) from error
+
+
+def _local_domains(config: Config) -> tuple[str, ...]:
+    try:
+        return tuple(map(valid_domain, config.domains.local))
+    except Invalid as error:
+        raise ConfigError(config.path, [Problem(0, "[domains] local", str(error))]) from error
 
 
 def _locked(folder: Path) -> int:
