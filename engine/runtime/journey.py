@@ -124,7 +124,7 @@ class Journey:
                 going.setdefault(id(verdict), (verdict, []))[1].append(recipient)
             elif isinstance(verdict, Route | tuple):
                 routed = _routed(recipient, verdict if isinstance(verdict, tuple) else (verdict,))
-                self._more(recipient, len(routed) - 1)
+                self._became(recipient, routed)
                 going.setdefault(id(part.message), (part.message, []))[1].extend(routed)
             elif isinstance(verdict, Each):
                 ended.append((recipient, Defer("Local trouble", log="a verdict for each within a verdict for each")))
@@ -144,8 +144,8 @@ class Journey:
                 )
             )
 
-    def _more(self, recipient: Recipient, count: int) -> None:
-        """An alias has turned one recipient into so many more."""
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        """An alias has turned one recipient into others, or it goes down several lanes."""
 
     def _end_of_legs(self, part: _Part) -> None:
         raise NotImplementedError
@@ -178,8 +178,8 @@ class Arrival(Journey):
         self._answered = False
         self._go(_Part(message, course.before))
 
-    def _more(self, recipient: Recipient, count: int) -> None:  # noqa: ARG002
-        self._open += count
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:  # noqa: ARG002
+        self._open += len(others) - 1
 
     def _end_of_legs(self, part: _Part) -> None:
         message = part.message
@@ -218,9 +218,13 @@ class Arrival(Journey):
             self._store()
 
     def _store(self) -> None:
-        messages = [_own(message, index) for index, message in enumerate(self._ready)]
+        messages = (
+            self._ready
+            if len(self._ready) == 1
+            else [_own(message, index) for index, message in enumerate(self._ready)]
+        )
         if self._refused:
-            messages += self._report()
+            messages = [*messages, *self._report()]
         self._open = len(messages)
         link = self._roads.links[f"{self._course.lane}/queue"]
         for message in messages:
@@ -242,6 +246,8 @@ class Arrival(Journey):
         if not isinstance(verdict, Delivered):  # whatever else it is: what is not stored must not get 250
             self._trouble = verdict if isinstance(verdict, Defer) else _not_stored(verdict)
         if self._open == 0:
+            if len(self._ready) > 1 and isinstance(self._message.content, FileContent):
+                self._message.content.path.unlink(missing_ok=True)  # the parts have names of their own for it
             self._finish(self._trouble or Delivered(f"queued as {self._message.id}"))
 
     def _finish(self, verdict: Verdict) -> None:
@@ -276,10 +282,8 @@ class Departure(Journey):
         course = roads.courses[lane]
         self._go(_Part(delivery.message, course.after))
 
-    def _more(self, recipient: Recipient, count: int) -> None:
-        self._delivery.waiting += count
-        if count:
-            self._delivery.split.add(recipient.address)
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        self._delivery.became(recipient, others)
 
     def _end_of_legs(self, part: _Part) -> None:
         by_lane: dict[str, list[Recipient]] = {}
@@ -303,9 +307,8 @@ class Departure(Journey):
 
     def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:  # noqa: ARG002
         delivery = self._delivery
-        delivery.outcomes += [(recipient, verdict) for recipient in recipients]
-        delivery.waiting -= len(recipients)
-        if delivery.waiting == 0:
+        delivery.told(recipients, verdict)
+        if not delivery.waiting:
             delivery.way = self.way
             self._roads.left()
             self._owner.settle(delivery)
@@ -336,10 +339,13 @@ def _not_stored(verdict: Verdict | Changed) -> Defer:
 
 
 def _own(message: Message, index: int) -> Message:
-    """Parts of a split message are stored as messages of their own: only the first keeps id and file."""
-    if index == 0:
-        return message
+    """A part of a split message, to be stored as a message of its own: with an id, and a name for its file.
+
+    The first part keeps the id, but not a file: whoever wrote that takes it back if another part cannot be stored.
+    """
     content = message.content
+    if index == 0 and not isinstance(content, FileContent):
+        return message
     identity = MessageId.new()
     if isinstance(content, FileContent):
         path = content.path.with_name(str(identity))

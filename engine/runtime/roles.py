@@ -1,10 +1,8 @@
 """What the kinds of worker have besides legs: shards, mailboxes, readers' servers, and the services for stages."""
 
-import fcntl
 import os
 import ssl
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -26,7 +24,7 @@ from engine.queue.store import Shard
 from engine.runtime.journey import Departure
 from engine.runtime.places import MAILBOXES, READING, between
 from engine.runtime.revision import Here, Revision
-from engine.storage.environment import StorageError
+from engine.storage.ownership import held
 from engine.verdict import Verdict
 
 REMOVE = "mailbox.remove"
@@ -139,7 +137,7 @@ class MailRole(Role):
     def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
         super().__init__(config, here, now)
         number = here.process.index
-        self._lock = _locked(self.data / "queue" / str(number))
+        self._lock = held(self.data / "queue" / str(number))
         self._shards[number] = Shard(self.data, number, map_size=config.queue.map_size)
         self._owner: Owner | None = None
 
@@ -307,18 +305,3 @@ def _local_domains(config: Config) -> tuple[str, ...]:
         return tuple(map(valid_domain, config.domains.local))
     except Invalid as error:
         raise ConfigError(config.path, [Problem(0, "[domains] local", str(error))]) from error
-
-
-def _locked(folder: Path) -> int:
-    """Hold ``folder`` for this process alone. The kernel lets go of the lock when the process dies.
-
-    StorageError when another process holds it: two owners of one store would each believe what the other changes.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StorageError(f"{folder} is in use by another process; is Postroad running already?") from error
-    return lock

@@ -16,7 +16,6 @@ import trio
 
 from engine.config import Config, ConfigError, load
 from engine.lanes import MAIL
-from engine.links.wakeup import Answer
 from engine.net.listening import bind
 from engine.observe.events import event
 from engine.queue.store import content_folder
@@ -25,6 +24,7 @@ from engine.runtime.leftovers import sweep
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
 from engine.runtime.state import State
 from engine.storage.environment import StorageError
+from engine.wakeup import Answer
 
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
