@@ -257,7 +257,8 @@ class _Session:
             await self._talk()
         if self._scope.cancelled_caught:
             await self._close_late()
-        await self._flush()
+        with trio.move_on_after(_LAST_WORDS):
+            await self._flush()
         await self._connection.close_gently()
 
     async def _close_late(self) -> None:
@@ -283,17 +284,26 @@ class _Session:
     async def _flush(self) -> None:
         octets = self._smtp.outgoing()
         if octets:
+            self._allow_time()
             await self._connection.send(octets)
 
-    async def _wait(self) -> bytes:
-        """The next octets, before the deadline; between messages also not once we are to stop."""
-        if self._transaction is None and self._stage.draining:
-            self._scope.cancel()
+    def _allow_time(self) -> None:
+        """The client has the time of a command from now on, but not more than a message may take."""
         deadline = trio.current_time() + self._stage.command_timeout
         if self._transaction is not None:
             deadline = min(deadline, self._deadline)
         if not 0 <= deadline - self._scope.deadline <= _SLACK:  # to move a deadline costs more than a second is worth
             self._scope.deadline = deadline
+
+    async def _wait(self) -> bytes:
+        """The next octets, before the deadline; between messages also not once we are to stop.
+
+        Between messages the deadline stands since our last reply: octets that trickle in buy no time.
+        """
+        if self._transaction is not None:
+            self._allow_time()
+        elif self._stage.draining:
+            self._scope.cancel()
         self._idle = self._transaction is None
         octets = await self._connection.receive()
         self._idle = False
@@ -341,6 +351,7 @@ class _Session:
         assert self._stage.tls.context is not None
         await self._connection.start_tls(self._stage.tls.context, server_side=True)
         self._smtp.tls_started()
+        self._allow_time()
         self.forget()
 
     async def _auth(self, said: Auth) -> None:
