@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check demo bench lock clean
+.PHONY: run test check demo bench man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -19,11 +19,14 @@ check: $(READY)  ## format, lint, types
 	$(BIN)/mypy
 
 demo: $(READY)  ## two servers and a private DNS zone: the way of five real messages
-	$(BIN)/python bench/demo.py
+	$(BIN)/postroad demo
 
 bench: $(READY)  ## messages a second, beside the ceiling of this machine
 	$(BIN)/python bench/accept.py
 	$(BIN)/python bench/relay.py
+
+man: $(READY)  ## renew man/postroad.1 from the commands' help
+	$(BIN)/python docs/make_man.py
 
 lock: $(READY)  ## renew requirements.lock from pyproject.toml
 	$(BIN)/pip install -q uv

@@ -34,7 +34,8 @@ _ENVELOPE: dict[str, Test] = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition that was read from text. A fact that is absent is None, and a comparison with None is false."""
+    """A condition that was read from text. A fact that is absent is None: it differs from everything else, is in
+    nothing, and is neither smaller nor larger than anything."""
 
     text: str
     test: Test
@@ -50,9 +51,11 @@ def parse_condition(text: str) -> Condition:
     """
     try:
         tree = ast.parse(text.strip(), mode="eval")
+        return Condition(text, _build(tree.body))
     except SyntaxError as error:
         raise ValueError(f"cannot read the condition {text!r}: {error.msg} at column {error.offset}") from error
-    return Condition(text, _build(tree.body))
+    except (RecursionError, MemoryError) as error:
+        raise ValueError("the condition is nested too deeply") from error
 
 
 def _build(node: ast.expr) -> Test:

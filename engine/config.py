@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import difflib
+import importlib.util
 import ipaddress
 import os
 import re
@@ -19,6 +20,9 @@ from engine.condition import Condition, parse_condition
 from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
 from engine.stage import Spec, StageError, load_stage
 from engine.units import Duration, Size
+
+IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
+"""Listeners whose connections begin with the TLS handshake (RFC 8314)."""
 
 NO_LIMIT = Duration(float("inf"))
 READERS = ("pop3", "pop3s")
@@ -82,7 +86,7 @@ class Queue:
     inline: Size = Size("128 KiB")  # content up to this size lives in LMDB, larger content in a file of its own
     reserve: Size = Size("256 MB")  # free disk space below which no new mail is taken (RFC 5321 4.2.3: 452)
     map_size: Size = Size("64 GiB")  # address space of a shard: the largest it can grow to
-    in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk
+    in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk; 0 holds all mail
     retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
     expire: Duration = Duration("5d")  # RFC 5321 4.5.4.1: give up after at least 4-5 days
 
@@ -165,6 +169,8 @@ def parse(text: str, path: Path) -> Config:
 
 def convert(value: object, kind: Any) -> Any:
     """``value`` from TOML as the annotated type ``kind``. ValueError with a text for people."""
+    if typing.get_origin(kind) is typing.Literal and value not in typing.get_args(kind):
+        raise ValueError(f"{value!r} is none of its values{nearest(str(value), map(str, typing.get_args(kind)))}")
     try:
         return msgspec.convert(value, _convertible(kind), strict=True, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -234,10 +240,13 @@ class _Reader:
             line = self.lines.get(at, 0)
             at = at.rpartition(".")[0]
         section, _, name = key.rpartition(".")
-        self.problems.append(Problem(line, f"[{section}] {name}" if section else f"[{key}]" if key else "", text))
+        problem = Problem(line, f"[{section}] {name}" if section else f"[{key}]" if key else "", text)
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def read(self, text: str) -> Config:
         sections = {name: self.section(name, kind) for name, kind in _SECTIONS.items()}
+        self.check_sections(sections["server"], sections["queue"])
         lanes = self.lanes()
         stages = self.stages(lanes)
         self.top_level(stages)
@@ -265,18 +274,29 @@ class _Reader:
         table = self.table(name)
         hints = typing.get_type_hints(kind)
         values = self.values(name, table, hints)
-        for missing in self.missing(kind, table):
-            self.problem(f"{name}.{missing}", "is required")
-            values[missing] = hints[missing]("localhost")
+        for missing in self.missing(kind, values):
+            if missing not in table:
+                self.problem(f"{name}.{missing}", "is required")
+            values[missing] = hints[missing]("localhost")  # stands in, so that reading goes on to the next mistake
         return kind(**values)
 
     @staticmethod
-    def missing(kind: type, table: Mapping[str, Any]) -> list[str]:
+    def missing(kind: type, values: Mapping[str, Any]) -> list[str]:
         return [
             f.name
             for f in dataclasses.fields(kind)
-            if f.name not in table and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+            if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         ]
+
+    def check_sections(self, server: Server, queue: Queue) -> None:
+        if not re.fullmatch(r"[^\s@<>()\[\]]+", server.hostname):
+            self.problem("server.hostname", f'{server.hostname!r} is no host name; write it like "mx.example.org"')
+        if server.workers < 0:
+            self.problem("server.workers", "must not be negative")
+        if queue.in_flight < 0:
+            self.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
+        if not queue.retry:
+            self.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
 
     def values(self, place: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
         found = {}
@@ -325,7 +345,7 @@ class _Reader:
                     self.problem(f"lane.{name}.stages", "a lane needs at least one stage")
                 continue
             lanes.append(Lane(name, values["stages"], values.get("listen", ())))
-        if not self.table("lane"):
+        if self.tables.get("lane", {}) == {}:
             self.problem("lane", 'no lane; write at least [lane.inbound] stages = ["accept", "queue", "route"]')
         return tuple(lanes)
 
@@ -418,7 +438,7 @@ class _Reader:
     def check_lanes(self, lanes: Iterable[Lane], stages: Mapping[str, Stage]) -> None:
         names = {lane.name for lane in lanes}
         for lane in lanes:
-            self.check_lane(lane, stages)
+            self.check_lane(lane, list(lanes), stages)
             for listener in lane.listen:
                 if listener not in self.table("listen"):
                     self.problem(
@@ -428,7 +448,7 @@ class _Reader:
         for name, stage in stages.items():
             self.check_settings(name, stage, names)
 
-    def check_lane(self, lane: Lane, stages: Mapping[str, Stage]) -> None:
+    def check_lane(self, lane: Lane, lanes: list[Lane], stages: Mapping[str, Stage]) -> None:
         place = f"lane.{lane.name}.stages"
         queued = lane.stages.index(QUEUE) if QUEUE in lane.stages else -1
         if lane.stages.count(QUEUE) > 1:
@@ -441,6 +461,12 @@ class _Reader:
             if name == QUEUE or name not in stages:
                 continue
             spec = stages[name].spec
+            elsewhere = next((other for other in lanes if other.name != lane.name and name in other.stages), None)
+            if spec.source and elsewhere and lanes.index(elsewhere) < lanes.index(lane):
+                self.problem(
+                    place,
+                    f"{name} lets mail into {elsewhere.name} already; give this one a name and a [stage.NAME] use",
+                )
             if spec.source and index:
                 self.problem(place, f"{name} lets mail in, so it must stand first")
             if spec.effect and index < queued:
@@ -469,6 +495,10 @@ class _Reader:
         for name in config.listen:
             if name not in served and name not in READERS:
                 self.problem(f"listen.{name}", "nothing serves this listener: no lane begins with a stage that does")
+            if name in IMPLICIT_TLS and config.tls is None:
+                self.problem(
+                    f"listen.{name}", "speaks TLS from the first octet, so it needs a certificate: write [tls]"
+                )
         if not config.listen:
             self.problem("listen", 'no listener; write at least [listen] smtp = "127.0.0.1:2525"')
 
@@ -483,15 +513,18 @@ class _Reader:
                         f"tls.{key}", f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}"
                     )
         server = dataclasses.replace(config.server, data=base / config.server.data)
-        if server.workers < 0:
-            self.problem("server.workers", "must not be negative")
         return dataclasses.replace(config, tls=tls, server=server)
 
 
 def _own_stages() -> set[str]:
-    import stages
-
-    return {path.stem for path in Path(next(iter(stages.__path__))).iterdir() if not path.name.startswith("_")}
+    found = importlib.util.find_spec("stages")
+    folders = (found.submodule_search_locations if found else None) or ()
+    return {
+        path.stem
+        for folder in folders
+        for path in Path(folder).iterdir()
+        if not path.name.startswith("_") and (path.suffix == ".py" or path.is_dir())
+    }
 
 
 def _address(text: str) -> tuple[str, int]:

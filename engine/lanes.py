@@ -85,7 +85,7 @@ def _legs(lane: str, stages: Sequence[str], placing: Mapping[str, Placing]) -> t
     for stage in stages:
         at = placing[stage]
         last = legs[-1] if legs else None
-        if last and last.place == at.place and not (last.effect or at.effect or at.partition):
+        if last and last.place == at.place and not (last.effect or last.partition or at.effect or at.partition):
             legs[-1] = Leg(f"{last.name}+{stage}", (*last.stages, stage), last.place)
         else:
             legs.append(Leg(f"{lane}/{stage}", (stage,), at.place, at.effect, at.partition))

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from types import MappingProxyType
 from typing import Protocol, Self, TypeAlias
@@ -16,6 +17,7 @@ HEADER_LIMIT = 256 * 1024
 
 _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
@@ -46,7 +48,7 @@ class MessageId(bytes):
 
     def __str__(self) -> str:
         number = int.from_bytes(self, "big")
-        return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+        return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 class Content(Protocol):
@@ -191,8 +193,8 @@ def _header_section(content: Content) -> bytes:
     for chunk in content.chunks():
         gathered += chunk
         if gathered.startswith(b"\r\n"):
-            return b""  # the content opens with the empty line: no header at all, and all of it is body
-        end = gathered.find(b"\r\n\r\n")
+            return b""  # no header section: what follows is the body
+        end = gathered.find(b"\r\n\r\n", 0, HEADER_LIMIT)
         if end >= 0:
             return gathered[: end + 2]
         if len(gathered) >= HEADER_LIMIT:
@@ -206,5 +208,5 @@ def _decoded(raw: bytes) -> str:
         return text
     try:
         return str(make_header(decode_header(text)))
-    except (ValueError, LookupError):  # an unknown charset or broken base64: show it as it came
+    except (ValueError, LookupError, MessageError):  # an unknown charset or broken base64: show it as it came
         return text

@@ -90,4 +90,12 @@ class Each:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a leg says, and no stage: a verdict that recipients go on after, on a message that the leg had changed."""
+
+    message: Message
+    verdict: Each | Route
+
+
 Verdict: TypeAlias = Message | Reject | Defer | Discard | Quarantine | Route | Delivered | Each

@@ -52,6 +52,10 @@ _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
 
 
+_SLACK = 1.0
+"""Seconds by which a client may be cut off early."""
+
+
 @dataclass
 class Accept:
     """ESMTP server (RFC 5321) with SIZE, PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN, STARTTLS and AUTH."""
@@ -216,6 +220,7 @@ class _Transaction:
     """What has been said since MAIL."""
 
     mail: Mail
+    facts: Facts
     recipients: list[Recipient] = field(default_factory=list)
     identity: MessageId | None = None
     content: ContentWriter | None = None
@@ -228,7 +233,7 @@ class _Session:
     def __init__(self, stage: Accept, connection: Connection, peer: str, trusted: bool) -> None:
         self._stage = stage
         self._connection = connection
-        self._smtp = stage.protocol(tls=False)
+        self._smtp = stage.protocol(tls=bool(connection.tls))
         self._peer = peer
         self._trusted = trusted
         self._transaction: _Transaction | None = None
@@ -279,19 +284,26 @@ class _Session:
     async def _flush(self) -> None:
         octets = self._smtp.outgoing()
         if octets:
-            self._scope.deadline = trio.current_time() + self._stage.command_timeout
+            self._allow_time()
             await self._connection.send(octets)
+
+    def _allow_time(self) -> None:
+        """The client has the time of a command from now on, but not more than a message may take."""
+        deadline = trio.current_time() + self._stage.command_timeout
+        if self._transaction is not None:
+            deadline = min(deadline, self._deadline)
+        if not 0 <= deadline - self._scope.deadline <= _SLACK:  # to move a deadline costs more than a second is worth
+            self._scope.deadline = deadline
 
     async def _wait(self) -> bytes:
         """The next octets, before the deadline; between messages also not once we are to stop.
 
         Between messages the deadline stands since our last reply: octets that trickle in buy no time.
         """
-        if self._transaction is None:
-            if self._stage.draining:
-                self._scope.cancel()
-        else:
-            self._scope.deadline = min(self._deadline, trio.current_time() + self._stage.command_timeout)
+        if self._transaction is not None:
+            self._allow_time()
+        elif self._stage.draining:
+            self._scope.cancel()
         self._idle = self._transaction is None
         octets = await self._connection.receive()
         self._idle = False
@@ -339,7 +351,7 @@ class _Session:
         assert self._stage.tls.context is not None
         await self._connection.start_tls(self._stage.tls.context, server_side=True)
         self._smtp.tls_started()
-        self._scope.deadline = trio.current_time() + self._stage.command_timeout
+        self._allow_time()
         self.forget()
 
     async def _auth(self, said: Auth) -> None:
@@ -363,11 +375,12 @@ class _Session:
         if not self._stage.door.has_room():
             self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
             return
-        refusal = await self._stage.door.at_sender(self._facts(), said.sender)
+        facts = self._facts()
+        refusal = await self._stage.door.at_sender(facts, said.sender)
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._transaction = _Transaction(said)
+        self._transaction = _Transaction(said, facts)
         self._deadline = trio.current_time() + self._stage.message_timeout
         self._smtp.accept()
 
@@ -393,7 +406,7 @@ class _Session:
             if "%" in local or "!" in local or "@" in local:
                 # Source routes in disguise: the next server might take them for an order to relay.
                 return Reject("This form of address is not relayed", "5.1.3")
-        return await self._stage.door.at_recipient(self._facts(), self._transaction.mail.sender, recipient)
+        return await self._stage.door.at_recipient(self._transaction.facts, self._transaction.mail.sender, recipient)
 
     async def _begin(self, _: ContentBegin) -> None:
         transaction = self._transaction
@@ -448,7 +461,7 @@ class _Session:
         envelope = Envelope(
             sender=mail.sender,
             recipients=tuple(transaction.recipients),
-            session=self._facts(),
+            session=dataclasses.replace(transaction.facts, protocol=self._smtp.protocol),
             arrived=time.time(),
             smtputf8=mail.smtputf8,
             body=mail.body,

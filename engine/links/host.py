@@ -9,13 +9,13 @@ import zmq
 
 from engine.links import wire
 from engine.links.link import Call, Way, local_links
-from engine.links.sockets import Socket
-from engine.links.wakeup import Wakeup
+from engine.links.sockets import LocalSocket, Socket
 from engine.message import Content, Message
 from engine.observe.events import event
-from engine.verdict import Defer, Verdict
+from engine.verdict import Changed, Defer, Verdict
+from engine.wakeup import Wakeup
 
-Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict, int, Way]]]"
+Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict | Changed, int, Way]]]"
 """Runs a message through the leg from a stage on: verdict, number of stages done with, way. It never raises."""
 
 Key: TypeAlias = "tuple[bytes, int, tuple[str, ...]]"
@@ -23,6 +23,10 @@ Key: TypeAlias = "tuple[bytes, int, tuple[str, ...]]"
 
 KEPT = 10_000
 """Answers of an effect that are kept for an asker who died before it could hear them."""
+
+
+_Asker: TypeAlias = tuple[Socket, bytes]
+"""Whom to answer: the socket that the message came by, and the identity of its other end."""
 
 
 class _Asked:
@@ -34,7 +38,7 @@ class _Asked:
         self.message = message
         self.start = start
         self.call = call
-        self.askers: list[tuple[bytes, int]] = []
+        self.askers: list[tuple[_Asker, int]] = []
 
 
 class Host:
@@ -54,9 +58,11 @@ class Host:
         concurrency: int,
         once: bool = False,
     ) -> None:
-        self._socket = Socket(context, zmq.ROUTER)
+        self._sockets: list[Socket] = []
         for endpoint in endpoints:
-            self._socket.bind(endpoint)
+            local = endpoint.startswith("inproc:")
+            self._sockets.append((LocalSocket if local else Socket)(context, zmq.ROUTER))
+            self._sockets[-1].bind(endpoint)
         self._run = run
         self._find = find
         self._concurrency = concurrency
@@ -66,7 +72,7 @@ class Host:
         self._runners = 0
         self._in_hand: dict[Key, _Asked] = {}
         self._ended: dict[Key, list[Any]] = {}
-        self._answers: dict[bytes, list[Any]] = {}
+        self._answers: dict[_Asker, list[Any]] = {}
         self._answered = Wakeup()
         self._nursery: trio.Nursery | None = None
 
@@ -77,44 +83,49 @@ class Host:
 
     def close(self) -> None:
         """Give the endpoints back."""
-        self._socket.close()
+        for socket in self._sockets:
+            socket.close()
 
     async def serve(self) -> None:
         """Take messages in until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._send_answers)
-                while True:
-                    for identity, *frames in await self._socket.receive_many():
-                        self._take(identity, frames)
-                    self._rouse()
+                for socket in self._sockets:
+                    self._nursery.start_soon(self._receive, socket)
         finally:
             self.close()
 
-    def _take(self, identity: bytes, frames: list[bytes]) -> None:
+    async def _receive(self, socket: Socket) -> None:
+        while True:
+            for identity, *frames in await socket.receive_many():
+                self._take((socket, identity), frames)
+            self._rouse()
+
+    def _take(self, asker: _Asker, frames: list[bytes]) -> None:
         number, items = wire.unpack(frames[0])
         if number:
             link = local_links.get(number)
             for sequence in items if link else ():
                 call = link.call_of(sequence) if link else None
                 if call is not None:
-                    self._add(identity, sequence, _Asked(call.message, call.start, call))
+                    self._add(asker, sequence, _Asked(call.message, call.start, call))
             return
         for sequence, start, packed in items:
-            self._add(identity, sequence, _Asked(wire.unpack_message(packed, frames[1:], self._find), start, None))
+            self._add(asker, sequence, _Asked(wire.unpack_message(packed, frames[1:], self._find), start, None))
 
-    def _add(self, identity: bytes, sequence: int, asked: _Asked) -> None:
-        asked.askers.append((identity, sequence))
+    def _add(self, asker: _Asker, sequence: int, asked: _Asked) -> None:
+        asked.askers.append((asker, sequence))
         if self._once:
             key = _key(asked.message)
             known = self._in_hand.get(key)
             if known is not None:
-                known.askers.append((identity, sequence))
+                known.askers.append((asker, sequence))
                 known.call = None
                 return
             if key in self._ended:
                 stopped, way, verdict = self._ended.pop(key)
-                self._answer(identity, [sequence, stopped, way, verdict])
+                self._answer(asker, [sequence, stopped, way, verdict])
                 return
             self._in_hand[key] = asked
         self._waiting.append(asked)
@@ -136,6 +147,7 @@ class Host:
             while self._waiting:
                 asked = self._waiting.popleft()
                 self._rouse()
+                verdict: Verdict | Changed
                 try:
                     verdict, stopped, way = await self._run(asked.message, asked.start)
                 except Exception as error:  # `run` must not raise; if it does, that is one message's trouble
@@ -145,19 +157,19 @@ class Host:
             self._idle.append(wakeup)
             await wakeup.wait()
 
-    def _settle(self, asked: _Asked, verdict: Verdict, stopped: int, way: Way) -> None:
+    def _settle(self, asked: _Asked, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
         if self._once:
             del self._in_hand[_key(asked.message)]
         if asked.call is not None:
             asked.call.verdict = verdict
             asked.call.stopped = stopped
             asked.call.way = way
-            identity, sequence = asked.askers[0]
-            self._answer(identity, sequence)
+            asker, sequence = asked.askers[0]
+            self._answer(asker, sequence)
             return
         packed = wire.pack_verdict(verdict, asked.message)
-        for identity, sequence in asked.askers:
-            self._answer(identity, [sequence, stopped, way, packed])
+        for asker, sequence in asked.askers:
+            self._answer(asker, [sequence, stopped, way, packed])
         if self._once:
             self._keep(_key(asked.message), [stopped, way, packed])
 
@@ -166,16 +178,31 @@ class Host:
         if len(self._ended) > KEPT:
             del self._ended[next(iter(self._ended))]
 
-    def _answer(self, identity: bytes, answer: Any) -> None:
-        self._answers.setdefault(identity, []).append(answer)
+    def _answer(self, asker: _Asker, answer: Any) -> None:
+        self._answers.setdefault(asker, []).append(answer)
         self._answered.wake()
 
     async def _send_answers(self) -> None:
         while True:
             await self._answered.wait()
             answers, self._answers = self._answers, {}
-            for identity, batch in answers.items():
-                self._socket.send([identity, wire.pack(batch)])
+            for (socket, identity), batch in answers.items():
+                try:
+                    packed = wire.pack(batch)
+                except wire.UNPACKABLE:  # one verdict's trouble: the others of the batch must not share it
+                    packed = wire.pack([_able_to_travel(answer) for answer in batch])
+                socket.send([identity, packed])
+
+
+def _able_to_travel(answer: Any) -> Any:
+    try:
+        wire.pack(answer)
+    except wire.UNPACKABLE as error:
+        sequence, _, way, _ = answer
+        event("verdict-unsent", error=str(error))
+        said = Defer("Local trouble, please try again later", log=f"the verdict cannot be sent back: {error}")
+        return [sequence, 0, way, wire.pack_plain(said)]
+    return answer
 
 
 def _key(message: Message) -> Key:

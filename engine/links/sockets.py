@@ -3,15 +3,28 @@
 ZeroMQ's file descriptor does not say "readable" but "read EVENTS again", once, and any send, receive or look at
 EVENTS may eat that edge. So EVENTS is read again after every operation, and whoever finds input wakes the receiver.
 Sends never wait: the high-water mark is off, because a link's credits bound what is under way.
+
+Inside a process the descriptor is not needed at all: whoever sends wakes the receiver at the other end.
 """
 
 from collections.abc import Sequence
+from itertools import count
 
 import trio
 import zmq
+from zmq.backend import Socket as _Plain
+
+from engine.wakeup import Wakeup
 
 DRAIN = 256
 """Batches taken at one go before other tasks get their turn."""
+
+# pyzmq's own methods wrap these in loops, enums and views that cost more than the call itself.
+_send, _receive, _get = _Plain.send, _Plain.recv, _Plain.get
+
+_bound: dict[str, "LocalSocket"] = {}
+_connected: dict[bytes, "LocalSocket"] = {}
+_numbers = count(1)
 
 
 class Socket:
@@ -35,7 +48,9 @@ class Socket:
     def send(self, frames: Sequence[bytes]) -> None:
         """Hand the frames over at once; to a peer that is gone, nowhere."""
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=True)
+            for frame in frames[:-1]:
+                _send(self._socket, frame, zmq.NOBLOCK | zmq.SNDMORE)
+            _send(self._socket, frames[-1], zmq.NOBLOCK)
         except zmq.Again:  # a DEALER whose peer has never appeared; the link gives its calls out again
             return
         if self._sleeping is not None and self._readable():
@@ -51,25 +66,21 @@ class Socket:
         return received
 
     def _readable(self) -> bool:
-        return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
+        return bool(int(_get(self._socket, zmq.EVENTS)) & zmq.POLLIN)
 
     def _receive_now(self) -> list[list[bytes]]:
         if self._closed:
             raise trio.ClosedResourceError("the socket was closed")
         received: list[list[bytes]] = []
-        try:
-            while len(received) < DRAIN:
-                received.append(self._socket.recv_multipart(zmq.NOBLOCK))
-        except zmq.Again:
-            pass
+        while len(received) < DRAIN and self._readable():
+            frames = [_receive(self._socket, zmq.NOBLOCK)]
+            while _get(self._socket, zmq.RCVMORE):
+                frames.append(_receive(self._socket, zmq.NOBLOCK))
+            received.append(frames)
         return received
 
     async def _sleep(self) -> None:
-        # A receive that found nothing has processed all pending commands, so the next edge is still to come,
-        # unless a message slipped in between: then EVENTS says so.
-        if self._readable():
-            await trio.lowlevel.checkpoint_if_cancelled()
-            return
+        # A look that found nothing has processed all pending commands, so the next edge is still to come.
         with trio.CancelScope() as scope:
             self._sleeping = scope
             try:
@@ -78,6 +89,46 @@ class Socket:
                 self._sleeping = None
 
     def close(self) -> None:
-        self._closed = True
-        trio.lowlevel.notify_closing(self._fd)
-        self._socket.close()
+        if not self._closed:
+            self._closed = True
+            trio.lowlevel.notify_closing(self._fd)
+            self._socket.close()
+
+
+class LocalSocket(Socket):
+    """A socket whose other ends are all in this process: ``inproc://`` only."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
+        super().__init__(context, kind)
+        self._wakeup = Wakeup()
+        self._endpoint = ""
+        self._identity = b""
+
+    def bind(self, endpoint: str) -> None:
+        super().bind(endpoint)
+        self._endpoint = endpoint
+        _bound[endpoint] = self
+
+    def connect(self, endpoint: str) -> None:
+        self._identity = b"local %d" % next(_numbers)
+        self._socket.set(zmq.ROUTING_ID, self._identity)
+        super().connect(endpoint)
+        self._endpoint = endpoint
+        _connected[self._identity] = self
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        super().send(frames)
+        other = _bound.get(self._endpoint) if self._identity else _connected.get(frames[0])
+        if other is not None:
+            other._wakeup.wake()
+
+    async def _sleep(self) -> None:
+        await self._wakeup.wait()
+
+    def close(self) -> None:
+        super().close()
+        if self._identity:
+            _connected.pop(self._identity, None)
+        else:
+            _bound.pop(self._endpoint, None)
+        self._wakeup.wake()

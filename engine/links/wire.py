@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient, Session
-from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 VERSION = 1
 """Both ends of a link run the same release on one host; between hosts a difference must be noticed."""
@@ -21,6 +21,10 @@ Reference = tuple[Any, ...]
 
 class WireError(Exception):
     """The other side speaks another version, or no sense."""
+
+
+UNPACKABLE = (TypeError, ValueError, OverflowError)
+"""What ``pack`` raises for values that MessagePack does not hold."""
 
 
 def pack(body: object) -> bytes:
@@ -86,10 +90,10 @@ _PLAIN: list[tuple[type, tuple[str, ...]]] = [
     (Delivered, ("reply", "remote")),
 ]
 _NUMBER = {kind: number for number, (kind, _) in enumerate(_PLAIN)}
-_PASS, _CHANGED, _EACH, _ROUTES = -1, -2, -3, -4
+_PASS, _CHANGED, _EACH, _ROUTES, _CHANGED_FIRST = -1, -2, -3, -4, -5
 
 
-def pack_verdict(verdict: Verdict | tuple[Route, ...], asked: Message) -> list[Any]:
+def pack_verdict(verdict: Verdict | Changed | tuple[Route, ...], asked: Message) -> list[Any]:
     """The verdict on ``asked``. A message that was passed on unchanged costs one number."""
     if verdict is asked:
         return [_PASS]
@@ -99,6 +103,13 @@ def pack_verdict(verdict: Verdict | tuple[Route, ...], asked: Message) -> list[A
         return _pack_each(verdict, asked)
     if isinstance(verdict, tuple):
         return [_ROUTES, [pack_verdict(route, asked) for route in verdict]]
+    if isinstance(verdict, Changed):
+        return [_CHANGED_FIRST, pack_envelope(verdict.message.envelope), pack_verdict(verdict.verdict, verdict.message)]
+    return pack_plain(verdict)
+
+
+def pack_plain(verdict: object) -> list[Any]:
+    """A verdict that holds no message."""
     number = _NUMBER[type(verdict)]
     return [number, *(getattr(verdict, name) for name in _PLAIN[number][1])]
 
@@ -117,7 +128,7 @@ def _pack_each(each: Each, asked: Message) -> list[Any]:
     return [_EACH, packed, answers]
 
 
-def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | tuple[Route, ...]:
+def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | Changed | tuple[Route, ...]:
     number, *rest = packed
     if number == _PASS:
         return asked
@@ -128,6 +139,9 @@ def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | tuple[Route, 
     if number == _EACH:
         verdicts = [unpack_verdict(verdict, asked) for verdict in rest[0]]
         return Each({address: verdicts[index] for address, index in rest[1].items()})
+    if number == _CHANGED_FIRST:
+        changed = Message(asked.id, unpack_envelope(rest[0]), asked.content)
+        return Changed(changed, unpack_verdict(rest[1], changed))  # type: ignore[arg-type]
     kind = _PLAIN[number][0]
     if kind is Route:
         return Route(rest[0], tuple(rest[1]))

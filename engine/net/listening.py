@@ -73,10 +73,14 @@ async def accept_connections(
 
     What breaks inside one connection is logged and stops nothing else.
     """
-    listener = trio.socket.from_stdlib_socket(sock)
+    sock.setblocking(False)
     while True:
+        await trio.lowlevel.checkpoint()
         try:
-            client, _ = await listener.accept()
+            client, _ = sock.accept()
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(sock)
+            continue
         except OSError as error:
             if error.errno in _OUT:
                 event("out-of-descriptors", listener=name, error=os.strerror(error.errno or 0))
@@ -87,7 +91,7 @@ async def accept_connections(
         nursery.start_soon(_one, client, serve, name)
 
 
-async def _one(client: trio.socket.SocketType, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:
+async def _one(client: socket.socket, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:
     connection = Connection(client)
     try:
         await serve(connection)

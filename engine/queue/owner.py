@@ -1,8 +1,9 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import outcome
@@ -10,15 +11,15 @@ import trio
 
 from engine.config import Queue
 from engine.links.link import Way
-from engine.links.wakeup import Wakeup
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent
+from engine.queue.content import FileContent, sync_folder
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, with_recipients
-from engine.storage.environment import StorageError, free_space
+from engine.storage.environment import free_space
 from engine.storage.writer import Batch, Writer
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
+from engine.wakeup import Answer, Wakeup
 
 QUARANTINE_FACT = "quarantine.reason"
 """Left by a verdict before `queue`: the message is to be parked as soon as it is stored."""
@@ -29,6 +30,9 @@ _TROUBLE = 5.0
 _REFILL = 64
 """Free places that make a look into the due index worth while."""
 
+_SOONEST = 1.0
+"""Seconds that a deferral lasts at least: a stage that says 0 would spin."""
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -36,9 +40,26 @@ class Delivery:
 
     record: Record
     message: Message
-    waiting: int  # recipients without an outcome
-    outcomes: list[tuple[Recipient, Verdict]]
-    way: Way
+    waiting: list[Recipient]  # recipients without an outcome; an alias has been replaced by its members
+    outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
+    way: Way = field(default_factory=list)
+
+    def became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        """An alias stands for others, or one recipient goes down several lanes."""
+        self._forget(recipient)
+        self.waiting += others
+
+    def told(self, recipients: Sequence[Recipient], verdict: Verdict) -> None:
+        """These recipients have their outcome."""
+        for recipient in recipients:
+            self._forget(recipient)
+            self.outcomes.append((recipient, verdict))
+
+    def _forget(self, recipient: Recipient) -> None:
+        for index, waiting in enumerate(self.waiting):
+            if waiting.address == recipient.address:
+                del self.waiting[index]
+                return
 
 
 class Owner:
@@ -47,8 +68,17 @@ class Owner:
     Memory is bounded: at most ``settings.in_flight`` messages are away at once, all others wait in the due index.
     """
 
-    def __init__(self, shard: Shard, settings: Queue, hostname: str, give_out: Callable[[Delivery], None]) -> None:
+    def __init__(
+        self,
+        shard: Shard,
+        settings: Queue,
+        hostname: str,
+        give_out: Callable[[Delivery], None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.shard = shard
+        self._clock = clock
         self.writer = Writer(shard.environment, name=f"queue {shard.number}")
         self.away: dict[MessageId, Delivery] = {}
         self.settings = settings
@@ -78,12 +108,19 @@ class Owner:
         if not self.has_room():
             return Defer("Not enough disk space, try again later", "4.3.1", log="free space is below [queue] reserve")
         record, content = self._new_record(message, lane)
-        try:
-            await self.writer.apply(lambda batch: self.shard.put_new(batch, record, content))
-        except StorageError as error:
-            event("queue-failed", id=record.id, shard=self.shard.number, error=str(error))
-            return Defer("The queue cannot take the message now", "4.3.1", log=str(error))
-        self._stored(record)
+        answer = Answer()
+
+        def done(result: "outcome.Outcome[None]") -> None:
+            # Here and not behind the wait: that may be cancelled, and by then the message may even be settled.
+            if isinstance(result, outcome.Value):
+                self._stored(record)
+            answer.give(result)
+
+        self.writer.submit(lambda batch: self.shard.put_new(batch, record, content), done)
+        result = await answer.wait()
+        if isinstance(result, outcome.Error):
+            event("queue-failed", id=record.id, shard=self.shard.number, error=repr(result.error))
+            return Defer("The queue cannot take the message now", "4.3.1", log=str(result.error))
         return Delivered(f"queued as {record.id}")
 
     def _new_record(self, message: Message, lane: str) -> tuple[Record, Content]:
@@ -103,14 +140,15 @@ class Owner:
 
     def _stored(self, record: Record) -> None:
         """A waiting record was committed: start it, or remember where it lies in the index."""
-        if record.state != WAITING:
+        if record.state != WAITING or record.id in self.away:  # the index may have shown it before we heard
             return
-        if record.due <= time.time() and not self._backlog and len(self.away) < self.settings.in_flight:
+        is_due = record.due <= self._clock()
+        if is_due and not self._backlog and not self._draining and len(self.away) < self.settings.in_flight:
             self._start(record)
             return
         before = position_before(record)
         self._position = min(self._position, before)
-        if record.due <= time.time():
+        if is_due:
             self._backlog = True
             self._wakeup.wake()
         elif self._next is None or record.due < self._next:
@@ -136,7 +174,7 @@ class Owner:
     def _pause(self) -> float:
         pause = 60.0  # at most: the clock may be set
         if self._next is not None:
-            pause = min(pause, max(self._next - time.time(), 0.0))
+            pause = min(pause, max(self._next - self._clock(), 0.0))
         if self._failed:
             pause = min(pause, max(self._failed[0][0] - trio.current_time(), 0.0))
         return pause
@@ -144,9 +182,12 @@ class Owner:
     def _fill(self) -> None:
         self._next = None
         room = self.settings.in_flight - len(self.away)
-        if self._draining or room <= 0:
+        if self._draining:
             return
-        now = time.time()
+        if room <= 0:
+            self._backlog = True  # what falls due meanwhile is looked for when there is room
+            return
+        now = self._clock()
         identities, self._position = self.shard.due_from(self._position, room, now)
         self._backlog = len(identities) == room
         for record in self.shard.records([i for i in identities if i not in self.away]):
@@ -156,24 +197,31 @@ class Owner:
 
     def _start(self, record: Record) -> None:
         recipients = record.envelope.recipients
-        delivery = Delivery(record, self.shard.message(record), len(recipients), [], [])
+        delivery = Delivery(record, self.shard.message(record), list(recipients))
         self.away[record.id] = delivery
-        self._give_out(delivery)
+        try:
+            self._give_out(delivery)
+        except Exception as error:  # one message's trouble must not stop the shard
+            event.bug("giving out", error, id=record.id)
+            trouble = Defer("Local trouble, please try again later", "4.3.0", log=repr(error))
+            delivery.outcomes = [(recipient, trouble) for recipient in recipients]
+            self.settle(delivery)
 
     # -- settling
 
     def progress(self, delivery: Delivery) -> None:
         """Some recipients have it while others may take long: see that a crash does not send it to those again."""
-        done = {recipient.address for recipient, verdict in delivery.outcomes if isinstance(verdict, Delivered)}
-        left = tuple(r for r in delivery.record.envelope.recipients if r.address not in done)
-        if left and len(left) < len(delivery.record.envelope.recipients):
-            old, delivery.record = delivery.record, with_recipients(delivery.record, left)
-            new = delivery.record
-            self._change(lambda batch: self.shard.replace(batch, old, new), lambda: None)
+        open_ones = [r for r, verdict in delivery.outcomes if not isinstance(verdict, Delivered | Discard)]
+        old = delivery.record
+        new = with_recipients(old, _with_lanes((*delivery.waiting, *open_ones), old))
+        if delivery.waiting and new != old:
+            delivery.record = new
+            # Never tried again: it would come after `settle`, and undo that.
+            self.writer.submit(lambda batch: self.shard.replace(batch, old, new), self._heard)
 
     def settle(self, delivery: Delivery) -> None:
         """Every recipient has an outcome: remove the message, or keep it for those who must wait."""
-        now = time.time()
+        now = self._clock()
         old = delivery.record
         waiting: list[tuple[Recipient, Defer]] = []
         parked: list[tuple[Recipient, Quarantine]] = []
@@ -187,8 +235,17 @@ class Owner:
                 parked.append((recipient, verdict))
             elif isinstance(verdict, Reject | Delivered) and wants_report(recipient, verdict):
                 failures.append(Failure(recipient, verdict))
+        try:
+            reports = self._reports(delivery, failures, now)
+        except Exception as error:  # a refused recipient must not vanish without a word to the sender
+            event.bug("report", error, id=old.id)
+            reports = []
+            reason = f"refused, and no report could be written: {error}"
+            parked += [(f.recipient, Quarantine(reason)) for f in failures if isinstance(f.verdict, Reject)]
+        if waiting and parked:  # those who only wait must not be held up by those who are parked
+            reports.append(self._parked_apart(old, parked))
+            parked = []
         new = self._left(old, waiting, parked, now)
-        reports = self._reports(delivery, failures, now)
 
         def change(batch: Batch) -> None:
             if new is None:
@@ -217,16 +274,26 @@ class Owner:
         parked: Sequence[tuple[Recipient, Quarantine]],
         now: float,
     ) -> Record | None:
-        lanes = {recipient.address: recipient.lane for recipient in old.envelope.recipients}
-        left = tuple(replace(r, lane=lanes.get(r.address, "")) for r, _ in (*waiting, *parked))
+        left = [recipient for recipient, _ in (*waiting, *parked)]
         if not left:
             return None
-        new = with_recipients(old, left)
+        new = with_recipients(old, _with_lanes(left, old))
         new = replace(new, envelope=replace(new.envelope, attempts=old.envelope.attempts + 1))
         if parked:
             return replace(new, state=QUARANTINED, reason=parked[0][1].reason)
-        due = now + min(verdict.retry_after or 0.0 for _, verdict in waiting)
+        due = now + max(min(verdict.retry_after or 0.0 for _, verdict in waiting), _SOONEST)
         return replace(new, due=due, reason=waiting[0][1].reply or waiting[0][1].text)
+
+    def _parked_apart(self, old: Record, parked: Sequence[tuple[Recipient, Quarantine]]) -> tuple[Record, Content]:
+        """A record of their own for recipients whose mail is parked, with a copy of the content."""
+        identity = MessageId.new(self._clock())
+        apart = with_recipients(old, _with_lanes([recipient for recipient, _ in parked], old))
+        apart = replace(apart, id=identity, state=QUARANTINED, reason=parked[0][1].reason)
+        if not old.in_file:
+            return apart, Octets(b"".join(self.shard.content(old).chunks()))
+        os.link(self.shard.file(old.id), self.shard.file(identity))
+        sync_folder(self.shard.file(identity).parent)
+        return apart, self.shard.content(apart)
 
     def _reports(self, delivery: Delivery, failures: list[Failure], now: float) -> list[tuple[Record, Content]]:
         if not failures:
@@ -271,6 +338,10 @@ class Owner:
 
         self.writer.submit(work, done)
 
+    def _heard(self, result: "outcome.Outcome[None]") -> None:
+        if isinstance(result, outcome.Error):
+            event("queue-failed", shard=self.shard.number, error=str(result.error))
+
     @staticmethod
     def _tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
         record = delivery.record
@@ -288,6 +359,12 @@ class Owner:
                 event("discarded", **common, reason=reason)
             case Quarantine(reason):
                 event("quarantined", **common, reason=reason)
+
+
+def _with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipient, ...]:
+    """The recipients as they are stored: only a lane that was picked before `queue` is kept, others are found anew."""
+    lanes = {recipient.address: recipient.lane for recipient in record.envelope.recipients}
+    return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
 
 
 def _unlink(path: Path) -> None:

@@ -74,7 +74,8 @@ class Shard:
     def put_new(self, batch: Batch, record: Record, content: Content) -> None:
         """Store a message that was just accepted."""
         batch.put(self._envelopes, record.id, _pack(record))
-        batch.put(self._due, _due_key(record), b"")
+        if record.state == WAITING:
+            batch.put(self._due, _due_key(record), b"")
         if not record.in_file:
             for number, chunk in enumerate(cut(b"".join(content.chunks()))):
                 batch.put(self._content, chunk_key(record.id, number), chunk)

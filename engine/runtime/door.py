@@ -7,7 +7,6 @@ from typing import Protocol
 
 from engine.config import Config
 from engine.lanes import Course
-from engine.links.wakeup import Answer
 from engine.message import Message, MessageId, Session
 from engine.queue.content import ContentWriter
 from engine.queue.store import content_folder
@@ -15,6 +14,7 @@ from engine.runtime.journey import Arrival, Roads
 from engine.runtime.stages import RunningStage
 from engine.storage.environment import free_space
 from engine.verdict import Defer, Reject, Verdict
+from engine.wakeup import Answer
 
 
 class Revised(Roads, Protocol):
@@ -23,7 +23,7 @@ class Revised(Roads, Protocol):
     @property
     def config(self) -> Config: ...
 
-    def hooks(self, lane: str) -> list[RunningStage]: ...
+    def hooks(self, lane: str, hook: str) -> list[RunningStage]: ...
 
 
 class Door:
@@ -70,11 +70,8 @@ class Door:
         return await self._ask("at_recipient", session, sender, recipient)
 
     async def _ask(self, hook: str, *arguments: object) -> Reject | Defer | None:
-        for stage in self._current().hooks(self._lane):
-            function = getattr(stage.instance, hook, None)
-            if function is None:
-                continue
-            refusal = await stage.hook(function, *arguments)
+        for stage in self._current().hooks(self._lane, hook):
+            refusal = await stage.hook(hook, *arguments)
             if refusal is not None:
                 return refusal
         return None

@@ -13,9 +13,9 @@ from engine.links.link import Link, Way
 from engine.message import Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent
+from engine.queue.content import FileContent, sync_folder
 from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
-from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 LANES = 20
 """Lanes that one message may go through at one attempt: more is a circle."""
@@ -43,14 +43,17 @@ class Roads(Protocol):
 class _Part:
     """Recipients of a message that go on together."""
 
-    __slots__ = ("index", "lane", "legs", "message", "start")
+    __slots__ = ("index", "lane", "lanes", "legs", "message", "start")
 
-    def __init__(self, message: Message, legs: Sequence[Leg], index: int = 0, start: int = 0, lane: str = "") -> None:
+    def __init__(
+        self, message: Message, legs: Sequence[Leg], index: int = 0, start: int = 0, *, lane: str = "", lanes: int = 0
+    ) -> None:
         self.message = message
         self.legs = legs
         self.index = index
         self.start = start  # stage within the leg
         self.lane = lane  # picked for all of the part's recipients
+        self.lanes = lanes  # that it has been through
 
 
 class Journey:
@@ -76,7 +79,7 @@ class Journey:
             key=key,
         )
 
-    def _came(self, part: _Part, verdict: Verdict | tuple[Route, ...], stopped: int, way: Way) -> None:
+    def _came(self, part: _Part, verdict: Verdict | Changed | tuple[Route, ...], stopped: int, way: Way) -> None:
         self.way += way
         if stopped < len(part.legs[part.index].stages):
             part.start = stopped
@@ -87,15 +90,22 @@ class Journey:
             self._follow(part, verdict)
         except Exception as error:  # one message's trouble must not stop the link that all others use
             event.bug("journey", error, id=part.message.id)
-            self._settled(
-                part.message.envelope.recipients, Defer("Local trouble, please try again later", log=repr(error))
-            )
+            self._broke(part, Defer("Local trouble, please try again later", log=repr(error)))
 
-    def _follow(self, part: _Part, verdict: Verdict | tuple[Route, ...]) -> None:
+    def _broke(self, part: _Part, verdict: Defer) -> None:
+        """An error of ours has stopped a part."""
+        self._settled(part.message.envelope.recipients, verdict, part.message)
+
+    def _follow(self, part: _Part, verdict: Verdict | Changed | tuple[Route, ...]) -> None:
+        if isinstance(verdict, Changed):
+            part.message = verdict.message
+            verdict = verdict.verdict
         if isinstance(verdict, Message):
             part.message = verdict
             self._go(part)
-        elif isinstance(verdict, Route) and not verdict.to:
+        elif (
+            isinstance(verdict, Route) and not verdict.to and not any(r.lane for r in part.message.envelope.recipients)
+        ):
             part.lane = verdict.lane
             self._go(part)
         elif isinstance(verdict, Each):
@@ -103,7 +113,7 @@ class Journey:
         elif isinstance(verdict, Route | tuple):
             self._split(part, dict.fromkeys(part.message.recipients, verdict))
         else:
-            self._settled(part.message.envelope.recipients, verdict)
+            self._settled(part.message.envelope.recipients, verdict, part.message)
 
     def _split(self, part: _Part, verdicts: Mapping[str, Verdict | tuple[Route, ...]]) -> None:
         going: dict[int, tuple[Message, list[Recipient]]] = {}
@@ -114,24 +124,33 @@ class Journey:
                 going.setdefault(id(verdict), (verdict, []))[1].append(recipient)
             elif isinstance(verdict, Route | tuple):
                 routed = _routed(recipient, verdict if isinstance(verdict, tuple) else (verdict,))
-                self._more(len(routed) - 1)
+                self._became(recipient, routed)
                 going.setdefault(id(part.message), (part.message, []))[1].extend(routed)
             elif isinstance(verdict, Each):
                 ended.append((recipient, Defer("Local trouble", log="a verdict for each within a verdict for each")))
             else:
                 ended.append((recipient, verdict))
         for recipient, final in ended:
-            self._settled((recipient,), final)
+            self._settled((recipient,), final, part.message)
         for message, recipients in going.values():
-            self._go(_Part(_restricted(message, recipients), part.legs, part.index, part.start, part.lane))
+            self._go(
+                _Part(
+                    _restricted(message, recipients),
+                    part.legs,
+                    part.index,
+                    part.start,
+                    lane=part.lane,
+                    lanes=part.lanes,
+                )
+            )
 
-    def _more(self, count: int) -> None:
-        """An alias has turned one recipient into more."""
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        """An alias has turned one recipient into others, or it goes down several lanes."""
 
     def _end_of_legs(self, part: _Part) -> None:
         raise NotImplementedError
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         raise NotImplementedError
 
 
@@ -142,7 +161,7 @@ class Arrival(Journey):
     deferral of all: the client sends the message again and nobody gets it twice.
     """
 
-    __slots__ = ("_answer", "_course", "_hostname", "_message", "_open", "_ready", "_refused")
+    __slots__ = ("_answer", "_answered", "_course", "_hostname", "_message", "_open", "_ready", "_refused", "_trouble")
 
     def __init__(
         self, roads: Roads, course: Course, message: Message, hostname: str, answer: Callable[[Verdict], None]
@@ -155,10 +174,12 @@ class Arrival(Journey):
         self._open = len(message.recipients)
         self._ready: list[Message] = []
         self._refused: list[tuple[Recipient, Final]] = []
+        self._trouble: Defer | None = None
+        self._answered = False
         self._go(_Part(message, course.before))
 
-    def _more(self, count: int) -> None:
-        self._open += count
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:  # noqa: ARG002
+        self._open += len(others) - 1
 
     def _end_of_legs(self, part: _Part) -> None:
         message = part.message
@@ -168,17 +189,23 @@ class Arrival(Journey):
         self._ready.append(message)
         self._close(len(message.recipients))
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         if isinstance(verdict, Quarantine):
-            message = _restricted(self._message, list(recipients))
+            message = _restricted(message, recipients)
             self._ready.append(message.with_fact(QUARANTINE_FACT, verdict.reason or "no reason given"))
         elif not isinstance(verdict, Discard):
-            self._refused += [(recipient, verdict) for recipient in recipients]
+            refusal = _not_stored(verdict) if isinstance(verdict, Delivered) else verdict
+            self._refused += [(recipient, refusal) for recipient in recipients]
         self._close(len(recipients))
+
+    def _broke(self, part: _Part, verdict: Defer) -> None:  # noqa: ARG002
+        # The error may have come after recipients were counted: the whole is put off, and what still comes is ignored.
+        if not self._answered:
+            self._finish(verdict)
 
     def _close(self, count: int) -> None:
         self._open -= count
-        if self._open == 0:
+        if self._open == 0 and not self._answered:
             self._decide()
 
     def _decide(self) -> None:
@@ -191,9 +218,13 @@ class Arrival(Journey):
             self._store()
 
     def _store(self) -> None:
-        messages = [_own(message, index) for index, message in enumerate(self._ready)]
+        messages = (
+            self._ready
+            if len(self._ready) == 1
+            else [_own(message, index) for index, message in enumerate(self._ready)]
+        )
         if self._refused:
-            messages += self._report()
+            messages = [*messages, *self._report()]
         self._open = len(messages)
         link = self._roads.links[f"{self._course.lane}/queue"]
         for message in messages:
@@ -210,15 +241,17 @@ class Arrival(Journey):
         back = replace(envelope, sender="", recipients=(Recipient(envelope.sender, notify="NEVER"),), prepended=b"")
         return [Message(identity, back, Octets(octets))]
 
-    def _stored(self, verdict: Verdict) -> None:
+    def _stored(self, verdict: Verdict | Changed) -> None:
         self._open -= 1
-        if not isinstance(verdict, Delivered):
-            self._refused.append((self._message.envelope.recipients[0], verdict))  # type: ignore[arg-type]
+        if not isinstance(verdict, Delivered):  # whatever else it is: what is not stored must not get 250
+            self._trouble = verdict if isinstance(verdict, Defer) else _not_stored(verdict)
         if self._open == 0:
-            trouble = [found for _, found in self._refused if isinstance(found, Defer)]
-            self._finish(trouble[0] if trouble else Delivered(f"queued as {self._message.id}"))
+            if len(self._ready) > 1 and isinstance(self._message.content, FileContent):
+                self._message.content.path.unlink(missing_ok=True)  # the parts have names of their own for it
+            self._finish(self._trouble or Delivered(f"queued as {self._message.id}"))
 
     def _finish(self, verdict: Verdict) -> None:
+        self._answered = True
         self._roads.left()
         envelope = self._message.envelope
         event(
@@ -240,43 +273,42 @@ class Arrival(Journey):
 class Departure(Journey):
     """Behind `queue`: from the queue's owner to wherever each recipient's mail goes, then settled with the owner."""
 
-    __slots__ = ("_delivery", "_lanes", "_owner")
+    __slots__ = ("_delivery", "_owner")
 
     def __init__(self, roads: Roads, owner: Owner, delivery: Delivery, lane: str) -> None:
         super().__init__(roads)
         self._owner = owner
         self._delivery = delivery
-        self._lanes = 0
         course = roads.courses[lane]
         self._go(_Part(delivery.message, course.after))
 
-    def _more(self, count: int) -> None:
-        self._delivery.waiting += count
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        self._delivery.became(recipient, others)
 
     def _end_of_legs(self, part: _Part) -> None:
         by_lane: dict[str, list[Recipient]] = {}
         for recipient in part.message.envelope.recipients:
             by_lane.setdefault(recipient.lane or part.lane, []).append(recipient)
         for lane, recipients in by_lane.items():
-            self._enter(lane, part.message if len(by_lane) == 1 else _restricted(part.message, recipients))
+            self._enter(
+                lane, part.message if len(by_lane) == 1 else _restricted(part.message, recipients), part.lanes + 1
+            )
 
-    def _enter(self, lane: str, message: Message) -> None:
-        self._lanes += 1
+    def _enter(self, lane: str, message: Message, lanes: int) -> None:
         course = self._roads.courses.get(lane)
-        if not lane or course is None or self._lanes > LANES:
+        if not lane or course is None or lanes > LANES:
             what = f"lane {lane} does not exist" if lane else "the lane ended and no stage said where the mail goes"
-            log = "lanes lead in a circle" if self._lanes > LANES else what
-            self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log))
+            log = "lanes lead in a circle" if lanes > LANES else what
+            self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log), message)
             return
         if any(recipient.lane for recipient in message.envelope.recipients):
             message = _restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
-        self._go(_Part(message, course.after))
+        self._go(_Part(message, course.after, lanes=lanes))
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:  # noqa: ARG002
         delivery = self._delivery
-        delivery.outcomes += [(recipient, verdict) for recipient in recipients]
-        delivery.waiting -= len(recipients)
-        if delivery.waiting == 0:
+        delivery.told(recipients, verdict)
+        if not delivery.waiting:
             delivery.way = self.way
             self._roads.left()
             self._owner.settle(delivery)
@@ -302,14 +334,22 @@ def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
     return found
 
 
+def _not_stored(verdict: Verdict | Changed) -> Defer:
+    return Defer("The message cannot be queued now, please try again later", log=f"not stored: {verdict!r}")
+
+
 def _own(message: Message, index: int) -> Message:
-    """Parts of a split message are stored as messages of their own: only the first keeps id and file."""
-    if index == 0:
-        return message
+    """A part of a split message, to be stored as a message of its own: with an id, and a name for its file.
+
+    The first part keeps the id, but not a file: whoever wrote that takes it back if another part cannot be stored.
+    """
     content = message.content
+    if index == 0 and not isinstance(content, FileContent):
+        return message
     identity = MessageId.new()
     if isinstance(content, FileContent):
         path = content.path.with_name(str(identity))
         os.link(content.path, path)
+        sync_folder(path.parent)  # a record must never be on disk before the name that it refers to
         content = FileContent(path, content.size)
     return replace(message, id=identity, content=content)

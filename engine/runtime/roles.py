@@ -1,22 +1,20 @@
 """What the kinds of worker have besides legs: shards, mailboxes, readers' servers, and the services for stages."""
 
-import fcntl
 import os
 import ssl
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 import trio
 
-from engine.config import Config, ConfigError, Problem
+from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
 from engine.mailbox.owner import RESERVE
 from engine.message import Message
-from engine.net.connection import Connection
+from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls, server_context
@@ -26,11 +24,14 @@ from engine.queue.store import Shard
 from engine.runtime.journey import Departure
 from engine.runtime.places import MAILBOXES, READING, between
 from engine.runtime.revision import Here, Revision
-from engine.storage.environment import StorageError
+from engine.storage.ownership import held
 from engine.verdict import Verdict
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
+
+_HANDSHAKE = 30.0
+"""Seconds for a TLS handshake on a listener that begins with it."""
 
 _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
@@ -46,6 +47,8 @@ class Role:
         self.data = config.server.data
         self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
         self._shards: dict[int, Shard] = {}
+        self._resolver: Resolver | None = None
+        self._dns = config.dns
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
@@ -68,10 +71,16 @@ class Role:
         _local_domains(config)
         return {
             Hostname: Hostname(config.server.hostname),
-            Resolver: _resolver(config),
+            Resolver: self._resolver_for(config),
             Directory: self.directory,
             ServerTls: ServerTls(_tls(config)),
         }
+
+    def _resolver_for(self, config: Config) -> Resolver:
+        """One resolver, and its cache, for as long as [dns] stays the same."""
+        if self._resolver is None or config.dns != self._dns:
+            self._resolver, self._dns = _resolver(config), config.dns
+        return self._resolver
 
     admit: Callable[[Message, str], Any] | None = None
 
@@ -83,9 +92,25 @@ class Role:
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""
-        stage = self.now().source(listener)
-        if stage is not None:
-            await stage.instance.serve(connection, listener)
+        revision = self.now()
+        stage = revision.source(listener)
+        if stage is None:
+            return
+        if listener in IMPLICIT_TLS and not await self._under_tls(connection, revision.config, listener):
+            return
+        await stage.instance.serve(connection, listener)
+
+    @staticmethod
+    async def _under_tls(connection: Connection, config: Config, listener: str) -> bool:
+        assert config.tls is not None  # the configuration was checked
+        try:
+            with trio.fail_after(_HANDSHAKE):
+                context = server_context(config.tls.certificate, config.tls.key)
+                await connection.start_tls(context, server_side=True)
+        except (ConnectionLost, trio.TooSlowError) as error:
+            event("handshake-failed", listener=listener, peer=connection.peer, error=str(error))
+            return False
+        return True
 
     async def drain(self, revision: Revision) -> None:
         """Let clients finish what they are at, and take nothing new."""
@@ -112,7 +137,7 @@ class MailRole(Role):
     def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
         super().__init__(config, here, now)
         number = here.process.index
-        self._lock = _locked(self.data / "queue" / str(number))
+        self._lock = held(self.data / "queue" / str(number))
         self._shards[number] = Shard(self.data, number, map_size=config.queue.map_size)
         self._owner: Owner | None = None
 
@@ -280,18 +305,3 @@ def _local_domains(config: Config) -> tuple[str, ...]:
         return tuple(map(valid_domain, config.domains.local))
     except Invalid as error:
         raise ConfigError(config.path, [Problem(0, "[domains] local", str(error))]) from error
-
-
-def _locked(folder: Path) -> int:
-    """Hold ``folder`` for this process alone. The kernel lets go of the lock when the process dies.
-
-    StorageError when another process holds it: two owners of one store would each believe what the other changes.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StorageError(f"{folder} is in use by another process; is Postroad running already?") from error
-    return lock

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
@@ -14,7 +15,7 @@ from engine.links.link import Way
 from engine.message import Message
 from engine.observe.events import event
 from engine.stage import Spec, StageError
-from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 _VERDICTS = get_args(Verdict)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
@@ -74,21 +75,21 @@ class RunningStage:
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
-        if isinstance(verdict, _VERDICTS):
+        flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
+        if not flaw:
             return verdict  # type: ignore[no-any-return]
-        what = "nothing (a forgotten `return message`?)" if verdict is None else repr(verdict)[:80]
-        event("stage-failed", id=message.id, stage=self.name, error=f"returned {what}")
-        return self.failed(message, f"returned {what}")
+        event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
+        return self.failed(message, f"returned {flaw}")
 
-    async def hook(self, function: Callable[..., Any], *arguments: object) -> Reject | Defer | None:
+    async def hook(self, name: str, *arguments: object) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
         try:
-            said = function(*arguments)
+            said = getattr(self.instance, name)(*arguments)
             if inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
         except (Exception, SystemExit) as error:
-            event.bug(f"hook of the stage {self.name}", error)
+            event.bug(f"{name} of the stage {self.name}", error)
             return None
         return said if isinstance(said, Reject | Defer) else None
 
@@ -115,6 +116,58 @@ def _build(spec: Spec, settings: Mapping[str, Any], services: Mapping[Any, Any])
     return functools.partial(spec.target, **given, **settings)
 
 
+def _flaw(verdict: object, asked: Message, *, effect: bool) -> str:
+    """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
+    if isinstance(verdict, Each):
+        flaws = (_flaw_of_one(found, asked, effect) for found in verdict.verdicts.values())
+        return next((f"for one recipient {flaw}" for flaw in flaws if flaw), "")
+    return _flaw_of_one(verdict, asked, effect) if not isinstance(verdict, tuple) else _strange(verdict)
+
+
+def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
+    if isinstance(verdict, Message):
+        return "" if verdict is asked else _flaw_of_message(verdict, asked)
+    if isinstance(verdict, tuple):
+        return "" if verdict and all(isinstance(route, Route) for route in verdict) else _strange(verdict)
+    if isinstance(verdict, Each) or not isinstance(verdict, _VERDICTS):
+        return _strange(verdict)
+    if isinstance(verdict, Delivered) and not effect:
+        return "Delivered, which only an effect may say (`effect = True`)"
+    if isinstance(verdict, Defer) and verdict.retry_after is not None:
+        seconds = verdict.retry_after
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            return f"a retry_after of {seconds!r}; it is a number of seconds"
+    return ""
+
+
+def _flaw_of_message(message: Message, asked: Message) -> str:
+    if message.id != asked.id or message.content is not asked.content:
+        return "another message; change the one it was given, by with_header or with_fact"
+    if message.envelope.recipients != asked.envelope.recipients:
+        return "other recipients; return Route(lane, to=…) or Each for that"
+    old = asked.envelope.facts
+    for name, value in message.envelope.facts.items():
+        if not (isinstance(name, str) and ((name in old and old[name] is value) or _is_fact(value))):
+            return (
+                f"the fact {name} = {value!r:.80}; facts are texts, numbers, lists, tables with texts as keys, or None"
+            )
+    return ""
+
+
+def _is_fact(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_fact, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_fact(inner) for key, inner in value.items())
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**64  # what MessagePack holds
+    return value is None or isinstance(value, str | float)
+
+
+def _strange(verdict: object) -> str:
+    return "nothing (a forgotten `return message`?)" if verdict is None else f"{verdict!r:.80}"
+
+
 class _Running:
     """One call in progress, so that the time-keeper can see how long it has been."""
 
@@ -133,7 +186,7 @@ class LegRunner:
         self._stages = stages
         self._running: set[_Running] = set()
 
-    async def run(self, message: Message, start: int) -> tuple[Verdict, int, Way]:
+    async def run(self, message: Message, start: int) -> tuple[Verdict | Changed, int, Way]:
         """Through the leg from stage ``start``, until one does not simply pass the message on."""
         way: Way = []
         done = start
@@ -145,6 +198,8 @@ class LegRunner:
             verdict = await self._call(stage, asked, began)
             way.append((stage.name, _say(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
             done += 1
+            if isinstance(verdict, Each | Route) and asked is not message:
+                return Changed(asked, verdict), done, way
             if not isinstance(verdict, Message):
                 break
         return verdict, done, way

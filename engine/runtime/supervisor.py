@@ -10,13 +10,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
 
 from engine.config import Config, ConfigError, load
 from engine.lanes import MAIL
-from engine.links.wakeup import Answer
 from engine.net.listening import bind
 from engine.observe.events import event
 from engine.queue.store import content_folder
@@ -25,6 +24,7 @@ from engine.runtime.leftovers import sweep
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
 from engine.runtime.state import State
 from engine.storage.environment import StorageError
+from engine.wakeup import Answer
 
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
@@ -35,6 +35,10 @@ HANG = 30.0
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY = 60.0
 """Seconds that a worker must live before the next restart is quick again."""
+
+
+_Key: TypeAlias = tuple[str, str]
+"""A listener's name, and the name of the process that serves it."""
 
 
 class CannotStart(Exception):
@@ -91,7 +95,7 @@ class Supervisor:
         self._children: dict[str, _Child] = {}
         self._lives: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
-        self._sockets: dict[tuple[str, str], socket.socket] = {}
+        self._sockets: dict[_Key, socket.socket] = {}
         self._folder = ""
         self._changing = trio.Lock()
         self._stopping = False
@@ -153,7 +157,7 @@ class Supervisor:
         for process in processes(config):
             for name in listeners(config, process.place):
                 wanted.setdefault(name, []).append(process.name)
-        bound: dict[tuple[str, str], socket.socket] = {}
+        bound: dict[_Key, socket.socket] = {}
         try:
             for name, names in wanted.items():
                 kept = {n: self._sockets[name, n] for n in names if (name, n) in self._sockets}
@@ -189,6 +193,10 @@ class Supervisor:
         os.initgroups(user, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
+        tls = self._config.tls
+        for path in (tls.certificate, tls.key) if tls else ():
+            if not os.access(path, os.R_OK):
+                raise CannotStart(f"[tls] the user {user} cannot read {path}; give it to a group that {user} is in")
 
     # -- workers
 
@@ -387,7 +395,7 @@ class Supervisor:
                 if other is not child:
                     await other.control.send("up", name=child.process.name, life=child.life)
         await self._tell_all(going, "switch", "switched", number=number)  # one that dies comes back under this revision
-        await self._change_listeners(before, sockets)
+        await self._change_listeners(before, sockets, fresh)
         self._nursery.start_soon(self._retire, old, retiring, [c for c in going if c not in fresh], leaving)
 
     def _check_changes(self, config: Config) -> None:
@@ -398,7 +406,7 @@ class Supervisor:
         if config.server.user != self._config.server.user:
             raise CannotStart("[server] user cannot change while the server runs; restart it")
 
-    async def _undo(self, number: int, fresh: list[_Child], sockets: dict[tuple[str, str], socket.socket]) -> None:
+    async def _undo(self, number: int, fresh: list[_Child], sockets: dict[_Key, socket.socket]) -> None:
         for key, sock in self._sockets.items():
             if sockets.get(key) is not sock:
                 sock.close()
@@ -410,15 +418,19 @@ class Supervisor:
         for child in self._children.values():
             await child.control.send("retire", number=number)
 
-    async def _change_listeners(self, before: set[tuple[str, str]], old: dict[tuple[str, str], socket.socket]) -> None:
+    async def _change_listeners(self, before: set[_Key], old: dict[_Key, socket.socket], fresh: list[_Child]) -> None:
+        """Take back what is no longer listened to, hand over what is new; a fresh process has nothing yet."""
         for key in before:
             if self._sockets.get(key) is not old[key]:
                 name, process = key
                 if process in self._children:
                     await self._children[process].control.send("hush", name=name)
                 old[key].close()
+        for child in fresh:
+            await self._hand_listeners(child)
+        started = {child.process.name for child in fresh}
         for (name, process), sock in self._sockets.items():
-            if old.get((name, process)) is not sock:
+            if process not in started and old.get((name, process)) is not sock:
                 await self._children[process].control.send("listen", (sock.fileno(),), name=name)
 
     async def _retire(self, old: Config, number: int, staying: list[_Child], leaving: list[_Child]) -> None:

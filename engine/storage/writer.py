@@ -15,6 +15,7 @@ import outcome
 import trio
 
 from engine.storage.environment import translated
+from engine.wakeup import Wakeup
 
 T = TypeVar("T")
 Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
@@ -89,15 +90,19 @@ class Writer:
     def __init__(self, environment: lmdb.Environment, *, name: str) -> None:
         self._environment = environment
         self._token = trio.lowlevel.current_trio_token()
-        self._arrived: queue.SimpleQueue[_Change[object] | None] = queue.SimpleQueue()
+        self._gathered: list[_Change[object]] = []
+        self._handed: queue.SimpleQueue[list[_Change[object]] | None] = queue.SimpleQueue()
+        self._some = Wakeup()
         self.commits = 0
         self.changes = 0
         self._thread = threading.Thread(target=self._run, name=f"writer {name}", daemon=True)
         self._thread.start()
+        trio.lowlevel.spawn_system_task(self._hand_over, name=f"hand-over to writer {name}")
 
     def submit(self, work: Callable[[Batch], T], done: Done[T]) -> None:
         """Apply ``work`` and call ``done`` with its outcome, in the event loop, once it is committed and synced."""
-        self._arrived.put(_Change(work, done))  # type: ignore[arg-type]
+        self._gathered.append(_Change(work, done))  # type: ignore[arg-type]
+        self._some.wake()
 
     async def apply(self, work: Callable[[Batch], T]) -> T:
         """Apply ``work``; its result once that is committed and synced.
@@ -123,23 +128,35 @@ class Writer:
 
     def close(self) -> None:
         """Commit what has arrived, then end the thread. Blocks for that one commit."""
-        self._arrived.put(None)
+        self._hand()
+        self._handed.put(None)
         self._thread.join()
 
+    async def _hand_over(self) -> None:
+        """Hand over once a turn of the event loop: to wake the thread for each change is slow, and cuts batches."""
+        while True:
+            await self._some.wait()
+            self._hand()
+
+    def _hand(self) -> None:
+        if self._gathered:
+            self._handed.put(self._gathered)
+            self._gathered = []
+
     def _run(self) -> None:
-        running = True
-        while running:
-            changes = [self._arrived.get()]
-            while True:
+        while (batch := self._handed.get()) is not None:
+            ending = False
+            while not ending:
                 try:
-                    changes.append(self._arrived.get_nowait())
+                    more = self._handed.get_nowait()
                 except queue.Empty:
                     break
-            batch = [change for change in changes if change is not None]
-            running = len(batch) == len(changes)
-            if batch:
-                self._commit(batch)
-                self._token.run_sync_soon(_wake, batch)
+                ending = more is None
+                batch += more or ()
+            self._commit(batch)
+            self._token.run_sync_soon(_wake, batch)
+            if ending:
+                return
 
     def _commit(self, batch: list[_Change[object]]) -> None:
         try:

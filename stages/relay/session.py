@@ -345,7 +345,7 @@ async def _connect(terms: Terms, host: str, address: str, port: int) -> Connecti
         try:
             with trio.fail_after(terms.timeouts.connect):
                 await sock.connect((address, port))
-            return Connection(sock)
+            return Connection.of(sock)
         except BaseException:
             sock.close()
             raise

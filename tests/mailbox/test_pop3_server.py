@@ -45,7 +45,7 @@ async def listening(server: Pop3Server, *, implicit_tls: bool = False) -> AsyncI
     async def accept() -> None:
         while True:
             accepted, _ = await listener.accept()
-            nursery.start_soon(partial(server.serve, Connection(accepted), implicit_tls=implicit_tls))
+            nursery.start_soon(partial(server.serve, Connection.of(accepted), implicit_tls=implicit_tls))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(accept)

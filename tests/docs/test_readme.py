@@ -1,0 +1,133 @@
+"""README.md: each of its commands does what it says."""
+
+import re
+import shlex
+import shutil
+import smtplib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doc_pages import ROOT, blocks, rows, sections
+from doc_server import Trial
+
+README = ROOT / "README.md"
+SHELL = blocks(README, "sh")
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    with Trial(tmp_path_factory.mktemp("trial")) as running:
+        yield running
+
+
+def commands(start: str) -> list[str]:
+    """The shell blocks in which some line begins so."""
+    return [block.text for block in SHELL if re.search(rf"^\s*{re.escape(start)}", block.text, re.MULTILINE)]
+
+
+def test_every_make_is_a_target() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z]+)", README.read_text(), re.MULTILINE)
+    assert {"run", "test", "demo", "bench"} <= set(named) <= set(targets)
+
+
+def test_make_run_is_what_these_tests_start() -> None:
+    assert re.search(r"^run: .*\n\t\$\(BIN\)/postroad run --demo$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_no_shell_block_is_left_out() -> None:
+    told = {*commands("make run"), *commands("curl"), *commands(".venv/bin/postroad"), *commands("printf")}
+    assert told == {block.text for block in SHELL}
+
+
+@pytest.mark.client
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_a_message_is_sent_and_read(trial: Trial) -> None:
+    send, read = commands("curl")
+    assert trial.ready.startswith("ready ")
+    sent = trial.shell(send)
+    assert (sent.returncode, sent.stderr) == (0, "")
+    trial.wait_for("accepted")
+    trial.wait_for("delivered")
+    received = trial.shell(read)
+    assert (received.returncode, received.stderr) == (0, "")
+    assert "Subject: Hello\n\nIt works." in received.stdout.replace("\r\n", "\n")
+    trial.wait_for("login")
+
+
+def test_what_run_prints_is_what_the_page_shows(trial: Trial) -> None:
+    shown = next(block.text for block in blocks(README) if block.text.startswith("ready "))
+    lines = [line for line in shown.splitlines() if line and line != "…"]
+    printed = trial.ready + trial.introduction
+    for line in lines:
+        pattern = re.escape(line).replace("…", r"\S+")
+        pattern = re.sub(r"(127\\\.0\\\.0\\\.1):\d+", r"\1:\\d+", pattern)
+        assert re.search(f"^{pattern}$", printed, re.MULTILINE), line
+
+
+def test_the_accounts_example(trial: Trial) -> None:
+    (example,) = commands(".venv/bin/postroad account list")
+    done = trial.shell(example)
+    assert done.returncode == 0, done.stderr
+    assert "ann@example.org" in done.stdout
+    host, port = trial.address("smtp")
+    with smtplib.SMTP(host, port) as client:
+        client.sendmail("you@example.net", ["info@example.org"], "Subject: to the alias\r\n\r\nHello.\r\n")
+
+
+def test_adding_the_filter(trial: Trial) -> None:
+    """The two places are uncommented in pipeline.toml as it is shipped, and the page's commands put them in force."""
+    (toml,) = blocks(README, "toml")
+    path = trial.folder / "pipeline.toml"
+    text = re.sub(r'^( *)# ("needs_subject",)', r"\1\2", path.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^# (\[stage.needs_subject\])\n# (use = .*)$", r"\1\n\2", text, flags=re.MULTILINE)
+    path.write_text(text)
+    plain = re.sub(r"#.*", "", text)
+    shown = re.search(r"stages = (\[.*?\])", toml.text)
+    edited = re.search(r"\[lane.inbound\]\s*stages = (\[.*?\])", plain, re.DOTALL)
+    assert shown is not None
+    assert edited is not None
+    assert re.findall(r'"(\w+)"', edited[1]) == re.findall(r'"(\w+)"', shown[1])
+    assert toml.text.partition("[stage")[2] in text
+
+    (apply,) = commands(".venv/bin/postroad reload")
+    done = trial.shell(apply)
+    assert done.returncode == 0, done.stderr
+    promised = re.search(r"`550 (5\.\d\.\d) ([^`]+)`", README.read_text())
+    assert promised is not None
+    host, port = trial.address("smtp")
+    with smtplib.SMTP(host, port) as client, pytest.raises(smtplib.SMTPDataError) as refused:
+        client.sendmail("you@example.net", ["demo@example.org"], "From: you@example.net\r\n\r\nNo subject.\r\n")
+    assert refused.value.smtp_code == 550
+    assert refused.value.smtp_error == f"{promised[1]} {promised[2]}".encode()
+
+
+def test_the_filter_is_the_file(trial: Trial) -> None:
+    (shown,) = blocks(README, "python")
+    shipped = (ROOT / "filters" / "needs_subject.py").read_text()
+    assert shown.text.strip() == shipped.partition("\n\n")[2].strip()
+
+
+def test_every_command_of_the_table_is_there(trial: Trial) -> None:
+    for cell, text, *_ in rows(sections(README)["Commands"]):
+        words = shlex.split(cell.strip("`"))
+        if words[0] != "postroad":
+            continue
+        name = shlex.quote(words[1])
+        shown = trial.shell(f".venv/bin/postroad {name} --help")
+        assert shown.returncode == 0, cell
+        for option in re.findall(r"`(--[a-z-]+)`", text):
+            assert option in shown.stdout
+        for sub in re.findall(r"`([a-z]+)`", text.partition(":")[0]):
+            assert trial.shell(f".venv/bin/postroad {name} {sub} --help").returncode == 0, f"{cell} {sub}"
+
+
+def test_the_layout_is_there() -> None:
+    layout = next(block.text for block in blocks(README) if block.text.startswith("pipeline.toml"))
+    folder = Path()
+    for line in layout.splitlines():
+        name = line.split()[0]
+        path = folder / name if line.startswith("  ") else Path(name)
+        folder = folder if line.startswith("  ") else path
+        assert (ROOT / path).exists(), path

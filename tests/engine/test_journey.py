@@ -1,0 +1,416 @@
+"""Journeys: how a message goes from leg to leg, splits, and ends in one answer or one settlement."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+import engine.runtime.journey
+from engine import Defer, Delivered, Discard, Each, Message, Quarantine, Recipient, Reject, Route, Verdict
+from engine.lanes import Course, Leg
+from engine.queue.content import FileContent
+from engine.queue.owner import QUARANTINE_FACT, Delivery
+from engine.queue.store import Record
+from engine.runtime.journey import LANES, Arrival, Departure
+from engine.verdict import Changed
+from tests.support.messages import LETTER, message
+
+Said = Verdict | Changed | tuple[Route, ...]
+Stage = Callable[[Message], Said]
+
+
+class Line:
+    """A link whose far end is a function. It answers at once, or when it is told to."""
+
+    def __init__(self, stage: Stage, stages: int = 1) -> None:
+        self.stage = stage
+        self.stages = stages
+        self.seen: list[Message] = []
+        self.later: list[Callable[[], None]] | None = None
+
+    def submit(self, about: Message, done, *, start: int = 0, key: str = "") -> None:
+        self.seen.append(about)
+
+        def answer() -> None:
+            done(self.stage(about), self.stages, [("stage", "said", 1.0)])
+
+        if self.later is None:
+            answer()
+        else:
+            self.later.append(answer)
+
+    @property
+    def recipients(self) -> list[tuple[str, ...]]:
+        return [one.recipients for one in self.seen]
+
+
+@dataclass
+class Map:
+    """Courses and links, and how many journeys are under way."""
+
+    courses: dict[str, Course]
+    links: dict[str, Line]
+    number: int = 1
+    inside: int = 0
+
+    def entered(self) -> None:
+        self.inside += 1
+
+    def left(self) -> None:
+        self.inside -= 1
+
+
+def stored(_: Message) -> Verdict:
+    return Delivered("stored")
+
+
+def through(about: Message) -> Verdict:
+    return about
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which recipients a bounce was written about."""
+    found: list[str] = []
+
+    def bounce(identity, hostname, about, failures, now) -> bytes:
+        found.extend(failure.recipient.address for failure in failures)
+        return b"Subject: report\r\n\r\n"
+
+    monkeypatch.setattr(engine.runtime.journey, "bounce", bounce)
+    return found
+
+
+def arrive(about: Message, *stages: Stage, queue: Stage = stored) -> tuple[list[Verdict], Map]:
+    legs = tuple(Leg(f"in/{number}", (str(number),)) for number in range(len(stages)))
+    roads = Map({"in": Course("in", before=legs, queued=True)}, {})
+    roads.links = {leg.name: Line(stage) for leg, stage in zip(legs, stages, strict=True)} | {"in/queue": Line(queue)}
+    answers: list[Verdict] = []
+    Arrival(roads, roads.courses["in"], about, "mx.test", answers.append)
+    return answers, roads
+
+
+# -- before `queue`
+
+
+def test_a_message_that_all_pass_is_stored_as_the_last_stage_left_it() -> None:
+    first = message()
+    answers, roads = arrive(first, lambda m: m.with_header("X-One", "1"), lambda m: m.with_fact("two", 2))
+    (queued,) = roads.links["in/queue"].seen
+    assert (queued.header("X-One"), queued.fact("two"), queued.id) == ("1", 2, first.id)
+    assert answers == [Delivered(f"queued as {first.id}")]
+    assert roads.inside == 0
+
+
+@pytest.mark.parametrize("verdict", [Reject("no"), Defer("later"), Discard("virus")])
+def test_a_verdict_on_the_whole_is_the_answer_and_nothing_is_stored(verdict: Verdict) -> None:
+    answers, roads = arrive(message("b@rcpt.test", "c@rcpt.test"), lambda _: verdict, through)
+    assert [type(answer) for answer in answers] == [type(verdict)]
+    assert not roads.links["in/queue"].seen
+    assert not roads.links["in/1"].seen
+    assert roads.inside == 0
+
+
+def test_a_deferral_of_one_is_a_deferral_of_all() -> None:
+    answers, roads = arrive(
+        message("b@rcpt.test", "c@rcpt.test"), lambda _: Each({"b@rcpt.test": Defer("full")}), through
+    )
+    assert answers == [Defer("full")]
+    assert not roads.links["in/queue"].seen
+
+
+def test_nothing_is_stored_before_the_last_part_is_known() -> None:
+    first = message("b@rcpt.test", "c@rcpt.test")
+    legs = (Leg("in/split", ("split",)), Leg("in/slow", ("slow",)))
+    slow = Line(through)
+    slow.later = []
+    split = Line(lambda m: Each({"b@rcpt.test": m.with_header("X", "b")}))
+    roads = Map({}, {"in/split": split, "in/slow": slow, "in/queue": Line(stored)})
+    answers: list[Verdict] = []
+    Arrival(roads, Course("in", before=legs, queued=True), first, "mx.test", answers.append)
+    assert slow.recipients == [("b@rcpt.test",), ("c@rcpt.test",)]
+    slow.later.pop()()
+    assert not roads.links["in/queue"].seen
+    assert not answers
+    slow.later.pop()()
+    one, two = roads.links["in/queue"].seen
+    assert {one.recipients, two.recipients} == {("b@rcpt.test",), ("c@rcpt.test",)}
+    assert [one.id == first.id, two.id == first.id] == [True, False]  # parts are messages of their own
+    assert answers == [Delivered(f"queued as {first.id}")]
+
+
+def test_recipients_that_share_a_message_object_go_on_together() -> None:
+    def pair(about: Message) -> Verdict:
+        marked = about.with_header("X", "1")
+        return Each({"a@rcpt.test": marked, "c@rcpt.test": marked})
+
+    _, roads = arrive(message("a@rcpt.test", "b@rcpt.test", "c@rcpt.test"), pair, through)
+    assert sorted(roads.links["in/1"].recipients) == [("a@rcpt.test", "c@rcpt.test"), ("b@rcpt.test",)]
+
+
+def test_a_partial_refusal_is_told_by_a_bounce(reported: list[str]) -> None:
+    answers, roads = arrive(message("b@rcpt.test", "bad@rcpt.test"), lambda _: Each({"bad@rcpt.test": Reject("no")}))
+    kept, report = roads.links["in/queue"].seen
+    assert kept.recipients == ("b@rcpt.test",)
+    assert (report.sender, report.recipients) == ("", ("a@sender.test",))
+    assert report.id != kept.id
+    assert reported == ["bad@rcpt.test"]
+    assert isinstance(answers[0], Delivered)
+
+
+def test_a_partial_refusal_of_a_bounce_is_not_told(reported: list[str]) -> None:
+    _, roads = arrive(
+        message("b@rcpt.test", "bad@rcpt.test", sender=""), lambda _: Each({"bad@rcpt.test": Reject("no")})
+    )
+    assert roads.links["in/queue"].recipients == [("b@rcpt.test",)]
+    assert not reported
+
+
+def test_a_report_that_cannot_be_written_defers_the_whole_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("no template")
+
+    monkeypatch.setattr(engine.runtime.journey, "bounce", broken)
+    answers, roads = arrive(message("b@rcpt.test", "bad@rcpt.test"), lambda _: Each({"bad@rcpt.test": Reject("no")}))
+    assert [type(answer) for answer in answers] == [Defer]
+    assert not roads.links["in/queue"].seen
+    assert roads.inside == 0
+
+
+def test_a_quarantined_message_is_stored_with_the_reason() -> None:
+    answers, roads = arrive(message(), lambda _: Quarantine("virus"), through)
+    (queued,) = roads.links["in/queue"].seen
+    assert queued.fact(QUARANTINE_FACT) == "virus"
+    assert not roads.links["in/1"].seen
+    assert isinstance(answers[0], Delivered)
+
+
+def test_one_quarantined_recipient_leaves_the_others_alone() -> None:
+    _, roads = arrive(message("b@rcpt.test", "c@rcpt.test"), lambda _: Each({"b@rcpt.test": Quarantine("virus")}))
+    found = {one.recipients: one.fact(QUARANTINE_FACT) for one in roads.links["in/queue"].seen}
+    assert found == {("b@rcpt.test",): "virus", ("c@rcpt.test",): None}
+
+
+@pytest.mark.parametrize(
+    "found", [Defer("full", "4.3.1"), Quarantine("3 workers died with this message"), Reject("no")]
+)
+def test_what_was_not_stored_never_gets_250(found: Verdict) -> None:
+    answers, roads = arrive(message(), queue=lambda _: found)
+    assert [type(answer) for answer in answers] == [Defer]
+    assert roads.inside == 0
+
+
+def test_one_part_that_was_not_stored_defers_the_whole() -> None:
+    def full_for_c(about: Message) -> Verdict:
+        return Defer("full") if about.recipients == ("c@rcpt.test",) else Delivered()
+
+    answers, _ = arrive(
+        message("b@rcpt.test", "c@rcpt.test"),
+        lambda m: Each({"b@rcpt.test": m.with_header("X", "b")}),
+        queue=full_for_c,
+    )
+    assert answers == [Defer("full")]
+
+
+def test_a_delivery_before_the_queue_is_no_delivery() -> None:
+    answers, _ = arrive(message(), lambda _: Delivered("I have it"))
+    assert [type(answer) for answer in answers] == [Defer]
+
+
+def test_a_picked_lane_travels_with_the_recipient() -> None:
+    _, roads = arrive(message("b@rcpt.test"), lambda _: Route("local"), through)
+    (queued,) = roads.links["in/queue"].seen
+    assert queued.envelope.recipients == (Recipient("b@rcpt.test", lane="local"),)
+
+
+def test_an_alias_before_the_queue_counts_each_member() -> None:
+    answers, roads = arrive(
+        message("sales@rcpt.test"), lambda _: Route("local", ("b@rcpt.test", "c@rcpt.test")), through
+    )
+    (queued,) = roads.links["in/queue"].seen
+    assert [(r.address, r.original, r.lane) for r in queued.envelope.recipients] == [
+        ("b@rcpt.test", "rfc822;sales@rcpt.test", "local"),
+        ("c@rcpt.test", "rfc822;sales@rcpt.test", "local"),
+    ]
+    assert len(answers) == 1
+
+
+def test_what_a_leg_changed_before_it_decided_is_kept() -> None:
+    def each(about: Message) -> Said:
+        changed = about.with_header("X", "1")
+        return Changed(changed, Each({"bad@rcpt.test": Discard("spam")}))
+
+    _, roads = arrive(
+        message("b@rcpt.test", "bad@rcpt.test"), each, lambda m: Changed(m.with_fact("y", 2), Route("local"))
+    )
+    (queued,) = roads.links["in/queue"].seen
+    assert (queued.header("X"), queued.fact("y"), queued.recipients) == ("1", 2, ("b@rcpt.test",))
+    assert queued.envelope.recipients[0].lane == "local"
+
+
+def test_parts_of_a_large_message_each_have_a_name_for_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "content"
+    path.write_bytes(LETTER)
+    _, roads = arrive(
+        message("b@rcpt.test", "c@rcpt.test", content=FileContent(path, len(LETTER))),
+        lambda m: Each({"b@rcpt.test": m.with_header("X", "b")}),
+    )
+    one, two = roads.links["in/queue"].seen
+    assert not path.exists()
+    for part in (one, two):
+        assert part.content.path == tmp_path / str(part.id)
+        assert b"".join(part.content.chunks()) == LETTER
+
+
+def test_parts_of_a_large_message_that_cannot_be_linked_are_put_off(tmp_path: Path) -> None:
+    answers, roads = arrive(
+        message("b@rcpt.test", "c@rcpt.test", content=FileContent(tmp_path / "gone", 5)),
+        lambda m: Each({"b@rcpt.test": m.with_header("X", "b")}),
+    )
+    assert [type(answer) for answer in answers] == [Defer]
+    assert not roads.links["in/queue"].seen
+
+
+# -- behind `queue`
+
+
+@dataclass
+class Desk:
+    """Stands for the queue's owner: takes what it is told."""
+
+    settled: list[Delivery] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
+
+    def settle(self, delivery: Delivery) -> None:
+        self.settled.append(delivery)
+
+    def progress(self, delivery: Delivery) -> None:
+        self.told.append(len(delivery.outcomes))
+
+
+@dataclass
+class Trip:
+    """What came of one departure."""
+
+    desk: Desk
+    roads: Map
+    delivery: Delivery
+
+    @property
+    def outcomes(self) -> dict[str, Verdict]:
+        assert self.desk.settled == [self.delivery]
+        assert self.roads.inside == 0
+        assert len(self.delivery.outcomes) == len({r.address for r, _ in self.delivery.outcomes})
+        return {recipient.address: verdict for recipient, verdict in self.delivery.outcomes}
+
+
+def depart(about: Message, start: str, lanes: dict[str, Stage]) -> Trip:
+    courses, links = {}, {}
+    for lane, stage in lanes.items():
+        courses[lane] = Course(lane, after=(Leg(f"{lane}/stage", ("stage",)),))
+        links[f"{lane}/stage"] = Line(stage)
+    roads = Map(courses, links)
+    record = Record(about.id, about.envelope, start, about.content.size)
+    trip = Trip(Desk(), roads, Delivery(record, about, list(about.envelope.recipients)))
+    Departure(roads, trip.desk, trip.delivery, start)
+    return trip
+
+
+def delivered(_: Message) -> Verdict:
+    return Delivered()
+
+
+def test_each_recipient_goes_down_its_lane() -> None:
+    trip = depart(
+        message("b@here.test", "c@there.test", "bad@here.test"),
+        "in",
+        {
+            "in": lambda _: Each(
+                {"b@here.test": Route("local"), "c@there.test": Route("remote"), "bad@here.test": Reject("no")}
+            ),
+            "local": delivered,
+            "remote": lambda _: Defer("later"),
+        },
+    )
+    assert trip.outcomes == {"b@here.test": Delivered(), "c@there.test": Defer("later"), "bad@here.test": Reject("no")}
+    assert trip.roads.links["local/stage"].recipients == [("b@here.test",)]
+
+
+def test_an_alias_with_members_in_two_lanes_has_an_outcome_for_each() -> None:
+    routes = (Route("local", ("b@here.test",)), Route("remote", ("c@there.test",)))
+    trip = depart(
+        message("sales@here.test"),
+        "in",
+        {"in": lambda _: Each({"sales@here.test": routes}), "local": delivered, "remote": lambda _: Defer("later")},
+    )
+    assert trip.outcomes == {"b@here.test": Delivered(), "c@there.test": Defer("later")}
+    assert not trip.delivery.waiting
+
+
+def test_progress_is_told_while_others_wait() -> None:
+    trip = depart(
+        message("b@here.test", "c@here.test"),
+        "in",
+        {
+            "in": lambda m: Each({"b@here.test": m.with_header("X", "b"), "c@here.test": Route("local")}),
+            "local": delivered,
+        },
+    )
+    assert trip.desk.told == []  # b's lane ended nowhere, c was the last
+    assert isinstance(trip.outcomes["b@here.test"], Defer)
+    trip = depart(
+        message("b@here.test", "c@here.test"),
+        "in",
+        {"in": lambda _: Each({"b@here.test": Delivered(), "c@here.test": Discard()})},
+    )
+    assert trip.desk.told == [1]
+
+
+def test_lanes_that_lead_in_a_circle_end_in_a_deferral() -> None:
+    trip = depart(message("b@here.test"), "in", {"in": lambda _: Route("on"), "on": lambda _: Route("in")})
+    verdict = trip.outcomes["b@here.test"]
+    assert isinstance(verdict, Defer)
+    assert "circle" in verdict.log
+    assert 2 <= len(trip.roads.links["on/stage"].seen) <= LANES
+
+
+def test_many_parts_in_many_lanes_are_no_circle() -> None:
+    addresses = [f"user{number}@here.test" for number in range(LANES * 3)]
+    trip = depart(
+        message(*addresses),
+        "in",
+        {"in": lambda m: Route("parts"), "parts": lambda m: Each({a: m.with_header("X", a) for a in addresses})},
+    )
+    assert {verdict.log for verdict in trip.outcomes.values()} == {
+        "the lane ended and no stage said where the mail goes"
+    }
+    lanes = {f"lane{number}": delivered for number in range(len(addresses))}
+    trip = depart(
+        message(*addresses),
+        "in",
+        {"in": lambda _: Each({a: Route(f"lane{number}") for number, a in enumerate(addresses)}), **lanes},
+    )
+    assert set(trip.outcomes.values()) == {Delivered()}
+
+
+@pytest.mark.parametrize(("said", "log"), [(Route("nowhere"), "lane nowhere does not exist"), (None, "no stage said")])
+def test_a_lane_that_leads_nowhere_defers(said: Route | None, log: str) -> None:
+    trip = depart(message("b@here.test"), "in", {"in": lambda m: said or m})
+    verdict = trip.outcomes["b@here.test"]
+    assert isinstance(verdict, Defer)
+    assert log in verdict.log
+
+
+def test_a_lane_that_was_picked_before_the_queue_is_followed_behind_it() -> None:
+    about = message("b@here.test")
+    about = replace(about, envelope=replace(about.envelope, recipients=(Recipient("b@here.test", lane="local"),)))
+    trip = depart(about, "in", {"in": through, "local": delivered})
+    assert trip.outcomes == {"b@here.test": Delivered()}
+    assert trip.roads.links["local/stage"].seen[0].envelope.recipients[0].lane == ""
+
+
+def test_the_same_address_twice_has_two_outcomes() -> None:
+    trip = depart(message("b@here.test", "b@here.test"), "in", {"in": delivered})
+    assert [recipient.address for recipient, _ in trip.delivery.outcomes] == ["b@here.test", "b@here.test"]
+    assert trip.desk.settled == [trip.delivery]

@@ -1,0 +1,162 @@
+"""Messages: ids, header fields, and copies that leave the original alone."""
+
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import Message, MessageId
+from engine.message import HEADER_LIMIT, Octets
+from tests.support.messages import message
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_an_id_is_printed_and_read_again(octets: bytes) -> None:
+    identity = MessageId(octets)
+    text = str(identity)
+    assert len(text) == 26
+    assert MessageId.parse(text) == identity
+    assert MessageId.parse(text.lower()) == identity
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
+def test_ids_sort_as_they_are_printed(one: bytes, two: bytes) -> None:
+    assert (one < two) == (str(MessageId(one)) < str(MessageId(two)))
+
+
+def test_ids_sort_by_time_and_tell_it() -> None:
+    early, late = MessageId.new(1000.0), MessageId.new(1000.001)
+    assert early < late
+    assert (early.time, late.time) == (1000.0, 1000.001)
+    assert len({MessageId.new(5.0) for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("text", ["", "0" * 25, "0" * 27, "8" + "0" * 25, "U" + "0" * 25, "0" * 25 + "-", "../" * 9])
+def test_what_is_no_id_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        MessageId.parse(text)
+
+
+HEADERS = [
+    (b"Subject: hello\r\n\r\nbody", "Subject", "hello"),
+    (b"SUBJECT : hello\r\n\r\n", "subject", "hello"),
+    (b"Subject:\r\n hello\r\n\tthere\r\n\r\n", "Subject", "hello\tthere"),
+    (b"Subject:  a\r\n\r\n", "Subject", "a"),
+    (b"Subject:\r\n\r\n", "Subject", ""),
+    (b"X-Subject: no\r\nSubject: yes\r\n\r\n", "Subject", "yes"),
+    (b"X: a\r\n Subject: no\r\n\r\n", "Subject", None),
+    (b"X: a\r\n\r\nSubject: body\r\n\r\n", "Subject", None),
+    (b"\r\nSubject: body\r\n\r\n", "Subject", None),
+    (b"\r\n\r\nSubject: body\r\n", "Subject", None),
+    (b"Subject: no end of header", "Subject", "no end of header"),
+    (b"", "Subject", None),
+    (b"A.B: x\r\nAxB: y\r\n\r\n", "AxB", "y"),
+    ("Subject: grüße\r\n\r\n".encode(), "Subject", "grüße"),
+    (b"Subject: \xff\r\n\r\n", "Subject", "\ufffd"),
+    (b"Subject: =?utf-8?q?gr=C3=BC=C3=9Fe?= =?utf-8?b?w7w=?=\r\n\r\n", "Subject", "grüßeü"),
+    (b"Subject: =?iso-8859-1?q?a=FC?= b\r\n\r\n", "Subject", "aü b"),
+    (b"Subject: =?no-such-charset?q?a?=\r\n\r\n", "Subject", "=?no-such-charset?q?a?="),
+    (b"Subject: =?utf-8?b?A?=\r\n\r\n", "Subject", "=?utf-8?b?A?="),
+    ("Subject: =?ü?q?a?=\r\n\r\n".encode(), "Subject", "=?ü?q?a?="),
+    (b"Subject: =?utf-8?q?=FF?=\r\n\r\n", "Subject", "=?utf-8?q?=FF?="),
+]
+
+
+@pytest.mark.parametrize(("content", "name", "value"), HEADERS)
+def test_a_header_field_is_found_unfolded_and_decoded(content: bytes, name: str, value: str | None) -> None:
+    assert message(content=content).header(name) == value
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"Subject: ", b"Subject: =?", b"=?utf-8?b?", b""]))
+def test_no_content_makes_a_stage_s_look_at_the_header_fail(octets: bytes, before: bytes) -> None:
+    value = message(content=before + octets).header("Subject")
+    assert value is None or isinstance(value, str)
+
+
+@given(
+    st.sampled_from(["utf-8", "us-ascii", "unknown-8bit", "idna", "punycode", "utf-7", "hex", "x\0", "utf-8*en"]),
+    st.sampled_from("bBqQ"),
+    st.binary(max_size=30),
+)
+def test_no_encoded_word_makes_it_fail(charset: str, encoding: str, octets: bytes) -> None:
+    word = b"=?" + charset.encode() + b"?" + encoding.encode() + b"?" + octets + b"?="
+    assert isinstance(message(content=b"Subject: " + word.replace(b"\n", b"") + b"\r\n\r\n").header("Subject"), str)
+
+
+def test_all_fields_of_a_name_come_topmost_first() -> None:
+    about = message(content=b"Received: two\r\nX: y\r\nReceived: one\r\n\r\n").with_header("Received", "three")
+    assert about.headers("received") == ["three", "two", "one"]
+    assert about.headers("none") == []
+
+
+class Pieces:
+    """Content that comes in small pieces."""
+
+    def __init__(self, octets: bytes, piece: int) -> None:
+        self.octets, self.piece, self.read = octets, piece, 0
+
+    @property
+    def size(self) -> int:
+        return len(self.octets)
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, len(self.octets), self.piece):
+            self.read = start + self.piece
+            yield self.octets[start : start + self.piece]
+
+
+def test_the_header_is_found_across_pieces_and_no_more_than_it_is_read() -> None:
+    pieces = Pieces(b"A: b\r\nC: d\r\n\r\n" + b"x" * 1000, 3)
+    about = message(content=pieces)
+    assert about.header_octets() == b"A: b\r\nC: d\r\n"
+    assert pieces.read < 24
+
+
+@pytest.mark.parametrize("piece", [4096, 10 * HEADER_LIMIT])
+def test_of_an_endless_header_only_the_start_is_looked_at(piece: int) -> None:
+    octets = b"X: " + b"x" * (2 * HEADER_LIMIT) + b"\r\nSubject: far\r\n\r\n"
+    about = message(content=Pieces(octets, piece))
+    assert about.header("Subject") is None
+    assert len(about.header_octets()) <= HEADER_LIMIT
+
+
+def test_a_header_is_put_on_top_of_a_copy() -> None:
+    first = message(content=b"A: b\r\n\r\nbody")
+    second = first.with_header("X-One", "1").with_header("X-Two", "zwei ü")
+    assert b"".join(second.chunks()) == "X-Two: zwei ü\r\nX-One: 1\r\nA: b\r\n\r\nbody".encode()
+    assert second.size == len(b"".join(second.chunks()))
+    assert first.header("X-One") is None
+    assert second.content is first.content
+    assert second.id == first.id
+
+
+@pytest.mark.parametrize("name", ["", "A B", "A:", "A\r\nB", "Ä", "A\t", "A\0"])
+def test_a_name_that_is_no_header_name_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="header field name"):
+        message().with_header(name, "x")
+
+
+@pytest.mark.parametrize("value", ["a\r\nBcc: all", "a\nb", "a\rb", "a\0b", "\r\n x"])
+def test_a_value_cannot_bring_in_another_field(value: str) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        message().with_header("X", value)
+
+
+def test_facts_are_laid_over_a_copy() -> None:
+    first = message().with_fact("spf.result", "pass")
+    second = first.with_facts({"spf.result": "fail", "scan.score": 4.2})
+    assert (first.fact("spf.result"), first.fact("scan.score", 0)) == ("pass", 0)
+    assert (second.fact("spf.result"), second.fact("scan.score")) == ("fail", 4.2)
+    with pytest.raises(TypeError):
+        second.envelope.facts["x"] = 1  # type: ignore[index]
+
+
+def test_a_message_is_frozen_and_tells_of_its_envelope() -> None:
+    about: Message = message("b@rcpt.test", "c@rcpt.test")
+    assert about.recipients == ("b@rcpt.test", "c@rcpt.test")
+    assert about.sender == "a@sender.test"
+    with pytest.raises(FrozenInstanceError):
+        about.id = MessageId.new()  # type: ignore[misc]
+    assert replace(about, content=Octets(b"")).size == 0

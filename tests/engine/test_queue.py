@@ -1,0 +1,718 @@
+"""The queue: what is stored, when it is given out, and what becomes of each outcome."""
+
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+import engine.queue.owner
+from engine import Defer, Delivered, Discard, Duration, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
+from engine.config import Queue
+from engine.message import Octets
+from engine.queue.bounce import wants_report
+from engine.queue.content import CHUNK, ContentWriter, FileContent
+from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
+from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before
+from engine.storage.environment import StorageError
+from engine.storage.writer import Batch
+from tests.support.messages import LETTER, message
+
+MAP_SIZE = 2**26
+SETTINGS = Queue(
+    reserve=Size(0),
+    in_flight=100,
+    retry=(Duration("1m"), Duration("5m")),
+    expire=Duration("1h"),
+)
+
+
+class Clock:
+    """A wall clock that stands still until it is set."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    content_folder(tmp_path).mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def shard(data: Path):
+    opened = Shard(data, 0, map_size=MAP_SIZE)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces the report's text, and keeps which recipients were reported."""
+    found: list[str] = []
+
+    def bounce(identity: MessageId, hostname: str, about: Message, failures, now: float) -> bytes:
+        found.extend(failure.recipient.address for failure in failures)
+        return b"Subject: report\r\n\r\n"
+
+    monkeypatch.setattr(engine.queue.owner, "bounce", bounce)
+    return found
+
+
+class Post:
+    """An owner with what it gives out, and a way to wait until the shard has all changes."""
+
+    def __init__(self, owner: Owner, given: list[Delivery], clock: Clock) -> None:
+        self.owner = owner
+        self.given = given
+        self.clock = clock
+
+    async def admit(self, *messages: Message) -> None:
+        for one in messages:
+            assert isinstance(await self.owner.admit(one, "inbound"), Delivered)
+
+    async def settled(self) -> None:
+        await self.owner.writer.apply(lambda _batch: None)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def settle(self, delivery: Delivery, *verdicts: Verdict) -> None:
+        recipients = delivery.record.envelope.recipients
+        delivery.outcomes += zip(
+            recipients, verdicts * len(recipients) if len(verdicts) == 1 else verdicts, strict=True
+        )
+        self.owner.settle(delivery)
+        await self.settled()
+
+    async def until(self, now: float) -> None:
+        """Let the wall clock reach ``now``; the owner looks at it at the latest after a minute."""
+        self.clock.now = now
+        await self.wait(60)
+
+    async def wait(self, seconds: float) -> None:
+        """Let the loop's own clock go on."""
+        trio.lowlevel.current_clock().jump(seconds)  # a test that waits asks for mock_clock
+        await trio.testing.wait_all_tasks_blocked()
+        await self.settled()
+
+    @property
+    def ids(self) -> list[MessageId]:
+        return [delivery.record.id for delivery in self.given]
+
+
+Open = Callable[..., Post]
+
+
+@pytest.fixture
+async def opened(shard: Shard, clock: Clock, nursery: trio.Nursery):
+    owners: list[Owner] = []
+
+    def start(settings: Queue = SETTINGS, *, run: bool = True) -> Post:
+        given: list[Delivery] = []
+        owner = Owner(shard, settings, "mx.test", given.append, clock=clock)
+        owners.append(owner)
+        if run:
+            nursery.start_soon(owner.run)
+        return Post(owner, given, clock)
+
+    yield start
+    for owner in owners:
+        owner.writer.close()
+
+
+@pytest.fixture
+async def post(opened: Open) -> Post:
+    started = opened()
+    await trio.testing.wait_all_tasks_blocked()
+    return started
+
+
+# -- the shard
+
+
+async def put(shard: Shard, record: Record, content=LETTER) -> None:
+    with shard.environment.begin(write=True) as transaction:
+        batch = Batch(transaction)
+        shard.put_new(batch, record, Octets(content))
+        batch.flush()
+
+
+def a_record(content: bytes = LETTER, due: float = 1000.0, **changes: object) -> Record:
+    about = message("b@rcpt.test", "c@rcpt.test")
+    return replace(Record(about.id, about.envelope, "inbound", len(content), due=due), **changes)
+
+
+async def test_a_record_comes_back_as_it_was_stored(shard: Shard) -> None:
+    record = a_record(reason="greylisted", due=1234.567)
+    await put(shard, record)
+    assert shard.records([record.id, MessageId.new()]) == [record]
+    assert list(shard.all_records()) == [record]
+    assert shard.count() == 1
+    assert shard.holds(record.id)
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 5])
+async def test_content_of_every_size_comes_back_in_bounded_pieces(shard: Shard, size: int) -> None:
+    octets = bytes(number % 251 for number in range(size))
+    record = a_record(octets)
+    await put(shard, record, octets)
+    chunks = list(shard.message(record).content.chunks())
+    assert b"".join(chunks) == octets
+    assert all(0 < len(chunk) <= CHUNK for chunk in chunks)
+
+
+async def test_a_removed_message_leaves_nothing_behind(shard: Shard) -> None:
+    octets = bytes(3 * CHUNK)
+    record = a_record(octets)
+    await put(shard, record, octets)
+    with shard.environment.begin(write=True) as transaction:
+        batch = Batch(transaction)
+        shard.remove(batch, record)
+        batch.flush()
+    with shard.environment.begin() as transaction:
+        left = [transaction.stat(db)["entries"] for db in (shard._envelopes, shard._content, shard._due)]
+    assert left == [0, 0, 0]
+    with pytest.raises(LookupError):
+        list(shard.message(record).content.chunks())
+
+
+async def test_records_are_read_in_pages_without_gap_or_repeat(shard: Shard) -> None:
+    records = [a_record(due=number) for number in range(7)]
+    for record in records:
+        await put(shard, record)
+    assert len(shard._page(b"", limit=3)) == 3
+    position, seen = b"", []
+    while page := shard._page(position, limit=3):
+        seen += page
+        position = page[-1].id + b"\0"
+    assert {record.id for record in seen} == {record.id for record in records}
+    assert len(seen) == 7
+
+
+async def test_the_due_index_is_read_from_a_position_up_to_now(shard: Shard) -> None:
+    records = [a_record(due=float(number)) for number in (10, 20, 30)]
+    for record in records:
+        await put(shard, record)
+    ids = [record.id for record in records]
+    found, position = shard.due_from(b"", 1, 25.0)
+    assert found == ids[:1]
+    assert shard.due_from(position, 9, 25.0)[0] == ids[1:2]
+    assert shard.due_from(position_before(records[1]), 9, 30.0)[0] == ids[1:]
+    assert shard.due_from(b"", 9, 9.999) == ([], b"")
+    assert shard.next_due(b"") == 10.0
+    assert shard.next_due(position_before(records[2])) == 30.0
+    assert shard.next_due(shard.due_from(b"", 9, 99.0)[1]) is None
+
+
+async def test_a_record_may_move_in_time_and_leave_the_index(shard: Shard) -> None:
+    record = a_record(due=10.0)
+    await put(shard, record)
+    later, parked = replace(record, due=20.0), replace(record, due=20.0, state=QUARANTINED)
+    for old, new, expected in (
+        (record, later, [20.0]),
+        (later, later, [20.0]),
+        (later, parked, []),
+        (parked, record, [10.0]),
+    ):
+        with shard.environment.begin(write=True) as transaction:
+            batch = Batch(transaction)
+            shard.replace(batch, old, new)
+            batch.flush()
+        due = shard.next_due(b"")
+        assert ([] if due is None else [due]) == expected
+        assert shard.records([record.id]) == [new]
+
+
+async def test_another_process_s_shard_is_read_without_writing(shard: Shard, data: Path) -> None:
+    with pytest.raises(StorageError):
+        Shard(data, 7, map_size=MAP_SIZE, read_only=True)
+    assert not (data / "queue" / "7").exists()
+
+
+async def test_a_shard_of_another_format_is_refused(data: Path) -> None:
+    first = Shard(data, 3, map_size=MAP_SIZE)
+    with first.environment.begin(write=True) as transaction:
+        transaction.put(b"format", b"99")
+    first.close()
+    with pytest.raises(StorageError, match="format 99"):
+        Shard(data, 3, map_size=MAP_SIZE)
+
+
+async def test_the_store_is_private(shard: Shard) -> None:
+    assert stat.S_IMODE(shard.path.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in shard.path.iterdir())
+
+
+# -- content as it arrives
+
+
+async def test_small_content_stays_in_memory(tmp_path: Path) -> None:
+    writer = ContentWriter(tmp_path, MessageId.new(), 10)
+    writer.write(b"12345")
+    writer.write(b"67890")
+    content = await writer.finish()
+    assert content == b"1234567890"
+    assert not list(tmp_path.iterdir())
+
+
+async def test_large_content_goes_to_a_private_file_in_its_order(tmp_path: Path) -> None:
+    identity = MessageId.new()
+    writer = ContentWriter(tmp_path, identity, 10)
+    for piece in (b"12345", b"67890", b"x", b"y" * 600_000):
+        writer.write(piece)
+    content = await writer.finish()
+    assert isinstance(content, FileContent)
+    assert content.path == tmp_path / str(identity)
+    assert content.size == 600_011
+    assert b"".join(content.chunks()) == b"1234567890x" + b"y" * 600_000
+    assert max(map(len, content.chunks())) <= 256 * 1024
+    assert stat.S_IMODE(content.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("finished", [False, True])
+async def test_discarded_content_leaves_no_file(tmp_path: Path, *, finished: bool) -> None:
+    writer = ContentWriter(tmp_path, MessageId.new(), 0)
+    writer.write(b"gone")
+    assert list(tmp_path.iterdir())
+    if finished:
+        await writer.finish()
+    writer.discard()
+    writer.discard()
+    assert not list(tmp_path.iterdir())
+
+
+# -- the owner: in, out, settled
+
+
+async def test_a_message_is_stored_then_given_out_then_gone(post: Post, shard: Shard) -> None:
+    first = message()
+    assert await post.owner.admit(first, "inbound") == Delivered(f"queued as {first.id}")
+    assert post.ids == [first.id]
+    delivery = post.given[0]
+    assert (delivery.record.lane, [r.address for r in delivery.waiting]) == ("inbound", ["b@rcpt.test"])
+    assert b"".join(delivery.message.chunks()) == LETTER
+    assert shard.count() == 1
+    await post.settle(delivery, Delivered())
+    assert shard.count() == 0
+    assert not post.owner.away
+
+
+async def test_a_deferral_comes_back_at_its_own_time(post: Post, shard: Shard, mock_clock) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Defer("greylisted", retry_after=300))
+    (record,) = shard.all_records()
+    assert (record.due, record.reason, record.envelope.attempts) == (1300.0, "greylisted", 1)
+    await post.until(1299.0)
+    assert len(post.given) == 1
+    await post.until(1300.0)
+    assert len(post.given) == 2
+    assert post.given[1].message.envelope.attempts == 1
+
+
+async def test_a_deferral_without_a_time_follows_the_schedule_whose_last_step_repeats(
+    post: Post, shard: Shard, mock_clock
+) -> None:
+    await post.admit(message())
+    for attempt, due in enumerate((1060.0, 1360.0, 1660.0)):
+        await post.settle(post.given[attempt], Defer("later"))
+        (record,) = shard.all_records()
+        assert record.due == due
+        await post.until(due)
+        assert len(post.given) == attempt + 2
+
+
+@pytest.mark.parametrize("seconds", [0, 0.0, -5])
+async def test_a_deferral_of_no_time_does_not_spin(post: Post, shard: Shard, seconds: float) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Defer("now", retry_after=seconds))
+    (record,) = shard.all_records()
+    assert record.due == 1001.0
+    assert len(post.given) == 1
+
+
+async def test_a_message_that_has_waited_too_long_is_reported_in_the_same_commit(
+    post: Post, shard: Shard, reports: list[str]
+) -> None:
+    await post.admit(message("b@rcpt.test", "quiet@rcpt.test"))
+    post.clock.now = 1000.0 + 3601
+    delivery = post.given[0]
+    quiet = replace(delivery.record.envelope.recipients[1], notify="NEVER")
+    delivery.outcomes += [
+        (delivery.record.envelope.recipients[0], Defer("timed out")),
+        (quiet, Defer("timed out")),
+    ]
+    commits = post.owner.writer.commits
+    post.owner.settle(delivery)
+    await post.settled()
+    assert post.owner.writer.commits <= commits + 2  # the change itself, and the one that waited for it
+    assert reports == ["b@rcpt.test"]
+    (report,) = shard.all_records()
+    assert report.envelope.sender == ""
+    assert [r.address for r in report.envelope.recipients] == ["a@sender.test"]
+    assert report.lane == "inbound"
+    assert post.given[1].record == report  # and it sets out at once
+    assert b"".join(post.given[1].message.chunks()) == b"Subject: report\r\n\r\n"
+
+
+async def test_a_refusal_of_one_recipient_is_reported_while_the_other_waits(
+    post: Post, shard: Shard, reports: list[str]
+) -> None:
+    await post.admit(message("bad@rcpt.test", "slow@rcpt.test", "good@rcpt.test", "black@rcpt.test"))
+    await post.settle(post.given[0], Reject("no"), Defer("later", retry_after=60), Delivered(), Discard("virus"))
+    kept, report = sorted(shard.all_records(), key=lambda record: record.envelope.sender, reverse=True)
+    assert [r.address for r in kept.envelope.recipients] == ["slow@rcpt.test"]
+    assert kept.due == 1060.0
+    assert reports == ["bad@rcpt.test"]
+    assert report.envelope.sender == ""
+
+
+async def test_a_bounce_is_never_bounced(post: Post, shard: Shard, reports: list[str]) -> None:
+    await post.admit(message(sender=""))
+    await post.settle(post.given[0], Reject("no"))
+    assert shard.count() == 0
+    assert not reports
+
+
+WANTED = [
+    ("", Reject("no"), True),
+    ("", Delivered(), False),
+    ("NEVER", Reject("no"), False),
+    ("SUCCESS", Reject("no"), False),
+    ("success,failure", Reject("no"), True),
+    ("SUCCESS", Delivered(), True),
+    ("FAILURE,DELAY", Delivered(), False),
+]
+
+
+@pytest.mark.parametrize(("notify", "verdict", "wanted"), WANTED)
+def test_who_wants_a_report(notify: str, verdict: Reject | Delivered, wanted: bool) -> None:
+    assert wants_report(Recipient("b@rcpt.test", notify=notify), verdict) is wanted
+
+
+async def test_who_cannot_be_reported_is_parked_and_not_lost(
+    post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("no template")
+
+    monkeypatch.setattr(engine.queue.owner, "bounce", broken)
+    await post.admit(message("bad@rcpt.test", "good@rcpt.test"))
+    await post.settle(post.given[0], Reject("no"), Delivered())
+    (record,) = shard.all_records()
+    assert record.state == QUARANTINED
+    assert "no template" in record.reason
+    assert [r.address for r in record.envelope.recipients] == ["bad@rcpt.test"]
+    assert not post.owner.away
+
+
+async def test_a_discarded_message_is_gone_and_nobody_is_told(post: Post, shard: Shard, reports: list[str]) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Discard("virus"))
+    assert shard.count() == 0
+    assert not reports
+
+
+async def test_a_quarantined_message_stays_and_is_never_given_out_again(
+    post: Post, opened: Open, shard: Shard, mock_clock
+) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Quarantine("it kills workers"))
+    (record,) = shard.all_records()
+    assert (record.state, record.reason) == (QUARANTINED, "it kills workers")
+    await post.until(10_000.0)
+    again = opened()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(post.given) == 1
+    assert not again.given
+
+
+async def test_what_was_quarantined_before_the_queue_is_not_given_out_after_a_restart_either(
+    post: Post, opened: Open, shard: Shard, mock_clock
+) -> None:
+    await post.admit(message().with_fact(QUARANTINE_FACT, "virus"))
+    again = opened()
+    await again.until(10_000.0)
+    assert not post.given
+    assert not again.given
+    assert [(record.state, record.reason) for record in shard.all_records()] == [(QUARANTINED, "virus")]
+
+
+async def test_content_in_a_file_goes_with_its_message(post: Post, data: Path, mock_clock) -> None:
+    identity = MessageId.new()
+    writer = ContentWriter(content_folder(data), identity, 4)
+    writer.write(LETTER)
+    await post.admit(message(content=await writer.finish(), identity=identity))
+    assert b"".join(post.given[0].message.chunks()) == LETTER
+    await post.settle(post.given[0], Defer("later", retry_after=10))
+    assert (content_folder(data) / str(identity)).exists()
+    await post.until(1010.0)
+    await post.settle(post.given[1], Delivered())
+    assert not list(content_folder(data).iterdir())
+
+
+# -- what is done must stay done, what is not must stay
+
+
+async def test_progress_takes_those_who_have_it_off_the_record(post: Post, shard: Shard) -> None:
+    await post.admit(message("b@rcpt.test", "c@rcpt.test"))
+    delivery = post.given[0]
+    delivery.told(delivery.record.envelope.recipients[:1], Delivered())
+    post.owner.progress(delivery)
+    await post.settled()
+    (record,) = shard.all_records()
+    assert [r.address for r in record.envelope.recipients] == ["c@rcpt.test"]
+
+
+async def test_progress_keeps_those_who_were_put_off(post: Post, shard: Shard) -> None:
+    await post.admit(message("b@rcpt.test", "c@rcpt.test", "d@rcpt.test"))
+    delivery = post.given[0]
+    delivery.told(delivery.record.envelope.recipients[:1], Defer("busy"))
+    delivery.told(delivery.record.envelope.recipients[1:2], Delivered())
+    post.owner.progress(delivery)
+    await post.settled()
+    (record,) = shard.all_records()
+    assert sorted(r.address for r in record.envelope.recipients) == ["b@rcpt.test", "d@rcpt.test"]
+
+
+async def test_progress_knows_the_members_of_an_alias_by_name(post: Post, shard: Shard) -> None:
+    await post.admit(message("list@rcpt.test"))
+    delivery = post.given[0]
+    alias = delivery.record.envelope.recipients[0]
+    members = [Recipient(f"{name}@far.test", original="rfc822;list@rcpt.test", lane="remote") for name in "ab"]
+    delivery.became(alias, members)
+    delivery.told(members[:1], Delivered())
+    post.owner.progress(delivery)
+    await post.settled()
+    (record,) = shard.all_records()
+    (left,) = record.envelope.recipients
+    assert (left.address, left.original, left.lane) == ("b@far.test", "rfc822;list@rcpt.test", "")
+
+
+async def test_who_is_parked_does_not_hold_up_who_only_waits(post: Post, shard: Shard) -> None:
+    await post.admit(message("b@rcpt.test", "c@rcpt.test"))
+    delivery = post.given[0]
+    b, c = delivery.record.envelope.recipients
+    delivery.told([b], Quarantine("odd"))
+    delivery.told([c], Defer("busy", retry_after=60))
+    post.owner.settle(delivery)
+    await post.settled()
+    records = {record.state: record for record in shard.all_records()}
+    assert {state: [r.address for r in record.envelope.recipients] for state, record in records.items()} == {
+        QUARANTINED: ["b@rcpt.test"],
+        WAITING: ["c@rcpt.test"],
+    }
+    whole = b"".join(shard.message(records[WAITING]).chunks())
+    assert whole
+    assert b"".join(shard.message(records[QUARANTINED]).chunks()) == whole
+
+
+async def test_progress_that_could_not_be_stored_is_not_tried_again_over_a_later_settlement(
+    post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch, mock_clock
+) -> None:
+    await post.admit(message("b@rcpt.test", "c@rcpt.test"))
+    delivery = post.given[0]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    delivery.told(delivery.record.envelope.recipients[:1], Delivered())
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "replace", full)
+        post.owner.progress(delivery)
+        await post.settled()
+    await post.settle(delivery, Delivered())
+    await post.wait(60)
+    assert shard.count() == 0
+
+
+async def test_a_settlement_that_could_not_be_stored_is_tried_until_it_is(
+    post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch, mock_clock
+) -> None:
+    await post.admit(message())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "remove", full)
+        await post.settle(post.given[0], Delivered())
+        await post.wait(12)
+    assert shard.count() == 1
+    assert post.owner.away  # so that it is not given out a second time meanwhile
+    await post.wait(12)
+    assert shard.count() == 0
+    assert not post.owner.away
+    assert len(post.given) == 1
+
+
+async def test_a_message_that_cannot_be_given_out_is_deferred_and_does_not_stop_others(
+    shard: Shard, clock: Clock, nursery: trio.Nursery, mock_clock
+) -> None:
+    given: list[Delivery] = []
+
+    def give_out(delivery: Delivery) -> None:
+        if delivery.message.sender == "bad@sender.test":
+            raise KeyError("no such lane")
+        given.append(delivery)
+
+    owner = Owner(shard, SETTINGS, "mx.test", give_out, clock=clock)
+    nursery.start_soon(owner.run)
+    post = Post(owner, given, clock)
+    await trio.testing.wait_all_tasks_blocked()
+    bad, good = message(sender="bad@sender.test"), message()
+    await post.admit(bad, good)
+    await post.settled()
+    assert post.ids == [good.id]
+    assert {record.id: record.due for record in shard.all_records()}[bad.id] == 1060.0
+    owner.writer.close()
+
+
+# -- how much, and when
+
+
+async def test_no_more_is_away_than_the_settings_say_and_the_rest_follows(opened: Open, shard: Shard) -> None:
+    post = opened(replace(SETTINGS, in_flight=3))
+    await trio.testing.wait_all_tasks_blocked()
+    messages = [message(identity=MessageId.new(number), arrived=float(number)) for number in range(10)]
+    await post.admit(*messages)
+    await post.settled()
+    seen: list[MessageId] = []
+    while shard.count():
+        assert 0 < len(post.owner.away) <= 3
+        for delivery in list(post.owner.away.values()):
+            seen.append(delivery.record.id)
+            await post.settle(delivery, Delivered())
+    assert sorted(seen) == sorted(one.id for one in messages)
+    assert post.ids == seen
+
+
+async def test_what_falls_due_while_all_places_are_taken_goes_out_when_there_is_room(opened: Open, mock_clock) -> None:
+    post = opened(replace(SETTINGS, in_flight=1))
+    await trio.testing.wait_all_tasks_blocked()
+    first, second = message(), message()
+    await post.admit(first)
+    await post.settle(post.given[0], Defer("later", retry_after=10))
+    await post.admit(second)
+    await post.until(1010.0)
+    assert post.ids == [first.id, second.id]
+    before = trio.current_time()
+    await post.settle(post.given[1], Delivered())
+    assert post.ids == [first.id, second.id, first.id]
+    assert trio.current_time() == before
+
+
+async def test_a_restart_finds_every_message_exactly_once(post: Post, opened: Open, mock_clock) -> None:
+    messages = [message(arrived=1000.0 - number) for number in range(20)]
+    await post.admit(*messages)
+    await post.settle(post.given[3], Delivered())
+    await post.settle(post.given[4], Defer("later", retry_after=500))
+    left = {one.id for number, one in enumerate(messages) if number not in (3, 4)}
+    again = opened(replace(SETTINGS, in_flight=7))
+    await trio.testing.wait_all_tasks_blocked()
+    while again.owner.away:
+        for delivery in list(again.owner.away.values()):
+            await again.settle(delivery, Delivered())
+    assert set(again.ids) == left
+    assert len(again.ids) == len(left)
+    await again.until(1500.0)
+    assert again.ids[len(left) :] == [messages[4].id]
+
+
+async def test_messages_that_arrive_while_the_backlog_is_read_are_given_out_once(opened: Open) -> None:
+    post = opened(run=False)  # its first look into the index has not happened: everything is backlog
+    messages = [message(arrived=float(number)) for number in (900, 800, 1000, 700)]
+    await post.admit(*messages)
+    assert not post.given
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(post.owner.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(post.ids) == sorted(one.id for one in messages)
+        await post.admit(message(arrived=500.0))
+        assert len(post.given) == 5
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_message_seen_in_the_index_before_its_commit_was_reported_is_given_out_once(post: Post) -> None:
+    """The writer's thread commits, and the loop looks into the index before it hears of that."""
+    one = message()
+    answers: list[Verdict] = []
+
+    async def admit() -> None:
+        answers.append(await post.owner.admit(one, "inbound"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(admit)
+        await trio.testing.wait_all_tasks_blocked(0)
+        while not post.owner.shard.holds(one.id):
+            pass  # the loop is kept busy, so that it cannot hear of the commit
+        post.owner._fill()
+    assert answers == [Delivered(f"queued as {one.id}")]
+    assert post.ids == [one.id]
+
+
+async def test_a_message_is_given_out_though_nobody_waits_for_the_answer_any_more(post: Post) -> None:
+    one = message()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(post.owner.admit, one, "inbound")
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        nursery.cancel_scope.cancel()
+    await post.settled()
+    assert post.ids == [one.id]
+
+
+async def test_a_clock_that_goes_back_delays_nothing_new_and_repeats_nothing(
+    post: Post, shard: Shard, mock_clock
+) -> None:
+    await post.admit(message(arrived=1000.0))
+    await post.until(5000.0)
+    post.clock.now = 2000.0
+    await post.admit(message(arrived=2000.0))
+    assert len(post.given) == 2
+    await post.settle(post.given[0], Defer("later", retry_after=10))
+    await post.until(2010.0)
+    assert post.ids == [post.ids[0], post.ids[1], post.ids[0]]
+    await post.until(6000.0)
+    assert len(post.given) == 3
+
+
+async def test_a_draining_owner_stores_but_gives_out_nothing(post: Post, opened: Open, shard: Shard) -> None:
+    post.owner.drain()
+    one = message()
+    await post.admit(one)
+    await trio.testing.wait_all_tasks_blocked()
+    assert not post.given
+    again = opened()
+    await trio.testing.wait_all_tasks_blocked()
+    assert again.ids == [one.id]
+
+
+async def test_below_the_reserve_no_mail_is_taken(opened: Open, shard: Shard) -> None:
+    post = opened(replace(SETTINGS, reserve=Size(2**62)))
+    assert not post.owner.has_room()
+    verdict = await post.owner.admit(message(), "inbound")
+    assert isinstance(verdict, Defer)
+    assert verdict.code == "4.3.1"
+    assert shard.count() == 0
+
+
+async def test_a_message_that_cannot_be_stored_is_deferred_and_the_next_one_is_taken(post: Post, shard: Shard) -> None:
+    unpackable = message().with_facts({"when": object()})  # type: ignore[dict-item]
+    full = message(content=bytes(MAP_SIZE))
+    for one in (unpackable, full):
+        verdict = await post.owner.admit(one, "inbound")
+        assert isinstance(verdict, Defer)
+        assert verdict.code == "4.3.1"
+    await post.admit(message())
+    assert len(post.given) == 1
+    assert [record.state for record in shard.all_records()] == [WAITING]

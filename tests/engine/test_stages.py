@@ -1,0 +1,340 @@
+"""Stages that run: what they say is followed, what they break is theirs alone."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from engine import Defer, Delivered, Discard, Duration, Each, Message, MessageId, Quarantine, Reject, Route, Verdict
+from engine.condition import parse_condition
+from engine.config import Stage
+from engine.message import Octets
+from engine.runtime.stages import LegRunner, RunningStage
+from engine.stage import StageError, _spec
+from engine.verdict import Changed
+from tests.support.messages import message
+
+
+def stage(target: Callable[..., Any], *, settings: dict[str, Any] | None = None, name: str = "mine", **keys: Any):
+    return Stage(_spec(name, "filters/mine.py", target, ""), settings or {}, **keys)
+
+
+def running(target: Callable[..., Any], services: dict[Any, Any] | None = None, **values: Any) -> RunningStage:
+    return RunningStage(stage(target, **values), services or {})
+
+
+async def tag(message: Message, *, header: str = "X-Tag", value: str = "yes") -> Verdict:
+    return message.with_header(header, value)
+
+
+async def raising(message: Message) -> Verdict:
+    raise RuntimeError("broken")
+
+
+async def leaving(message: Message) -> Verdict:
+    raise SystemExit(3)
+
+
+def leaving_in_a_thread(message: Message) -> Verdict:
+    raise SystemExit(3)
+
+
+async def forgetful(message: Message) -> None:
+    message.with_header("X", "lost")
+
+
+def saying(verdict: Any):
+    async def say(message: Message) -> Any:
+        return verdict(message) if callable(verdict) else verdict
+
+    return say
+
+
+async def test_a_stage_gets_its_settings_and_services() -> None:
+    async def greet(message: Message, folder: Path, *, header: str) -> Verdict:
+        return message.with_header(header, str(folder))
+
+    found = running(greet, {Path: Path("/x")}, settings={"header": "X-F"})
+    said = await found.call(message())
+    assert isinstance(said, Message)
+    assert said.header("X-F") == "/x"
+
+
+async def test_a_service_that_is_not_given_is_said_at_once() -> None:
+    async def greedy(message: Message, folder: Path) -> Verdict:
+        return message
+
+    with pytest.raises(StageError, match=r"mine asks for .*Path"):
+        running(greedy)
+
+
+WRONG: list[tuple[Any, str]] = [
+    (raising, "raised RuntimeError: broken"),
+    (leaving, "raised SystemExit"),
+    (leaving_in_a_thread, "raised SystemExit"),
+    (forgetful, "forgotten"),
+    (saying(5), "returned 5"),
+    (saying(("a",)), "returned ('a',)"),
+    (saying((Route("a"),)), "returned (Route"),
+    (saying(Delivered()), "only an effect"),
+    (saying(Changed(message(), Route("x"))), "returned Changed"),
+    (saying(Defer("x", retry_after="5m")), "retry_after of '5m'"),  # type: ignore[arg-type]
+    (saying(Defer("x", retry_after=float("nan"))), "retry_after of nan"),
+    (saying(Defer("x", retry_after=float("inf"))), "retry_after of inf"),
+    (saying(Each({"b@rcpt.test": None})), "for one recipient nothing"),  # type: ignore[dict-item]
+    (saying(Each({"b@rcpt.test": "no"})), "for one recipient 'no'"),  # type: ignore[dict-item]
+    (saying(Each({"b@rcpt.test": ()})), "for one recipient ()"),
+    (saying(Each({"b@rcpt.test": (Reject("no"),)})), "for one recipient (Reject"),  # type: ignore[dict-item]
+    (saying(Each({"b@rcpt.test": Each()})), "for one recipient Each"),  # type: ignore[dict-item]
+    (saying(Each({"b@rcpt.test": Delivered()})), "only an effect"),
+    (saying(message("other@rcpt.test")), "another message"),
+    (saying(lambda m: Message(m.id, m.envelope, Octets(b"new"))), "another message"),
+    (saying(lambda m: Message(m.id, message("new@rcpt.test").envelope, m.content)), "other recipients"),
+    (saying(lambda m: m.with_fact("when", object())), "the fact when"),
+    (saying(lambda m: m.with_fact("all", {"a": [1, {2: "x"}]})), "the fact all"),
+    (saying(lambda m: m.with_fact("large", 2**64)), "the fact large"),
+    (saying(lambda m: m.with_fact("octets", b"x")), "the fact octets"),
+    (saying(lambda m: Each({"b@rcpt.test": m.with_fact("x", {1})})), "for one recipient the fact x"),
+]
+
+
+@pytest.mark.parametrize(("target", "log"), WRONG)
+async def test_what_breaks_in_a_stage_defers_and_says_why(target: Any, log: str) -> None:
+    said = await running(target).call(message())
+    assert isinstance(said, Defer)
+    assert "mine" in said.log
+    assert log in said.log
+    assert log not in said.text  # that is for the operator
+
+
+RIGHT: list[Any] = [
+    lambda m: m,
+    lambda m: m.with_facts({"a": None, "b": [1.5, "x", {"c": True}], "d": -(2**63), "e": 2**64 - 1}),
+    Reject("no"),
+    Defer("later"),
+    Defer("later", retry_after=5),
+    Discard(),
+    Quarantine(),
+    Route("x", ("a@b.test",)),
+    Each(),
+    Each({"b@rcpt.test": (Route("x"), Route("y", ("c@d.test",)))}),
+    lambda m: Each({"b@rcpt.test": m, "c@rcpt.test": m.with_header("X", "y")}),
+]
+
+
+@pytest.mark.parametrize("verdict", RIGHT)
+async def test_what_a_stage_may_say_is_taken(verdict: Any) -> None:
+    about = message()
+    target = saying(verdict)
+    assert await running(target).call(about) == await target(about)
+
+
+async def test_an_effect_may_say_delivered() -> None:
+    target = saying(Delivered("250 ok"))
+    target.effect = True  # type: ignore[attr-defined]
+    assert await running(target).call(message()) == Delivered("250 ok")
+
+
+ON_ERROR = [("defer", Defer), ("skip", Message), ("reject", Reject), ("quarantine", Quarantine)]
+
+
+@pytest.mark.parametrize(("on_error", "kind"), ON_ERROR)
+@pytest.mark.parametrize("target", [raising, forgetful])
+async def test_on_error_is_followed(on_error: str, kind: type, target: Any) -> None:
+    about = message()
+    said = await running(target, on_error=on_error).call(about)
+    assert type(said) is kind
+    if kind is Message:
+        assert said is about
+
+
+async def test_a_stage_is_skipped_where_its_condition_does_not_hold() -> None:
+    found = running(tag, when=parse_condition("scan.score >= 5"))
+    about = message()
+    assert await found.call(about) is about
+    low = about.with_fact("scan.score", 4)
+    assert await found.call(low) is low
+    said = await found.call(about.with_fact("scan.score", 5))
+    assert isinstance(said, Message)
+    assert said.header("X-Tag") == "yes"
+
+
+async def test_a_synchronous_stage_runs_in_a_thread() -> None:
+    threads: list[int] = []
+
+    def slow(message: Message) -> Verdict:
+        threads.append(threading.get_ident())
+        return message
+
+    about = message()
+    assert await running(slow).call(about) is about
+    assert threads != [threading.get_ident()]
+
+
+# -- opened and closed
+
+
+@dataclass
+class Pool:
+    """A stage that holds something open."""
+
+    _: KW_ONLY
+    fail: str = ""
+    did: list[str] = field(default_factory=list)
+
+    async def __aenter__(self) -> "Pool":
+        self.did.append("open")
+        if self.fail == "open":
+            raise OSError("no such server")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.did.append("closed")
+        if self.fail == "close":
+            raise OSError("gone")
+
+    async def __call__(self, message: Message) -> Verdict:
+        self.did.append("called")
+        return message
+
+    async def at_sender(self, session: object, sender: str) -> Reject | None:
+        return Reject("not you") if sender == "spammer@x.test" else None
+
+    def at_connect(self, session: object) -> Defer | None:
+        return Defer("busy")
+
+    async def at_recipient(self, session: object, sender: str, recipient: str) -> object:
+        if sender == "break@x.test":
+            raise RuntimeError("broken")
+        if sender == "hang@x.test":
+            await trio.sleep_forever()
+        return "yes"
+
+
+async def test_a_stage_is_opened_and_closed_in_one_task(nursery: trio.Nursery) -> None:
+    found = running(Pool)
+    await nursery.start(found.run)
+    await found.call(message())
+    assert found.instance.did == ["open", "called"]
+    await found.close()
+    assert found.instance.did == ["open", "called", "closed"]
+
+
+async def test_a_stage_that_cannot_open_says_so() -> None:
+    found = running(Pool, settings={"fail": "open"})
+    with pytest.RaisesGroup(OSError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(found.run)
+
+
+async def test_a_stage_that_cannot_close_stops_nothing(nursery: trio.Nursery) -> None:
+    found = running(Pool, settings={"fail": "close"})
+    await nursery.start(found.run)
+    await found.close()
+    assert found.instance.did == ["open", "closed"]
+
+
+async def test_hooks_refuse_and_broken_ones_have_no_objection(autojump_clock) -> None:
+    found = running(Pool)
+    assert await found.hook("at_sender", None, "spammer@x.test") == Reject("not you")
+    assert await found.hook("at_sender", None, "me@x.test") is None
+    assert await found.hook("at_connect", None) == Defer("busy")
+    for sender in ("break@x.test", "hang@x.test", "me@x.test"):  # raises, takes too long, says something else
+        assert await found.hook("at_recipient", None, sender, "b@rcpt.test") is None
+
+
+# -- a leg
+
+
+async def run_leg(*stages: RunningStage, about: Message | None = None, start: int = 0):
+    return await LegRunner(list(stages)).run(about or message(), start)
+
+
+async def test_a_leg_runs_its_stages_in_order_and_tells_the_way() -> None:
+    said, done, way = await run_leg(
+        running(tag, name="one"),
+        running(saying(lambda m: m), name="two"),
+    )
+    assert isinstance(said, Message)
+    assert said.header("X-Tag") == "yes"
+    assert done == 2
+    assert [step[:2] for step in way] == [("one", "changed"), ("two", "pass")]
+    assert all(step[2] >= 0 for step in way)
+
+
+async def test_a_leg_stops_where_a_stage_decides() -> None:
+    said, done, way = await run_leg(running(tag), running(saying(Reject("no")), name="two"), running(raising))
+    assert (said, done) == (Reject("no"), 2)
+    assert way[-1][:2] == ("two", "reject: no")
+
+
+async def test_a_leg_goes_on_from_a_later_stage() -> None:
+    said, done, way = await run_leg(running(raising), running(tag, name="two"), start=1)
+    assert isinstance(said, Message)
+    assert (done, len(way)) == (2, 1)
+
+
+@pytest.mark.parametrize("verdict", [Route("local"), Each({"b@rcpt.test": Route("local")})])
+async def test_what_stages_changed_is_not_lost_when_a_later_one_decides(verdict: Verdict) -> None:
+    said, done, _ = await run_leg(running(tag), running(saying(verdict)))
+    assert isinstance(said, Changed)
+    assert said.message.header("X-Tag") == "yes"
+    assert said.verdict == verdict
+    assert done == 2
+    said, _, _ = await run_leg(running(saying(lambda m: m)), running(saying(verdict)))
+    assert said == verdict
+
+
+async def hanging(message: Message) -> Verdict:
+    await trio.sleep_forever()
+    return message
+
+
+@pytest.mark.parametrize(("on_error", "kind"), ON_ERROR)
+async def test_a_stage_that_hangs_is_cut_off_and_others_go_on(autojump_clock, on_error: str, kind: type) -> None:
+    found = running(hanging, timeout=Duration("10ms"), on_error=on_error, name="slow")
+    runner = LegRunner([found, running(tag, name="next")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner.keep_time)
+        said, _, way = await runner.run(message(), 0)
+        nursery.cancel_scope.cancel()
+    assert type(said) is kind
+    assert way[0][0] == "slow"
+    if kind is Message:
+        assert way[-1][0] == "next"
+    elif kind is Defer:
+        assert "took longer than 0.01 s" in said.log
+
+
+async def test_a_synchronous_stage_that_hangs_is_left_behind(autojump_clock) -> None:
+    go = threading.Event()
+
+    def blocking(message: Message) -> Verdict:
+        go.wait(10)
+        return message
+
+    runner = LegRunner([running(blocking, timeout=Duration("10ms"))])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner.keep_time)
+        said, _, _ = await runner.run(message(), 0)
+        nursery.cancel_scope.cancel()
+    go.set()
+    assert isinstance(said, Defer)
+
+
+async def test_a_stage_within_its_time_is_left_alone(mock_clock) -> None:
+    runner = LegRunner([running(hanging, timeout=Duration("1h"))])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner.keep_time)
+        nursery.start_soon(runner.run, message(identity=MessageId.new()), 0)
+        for _ in range(3):
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(runner._running) == 1
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,38 @@
+"""Sizes and durations as operators write them."""
+
+import pytest
+
+from engine import Duration, Size
+
+SIZES = [
+    ("0", 0), ("25", 25), ("25 B", 25), ("25 MB", 25_000_000), ("25MB", 25_000_000), ("64 KiB", 65_536),
+    ("64 kib", 65_536), ("1.5 GB", 1_500_000_000), (" 2 TiB ", 2 * 2**40), (7, 7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "octets"), SIZES)
+def test_a_size_is_read(text: str | int, octets: int) -> None:
+    assert Size(text) == octets
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1", "1 XB", "1e6", "1,5 MB", "1 MB 2", "٣٣ ZB", -1])
+def test_what_is_no_size_is_refused(text: str | int) -> None:
+    with pytest.raises(ValueError, match="size"):
+        Size(text)
+
+
+DURATIONS = [
+    ("90s", 90.0), ("5m", 300.0), ("1h 30m", 5400.0), ("1h30m", 5400.0), ("5d", 432_000.0), ("2w", 1_209_600.0),
+    ("250ms", 0.25), ("1.5h", 5400.0), (" 1s ", 1.0), ("1m 1ms", 60.001), (3, 3.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "seconds"), DURATIONS)
+def test_a_duration_is_read(text: str | float, seconds: float) -> None:
+    assert Duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 minutes", "m", "-5m", "1h, 5m", "5M", "inf", "1h 5", -1])
+def test_what_is_no_duration_is_refused(text: str | float) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        Duration(text)
