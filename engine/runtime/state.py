@@ -16,6 +16,7 @@ class Running(msgspec.Struct, frozen=True):
     revision: int
     error: str = ""  # why the last reload was refused
     change: int = 0  # grows with every reload, refused or not
+    folder: str = ""  # of the sockets between its processes
 
 
 class State:
@@ -23,6 +24,7 @@ class State:
 
     def __init__(self, data: Path) -> None:
         self._path = data / "running.json"
+        self.folder = ""
         self._lock = -1
         self._change = 0
 
@@ -41,7 +43,7 @@ class State:
     def write(self, pid: int, revision: int, error: str) -> None:
         self._change += 1
         temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(Running(pid, revision, error, self._change)))
+        temporary.write_bytes(msgspec.json.encode(Running(pid, revision, error, self._change, self.folder)))
         temporary.replace(self._path)
 
     def read(self) -> Running | None:

@@ -32,6 +32,9 @@ GRACE = 20.0
 HANG = 30.0
 """Seconds without a sign of life after which a worker counts as hung, and is killed: its messages go to others."""
 
+_FOLDER = "postroad-"
+"""How the names of our folders for sockets begin."""
+
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY = 60.0
 """Seconds that a worker must live before the next restart is quick again."""
@@ -109,7 +112,8 @@ class Supervisor:
         self._bind(self._config)
         self._become_user()
         self._state.take()
-        self._folder = tempfile.mkdtemp(prefix="postroad-")
+        self._clean_up_after_crash()
+        self._folder = self._state.folder = tempfile.mkdtemp(prefix=_FOLDER)
         try:
             sweep(self._config)
             with trio.open_signal_receiver(signal.SIGHUP, signal.SIGTERM, signal.SIGINT) as signals:
@@ -150,6 +154,12 @@ class Supervisor:
                 f"cannot use the data folder {data}: {error.strerror}; [server] data must be a folder "
                 f"that the user {_user_name()} may read and write"
             ) from error
+
+    def _clean_up_after_crash(self) -> None:
+        """Remove the folder of sockets that a server left behind which was killed: we hold its lock, so it is dead."""
+        before = self._state.read()
+        if before is not None and os.path.basename(before.folder).startswith(_FOLDER):
+            shutil.rmtree(before.folder, ignore_errors=True)
 
     def _bind(self, config: Config) -> None:
         """A socket for each process that serves a listener; those that stay as they were are kept."""

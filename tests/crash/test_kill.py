@@ -4,6 +4,7 @@ Each test prints its seed. Set POSTROAD_SEED to try the same moment again, as fa
 """
 
 import itertools
+import json
 import os
 import random
 import re
@@ -186,8 +187,11 @@ def test_kill_everything_twice(server: Postroad, remote: Remote) -> None:
         answers, pause = moment()
         load.until_answered((answers + round_ * MESSAGES) // 2)
         time.sleep(pause)
+        sockets = Path(json.loads((server.folder / "var" / "running.json").read_text())["folder"])
+        assert sockets.is_dir()
         server.kill()
         server.start()
+        assert not sockets.exists()
     load.wait()
     settle_accounts(server, remote, load.ledger, crashes=2)
 
