@@ -21,6 +21,9 @@ from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
 from engine.stage import Spec, StageError, load_stage
 from engine.units import Duration, Size
 
+IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
+"""Listeners whose connections begin with the TLS handshake (RFC 8314)."""
+
 NO_LIMIT = Duration(float("inf"))
 READERS = ("pop3", "pop3s")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
@@ -83,7 +86,7 @@ class Queue:
     inline: Size = Size("128 KiB")  # content up to this size lives in LMDB, larger content in a file of its own
     reserve: Size = Size("256 MB")  # free disk space below which no new mail is taken (RFC 5321 4.2.3: 452)
     map_size: Size = Size("64 GiB")  # address space of a shard: the largest it can grow to
-    in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk
+    in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk; 0 holds all mail
     retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
     expire: Duration = Duration("5d")  # RFC 5321 4.5.4.1: give up after at least 4-5 days
 
@@ -290,8 +293,8 @@ class _Reader:
             self.problem("server.hostname", f'{server.hostname!r} is no host name; write it like "mx.example.org"')
         if server.workers < 0:
             self.problem("server.workers", "must not be negative")
-        if queue.in_flight < 1:
-            self.problem("queue.in_flight", "must be at least 1, or no mail would ever leave")
+        if queue.in_flight < 0:
+            self.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
         if not queue.retry:
             self.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
 
@@ -492,6 +495,10 @@ class _Reader:
         for name in config.listen:
             if name not in served and name not in READERS:
                 self.problem(f"listen.{name}", "nothing serves this listener: no lane begins with a stage that does")
+            if name in IMPLICIT_TLS and config.tls is None:
+                self.problem(
+                    f"listen.{name}", "speaks TLS from the first octet, so it needs a certificate: write [tls]"
+                )
         if not config.listen:
             self.problem("listen", 'no listener; write at least [listen] smtp = "127.0.0.1:2525"')
 

@@ -5,7 +5,7 @@ import ipaddress
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -42,6 +42,11 @@ from engine.queue.content import ContentWriter
 from engine.runtime.door import Door
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+_AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connections_per_network", "max_errors")
+
+_LAST_WORDS = 2.0
+"""Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
 
 _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
@@ -86,6 +91,14 @@ class Accept:
     auth: bool = True
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
+
+    @staticmethod
+    def check(**settings: Any) -> Iterator[str]:
+        """What is wrong with the settings that were given."""
+        yield from (f"{name} must be at least 1" for name in _AT_LEAST_ONE if settings.get(name, 1) < 1)
+        for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
+            if not 0 <= settings.get(name, 0) <= bits:
+                yield f"{name} must be a number of bits from 0 to {bits}"
 
     def __post_init__(self) -> None:
         self._open = 0
@@ -220,7 +233,7 @@ class _Session:
     def __init__(self, stage: Accept, connection: Connection, peer: str, trusted: bool) -> None:
         self._stage = stage
         self._connection = connection
-        self._smtp = stage.protocol(tls=False)
+        self._smtp = stage.protocol(tls=bool(connection.tls))
         self._peer = peer
         self._trusted = trusted
         self._transaction: _Transaction | None = None
@@ -244,7 +257,8 @@ class _Session:
             await self._talk()
         if self._scope.cancelled_caught:
             await self._close_late()
-        await self._flush()
+        with trio.move_on_after(_LAST_WORDS):
+            await self._flush()
         await self._connection.close_gently()
 
     async def _close_late(self) -> None:
@@ -270,17 +284,26 @@ class _Session:
     async def _flush(self) -> None:
         octets = self._smtp.outgoing()
         if octets:
+            self._allow_time()
             await self._connection.send(octets)
 
-    async def _wait(self) -> bytes:
-        """The next octets, before the deadline; between messages also not once we are to stop."""
-        if self._transaction is None and self._stage.draining:
-            self._scope.cancel()
+    def _allow_time(self) -> None:
+        """The client has the time of a command from now on, but not more than a message may take."""
         deadline = trio.current_time() + self._stage.command_timeout
         if self._transaction is not None:
             deadline = min(deadline, self._deadline)
         if not 0 <= deadline - self._scope.deadline <= _SLACK:  # to move a deadline costs more than a second is worth
             self._scope.deadline = deadline
+
+    async def _wait(self) -> bytes:
+        """The next octets, before the deadline; between messages also not once we are to stop.
+
+        Between messages the deadline stands since our last reply: octets that trickle in buy no time.
+        """
+        if self._transaction is not None:
+            self._allow_time()
+        elif self._stage.draining:
+            self._scope.cancel()
         self._idle = self._transaction is None
         octets = await self._connection.receive()
         self._idle = False
@@ -328,6 +351,7 @@ class _Session:
         assert self._stage.tls.context is not None
         await self._connection.start_tls(self._stage.tls.context, server_side=True)
         self._smtp.tls_started()
+        self._allow_time()
         self.forget()
 
     async def _auth(self, said: Auth) -> None:

@@ -1,7 +1,7 @@
 """Find the servers that take the mail of each recipient's domain (RFC 5321 5), and gather recipients by site."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -88,11 +88,28 @@ class Resolve:
 
     def __post_init__(self) -> None:
         """ValueError for settings that cannot work."""
-        if self.max_hosts < 1 or self.max_addresses < 1:
-            raise ValueError("max_hosts and max_addresses must be at least 1")
+        names = ("max_hosts", "max_addresses", "port", "smart_host")
+        problems = list(self.check(**{name: getattr(self, name) for name in names}))
+        if problems:
+            raise ValueError("; ".join(problems))
         self._own = a_labels(self.hostname).rstrip(".")
         self._relay = host_and_port(self.smart_host, self.port) if self.smart_host else None
         self._routes = ExpiringCache(ROUTES_KEPT, self.resolver.clock)
+
+    @staticmethod
+    def check(
+        *, max_hosts: int = 1, max_addresses: int = 1, port: int = SMTP_PORT, smart_host: str = "", **_: object
+    ) -> Iterator[str]:
+        """What is wrong with the settings that were given."""
+        if max_hosts < 1 or max_addresses < 1:
+            yield "max_hosts and max_addresses must be at least 1"
+        if not 0 < port < 65536:
+            yield f"port must be one of 1 to 65535, not {port}"
+        try:
+            if smart_host:
+                host_and_port(smart_host, port)
+        except ValueError as error:
+            yield f"smart_host: {error}"
 
     async def __call__(self, message: Message) -> Verdict:
         domains = {recipient.address: _domain(recipient.address) for recipient in message.envelope.recipients}

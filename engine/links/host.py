@@ -10,10 +10,10 @@ import zmq
 from engine.links import wire
 from engine.links.link import Call, Way, local_links
 from engine.links.sockets import LocalSocket, Socket
-from engine.links.wakeup import Wakeup
 from engine.message import Content, Message
 from engine.observe.events import event
 from engine.verdict import Changed, Defer, Verdict
+from engine.wakeup import Wakeup
 
 Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict | Changed, int, Way]]]"
 """Runs a message through the leg from a stage on: verdict, number of stages done with, way. It never raises."""

@@ -17,15 +17,18 @@ import zmq
 
 from engine.links import wire
 from engine.links.sockets import LocalSocket, Socket
-from engine.links.wakeup import Wakeup
 from engine.message import Message
 from engine.verdict import Changed, Defer, Quarantine, Verdict
+from engine.wakeup import Wakeup
 
 BATCH = 64
 """Messages in one frame at most: beyond that a batch gains nothing and delays its first message."""
 
 DEATHS = 3
-"""Workers that may die while they hold one and the same message, before it is parked as the likely cause."""
+"""Workers that may die while they hold one and the same message, before it is parked as the cause.
+
+Before the last one it is a suspect, and goes to a worker alone: so that none is parked for what another one did.
+"""
 
 Way: TypeAlias = "list[tuple[str, str, float]]"
 """Stages met, each with what it decided and the milliseconds that took."""
@@ -59,18 +62,28 @@ class Call:
         self.stopped = 0
         self.way: Way = []
 
+    @property
+    def suspect(self) -> bool:
+        return self.deaths >= DEATHS - 1
+
 
 class _Channel:
     """One peer with its socket, what waits for it and what it has."""
 
-    __slots__ = ("out", "peer", "receiving", "socket", "waiting")
+    __slots__ = ("out", "peer", "receiving", "socket", "suspects", "waiting")
 
     def __init__(self) -> None:
         self.peer: Peer | None = None
         self.socket: Socket | None = None
         self.receiving: trio.CancelScope | None = None
         self.waiting: deque[Call] = deque()
+        self.suspects: deque[Call] = deque()
         self.out: dict[int, Call] = {}
+
+    @property
+    def alone(self) -> bool:
+        """Whether the worker has a suspect now: then it gets nothing else."""
+        return len(self.out) == 1 and next(iter(self.out.values())).suspect
 
 
 local_links: dict[int, "Link"] = {}
@@ -101,7 +114,7 @@ class Link:
     @property
     def depth(self) -> int:
         """Messages that wait for a credit."""
-        return len(self._shared) + sum(len(channel.waiting) for channel in self._order)
+        return len(self._shared) + sum(len(c.waiting) + len(c.suspects) for c in self._order)
 
     @property
     def away(self) -> int:
@@ -165,6 +178,8 @@ class Link:
             call.deaths += 1
             if call.deaths >= DEATHS:
                 call.done(Quarantine(f"{self.name}: {call.deaths} workers died with this message"), 0, [])
+            elif call.suspect:
+                channel.suspects.append(call)
             else:
                 again.appendleft(call)
         self._wakeup.wake()
@@ -186,8 +201,15 @@ class Link:
         if self._shared:
             self._share_out()
         for channel in self._order:
-            while channel.waiting and channel.socket is not None and len(channel.out) < self.window:
-                self._send(channel, channel.socket)
+            if channel.socket is None or channel.alone:
+                continue
+            if channel.suspects:
+                if not channel.out:
+                    self._send(channel, channel.socket, [channel.suspects.popleft()])
+                continue
+            while channel.waiting and len(channel.out) < self.window:
+                count = min(BATCH, self.window - len(channel.out), len(channel.waiting))
+                self._send(channel, channel.socket, [channel.waiting.popleft() for _ in range(count)])
 
     def _share_out(self) -> None:
         """Each message to the worker that has least, as far as credits go."""
@@ -200,16 +222,10 @@ class Link:
             for _ in range(min(room, BATCH if len(open_channels) == 1 else 1, len(self._shared))):
                 channel.waiting.append(self._shared.popleft())
 
-    def _send(self, channel: _Channel, socket: Socket) -> None:
+    def _send(self, channel: _Channel, socket: Socket, calls: list[Call]) -> None:
         assert channel.peer is not None
-        numbers = []
-        calls = []
-        for _ in range(min(BATCH, self.window - len(channel.out), len(channel.waiting))):
-            call = channel.waiting.popleft()
-            number = next(self._sequence)
-            channel.out[number] = call
-            numbers.append(number)
-            calls.append(call)
+        numbers = [next(self._sequence) for _ in calls]
+        channel.out.update(zip(numbers, calls, strict=True))
         if channel.peer.local:
             socket.send([wire.pack([self._number, numbers])])
             return
@@ -236,7 +252,7 @@ class Link:
             while True:
                 for frames in await socket.receive_many():
                     self._answers(channel, wire.unpack(frames[0]))
-                if channel.waiting or self._shared:
+                if channel.waiting or channel.suspects or self._shared:
                     self._wakeup.wake()
 
     def _answers(self, channel: _Channel, answers: list[Any]) -> None:

@@ -9,7 +9,7 @@ import zmq
 
 from engine.links import wire
 from engine.links.sockets import Socket
-from engine.links.wakeup import Answer
+from engine.wakeup import Answer
 
 Function = Callable[..., Awaitable[Any]]
 

@@ -14,7 +14,7 @@ import trio
 import zmq
 from zmq.backend import Socket as _Plain
 
-from engine.links.wakeup import Wakeup
+from engine.wakeup import Wakeup
 
 DRAIN = 256
 """Batches taken at one go before other tasks get their turn."""

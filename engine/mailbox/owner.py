@@ -1,6 +1,5 @@
 """The owner of the mailboxes: the one process that changes them."""
 
-import fcntl
 import logging
 import os
 import time
@@ -28,6 +27,7 @@ from engine.mailbox.layout import (
 from engine.mailbox.reader import Mailboxes
 from engine.message import Message
 from engine.storage.environment import Full, StorageError, free_space, open_environment, translated
+from engine.storage.ownership import held
 from engine.storage.writer import Writer
 
 RESERVE = 64 * 2**20
@@ -62,12 +62,12 @@ class MailboxOwner:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
-        self._reserve = reserve
+        self.reserve = reserve  # may be changed at any time
         self._clock = clock
         self._environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
         self._lock = -1
         try:
-            self._lock = _claim(path)
+            self._lock = held(path)
             self.databases = Databases(self._environment, create=True)
             _check_format(self._environment, self.databases)
             self._large = LargeFiles(path / LARGE)
@@ -101,7 +101,7 @@ class MailboxOwner:
         ``recipients`` maps an account's number to the address that the sender wrote to. StorageError (Full when there
         is no room) when nothing at all was stored. A delivery that has begun is not cancelled.
         """
-        if free_space(self.path) < self._reserve:
+        if free_space(self.path) < self.reserve:
             raise Full("no room in the store: the disk is nearly full")
         if not is_large(message):
             return (await self.writer.apply(self._change(message, recipients, stage_inline(message)))).outcomes
@@ -210,17 +210,6 @@ class MailboxOwner:
         self._environment.close()
         if self._lock >= 0:
             os.close(self._lock)
-
-
-def _claim(path: Path) -> int:
-    """Take the lock that says who owns the store; the kernel gives it back when the process ends in any way."""
-    descriptor = os.open(path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StorageError(f"the mailboxes in {path} belong to another running process") from None
-    return descriptor
 
 
 def _check_format(environment: lmdb.Environment, databases: Databases) -> None:

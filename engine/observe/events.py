@@ -1,6 +1,7 @@
 """Structured events on standard error: one JSON object a line, or a readable line on a terminal."""
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -49,6 +50,24 @@ def _short(value: Any) -> str:
     if isinstance(value, str):
         return value if value and " " not in value else repr(value)
     return _encode(value).decode()
+
+
+class LogHandler(logging.Handler):
+    """Turns what libraries and our own lower modules log into events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        failed = record.exc_info[1] if record.exc_info else None
+        if failed is not None:
+            event.bug(record.getMessage(), failed)
+        else:
+            event("log", logger=record.name, level=record.levelname.lower(), text=record.getMessage())
+
+
+def capture_logging() -> None:
+    """From now on `logging` ends in events: ours from INFO, those of libraries from WARNING."""
+    logging.basicConfig(handlers=[LogHandler()], level=logging.WARNING, force=True)
+    for name in ("postroad", "engine", "stages"):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 event = Events()

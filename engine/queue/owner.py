@@ -1,5 +1,6 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,15 +11,15 @@ import trio
 
 from engine.config import Queue
 from engine.links.link import Way
-from engine.links.wakeup import Answer, Wakeup
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent
+from engine.queue.content import FileContent, sync_folder
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, with_recipients
 from engine.storage.environment import free_space
 from engine.storage.writer import Batch, Writer
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
+from engine.wakeup import Answer, Wakeup
 
 QUARANTINE_FACT = "quarantine.reason"
 """Left by a verdict before `queue`: the message is to be parked as soon as it is stored."""
@@ -39,10 +40,26 @@ class Delivery:
 
     record: Record
     message: Message
-    waiting: int  # recipients without an outcome
-    outcomes: list[tuple[Recipient, Verdict]]
-    way: Way
-    split: set[str] = field(default_factory=set)  # recipients that stand for others, or go down several lanes
+    waiting: list[Recipient]  # recipients without an outcome; an alias has been replaced by its members
+    outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
+    way: Way = field(default_factory=list)
+
+    def became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        """An alias stands for others, or one recipient goes down several lanes."""
+        self._forget(recipient)
+        self.waiting += others
+
+    def told(self, recipients: Sequence[Recipient], verdict: Verdict) -> None:
+        """These recipients have their outcome."""
+        for recipient in recipients:
+            self._forget(recipient)
+            self.outcomes.append((recipient, verdict))
+
+    def _forget(self, recipient: Recipient) -> None:
+        for index, waiting in enumerate(self.waiting):
+            if waiting.address == recipient.address:
+                del self.waiting[index]
+                return
 
 
 class Owner:
@@ -180,7 +197,7 @@ class Owner:
 
     def _start(self, record: Record) -> None:
         recipients = record.envelope.recipients
-        delivery = Delivery(record, self.shard.message(record), len(recipients), [], [])
+        delivery = Delivery(record, self.shard.message(record), list(recipients))
         self.away[record.id] = delivery
         try:
             self._give_out(delivery)
@@ -194,12 +211,11 @@ class Owner:
 
     def progress(self, delivery: Delivery) -> None:
         """Some recipients have it while others may take long: see that a crash does not send it to those again."""
-        done = {recipient.address for recipient, verdict in delivery.outcomes if isinstance(verdict, Delivered)}
-        done -= delivery.split  # others, who may still wait, are known to the queue only by this name
-        left = tuple(r for r in delivery.record.envelope.recipients if r.address not in done)
-        if left and len(left) < len(delivery.record.envelope.recipients):
-            old, delivery.record = delivery.record, with_recipients(delivery.record, left)
-            new = delivery.record
+        open_ones = [r for r, verdict in delivery.outcomes if not isinstance(verdict, Delivered | Discard)]
+        old = delivery.record
+        new = with_recipients(old, _with_lanes((*delivery.waiting, *open_ones), old))
+        if delivery.waiting and new != old:
+            delivery.record = new
             # Never tried again: it would come after `settle`, and undo that.
             self.writer.submit(lambda batch: self.shard.replace(batch, old, new), self._heard)
 
@@ -226,6 +242,9 @@ class Owner:
             reports = []
             reason = f"refused, and no report could be written: {error}"
             parked += [(f.recipient, Quarantine(reason)) for f in failures if isinstance(f.verdict, Reject)]
+        if waiting and parked:  # those who only wait must not be held up by those who are parked
+            reports.append(self._parked_apart(old, parked))
+            parked = []
         new = self._left(old, waiting, parked, now)
 
         def change(batch: Batch) -> None:
@@ -255,16 +274,26 @@ class Owner:
         parked: Sequence[tuple[Recipient, Quarantine]],
         now: float,
     ) -> Record | None:
-        lanes = {recipient.address: recipient.lane for recipient in old.envelope.recipients}
-        left = tuple(replace(r, lane=lanes.get(r.address, "")) for r, _ in (*waiting, *parked))
+        left = [recipient for recipient, _ in (*waiting, *parked)]
         if not left:
             return None
-        new = with_recipients(old, left)
+        new = with_recipients(old, _with_lanes(left, old))
         new = replace(new, envelope=replace(new.envelope, attempts=old.envelope.attempts + 1))
         if parked:
             return replace(new, state=QUARANTINED, reason=parked[0][1].reason)
         due = now + max(min(verdict.retry_after or 0.0 for _, verdict in waiting), _SOONEST)
         return replace(new, due=due, reason=waiting[0][1].reply or waiting[0][1].text)
+
+    def _parked_apart(self, old: Record, parked: Sequence[tuple[Recipient, Quarantine]]) -> tuple[Record, Content]:
+        """A record of their own for recipients whose mail is parked, with a copy of the content."""
+        identity = MessageId.new(self._clock())
+        apart = with_recipients(old, _with_lanes([recipient for recipient, _ in parked], old))
+        apart = replace(apart, id=identity, state=QUARANTINED, reason=parked[0][1].reason)
+        if not old.in_file:
+            return apart, Octets(b"".join(self.shard.content(old).chunks()))
+        os.link(self.shard.file(old.id), self.shard.file(identity))
+        sync_folder(self.shard.file(identity).parent)
+        return apart, self.shard.content(apart)
 
     def _reports(self, delivery: Delivery, failures: list[Failure], now: float) -> list[tuple[Record, Content]]:
         if not failures:
@@ -330,6 +359,12 @@ class Owner:
                 event("discarded", **common, reason=reason)
             case Quarantine(reason):
                 event("quarantined", **common, reason=reason)
+
+
+def _with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipient, ...]:
+    """The recipients as they are stored: only a lane that was picked before `queue` is kept, others are found anew."""
+    lanes = {recipient.address: recipient.lane for recipient in record.envelope.recipients}
+    return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
 
 
 def _unlink(path: Path) -> None:

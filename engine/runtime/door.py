@@ -7,7 +7,6 @@ from typing import Protocol
 
 from engine.config import Config
 from engine.lanes import Course
-from engine.links.wakeup import Answer
 from engine.message import Message, MessageId, Session
 from engine.queue.content import ContentWriter
 from engine.queue.store import content_folder
@@ -15,6 +14,7 @@ from engine.runtime.journey import Arrival, Roads
 from engine.runtime.stages import RunningStage
 from engine.storage.environment import free_space
 from engine.verdict import Defer, Reject, Verdict
+from engine.wakeup import Answer
 
 
 class Revised(Roads, Protocol):

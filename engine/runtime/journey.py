@@ -94,7 +94,7 @@ class Journey:
 
     def _broke(self, part: _Part, verdict: Defer) -> None:
         """An error of ours has stopped a part."""
-        self._settled(part.message.envelope.recipients, verdict)
+        self._settled(part.message.envelope.recipients, verdict, part.message)
 
     def _follow(self, part: _Part, verdict: Verdict | Changed | tuple[Route, ...]) -> None:
         if isinstance(verdict, Changed):
@@ -103,7 +103,9 @@ class Journey:
         if isinstance(verdict, Message):
             part.message = verdict
             self._go(part)
-        elif isinstance(verdict, Route) and not verdict.to:
+        elif (
+            isinstance(verdict, Route) and not verdict.to and not any(r.lane for r in part.message.envelope.recipients)
+        ):
             part.lane = verdict.lane
             self._go(part)
         elif isinstance(verdict, Each):
@@ -111,7 +113,7 @@ class Journey:
         elif isinstance(verdict, Route | tuple):
             self._split(part, dict.fromkeys(part.message.recipients, verdict))
         else:
-            self._settled(part.message.envelope.recipients, verdict)
+            self._settled(part.message.envelope.recipients, verdict, part.message)
 
     def _split(self, part: _Part, verdicts: Mapping[str, Verdict | tuple[Route, ...]]) -> None:
         going: dict[int, tuple[Message, list[Recipient]]] = {}
@@ -122,14 +124,14 @@ class Journey:
                 going.setdefault(id(verdict), (verdict, []))[1].append(recipient)
             elif isinstance(verdict, Route | tuple):
                 routed = _routed(recipient, verdict if isinstance(verdict, tuple) else (verdict,))
-                self._more(recipient, len(routed) - 1)
+                self._became(recipient, routed)
                 going.setdefault(id(part.message), (part.message, []))[1].extend(routed)
             elif isinstance(verdict, Each):
                 ended.append((recipient, Defer("Local trouble", log="a verdict for each within a verdict for each")))
             else:
                 ended.append((recipient, verdict))
         for recipient, final in ended:
-            self._settled((recipient,), final)
+            self._settled((recipient,), final, part.message)
         for message, recipients in going.values():
             self._go(
                 _Part(
@@ -142,13 +144,13 @@ class Journey:
                 )
             )
 
-    def _more(self, recipient: Recipient, count: int) -> None:
-        """An alias has turned one recipient into so many more."""
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        """An alias has turned one recipient into others, or it goes down several lanes."""
 
     def _end_of_legs(self, part: _Part) -> None:
         raise NotImplementedError
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         raise NotImplementedError
 
 
@@ -176,8 +178,8 @@ class Arrival(Journey):
         self._answered = False
         self._go(_Part(message, course.before))
 
-    def _more(self, recipient: Recipient, count: int) -> None:  # noqa: ARG002
-        self._open += count
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:  # noqa: ARG002
+        self._open += len(others) - 1
 
     def _end_of_legs(self, part: _Part) -> None:
         message = part.message
@@ -187,9 +189,9 @@ class Arrival(Journey):
         self._ready.append(message)
         self._close(len(message.recipients))
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         if isinstance(verdict, Quarantine):
-            message = _restricted(self._message, list(recipients))
+            message = _restricted(message, recipients)
             self._ready.append(message.with_fact(QUARANTINE_FACT, verdict.reason or "no reason given"))
         elif not isinstance(verdict, Discard):
             refusal = _not_stored(verdict) if isinstance(verdict, Delivered) else verdict
@@ -216,9 +218,13 @@ class Arrival(Journey):
             self._store()
 
     def _store(self) -> None:
-        messages = [_own(message, index) for index, message in enumerate(self._ready)]
+        messages = (
+            self._ready
+            if len(self._ready) == 1
+            else [_own(message, index) for index, message in enumerate(self._ready)]
+        )
         if self._refused:
-            messages += self._report()
+            messages = [*messages, *self._report()]
         self._open = len(messages)
         link = self._roads.links[f"{self._course.lane}/queue"]
         for message in messages:
@@ -240,6 +246,8 @@ class Arrival(Journey):
         if not isinstance(verdict, Delivered):  # whatever else it is: what is not stored must not get 250
             self._trouble = verdict if isinstance(verdict, Defer) else _not_stored(verdict)
         if self._open == 0:
+            if len(self._ready) > 1 and isinstance(self._message.content, FileContent):
+                self._message.content.path.unlink(missing_ok=True)  # the parts have names of their own for it
             self._finish(self._trouble or Delivered(f"queued as {self._message.id}"))
 
     def _finish(self, verdict: Verdict) -> None:
@@ -274,10 +282,8 @@ class Departure(Journey):
         course = roads.courses[lane]
         self._go(_Part(delivery.message, course.after))
 
-    def _more(self, recipient: Recipient, count: int) -> None:
-        self._delivery.waiting += count
-        if count:
-            self._delivery.split.add(recipient.address)
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        self._delivery.became(recipient, others)
 
     def _end_of_legs(self, part: _Part) -> None:
         by_lane: dict[str, list[Recipient]] = {}
@@ -293,17 +299,16 @@ class Departure(Journey):
         if not lane or course is None or lanes > LANES:
             what = f"lane {lane} does not exist" if lane else "the lane ended and no stage said where the mail goes"
             log = "lanes lead in a circle" if lanes > LANES else what
-            self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log))
+            self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log), message)
             return
         if any(recipient.lane for recipient in message.envelope.recipients):
             message = _restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
         self._go(_Part(message, course.after, lanes=lanes))
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final) -> None:
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:  # noqa: ARG002
         delivery = self._delivery
-        delivery.outcomes += [(recipient, verdict) for recipient in recipients]
-        delivery.waiting -= len(recipients)
-        if delivery.waiting == 0:
+        delivery.told(recipients, verdict)
+        if not delivery.waiting:
             delivery.way = self.way
             self._roads.left()
             self._owner.settle(delivery)
@@ -334,10 +339,13 @@ def _not_stored(verdict: Verdict | Changed) -> Defer:
 
 
 def _own(message: Message, index: int) -> Message:
-    """Parts of a split message are stored as messages of their own: only the first keeps id and file."""
-    if index == 0:
-        return message
+    """A part of a split message, to be stored as a message of its own: with an id, and a name for its file.
+
+    The first part keeps the id, but not a file: whoever wrote that takes it back if another part cannot be stored.
+    """
     content = message.content
+    if index == 0 and not isinstance(content, FileContent):
+        return message
     identity = MessageId.new()
     if isinstance(content, FileContent):
         path = content.path.with_name(str(identity))

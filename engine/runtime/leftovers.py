@@ -1,23 +1,34 @@
 """What a crash can leave behind, removed before the workers start."""
 
+import contextlib
+import os
+
 from engine.config import Config
 from engine.message import MessageId
 from engine.observe.events import event
 from engine.queue.store import Shard, content_folder
+from engine.storage.ownership import held
 
 
 def sweep(config: Config) -> None:
     """Remove content files to which no message refers: their client never heard 250, or the message is done.
 
-    Only files whose name is a message id are ours; anything else is left and said.
+    Only files whose name is a message id are ours; anything else is left and said. StorageError while another process
+    owns a shard.
     """
     found = {path.name: path for path in content_folder(config.server.data).iterdir()}
     if not found:
         return
-    numbers = [int(path.name) for path in (config.server.data / "queue").glob("*") if path.name.isdigit()]
-    shards = [Shard(config.server.data, n, map_size=config.queue.map_size, read_only=True) for n in numbers]
+    # A folder without a store is what a crash has left while a shard was made: nothing was ever in it.
+    stores = (config.server.data / "queue").glob("*/data.mdb")
+    numbers = [int(path.parent.name) for path in stores if path.parent.name.isdigit()]
     removed, strange = [], []
-    try:
+    with contextlib.ExitStack() as stack:
+        for number in numbers:  # a worker that outlives its supervisor may be about to refer to a file
+            stack.callback(os.close, held(config.server.data / "queue" / str(number)))
+        shards = [Shard(config.server.data, n, map_size=config.queue.map_size, read_only=True) for n in numbers]
+        for shard in shards:
+            stack.callback(shard.close)
         for name, path in found.items():
             try:
                 identity = MessageId.parse(name)
@@ -27,9 +38,6 @@ def sweep(config: Config) -> None:
             if not any(shard.holds(identity) for shard in shards):
                 path.unlink()
                 removed.append(name)
-    finally:
-        for shard in shards:
-            shard.close()
     if removed:
         event("leftovers-removed", files=len(removed), why="content that no message refers to")
     if strange:

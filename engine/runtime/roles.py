@@ -1,20 +1,20 @@
 """What the kinds of worker have besides legs: shards, mailboxes, readers' servers, and the services for stages."""
 
-import fcntl
 import os
+import ssl
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
 import trio
 
-from engine.config import Config
-from engine.directory import Directory
+from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
+from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
+from engine.mailbox.owner import RESERVE
 from engine.message import Message
-from engine.net.connection import Connection
+from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls, server_context
@@ -24,11 +24,14 @@ from engine.queue.store import Shard
 from engine.runtime.journey import Departure
 from engine.runtime.places import MAILBOXES, READING, between
 from engine.runtime.revision import Here, Revision
-from engine.storage.environment import StorageError
+from engine.storage.ownership import held
 from engine.verdict import Verdict
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
+
+_HANDSHAKE = 30.0
+"""Seconds for a TLS handshake on a listener that begins with it."""
 
 _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
@@ -42,7 +45,7 @@ class Role:
         self.here = here
         self.now = now
         self.data = config.server.data
-        self.directory = Directory.open(self.data / "directory", local_domains=config.domains.local)
+        self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -60,18 +63,23 @@ class Role:
         self.directory.set_local(config.domains.local)
 
     def services(self, config: Config) -> dict[Any, Any]:
-        """What stages may ask for, by the annotation of their positional parameters."""
+        """What stages may ask for, by the annotation of their positional parameters.
+
+        ConfigError for what only shows when it is used. It must show here: once all have gone over to a configuration,
+        it is too late to refuse it.
+        """
+        _local_domains(config)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
             Directory: self.directory,
-            ServerTls: ServerTls(server_context(config.tls.certificate, config.tls.key) if config.tls else None),
+            ServerTls: ServerTls(_tls(config)),
         }
 
     def _resolver_for(self, config: Config) -> Resolver:
         """One resolver, and its cache, for as long as [dns] stays the same."""
         if self._resolver is None or config.dns != self._dns:
-            self._resolver, self._dns = Resolver(config.dns.servers, timeout=config.dns.timeout), config.dns
+            self._resolver, self._dns = _resolver(config), config.dns
         return self._resolver
 
     admit: Callable[[Message, str], Any] | None = None
@@ -84,9 +92,25 @@ class Role:
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""
-        stage = self.now().source(listener)
-        if stage is not None:
-            await stage.instance.serve(connection, listener)
+        revision = self.now()
+        stage = revision.source(listener)
+        if stage is None:
+            return
+        if listener in IMPLICIT_TLS and not await self._under_tls(connection, revision.config, listener):
+            return
+        await stage.instance.serve(connection, listener)
+
+    @staticmethod
+    async def _under_tls(connection: Connection, config: Config, listener: str) -> bool:
+        assert config.tls is not None  # the configuration was checked
+        try:
+            with trio.fail_after(_HANDSHAKE):
+                context = server_context(config.tls.certificate, config.tls.key)
+                await connection.start_tls(context, server_side=True)
+        except (ConnectionLost, trio.TooSlowError) as error:
+            event("handshake-failed", listener=listener, peer=connection.peer, error=str(error))
+            return False
+        return True
 
     async def drain(self, revision: Revision) -> None:
         """Let clients finish what they are at, and take nothing new."""
@@ -113,7 +137,7 @@ class MailRole(Role):
     def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
         super().__init__(config, here, now)
         number = here.process.index
-        self._lock = _locked(self.data / "queue" / str(number))
+        self._lock = held(self.data / "queue" / str(number))
         self._shards[number] = Shard(self.data, number, map_size=config.queue.map_size)
         self._owner: Owner | None = None
 
@@ -166,7 +190,7 @@ class MailboxesRole(Role):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = MailboxOwner(
-            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=self.config.queue.reserve
+            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=_mailbox_reserve(self.config)
         )
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
@@ -174,6 +198,11 @@ class MailboxesRole(Role):
             nursery.start_soon(self._owner.tend)
             nursery.start_soon(answer_requests, here.context, endpoint, {REMOVE: self._owner.remove})
             task_status.started()
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        if self._owner is not None:
+            self._owner.reserve = _mailbox_reserve(config)
 
     def services(self, config: Config) -> dict[Any, Any]:
         return super().services(config) | {MailboxOwner: self._owner}
@@ -202,12 +231,11 @@ class ReadersRole(Role):
             await trio.sleep_forever()
 
     def _server(self, config: Config) -> Pop3Server:
-        tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
         return Pop3Server(
             Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
             login=self._login,
             remove=self._remove,
-            tls=tls,
+            tls=_tls(config),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
@@ -222,7 +250,7 @@ class ReadersRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
-        self._pop3.tls = server_context(config.tls.certificate, config.tls.key) if config.tls else None
+        self._pop3.tls = _tls(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
 
     def peer_up(self, name: str, life: int) -> None:
@@ -248,16 +276,32 @@ def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
     return roles.get(here.process.place, Role)(config, here, now)
 
 
-def _locked(folder: Path) -> int:
-    """Hold ``folder`` for this process alone. The kernel lets go of the lock when the process dies.
+def _mailbox_reserve(config: Config) -> int:
+    """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
+    return min(RESERVE, config.queue.reserve // 4)
 
-    StorageError when another process holds it: two owners of one store would each believe what the other changes.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+def _resolver(config: Config) -> Resolver:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return Resolver(config.dns.servers, timeout=config.dns.timeout)
+    except ValueError as error:
+        raise ConfigError(config.path, [Problem(0, "[dns] servers", str(error))]) from error
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.tls is None:
+        return None
+    certificate, key = config.tls.certificate, config.tls.key
+    try:
+        return server_context(certificate, key)
     except OSError as error:
-        os.close(lock)
-        raise StorageError(f"{folder} is in use by another process; is Postroad running already?") from error
-    return lock
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        text = f"{certificate} and {key} cannot be used together: {reason}"
+        raise ConfigError(config.path, [Problem(0, "[tls]", text)]) from error
+
+
+def _local_domains(config: Config) -> tuple[str, ...]:
+    try:
+        return tuple(map(valid_domain, config.domains.local))
+    except Invalid as error:
+        raise ConfigError(config.path, [Problem(0, "[domains] local", str(error))]) from error

@@ -20,8 +20,6 @@ from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine,
 _VERDICTS = get_args(Verdict)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 _THREADS = 40
-_BROKEN = (Exception, SystemExit)
-"""What an operator's code may raise without harm to others. A script that was made into a filter may call exit()."""
 
 
 class RunningStage:
@@ -48,7 +46,7 @@ class RunningStage:
                 self._open = True
                 task_status.started()
                 await self._closing.wait()
-        except _BROKEN as error:
+        except (Exception, SystemExit) as error:
             if self._open:
                 event.bug(f"closing the stage {self.name}", error)
             elif isinstance(error, SystemExit):
@@ -74,7 +72,7 @@ class RunningStage:
                 verdict = await trio.to_thread.run_sync(
                     self._function, message, abandon_on_cancel=True, limiter=self._limiter
                 )
-        except _BROKEN as error:
+        except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
         flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
@@ -90,7 +88,7 @@ class RunningStage:
             if inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
-        except _BROKEN as error:
+        except (Exception, SystemExit) as error:
             event.bug(f"{name} of the stage {self.name}", error)
             return None
         return said if isinstance(said, Reject | Defer) else None

@@ -16,7 +16,6 @@ import trio
 
 from engine.config import Config, ConfigError, load
 from engine.lanes import MAIL
-from engine.links.wakeup import Answer
 from engine.net.listening import bind
 from engine.observe.events import event
 from engine.queue.store import content_folder
@@ -25,6 +24,7 @@ from engine.runtime.leftovers import sweep
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
 from engine.runtime.state import State
 from engine.storage.environment import StorageError
+from engine.wakeup import Answer
 
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
@@ -193,6 +193,10 @@ class Supervisor:
         os.initgroups(user, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
+        tls = self._config.tls
+        for path in (tls.certificate, tls.key) if tls else ():
+            if not os.access(path, os.R_OK):
+                raise CannotStart(f"[tls] the user {user} cannot read {path}; give it to a group that {user} is in")
 
     # -- workers
 

@@ -18,7 +18,7 @@ from engine.links.wire import Reference
 from engine.message import Content, MessageId
 from engine.net.connection import Connection
 from engine.net.listening import accept_connections
-from engine.observe.events import event
+from engine.observe.events import capture_logging, event
 from engine.queue.content import FileContent
 from engine.runtime.control import Control
 from engine.runtime.door import Door
@@ -59,6 +59,7 @@ class Worker:
         _, values, _ = command
         process = Process(**values["process"])
         event.process = process.name
+        capture_logging()
         self._base = Path(values["config"])
         self._here = Here(process, values["life"], values["folder"], self._context, self._find)
         try:

@@ -14,8 +14,8 @@ import lmdb
 import outcome
 import trio
 
-from engine.links.wakeup import Wakeup
 from engine.storage.environment import translated
+from engine.wakeup import Wakeup
 
 T = TypeVar("T")
 Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle

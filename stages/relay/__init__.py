@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import trio
 
@@ -22,6 +22,8 @@ from stages.relay.schedule import retry_delay, spelled
 from stages.relay.session import Job, Terms, Timeouts, TlsPolicy, Trouble
 
 SMTP_PORT = 25
+
+_AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
 
 _Outcome = Delivered | Defer | Reject
 
@@ -66,12 +68,17 @@ class Relay:
     final_timeout: Duration = field(default=Duration("10m"), kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("connections", "messages_per_connection", "recipients_per_transaction"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        if not self.retry:
-            raise ValueError("retry needs at least one delay")
+        problems = list(self.check(**{name: getattr(self, name) for name in (*_AT_LEAST_ONE, "retry")}))
+        if problems:
+            raise ValueError("; ".join(problems))
         self._may_connect = lru_cache(4096)(partial(permitted, allow_networks=self.allow_networks))
+
+    @staticmethod
+    def check(**settings: Any) -> Iterator[str]:
+        """What is wrong with the settings that were given."""
+        yield from (f"{name} must be at least 1" for name in _AT_LEAST_ONE if settings.get(name, 1) < 1)
+        if "retry" in settings and not settings["retry"]:
+            yield "retry needs at least one delay"
 
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()

@@ -251,9 +251,9 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     ),
     (
         "[stage.door]",
-        '[queue]\nin_flight = 0\nretry = []\nexpire = "x"\ninlin = 3\nmap_size = -1\n[stage.door]',
+        '[queue]\nin_flight = -1\nretry = []\nexpire = "x"\ninlin = 3\nmap_size = -1\n[stage.door]',
         [
-            (11, "[queue] in_flight", "must be at least 1, or no mail would ever leave"),
+            (11, "[queue] in_flight", "must not be negative; 0 holds all mail in the queue"),
             (12, "[queue] retry", 'must name at least one pause, such as ["5m"]'),
             (13, "[queue] expire", '\'x\' is no duration; write it like "90s", "5m", "1h 30m" or "5d"'),
             (14, "[queue] inlin", "unknown key; did you mean inline?"),

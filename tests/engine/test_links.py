@@ -17,9 +17,9 @@ from engine.links import wire
 from engine.links.host import Host
 from engine.links.link import BATCH, DEATHS, Link, Peer
 from engine.links.sockets import Socket
-from engine.links.wakeup import Answer, Wakeup
 from engine.message import Content
 from engine.queue.content import FileContent
+from engine.wakeup import Answer, Wakeup
 from tests.support.messages import LETTER, message
 
 Context = zmq.Context

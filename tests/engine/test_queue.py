@@ -300,7 +300,7 @@ async def test_a_message_is_stored_then_given_out_then_gone(post: Post, shard: S
     assert await post.owner.admit(first, "inbound") == Delivered(f"queued as {first.id}")
     assert post.ids == [first.id]
     delivery = post.given[0]
-    assert (delivery.record.lane, delivery.waiting) == ("inbound", 1)
+    assert (delivery.record.lane, [r.address for r in delivery.waiting]) == ("inbound", ["b@rcpt.test"])
     assert b"".join(delivery.message.chunks()) == LETTER
     assert shard.count() == 1
     await post.settle(delivery, Delivered())
@@ -467,22 +467,54 @@ async def test_content_in_a_file_goes_with_its_message(post: Post, data: Path, m
 async def test_progress_takes_those_who_have_it_off_the_record(post: Post, shard: Shard) -> None:
     await post.admit(message("b@rcpt.test", "c@rcpt.test"))
     delivery = post.given[0]
-    delivery.outcomes.append((delivery.record.envelope.recipients[0], Delivered()))
+    delivery.told(delivery.record.envelope.recipients[:1], Delivered())
     post.owner.progress(delivery)
     await post.settled()
     (record,) = shard.all_records()
     assert [r.address for r in record.envelope.recipients] == ["c@rcpt.test"]
 
 
-async def test_progress_keeps_a_recipient_whose_other_addresses_still_wait(post: Post, shard: Shard) -> None:
-    await post.admit(message("b@rcpt.test", "c@rcpt.test"))
+async def test_progress_keeps_those_who_were_put_off(post: Post, shard: Shard) -> None:
+    await post.admit(message("b@rcpt.test", "c@rcpt.test", "d@rcpt.test"))
     delivery = post.given[0]
-    delivery.split.add("b@rcpt.test")  # b is b and an archive elsewhere
-    delivery.outcomes.append((delivery.record.envelope.recipients[0], Delivered()))
+    delivery.told(delivery.record.envelope.recipients[:1], Defer("busy"))
+    delivery.told(delivery.record.envelope.recipients[1:2], Delivered())
     post.owner.progress(delivery)
     await post.settled()
     (record,) = shard.all_records()
-    assert [r.address for r in record.envelope.recipients] == ["b@rcpt.test", "c@rcpt.test"]
+    assert sorted(r.address for r in record.envelope.recipients) == ["b@rcpt.test", "d@rcpt.test"]
+
+
+async def test_progress_knows_the_members_of_an_alias_by_name(post: Post, shard: Shard) -> None:
+    await post.admit(message("list@rcpt.test"))
+    delivery = post.given[0]
+    alias = delivery.record.envelope.recipients[0]
+    members = [Recipient(f"{name}@far.test", original="rfc822;list@rcpt.test", lane="remote") for name in "ab"]
+    delivery.became(alias, members)
+    delivery.told(members[:1], Delivered())
+    post.owner.progress(delivery)
+    await post.settled()
+    (record,) = shard.all_records()
+    (left,) = record.envelope.recipients
+    assert (left.address, left.original, left.lane) == ("b@far.test", "rfc822;list@rcpt.test", "")
+
+
+async def test_who_is_parked_does_not_hold_up_who_only_waits(post: Post, shard: Shard) -> None:
+    await post.admit(message("b@rcpt.test", "c@rcpt.test"))
+    delivery = post.given[0]
+    b, c = delivery.record.envelope.recipients
+    delivery.told([b], Quarantine("odd"))
+    delivery.told([c], Defer("busy", retry_after=60))
+    post.owner.settle(delivery)
+    await post.settled()
+    records = {record.state: record for record in shard.all_records()}
+    assert {state: [r.address for r in record.envelope.recipients] for state, record in records.items()} == {
+        QUARANTINED: ["b@rcpt.test"],
+        WAITING: ["c@rcpt.test"],
+    }
+    whole = b"".join(shard.message(records[WAITING]).chunks())
+    assert whole
+    assert b"".join(shard.message(records[QUARANTINED]).chunks()) == whole
 
 
 async def test_progress_that_could_not_be_stored_is_not_tried_again_over_a_later_settlement(
@@ -494,7 +526,7 @@ async def test_progress_that_could_not_be_stored_is_not_tried_again_over_a_later
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    delivery.outcomes.append((delivery.record.envelope.recipients[0], Delivered()))
+    delivery.told(delivery.record.envelope.recipients[:1], Delivered())
     with monkeypatch.context() as patch:
         patch.setattr(shard, "replace", full)
         post.owner.progress(delivery)

@@ -337,7 +337,7 @@ async def test_only_one_owner(owner: MailboxOwner, tmp_path: Path) -> None:
 async def main(): MailboxOwner(Path({str(owner.path)!r}))\ntrio.run(main)"
     result = await trio.run_process([sys.executable, "-c", program], capture_stderr=True, check=False)
     assert result.returncode == 1
-    assert b"belong to another running process" in result.stderr
+    assert b"in use by another process" in result.stderr
 
 
 async def test_a_store_of_a_later_format_is_refused(tmp_path: Path) -> None:

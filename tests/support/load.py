@@ -68,4 +68,6 @@ class Load:
 
 def subjects(messages: Iterable[bytes]) -> list[str]:
     """The Subject of each message."""
-    return [message.partition(b"\r\nSubject: ")[2].partition(b"\r\n")[0].decode() for message in messages]
+    return [
+        message.partition(b"\r\nSubject: ")[2].partition(b"\r\n")[0].decode("utf-8", "replace") for message in messages
+    ]

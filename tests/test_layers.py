@@ -1,0 +1,151 @@
+"""The arrows of the design: who may import whom, and that the engine names no stage."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+FOREIGN = {"trio", "zmq", "lmdb", "outcome"}
+"""What a part that only computes does not touch."""
+
+# Each part of the engine, and the parts that it may import: only ones that stand before it in this table.
+ARROWS: dict[str, set[str]] = {
+    "protocols": set(),
+    "message": set(),
+    "units": set(),
+    "verdict": {"message"},
+    "observe": set(),
+    "condition": {"message"},
+    "stage": set(),
+    "lanes": set(),
+    "wakeup": set(),
+    "links": {"message", "verdict", "observe", "wakeup"},
+    "storage": {"observe", "wakeup"},
+    "net": {"protocols", "observe"},
+    "config": {"condition", "lanes", "stage", "units"},
+    "directory": {"storage", "units", "observe"},
+    "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory"},
+    "queue": {"protocols", "message", "verdict", "observe", "storage", "config", "links",
+        "wakeup"},
+    "runtime": {
+        "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
+        "directory", "mailbox", "queue", "wakeup",
+    },
+    "cli": {"message", "units", "observe", "storage", "net", "config", "lanes", "directory", "queue", "runtime"},
+    "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
+    "__main__": {"cli"},
+}  # fmt: skip
+
+# The names that a stage's author imports, which `engine` itself gives.
+FACE = {"message", "units", "verdict"}
+
+ORDINARY: dict[tuple[str, str], str] = {
+    ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
+}
+"""Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of all that a module imports, wherever in it; ``from a import b`` gives ``a.b`` as well."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write the whole name"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(path: Path, folder: str) -> str:
+    """The part of the engine, or the stage, that a module belongs to."""
+    return path.relative_to(ROOT / folder).with_suffix("").parts[0]
+
+
+def parts_of_the_engine() -> set[str]:
+    return {part(path, "engine") for path in modules("engine")} - {"__init__"}
+
+
+def stage_names() -> set[str]:
+    return {part(path, "stages") for path in modules("stages")} - {"__init__"}
+
+
+def wanted(path: Path) -> set[str]:
+    """The parts of the engine that a module imports."""
+    known = parts_of_the_engine()
+    found = set()
+    for name in imports(path):
+        top, _, rest = name.partition(".")
+        if top == "engine" and rest.split(".")[0] in known:
+            found.add(rest.split(".")[0])
+    return found
+
+
+def test_the_table_is_in_order_and_names_every_part() -> None:
+    order = list(ARROWS)
+    for number, (name, below) in enumerate(ARROWS.items()):
+        assert below <= set(order[:number]), f"{name} stands on something that comes after it"
+    assert parts_of_the_engine() <= set(ARROWS)
+
+
+@pytest.mark.parametrize("path", modules("engine"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_it_stands_on(path: Path) -> None:
+    name = part(path, "engine")
+    allowed = FACE if name == "__init__" else ARROWS[name] | {name}
+    assert wanted(path) <= allowed
+    assert not [found for found in imports(path) if found.split(".")[0] == "stages"]
+
+
+@pytest.mark.parametrize("name", ["protocols", "message", "verdict", "units", "condition", "lanes"])
+def test_what_only_computes_touches_no_loop_socket_or_store(name: str) -> None:
+    paths = [path for path in modules("engine") if part(path, "engine") == name]
+    assert paths
+    for path in paths:
+        assert not FOREIGN & {found.split(".")[0] for found in imports(path)}, path
+
+
+@pytest.mark.parametrize("path", modules("stages"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_stage_imports_no_other_stage(path: Path) -> None:
+    own = f"stages.{part(path, 'stages')}"
+    others = [name for name in imports(path) if name == "stages" or name.startswith("stages.")]
+    assert all(name == own or name.startswith(f"{own}.") for name in others)
+    assert "cli" not in wanted(path)
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """The texts in a module, with their lines."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def test_the_engine_names_no_stage() -> None:
+    names = stage_names()
+    assert {"accept", "route", "relay"} <= names
+    found = {}
+    for path in modules("engine"):
+        for line, text in texts(path):
+            for name in names & {text, text.removeprefix("stages.")}:
+                found[str(path.relative_to(ROOT)), name] = line
+    assert {place: line for place, line in found.items() if place not in ORDINARY} == {}
+    assert set(ORDINARY) <= set(found), "an exception that is no longer needed"
+
+
+def test_the_names_of_our_stages_are_found_without_importing_them() -> None:
+    from engine.config import _own_stages
+
+    before = {name for name in sys.modules if name.startswith("stages.")}
+    assert _own_stages() == stage_names()
+    assert {name for name in sys.modules if name.startswith("stages.")} == before
