@@ -54,11 +54,11 @@ def test_every_ending_is_seen(demo: "subprocess.Popen[str]", tmp_path: Path) -> 
     parts = re.split(r"^\d  ", shown, flags=re.MULTILINE)[1:]
     assert [part.partition("\n")[0] for part in parts] == [letter.title for letter in LETTERS]
     stages = [re.findall(r"^   (?:[ab]\.example)? +(\w+)  ", part, re.MULTILINE) for part in parts]
-    sent, kept, returned = ["tag_external", "queue", "route"], ["route", "enqueue"], ["accept", "queue"]
+    sent, kept, returned = ["tag_external", "queue", "route"], ["route", "enqueue"], ["RCPT", "queue"]
     assert stages[0] == [*sent, "resolve", "relay", *sent, "enqueue"]
     assert stages[1] == [*sent, "enqueue"]
     assert sorted(stages[2]) == sorted([*sent, "enqueue", "resolve", "relay", *sent, "enqueue"])
-    assert stages[3] == ["accept"]
+    assert stages[3] == ["RCPT"]
     assert stages[4] == [*sent, "resolve", "relay", *returned, *kept]
     assert re.search(rf"✔ {BERT}: in the mailbox after \d+ ms", parts[0])
     assert "64 KiB attached, X-External: yes" in shown

@@ -88,7 +88,7 @@ async def refusal(journal: Journal, domain: str, recipients: tuple[str, ...]) ->
     way = Way()
     for recipient in recipients:
         event = await journal.find(domain, "recipient-refused", to=recipient)
-        way.steps.append(Step(domain, "accept", f"reject: {event['code']} {event['text']}"))
+        way.steps.append(Step(domain, "RCPT", f"reject: {event['code']} {event['text']}"))
         way.ends.append(End(recipient, REFUSED, "refused at RCPT, so that nothing must be returned"))
     return way
 
@@ -131,7 +131,7 @@ class _Follower:
         to = failed["to"]
         if "remote" in failed:
             refused = await self.journal.find(self.there, "recipient-refused", to=to)
-            self.way.steps.append(Step(self.there, "accept", f"reject: {refused['code']} {refused['text']}"))
+            self.way.steps.append(Step(self.there, "RCPT", f"reject: {refused['code']} {refused['text']}"))
         bounce = await self.journal.find(self.here, "bounce", id=failed["id"])
         self.way.steps.append(Step(self.here, "queue", f"a report for {bounce['to']}"))
         outcome = await self._outcome(self.here, bounce["report"], bounce["to"])
