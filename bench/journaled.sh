@@ -3,9 +3,9 @@
 # For machines whose own disk is an ext4 without a journal, where a sync costs less. Needs root; then
 #   python bench/accept.py --folder FOLDER
 set -eu
-folder=${2:?usage: journaled.sh up|down FOLDER [MIB]}
+folder=${2:-}
 image=$folder.img
-case $1 in
+case ${folder:+$1} in
 up)
     mkdir -p "$folder"
     # Written whole, so that no write has to find room in the file system below first.

@@ -169,7 +169,7 @@ class Server:
 
 @asynccontextmanager
 async def postroad(folder: Path, changes: Mapping[str, Any]) -> AsyncIterator[Server]:
-    """A server under the repository's pipeline.toml with other ports and these changes, like {"queue.in_flight": 0}."""
+    """A server under the repository's pipeline.toml with other ports and these changes, like {"queue.in_flight": 1}."""
     (folder / "filters").symlink_to(ROOT / "filters")
     config = folder / "pipeline.toml"
     config.write_text(_pipeline({"listen.smtp": f"{HOST}:0", "listen.pop3": f"{HOST}:0", **changes}))
@@ -210,9 +210,9 @@ async def _ready(process: trio.Process, log: Path) -> int:
 
 async def _stop(process: trio.Process) -> None:
     with trio.CancelScope(shield=True):
-        for end in (process.terminate, process.terminate, process.kill):  # the second one makes it hurry
-            end()
-            with trio.move_on_after(20):
+        for end, patience in ((process.terminate, 2), (process.terminate, 20), (process.kill, 20)):
+            end()  # told a second time, it no longer waits for what is under way
+            with trio.move_on_after(patience):
                 await process.wait()
                 return
 

@@ -13,6 +13,7 @@ _COMMANDS = {
     "account": "Add, list and remove accounts; set passwords.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
+    "demo": "Two servers, a private DNS zone, and the way of five messages.",
 }
 
 
