@@ -169,7 +169,7 @@ class Server:
 
 @asynccontextmanager
 async def postroad(folder: Path, changes: Mapping[str, Any]) -> AsyncIterator[Server]:
-    """A server under the repository's pipeline.toml with other ports and these changes, like {"queue.in_flight": 1}."""
+    """A server under the repository's pipeline.toml with other ports and these changes, like {"queue.in_flight": 0}."""
     (folder / "filters").symlink_to(ROOT / "filters")
     config = folder / "pipeline.toml"
     config.write_text(_pipeline({"listen.smtp": f"{HOST}:0", "listen.pop3": f"{HOST}:0", **changes}))
