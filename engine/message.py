@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.errors import MessageError
 from email.header import decode_header, make_header
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol, Self, TypeAlias
 
@@ -47,8 +48,13 @@ class MessageId(bytes):
         return int.from_bytes(self[:6], "big") / 1000
 
     def __str__(self) -> str:
-        number = int.from_bytes(self, "big")
-        return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+        return _printed(bytes(self))
+
+
+@lru_cache(maxsize=8192)  # each id is printed several times while its message is under way
+def _printed(identity: bytes) -> str:
+    number = int.from_bytes(identity, "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 class Content(Protocol):

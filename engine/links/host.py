@@ -32,13 +32,14 @@ _Asker: TypeAlias = tuple[Socket, bytes]
 class _Asked:
     """One message in hand, with all who wait for its verdict."""
 
-    __slots__ = ("askers", "call", "message", "start")
+    __slots__ = ("askers", "call", "key", "message", "start")
 
     def __init__(self, message: Message, start: int, call: Call | None) -> None:
         self.message = message
         self.start = start
         self.call = call
         self.askers: list[tuple[_Asker, int]] = []
+        self.key: Key | None = None  # of an effect
 
 
 class Host:
@@ -117,7 +118,7 @@ class Host:
     def _add(self, asker: _Asker, sequence: int, asked: _Asked) -> None:
         asked.askers.append((asker, sequence))
         if self._once:
-            key = _key(asked.message)
+            key = asked.key = _key(asked.message)
             known = self._in_hand.get(key)
             if known is not None:
                 known.askers.append((asker, sequence))
@@ -158,8 +159,8 @@ class Host:
             await wakeup.wait()
 
     def _settle(self, asked: _Asked, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
-        if self._once:
-            del self._in_hand[_key(asked.message)]
+        if asked.key is not None:
+            del self._in_hand[asked.key]
         if asked.call is not None:
             asked.call.verdict = verdict
             asked.call.stopped = stopped
@@ -170,8 +171,8 @@ class Host:
         packed = wire.pack_verdict(verdict, asked.message)
         for asker, sequence in asked.askers:
             self._answer(asker, [sequence, stopped, way, packed])
-        if self._once:
-            self._keep(_key(asked.message), [stopped, way, packed])
+        if asked.key is not None:
+            self._keep(asked.key, [stopped, way, packed])
 
     def _keep(self, key: Key, answer: list[Any]) -> None:
         self._ended[key] = answer
