@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import Postroad, letter
+from tests.support.server import Postroad, letter, until
 
 BOB = "bob@example.org"
 
@@ -147,15 +147,19 @@ async def killer(message: Message) -> Message:
 )
 
 
-@pytest.mark.parametrize("behind", [False, True])
-def test_a_message_that_kills_its_worker_is_parked(tmp_path: Path, behind: bool) -> None:
-    """After three workers died with it in hand, it is the likely cause; all other mail goes on."""
+def killing(behind: bool, workers: int) -> dict[str, object]:
     stages = ["accept", "queue", "killer", "route"] if behind else ["accept", "killer", "queue", "route"]
-    settings = {
+    return {
+        "server": {"workers": workers},
         "lane": {"inbound": {"stages": stages}},
         "stage": {"killer": {"use": "filters/killer.py", "workers": 2}},
     }
-    with Postroad(tmp_path, settings, killer=KILLER) as server:
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_message_that_kills_its_worker_is_parked(tmp_path: Path, behind: bool) -> None:
+    """After three workers died with it in hand, it is the likely cause; all other mail goes on."""
+    with Postroad(tmp_path, killing(behind, workers=1), killer=KILLER) as server:
         server.account(BOB)
         with server.dialogue().start(BOB) as client:
             client.content(letter("kill"), "250")
@@ -165,6 +169,17 @@ def test_a_message_that_kills_its_worker_is_parked(tmp_path: Path, behind: bool)
         if behind:
             server.wait_for("quarantined")
         assert len(server.all("worker-died")) == 3
+
+
+def test_no_message_is_lost_beside_one_that_kills(tmp_path: Path) -> None:
+    """With two senders to one worker another message may share its fate and be parked with it, but none is lost."""
+    with Postroad(tmp_path, killing(behind=True, workers=2), killer=KILLER) as server:
+        server.account(BOB)
+        for subject in ("kill", *(f"good {number}" for number in range(10))):
+            server.send(letter(subject), BOB)
+        until(lambda: len(server.all("delivered") + server.all("quarantined")) == 11, "an end for every message")
+        ended = [event["id"] for event in server.all("delivered") + server.all("quarantined")]
+        assert sorted(ended) == sorted(event["id"] for event in server.all("accepted"))
 
 
 EXITS = (
