@@ -1,12 +1,13 @@
 """man/postroad.1 is what the commands' help makes of it now."""
 
 import importlib.util
-import shutil
 import subprocess
 from types import ModuleType
 
 import pytest
 from doc_pages import ROOT
+
+from tests.support.programs import needs
 
 
 def make_man() -> ModuleType:
@@ -23,7 +24,7 @@ def test_the_page_is_current() -> None:
 
 
 @pytest.mark.client
-@pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
+@needs("groff")
 def test_the_page_is_good_roff() -> None:
     page = (ROOT / "man" / "postroad.1").read_bytes()
     shown = subprocess.run(["groff", "-man", "-Tascii", "-P-cbou", "-ww"], input=page, capture_output=True, check=True)

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import smtplib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import pytest
 from doc_pages import ROOT, blocks, rows, sections
 from doc_server import Trial
+
+from tests.support.programs import needs
 
 README = ROOT / "README.md"
 SHELL = blocks(README, "sh")
@@ -42,7 +43,7 @@ def test_no_shell_block_is_left_out() -> None:
 
 
 @pytest.mark.client
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@needs("curl")
 def test_a_message_is_sent_and_read(trial: Trial) -> None:
     send, read = commands("curl")
     assert trial.ready.startswith("ready ")

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import poplib
-import shutil
 import socket
 import ssl
 import tracemalloc
@@ -20,6 +19,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from engine.mailbox import Limits, MailboxOwner, Pop3Server, StorageError
 from engine.net.connection import Connection
+from tests.support.programs import needs
 
 ANN, ADDRESS, PASSWORD = 1, "ann@example.org", "s3cret word"
 QUICK = Limits(failure_delay=0.0)
@@ -361,8 +361,7 @@ async def test_small_answers_to_pipelined_commands_share_a_send(owner: MailboxOw
     assert len(sends) == 1
 
 
-@pytest.mark.client
-@pytest.mark.skipif(shutil.which("mpop") is None, reason="mpop is not installed")
+@needs("mpop")
 @pytest.mark.parametrize("tls", ["off", "stls", "implicit"])
 async def test_mpop_fetches_and_deletes(owner, context, authority, tmp_path: Path, tls: str) -> None:
     await fill(owner)

@@ -2,7 +2,7 @@
 
 import ipaddress
 import itertools
-import shutil
+import os
 import socket
 import ssl
 import subprocess
@@ -22,6 +22,7 @@ from engine.net.names import Hostname
 from stages.relay import Relay
 from stages.relay.pool import PENALTY
 from stages.relay.schedule import retry_delay, spelled
+from tests.support.programs import needs, path_of
 from tests.support.remote import DROP, SILENCE, USUAL, Remote, serving
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
@@ -540,19 +541,15 @@ def test_limits_below_one_are_refused(name: str) -> None:
         Relay(Hostname("mx.example.org"), **{name: 0})
 
 
-SMTP_SINK = shutil.which("smtp-sink") or shutil.which("smtp-sink", path="/usr/sbin")
-
-
-@pytest.mark.client
-@pytest.mark.skipif(SMTP_SINK is None, reason="smtp-sink (Postfix) is not installed")
+@needs("smtp-sink")
 @pytest.mark.parametrize("options", [(), ("-p",), ("-e",), ("-f", "RCPT"), ("-r", "DATA"), ("-q", "MAIL")])
 async def test_smtp_sink(options: tuple[str, ...]) -> None:
-    assert SMTP_SINK
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    as_nobody = ("-u", "nobody") if os.geteuid() == 0 else ()
     process = await trio.lowlevel.open_process(
-        [SMTP_SINK, "-u", "nobody", *options, f"127.0.0.1:{port}", "100"], stderr=subprocess.DEVNULL
+        [path_of("smtp-sink"), *as_nobody, *options, f"127.0.0.1:{port}", "100"], stderr=subprocess.DEVNULL
     )
     verdicts = []
     try:

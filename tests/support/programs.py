@@ -27,6 +27,9 @@ def needs(*programs: str, perl: str = "") -> Callable[[Any], Any]:
     ):
         absent.append(f"the Perl module {perl}")
 
+    if absent and os.environ.get("POSTROAD_NO_SKIPS"):
+        raise LookupError(f"{', '.join(absent)} not installed, and here no test may be skipped")
+
     def mark(test: Any) -> Any:
         return pytest.mark.client(pytest.mark.skipif(bool(absent), reason=f"{', '.join(absent)} not installed")(test))
 
