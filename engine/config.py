@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import idna
 import msgspec
 
 from engine.condition import Condition, parse_condition
@@ -240,13 +241,20 @@ class _Reader:
             line = self.lines.get(at, 0)
             at = at.rpartition(".")[0]
         section, _, name = key.rpartition(".")
-        problem = Problem(line, f"[{section}] {name}" if section else f"[{key}]" if key else "", text)
+        place = f"[{key}]" if key and (not section or self.is_table(key)) else f"[{section}] {name}" if section else ""
+        problem = Problem(line, place, text)
         if problem not in self.problems:
             self.problems.append(problem)
 
+    def is_table(self, key: str) -> bool:
+        found: Any = self.tables
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        return isinstance(found, dict)
+
     def read(self, text: str) -> Config:
         sections = {name: self.section(name, kind) for name, kind in _SECTIONS.items()}
-        self.check_sections(sections["server"], sections["queue"])
+        self.check_sections(sections["server"], sections["queue"], sections["domains"], sections["dns"])
         lanes = self.lanes()
         stages = self.stages(lanes)
         self.top_level(stages)
@@ -288,7 +296,19 @@ class _Reader:
             if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         ]
 
-    def check_sections(self, server: Server, queue: Queue) -> None:
+    def check_sections(self, server: Server, queue: Queue, domains: Domains, dns: Dns) -> None:
+        for domain in domains.local:
+            try:
+                idna.encode(domain.rstrip("."), uts46=True)
+            except idna.IDNAError as error:
+                self.problem("domains.local", f"{domain!r} is no domain name: {error}")
+        for address in dns.servers:
+            try:
+                _address(address if re.search(r"(\]|^[\d.]+):\d+$", address) else _with_port(address))
+            except ValueError:
+                self.problem(
+                    "dns.servers", f'{address!r} is no address; write "127.0.0.1", "127.0.0.1:5353", "[::1]:53"'
+                )
         if not re.fullmatch(r"[^\s@<>()\[\]]+", server.hostname):
             self.problem("server.hostname", f'{server.hostname!r} is no host name; write it like "mx.example.org"')
         if server.workers < 0:
@@ -538,6 +558,10 @@ def _address(text: str) -> tuple[str, int]:
         return "127.0.0.1", int(match["port"])
     ipaddress.ip_address(host)
     return host, int(match["port"])
+
+
+def _with_port(address: str) -> str:
+    return f"[{address.strip('[]')}]:53" if ":" in address else f"{address}:53"
 
 
 def _toml_error(text: str) -> tuple[str, int]:

@@ -25,7 +25,9 @@ HERE, THERE = "a.example", "b.example"
 def demo(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """The running command. All that it writes goes to a folder of its own."""
     with subprocess.Popen(
-        [sys.executable, "-m", "engine", "demo"], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)},
+        # In the background of a shell Ctrl-C is ignored, by all that is started there: `env` makes it heard.
+        ["env", "--default-signal=INT", sys.executable, "-m", "engine", "demo"],
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as popen:  # fmt: skip
         yield popen

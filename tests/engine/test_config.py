@@ -193,12 +193,12 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     (
         "[stage.out]",
         '[stage.outt]\nuse = "f.py"\n[stage.out]',
-        [(16, "[stage] outt", "no lane has a stage of this name; did you mean out?")],
+        [(16, "[stage.outt]", "no lane has a stage of this name; did you mean out?")],
     ),
     (
         "[stage.out]",
         "[stage.queue]\n[stage.out]",
-        [(16, "[stage] queue", "`queue` is the engine's own; its settings are in [queue]")],
+        [(16, "[stage.queue]", "`queue` is the engine's own; its settings are in [queue]")],
     ),
     ('"f.py:Out"', '"g.py:Out"', [(17, "[stage.out] use", "cannot read g.py: No such file or directory")]),
     ('"f.py:Out"', '"f.py:Oot"', [(17, "[stage.out] use", "f.py has no function or class named Oot")]),
@@ -243,7 +243,7 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (16, "[stage.mark] wait", "Expected a duration, got 1.5"),
         ],
     ),
-    ('"f.py:mark"', '"f.py:Picky"\nnumber = 10', [(13, "[stage] mark", "number is too large")]),
+    ('"f.py:mark"', '"f.py:Picky"\nnumber = 10', [(13, "[stage.mark]", "number is too large")]),
     (
         '"f.py:Out"',
         '"f.py:Home"\nworkers = 2',
@@ -259,6 +259,11 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (14, "[queue] inlin", "unknown key; did you mean inline?"),
             (15, "[queue] map_size", "a size cannot be negative"),
         ],
+    ),
+    (
+        "[stage.door]",
+        '[dns]\nservers = ["127.0.0.1", "[::1]:53", "::1", "dns.example"]\n[stage.door]',
+        [(11, "[dns] servers", '\'dns.example\' is no address; write "127.0.0.1", "127.0.0.1:5353", "[::1]:53"')],
     ),
     (
         "[stage.door]",

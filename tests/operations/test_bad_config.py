@@ -128,8 +128,6 @@ def test_settings_that_only_show_their_fault_in_use(tmp_path: Path) -> None:
             f"[tls]: {one.certificate} and {two.key}",
         ),
         ({"tls": {"certificate": str(tmp_path / "nonsense.pem"), "key": str(one.key)}}, "[tls]: "),
-        ({"dns": {"servers": ["dns.example"]}}, "[dns] servers: 'dns.example' is no DNS server"),
-        ({"domains": {"local": ["exa mple.org"]}}, "[domains] local: 'exa mple.org'"),
     ]
     for changes, text in wrong:
         assert text in refused(Postroad(tmp_path / "start", changes))
