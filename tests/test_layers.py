@@ -35,7 +35,9 @@ ARROWS: dict[str, set[str]] = {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "mailbox", "queue", "wakeup",
     },
-    "cli": {"message", "units", "observe", "storage", "net", "config", "lanes", "directory", "queue", "runtime"},
+    "cli": {
+        "message", "units", "observe", "storage", "net", "config", "links", "lanes", "directory", "queue", "runtime",
+    },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
 }  # fmt: skip

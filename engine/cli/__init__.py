@@ -10,6 +10,7 @@ _COMMANDS = {
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
+    "queue": "List what is in the queue; release or delete what is parked.",
     "account": "Add, list and remove accounts; set passwords.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",

@@ -154,6 +154,34 @@ class Owner:
         elif self._next is None or record.due < self._next:
             self._wakeup.wake()
 
+    # -- at an operator's word
+
+    async def release(self, identity: MessageId) -> str:
+        """Let a parked message go on. Empty when that is done, else why it cannot be."""
+        record = self._parked(identity)
+        if record is None:
+            return "it is not parked"
+        new = replace(record, state=WAITING, due=self._clock(), reason="")
+        await self.writer.apply(lambda batch: self.shard.replace(batch, record, new))
+        event("released", id=identity)
+        self._stored(new)
+        return ""
+
+    async def delete(self, identity: MessageId) -> str:
+        """Delete a parked message. Empty when that is done, else why it cannot be."""
+        record = self._parked(identity)
+        if record is None:
+            return "it is not parked"
+        await self.writer.apply(lambda batch: self.shard.remove(batch, record))
+        if record.in_file:
+            _unlink(self.shard.file(identity))
+        event("deleted", id=identity)
+        return ""
+
+    def _parked(self, identity: MessageId) -> Record | None:
+        found = self.shard.records([identity])
+        return found[0] if found and found[0].state == QUARANTINED else None
+
     # -- giving out
 
     async def run(self) -> None:

@@ -13,7 +13,7 @@ from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
 from engine.mailbox.owner import RESERVE
-from engine.message import Message
+from engine.message import Message, MessageId
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
@@ -29,6 +29,9 @@ from engine.verdict import Verdict
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
+
+QUEUE_SERVICE = "queue"
+"""Where the owner of a shard answers what an operator asks of it."""
 
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
@@ -145,8 +148,18 @@ class MailRole(Role):
         self._owner = Owner(
             self._shards[self.here.process.index], self.config.queue, self.config.server.hostname, self._give_out
         )
-        task_status.started()
-        await trio.sleep_forever()
+        owner, here = self._owner, self.here
+
+        async def release(identity: bytes) -> str:
+            return await owner.release(MessageId(identity))
+
+        async def delete(identity: bytes) -> str:
+            return await owner.delete(MessageId(identity))
+
+        endpoint = between(here.folder, here.process.name, here.life, QUEUE_SERVICE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer_requests, here.context, endpoint, {"release": release, "delete": delete})
+            task_status.started()
 
     def start(self, nursery: trio.Nursery) -> None:
         assert self._owner is not None

@@ -17,6 +17,7 @@ class Running(msgspec.Struct, frozen=True):
     error: str = ""  # why the last reload was refused
     change: int = 0  # grows with every reload, refused or not
     folder: str = ""  # of the sockets between its processes
+    lives: dict[str, int] = {}  # of its workers; a restarted one has another address
 
 
 class State:
@@ -27,6 +28,8 @@ class State:
         self.folder = ""
         self._lock = -1
         self._change = 0
+        self._said = (0, 0, "")
+        self._lives: dict[str, int] = {}
 
     def take(self) -> None:
         """StorageError when a server runs on this data folder already."""
@@ -41,9 +44,20 @@ class State:
             ) from error
 
     def write(self, pid: int, revision: int, error: str) -> None:
+        """Say how a start or a reload has gone."""
         self._change += 1
+        self._said = (pid, revision, error)
+        self._write()
+
+    def lives(self, lives: dict[str, int]) -> None:
+        """Say which workers there are now."""
+        self._lives = dict(lives)
+        if self._change:
+            self._write()
+
+    def _write(self) -> None:
         temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(Running(pid, revision, error, self._change, self.folder)))
+        temporary.write_bytes(msgspec.json.encode(Running(*self._said, self._change, self.folder, self._lives)))
         temporary.replace(self._path)
 
     def read(self) -> Running | None:

@@ -224,6 +224,7 @@ class Supervisor:
     async def _spawn(self, process: Process) -> _Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         life = self._lives[process.name] = self._lives.get(process.name, 0) + 1
+        self._state.lives(self._lives)
         popen = subprocess.Popen(  # a few milliseconds, and only when a worker starts
             [sys.executable, "-m", "engine.runtime.worker", str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),

@@ -1,0 +1,92 @@
+"""`postroad queue`: what is parked can be seen, let go on, and deleted, beside the running server."""
+
+import json
+from pathlib import Path
+
+from engine.message import MessageId
+from tests.support.load import subjects
+from tests.support.server import Postroad, letter, until
+
+BOB = "bob@example.org"
+
+PARK = """
+'''Parks what calls itself odd.'''
+from engine import Message, Quarantine
+
+async def park(message: Message):
+    return Quarantine("it calls itself odd") if "odd" in message.header("Subject") else message
+"""
+
+
+def settings(*stages: str) -> dict[str, object]:
+    return {"lane": {"inbound": {"stages": ["accept", *stages]}}, "stage": {"park": {"use": "filters/park.py"}}}
+
+
+def parked(server: Postroad) -> dict[str, dict[str, object]]:
+    done = server.command("queue", "list", "--state", "quarantined", "--json")
+    assert done.returncode == 0, done.stderr
+    return {row["id"]: row for row in json.loads(done.stdout)}
+
+
+def test_parked_before_the_queue_then_released_and_deleted(tmp_path: Path) -> None:
+    with Postroad(tmp_path, settings("park", "queue", "route"), park=PARK) as server:
+        server.account(BOB)
+        large = letter("odd and large", "x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 5000)
+        server.send(letter("odd"), BOB)
+        server.send(large, BOB)
+        server.send(letter("even"), BOB)
+        assert subjects(server.mail_for(BOB)) == ["even"]
+        rows = parked(server)
+        assert {(row["reason"], tuple(row["to"]), row["state"]) for row in rows.values()} == {  # type: ignore[arg-type]
+            ("it calls itself odd", (BOB,), "quarantined")
+        }
+        small, big = sorted(rows, key=lambda id_: int(rows[id_]["size"]))  # type: ignore[call-overload]
+        assert (tmp_path / "var" / "content" / big).exists()
+
+        done = server.command("queue", "release", small)
+        assert (done.returncode, done.stdout) == (0, f"Released {small}.\n"), done.stderr
+        assert sorted(subjects(server.mail_for(BOB, 2))) == ["even", "odd"]
+        done = server.command("queue", "delete", big)
+        assert (done.returncode, done.stdout) == (0, f"Deleted {big}.\n"), done.stderr
+        assert parked(server) == {}
+        assert not (tmp_path / "var" / "content" / big).exists()
+
+        done = server.command("queue", "release", small)
+        assert (done.returncode, done.stderr) == (1, f"{small}: there is no such message\n")
+
+
+def test_what_is_parked_outlives_a_restart_and_a_killed_worker(tmp_path: Path) -> None:
+    with Postroad(tmp_path, settings("queue", "park", "route"), park=PARK) as server:
+        server.account(BOB)
+        server.send(letter("odd"), BOB)
+        server.wait_for("quarantined", to=BOB)
+        (identity,) = until(lambda: parked(server), "the message to be parked")
+        server.kill()
+        server.start()
+        assert list(parked(server)) == [identity]
+        server.filter("park", PARK.replace("if", "if False and"))
+        assert server.reload().returncode == 0
+        done = server.command("queue", "release", identity)
+        assert done.returncode == 0, done.stderr
+        assert subjects(server.mail_for(BOB)) == ["odd"]
+
+
+def test_what_waits_is_listed_and_cannot_be_released(tmp_path: Path) -> None:
+    with Postroad(tmp_path, {"queue": {"in_flight": 0}}) as server:
+        server.account(BOB)
+        server.send(letter("waits"), BOB)
+        done = server.command("queue", "list")
+        identity, state, sender, to, *_ = done.stdout.split("\t")
+        assert (state, sender, to) == ("waiting", "ann@example.net", BOB)
+        done = server.command("queue", "delete", identity)
+        assert (done.returncode, done.stderr) == (1, f"{identity}: it is not parked\n")
+
+
+def test_wrong_words(tmp_path: Path) -> None:
+    server = Postroad(tmp_path)
+    done = server.command("queue", "release", "nonsense")
+    assert done.returncode == 2
+    assert "'nonsense' is no message id; `postroad queue list` shows them" in done.stderr
+    done = server.command("queue", "release", str(MessageId.new()))
+    assert (done.returncode, done.stderr) == (1, f"postroad: no server runs on {tmp_path}/var; start it first\n")
+    assert server.command("queue", "list").stdout == ""
