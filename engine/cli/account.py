@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from engine.cli import opening, tables
+from engine.cli.configured import config_option
 from engine.directory import SHORT, Account
 
 
@@ -23,6 +24,7 @@ _password_stdin = click.option(
 @click.argument("address")
 @click.option("--admin", is_flag=True, help="The account gets the postmaster's mail of its domain.")
 @_password_stdin
+@config_option
 @click.pass_context
 def add(ctx: click.Context, address: str, admin: bool, password_stdin: bool) -> None:
     """Give ADDRESS a mailbox and a password."""
@@ -34,6 +36,7 @@ def add(ctx: click.Context, address: str, admin: bool, password_stdin: bool) -> 
 
 @account.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all accounts."""
@@ -45,6 +48,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 @account.command()
 @click.argument("address")
+@config_option
 @click.pass_context
 def remove(ctx: click.Context, address: str) -> None:
     """Remove the account ADDRESS. Its mailbox stays on disk, and belongs to nobody."""
@@ -56,6 +60,7 @@ def remove(ctx: click.Context, address: str) -> None:
 @account.command()
 @click.argument("address")
 @_password_stdin
+@config_option
 @click.pass_context
 def passwd(ctx: click.Context, address: str, password_stdin: bool) -> None:
     """Set the password of ADDRESS."""
@@ -68,6 +73,7 @@ def passwd(ctx: click.Context, address: str, password_stdin: bool) -> None:
 @account.command()
 @click.argument("address")
 @click.option("--revoke", is_flag=True, help="The account is no longer an administrator.")
+@config_option
 @click.pass_context
 def admin(ctx: click.Context, address: str, revoke: bool) -> None:
     """Let ADDRESS get the postmaster's mail of its domain."""

@@ -3,6 +3,7 @@
 import click
 
 from engine.cli import opening, tables
+from engine.cli.configured import config_option
 from engine.directory import Directory
 
 
@@ -14,6 +15,7 @@ def alias() -> None:
 @alias.command()
 @click.argument("address", metavar="ALIAS")
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@config_option
 @click.pass_context
 def add(ctx: click.Context, address: str, targets: tuple[str, ...]) -> None:
     """Let ALIAS stand for each TARGET, here or elsewhere.
@@ -30,6 +32,7 @@ def add(ctx: click.Context, address: str, targets: tuple[str, ...]) -> None:
 
 @alias.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all aliases."""
@@ -40,6 +43,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 @alias.command()
 @click.argument("address", metavar="ALIAS")
+@config_option
 @click.pass_context
 def remove(ctx: click.Context, address: str) -> None:
     """Remove ALIAS."""

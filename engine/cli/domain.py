@@ -3,6 +3,7 @@
 import click
 
 from engine.cli import opening, tables
+from engine.cli.configured import config_option
 
 
 @click.group()
@@ -12,6 +13,7 @@ def domain() -> None:
 
 @domain.command()
 @click.argument("name", metavar="DOMAIN")
+@config_option
 @click.pass_context
 def add(ctx: click.Context, name: str) -> None:
     """Make DOMAIN local: mail for it is kept here."""
@@ -22,6 +24,7 @@ def add(ctx: click.Context, name: str) -> None:
 
 @domain.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all local domains, and what made each local."""
@@ -36,6 +39,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @domain.command()
 @click.argument("name", metavar="DOMAIN")
 @click.option("--force", is_flag=True, help="Also when it has accounts: they are kept, but closed.")
+@config_option
 @click.pass_context
 def remove(ctx: click.Context, name: str, force: bool) -> None:
     """Take back `domain add DOMAIN`.
