@@ -52,6 +52,7 @@ class Role:
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
+        self._opened_tls = self.tls = ServerTls(None)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
@@ -63,6 +64,7 @@ class Role:
     def switched(self, config: Config) -> None:
         """Another revision is in force."""
         self.config = config
+        self.tls = self._opened_tls
         self.directory.set_local(config.domains.local)
 
     def services(self, config: Config) -> dict[Any, Any]:
@@ -72,11 +74,12 @@ class Role:
         it is too late to refuse it.
         """
         _local_domains(config)
+        self._opened_tls = ServerTls(_tls(config))
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
             Directory: self.directory,
-            ServerTls: ServerTls(_tls(config)),
+            ServerTls: self._opened_tls,
         }
 
     def _resolver_for(self, config: Config) -> Resolver:
@@ -95,21 +98,18 @@ class Role:
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""
-        revision = self.now()
-        stage = revision.source(listener)
+        stage = self.now().source(listener)
         if stage is None:
             return
-        if listener in IMPLICIT_TLS and not await self._under_tls(connection, revision.config, listener):
+        if listener in IMPLICIT_TLS and not await self._under_tls(connection, listener):
             return
         await stage.instance.serve(connection, listener)
 
-    @staticmethod
-    async def _under_tls(connection: Connection, config: Config, listener: str) -> bool:
-        assert config.tls is not None  # the configuration was checked
+    async def _under_tls(self, connection: Connection, listener: str) -> bool:
+        assert self.tls.context is not None  # the configuration was checked
         try:
             with trio.fail_after(_HANDSHAKE):
-                context = server_context(config.tls.certificate, config.tls.key)
-                await connection.start_tls(context, server_side=True)
+                await connection.start_tls(self.tls.context, server_side=True)
         except (ConnectionLost, trio.TooSlowError) as error:
             event("handshake-failed", listener=listener, peer=connection.peer, error=str(error))
             return False
@@ -248,7 +248,6 @@ class ReadersRole(Role):
             Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
             login=self._login,
             remove=self._remove,
-            tls=_tls(config),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
@@ -263,7 +262,7 @@ class ReadersRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
-        self._pop3.tls = _tls(config)
+        self._pop3.tls = self.tls.context
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
 
     def peer_up(self, name: str, life: int) -> None:

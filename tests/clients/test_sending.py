@@ -210,3 +210,20 @@ def test_aliases_catch_all_tags_and_postmaster(server: Postroad) -> None:
     assert subjects(BOB, 2) == ["to bob+tag@example.org", "to both@example.org"]
     assert subjects(EVE, 2) == ["to any.thing@shop.example", "to both@example.org"]
     assert subjects("root@example.org", 2) == ["to Postmaster", "to postmaster@example.org"]
+
+
+def test_smtplib_on_a_listener_that_begins_with_tls(tmp_path: Path, certificates: Certificates) -> None:
+    settings = {
+        "listen": {"submissions": "127.0.0.1:0"},
+        "lane": {"inbound": {"listen": ["smtp", "submissions"]}},
+        "tls": certificates.settings,
+    }
+    with Postroad(tmp_path, settings) as server:
+        server.account("bob@example.org")
+        context = ssl.create_default_context(cafile=str(certificates.authority))
+        with smtplib.SMTP_SSL("127.0.0.1", server.ports["submissions"], context=context, timeout=30) as client:
+            client.ehlo()
+            assert not client.has_extn("starttls")
+            client.sendmail("ann@example.net", ["bob@example.org"], b"Subject: under TLS\r\n\r\nHello.\r\n")
+        (letter,) = server.mail_for("bob@example.org")
+        assert b"using TLSv1.3" in letter
