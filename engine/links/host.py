@@ -1,22 +1,22 @@
-"""The far end of links: a leg's worker, which takes messages in, runs them, and sends the verdicts back."""
+"""The far end of links: takes messages in for a leg of this process, and sends the verdicts back."""
 
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import trio
 import zmq
 
 from engine.links import wire
-from engine.links.link import Call, Way, local_links
-from engine.links.sockets import LocalSocket, Socket
+from engine.links.link import Done, Way
+from engine.links.sockets import Socket
 from engine.message import Content, Message
 from engine.observe.events import event
 from engine.verdict import Changed, Defer, Verdict
 from engine.wakeup import Wakeup
 
-Run: TypeAlias = "Callable[[Message, int], Awaitable[tuple[Verdict | Changed, int, Way]]]"
-"""Runs a message through the leg from a stage on: verdict, number of stages done with, way. It never raises."""
+Begin: TypeAlias = "Callable[[Message, int, Done], None]"
+"""Runs a message through the leg from a stage on, and calls back with what came of it. It never raises."""
 
 Key: TypeAlias = "tuple[bytes, int, tuple[str, ...]]"
 """What an effect must not have in hand twice: message, attempt, recipients."""
@@ -25,174 +25,107 @@ KEPT = 10_000
 """Answers of an effect that are kept for an asker who died before it could hear them."""
 
 
-_Asker: TypeAlias = tuple[Socket, bytes]
-"""Whom to answer: the socket that the message came by, and the identity of its other end."""
-
-
-class _Asked:
-    """One message in hand, with all who wait for its verdict."""
-
-    __slots__ = ("askers", "call", "key", "message", "start")
-
-    def __init__(self, message: Message, start: int, call: Call | None) -> None:
-        self.message = message
-        self.start = start
-        self.call = call
-        self.askers: list[tuple[_Asker, int]] = []
-        self.key: Key | None = None  # of an effect
+_Asker: TypeAlias = tuple[bytes, int]
+"""Whom to answer: the identity of a link in another process, and the number that the message has there."""
 
 
 class Host:
-    """Serves one leg. ``once`` is for effects: the same message for the same recipients is never in hand twice.
+    """Serves one leg, to links of this process by ``take``, to others at ``endpoint``.
 
-    A queue owner that died and came back gives out again what it had; if that is still in hand here, the new asker
-    joins the old call, and if it has ended, it gets the answer that was found.
+    ``once`` is for effects: the same message for the same recipients is never in hand twice. A queue owner that died
+    and came back gives out again what it had; if that is still in hand here, the new asker joins the old call, and if
+    it has ended, it gets the answer that was found.
     """
 
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
-        endpoints: list[str],
-        run: Run,
+        endpoint: str,
+        begin: Begin,
         find: Callable[[wire.Reference], Content],
         *,
-        concurrency: int,
         once: bool = False,
     ) -> None:
-        self._sockets: list[Socket] = []
-        for endpoint in endpoints:
-            local = endpoint.startswith("inproc:")
-            self._sockets.append((LocalSocket if local else Socket)(context, zmq.ROUTER))
-            self._sockets[-1].bind(endpoint)
-        self._run = run
+        self._socket = Socket(context, zmq.ROUTER)
+        self._socket.bind(endpoint)
+        self._begin = begin
         self._find = find
-        self._concurrency = concurrency
         self._once = once
-        self._waiting: deque[_Asked] = deque()
-        self._idle: list[Wakeup] = []
-        self._runners = 0
-        self._in_hand: dict[Key, _Asked] = {}
+        self._in_hand: dict[Key, list[_Asker]] = {}
         self._ended: dict[Key, list[Any]] = {}
-        self._answers: dict[_Asker, list[Any]] = {}
+        self._answers: dict[bytes, list[Any]] = {}
         self._answered = Wakeup()
-        self._nursery: trio.Nursery | None = None
-
-    @property
-    def busy(self) -> int:
-        """Messages in hand or waiting here."""
-        return len(self._waiting) + self._runners - len(self._idle)
+        self.busy = 0  # messages in hand
 
     def close(self) -> None:
-        """Give the endpoints back."""
-        for socket in self._sockets:
-            socket.close()
+        """Give the endpoint back."""
+        self._socket.close()
+
+    def take(self, message: Message, start: int, done: Done) -> None:
+        """A message from a link of this process."""
+        self.busy += 1
+        self._begin(message, start, partial(self._done_here, done))
+
+    def _done_here(self, done: Done, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
+        self.busy -= 1
+        done(verdict, stopped, way)
 
     async def serve(self) -> None:
-        """Take messages in until cancelled."""
+        """Take messages in from other processes until cancelled."""
         try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._send_answers)
-                for socket in self._sockets:
-                    self._nursery.start_soon(self._receive, socket)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send_answers)
+                while True:
+                    for identity, *frames in await self._socket.receive_many():
+                        for number, start, packed in wire.unpack(frames[0]):
+                            message = wire.unpack_message(packed, frames[1:], self._find)
+                            self._receive((identity, number), message, start)
         finally:
             self.close()
 
-    async def _receive(self, socket: Socket) -> None:
-        while True:
-            for identity, *frames in await socket.receive_many():
-                self._take((socket, identity), frames)
-            self._rouse()
-
-    def _take(self, asker: _Asker, frames: list[bytes]) -> None:
-        number, items = wire.unpack(frames[0])
-        if number:
-            link = local_links.get(number)
-            for sequence in items if link else ():
-                call = link.call_of(sequence) if link else None
-                if call is not None:
-                    self._add(asker, sequence, _Asked(call.message, call.start, call))
-            return
-        for sequence, start, packed in items:
-            self._add(asker, sequence, _Asked(wire.unpack_message(packed, frames[1:], self._find), start, None))
-
-    def _add(self, asker: _Asker, sequence: int, asked: _Asked) -> None:
-        asked.askers.append((asker, sequence))
+    def _receive(self, asker: _Asker, message: Message, start: int) -> None:
+        askers = [asker]
         if self._once:
-            key = asked.key = _key(asked.message)
+            key = _key(message)
             known = self._in_hand.get(key)
             if known is not None:
-                known.askers.append((asker, sequence))
-                known.call = None
+                known.append(asker)
                 return
-            if key in self._ended:
-                stopped, way, verdict = self._ended.pop(key)
-                self._answer(asker, [sequence, stopped, way, verdict])
+            ended = self._ended.pop(key, None)
+            if ended is not None:
+                self._answer(asker, ended)
                 return
-            self._in_hand[key] = asked
-        self._waiting.append(asked)
+            self._in_hand[key] = askers
+        self.busy += 1
+        self._begin(message, start, partial(self._done, askers, message))
 
-    def _rouse(self) -> None:
-        """Wake one runner. It wakes the next one when it leaves work behind: one that never waits does all itself."""
-        if not self._waiting:
-            return
-        if self._idle:
-            self._idle.pop().wake()
-        elif self._runners < self._concurrency:
-            assert self._nursery is not None
-            self._runners += 1
-            self._nursery.start_soon(self._runner)
+    def _done(self, askers: list[_Asker], message: Message, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
+        self.busy -= 1
+        answer = [stopped, way, wire.pack_verdict(verdict, message)]
+        for asker in askers:
+            self._answer(asker, answer)
+        if self._once:
+            key = _key(message)
+            del self._in_hand[key]
+            self._ended[key] = answer
+            if len(self._ended) > KEPT:
+                del self._ended[next(iter(self._ended))]
 
-    async def _runner(self) -> None:
-        wakeup = Wakeup()
-        while True:
-            while self._waiting:
-                asked = self._waiting.popleft()
-                self._rouse()
-                verdict: Verdict | Changed
-                try:
-                    verdict, stopped, way = await self._run(asked.message, asked.start)
-                except Exception as error:  # `run` must not raise; if it does, that is one message's trouble
-                    event.bug("leg", error, id=asked.message.id)
-                    verdict, stopped, way = Defer("Local trouble, please try again later", log=repr(error)), 0, []
-                self._settle(asked, verdict, stopped, way)
-            self._idle.append(wakeup)
-            await wakeup.wait()
-
-    def _settle(self, asked: _Asked, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
-        if asked.key is not None:
-            del self._in_hand[asked.key]
-        if asked.call is not None:
-            asked.call.verdict = verdict
-            asked.call.stopped = stopped
-            asked.call.way = way
-            asker, sequence = asked.askers[0]
-            self._answer(asker, sequence)
-            return
-        packed = wire.pack_verdict(verdict, asked.message)
-        for asker, sequence in asked.askers:
-            self._answer(asker, [sequence, stopped, way, packed])
-        if asked.key is not None:
-            self._keep(asked.key, [stopped, way, packed])
-
-    def _keep(self, key: Key, answer: list[Any]) -> None:
-        self._ended[key] = answer
-        if len(self._ended) > KEPT:
-            del self._ended[next(iter(self._ended))]
-
-    def _answer(self, asker: _Asker, answer: Any) -> None:
-        self._answers.setdefault(asker, []).append(answer)
+    def _answer(self, asker: _Asker, answer: list[Any]) -> None:
+        identity, number = asker
+        self._answers.setdefault(identity, []).append([number, *answer])
         self._answered.wake()
 
     async def _send_answers(self) -> None:
         while True:
             await self._answered.wait()
             answers, self._answers = self._answers, {}
-            for (socket, identity), batch in answers.items():
+            for identity, batch in answers.items():
                 try:
                     packed = wire.pack(batch)
                 except wire.UNPACKABLE:  # one verdict's trouble: the others of the batch must not share it
                     packed = wire.pack([_able_to_travel(answer) for answer in batch])
-                socket.send([identity, packed])
+                self._socket.send([identity, packed])
 
 
 def _able_to_travel(answer: Any) -> Any:

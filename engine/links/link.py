@@ -9,14 +9,15 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import trio
 import zmq
 
 from engine.links import wire
-from engine.links.sockets import LocalSocket, Socket
+from engine.links.sockets import Socket
 from engine.message import Message
 from engine.verdict import Changed, Defer, Quarantine, Verdict
 from engine.wakeup import Wakeup
@@ -37,30 +38,31 @@ Done: TypeAlias = "Callable[[Verdict | Changed, int, Way], None]"
 """Called with the verdict, the number of stages of the leg that were done with, and the way."""
 
 
+class FarEnd(Protocol):
+    """What takes messages in at the other end of a link; here, of one that does not leave the process."""
+
+    def take(self, message: Message, start: int, done: Done) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A worker at the far end. ``life`` tells a restarted worker from the one that died."""
 
     name: str
     life: int
-    endpoint: str
-    local: bool = False  # in this process
+    end: str | FarEnd  # its endpoint, or itself when it is in this process
 
 
 class Call:
     """One message on its way through one leg."""
 
-    __slots__ = ("deaths", "done", "key", "message", "start", "stopped", "verdict", "way")
+    __slots__ = ("deaths", "done", "message", "start")
 
-    def __init__(self, message: Message, start: int, key: str, done: Done) -> None:
+    def __init__(self, message: Message, start: int, done: Done) -> None:
         self.message = message
         self.start = start
-        self.key = key
         self.done = done
         self.deaths = 0
-        self.verdict: Verdict | Changed | None = None
-        self.stopped = 0
-        self.way: Way = []
 
     @property
     def suspect(self) -> bool:
@@ -68,12 +70,14 @@ class Call:
 
 
 class _Channel:
-    """One peer with its socket, what waits for it and what it has."""
+    """One peer with the way to it, what waits for it and what it has."""
 
-    __slots__ = ("out", "peer", "receiving", "socket", "suspects", "waiting")
+    __slots__ = ("inside", "near", "out", "peer", "receiving", "socket", "suspects", "waiting")
 
     def __init__(self) -> None:
         self.peer: Peer | None = None
+        self.near: FarEnd | None = None  # the peer, when it is in this process and the link runs
+        self.inside = 0  # messages that it has then
         self.socket: Socket | None = None
         self.receiving: trio.CancelScope | None = None
         self.waiting: deque[Call] = deque()
@@ -81,15 +85,17 @@ class _Channel:
         self.out: dict[int, Call] = {}
 
     @property
+    def open(self) -> bool:
+        return self.socket is not None or self.near is not None
+
+    @property
+    def load(self) -> int:
+        return len(self.out) + self.inside + len(self.waiting)
+
+    @property
     def alone(self) -> bool:
         """Whether the worker has a suspect now: then it gets nothing else."""
         return len(self.out) == 1 and next(iter(self.out.values())).suspect
-
-
-local_links: dict[int, "Link"] = {}
-"""Links of this process by number: inside a process a message travels as a number, its object is looked up here."""
-
-_numbers = count(1)
 
 
 class Link:
@@ -103,7 +109,6 @@ class Link:
         self.keyed = keyed
         self.passed = 0
         self._context = context
-        self._number = next(_numbers)
         self._channels = {worker: _Channel() for worker in workers}
         self._order = list(self._channels.values())
         self._sequence = count(1)
@@ -119,20 +124,29 @@ class Link:
     @property
     def away(self) -> int:
         """Messages that are with workers now."""
-        return sum(len(channel.out) for channel in self._order)
+        return sum(len(channel.out) + channel.inside for channel in self._order)
 
     def submit(self, message: Message, done: Done, *, start: int = 0, key: str = "") -> None:
-        """Send the message along; ``done`` is called in this process when the verdict is there."""
-        call = Call(message, start, key, done)
-        if self.keyed:
-            self._order[zlib.crc32(key.encode()) % len(self._order)].waiting.append(call)
+        """Send the message along; ``done`` is called in this process when the verdict is there.
+
+        That may be before this returns, where the worker is in this process and its stages never wait.
+        """
+        if len(self._order) == 1:
+            channel = self._order[0]
+        elif self.keyed:
+            channel = self._order[zlib.crc32(key.encode()) % len(self._order)]
         else:
-            self._shared.append(call)
-        self._wakeup.wake()
+            self._shared.append(Call(message, start, done))
+            self._wakeup.wake()
+            return
+        if channel.near is not None and not channel.waiting and channel.inside < self.window:
+            self._hand_over(channel, channel.near, message, start, done)
+        else:
+            channel.waiting.append(Call(message, start, done))
+            self._wakeup.wake()
 
     async def run(self) -> None:
         """Carry messages until cancelled."""
-        local_links[self._number] = self
         try:
             async with trio.open_nursery() as self._nursery:
                 for channel in self._order:
@@ -143,8 +157,8 @@ class Link:
                     self._flush()
         finally:
             self._nursery = None
-            del local_links[self._number]
             for channel in self._order:
+                channel.near = None
                 if channel.socket is not None:
                     channel.socket.close()
                     channel.socket = None
@@ -164,7 +178,7 @@ class Link:
         channel = self._channels.get(worker)
         if channel is None or channel.peer is None:
             return
-        channel.peer = None
+        channel.peer = channel.near = None
         if channel.receiving is not None:
             channel.receiving.cancel()
             channel.receiving = None
@@ -184,23 +198,25 @@ class Link:
                 again.appendleft(call)
         self._wakeup.wake()
 
-    def call_of(self, sequence: int) -> Call | None:
-        """For the far end inside this process: the call with that number, if it is still awaited."""
-        return next((channel.out[sequence] for channel in self._order if sequence in channel.out), None)
-
     def _open(self, channel: _Channel) -> None:
         assert channel.peer is not None
         assert self._nursery is not None
-        channel.socket = (LocalSocket if channel.peer.local else Socket)(self._context, zmq.DEALER)
-        channel.socket.connect(channel.peer.endpoint)
+        self._wakeup.wake()
+        if not isinstance(channel.peer.end, str):
+            channel.near = channel.peer.end
+            return
+        channel.socket = Socket(self._context, zmq.DEALER)
+        channel.socket.connect(channel.peer.end)
         channel.receiving = trio.CancelScope()
         self._nursery.start_soon(self._receive, channel, channel.socket, channel.receiving)
-        self._wakeup.wake()
 
     def _flush(self) -> None:
         if self._shared:
             self._share_out()
         for channel in self._order:
+            while channel.near is not None and channel.waiting and channel.inside < self.window:
+                call = channel.waiting.popleft()
+                self._hand_over(channel, channel.near, call.message, call.start, call.done)
             if channel.socket is None or channel.alone:
                 continue
             if channel.suspects:
@@ -211,30 +227,38 @@ class Link:
                 count = min(BATCH, self.window - len(channel.out), len(channel.waiting))
                 self._send(channel, channel.socket, [channel.waiting.popleft() for _ in range(count)])
 
+    def _hand_over(self, channel: _Channel, near: FarEnd, message: Message, start: int, done: Done) -> None:
+        """Inside a process there is nothing to pack, and nobody who may die alone."""
+        channel.inside += 1
+        near.take(message, start, partial(self._came_back, channel, done))
+
+    def _came_back(self, channel: _Channel, done: Done, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
+        channel.inside -= 1
+        self.passed += 1
+        if channel.waiting or self._shared:
+            self._wakeup.wake()
+        done(verdict, stopped, way)
+
     def _share_out(self) -> None:
         """Each message to the worker that has least, as far as credits go."""
-        open_channels = [channel for channel in self._order if channel.socket is not None]
+        open_channels = [channel for channel in self._order if channel.open]
         while self._shared and open_channels:
-            channel = min(open_channels, key=lambda c: len(c.out) + len(c.waiting))
-            room = self.window - len(channel.out) - len(channel.waiting)
+            channel = min(open_channels, key=lambda c: c.load)
+            room = self.window - channel.load
             if room <= 0:
                 return
             for _ in range(min(room, BATCH if len(open_channels) == 1 else 1, len(self._shared))):
                 channel.waiting.append(self._shared.popleft())
 
     def _send(self, channel: _Channel, socket: Socket, calls: list[Call]) -> None:
-        assert channel.peer is not None
         numbers = [next(self._sequence) for _ in calls]
         channel.out.update(zip(numbers, calls, strict=True))
-        if channel.peer.local:
-            socket.send([wire.pack([self._number, numbers])])
-            return
         frames: list[bytes] = []
         items = [[n, c.start, wire.pack_message(c.message, frames)] for n, c in zip(numbers, calls, strict=True)]
         try:
-            packed = wire.pack([0, items])
+            packed = wire.pack(items)
         except wire.UNPACKABLE:  # one message's trouble: the others of the batch must not share it
-            packed = wire.pack([0, [item for item in items if self._can_travel(channel, item)]])
+            packed = wire.pack([item for item in items if self._can_travel(channel, item)])
         socket.send([packed, *frames])
 
     @staticmethod
@@ -256,14 +280,7 @@ class Link:
                     self._wakeup.wake()
 
     def _answers(self, channel: _Channel, answers: list[Any]) -> None:
-        for answer in answers:
-            if type(answer) is int:  # from inside this process: the verdict is in the call
-                call = channel.out.pop(answer, None)
-                if call is not None and call.verdict is not None:
-                    self.passed += 1
-                    call.done(call.verdict, call.stopped, call.way)
-                continue
-            number, stopped, way, verdict = answer
+        for number, stopped, way, verdict in answers:
             call = channel.out.pop(number, None)
             if call is not None:
                 self.passed += 1

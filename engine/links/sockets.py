@@ -3,28 +3,19 @@
 ZeroMQ's file descriptor does not say "readable" but "read EVENTS again", once, and any send, receive or look at
 EVENTS may eat that edge. So EVENTS is read again after every operation, and whoever finds input wakes the receiver.
 Sends never wait: the high-water mark is off, because a link's credits bound what is under way.
-
-Inside a process the descriptor is not needed at all: whoever sends wakes the receiver at the other end.
 """
 
 from collections.abc import Sequence
-from itertools import count
 
 import trio
 import zmq
 from zmq.backend import Socket as _Plain
-
-from engine.wakeup import Wakeup
 
 DRAIN = 256
 """Batches taken at one go before other tasks get their turn."""
 
 # pyzmq's own methods wrap these in loops, enums and views that cost more than the call itself.
 _send, _receive, _get = _Plain.send, _Plain.recv, _Plain.get
-
-_bound: dict[str, "LocalSocket"] = {}
-_connected: dict[bytes, "LocalSocket"] = {}
-_numbers = count(1)
 
 
 class Socket:
@@ -93,42 +84,3 @@ class Socket:
             self._closed = True
             trio.lowlevel.notify_closing(self._fd)
             self._socket.close()
-
-
-class LocalSocket(Socket):
-    """A socket whose other ends are all in this process: ``inproc://`` only."""
-
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
-        super().__init__(context, kind)
-        self._wakeup = Wakeup()
-        self._endpoint = ""
-        self._identity = b""
-
-    def bind(self, endpoint: str) -> None:
-        super().bind(endpoint)
-        self._endpoint = endpoint
-        _bound[endpoint] = self
-
-    def connect(self, endpoint: str) -> None:
-        self._identity = b"local %d" % next(_numbers)
-        self._socket.set(zmq.ROUTING_ID, self._identity)
-        super().connect(endpoint)
-        self._endpoint = endpoint
-        _connected[self._identity] = self
-
-    def send(self, frames: Sequence[bytes]) -> None:
-        super().send(frames)
-        other = _bound.get(self._endpoint) if self._identity else _connected.get(frames[0])
-        if other is not None:
-            other._wakeup.wake()
-
-    async def _sleep(self) -> None:
-        await self._wakeup.wait()
-
-    def close(self) -> None:
-        super().close()
-        if self._identity:
-            _connected.pop(self._identity, None)
-        else:
-            _bound.pop(self._endpoint, None)
-        self._wakeup.wake()

@@ -19,7 +19,7 @@ from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_bef
 from engine.storage.environment import free_space
 from engine.storage.writer import Batch, Writer
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
-from engine.wakeup import Answer, Wakeup
+from engine.wakeup import Wakeup
 
 QUARANTINE_FACT = "quarantine.reason"
 """Left by a verdict before `queue`: the message is to be parked as soon as it is stored."""
@@ -103,25 +103,24 @@ class Owner:
             self._room = free_space(self.shard.path) > self.settings.reserve
         return self._room
 
-    async def admit(self, message: Message, lane: str) -> Verdict:
-        """Store the message; Delivered once it is committed and synced, Defer when it could not be."""
+    def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
+        """Store the message; ``done`` hears Delivered once it is committed and synced, Defer when it could not be."""
         if not self.has_room():
-            return Defer("Not enough disk space, try again later", "4.3.1", log="free space is below [queue] reserve")
+            done(Defer("Not enough disk space, try again later", "4.3.1", log="free space is below [queue] reserve"))
+            return
         record, content = self._new_record(message, lane)
-        answer = Answer()
 
-        def done(result: "outcome.Outcome[None]") -> None:
-            # Here and not behind the wait: that may be cancelled, and by then the message may even be settled.
-            if isinstance(result, outcome.Value):
+        def written(result: "outcome.Outcome[None]") -> None:
+            if isinstance(result, outcome.Error):
+                event("queue-failed", id=record.id, shard=self.shard.number, error=repr(result.error))
+                done(Defer("The queue cannot take the message now", "4.3.1", log=str(result.error)))
+                return
+            try:
+                done(Delivered(f"queued as {record.id}"))
+            finally:
                 self._stored(record)
-            answer.give(result)
 
-        self.writer.submit(lambda batch: self.shard.put_new(batch, record, content), done)
-        result = await answer.wait()
-        if isinstance(result, outcome.Error):
-            event("queue-failed", id=record.id, shard=self.shard.number, error=repr(result.error))
-            return Defer("The queue cannot take the message now", "4.3.1", log=str(result.error))
-        return Delivered(f"queued as {record.id}")
+        self.writer.submit(lambda batch: self.shard.put_new(batch, record, content), written)
 
     def _new_record(self, message: Message, lane: str) -> tuple[Record, Content]:
         content = message.content

@@ -76,11 +76,6 @@ def workers_of(config: Config, leg: Leg, asker: Process) -> list[str]:
     return [asker.name] if asker.name in names and not leg.partition else names
 
 
-def inside(leg: Leg, revision: int) -> str:
-    """Endpoint of a leg within its process."""
-    return f"inproc://{leg.name}.{revision}"
-
-
 def between(folder: str, process: str, life: int, name: str, revision: int = 0) -> str:
     """Endpoint of a leg, or of a service, for other processes of the host."""
     return f"ipc://{folder}/{process}.{life}.{zlib.crc32(name.encode()):08x}.{revision}"

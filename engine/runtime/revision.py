@@ -9,13 +9,13 @@ import zmq
 
 from engine.config import Config, Stage
 from engine.lanes import Course, Leg
-from engine.links.host import Host
-from engine.links.link import Link, Peer
+from engine.links.host import Begin, Host
+from engine.links.link import Done, Link, Peer
 from engine.links.wire import Reference
 from engine.message import Content, Message
 from engine.observe.events import event
 from engine.runtime.door import Door
-from engine.runtime.places import Process, askers, between, hosted, inside, queue_leg, workers_of
+from engine.runtime.places import Process, askers, between, hosted, queue_leg, workers_of
 from engine.runtime.stages import LegRunner, RunningStage
 from engine.verdict import Verdict
 
@@ -25,7 +25,8 @@ WINDOW = 512
 EFFECT_WINDOW = 2000
 """The same for effects, which wait on other machines: as many as a queue's shard lets out."""
 
-Admit = Callable[[Message, str], Any]
+Admit = Callable[[Message, str, Callable[[Verdict], None]], None]
+"""Stores a message that came in by a lane, and calls back with what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Revision:
         self.stages: dict[str, RunningStage] = {}
         self._here = here
         self._place = here.process.place
-        self._hosts: list[Host] = []
+        self._hosts: dict[str, Host] = {}
         self._runners: list[LegRunner] = []
         self._certificate = _certificate(config)
         self._hooks: dict[tuple[str, str], list[RunningStage]] = {}
@@ -100,7 +101,7 @@ class Revision:
                 self.stages[name] = kept
             self._bind(admit)
         except BaseException:
-            for host in self._hosts:
+            for host in self._hosts.values():
                 host.close()
             for running in opened:
                 await running.close()
@@ -137,32 +138,29 @@ class Revision:
 
     def _bind(self, admit: Admit | None) -> None:
         for leg in hosted(self.config, self._place):
-            runner = LegRunner([self.stages[name] for name in leg.stages if name in self.stages])
+            concurrency = EFFECT_WINDOW if leg.effect else WINDOW
+            stages = [self.stages[name] for name in leg.stages if name in self.stages]
+            runner = LegRunner(stages, concurrency=concurrency)
             self._runners.append(runner)
-            self._host(leg, runner.run)
+            self._host(leg, runner.begin)
         for course in self.courses.values():
             if course.queued and admit is not None:
                 self._host(queue_leg(course), _storing(admit, course.lane))
 
-    def _host(self, leg: Leg, run: Any) -> None:
-        ends = [
-            inside(leg, self.number),
-            between(self._here.folder, self._here.process.name, self._here.life, leg.name, self.number),
-        ]
-        concurrency = EFFECT_WINDOW if leg.effect else WINDOW
-        self._hosts.append(
-            Host(self._here.context, ends, run, self._here.find, concurrency=concurrency, once=leg.effect)
-        )
+    def _host(self, leg: Leg, begin: Begin) -> None:
+        here = self._here
+        end = between(here.folder, here.process.name, here.life, leg.name, self.number)
+        self._hosts[leg.name] = Host(here.context, end, begin, here.find, once=leg.effect)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry messages until ``close``."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    for host in self._hosts:
+                    for host in self._hosts.values():
                         nursery.start_soon(host.serve)
                     for runner in self._runners:
-                        nursery.start_soon(runner.keep_time)
+                        nursery.start_soon(runner.serve)
                     for link in self.links.values():
                         nursery.start_soon(link.run)
                     task_status.started()
@@ -187,13 +185,9 @@ class Revision:
     def connect(self, name: str, life: int) -> None:
         """The process ``name`` has come up: use it where it serves a leg."""
         for leg_name, link in self.links.items():
-            local = name == self._here.process.name
-            end = (
-                f"inproc://{leg_name}.{self.number}"
-                if local
-                else between(self._here.folder, name, life, leg_name, self.number)
-            )
-            link.connect(Peer(name, life, end, local))
+            far = between(self._here.folder, name, life, leg_name, self.number)
+            local = name == self._here.process.name and leg_name in self._hosts
+            link.connect(Peer(name, life, self._hosts[leg_name] if local else far))
 
     def lost(self, name: str) -> None:
         """The process ``name`` is dead, for certain."""
@@ -211,7 +205,7 @@ class Revision:
     @property
     def busy(self) -> int:
         """Journeys under way, and messages in hand for others."""
-        return self._inside + sum(host.busy for host in self._hosts)
+        return self._inside + sum(host.busy for host in self._hosts.values())
 
     def hooks(self, lane: str, hook: str) -> list[RunningStage]:
         """The stages of a lane that offer a hook, in their order."""
@@ -240,8 +234,8 @@ def _certificate(config: Config) -> tuple[tuple[int, int], ...]:
     return tuple((status.st_mtime_ns, status.st_size) for status in found)
 
 
-def _storing(admit: Admit, lane: str) -> Any:
-    async def run(message: Message, _start: int) -> tuple[Verdict, int, list[tuple[str, str, float]]]:
-        return await admit(message, lane), 1, []
+def _storing(admit: Admit, lane: str) -> Begin:
+    def begin(message: Message, _start: int, done: Done) -> None:
+        admit(message, lane, lambda verdict: done(verdict, 1, []))
 
-    return run
+    return begin

@@ -23,7 +23,7 @@ from engine.queue.owner import Delivery, Owner
 from engine.queue.store import Shard
 from engine.runtime.journey import Departure
 from engine.runtime.places import MAILBOXES, READING, between
-from engine.runtime.revision import Here, Revision
+from engine.runtime.revision import Admit, Here, Revision
 from engine.storage.ownership import held
 from engine.verdict import Verdict
 
@@ -88,7 +88,7 @@ class Role:
             self._resolver, self._dns = _resolver(config), config.dns
         return self._resolver
 
-    admit: Callable[[Message, str], Any] | None = None
+    admit: Admit | None = None
 
     def peer_up(self, name: str, life: int) -> None:
         """Another process is there."""
@@ -170,9 +170,9 @@ class MailRole(Role):
         if self._owner is not None:
             self._owner.settings = config.queue
 
-    async def admit(self, message: Message, lane: str) -> Verdict:
+    def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
         assert self._owner is not None
-        return await self._owner.admit(message, lane)
+        self._owner.admit(message, lane, done)
 
     def _give_out(self, delivery: Delivery) -> None:
         assert self._owner is not None

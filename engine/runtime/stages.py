@@ -1,25 +1,31 @@
 """Stages that run: built with their services and settings, opened, called, closed."""
 
 import contextlib
+import dis
 import functools
 import inspect
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import trio
 
 from engine.config import Stage
-from engine.links.link import Way
+from engine.links.link import Done, Way
 from engine.message import Message
 from engine.observe.events import event
 from engine.stage import Spec, StageError
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.wakeup import Wakeup
 
 _VERDICTS = get_args(Verdict)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 _THREADS = 40
+
+_WAITING = {"SEND", "GET_AWAITABLE", "GET_ANEXT", "YIELD_VALUE"}
+"""What the compiler makes of `await`, `async for` and `async with` (the module dis, Python 3.11 to 3.13)."""
 
 
 class RunningStage:
@@ -34,6 +40,7 @@ class RunningStage:
         self._closed = trio.Event()
         self.instance = _build(stage.spec, stage.settings, services)
         self._function: Callable[[Message], Any] = self.instance
+        self.waits = stage.spec.synchronous or _waits(stage.spec.target)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the stage, and close it in the same task once ``close`` is called."""
@@ -62,7 +69,7 @@ class RunningStage:
         await self._closed.wait()
 
     async def call(self, message: Message) -> Verdict:
-        """The stage's verdict on the message, within its time."""
+        """The stage's verdict on the message. A stage that does not wait (``waits``) never gives up control."""
         if self.stage.when is not None and not self.stage.when.holds(message):
             return message
         try:
@@ -114,6 +121,13 @@ def _build(spec: Spec, settings: Mapping[str, Any], services: Mapping[Any, Any])
     if inspect.isclass(spec.target):
         return spec.target(**given, **settings)
     return functools.partial(spec.target, **given, **settings)
+
+
+def _waits(target: Any) -> bool:
+    """Whether a coroutine function has any place at which it may wait; those of a kind that we do not know have."""
+    function = target.__call__ if inspect.isclass(target) else target
+    code = getattr(function, "__code__", None)
+    return code is None or any(step.opname in _WAITING for step in dis.get_instructions(code))
 
 
 def _flaw(verdict: object, asked: Message, *, effect: bool) -> str:
@@ -168,62 +182,132 @@ def _strange(verdict: object) -> str:
     return "nothing (a forgotten `return message`?)" if verdict is None else f"{verdict!r:.80}"
 
 
-class _Running:
-    """One call in progress, so that the time-keeper can see how long it has been."""
+class _Runner:
+    """A task that runs messages one after the other. What it has now, so that the time-keeper can see it."""
 
-    __slots__ = ("began", "limit", "scope")
+    __slots__ = ("asked", "began", "done", "index", "scope", "stage", "wakeup", "way")
 
-    def __init__(self, began: float, limit: float, scope: trio.CancelScope) -> None:
-        self.began = began
-        self.limit = limit
-        self.scope = scope
+    def __init__(self) -> None:
+        self.wakeup = Wakeup()
+        self.scope = trio.CancelScope()
+        self.stage: RunningStage | None = None  # that has the message now
+        self.began = 0.0
+        self.asked: Message
+        self.done: Done
+        self.index = 0
+        self.way: Way = []
+
+    def is_late(self, now: float) -> bool:
+        return self.stage is not None and now - self.began > self.stage.stage.timeout
 
 
 class LegRunner:
-    """Runs messages through the stages of a leg. Its ``keep_time`` must run beside it."""
+    """Runs messages through the stages of a leg, at most ``concurrency`` at once. Its ``serve`` must run beside it.
 
-    def __init__(self, stages: list[RunningStage]) -> None:
+    Stages that never wait are done with a message at once, in whatever task brought it. What waits is run by one of
+    the leg's own tasks, which come into being as they are needed and then stay.
+    """
+
+    def __init__(self, stages: list[RunningStage], *, concurrency: int) -> None:
         self._stages = stages
-        self._running: set[_Running] = set()
+        self._concurrency = concurrency
+        waits = [index for index, stage in enumerate(stages) if stage.waits]
+        self._prompt_from = waits[-1] + 1 if waits else 0
+        self._waiting: deque[tuple[Message, int, Done]] = deque()
+        self._idle: list[_Runner] = []
+        self._runners: list[_Runner] = []
+        self._nursery: trio.Nursery | None = None
 
-    async def run(self, message: Message, start: int) -> tuple[Verdict | Changed, int, Way]:
-        """Through the leg from stage ``start``, until one does not simply pass the message on."""
-        way: Way = []
-        done = start
-        verdict: Verdict = message
-        for stage in self._stages[start:]:
-            assert isinstance(verdict, Message)
-            asked = verdict
-            began = time.perf_counter()
-            verdict = await self._call(stage, asked, began)
-            way.append((stage.name, _say(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
-            done += 1
-            if isinstance(verdict, Each | Route) and asked is not message:
-                return Changed(asked, verdict), done, way
-            if not isinstance(verdict, Message):
-                break
-        return verdict, done, way
+    def begin(self, message: Message, start: int, done: Done) -> None:
+        """Take the message through the leg from stage ``start``, until a stage does not simply pass it on.
 
-    async def _call(self, stage: RunningStage, message: Message, began: float) -> Verdict:
-        with trio.CancelScope() as scope:
-            running = _Running(began, stage.stage.timeout, scope)
-            self._running.add(running)
+        ``done`` gets the verdict, the number of stages that were done with, and the way. That may be fewer than a
+        message that is passed on has before it: then it is to be brought again, for the rest.
+        """
+        if start >= self._prompt_from:
             try:
-                return await stage.call(message)
-            finally:
-                self._running.discard(running)
-        how = f"took longer than {stage.stage.timeout:g} s"
-        event("stage-failed", id=message.id, stage=stage.name, error=how)
-        return stage.failed(message, how)
+                self._run(message, start, done, None).send(None)
+            except StopIteration:
+                return
+            raise AssertionError("a stage waits that was taken for one that never does")
+        self._waiting.append((message, start, done))
+        self._rouse()
 
-    async def keep_time(self) -> None:
-        """Cancel calls that are over their time. One watch for all costs a call next to nothing."""
+    def _rouse(self) -> None:
+        """Wake one runner. It wakes the next one when it leaves work behind: one that never waits does all itself."""
+        if not self._waiting:
+            return
+        if self._idle:
+            self._idle.pop().wakeup.wake()
+        elif self._nursery is not None and len(self._runners) < self._concurrency:
+            self._runners.append(_Runner())
+            self._nursery.start_soon(self._work, self._runners[-1])
+
+    async def serve(self) -> None:
+        """Run what comes until cancelled, and cancel calls that are over their time.
+
+        One watch for all calls, and one scope for all that a task runs, cost a call next to nothing.
+        """
+        async with trio.open_nursery() as self._nursery:
+            self._rouse()
+            while True:
+                await trio.sleep(0.25)
+                now = time.perf_counter()
+                for runner in self._runners:
+                    if runner.is_late(now):
+                        runner.scope.cancel()
+
+    async def _work(self, runner: _Runner) -> None:
         while True:
-            await trio.sleep(0.25)
+            with trio.CancelScope() as runner.scope:
+                while not runner.scope.cancel_called:
+                    if not self._waiting:
+                        self._idle.append(runner)
+                        await runner.wakeup.wait()
+                        continue
+                    message, start, done = self._waiting.popleft()
+                    self._rouse()
+                    await self._run(message, start, done, runner)
+            if runner.scope.cancelled_caught:
+                self._late(runner)
+
+    async def _run(self, message: Message, start: int, done: Done, runner: _Runner | None) -> None:
+        way: Way = []
+        index = start
+        verdict: Verdict | Changed = message
+        began = time.perf_counter()
+        for stage in self._stages[start:]:
+            asked = verdict
+            assert isinstance(asked, Message)
+            if runner is not None and stage.waits:
+                runner.stage, runner.began, runner.asked = stage, began, asked
+                runner.index, runner.done, runner.way = index, done, way
+                verdict = await stage.call(asked)
+                runner.stage = None
+            else:
+                verdict = await stage.call(asked)
             now = time.perf_counter()
-            for running in self._running:
-                if now - running.began > running.limit:
-                    running.scope.cancel()
+            way.append((stage.name, _say(verdict, asked), round((now - began) * 1000, 3)))
+            began = now
+            index += 1
+            if not isinstance(verdict, Message):
+                if asked is not message and isinstance(verdict, Each | Route):
+                    verdict = Changed(asked, verdict)
+                break
+            if runner is not None and runner.scope.cancel_called:  # it was late, but has said what it had to say
+                break
+        done(verdict, index, way)
+
+    @staticmethod
+    def _late(runner: _Runner) -> None:
+        stage, runner.stage = runner.stage, None
+        assert stage is not None
+        how = f"took longer than {stage.stage.timeout:g} s"
+        event("stage-failed", id=runner.asked.id, stage=stage.name, error=how)
+        verdict = stage.failed(runner.asked, how)
+        milliseconds = round((time.perf_counter() - runner.began) * 1000, 3)
+        runner.way.append((stage.name, _say(verdict, runner.asked), milliseconds))
+        runner.done(verdict, runner.index + 1, runner.way)
 
 
 def _say(verdict: Verdict, asked: Message) -> str:

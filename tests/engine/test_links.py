@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import zmq
 from engine import Defer, Delivered, Each, Message, MessageId, Quarantine, Reject, Route, Verdict
 from engine.links import wire
 from engine.links.host import Host
-from engine.links.link import BATCH, DEATHS, Link, Peer
+from engine.links.link import BATCH, DEATHS, Done, Link, Peer
 from engine.links.sockets import Socket
 from engine.message import Content
 from engine.queue.content import FileContent
@@ -24,10 +25,9 @@ from tests.support.messages import LETTER, message
 
 Context = zmq.Context
 DEADLINE = 20  # seconds, of which a test that works needs a fraction
-ENDS = ["inproc", "ipc"]
 
 
-@pytest.fixture(params=ENDS)
+@pytest.fixture(params=["inproc", "ipc"])
 def endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "inproc://far" if request.param == "inproc" else f"ipc://{tmp_path}/far"
 
@@ -193,7 +193,7 @@ class Workers:
         self.folder = folder
         self.nursery = nursery
         self.local = local
-        self.options = {"concurrency": 1000, **options}
+        self.options = options
         self.seen: dict[str, list[Message]] = {}
         self.scopes: dict[str, trio.CancelScope] = {}
         self.most = 0
@@ -202,7 +202,6 @@ class Workers:
         self.now = 0
 
     async def run(self, name: str, about: Message, start: int) -> tuple[Verdict, int, Any]:
-        self.seen[name].append(about)
         self.now += 1
         self.most = max(self.most, self.now)
         try:
@@ -212,13 +211,21 @@ class Workers:
         return Delivered(name), start + 1, [("stage", "delivered", 0.5)]
 
     async def up(self, link: Link, name: str, life: int = 1, run: Run | None = None) -> Host:
-        end = f"inproc://{name}.{life}" if self.local else f"ipc://{self.folder}/{name}.{life}"
+        end = f"ipc://{self.folder}/{name}.{life}"
         self.seen.setdefault(name, [])
 
         async def usual(about: Message, start: int) -> tuple[Verdict, int, Any]:
             return await self.run(name, about, start)
 
-        host = Host(self.context, [end], run or usual, find, **self.options)
+        def begin(about: Message, start: int, done: Done) -> None:
+            self.seen[name].append(about)
+
+            async def call() -> None:
+                done(*await (run or usual)(about, start))
+
+            self.nursery.start_soon(call)
+
+        host = Host(self.context, end, begin, find, **self.options)
         scope = self.scopes[name] = trio.CancelScope()
 
         async def serve() -> None:
@@ -226,7 +233,7 @@ class Workers:
                 await host.serve()
 
         self.nursery.start_soon(serve)
-        link.connect(Peer(name, life, end, self.local))
+        link.connect(Peer(name, life, host if self.local else end))
         return host
 
     def kill(self, link: Link, name: str) -> None:
@@ -258,14 +265,26 @@ class Sender:
                 await self.heard.wait()
 
 
-@pytest.fixture(params=[True, False], ids=ENDS)
-def opened(request: pytest.FixtureRequest, context: Context, tmp_path: Path, nursery: trio.Nursery):
-    def start(names: list[str], *, window: int = 512, keyed: bool = False, **options: Any):
+@pytest.fixture
+def opening(context: Context, tmp_path: Path, nursery: trio.Nursery):
+    def start(names: list[str], *, local: bool, window: int = 512, keyed: bool = False, **options: Any):
         link = Link(context, "in/stage", names, window=window, keyed=keyed)
         nursery.start_soon(link.run)
-        return link, Workers(context, tmp_path, nursery, local=request.param, **options), Sender(link)
+        return link, Workers(context, tmp_path, nursery, local=local, **options), Sender(link)
 
     return start
+
+
+@pytest.fixture(params=[True, False], ids=["inside", "between"])
+def opened(request: pytest.FixtureRequest, opening):
+    """A link, inside a process and between processes."""
+    return partial(opening, local=request.param)
+
+
+@pytest.fixture
+def between(opening):
+    """A link to other processes, of which each may die."""
+    return partial(opening, local=False)
 
 
 async def settle() -> None:
@@ -341,14 +360,14 @@ async def test_never_more_than_the_window_is_with_a_worker(opened) -> None:
     assert workers.most <= 7
 
 
-async def test_messages_gather_in_batches(opened) -> None:
-    link, workers, sender = opened(["one"])
+async def test_messages_gather_in_batches(between) -> None:
+    link, workers, sender = between(["one"])
     await workers.up(link, "one")
     sent: list[int] = []
     await settle()
     socket = link._order[0].socket
     send = socket.send
-    socket.send = lambda frames: (sent.append(len(wire.unpack(frames[0])[1])), send(frames))
+    socket.send = lambda frames: (sent.append(len(wire.unpack(frames[0]))), send(frames))
     for _ in range(BATCH * 2 + 1):
         sender.send(message())
     await sender.all(BATCH * 2 + 1)
@@ -400,8 +419,8 @@ async def test_the_least_loaded_worker_gets_the_next_message(opened) -> None:
     assert len(workers.seen["quick"]) == 90
 
 
-async def test_what_a_dead_worker_held_is_given_out_again_and_nothing_else(opened) -> None:
-    link, workers, sender = opened(["one", "two"], window=5)
+async def test_what_a_dead_worker_held_is_given_out_again_and_nothing_else(between) -> None:
+    link, workers, sender = between(["one", "two"], window=5)
     workers.gate = trio.Event()
     await workers.up(link, "one")
     await workers.up(link, "two")
@@ -419,8 +438,8 @@ async def test_what_a_dead_worker_held_is_given_out_again_and_nothing_else(opene
     assert set(counts.values()) == {1}
 
 
-async def test_a_worker_that_comes_back_is_told_from_the_one_that_died(opened) -> None:
-    link, workers, sender = opened(["one"])
+async def test_a_worker_that_comes_back_is_told_from_the_one_that_died(between) -> None:
+    link, workers, sender = between(["one"])
     workers.gate = trio.Event()
     await workers.up(link, "one", life=1)
     sender.send(message())
@@ -441,7 +460,7 @@ async def test_being_told_twice_of_the_same_worker_changes_nothing(opened) -> No
     await settle()
     assert link._order[0].peer is not None
     link.connect(link._order[0].peer)
-    link.connect(Peer("stranger", 1, "inproc://nowhere"))
+    link.connect(Peer("stranger", 1, "ipc://nowhere"))
     link.lost("stranger")
     assert link.away == 1
     workers.gate.set()
@@ -449,8 +468,8 @@ async def test_being_told_twice_of_the_same_worker_changes_nothing(opened) -> No
     assert len(workers.seen["one"]) == 1
 
 
-async def test_a_message_that_workers_die_of_is_parked(opened) -> None:
-    link, workers, sender = opened(["one"])
+async def test_a_message_that_workers_die_of_is_parked(between) -> None:
+    link, workers, sender = between(["one"])
     workers.gate = trio.Event()
     about = message()
     sender.send(about)
@@ -484,40 +503,9 @@ async def test_a_stage_that_blocks_does_not_stop_other_messages(opened) -> None:
     assert blocked.id not in sender.verdicts
 
 
-async def test_a_host_runs_no_more_than_its_concurrency(opened) -> None:
-    link, workers, sender = opened(["one"], concurrency=3)
-    host = await workers.up(link, "one")
-    workers.gate = trio.Event()
-    for _ in range(10):
-        sender.send(message())
-    await settle()
-    assert len(workers.seen["one"]) == 3
-    assert host.busy == 10
-    workers.gate.set()
-    await sender.all(10)
-    assert workers.most == 3
-    assert host.busy == 0
-
-
-async def test_a_leg_that_raises_defers_its_message_alone(opened) -> None:
-    link, workers, sender = opened(["one"])
-    bad = message()
-
-    async def run(about: Message, start: int) -> tuple[Verdict, int, Any]:
-        if about.id == bad.id:
-            raise RuntimeError("a bug of ours")
-        return Delivered(), 1, []
-
-    await workers.up(link, "one", run=run)
-    sender.send(bad)
-    sender.send(message())
-    await sender.all(2)
-    assert isinstance(sender.verdicts[bad.id][0], Defer)
-
-
 @pytest.mark.parametrize("bad", [message().with_fact("x", object()), Reject(object())])  # type: ignore[arg-type]
-async def test_a_verdict_that_cannot_travel_defers_its_message_alone(opened, bad: Verdict) -> None:
-    link, workers, sender = opened(["one"])
+async def test_a_verdict_that_cannot_travel_defers_its_message_alone(between, bad: Verdict) -> None:
+    link, workers, sender = between(["one"])
     about = message()
 
     async def run(given: Message, start: int) -> tuple[Verdict, int, Any]:
@@ -527,19 +515,17 @@ async def test_a_verdict_that_cannot_travel_defers_its_message_alone(opened, bad
     sender.send(about)
     sender.send(message())
     await sender.all(2)
-    if not workers.local:
-        assert isinstance(sender.verdicts[about.id][0], Defer)
+    assert isinstance(sender.verdicts[about.id][0], Defer)
 
 
-async def test_a_message_that_cannot_travel_is_deferred_alone(opened) -> None:
-    link, workers, sender = opened(["one"])
+async def test_a_message_that_cannot_travel_is_deferred_alone(between) -> None:
+    link, workers, sender = between(["one"])
     await workers.up(link, "one")
     bad = message().with_fact("x", object())  # type: ignore[arg-type]
     sender.send(bad)
     sender.send(message())
     await sender.all(2)
-    if not workers.local:
-        assert isinstance(sender.verdicts[bad.id][0], Defer)
+    assert isinstance(sender.verdicts[bad.id][0], Defer)
 
 
 # -- effects, which must not be done twice

@@ -1,6 +1,7 @@
 """Stages that run: what they say is followed, what they break is theirs alone."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 import trio
 import trio.testing
 
-from engine import Defer, Delivered, Discard, Duration, Each, Message, MessageId, Quarantine, Reject, Route, Verdict
+from engine import Defer, Delivered, Discard, Duration, Each, Message, Quarantine, Reject, Route, Verdict
 from engine.condition import parse_condition
 from engine.config import Stage
 from engine.message import Octets
 from engine.runtime.stages import LegRunner, RunningStage
 from engine.stage import StageError, _spec
 from engine.verdict import Changed
+from engine.wakeup import Answer
 from tests.support.messages import message
 
 
@@ -252,7 +254,18 @@ async def test_hooks_refuse_and_broken_ones_have_no_objection(autojump_clock) ->
 
 
 async def run_leg(*stages: RunningStage, about: Message | None = None, start: int = 0):
-    return await LegRunner(list(stages)).run(about or message(), start)
+    async with trio.open_nursery() as nursery:
+        runner = LegRunner(list(stages), concurrency=10)
+        nursery.start_soon(runner.serve)
+        said = await through(runner, about or message(), start)
+        nursery.cancel_scope.cancel()
+    return said
+
+
+async def through(runner: LegRunner, about: Message, start: int = 0):
+    answer = Answer()
+    runner.begin(about, start, lambda *said: answer.give(said))
+    return await answer.wait()
 
 
 async def test_a_leg_runs_its_stages_in_order_and_tells_the_way() -> None:
@@ -298,17 +311,81 @@ async def hanging(message: Message) -> Verdict:
 @pytest.mark.parametrize(("on_error", "kind"), ON_ERROR)
 async def test_a_stage_that_hangs_is_cut_off_and_others_go_on(autojump_clock, on_error: str, kind: type) -> None:
     found = running(hanging, timeout=Duration("10ms"), on_error=on_error, name="slow")
-    runner = LegRunner([found, running(tag, name="next")])
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(runner.keep_time)
-        said, _, way = await runner.run(message(), 0)
-        nursery.cancel_scope.cancel()
+    said, done, way = await run_leg(found, running(tag, name="next"))
     assert type(said) is kind
     assert way[0][0] == "slow"
-    if kind is Message:
-        assert way[-1][0] == "next"
-    elif kind is Defer:
+    assert done == 1  # a message that is passed on all the same is brought again, for the stages behind
+    if kind is Defer:
         assert "took longer than 0.01 s" in said.log
+
+
+async def test_others_go_on_while_a_stage_hangs_and_after_it_was_cut_off(autojump_clock) -> None:
+    bad, ended = message(), []
+
+    async def some_hang(about: Message) -> Verdict:
+        return await hanging(about) if about is bad else about
+
+    runner = LegRunner([running(some_hang, timeout=Duration("10ms"))], concurrency=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner.serve)
+        runner.begin(bad, 0, lambda said, *_: ended.append(said))
+        for _ in range(5):
+            assert isinstance((await through(runner, message()))[0], Message)
+        while not ended:
+            await trio.sleep(1)
+        assert isinstance(ended[0], Defer)
+        for _ in range(5):
+            assert isinstance((await through(runner, message()))[0], Message)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_stage_says_at_the_last_moment_still_counts(autojump_clock) -> None:
+    """An effect that took too long, and was cancelled where it could no longer be: its word must not be lost."""
+
+    async def stubborn(about: Message) -> Verdict:
+        began = time.perf_counter()
+        with trio.CancelScope(shield=True):
+            while time.perf_counter() - began < 0.1:
+                await trio.sleep(1)
+        return Delivered("250 taken")
+
+    stubborn.effect = True  # type: ignore[attr-defined]
+    runner = LegRunner([running(stubborn, timeout=Duration("10ms"))], concurrency=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner.serve)
+        for _ in range(2):  # and the runner is good for the next one
+            assert (await through(runner, message()))[0] == Delivered("250 taken")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_leg_runs_no_more_messages_at_once_than_it_may(nursery: trio.Nursery) -> None:
+    now, most, gate = 0, 0, trio.Event()
+
+    async def waiting(about: Message) -> Verdict:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await gate.wait()
+        now -= 1
+        return about
+
+    ended: list[Any] = []
+    runner = LegRunner([running(waiting)], concurrency=3)
+    nursery.start_soon(runner.serve)
+    for _ in range(10):
+        runner.begin(message(), 0, lambda *said: ended.append(said))
+    await trio.testing.wait_all_tasks_blocked()
+    assert (now, len(ended)) == (3, 0)
+    gate.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (most, len(ended)) == (3, 10)
+
+
+async def test_stages_that_never_wait_are_done_at_once() -> None:
+    ended: list[Any] = []
+    runner = LegRunner([running(tag), running(saying(Reject("no")), name="two")], concurrency=1)
+    runner.begin(message(), 0, lambda *said: ended.append(said))
+    assert ended[0][:2] == (Reject("no"), 2)
 
 
 async def test_a_synchronous_stage_that_hangs_is_left_behind(autojump_clock) -> None:
@@ -318,23 +395,19 @@ async def test_a_synchronous_stage_that_hangs_is_left_behind(autojump_clock) -> 
         go.wait(10)
         return message
 
-    runner = LegRunner([running(blocking, timeout=Duration("10ms"))])
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(runner.keep_time)
-        said, _, _ = await runner.run(message(), 0)
-        nursery.cancel_scope.cancel()
+    said, _, _ = await run_leg(running(blocking, timeout=Duration("10ms")))
     go.set()
     assert isinstance(said, Defer)
 
 
 async def test_a_stage_within_its_time_is_left_alone(mock_clock) -> None:
-    runner = LegRunner([running(hanging, timeout=Duration("1h"))])
+    runner, ended = LegRunner([running(hanging, timeout=Duration("1h"))], concurrency=10), []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(runner.keep_time)
-        nursery.start_soon(runner.run, message(identity=MessageId.new()), 0)
+        nursery.start_soon(runner.serve)
+        runner.begin(message(), 0, ended.append)
         for _ in range(3):
             await trio.testing.wait_all_tasks_blocked()
             mock_clock.jump(1)
         await trio.testing.wait_all_tasks_blocked()
-        assert len(runner._running) == 1
+        assert not ended
         nursery.cancel_scope.cancel()
