@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check demo bench man lock clean
+.PHONY: run test check demo bench bench-micro man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -24,6 +24,9 @@ demo: $(READY)  ## two servers and a private DNS zone: the way of five real mess
 bench: $(READY)  ## messages a second, beside the ceiling of this machine
 	$(BIN)/python bench/accept.py
 	$(BIN)/python bench/relay.py
+
+bench-micro: $(READY)  ## the parts of the engine one by one; MICRO=--short for a quick look
+	$(BIN)/python -m bench.micro $(MICRO)
 
 man: $(READY)  ## renew man/postroad.1 from the commands' help
 	$(BIN)/python docs/make_man.py
