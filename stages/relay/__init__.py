@@ -17,6 +17,7 @@ from engine.net.names import Hostname
 from engine.net.targets import permitted
 from engine.net.tls import client_context
 from engine.protocols.smtp_client import Reply, To, Transaction
+from stages.relay.deadline import Watch
 from stages.relay.pool import Pool
 from stages.relay.schedule import retry_delay, spelled
 from stages.relay.session import Job, Terms, Timeouts, TlsPolicy, Trouble
@@ -82,10 +83,14 @@ class Relay:
 
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()
+        watch = Watch()
+        beside = await self._stack.enter_async_context(trio.open_nursery())
+        beside.start_soon(watch.run)
+        self._stack.callback(beside.cancel_scope.cancel)  # once the last connection has ended
         nursery = await self._stack.enter_async_context(trio.open_nursery())
         self._pool = Pool(
             nursery,
-            self._terms(),
+            self._terms(watch),
             connections=self.connections,
             idle=self.idle,
             messages_per_connection=self.messages_per_connection,
@@ -123,7 +128,7 @@ class Relay:
                     nursery.start_soon(self._pool.deliver, job, site, port)
         return self._verdict(message, jobs)
 
-    def _terms(self) -> Terms:
+    def _terms(self, watch: Watch) -> Terms:
         context: ssl.SSLContext = client_context(verify=self.tls == "verify")
         timeouts = Timeouts(
             connect=self.connect_timeout,
@@ -133,7 +138,7 @@ class Relay:
             block=self.block_timeout,
             final=self.final_timeout,
         )
-        return Terms(self.hostname, self.tls, context, timeouts)
+        return Terms(self.hostname, self.tls, context, timeouts, watch)
 
     def _transactions(self, message: Message) -> Iterator[Transaction]:
         envelope = message.envelope

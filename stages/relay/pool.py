@@ -97,11 +97,7 @@ class Pool:
         if site.idle:
             site.wake(job)
         self._grow(site)
-        try:
-            await job.done.wait()
-        except trio.Cancelled:
-            job.abandoned = True
-            raise
+        await job.wait()
 
     def drain(self) -> None:
         """Take no more than what is queued: connections end when they have nothing left to do."""
@@ -236,7 +232,7 @@ class Pool:
                 continue
             # Once is free for a job that was not the first on its connection: that may just have been closed as idle.
             if job.returned or not (session.served or session.open):
-                job.failed.add(session.address)
+                job.failed |= {session.address}
             job.returned = True
             job.trouble = trouble
             site.queue.appendleft(job)

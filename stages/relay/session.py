@@ -4,9 +4,9 @@ import contextlib
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import trio
 
@@ -27,7 +27,10 @@ from engine.protocols.smtp_client import (
     TlsRefused,
     Transaction,
 )
+from engine.wakeup import Wakeup
+from stages.relay.deadline import Deadline, Watch
 
+T = TypeVar("T")
 TlsPolicy: TypeAlias = Literal["opportunistic", "require", "verify", "never"]
 
 GATHER = 64 * 1024
@@ -76,7 +79,8 @@ class Timeouts:
     final: float = 600
 
     def of(self, awaits: Awaits) -> float:
-        return float(getattr(self, _PHASES.get(awaits, "command")))
+        seconds: float = getattr(self, _PHASES.get(awaits, "command"))
+        return seconds
 
 
 _PHASES: Mapping[Awaits, str] = {
@@ -95,14 +99,15 @@ class Terms:
     tls: TlsPolicy
     context: ssl.SSLContext
     timeouts: Timeouts
+    watch: Watch
 
 
 class Job:
     """One transaction that waits for a connection and then for its replies."""
 
     __slots__ = (
+        "_settled",
         "abandoned",
-        "done",
         "failed",
         "message",
         "remote",
@@ -117,21 +122,29 @@ class Job:
         self.message = message
         self.transaction = transaction
         self.targets = targets  # (host, address), in the order to try
-        self.failed: set[str] = set()  # addresses that are not to be tried again in this attempt
+        self.failed: frozenset[str] = frozenset()  # addresses that are not to be tried again in this attempt
         self.returned = False
         self.abandoned = False
-        self.done = trio.Event()
+        self._settled = Wakeup()
         self.replies: tuple[Reply, ...] = ()
         self.remote = ""
         self.trouble: Trouble | None = None
 
+    async def wait(self) -> None:
+        """Until it is settled or has failed."""
+        try:
+            await self._settled.wait()
+        except trio.Cancelled:
+            self.abandoned = True
+            raise
+
     def settle(self, replies: tuple[Reply, ...], remote: str) -> None:
         self.replies, self.remote, self.trouble = replies, remote, None
-        self.done.set()
+        self._settled.wake()
 
     def fail(self, trouble: Trouble) -> None:
         self.trouble = trouble
-        self.done.set()
+        self._settled.wake()
 
 
 class Session:
@@ -145,6 +158,8 @@ class Session:
         self._connection = connection
         self._client = SmtpClient(terms.hostname)
         self._terms = terms
+        self._deadline = Deadline(terms.watch)
+        self._sending = False  # what was sent last has not gone out yet
         self._asked_at = 0.0  # when the last content had gone out
         self._quick = False
 
@@ -156,14 +171,22 @@ class Session:
         Trouble: the connection is of no use any more; what it leaves in ``open`` has no answer.
         """
         self._begin(job, fresh=fresh)
+        try:
+            await self._in_time(self._settle_all(following))
+        except Trouble:
+            if self._sending:
+                await self._hear_last_words()
+            raise
+
+    async def _settle_all(self, following: Callable[[bool], Job | None]) -> None:
         while self.open:
-            match await self._next_event():
-                case ContentWanted():
-                    await self._send_content(self.open[-1], following)
-                case Finished() as finished:
-                    self._settle(finished)
-                case Closing(reply=reply):
-                    raise self._trouble("The server closes the connection", reply)
+            event = await self._next_event()
+            if isinstance(event, Finished):
+                self._settle(event)
+            elif isinstance(event, ContentWanted):
+                await self._send_content(self.open[-1], following)
+            elif isinstance(event, Closing):
+                raise self._trouble("The server closes the connection", event.reply)
 
     def unsure(self, job: Job) -> bool:
         """Whether the server may have taken the message although we have no reply."""
@@ -173,7 +196,7 @@ class Session:
         """Say goodbye and close."""
         with contextlib.suppress(Trouble), trio.move_on_after(FAREWELL):
             self._client.quit()
-            await self._next_event()
+            await self._answer()
         self.close()
 
     def close(self) -> None:
@@ -190,7 +213,7 @@ class Session:
                 raise _TlsFailed("The server offers no TLS, and our side requires it", "4.7.4", remote=self.host)
             return
         self._client.start_tls()
-        match await self._next_event():
+        match await self._answer():
             case TlsReady():
                 await self._handshake()
                 await self._ready()
@@ -200,7 +223,7 @@ class Session:
                 raise self._trouble("The server closes the connection", reply)
 
     async def _ready(self) -> None:
-        match await self._next_event():
+        match await self._answer():
             case Ready():
                 return
             case Refused(reply=reply):
@@ -240,28 +263,23 @@ class Session:
         job.settle(finished.replies, self.host)
 
     async def _send_content(self, job: Job, following: Callable[[bool], Job | None]) -> None:
-        gathered = [self._client.outgoing()]
+        client = self._client
+        gathered = [client.outgoing()]
         size = 0
         for piece in _pieces(job.message):
-            gathered.append(self._client.content(piece))
+            gathered.append(client.content(piece))
             size += len(piece)
             if size >= GATHER:
-                await self._send_block(b"".join(gathered))
+                await self._send(b"".join(gathered), self._terms.timeouts.block)
                 gathered.clear()
                 size = 0
-        gathered.append(self._client.end_content())
-        if self._client.can_follow and (next_job := following(self._quick)):
+        gathered.append(client.end_content())
+        if client.can_follow and (next_job := following(self._quick)):
             self._begin(next_job, fresh=True)
-            gathered.append(self._client.outgoing())
-        await self._send_block(b"".join(gathered))
+            gathered.append(client.outgoing())
+        await self._send(b"".join(gathered), self._terms.timeouts.block)
+        self._hear()
         self._asked_at = trio.current_time()
-
-    async def _send_block(self, block: bytes) -> None:
-        try:
-            await self._send(block, self._terms.timeouts.block)
-        except Trouble:
-            await self._hear_last_words()
-            raise
 
     async def _hear_last_words(self) -> None:
         """A server that breaks off in the middle of the content has often said why."""
@@ -272,42 +290,48 @@ class Session:
             if isinstance(event, Finished):
                 self._settle(event)
 
-    async def _next_event(self) -> Event:
-        """What the client makes of the replies. One deadline, moved on by each whole reply, never by an octet."""
-        if event := self._client.next_event():
-            return event
-        if outgoing := self._client.outgoing():
-            await self._send(outgoing, self._terms.timeouts.command)
-        timeouts, heard, awaits = self._terms.timeouts, -1, Awaits.NOTHING
+    async def _answer(self) -> Event:
+        return await self._in_time(self._next_event())
+
+    async def _in_time(self, dialogue: Coroutine[Any, Any, T]) -> T:
+        """Lead a part of the dialogue to its end. Trouble when the server does not go along, or not in time."""
         try:
-            with trio.CancelScope() as scope:
-                while True:
-                    if heard != self._client.replies:
-                        heard, awaits = self._client.replies, self._client.awaits
-                        scope.deadline = trio.current_time() + timeouts.of(awaits)
-                    data = await self._connection.receive()
-                    if not data:
-                        raise self._trouble(f"The server broke off when asked for {awaits.value}")
-                    self._client.receive(data)
-                    if event := self._client.next_event():
-                        return event
-                    if outgoing := self._client.outgoing():
-                        await self._send(outgoing, timeouts.command)
+            with self._deadline:
+                self._hear()
+                return await dialogue
         except ConnectionLost as lost:
             raise self._trouble(f"The connection broke: {lost.strerror}") from lost
         except PeerError as error:
             raise self._trouble(f"The server does not speak SMTP as it should: {error}", code="4.5.0") from error
-        raise self._trouble(f"The server gave no answer to {awaits.value} in time")
+        if self._sending:
+            raise self._trouble("The server stopped reading")
+        raise self._trouble(f"The server gave no answer to {self._client.awaits.value} in time")
+
+    async def _next_event(self) -> Event:
+        """What the client makes of the replies. The deadline is moved on by each whole reply, never by an octet."""
+        client = self._client
+        while (event := client.next_event()) is None:
+            if outgoing := client.outgoing():
+                await self._send(outgoing, self._terms.timeouts.command)
+                self._hear()
+            data = await self._connection.receive()
+            if not data:
+                raise self._trouble(f"The server broke off when asked for {client.awaits.value}")
+            heard = client.replies
+            client.receive(data)
+            if client.replies != heard:
+                self._hear()
+        return event
+
+    def _hear(self) -> None:
+        """Give the server its time for the next reply (RFC 5321 4.5.3.2)."""
+        self._deadline.allow(self._terms.timeouts.of(self._client.awaits))
 
     async def _send(self, data: bytes, seconds: float) -> None:
-        try:
-            # Not `fail_after`: its generator costs more than all else here, and this runs for every message.
-            with trio.CancelScope(deadline=trio.current_time() + seconds):
-                await self._connection.send(data)
-                return
-        except ConnectionLost as lost:
-            raise self._trouble(f"The connection broke: {lost.strerror}") from lost
-        raise self._trouble("The server stopped reading")
+        self._deadline.allow(seconds)
+        self._sending = True
+        await self._connection.send(data)
+        self._sending = False
 
     def _trouble(self, text: str, reply: Reply | None = None, *, code: str = "4.4.2") -> Trouble:
         if reply is None:
@@ -356,7 +380,10 @@ async def _connect(terms: Terms, host: str, address: str, port: int) -> Connecti
 
 
 def _pieces(message: Message) -> Iterator[bytes]:
-    """The content in pieces of at most BLOCK octets."""
+    """The content in pieces of at most BLOCK octets; a small one in one piece."""
+    if message.size <= GATHER:
+        yield b"".join(message.chunks())
+        return
     for chunk in message.chunks():
         if len(chunk) <= BLOCK:
             yield chunk

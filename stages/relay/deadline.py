@@ -1,0 +1,65 @@
+"""Deadlines that are moved many times for each time that one passes."""
+
+import math
+from types import TracebackType
+from typing import Self
+
+import trio
+
+
+class Watch:
+    """Ends what is over its time. One task for all deadlines: to move one of trio's own costs a message 20 µs."""
+
+    def __init__(self) -> None:
+        self.wakes = math.inf
+        self.running: set[Deadline] = set()
+        self._sleep = trio.CancelScope()
+
+    async def run(self) -> None:
+        while True:
+            self.wakes = min((deadline.due for deadline in self.running), default=math.inf)
+            with trio.CancelScope(deadline=self.wakes) as self._sleep:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            for deadline in self.running:
+                if deadline.due <= now:
+                    deadline.pass_by()
+
+    def wake_at(self, time: float) -> None:
+        """Look at the deadlines at ``time`` at the latest."""
+        self.wakes = self._sleep.deadline = time
+
+
+class Deadline:
+    """Cancels the block that it stands around when the time that was last allowed is over."""
+
+    __slots__ = ("_scope", "_watch", "due")
+
+    def __init__(self, watch: Watch) -> None:
+        self.due = math.inf
+        self._watch = watch
+        self._scope = trio.CancelScope()
+
+    def allow(self, seconds: float) -> None:
+        """So much time from now on."""
+        self.due = due = trio.current_time() + seconds
+        if due < self._watch.wakes:
+            self._watch.wake_at(due)
+
+    def pass_by(self) -> None:
+        """The time is over."""
+        self.due = math.inf
+        self._scope.cancel()
+
+    def __enter__(self) -> Self:
+        self.due = math.inf
+        self._scope = trio.CancelScope()
+        self._scope.__enter__()
+        self._watch.running.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._watch.running.discard(self)
+        return bool(self._scope.__exit__(kind, error, trace))

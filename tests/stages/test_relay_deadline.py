@@ -1,0 +1,58 @@
+"""Deadlines of the relay: moved often, passed seldom, and never late."""
+
+import math
+
+import trio
+import trio.testing
+
+from stages.relay.deadline import Deadline, Watch
+
+
+async def over_after(watch: Watch, *allowed: tuple[float, float]) -> float:
+    """When the block ended. ``allowed``: at which second how many seconds are given."""
+    began = trio.current_time()
+    deadline = Deadline(watch)
+    with deadline:
+        for at, seconds in allowed:
+            await trio.sleep_until(began + at)
+            deadline.allow(seconds)
+        await trio.sleep_forever()
+    return trio.current_time() - began
+
+
+async def test_the_time_that_was_allowed_last_counts(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    watch = Watch()
+    nursery.start_soon(watch.run)
+    for _ in range(2):
+        assert await over_after(watch, (0, 10)) == 10
+        assert await over_after(watch, (0, 10), (9, 10), (18, 10)) == 28
+        assert await over_after(watch, (0, 600), (300, 5)) == 305
+        assert await over_after(watch, (0, 5), (4, math.inf), (100, 1)) == 101
+
+
+async def test_each_has_its_own_time(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch()
+    nursery.start_soon(watch.run)
+    ended: dict[float, float] = {}
+
+    async def one(seconds: float) -> None:
+        ended[seconds] = await over_after(watch, (0, seconds))
+
+    async with trio.open_nursery() as beside:
+        for seconds in (600.0, 5.0, 120.0, 5.5):
+            beside.start_soon(one, seconds)
+    assert ended == {5.0: 5, 5.5: 5.5, 120.0: 120, 600.0: 600}
+
+
+async def test_what_ends_in_time_is_not_touched(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch()
+    nursery.start_soon(watch.run)
+    deadline = Deadline(watch)
+    with deadline:
+        deadline.allow(10)
+    await trio.sleep(20)
+    with deadline:  # a block without a time of its own has all the time there is
+        await trio.sleep(1000)
+    assert not watch.running
