@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from io import IncrementalNewlineDecoder
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import idna
 
@@ -71,11 +71,10 @@ class Reply:
         return self.enhanced if self.enhanced.startswith(first) else f"{first}.0.0"
 
     def __str__(self) -> str:
-        return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)
+        return " ".join([part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part])
 
 
-@dataclass(frozen=True, slots=True)
-class To:
+class To(NamedTuple):
     """A recipient, with what the sender asked for it (RFC 3461). ``original`` is ORCPT as given, in xtext."""
 
     address: str
@@ -83,8 +82,7 @@ class To:
     original: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """One message to the recipients of one host.
 
     ``size`` is exact, in octets. ``smtputf8``: the sender asked for RFC 6531; ``utf8_headers``: the header section
@@ -131,15 +129,13 @@ class TlsRefused:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class ContentWanted:
+class ContentWanted(NamedTuple):
     """Send the content of this transaction now, and nothing else before its end."""
 
     transaction: Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A transaction is over. ``replies`` has, for each recipient, the reply that decided on it."""
 
     transaction: Transaction
@@ -176,6 +172,9 @@ class Awaits(Enum):
     EMPTY = "an empty content"
     QUIT = "QUIT"
     NOTHING = "nothing"
+
+    # Every reply is looked up by what awaits it, and the hash of `Enum` is a function in Python.
+    __hash__ = object.__hash__
 
 
 class Replies:
@@ -259,6 +258,8 @@ class DotStuffing:
     line would disagree on where the message ends (SMTP smuggling). The last line always ends before the dot.
     """
 
+    __slots__ = ("_at_line_start", "_held_cr")
+
     def __init__(self) -> None:
         self._held_cr = False  # a CR at the end of a piece: the LF may open the next one
         self._at_line_start = True
@@ -319,6 +320,8 @@ class SmtpClient:
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
         self.extensions: Mapping[str, str] = {}
+        self.pipelining = False
+        self._chunking = False
         self.replies = 0  # whole replies so far: progress, for the driver's deadline
         self._hostname = hostname
         self._parser = Replies()
@@ -334,20 +337,12 @@ class SmtpClient:
         return self._expected[0][0] if self._expected else Awaits.NOTHING
 
     @property
-    def pipelining(self) -> bool:
-        return "PIPELINING" in self.extensions
-
-    @property
     def can_follow(self) -> bool:
         """Whether the next transaction may ``begin`` behind the content of this one, before its reply (RFC 2920 3.1).
 
         Only after DATA: when BDAT fails the server wants RSET (RFC 3030 2), so its reply must be seen first.
         """
         return self.pipelining and not self._chunking and self._sending is None and len(self._expected) == 1
-
-    @property
-    def _chunking(self) -> bool:
-        return self.pipelining and "CHUNKING" in self.extensions
 
     def receive(self, data: bytes) -> None:
         """Take octets from the server. PeerError when they make no sense."""
@@ -363,7 +358,8 @@ class SmtpClient:
                 self._events.append(Closing(reply))
                 continue
             _ON_REPLY[awaits](self, reply, running, index)
-            self._send_waiting()
+            if self._waiting:
+                self._send_waiting()
 
     def next_event(self) -> Event | None:
         return self._events.popleft() if self._events else None
@@ -382,7 +378,7 @@ class SmtpClient:
 
     def tls_started(self) -> None:
         """The handshake is done: forget what the server said before it, and say EHLO anew (RFC 3207 4.2)."""
-        self.extensions = {}
+        self._learn({})
         self._greet(b"EHLO ", Awaits.EHLO)
 
     def quit(self) -> None:
@@ -400,13 +396,13 @@ class SmtpClient:
         if objection:
             self._events.append(Finished(transaction, (objection,) * len(transaction.recipients)))
             return
-        commands = [self._mail(transaction), *(self._recipient(to) for to in transaction.recipients)]
+        mail, *recipients = [self._mail(transaction), *[self._recipient(to) for to in transaction.recipients]]
         running = _Running(transaction, chunking=self._chunking, inline=inline and self._chunking)
         if self._unclean:
             self._unclean = False
             self._command(b"RSET\r\n", (Awaits.RESET, None, 0))
-        self._command(commands[0], (Awaits.MAIL, running, 0))
-        for index, command in enumerate(commands[1:]):
+        self._command(mail, (Awaits.MAIL, running, 0))
+        for index, command in enumerate(recipients):
             self._command(command, (Awaits.RECIPIENT, running, index))
         if running.inline:
             self._want_content(running)
@@ -452,7 +448,7 @@ class SmtpClient:
             self._waiting.append((line, step))
 
     def _send_waiting(self) -> None:
-        if self._waiting and not self._expected:
+        if not self._expected:
             line, step = self._waiting.popleft()
             self._outgoing.append(line)
             self._expected.append(step)
@@ -521,6 +517,11 @@ class SmtpClient:
             return address.encode()
         return _with_a_label(address).encode("ascii")
 
+    def _learn(self, extensions: Mapping[str, str]) -> None:
+        self.extensions = extensions
+        self.pipelining = "PIPELINING" in extensions
+        self._chunking = self.pipelining and "CHUNKING" in extensions
+
     def _on_greeting(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if not reply.positive:
             self._events.append(Refused(reply))
@@ -529,7 +530,7 @@ class SmtpClient:
 
     def _on_ehlo(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if reply.positive:
-            self.extensions = _extensions(reply)
+            self._learn(_extensions(reply))
             self._events.append(Ready(self.extensions))
         elif reply.permanent:
             self._greet(b"HELO ", Awaits.HELO)  # RFC 5321 3.2: an old server
@@ -616,7 +617,7 @@ class SmtpClient:
         self._finish(running)
 
     def _finish(self, running: _Running) -> None:
-        replies = tuple(reply for reply in running.replies if reply)
+        replies = tuple([reply for reply in running.replies if reply])
         self._events.append(Finished(running.transaction, replies))
 
 
@@ -662,9 +663,10 @@ def _original(original: str) -> bytes:
 
 def _decides(reply: Reply) -> bool:
     """Whether the reply is a yes. PeerError when it is neither yes nor no: then the dialogue is out of step."""
-    if 300 <= reply.code < 400:
+    code = reply.code
+    if 300 <= code < 400:
         raise PeerError(f"out of step: {reply}")
-    return reply.positive
+    return code < 300
 
 
 def _extensions(reply: Reply) -> dict[str, str]:
@@ -676,13 +678,13 @@ def _extensions(reply: Reply) -> dict[str, str]:
 
 
 def _ascii_only(transaction: Transaction) -> bool:
-    return transaction.sender.isascii() and all(to.address.isascii() for to in transaction.recipients)
+    return transaction.sender.isascii() and all(map(str.isascii, [to.address for to in transaction.recipients]))
 
 
 def _needs_smtputf8(transaction: Transaction) -> bool:
     """Whether a server without SMTPUTF8 cannot take it: a domain alone can be written as an A-label (RFC 6531 3.2)."""
-    if transaction.utf8_headers:
-        return True
+    if transaction.utf8_headers or _ascii_only(transaction):
+        return transaction.utf8_headers
     addresses = (transaction.sender, *(to.address for to in transaction.recipients))
     return any(not address.isascii() and not _with_a_label(address).isascii() for address in addresses)
 

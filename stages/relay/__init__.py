@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import trio
 
-from engine import Defer, Delivered, Duration, Each, Message, Recipient, Reject, Verdict
+from engine import Defer, Delivered, Duration, Each, Message, Reject, Verdict
 from engine.net.names import Hostname
 from engine.net.targets import permitted
 from engine.net.tls import client_context
@@ -110,8 +110,8 @@ class Relay:
         site, port = message.fact("resolve.site"), message.fact("resolve.port", SMTP_PORT)
         if not isinstance(site, str) or not isinstance(port, int):
             return Defer("Cannot deliver now", code="4.3.5", log="relay needs the facts of a resolve stage before it")
-        found = tuple(_addresses(message))
-        targets = tuple((host, address) for host, address in found if self._may_connect(address))
+        found = _addresses(message)
+        targets = [target for target in found if self._may_connect(target[1])]
         if found and not targets:
             return Reject(
                 "The address of the next server is not a public one",
@@ -140,13 +140,13 @@ class Relay:
         )
         return Terms(self.hostname, self.tls, context, timeouts, watch)
 
-    def _transactions(self, message: Message) -> Iterator[Transaction]:
+    def _transactions(self, message: Message) -> list[Transaction]:
         envelope = message.envelope
         utf8_headers = envelope.smtputf8 and not message.header_octets().isascii()
         strict_8bit = self.strict_8bit and any(not chunk.isascii() for chunk in message.chunks())
-        recipients = tuple(map(_to, envelope.recipients))
-        for start in range(0, len(recipients), self.recipients_per_transaction):
-            yield Transaction(
+        recipients = tuple([To(each.address, each.notify, each.original) for each in envelope.recipients])
+        return [
+            Transaction(
                 envelope.sender,
                 recipients[start : start + self.recipients_per_transaction],
                 message.size,
@@ -157,8 +157,12 @@ class Relay:
                 envelope.ret,
                 envelope.envid,
             )
+            for start in range(0, len(recipients), self.recipients_per_transaction)
+        ]
 
     def _verdict(self, message: Message, jobs: list[Job]) -> Verdict:
+        if len(jobs) == 1 and len(jobs[0].replies) == 1 and jobs[0].replies[0].positive:
+            return Delivered(str(jobs[0].replies[0]), jobs[0].remote)  # as nearly always, so no more is worked out
         retry_after = retry_delay(self.retry, message.envelope.attempts)
         age = time.time() - message.envelope.arrived if message.envelope.arrived else 0.0
         expired = age > self.expire
@@ -173,17 +177,15 @@ class Relay:
         return first if all(outcome == first for outcome in others) else Each(verdicts)
 
 
-def _addresses(message: Message) -> Iterator[tuple[str, str]]:
+def _addresses(message: Message) -> list[tuple[str, str]]:
     """(host, address) in the order to try."""
     hosts = message.fact("resolve.hosts")
+    found: list[tuple[str, str]] = []
     for entry in hosts if isinstance(hosts, list) else ():
         match entry:
             case [_, str(host), [*addresses]]:
-                yield from ((host, str(address)) for address in addresses)
-
-
-def _to(recipient: Recipient) -> To:
-    return To(recipient.address, recipient.notify, recipient.original)
+                found += [(host, str(address)) for address in addresses]
+    return found
 
 
 def _outcomes(job: Job, retry_after: float) -> list[_Outcome]:

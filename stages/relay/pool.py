@@ -26,21 +26,28 @@ PATIENCE = 0.5
 class _Site:
     """What waits for one set of servers, and who serves it."""
 
-    __slots__ = ("grow_after", "idle", "name", "opening", "patience", "port", "queue", "sessions")
+    __slots__ = ("established", "grow_after", "idle", "name", "opening", "patience", "port", "queue", "sessions")
 
     def __init__(self, name: str, port: int) -> None:
         self.name = name
         self.port = port
         self.queue: deque[Job] = deque()
         self.sessions: Counter[str] = Counter()  # open ones, by address
+        self.established = 0  # all of them
         self.opening = 0
         self.idle: list[tuple[str, trio.Event]] = []
         self.grow_after = 0.0
         self.patience = False  # whether a task watches the queue
 
-    @property
-    def established(self) -> int:
-        return self.sessions.total()
+    def opened(self, address: str) -> None:
+        self.sessions[address] += 1
+        self.established += 1
+
+    def closed(self, address: str) -> None:
+        self.established -= 1
+        self.sessions[address] -= 1
+        if not self.sessions[address]:
+            del self.sessions[address]
 
     def serves(self, job: Job) -> bool:
         """Whether a connection that is open can take it."""
@@ -56,7 +63,8 @@ class _Site:
                 passed_by.append(job)
             elif not job.abandoned:
                 taken = job
-        self.queue.extendleft(reversed(passed_by))
+        if passed_by:
+            self.queue.extendleft(reversed(passed_by))
         return taken
 
     def follower(self, address: str, *, quick: bool) -> Job | None:
@@ -173,7 +181,7 @@ class Pool:
         return None
 
     async def _use(self, site: _Site, session: Session) -> None:
-        site.sessions[session.address] += 1
+        site.opened(session.address)
         self._grow(site)
         try:
             await self._serve(site, session)
@@ -186,9 +194,7 @@ class Pool:
             for job in session.open:
                 job.fail(Trouble("Internal trouble", "4.3.0"))
             session.close()
-            site.sessions[session.address] -= 1
-            if not site.sessions[session.address]:
-                del site.sessions[session.address]
+            site.closed(session.address)
 
     async def _serve(self, site: _Site, session: Session) -> None:
         """Deliver one message after the other, until there are no more or the connection has done its share."""

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -118,7 +118,7 @@ class Job:
         "trouble",
     )
 
-    def __init__(self, message: Message, transaction: Transaction, targets: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, message: Message, transaction: Transaction, targets: Sequence[tuple[str, str]]) -> None:
         self.message = message
         self.transaction = transaction
         self.targets = targets  # (host, address), in the order to try
@@ -256,7 +256,9 @@ class Session:
 
     def _settle(self, finished: Finished) -> None:
         # Not always the first: what the client refuses by itself overtakes what the server has yet to answer.
-        job = next(job for job in self.open if job.transaction is finished.transaction)
+        job = self.open[0]
+        if job.transaction is not finished.transaction:
+            job = next(job for job in self.open if job.transaction is finished.transaction)
         self.open.remove(job)
         self.served += 1
         self._quick = trio.current_time() - self._asked_at < QUICK
