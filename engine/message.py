@@ -4,12 +4,14 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol, Self, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | None"
 
@@ -83,8 +85,7 @@ class Octets(bytes):
         yield self
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(Struct, frozen=True, gc=False):
     """One address that the message goes to, with what the sender asked for it (RFC 3461)."""
 
     address: str
@@ -93,8 +94,7 @@ class Recipient:
     lane: str = ""  # the lane that `route` picked
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True, gc=False):
     """What is known of the connection that brought the message."""
 
     peer: str = ""  # IP address
@@ -105,14 +105,13 @@ class Session:
     trusted: bool = False  # from relay_networks or logged in
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """Sender, recipients, how they came, and what stages found out."""
 
     sender: str  # empty: the null reverse-path of a bounce
     recipients: tuple[Recipient, ...]
     session: Session = Session()
-    facts: Mapping[str, Fact] = field(default_factory=lambda: _NO_FACTS)
+    facts: Mapping[str, Fact] = _NO_FACTS
     prepended: bytes = b""  # header fields put before the content, newest first, with CRLF
     arrived: float = 0.0  # Unix time in seconds
     attempts: int = 0  # attempts that have ended, this one not counted
@@ -122,13 +121,15 @@ class Envelope:
     envid: str = ""  # RFC 3461
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """What a stage takes. Frozen: every ``with_…`` returns a changed copy."""
 
     id: MessageId
     envelope: Envelope
-    content: Content = field(repr=False)
+    content: Content
+
+    def __repr__(self) -> str:
+        return f"Message({self.id}, {self.envelope})"  # without the content
 
     @property
     def sender(self) -> str:
@@ -184,7 +185,7 @@ class Message:
         return self._changed(facts=MappingProxyType({**self.envelope.facts, **facts}))
 
     def _changed(self, **changes: object) -> "Message":
-        return replace(self, envelope=replace(self.envelope, **changes))  # type: ignore[arg-type]
+        return replace(self, envelope=replace(self.envelope, **changes))
 
     def _fields(self, name: str) -> Iterator[str]:
         pattern = re.compile(

@@ -1,6 +1,5 @@
 """Accept mail by SMTP: the driver of a session, its limits, and who may send where."""
 
-import dataclasses
 import ipaddress
 import math
 import time
@@ -11,6 +10,7 @@ from email.utils import formatdate
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import trio
+from msgspec.structs import replace
 
 from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
 from engine import Session as Facts
@@ -461,14 +461,14 @@ class _Session:
         envelope = Envelope(
             sender=mail.sender,
             recipients=tuple(transaction.recipients),
-            session=dataclasses.replace(transaction.facts, protocol=self._smtp.protocol),
+            session=replace(transaction.facts, protocol=self._smtp.protocol),
             arrived=time.time(),
             smtputf8=mail.smtputf8,
             body=mail.body,
             ret=mail.ret,
             envid=mail.envid,
         )
-        envelope = dataclasses.replace(envelope, prepended=self._stage.received(envelope, transaction.identity))
+        envelope = replace(envelope, prepended=self._stage.received(envelope, transaction.identity))
         message = Message(transaction.identity, envelope, content)
         # From here on the message is no longer ours to drop, nor its time ours to keep: a client that hangs up now,
         # or a worker that is told to end, must not take away content that the queue may already hold.

@@ -1,13 +1,15 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import outcome
 import trio
+from msgspec.structs import replace
 
 from engine.config import Queue
 from engine.links.link import Way
@@ -292,7 +294,7 @@ class Owner:
             text = f"could not be handled for {self.settings.expire / 86400:.3g} days: {verdict.text}"
             return Reject(text, "5.4.7", verdict.log, verdict.reply, verdict.remote)
         retry = self.settings.retry
-        return replace(verdict, retry_after=retry[min(envelope.attempts, len(retry) - 1)])
+        return dataclasses.replace(verdict, retry_after=retry[min(envelope.attempts, len(retry) - 1)])
 
     @staticmethod
     def _left(

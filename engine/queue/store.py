@@ -7,11 +7,12 @@ due        time + id → ""        waiting messages by the time at which their n
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgpack
+from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.links import wire
 from engine.message import Content, Envelope, Message, MessageId, Recipient
@@ -27,8 +28,7 @@ WAITING, QUARANTINED = "waiting", "quarantined"
 _TIME = struct.Struct(">Q")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A message at rest. Its envelope names only the recipients that are not done."""
 
     id: MessageId

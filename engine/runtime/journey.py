@@ -5,8 +5,9 @@ There is no task for a message. A leg's verdict comes back in a callback, which 
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol, TypeAlias
+
+from msgspec.structs import replace
 
 from engine.lanes import Course, Leg
 from engine.links.link import Link, Way

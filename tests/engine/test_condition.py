@@ -1,8 +1,7 @@
 """Conditions on facts: what they say, and that they can never run code."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from engine import Session
 from engine.condition import parse_condition

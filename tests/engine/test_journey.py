@@ -1,10 +1,11 @@
 """Journeys: how a message goes from leg to leg, splits, and ends in one answer or one settlement."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import engine.runtime.journey
 from engine import Defer, Delivered, Discard, Each, Message, Quarantine, Recipient, Reject, Route, Verdict

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 import zmq
+from msgspec.structs import replace
 
 from engine import Defer, Delivered, Each, Message, MessageId, Quarantine, Reject, Route, Verdict
 from engine.links import wire

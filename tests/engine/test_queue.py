@@ -1,13 +1,14 @@
 """The queue: what is stored, when it is given out, and what becomes of each outcome."""
 
+import dataclasses
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 import engine.queue.owner
 from engine import Defer, Delivered, Discard, Duration, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
@@ -588,7 +589,7 @@ async def test_a_message_that_cannot_be_given_out_is_deferred_and_does_not_stop_
 
 
 async def test_no_more_is_away_than_the_settings_say_and_the_rest_follows(opened: Open, shard: Shard) -> None:
-    post = opened(replace(SETTINGS, in_flight=3))
+    post = opened(dataclasses.replace(SETTINGS, in_flight=3))
     await trio.testing.wait_all_tasks_blocked()
     messages = [message(identity=MessageId.new(number), arrived=float(number)) for number in range(10)]
     await post.admit(*messages)
@@ -604,7 +605,7 @@ async def test_no_more_is_away_than_the_settings_say_and_the_rest_follows(opened
 
 
 async def test_what_falls_due_while_all_places_are_taken_goes_out_when_there_is_room(opened: Open, mock_clock) -> None:
-    post = opened(replace(SETTINGS, in_flight=1))
+    post = opened(dataclasses.replace(SETTINGS, in_flight=1))
     await trio.testing.wait_all_tasks_blocked()
     first, second = message(), message()
     await post.admit(first)
@@ -624,7 +625,7 @@ async def test_a_restart_finds_every_message_exactly_once(post: Post, opened: Op
     await post.settle(post.given[3], Delivered())
     await post.settle(post.given[4], Defer("later", retry_after=500))
     left = {one.id for number, one in enumerate(messages) if number not in (3, 4)}
-    again = opened(replace(SETTINGS, in_flight=7))
+    again = opened(dataclasses.replace(SETTINGS, in_flight=7))
     await trio.testing.wait_all_tasks_blocked()
     while again.owner.away:
         for delivery in list(again.owner.away.values()):
@@ -702,7 +703,7 @@ async def test_a_draining_owner_stores_but_gives_out_nothing(post: Post, opened:
 
 
 async def test_below_the_reserve_no_mail_is_taken(opened: Open, shard: Shard) -> None:
-    post = opened(replace(SETTINGS, reserve=Size(2**62)))
+    post = opened(dataclasses.replace(SETTINGS, reserve=Size(2**62)))
     assert not post.owner.has_room()
     verdict = await post.stored(message())
     assert isinstance(verdict, Defer)

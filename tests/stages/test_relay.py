@@ -9,12 +9,12 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 import trio
 import trio.testing
 import trustme
+from msgspec.structs import replace
 
 from engine import Defer, Delivered, Duration, Each, Envelope, Message, MessageId, Recipient, Reject
 from engine.message import Octets
