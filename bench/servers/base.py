@@ -51,6 +51,7 @@ class Running:
     port: int  # SMTP on 127.0.0.1
     group: Group
     delivered: Callable[[], int] | None = None  # deliver: messages in mailboxes so far
+    queued: Callable[[], int] | None = None  # messages in the queue now, where that can be told
 
 
 class Server(Protocol):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import maildirs
@@ -148,7 +149,7 @@ class Postfix:
                 with (task.folder / "log" / "start").open("wb") as log:
                     await group.open([_program("postfix"), "-c", str(etc), "start-fg"], stdout=log, stderr=log)
                 await answering(port, self.name, log=task.folder / "log" / "maillog")
-                yield Running(port, group, delivered)
+                yield Running(port, group, delivered, partial(_queued, task.folder / "spool"))
 
     def _main(self, task: Task, etc: Path) -> Iterable[str]:
         sbin = Path(_program("postconf")).parent
@@ -177,7 +178,7 @@ class Postfix:
 def _laid_out(folder: Path) -> Path:
     """Make the folders of an instance; that of its configuration."""
     for name in ("etc", "spool", "data", "log"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(exist_ok=True)
     shutil.chown(folder / "data", "postfix")
     (folder / "log" / "maillog").touch()
     for name in ("dynamicmaps.cf", "postfix-files"):
@@ -189,6 +190,12 @@ def _laid_out(folder: Path) -> Path:
 def _users(task: Task) -> Iterable[str]:
     """A line for each address: virtual(8) takes no patterns that pick the mailbox by the number."""
     return (f"{number}u@{task.domain} u{number % task.users:02d}/\n" for number in range(NUMBERS))
+
+
+def _queued(spool: Path) -> int:
+    """Queue files. The folders may be hashed, and files move between them while they are counted."""
+    queues = ("maildrop", "incoming", "active", "deferred", "hold")
+    return sum(len(files) for queue in queues for _, _, files in os.walk(spool / queue))
 
 
 def _program(name: str) -> str:
