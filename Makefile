@@ -21,9 +21,8 @@ check: $(READY)  ## format, lint, types
 demo: $(READY)  ## two servers and a private DNS zone: the way of five real messages
 	$(BIN)/postroad demo
 
-bench: $(READY)  ## messages a second, beside the ceiling of this machine
-	$(BIN)/python bench/accept.py
-	$(BIN)/python bench/relay.py
+bench: $(READY)  ## Postroad beside the other mail servers that are installed, all the usual workloads
+	$(BIN)/postroad bench
 
 bench-micro: $(READY)  ## the parts of the engine one by one; MICRO=--short for a quick look
 	$(BIN)/python -m bench.micro $(MICRO)

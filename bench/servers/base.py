@@ -1,0 +1,142 @@
+"""What a server is asked to do, and what every module of a server gives; with the few things that they share."""
+
+import contextlib
+import functools
+import os
+import random
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from bench import Failed
+from bench.usage import Group
+
+HOST = "127.0.0.1"  # never anything else
+
+DOMAIN = "bench.test"
+USERS = 100
+
+NUMBERS = 60_000
+"""Recipients are numbered below this: servers that need a list of addresses list so many. No run delivers more."""
+
+_PORTS = range(20000, 30000)
+"""Below the ports that the kernel gives to outgoing connections (ip_local_port_range), which would take a free one."""
+
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a server is asked to do in a workload."""
+
+    workload: str  # "accept" "relay" "deliver" "inbound" "backlog" "fairness" "read"
+    folder: Path  # its own, empty, on the disk under test; nothing of it is written elsewhere
+    domain: str = DOMAIN  # the domain that mail is for
+    next_hop: int | None = None  # relay: the port on 127.0.0.1 of smtp-sink
+    users: int = USERS  # deliver: mailboxes; the recipient is NNNu@domain, NNN mod users the mailbox (smtp-source -N)
+    environment: Mapping[str, str] = field(default_factory=dict)  # for all its processes: what makes the disk slow
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers."""
+
+    port: int  # SMTP on 127.0.0.1
+    group: Group
+    delivered: Callable[[], int] | None = None  # deliver: messages in mailboxes so far
+    queued: Callable[[], int] | None = None  # messages in the queue now, where that can be told
+
+
+class Server(Protocol):
+    """A mail server as the benchmarks drive it: always a private instance in a folder of its own."""
+
+    @property
+    def name(self) -> str:
+        """As printed: "Postfix, tuned"."""
+
+    @property
+    def key(self) -> str:
+        """As given to --peers: "postfix-tuned"."""
+
+    @property
+    def durability(self) -> str:
+        """What a 250 promises, like "synced before 250"."""
+
+    @property
+    def workloads(self) -> frozenset[str]:
+        """Those that it can be asked to do."""
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, and what to do about it; None if it can."""
+
+    def version(self) -> str:
+        """Of the installed program. Called only when nothing is missing."""
+
+    def start(self, task: Task) -> AbstractAsyncContextManager[Running]:
+        """Started and answering; at the end of the block its processes, and no others, are ended. Failed."""
+
+
+def program(name: str) -> str | None:
+    """Where an installed program is, also one for administrators."""
+    return shutil.which(name, path=_PATH)
+
+
+@functools.cache
+def said(*command: str) -> str:
+    """What a command prints when asked for its version, on either stream; "unknown" when it cannot be asked."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.stdout.strip()
+    return "unknown"
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on, and that no outgoing connection will be given."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((HOST, port))
+            return port
+    raise Failed(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free on {HOST}")
+
+
+async def answering(port: int, name: str, *, log: Path | None = None, seconds: float = 30.0) -> None:
+    """Wait until a greeting comes from the port. Failed, with the end of the log, when none comes."""
+    with trio.move_on_after(seconds):
+        while True:
+            with contextlib.suppress(OSError, trio.BrokenResourceError):
+                async with await trio.open_tcp_stream(HOST, port) as stream:
+                    if await stream.receive_some():
+                        await stream.send_all(b"QUIT\r\n")
+                        await stream.receive_some()  # who hangs up on a server without a word is logged as an error
+                        return
+            await trio.sleep(0.02)
+    text = log.read_text(errors="replace").strip()[-1000:] if log is not None and log.exists() else ""
+    raise Failed(f"{name} does not answer on port {port}{': ' if text else ''}{text}")
+
+
+def reachable(folder: Path, name: str) -> None:
+    """Failed when other users may not enter the folder: most servers drop their rights after the start."""
+    for place in (folder, *folder.parents):
+        if not place.stat().st_mode & 0o001:
+            raise Failed(f"{name} runs as a user of its own, who may not enter {place}; choose another --folder")
+
+
+def written(path: Path, text: str) -> Path:
+    """``path`` with this text, its folder made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def absent(programs: Sequence[str], package: str) -> str | None:
+    """What ``Server.missing`` says of programs of one Debian package; None when all are there."""
+    gone = [name for name in programs if program(name) is None]
+    return f"{', '.join(gone)} not found: apt install {package}" if gone else None

@@ -1,0 +1,212 @@
+"""Postfix: as it comes, and tuned as somebody who knows it well would tune a busy relay."""
+
+import os
+import pwd
+import shutil
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench import maildirs
+from bench.servers.base import (
+    HOST,
+    NUMBERS,
+    Running,
+    Task,
+    absent,
+    answering,
+    free_port,
+    program,
+    reachable,
+    said,
+    written,
+)
+from bench.usage import opened
+
+# What a private instance on loopback needs, and nothing else: all other parameters keep their defaults.
+_OWN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+command_directory = {sbin}
+daemon_directory = {daemons}
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {folder}/log/maillog
+maillog_file_prefixes = {folder}
+myhostname = mx.{domain}
+mydestination =
+alias_maps =
+alias_database =
+local_recipient_maps =
+inet_interfaces = {host}
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+message_size_limit = 20480000
+"""
+
+# Process limits and concurrency: as many as there are sessions, and more than one connection to the one next server.
+# Each client of the benchmark is the same address, so limits by client would measure the limits.
+# postscreen, DNS and peer names are of no use to a relay for known clients; connections are kept and reused.
+_TUNED = """\
+default_process_limit = 200
+in_flow_delay = 0
+max_use = 2000
+smtpd_timeout = 60s
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+smtpd_client_message_rate_limit = 0
+smtpd_client_recipient_rate_limit = 0
+smtpd_client_event_limit_exceptions =
+smtp_dns_support_level = disabled
+smtp_connection_reuse_count_limit = 0
+smtp_connection_reuse_time_limit = 600s
+smtp_connection_cache_time_limit = 5s
+initial_destination_concurrency = 20
+default_destination_concurrency_limit = 50
+smtp_destination_concurrency_limit = 50
+virtual_destination_concurrency_limit = 50
+qmgr_message_active_limit = 50000
+qmgr_message_recipient_limit = 50000
+hash_queue_names = deferred, defer, hold
+"""
+
+# master.cf as it is shipped, without chroot, and with one SMTP server on a port of its own.
+_SERVICES = """\
+{host}:{port} inet n - n - - smtpd
+pickup     unix n - n 60 1 pickup
+cleanup    unix n - n - 0 cleanup
+qmgr       unix n - n 300 1 qmgr
+tlsmgr     unix - - n 1000? 1 tlsmgr
+rewrite    unix - - n - - trivial-rewrite
+bounce     unix - - n - 0 bounce
+defer      unix - - n - 0 bounce
+trace      unix - - n - 0 bounce
+verify     unix - - n - 1 verify
+flush      unix n - n 1000? 0 flush
+proxymap   unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp       unix - - n - - smtp
+relay      unix - - n - - smtp
+showq      unix n - n - - showq
+error      unix - - n - - error
+retry      unix - - n - - error
+discard    unix - - n - - discard
+local      unix - n n - - local
+virtual    unix - n n - - virtual
+lmtp       unix - - n - - lmtp
+anvil      unix - - n - 1 anvil
+scache     unix - - n - 1 scache
+postlog    unix-dgram n - n - 1 postlogd
+"""
+
+# The nearest that Postfix does by itself to the two filters of the inbound lane.
+_CHECKS = """\
+/^Subject:[[:space:]]*$/ REJECT Please write a subject line
+/^From:/ PREPEND X-External: yes
+"""
+
+
+_LOCAL = ("deliver", "inbound")
+
+
+@dataclass(frozen=True, slots=True)
+class Postfix:
+    """A private instance of the installed Postfix."""
+
+    name: str
+    key: str
+    tuned: bool
+    durability: str = "synced before 250"
+    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver", "inbound", "backlog", "fairness"})
+
+    def missing(self) -> str | None:
+        if os.geteuid():
+            return "its master runs as root only: start the benchmarks as root"
+        return absent(("postfix", "postmap"), "postfix")
+
+    def version(self) -> str:
+        return f"Postfix {_default('mail_version')}"
+
+    @asynccontextmanager
+    async def start(self, task: Task) -> AsyncIterator[Running]:
+        reachable(task.folder, self.name)
+        port = free_port()
+        etc = _laid_out(task.folder)
+        written(etc / "main.cf", "".join(self._main(task, etc)))
+        written(etc / "master.cf", _SERVICES.format(host=HOST, port=port))
+        async with opened(self.key, task.environment) as group:
+            with ExitStack() as stack:
+                delivered = None
+                if task.workload in _LOCAL:
+                    boxes = maildirs.made(task.folder / "mail", task.users, "mail")
+                    delivered = stack.enter_context(maildirs.counted(boxes))
+                    written(etc / "users", "".join(_users(task)))
+                    await group.run([_program("postmap"), "-c", str(etc), f"hash:{etc}/users"])
+                with (task.folder / "log" / "start").open("wb") as log:
+                    await group.open([_program("postfix"), "-c", str(etc), "start-fg"], stdout=log, stderr=log)
+                await answering(port, self.name, log=task.folder / "log" / "maillog")
+                yield Running(port, group, delivered, partial(_queued, task.folder / "spool"))
+
+    def _main(self, task: Task, etc: Path) -> Iterable[str]:
+        sbin = Path(_program("postconf")).parent
+        yield _OWN.format(
+            folder=task.folder, sbin=sbin, daemons=_default("daemon_directory"), domain=task.domain, host=HOST
+        )
+        if self.tuned:
+            yield _TUNED
+        if task.environment:  # master(8) hands on only what is named
+            yield f"import_environment = {' '.join([_default('import_environment'), *task.environment])}\n"
+        if task.workload == "accept":
+            yield "smtpd_client_restrictions = check_client_access static:HOLD\n"
+        if task.next_hop is not None:
+            yield f"relayhost = [{HOST}]:{task.next_hop}\n"
+            if self.tuned:
+                yield f"smtp_connection_cache_destinations = [{HOST}]:{task.next_hop}\n"
+        if task.workload in _LOCAL:
+            user = pwd.getpwnam("mail")
+            yield f"virtual_mailbox_domains = {task.domain}\nvirtual_mailbox_base = {task.folder}/mail\n"
+            yield f"virtual_mailbox_maps = hash:{etc}/users\nvirtual_minimum_uid = 1\n"
+            yield f"virtual_uid_maps = static:{user.pw_uid}\nvirtual_gid_maps = static:{user.pw_gid}\n"
+        if task.workload == "inbound":
+            yield f"header_checks = regexp:{written(etc / 'checks', _CHECKS)}\n"
+
+
+def _laid_out(folder: Path) -> Path:
+    """Make the folders of an instance; that of its configuration."""
+    for name in ("etc", "spool", "data", "log"):
+        (folder / name).mkdir(exist_ok=True)
+    shutil.chown(folder / "data", "postfix")
+    (folder / "log" / "maillog").touch()
+    for name in ("dynamicmaps.cf", "postfix-files"):
+        if Path("/etc/postfix", name).exists():  # Debian's lists of what is installed
+            shutil.copy(Path("/etc/postfix", name), folder / "etc")
+    return folder / "etc"
+
+
+def _users(task: Task) -> Iterable[str]:
+    """A line for each address: virtual(8) takes no patterns that pick the mailbox by the number."""
+    return (f"{number}u@{task.domain} u{number % task.users:02d}/\n" for number in range(NUMBERS))
+
+
+def _queued(spool: Path) -> int:
+    """Queue files. The folders may be hashed, and files move between them while they are counted."""
+    queues = ("maildrop", "incoming", "active", "deferred", "hold")
+    return sum(len(files) for queue in queues for _, _, files in os.walk(spool / queue))
+
+
+def _program(name: str) -> str:
+    return program(name) or name
+
+
+def _default(parameter: str) -> str:
+    return said(_program("postconf"), "-dh", parameter)
+
+
+SERVERS = (
+    Postfix("Postfix, default", "postfix", tuned=False),
+    Postfix("Postfix, tuned", "postfix-tuned", tuned=True),
+)

@@ -1,0 +1,218 @@
+"""Postroad, under the repository's pipeline.toml: other ports and folders, and what the workload itself says."""
+
+import functools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import trio
+
+from bench import Failed
+from bench.servers.base import HOST, NUMBERS, Running, Task, program, said, written
+from bench.usage import opened
+from engine.directory import Directory
+from engine.net.zone import Zone, serve_zone
+
+PACKAGE = Path(__file__).parents[1]
+ROOT = PACKAGE.parent  # of the repository, or where packages are installed
+FILES = PACKAGE / "files" if (PACKAGE / "files").is_dir() else ROOT
+"""Where pipeline.toml and filters/ are: an installed copy has them beside the benchmarks."""
+
+_LOCAL = ("deliver", "inbound")
+
+
+@dataclass(frozen=True, slots=True)
+class Postroad:
+    """An instance under the shipped configuration. ``changes`` go on top of what the workload changes."""
+
+    name: str = "Postroad"
+    key: str = "postroad"
+    durability: str = "synced before 250"
+    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver", "inbound", "backlog", "fairness", "read"})
+    changes: Mapping[str, Any] = field(default_factory=dict)  # place in pipeline.toml → value: {"queue.in_flight": 0}
+    zones: tuple[Zone, ...] = ()  # the DNS that it sees; empty: the domain of the task, at its next hop
+
+    def missing(self) -> str | None:
+        return None
+
+    def version(self) -> str:
+        commit = ""
+        if FILES == ROOT and program("git"):
+            commit = said("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+        return f"Postroad {version('postroad')}{f' ({commit})' if commit else ''}"
+
+    @asynccontextmanager
+    async def start(self, task: Task) -> AsyncIterator[Running]:
+        async with AsyncExitStack() as stack:
+            changes = _of_workload(task)
+            if task.next_hop is not None or self.zones:
+                nursery = await stack.enter_async_context(trio.open_nursery())
+                stack.callback(nursery.cancel_scope.cancel)
+                changes["dns.servers"] = [await nursery.start(serve_zone, *(self.zones or _zones(task)))]
+            if task.workload in _LOCAL:
+                _users(task)
+            config = written(task.folder / "pipeline.toml", pipeline({**changes, **self.changes}))
+            if not (task.folder / "filters").exists():
+                shutil.copytree(FILES / "filters", task.folder / "filters")
+            group = await stack.enter_async_context(opened(self.key, task.environment))
+            log = task.folder / "log"
+            with log.open("ab") as writing:
+                process = await group.open(
+                    [sys.executable, "-m", "engine", "run", "--config", str(config)],
+                    cwd=ROOT, stdout=subprocess.PIPE, stderr=writing,
+                )  # fmt: skip
+            port = await _ready(process, log)
+            delivered = stack.enter_context(_delivered(task.folder)) if task.workload in _LOCAL else None
+            yield Running(port, group, delivered, stack.enter_context(_queued(task.folder)))
+            await _stopped(process)
+        bugs = [line for line in log.read_text().splitlines() if '"event":"bug"' in line]
+        if bugs:
+            raise Failed(f"{len(bugs)} bugs in the log, the first: {bugs[0][:1000]}")
+
+
+# -- configuration
+
+
+def pipeline(changes: Mapping[str, Any]) -> str:
+    """The text of the shipped pipeline.toml with these changes, like {"queue.in_flight": 0}."""
+    config = tomllib.loads((FILES / "pipeline.toml").read_text())
+    for place, value in changes.items():
+        *tables, key = place.split(".")
+        table = config
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[key] = value
+    return "".join(_toml(config, ""))
+
+
+def _toml(table: Mapping[str, Any], name: str) -> Iterator[str]:
+    """A table as text. Numbers, texts and lists of them are written in JSON as they are in TOML."""
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    repeated = {
+        key: value for key, value in table.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+    }
+    for key, value in table.items():
+        if key not in inner and key not in repeated:
+            yield f"{key} = {json.dumps(value)}\n"
+    for key, value in inner.items():
+        yield f"\n[{name}{key}]\n"
+        yield from _toml(value, f"{name}{key}.")
+    for key, tables in repeated.items():
+        for one in tables:
+            yield f"\n[[{name}{key}]]\n"
+            yield from _toml(one, f"{name}{key}.")
+
+
+def _of_workload(task: Task) -> dict[str, Any]:
+    """Ports, the folder, and what the workload itself says about the configuration."""
+    changes: dict[str, Any] = {"listen.smtp": f"{HOST}:0", "listen.pop3": f"{HOST}:0"}
+    changes["server.data"] = str(task.folder / "var")
+    if task.workload == "accept":
+        changes["queue.in_flight"] = 0  # all mail stays
+    if task.next_hop is not None:
+        changes |= {"stage.resolve.port": task.next_hop, "stage.relay.allow_networks": [f"{HOST}/32"]}
+    if task.workload in _LOCAL:
+        changes["domains.local"] = [task.domain]
+    if task.workload == "inbound":  # the lane as shipped, with the filter that waits there in a comment
+        changes |= {
+            "lane.inbound.stages": ["accept", "needs_subject", "tag_external", "queue", "route"],
+            "stage.needs_subject.use": "filters/needs_subject.py",
+            "stage.accept.relay_networks": [],  # mail from loopback counts as mail from outside
+        }
+    return changes
+
+
+def _zones(task: Task) -> tuple[Zone, ...]:
+    return (Zone(task.domain, {"@": {"MX": "10 mx"}, "mx": {"A": HOST}}),)
+
+
+# -- users
+
+
+def _users(task: Task) -> None:
+    """An account for each user, and an alias for each number."""
+    written(task.folder / "var" / "directory" / "data.mdb", "").write_bytes(_directory(task.domain, task.users))
+
+
+@functools.cache
+def _directory(domain: str, users: int) -> bytes:
+    """The store of such a directory, made once. In memory where that can be: each of its changes is synced alone."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        path = Path(name) / "directory"
+        with Directory.open(path, [domain]) as directory:
+            for number in range(users):
+                directory.add_account(f"u{number:02d}@{domain}")
+            for number in range(NUMBERS):
+                directory.add_alias(f"{number}u@{domain}", [f"u{number % users:02d}@{domain}"])
+        return (path / "data.mdb").read_bytes()
+
+
+# -- what its stores hold: figures of their roots, read without touching what they hold
+
+
+@contextmanager
+def _delivered(folder: Path) -> Iterator[Callable[[], int]]:
+    with _entries(folder / "var" / "mailbox", b"message") as count:
+        yield count
+
+
+@contextmanager
+def _queued(folder: Path) -> Iterator[Callable[[], int]]:
+    with ExitStack() as stack:
+        shards = sorted(path.parent for path in (folder / "var" / "queue").glob("*/data.mdb"))
+        counts = [stack.enter_context(_entries(shard, b"envelopes")) for shard in shards]
+        yield lambda: sum(count() for count in counts)
+
+
+@contextmanager
+def _entries(store: Path, name: bytes) -> Iterator[Callable[[], int]]:
+    """How many entries a database has now."""
+    size = 2**40  # of address space: a map smaller than the store is an error
+    with lmdb.open(str(store), map_size=size, readonly=True, create=False, max_dbs=16) as environment:
+        database = environment.open_db(name, create=False)
+
+        def count() -> int:
+            with environment.begin(database) as transaction:
+                return int(transaction.stat(database)["entries"])
+
+        yield count
+
+
+# -- the process
+
+
+async def _ready(process: trio.Process, log: Path) -> int:
+    """The port of SMTP, once it listens."""
+    announced = b""
+    assert process.stdout is not None
+    with trio.move_on_after(120):  # a large queue is read first
+        while b"\n" not in announced and (octets := await process.stdout.receive_some()):
+            announced += octets
+    found = re.search(rb"^ready .*?smtp=\S+:(\d+)", announced)
+    if not found:
+        raise Failed(f"Postroad does not start: {log.read_text(errors='replace').strip()[-1000:]}")
+    return int(found[1])
+
+
+async def _stopped(process: trio.Process) -> None:
+    """Asked to stop, and a second time: then it no longer waits for what is under way."""
+    for patience in (2, 20):
+        process.terminate()
+        with trio.move_on_after(patience):
+            await process.wait()
+            return
+
+
+SERVERS = (Postroad(),)
