@@ -52,10 +52,11 @@ class Site:
     order: tuple[str | tuple[str, ...], ...]
     ranks: tuple[tuple[HostFact, ...], ...]
     facts: dict[str, Fact]
+    in_turn: bool  # no two hosts of equal preference
 
     def told(self, rng: Random) -> dict[str, Fact]:
         """The facts for one message, hosts of equal preference in random order (RFC 5321 5.1)."""
-        if len(self.ranks) == sum(map(len, self.ranks)):
+        if self.in_turn:
             return self.facts
         hosts: list[Fact] = [host for rank in self.ranks for host in rng.sample(rank, len(rank))]
         return {**self.facts, "resolve.hosts": hosts}
@@ -112,6 +113,14 @@ class Resolve:
             yield f"smart_host: {error}"
 
     async def __call__(self, message: Message) -> Verdict:
+        recipients = message.envelope.recipients
+        if len(recipients) == 1:
+            domain = _domain(recipients[0].address)
+            route = self._routes.get(domain) or await self._find(domain)
+            return message.with_facts(route.told(self.rng)) if isinstance(route, Site) else route
+        return await self._for_many(message)
+
+    async def _for_many(self, message: Message) -> Verdict:
         domains = {recipient.address: _domain(recipient.address) for recipient in message.envelope.recipients}
         routes = await self._all_routes(list(dict.fromkeys(domains.values())))
         together: dict[tuple[str | tuple[str, ...], ...], Message] = {}
@@ -257,7 +266,7 @@ class Resolve:
             "resolve.port": port,
             "resolve.secure": secure and all(found[record.host].secure for record in records),
         }
-        return Site((key, *_order(everyone)), ranks, facts)
+        return Site((key, *_order(everyone)), ranks, facts, in_turn=len(ranks) == len(hosts))
 
 
 def _domain(address: str) -> str:
