@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import trio
 
-from engine import Defer, Delivered, Duration, Each, Fact, Message, Reject, Verdict
+from engine import Defer, Delivered, Duration, Each, Message, Reject, Verdict
 from engine.net.names import Hostname
 from engine.net.targets import permitted
 from engine.net.tls import client_context
@@ -107,11 +107,10 @@ class Relay:
             self._pool.fail_all()
 
     async def __call__(self, message: Message) -> Verdict:
-        facts = message.envelope.facts
-        site, port = facts.get("resolve.site"), facts.get("resolve.port", SMTP_PORT)
+        site, port = message.fact("resolve.site"), message.fact("resolve.port", SMTP_PORT)
         if not isinstance(site, str) or not isinstance(port, int):
             return Defer("Cannot deliver now", code="4.3.5", log="relay needs the facts of a resolve stage before it")
-        found = _addresses(facts.get("resolve.hosts"))
+        found = _addresses(message)
         targets = [target for target in found if self._may_connect(target[1])]
         if found and not targets:
             return Reject(
@@ -146,22 +145,20 @@ class Relay:
         utf8_headers = envelope.smtputf8 and not message.header_octets().isascii()
         strict_8bit = self.strict_8bit and any(not chunk.isascii() for chunk in message.chunks())
         recipients = tuple([To(each.address, each.notify, each.original) for each in envelope.recipients])
-        whole = Transaction(
-            envelope.sender,
-            recipients,
-            message.size,
-            envelope.body,
-            envelope.smtputf8,
-            utf8_headers,
-            strict_8bit,
-            envelope.ret,
-            envelope.envid,
-        )
-        most = self.recipients_per_transaction
-        if len(recipients) <= most:
-            return [whole]
-        starts = range(0, len(recipients), most)
-        return [whole._replace(recipients=recipients[start : start + most]) for start in starts]
+        return [
+            Transaction(
+                envelope.sender,
+                recipients[start : start + self.recipients_per_transaction],
+                message.size,
+                envelope.body,
+                envelope.smtputf8,
+                utf8_headers,
+                strict_8bit,
+                envelope.ret,
+                envelope.envid,
+            )
+            for start in range(0, len(recipients), self.recipients_per_transaction)
+        ]
 
     def _verdict(self, message: Message, jobs: list[Job]) -> Verdict:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and jobs[0].replies[0].positive:
@@ -180,8 +177,9 @@ class Relay:
         return first if all(outcome == first for outcome in others) else Each(verdicts)
 
 
-def _addresses(hosts: Fact) -> list[tuple[str, str]]:
+def _addresses(message: Message) -> list[tuple[str, str]]:
     """(host, address) in the order to try."""
+    hosts = message.fact("resolve.hosts")
     found: list[tuple[str, str]] = []
     for entry in hosts if isinstance(hosts, list) else ():
         match entry:

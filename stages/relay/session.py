@@ -268,8 +268,7 @@ class Session:
         client = self._client
         gathered = [client.outgoing()]
         size = 0
-        small = job.transaction.size <= GATHER
-        for piece in (b"".join(job.message.chunks()),) if small else _pieces(job.message):
+        for piece in _pieces(job.message):
             gathered.append(client.content(piece))
             size += len(piece)
             if size >= GATHER:
@@ -383,7 +382,10 @@ async def _connect(terms: Terms, host: str, address: str, port: int) -> Connecti
 
 
 def _pieces(message: Message) -> Iterator[bytes]:
-    """The content in pieces of at most BLOCK octets."""
+    """The content in pieces of at most BLOCK octets; a small one in one piece."""
+    if message.size <= GATHER:
+        yield b"".join(message.chunks())
+        return
     for chunk in message.chunks():
         if len(chunk) <= BLOCK:
             yield chunk
