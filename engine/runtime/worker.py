@@ -124,6 +124,8 @@ class Worker:
         old, self._current = self._current, self._revisions[number]
         self._role.switched(self._current.config)
         if old is None:
+            gc.collect()
+            gc.freeze()  # what a process has at its start it keeps: it need not be looked through again and again
             self._role.start(self._nursery)
         await self._control.send("switched", number=number)
         if old is not None:
@@ -215,7 +217,6 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor decides
     os.umask(0o077)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    gc.freeze()
     control_socket = socket.socket(fileno=int(sys.argv[1]))
     with contextlib.suppress(KeyboardInterrupt):
         trio.run(_main, control_socket, strict_exception_groups=True)
