@@ -3,28 +3,26 @@
 Events marked *decide* want ``accept`` or ``refuse`` (``Auth``: ``authenticated`` or ``refuse``) before the next event.
 """
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from engine.protocols.address import Address
 from engine.protocols.sasl import Credentials
 
 
-@dataclass(frozen=True, slots=True)
-class NeedData:
+class NeedData(Struct, frozen=True, gc=False):
     """Nothing more can be said before more octets are received. The moment to send ``outgoing()``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True, gc=False):
     """HELO or EHLO, already answered. Whatever transaction was open has ended without a message."""
 
     name: str
     extended: bool  # EHLO
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(Struct, frozen=True, gc=False):
     """*Decide*: a transaction with this sender."""
 
     sender: Address  # empty: the null reverse-path
@@ -36,8 +34,7 @@ class Mail:
     auth: str  # xtext as given, "<>", or empty; nothing vouches for it (RFC 4954 5)
 
 
-@dataclass(frozen=True, slots=True)
-class Rcpt:
+class Rcpt(Struct, frozen=True, gc=False):
     """*Decide*: one more recipient."""
 
     recipient: Address
@@ -45,8 +42,7 @@ class Rcpt:
     original: str  # "rfc822;xtext" as given, or empty (RFC 3461 4.2)
 
 
-@dataclass(frozen=True, slots=True)
-class ContentBegin:
+class ContentBegin(Struct, frozen=True, gc=False):
     """*Decide*: content is about to come, for the recipients that were accepted.
 
     ``accept`` queues the 354, or says nothing yet where the content comes by BDAT. To refuse under DATA keeps the
@@ -54,29 +50,25 @@ class ContentBegin:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True, gc=False):
     """*Decide*: the whole content at once; no ``ContentPart`` came before and no ``ContentEnd`` follows."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ContentPart:
+class ContentPart(Struct, frozen=True, gc=False):
     """Some of the content, dots unstuffed. More parts and ``ContentEnd`` follow, or ``Reset`` if it is refused."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ContentEnd:
+class ContentEnd(Struct, frozen=True, gc=False):
     """*Decide*: the content is whole; its parts have ``size`` octets together."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(Struct, frozen=True, gc=False):
     """The transaction has ended without a message, by RSET, or since the protocol itself refused the content.
 
     ``reply`` is the refusal that was queued, for the log; empty after RSET. Throw away what was gathered.
@@ -85,35 +77,31 @@ class Reset:
     reply: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StartTls:
+class StartTls(Struct, frozen=True, gc=False):
     """The 220 is queued: send it, shake hands, call ``tls_started``; where that fails, close."""
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
+class Auth(Struct, frozen=True, gc=False):
     """*Decide*: are these the credentials of an account?"""
 
     mechanism: str
     credentials: Credentials
 
 
-@dataclass(frozen=True, slots=True)
-class Quit:
+class Quit(Struct, frozen=True, gc=False):
     """The 221 is queued: send it and close."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(Struct, frozen=True, gc=False):
     """The session is over, and every later event is this one. A transaction that was open has come to nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class TooManyErrors:
+class TooManyErrors(Struct, frozen=True, gc=False):
     """The 421 is queued: send it and close."""
 
 
 NEED_DATA: Final = NeedData()
+CONTENT_BEGIN: Final = ContentBegin()
 
 Event: TypeAlias = (
     NeedData

@@ -13,6 +13,8 @@ def reply(code: int, enhanced: str, text: str) -> bytes:
 
     ``enhanced`` may be empty, as it must be in 220 greetings, EHLO and 354 replies (RFC 2034 4).
     """
+    if len(text) <= TEXT_LIMIT and text.isascii() and text.isprintable():  # as nearly all are
+        return f"{code} {enhanced} {text}\r\n".encode() if enhanced else f"{code} {text}\r\n".encode()
     lines = [piece for line in text.splitlines() for piece in _pieces(_UNPRINTABLE.sub("?", line))] or [""]
     status = f" {enhanced} " if enhanced else " "
     dashed = f"-{enhanced} " if enhanced else "-"

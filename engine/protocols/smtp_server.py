@@ -31,10 +31,10 @@ from typing import Final, Literal
 from engine.protocols import sasl
 from engine.protocols.smtp_content import DOT, TERMINATOR, Tally, unstuffed
 from engine.protocols.smtp_events import (
+    CONTENT_BEGIN,
     NEED_DATA,
     Auth,
     Content,
-    ContentBegin,
     ContentEnd,
     ContentPart,
     Disconnected,
@@ -343,10 +343,11 @@ class SmtpServer:
                 end = buffer.find(TERMINATOR, end)
         if end < 0:
             return self._read_some_lines()
-        content = buffer[start : end + 2]
         self._position = end + len(TERMINATOR)
         self._read = SmtpServer._read_command
-        return self._content_ended((unstuffed(content) if stuffed else content)[self._lead :])
+        if stuffed:
+            return self._content_ended(unstuffed(buffer[start : end + 2])[self._lead :])
+        return self._content_ended(buffer[start + self._lead : end + 2])
 
     def _read_some_lines(self) -> Event | None:
         """Content without an end in sight, if it is much: whole lines, or a piece of an endless one."""
@@ -528,7 +529,7 @@ class SmtpServer:
         if self._phase is SENDER:
             return self._lacks_recipients()
         self._decision = DATA
-        return ContentBegin()
+        return CONTENT_BEGIN
 
     def _bdat(self, argument: str) -> Event | None:
         match = _BDAT.fullmatch(argument)
@@ -545,7 +546,7 @@ class SmtpServer:
             return self._swallow(_TOO_LARGE, _reset_by(_TOO_LARGE))
         if self._phase is RECIPIENTS:
             self._decision = CHUNK
-            return ContentBegin()
+            return CONTENT_BEGIN
         self._begin_chunk()
         return None
 
