@@ -3,9 +3,12 @@
 import contextlib
 import logging
 import os
+import select
 import sys
+import threading
 import time
 import traceback
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,27 +19,66 @@ _SHOW = ("event", "process", "id")
 
 
 class Events:
-    """Writes events of one process. ``process`` stands in every line."""
+    """Writes events of one process. ``process`` stands in every line.
+
+    A line is written at once, unless it comes from the thread of an event loop that has promised to ``flush`` once a
+    turn (``gathering``). The order of lines is the order of the calls, whatever threads they come from.
+    """
 
     def __init__(self) -> None:
         self.process = ""
         self._pretty = sys.stderr.isatty()
+        self._lines: list[bytes] = []
+        self._writing = threading.Lock()
+        self._gathering = 0  # the thread that flushes by itself
 
     def __call__(self, event: str, **values: Any) -> None:
         """Write one event. A value of None is left out."""
         line = {"time": round(time.time(), 3), "event": event, "process": self.process}
-        line.update((key, value) for key, value in values.items() if value is not None)
-        _write(_readable(line) if self._pretty else _encode(line) + b"\n")
+        for key, value in values.items():
+            if value is not None:
+                line[key] = value
+        self._lines.append(_readable(line) if self._pretty else _encode(line) + b"\n")
+        if threading.get_ident() != self._gathering:
+            self.flush()
 
     def bug(self, where: str, error: BaseException, **values: Any) -> None:
-        """Write what nobody foresaw, with its traceback."""
+        """Write what nobody foresaw, with its traceback; at once, for nobody knows what comes next."""
         text = "".join(traceback.format_exception(error)).strip()
         self("bug", where=where, error=f"{type(error).__name__}: {error}", traceback=text, **values)
+        self.flush()
+
+    def gather(self) -> None:
+        """From now on this thread flushes once a turn of its loop."""
+        self._gathering = threading.get_ident()
+
+    def gather_no_more(self) -> None:
+        """Write what has gathered, and from now on each line at once."""
+        self._gathering = 0
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        if not self._lines:
+            return
+        with self._writing:
+            lines = self._lines[:]
+            del self._lines[: len(lines)]  # others may have put more behind them meanwhile
+            with contextlib.suppress(OSError):  # nobody reads our log any more: mail goes on
+                for piece in _pieces(lines):
+                    os.write(_FD, piece)
 
 
-def _write(line: bytes) -> None:
-    with contextlib.suppress(OSError):  # nobody reads our log any more: mail goes on
-        os.write(_FD, line)
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines joined as far as a pipe takes them in one piece: other processes write to it too (pipe(7), PIPE_BUF)."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) > select.PIPE_BUF:
+            yield piece
+            piece = b""
+        piece += line
+    if piece:
+        yield piece
 
 
 def _readable(line: dict[str, Any]) -> bytes:

@@ -19,6 +19,7 @@ from engine.message import Content, MessageId
 from engine.net.connection import Connection
 from engine.net.listening import accept_connections
 from engine.observe.events import capture_logging, event
+from engine.observe.turns import WrittenOnceATurn
 from engine.queue.content import FileContent
 from engine.runtime.control import Control
 from engine.runtime.door import Door
@@ -219,7 +220,7 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     control_socket = socket.socket(fileno=int(sys.argv[1]))
     with contextlib.suppress(KeyboardInterrupt):
-        trio.run(_main, control_socket, strict_exception_groups=True)
+        trio.run(_main, control_socket, strict_exception_groups=True, instruments=[WrittenOnceATurn()])
 
 
 async def _main(control_socket: socket.socket) -> None:
