@@ -137,7 +137,7 @@ class Message(Struct, frozen=True):
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        return tuple(recipient.address for recipient in self.envelope.recipients)
+        return tuple([recipient.address for recipient in self.envelope.recipients])
 
     @property
     def session(self) -> Session:

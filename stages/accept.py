@@ -10,7 +10,6 @@ from email.utils import formatdate
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import trio
-from msgspec.structs import replace
 
 from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
 from engine import Session as Facts
@@ -187,16 +186,15 @@ class Accept:
         account = await trio.to_thread.run_sync(self.directory.verify, address, password, limiter=self._logins)
         return account.address if account else None
 
-    def received(self, message: Envelope, identity: MessageId) -> bytes:
+    def received(self, session: Facts, recipients: tuple[Recipient, ...], identity: MessageId, arrived: float) -> bytes:
         """The trace header field that we add (RFC 5321 4.4)."""
-        session = message.session
         by_login = " (authenticated)" if session.login else ""
         tls = f"\r\n\t(using {session.tls})" if session.tls else ""
-        one = f"\r\n\tfor <{message.recipients[0].address}>" if len(message.recipients) == 1 else ""
+        one = f"\r\n\tfor <{recipients[0].address}>" if len(recipients) == 1 else ""
         literal = f"IPv6:{session.peer}" if ":" in session.peer else session.peer
         return (
             f"Received: from {session.helo} ([{literal}]){by_login}{tls}\r\n"
-            f"\tby {self.hostname} with {session.protocol} id {identity}{one};\r\n\t{self._dates.now()}\r\n"
+            f"\tby {self.hostname} with {session.protocol} id {identity}{one};\r\n\t{self._dates.of(arrived)}\r\n"
         ).encode()
 
 
@@ -207,8 +205,8 @@ class _Dates:
         self._second = 0
         self._text = ""
 
-    def now(self) -> str:
-        second = int(time.time())
+    def of(self, moment: float) -> str:
+        second = int(moment)
         if second != self._second:
             self._second = second
             self._text = formatdate(second, localtime=True)
@@ -274,12 +272,11 @@ class _Session:
         while True:
             said = smtp.next_event()
             if said is NEED_DATA:
-                await self._flush()
-                smtp.receive(await self._wait())
-            elif isinstance(said, Quit | Disconnected | TooManyErrors):
-                return
+                smtp.receive(await self._turn(smtp.outgoing()))
+            elif (answer := _ANSWERS[type(said)]) is not None:
+                await answer(self, said)
             else:
-                await _ANSWERS[type(said)](self, said)
+                return
 
     async def _flush(self) -> None:
         octets = self._smtp.outgoing()
@@ -295,16 +292,19 @@ class _Session:
         if not 0 <= deadline - self._scope.deadline <= _SLACK:  # to move a deadline costs more than a second is worth
             self._scope.deadline = deadline
 
-    async def _wait(self) -> bytes:
-        """The next octets, before the deadline; between messages also not once we are to stop.
+    async def _turn(self, replies: bytes) -> bytes:
+        """Say what there is to say; then the next octets, before the deadline, and not once we are to stop.
 
         Between messages the deadline stands since our last reply: octets that trickle in buy no time.
         """
-        if self._transaction is not None:
+        between = self._transaction is None
+        if replies or not between:
             self._allow_time()
-        elif self._stage.draining:
+        if replies:
+            await self._connection.send(replies)
+        if between and self._stage.draining:
             self._scope.cancel()
-        self._idle = self._transaction is None
+        self._idle = between
         octets = await self._connection.receive()
         self._idle = False
         return octets
@@ -458,17 +458,19 @@ class _Session:
     async def _submit(self, transaction: _Transaction, content: MessageContent) -> None:
         assert transaction.identity is not None
         mail = transaction.mail
+        arrived = time.time()
+        recipients = tuple(transaction.recipients)
         envelope = Envelope(
             sender=mail.sender,
-            recipients=tuple(transaction.recipients),
-            session=replace(transaction.facts, protocol=self._smtp.protocol),
-            arrived=time.time(),
+            recipients=recipients,
+            session=transaction.facts,
+            prepended=self._stage.received(transaction.facts, recipients, transaction.identity, arrived),
+            arrived=arrived,
             smtputf8=mail.smtputf8,
             body=mail.body,
             ret=mail.ret,
             envid=mail.envid,
         )
-        envelope = replace(envelope, prepended=self._stage.received(envelope, transaction.identity))
         message = Message(transaction.identity, envelope, content)
         # From here on the message is no longer ours to drop, nor its time ours to keep: a client that hangs up now,
         # or a worker that is told to end, must not take away content that the queue may already hold.
@@ -503,7 +505,7 @@ class _Session:
             self._smtp.refuse(452 if full else 451, enhanced, verdict.text, counts=counts)
 
 
-_ANSWERS: dict[type, Callable[[_Session, Any], Awaitable[None]]] = {
+_ANSWERS: dict[type, Callable[[_Session, Any], Awaitable[None]] | None] = {
     Hello: _Session._hello,
     Reset: _Session._reset,
     StartTls: _Session._start_tls,
@@ -514,4 +516,5 @@ _ANSWERS: dict[type, Callable[[_Session, Any], Awaitable[None]]] = {
     Content: _Session._whole,
     ContentPart: _Session._part,
     ContentEnd: _Session._end,
+    **dict.fromkeys((Quit, Disconnected, TooManyErrors)),  # the end
 }

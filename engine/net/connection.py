@@ -8,6 +8,8 @@ from typing import Self
 
 import trio
 
+from engine.observe.events import event
+
 RECEIVE = 64 * 1024
 """Octets asked for at once: a typical message with its whole dialogue fits, a large one streams."""
 
@@ -73,7 +75,11 @@ class Connection:
             raise _lost(error) from error
 
     async def send(self, data: bytes) -> None:
-        """Send all of ``data``; without a checkpoint where the kernel takes it at once. ConnectionLost."""
+        """Send all of ``data``; without a checkpoint where the kernel takes it at once. ConnectionLost.
+
+        The events of this turn are written before: whoever acts on what we say finds in the log what we did.
+        """
+        event.flush()
         if self._tls_stream is not None:
             try:
                 await self._tls_stream.send_all(data)
