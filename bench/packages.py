@@ -6,6 +6,7 @@ in it the namespace is gone, and all mounts in it; outside nothing is ever mount
 """
 
 import functools
+import grp
 import os
 import pwd
 import subprocess
@@ -25,7 +26,7 @@ PEERS = Path(os.environ.get("POSTROAD_PEERS") or Path(__file__).with_name("peers
 HOW = f"run `make bench-peers`, which is {INSTALL}"
 
 _IDENTITIES = range(900, 1000)
-"""For the users that a package's installation would make: system users, of which few machines have so many."""
+"""Numbers for the users that a package's installation would make: the end of those that Debian gives to such users."""
 
 # /etc and /usr become read-only unions of ours and the machine's. A place that is not on this machine is made in an
 # empty file system over the folder that it would be in. Arguments: /etc and /usr of ours, pairs of a folder and the
@@ -61,9 +62,13 @@ class Package:
             return "it runs in a mount namespace, which takes root: start the benchmarks as root"
         return _no_namespace()
 
-    def version(self, option: str) -> str:
-        """What the program says when it is given this option."""
-        return _version(self, option)
+    def owner(self) -> int:
+        """The number of the first of its users, who need not be on this machine."""
+        return _identities(self.users)[self.users[0]]
+
+    def version(self, option: str, *files: str) -> str:
+        """What the program says when it is given this option; it finds these files in /etc, with nothing in them."""
+        return _version(self, option, files)
 
     def command(
         self,
@@ -97,17 +102,22 @@ class Package:
         return (PEERS / self.folder / path.lstrip("/")).resolve()
 
 
-def _accounts(users: tuple[str, ...]) -> Mapping[str, str]:
-    """passwd and group of this machine with these users, each with a group of its own name and number."""
-    passwd, group = (Path("/etc", name).read_text() for name in ("passwd", "group"))
-    taken = {int(line.split(":")[2]) for line in (passwd + group).splitlines() if line.count(":") >= 3}
+@functools.cache
+def _identities(users: tuple[str, ...]) -> Mapping[str, int]:
+    """The number of each user, and of its group: that on this machine, or else a free one."""
+    known = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+    taken = {*known.values(), *(entry.gr_gid for entry in grp.getgrall())}
     free = iter(number for number in _IDENTITIES if number not in taken)
-    for user in users:
-        try:
-            pwd.getpwnam(user)
-        except KeyError:
-            number = next(free)
+    return {user: known[user] if user in known else next(free) for user in users}
+
+
+def _accounts(users: tuple[str, ...]) -> Mapping[str, str]:
+    """passwd and group of this machine with these users, each with a group of its own name."""
+    passwd, group = (Path("/etc", name).read_text() for name in ("passwd", "group"))
+    for user, number in _identities(users).items():
+        if f"\n{user}:" not in passwd:
             passwd += f"{user}:x:{number}:{number}::/nonexistent:/usr/sbin/nologin\n"
+        if f"\n{user}:" not in group:
             group += f"{user}:x:{number}:\n"
     return {"passwd": passwd, "group": group}
 
@@ -121,9 +131,9 @@ def _preload(environment: Mapping[str, str]) -> Mapping[str, str]:
 
 
 @functools.cache
-def _version(package: Package, option: str) -> str:
+def _version(package: Package, option: str, files: tuple[str, ...]) -> str:
     with tempfile.TemporaryDirectory() as name:
-        return said(*package.command(Path(name), package.program, option))
+        return said(*package.command(Path(name), package.program, option, files=dict.fromkeys(files, "")))
 
 
 @functools.cache

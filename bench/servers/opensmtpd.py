@@ -97,8 +97,8 @@ def _config(task: Task, port: int) -> Iterable[str]:
         mail, user = task.folder / "mail", pwd.getpwnam("mail")
         names = "".join(f"{number}u@{task.domain} u{number % task.users:02d}\n" for number in range(NUMBERS))
         base = "".join(f"u{number:02d} {user.pw_uid}:{user.pw_gid}:{mail}\n" for number in range(task.users))
-        yield f'table names file:{written(task.folder / "names", names)}\n'
-        yield f'table base file:{written(task.folder / "base", base)}\n'
+        yield f"table names file:{written(task.folder / 'names', names)}\n"
+        yield f"table base file:{written(task.folder / 'base', base)}\n"
         yield f'action "all" maildir "{mail}/%{{user.username}}" userbase <base> virtual <names>\n'
         yield f'match from any for domain "{task.domain}" action "all"\n'
     else:
