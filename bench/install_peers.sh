@@ -2,12 +2,12 @@
 # Puts the mail servers that Postroad is compared with into one folder, without installing any of them on this machine:
 # nothing is started, and nothing outside the folder changes. What is there already is left as it is.
 #
-#     bench/install_peers.sh [FOLDER]        the folder: $POSTROAD_PEERS, or else peers/ beside this script
+#     bench/install_peers.sh [FOLDER]        the folder: $POSTROAD_PEERS, or else .peers/ beside this script
 #
 # OpenSMTPD, Exim and Dovecot come from Debian's packages: two of them would remove an installed Postfix, and all three
 # would start. Each is unpacked, with those of its dependencies that are missing here. Haraka comes from npm.
 set -euo pipefail
-folder=$(realpath -m "${1:-${POSTROAD_PEERS:-$(dirname "$0")/peers}}")
+folder=$(realpath -m "${1:-${POSTROAD_PEERS:-$(dirname "$0")/.peers}}")
 haraka=3.3.4
 mkdir -p "$folder"
 parts=$(mktemp -d "$folder/.parts-XXXXXX") # made whole here, then moved into place
@@ -35,7 +35,7 @@ unpacked() { # NAME PACKAGE...
   if [[ -d "$parts/$name/lib" ]]; then # Debian has /lib in /usr, and older packages do not know it
     cp -a "$parts/$name/lib" "$parts/$name/usr/" && rm -r "$parts/$name/lib" || return
   fi
-  mv "$parts/$name" "$folder/$name" && echo "$name: $(basename "$(ls "$parts/$name.debs/$1"_*.deb)" .deb | cut -d_ -f2)"
+  mv "$parts/$name" "$folder/$name" && echo "$name: $(basename "$(ls "$parts/$name.debs/$1"_*.deb)" .deb | cut -d_ -f2 | sed s/%3a/:/)"
 }
 
 from_npm() {

@@ -1,4 +1,4 @@
-"""Servers from Debian packages that need not be installed: unpacked in a folder, and run where they appear to be installed.
+"""Servers from Debian packages that are not installed: unpacked in a folder, and run where they appear to be installed.
 
 OpenSMTPD and Exim cannot be installed beside Postfix, and have the paths of their configuration and queue built in.
 So each runs in a mount namespace of its own, in which the folders that it looks for are ours. With the last process
@@ -20,7 +20,7 @@ from bench.servers.base import program, said, written
 
 INSTALL = Path(__file__).with_name("install_peers.sh")
 
-PEERS = Path(os.environ.get("POSTROAD_PEERS") or Path(__file__).with_name("peers"))
+PEERS = Path(os.environ.get("POSTROAD_PEERS") or Path(__file__).with_name(".peers"))
 """Where install_peers.sh puts what it gets."""
 
 HOW = f"run `make bench-peers`, which is {INSTALL}"

@@ -1,12 +1,15 @@
 """Exim as Debian builds it, under a configuration of its own.
 
-Set for a private instance: its port and folders, what it does with mail, and no TLS, for which it would have to be given
-a certificate. Lifted, because the load is one trusted client: connections at once (20), messages on a connection (1,000),
-the 10 messages on a connection after which the rest would wait for a queue runner, and the 20 connections that may wait
-to be accepted. All else is as it comes: each message is handed on at once by a process of its own.
+Set for a private instance: its port and folders, what it does with mail, and no TLS, for which it would have to be
+given a certificate. Lifted, because the load is one trusted client: connections at once (20), messages on a connection
+(1,000), the 10 messages on a connection after which the rest would wait for a queue runner, and the 20 connections that
+may wait to be accepted. All else is as it comes: each message is handed on at once by a process of its own.
+
+Before its 250 it has synced the content, the envelope, and the folder that they are in.
 """
 
 import os
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -100,7 +103,8 @@ class Exim:
         return _PACKAGE.missing()
 
     def version(self) -> str:
-        return " ".join(_PACKAGE.version("-bV", "exim4/exim4.conf").split()[:3:2])
+        found = re.search(r"^Exim version (\S+)", _PACKAGE.version("-bV", "exim4/exim4.conf"), re.MULTILINE)
+        return f"Exim {found[1] if found else 'unknown'}"
 
     @asynccontextmanager
     async def start(self, task: Task) -> AsyncIterator[Running]:

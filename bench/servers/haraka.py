@@ -1,8 +1,11 @@
 """Haraka from npm: as it comes, which is one process, and as a cluster with a worker for each core.
 
 Set for a private instance: the address it listens on, and a plugin in place of the example's, which takes all mail in
-as mail to be relayed, has no name looked up for the client, and names the next server. TLS to the next server is off, and
-that server may be on this machine. It has no delivery to a mailbox of its own.
+as mail to be relayed, has no name looked up for the client, and names the next server. TLS to the next server is off,
+and that server may be on this machine. It has no delivery to a mailbox of its own.
+
+Before its 250 it has synced the queue file under a name for the time being and renamed it; it does not sync the folder.
+Should the power go before the file system has written the new name, the file is there under the old one.
 """
 
 import json
@@ -38,7 +41,7 @@ class Haraka:
     name: str
     key: str
     cluster: bool
-    durability: str = "synced before 250"
+    durability: str = "content synced before 250, its name in the queue not"
     workloads: frozenset[str] = frozenset({"accept", "relay"})
 
     def missing(self) -> str | None:
@@ -78,8 +81,8 @@ class Haraka:
 
 
 def _queued(queue: Path) -> int:
-    """A file for each message; one that is still being written has a dot before its name."""
-    return sum(not name.startswith(".") for name in os.listdir(queue))
+    """A file for each message, beside those that are still being written."""
+    return sum(not name.startswith("__tmp__") for name in os.listdir(queue))
 
 
 SERVERS = (

@@ -4,6 +4,9 @@ Set for a private instance: the address it listens on, what it does with mail, a
 mailboxes. Lifted, because the load is one trusted client and one next server: messages on a connection (100) and
 recipients of a message (1,000), the connections to one host (10) and route (5), pauses between connections, messages on
 a connection (100), and the messages and deliveries that are under way at once. All else is as it comes.
+
+Before its 250 it has written the message and renamed its folder into the queue, and has synced nothing.
+Each file in a mailbox is synced, by mail.maildir.
 """
 
 import os
