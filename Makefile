@@ -21,9 +21,8 @@ check: $(READY)  ## format, lint, types
 demo: $(READY)  ## two servers and a private DNS zone: the way of five real messages
 	$(BIN)/postroad demo
 
-bench: $(READY)  ## messages a second, beside the ceiling of this machine
-	$(BIN)/python bench/accept.py
-	$(BIN)/python bench/relay.py
+bench: $(READY)  ## Postroad beside the other mail servers that are installed
+	$(BIN)/postroad bench
 
 man: $(READY)  ## renew man/postroad.1 from the commands' help
 	$(BIN)/python docs/make_man.py

@@ -29,11 +29,14 @@ class Cell:
     reuse: bool = True  # many messages on a connection, not one
     backlog: int = 0  # messages that lie in the queue already, for sites that do not answer
 
+    @property
+    def shown_size(self) -> str:
+        return f"{self.size / 1024:g} KiB" if self.size >= 1024 else f"{self.size} octets"
+
     def __str__(self) -> str:
-        size = f"{self.size / 1024:g} KiB" if self.size >= 1024 else f"{self.size} octets"
         reuse = "connections reused" if self.reuse else "a connection for each message"
         backlog = f", {self.backlog:,} messages waiting" if self.backlog else ""
-        return f"{size}, {self.sessions} sessions, {reuse}{backlog}"
+        return f"{self.shown_size}, {self.sessions} sessions, {reuse}{backlog}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,10 @@ class Workload(Protocol):
     def room(self) -> int:
         """MiB that the disk must have."""
 
+    @property
+    def picture(self) -> str:
+        """What the bars of the picture show: "messages/s", or the name of one of ``Run.figures``."""
+
     def cells(self, choice: Choice) -> Sequence[Cell]:
         """What to measure, in order."""
 
@@ -128,9 +132,9 @@ async def holds(running: Running, count: int) -> None:
     raise Failed(f"{running.queued()} messages are in the queue, where {count} should be")
 
 
-def trial(server: Server, run: Callable[[int], Awaitable[Run]], **more: Any) -> Trial:
-    """The server's turns."""
-    return Trial(server.key, server.name, server.version(), server.durability, run, **more)
+def trial(server: Server, run: Callable[[int], Awaitable[Run]], *, key: str = "", name: str = "", **more: Any) -> Trial:
+    """The server's turns. One that has several in a round needs a key and a name for each."""
+    return Trial(key or server.key, name or server.name, server.version(), server.durability, run, **more)
 
 
 def ceiling(cell: Cell) -> Trial:

@@ -23,6 +23,7 @@ class Plain:
     measure: Measure
     usual: bool = True
     room: int = 4096
+    picture: str = "messages/s"
     most: int | None = None  # messages in a run
 
     def cells(self, choice: Choice) -> Sequence[Cell]:

@@ -15,6 +15,7 @@ _COMMANDS = {
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",
+    "bench": "Postroad and other mail servers under the same load.",
 }
 
 

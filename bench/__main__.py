@@ -1,0 +1,5 @@
+"""`python -m bench` is the command `postroad bench`."""
+
+from bench.command import bench
+
+bench(prog_name="postroad bench")
