@@ -9,8 +9,14 @@ from bench.measure import Spread
 
 _WIDTH = 960
 _LEFT, _RIGHT = 60, 20
-_HEAD, _BARS, _FOOT = 56, 170, 56
+_HEAD, _BARS, _FOOT = 76, 180, 68
 """Heights of a panel's parts: title and legend, bars, and the labels below them."""
+
+_SCALE = _BARS - 40
+"""Height of the longest bar: above it stands its figure."""
+
+_UPRIGHT = 30.0
+"""Width of a bar below which its figure stands on end."""
 
 _OURS = "#c2410c"
 _OTHERS = ("#1e3a8a", "#2563eb", "#0f766e", "#7c3aed", "#64748b", "#a16207", "#0891b2", "#9d174d")
@@ -31,8 +37,9 @@ class Panel:
     """Bars in groups, all to one scale."""
 
     title: str
+    subtitle: str
     unit: str
-    groups: Mapping[tuple[str, str], Sequence[Bar]]  # by the two lines below the group
+    groups: Mapping[tuple[str, ...], Sequence[Bar]]  # by the lines below the group
 
 
 def picture(panels: Sequence[Panel]) -> str:
@@ -61,10 +68,11 @@ def _panel(panel: Panel, number: int, colours: Mapping[str, str]) -> Iterator[st
     most = max(bar.height.most for bars in panel.groups.values() for bar in bars) or 1.0
 
     def up(value: float) -> float:
-        return floor - value / most * (_BARS - 16)
+        return floor - value / most * _SCALE
 
     yield _text(_LEFT, top + 18, panel.title, weight="bold", size=14)
-    yield from _legend(panel, top + 38, colours)
+    yield _text(_LEFT, top + 35, panel.subtitle)
+    yield from _legend(panel, top + 56, colours)
     for step in _steps(most):
         y = up(step)
         yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_FAINT}"/>\n'
@@ -75,7 +83,7 @@ def _panel(panel: Panel, number: int, colours: Mapping[str, str]) -> Iterator[st
     for place, (label, bars) in enumerate(panel.groups.items()):
         left = _LEFT + place * room
         for line, text in enumerate(label):
-            yield _text(left + room / 2, floor + 16 + 15 * line, text, anchor="middle")
+            yield _text(left + room / 2, floor + 16 + 14 * line, text, anchor="middle")
         wide = min(room * 0.85 / len(bars), 70.0)
         start = left + (room - wide * len(bars)) / 2
         for count, bar in enumerate(bars):
@@ -88,8 +96,12 @@ def _bar(bar: Bar, left: float, wide: float, up: Callable[[float], float], colou
     yield f"<title>{escape(bar.name)}: {bar.height.shown(',.4g')}</title></rect>\n"
     yield f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{up(bar.height.least):.1f}" y2="{up(bar.height.most):.1f}" '
     yield f'stroke="{_INK}"/>\n'
-    form = ",.0f" if bar.height.median >= 100 else ",.3g"
-    yield _text(middle, min(top, up(bar.height.most)) - 4, f"{bar.height.median:{form}}", anchor="middle", size=10)
+    shown = f"{bar.height.median:{',.0f' if bar.height.median >= 100 else ',.3g'}}"
+    above = min(top, up(bar.height.most)) - 4
+    if wide >= _UPRIGHT:
+        yield _text(middle, above, shown, anchor="middle", size=10)
+    else:
+        yield f'<g transform="rotate(-90 {middle + 3:.1f} {above:.1f})">{_text(middle + 3, above, shown, size=9)}</g>\n'
 
 
 def _legend(panel: Panel, y: float, colours: Mapping[str, str]) -> Iterator[str]:

@@ -35,24 +35,30 @@ from bench.workloads.base import Choice, Workload
 _INTERRUPTED = 130
 """The exit code of what Ctrl-C has ended, as shells have it: 128 + SIGINT."""
 
-_UNSAID = {"folder", "into", "results", "as_json", "peers_listed", "redraw"}
+_NONE = "none"
+
+_UNSAID = {"folder", "room", "into", "results", "as_json", "peers_listed", "redraw"}
 """Parameters that say nothing about what was measured."""
 
 
 def _peers(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Keys of servers, each given alone or with commas between."""
     keys = [key.strip() for value in values for key in value.split(",") if key.strip()]
-    known = [server.key for server in all_servers() if server.key != OURS]
+    known = [_NONE, *(server.key for server in all_servers() if server.key != OURS)]
     for key in keys:
         if key not in known:
             raise click.BadParameter(f"no peer is named {key}; there are {', '.join(known)}", ctx)
+    if _NONE in keys and len(keys) > 1:
+        raise click.BadParameter(f"{_NONE} stands alone", ctx)
     return tuple(dict.fromkeys(keys))
 
 
 @click.command()
 @click.argument("workloads", nargs=-1, type=click.Choice([workload.name for workload in all_workloads()]))
 @click.option("--list", "peers_listed", is_flag=True, help="Say which peers are here, why others are not, and stop.")
-@click.option("--peers", multiple=True, callback=_peers, help="Only these, as --list names them: postfix,exim.")
+@click.option(
+    "--peers", multiple=True, callback=_peers, help="Only these, as --list names them: postfix,exim; or none."
+)
 @click.option("--size", "sizes", multiple=True, type=click.IntRange(1), help="Octets of a message; again for more.")
 @click.option("--sessions", multiple=True, type=click.IntRange(1), help="At once; again for more.")
 @click.option("--reuse/--no-reuse", default=None, help="Many messages on a connection, or one.")
@@ -68,6 +74,7 @@ def _peers(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> t
     help="The disk of --folder as it is, an ext4 with a journal in an image on it, memory, or each sync 5 ms longer; "
     "again for more. Default: as it is; where that is an ext4 without a journal, and you are root, with one.",
 )  # fmt: skip
+@click.option("--room", type=click.IntRange(1), help="MiB that the disk must have, instead of what a workload needs.")
 @click.option("--results", is_flag=True, help="Write RESULTS.md, with all runs and a picture beside it.")
 @click.option("--into", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where to write that.")
 @click.option("--redraw", is_flag=True, help="Write it anew from the runs that are there, and stop.")
@@ -88,6 +95,7 @@ def bench(
     count: int,
     folder: Path | None,
     disks: tuple[str, ...],
+    room: int | None,
     results: bool,
     into: Path | None,
     redraw: bool,
@@ -113,6 +121,7 @@ def bench(
         choice=Choice(sizes, sessions, () if reuse is None else (reuse,), full),
         wanted=Wanted(runs, seconds, count),
         where=where,
+        room=room,
         disks=disks or (_usual_disk(where),),
         origin=Origin(datetime.now(UTC).date().isoformat(), machine(), _command(ctx)),
         results=target if results else None,
@@ -204,6 +213,7 @@ class _Plan:
     choice: Choice
     wanted: Wanted
     where: Path
+    room: int | None  # MiB
     disks: Sequence[str]
     origin: Origin
     results: Path | None
@@ -230,8 +240,9 @@ async def _all(plan: _Plan, records: list[Record], shown: Screen) -> None:
     cells = [(workload, cell) for workload in plan.workloads for cell in workload.cells(plan.choice)]
     left = len(cells) * len(plan.disks)
     turns = 0
+    room = plan.room or max(workload.room for workload in plan.workloads)
     for kind in plan.disks:
-        async with DISKS[kind](plan.where, max(workload.room for workload, _ in cells)) as disk:
+        async with DISKS[kind](plan.where, room) as disk:
             for workload, cell in cells:
                 shown.say(f"\n{workload.name}: {workload.title}\n{cell}, on {kind}: {disk.file_system}")
                 trials = await workload.trials(plan.servers, cell, disk, plan.wanted)

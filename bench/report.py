@@ -265,14 +265,14 @@ def pictured(records: Sequence[Record]) -> list[Panel]:
         groups = {_label(cell): _bars(cell_records, by) for (_, _, cell), cell_records in places(here).items()}
         groups = {label: bars for label, bars in groups.items() if bars}
         if by and groups:
-            panels.append(Panel(f"{workload.capitalize()} ({disk} disk): {titles.get(workload, '')}", by, groups))
+            panels.append(Panel(f"{workload.capitalize()} (disk: {disk})", titles.get(workload, ""), by, groups))
     return panels
 
 
-def _label(cell: Cell) -> tuple[str, str]:
-    """What stands below a group of bars, in two lines."""
+def _label(cell: Cell) -> tuple[str, ...]:
+    """What stands below a group of bars, line by line."""
     backlog = f", {cell.backlog:,} waiting" if cell.backlog else ""
-    return f"{cell.shown_size}{backlog}", f"{cell.sessions} sessions, {'reused' if cell.reuse else 'a message each'}"
+    return f"{cell.shown_size}{backlog}", f"{cell.sessions} sessions", "reused" if cell.reuse else "a message each"
 
 
 def _bars(records: Sequence[Record], by: str) -> list[Bar]:

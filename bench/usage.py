@@ -28,6 +28,7 @@ class Group:
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.environment = {**os.environ, **environment}
+        self._opened: list[trio.Process] = []
         self._started: dict[int, float] = {}  # process → CPU seconds when last seen
         self._folder = _control_group(f"postroad-bench-{os.getpid()}-{next(_numbers)}-{name}")
 
@@ -38,6 +39,7 @@ class Group:
         process = await trio.lowlevel.open_process(
             list(command), env=self.environment, preexec_fn=self._enter, **options
         )
+        self._opened.append(process)
         self._started[process.pid] = 0.0
         return process
 
@@ -87,6 +89,9 @@ class Group:
         with trio.CancelScope(shield=True):
             for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
                 await self._signalled(number, seconds)
+            with trio.move_on_after(10):
+                for process in self._opened:
+                    await process.wait()
             await self._forgotten()
 
     async def _signalled(self, number: signal.Signals, seconds: float) -> None:
