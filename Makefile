@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check demo bench man lock clean
+.PHONY: run test check demo bench bench-peers man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -23,6 +23,9 @@ demo: $(READY)  ## two servers and a private DNS zone: the way of five real mess
 
 bench: $(READY)  ## Postroad beside the other mail servers that are installed
 	$(BIN)/postroad bench
+
+bench-peers:  ## get OpenSMTPD, Exim, Dovecot and Haraka to compare with, into bench/.peers
+	bench/install_peers.sh
 
 man: $(READY)  ## renew man/postroad.1 from the commands' help
 	$(BIN)/python docs/make_man.py

@@ -89,8 +89,9 @@ class Package:
         pairs = []
         for place, shown in places.items():
             shown.mkdir(parents=True, exist_ok=True)
-            if not Path(place).is_dir() and folder.resolve().is_relative_to(Path(place).parent):
-                raise Failed(f"{Path(self.program).name} hides {Path(place).parent}; choose another --folder")
+            hidden = Path(place) if Path(place).is_dir() else Path(place).parent
+            if folder.resolve().is_relative_to(hidden):
+                raise Failed(f"{Path(self.program).name} hides {hidden}; choose another --folder")
             pairs += [str(shown), place]
         usr = "" if self._installed() else str(self._unpacked("/usr"))
         return ["unshare", "--mount", "sh", "-c", _ENTER, "namespace", str(etc), usr, *pairs, "--", *command]
