@@ -4,7 +4,8 @@ import os
 import re
 import smtplib
 import subprocess
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -49,12 +50,11 @@ def mounted() -> str:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    """A folder that every user may enter: pytest's own are closed."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(0o755)
-    return Disk("plain", tmp_path, "for a test")
+def disk() -> Iterator[Disk]:
+    """A folder that every user may enter. pytest's own are closed, and closed again by each pytest that starts."""
+    with tempfile.TemporaryDirectory(prefix="postroad-bench-") as name:
+        Path(name).chmod(0o755)
+        yield Disk("plain", Path(name), "for a test")
 
 
 @asynccontextmanager
@@ -124,7 +124,7 @@ async def test_durability_is_as_stated(key: str, disk: Disk) -> None:
         )
         assert traced.stderr is not None
         said = b""
-        while said.count(b" attached\n") + len(re.findall(rb"attached with", said)) < len(attached):
+        while said.count(b"\n") < len(attached):  # a line each, also for one that has ended by now
             said += await traced.stderr.receive_some()
         await send(CELL, COUNT, running.port, limit=60)
         traced.terminate()
@@ -162,11 +162,10 @@ async def test_a_reader_notices_what_is_wrong(disk: Disk) -> None:
         fetch = partial(readers.pop3_fetch, running.pop3, user, PASSWORD, BOXES.messages + 1, pipelined=True)
         with pytest.raises(Failed, match=rf"refused: \+OK {BOXES.messages} "):
             await trio.to_thread.run_sync(fetch)
-        for session, port in ((readers.pop3_session, running.pop3), (readers.imap_session, running.imap)):
-            with pytest.raises(Failed, match="refused"):
-                await trio.to_thread.run_sync(session, port, user, "wrong")
-        with pytest.raises(Failed, match="refused"):
+        with pytest.raises(Failed, match="refused: a BAD"):
             await trio.to_thread.run_sync(readers.imap_fetch, running.imap, user, PASSWORD, BOXES.messages + 1)
+        with pytest.raises(Failed, match="refused: -ERR"):
+            await trio.to_thread.run_sync(readers.pop3_session, running.pop3, user, "wrong")
 
 
 def test_messages_are_of_the_size_asked_for_and_always_the_same() -> None:
