@@ -21,7 +21,7 @@ check: $(READY)  ## format, lint, types
 demo: $(READY)  ## two servers and a private DNS zone: the way of five real messages
 	$(BIN)/postroad demo
 
-bench: $(READY)  ## Postroad beside the other mail servers that are installed
+bench: $(READY)  ## Postroad beside the other mail servers that are installed, all the usual workloads
 	$(BIN)/postroad bench
 
 bench-peers:  ## get OpenSMTPD, Exim, Dovecot and Haraka to compare with, into bench/.peers

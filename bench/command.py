@@ -221,10 +221,13 @@ class _Plan:
 
 
 async def _until_told_to_stop(plan: _Plan, records: list[Record]) -> None:
-    """SIGTERM and SIGHUP clean up as Ctrl-C does: nobody else would end the servers and take down the disk."""
+    """Clean up when told to stop: nobody else would end the servers and take down the disk.
+
+    Ctrl-C comes in by this way too. As trio's own KeyboardInterrupt it could be raised in the midst of that.
+    """
 
     async def obey() -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             async for _ in signals:
                 raise KeyboardInterrupt
 

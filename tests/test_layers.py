@@ -1,6 +1,7 @@
 """The arrows of the design: who may import whom, and that the engine names no stage."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +108,8 @@ def test_a_module_imports_only_what_it_stands_on(path: Path) -> None:
     name = part(path, "engine")
     allowed = FACE if name == "__init__" else ARROWS[name] | {name}
     assert wanted(path) <= allowed
-    assert not [found for found in imports(path) if found.split(".")[0] == "stages"]
+    above = {"stages"} if path == ROOT / "engine" / "cli" / "bench.py" else {"stages", "bench"}
+    assert not above & {found.split(".")[0] for found in imports(path)}
 
 
 @pytest.mark.parametrize("name", ["protocols", "message", "verdict", "units", "condition", "lanes"])
@@ -124,6 +126,7 @@ def test_a_stage_imports_no_other_stage(path: Path) -> None:
     others = [name for name in imports(path) if name == "stages" or name.startswith("stages.")]
     assert all(name == own or name.startswith(f"{own}.") for name in others)
     assert "cli" not in wanted(path)
+    assert "bench" not in {found.split(".")[0] for found in imports(path)}
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -143,6 +146,21 @@ def test_the_engine_names_no_stage() -> None:
                 found[str(path.relative_to(ROOT)), name] = line
     assert {place: line for place, line in found.items() if place not in ORDINARY} == {}
     assert set(ORDINARY) <= set(found), "an exception that is no longer needed"
+
+
+def test_the_benchmarks_are_loaded_by_their_command_alone() -> None:
+    from click import Context
+
+    from engine.cli import main
+
+    shown = main.get_help(Context(main))
+    assert "bench" in shown
+    script = "import sys, engine.cli; engine.cli.main.get_help(__import__('click').Context(engine.cli.main))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"{script}; print([name for name in sys.modules if name.split('.')[0] == 'bench'])"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert loaded.stdout == "[]\n"
 
 
 def test_the_names_of_our_stages_are_found_without_importing_them() -> None:
