@@ -24,6 +24,8 @@ unpacked() { # NAME PACKAGE...
   local name=$1 all file
   shift
   [[ -e "$folder/$name" ]] && return
+  # Exim's program is to belong to root, who alone can run the three.
+  ((EUID == 0)) || { echo "$name: to be unpacked by root, who alone can run it" >&2; return 1; }
   command -v apt-get >/dev/null || { echo "$name: there is no apt-get here" >&2; return 1; }
   all=$({ printf '%s\n' "$@"; needed "$@"; } | sort -u) || return
   mkdir -p "$parts/$name.debs" "$parts/$name" || return

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -120,11 +120,12 @@ class Read:
 
     async def trials(self, servers: Sequence[Server], cell: Cell, disk: Disk, wanted: Wanted) -> Sequence[Trial]:
         limit = max(300.0, 20 * wanted.seconds)
-        return [
+        found = [
             trial(server, partial(measure, Work(server, cell, disk, limit)), count=wanted.count or MESSAGES)
             for server in servers
             if "read" in server.workloads
         ]
+        return [replace(one, durability="only reads") for one in found]
 
 
 WORKLOAD = Read()
