@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check demo bench bench-micro man lock clean
+.PHONY: run test check demo bench bench-peers bench-micro man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -23,6 +23,9 @@ demo: $(READY)  ## two servers and a private DNS zone: the way of five real mess
 
 bench: $(READY)  ## Postroad beside the other mail servers that are installed, all the usual workloads
 	$(BIN)/postroad bench
+
+bench-peers:  ## get OpenSMTPD, Exim, Dovecot and Haraka to compare with, into bench/.peers
+	bench/install_peers.sh
 
 bench-micro: $(READY)  ## the parts of the engine one by one; MICRO=--short for a quick look
 	$(BIN)/python -m bench.micro $(MICRO)

@@ -52,6 +52,8 @@ class Running:
     group: Group
     delivered: Callable[[], int] | None = None  # deliver: messages in mailboxes so far
     queued: Callable[[], int] | None = None  # messages in the queue now, where that can be told
+    pop3: int | None = None  # its port, where the server has that
+    imap: int | None = None
 
 
 class Server(Protocol):

@@ -72,9 +72,10 @@ class Postroad:
                     [sys.executable, "-m", "engine", "run", "--config", str(config)],
                     cwd=ROOT, stdout=subprocess.PIPE, stderr=writing,
                 )  # fmt: skip
-            port = await _ready(process, log)
+            ports = await _ready(process, log)
             delivered = stack.enter_context(_delivered(task.folder)) if task.workload in _LOCAL else None
-            yield Running(port, group, delivered, stack.enter_context(_queued(task.folder)))
+            queued = stack.enter_context(_queued(task.folder))
+            yield Running(ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"))
             await _stopped(process)
         bugs = [line for line in log.read_text().splitlines() if '"event":"bug"' in line]
         if bugs:
@@ -122,7 +123,7 @@ def _of_workload(task: Task) -> dict[str, Any]:
         changes["queue.in_flight"] = 0  # all mail stays
     if task.next_hop is not None:
         changes |= {"stage.resolve.port": task.next_hop, "stage.relay.allow_networks": [f"{HOST}/32"]}
-    if task.workload in _LOCAL:
+    if task.workload in (*_LOCAL, "read"):
         changes["domains.local"] = [task.domain]
     if task.workload == "inbound":  # the lane as shipped, with the filter that waits there in a comment
         changes |= {
@@ -193,17 +194,16 @@ def _entries(store: Path, name: bytes) -> Iterator[Callable[[], int]]:
 # -- the process
 
 
-async def _ready(process: trio.Process, log: Path) -> int:
-    """The port of SMTP, once it listens."""
+async def _ready(process: trio.Process, log: Path) -> Mapping[str, int]:
+    """The port of each listener, once it listens."""
     announced = b""
     assert process.stdout is not None
     with trio.move_on_after(120):  # a large queue is read first
         while b"\n" not in announced and (octets := await process.stdout.receive_some()):
             announced += octets
-    found = re.search(rb"^ready .*?smtp=\S+:(\d+)", announced)
-    if not found:
+    if not announced.startswith(b"ready "):
         raise Failed(f"Postroad does not start: {log.read_text(errors='replace').strip()[-1000:]}")
-    return int(found[1])
+    return {name: int(port) for name, port in re.findall(r" (\w+)=\S+:(\d+)", announced.decode())}
 
 
 async def _stopped(process: trio.Process) -> None:

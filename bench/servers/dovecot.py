@@ -1,0 +1,123 @@
+"""Dovecot, which mailboxes are read from by POP3 and IMAP: as it comes, and in its high-performance mode.
+
+Set for a private instance: its ports and folders, no TLS and so passwords in the clear, one user to whom all mailboxes
+belong, and passwords in a file, hashed as Postroad hashes them. As it comes, each connection gets a login process of
+its own and then an imap or pop3 process of its own; in the mode for many users ("High-performance mode" in its manual,
+LoginProcess) login processes serve many connections, and the others are used again.
+"""
+
+import pwd
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bench.packages import Package
+from bench.servers.base import HOST, Running, Task, answering, free_port, reachable, written
+from bench.usage import opened
+
+_PACKAGE = Package("dovecot", "/usr/sbin/dovecot", ("dovecot", "dovenull"))
+
+_CONFIG = """\
+base_dir = /run/dovecot
+state_dir = /run/dovecot
+log_path = {folder}/log
+protocols = imap pop3
+listen = {host}
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:{folder}/mail/%n
+first_valid_uid = {uid}
+first_valid_gid = {gid}
+passdb {{
+  driver = passwd-file
+  args = scheme=ARGON2ID username_format=%u {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={folder}/mail/%n
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {pop3}
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+"""
+
+_TUNED = """\
+service imap-login {
+  service_count = 0
+  process_min_avail = 2
+  client_limit = 1000
+}
+service pop3-login {
+  service_count = 0
+  process_min_avail = 2
+  client_limit = 1000
+}
+service imap {
+  service_count = 1000
+  process_min_avail = 20
+}
+service pop3 {
+  service_count = 1000
+  process_min_avail = 20
+}
+service auth {
+  client_limit = 5000
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Dovecot:
+    """A private instance of Dovecot, for the Maildirs in ``mail`` and the users in ``users`` of its folder."""
+
+    name: str
+    key: str
+    tuned: bool
+    durability: str = "only reads"
+    workloads: frozenset[str] = frozenset({"read"})
+
+    def missing(self) -> str | None:
+        return _PACKAGE.missing()
+
+    def version(self) -> str:
+        return f"Dovecot {_PACKAGE.version('--version').split()[0]}"
+
+    @asynccontextmanager
+    async def start(self, task: Task) -> AsyncIterator[Running]:
+        reachable(task.folder, self.name)
+        pop3, imap = free_port(), free_port()
+        user = pwd.getpwnam("mail")
+        config = _CONFIG.format(
+            folder=task.folder, host=HOST, uid=user.pw_uid, gid=user.pw_gid, pop3=pop3, imap=imap
+        ) + (_TUNED if self.tuned else "")  # fmt: skip
+        path = written(task.folder / "dovecot.conf", config)
+        async with opened(self.key, task.environment) as group:
+            # The names of its sockets would be too long in most folders (unix(7): 108 octets).
+            command = _PACKAGE.command(
+                task.folder, _PACKAGE.program, "-F", "-c", str(path), places={"/run": task.folder / "run"},
+                environment=task.environment,
+            )  # fmt: skip
+            with (task.folder / "start.log").open("wb") as log:
+                await group.open(command, stdout=log, stderr=log)
+            for port in (pop3, imap):
+                await answering(port, self.name, log=task.folder / "log")
+            yield Running(pop3, group, pop3=pop3, imap=imap)
+
+
+SERVERS = (
+    Dovecot("Dovecot, default", "dovecot", tuned=False),
+    Dovecot("Dovecot, tuned", "dovecot-tuned", tuned=True),
+)
