@@ -26,8 +26,9 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.reader import Mailboxes
 from engine.message import Message
-from engine.storage.environment import Full, StorageError, free_space, open_environment, translated
+from engine.storage.environment import Full, StorageError, open_environment, translated
 from engine.storage.ownership import held
+from engine.storage.room import Room
 from engine.storage.writer import Writer
 
 RESERVE = 64 * 2**20
@@ -79,6 +80,7 @@ class MailboxOwner:
         except StorageError:
             self._release()
             raise
+        self._room = Room()
         self._copiers = trio.CapacityLimiter(4)
         self.writer = Writer(self._environment, name="mailboxes")
 
@@ -101,7 +103,7 @@ class MailboxOwner:
         ``recipients`` maps an account's number to the address that the sender wrote to. StorageError (Full when there
         is no room) when nothing at all was stored. A delivery that has begun is not cancelled.
         """
-        if free_space(self.path) < self.reserve:
+        if not self._room.above(self.reserve, self.path):
             raise Full("no room in the store: the disk is nearly full")
         if not is_large(message):
             return (await self.writer.apply(self._change(message, recipients, stage_inline(message)))).outcomes

@@ -18,7 +18,7 @@ from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
 from engine.queue.content import FileContent, sync_folder
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, with_recipients
-from engine.storage.environment import free_space
+from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
 from engine.wakeup import Wakeup
@@ -91,19 +91,14 @@ class Owner:
         self._next: float | None = None
         self._wakeup = Wakeup()
         self._failed: list[tuple[float, Callable[[], None]]] = []
-        self._checked = 0.0
-        self._room = True
+        self._room = Room()
         self._draining = False
 
     # -- taking in
 
     def has_room(self) -> bool:
-        """Whether the disk has more than the reserve left; looked up at most once a second."""
-        now = time.monotonic()
-        if now - self._checked > 1:
-            self._checked = now
-            self._room = free_space(self.shard.path) > self.settings.reserve
-        return self._room
+        """Whether the disk has more than the reserve left."""
+        return self._room.above(self.settings.reserve, self.shard.path)
 
     def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
         """Store the message; ``done`` hears Delivered once it is committed and synced, Defer when it could not be."""

@@ -1,8 +1,6 @@
 """The door: what a source stage gets from the engine to let mail in."""
 
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from engine.config import Config
@@ -12,7 +10,7 @@ from engine.queue.content import ContentWriter
 from engine.queue.store import content_folder
 from engine.runtime.journey import Arrival, Roads
 from engine.runtime.stages import RunningStage
-from engine.storage.environment import free_space
+from engine.storage.room import Room
 from engine.verdict import Defer, Reject, Verdict
 from engine.wakeup import Answer
 
@@ -32,8 +30,7 @@ class Door:
     def __init__(self, lane: str, current: Callable[[], Revised]) -> None:
         self._lane = lane
         self._current = current
-        self._checked = 0.0
-        self._room = True
+        self._room = Room()
 
     async def submit(self, message: Message) -> Verdict:
         """Take the message through the lane to `queue`.
@@ -53,12 +50,8 @@ class Door:
 
     def has_room(self) -> bool:
         """Whether the disk has more left than `[queue] reserve`."""
-        now = time.monotonic()
-        if now - self._checked > 1:
-            self._checked = now
-            config = self._current().config
-            self._room = free_space(_existing(config.server.data)) > config.queue.reserve
-        return self._room
+        config = self._current().config
+        return self._room.above(config.queue.reserve, config.server.data)
 
     async def at_connect(self, session: Session) -> Reject | Defer | None:
         return await self._ask("at_connect", session)
@@ -78,7 +71,3 @@ class Door:
 
     def _course(self, revision: Revised) -> Course:
         return revision.courses[self._lane]
-
-
-def _existing(path: Path) -> Path:
-    return path if path.exists() else path.parent
