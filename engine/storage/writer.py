@@ -95,8 +95,8 @@ class Writer:
         self._some = Wakeup()
         self.commits = 0
         self.changes = 0
-        self._thread = threading.Thread(target=self._run, name=f"writer {name}", daemon=True)
-        self._thread.start()
+        self._committer = threading.Thread(target=self._run, name=f"writer {name}", daemon=True)
+        self._committer.start()
         trio.lowlevel.spawn_system_task(self._hand_over, name=f"hand-over to writer {name}")
 
     def submit(self, work: Callable[[Batch], T], done: Done[T]) -> None:
@@ -130,7 +130,7 @@ class Writer:
         """Commit what has arrived, then end the thread. Blocks for that one commit."""
         self._hand()
         self._handed.put(None)
-        self._thread.join()
+        self._committer.join()
 
     async def _hand_over(self) -> None:
         """Hand over once a turn of the event loop: to wake the thread for each change is slow, and cuts batches."""
