@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check demo bench bench-peers bench-micro man lock clean
+.PHONY: run test check demo bench bench-peers bench-micro compiled test-compiled man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -30,6 +30,17 @@ bench-peers:  ## get OpenSMTPD, Exim, Dovecot and Haraka to compare with, into b
 bench-micro: $(READY)  ## the parts of the engine one by one; MICRO=--short for a quick look
 	$(BIN)/python -m bench.micro $(MICRO)
 
+compiled: $(READY)  ## a wheel for this machine in dist/, its hot modules compiled; needs a C compiler
+	rm -f dist/postroad-*-cp*.whl
+	POSTROAD_COMPILE=1 $(BIN)/python -m hatchling build -t wheel
+
+test-compiled: compiled  ## the tests that need no other programs, against the compiled modules
+	rm -rf build/compiled
+	$(BIN)/python -m zipfile -e dist/postroad-*-cp*.whl build/compiled
+	cp -r pyproject.toml pipeline.toml filters tests build/compiled
+	cd build/compiled && PYTHONPATH=$(CURDIR)/build/compiled POSTROAD_COMPILED=1 $(CURDIR)/$(BIN)/python -m pytest \
+		-m "not interpreted" tests/protocols tests/engine tests/stages tests/net tests/operations tests/crash
+
 man: $(READY)  ## renew man/postroad.1 from the commands' help
 	$(BIN)/python docs/make_man.py
 
@@ -46,4 +57,4 @@ $(READY): pyproject.toml requirements.lock
 	@touch $@
 
 clean:  ## remove what was built; data in ./var stays
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "stage": set(),
     "lanes": set(),
     "wakeup": set(),
+    "compiled": set(),
     "links": {"message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
     "net": {"protocols", "observe"},
@@ -37,7 +38,8 @@ ARROWS: dict[str, set[str]] = {
         "directory", "mailbox", "queue", "wakeup",
     },
     "cli": {
-        "message", "units", "observe", "storage", "net", "config", "links", "lanes", "directory", "queue", "runtime",
+        "compiled", "message", "units", "observe", "storage", "net", "config", "links", "lanes", "directory", "queue",
+        "runtime",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from engine.compiled import is_compiled
+
 _COMMANDS = {
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
@@ -52,7 +54,9 @@ class _Commands(click.Group):
     show_default=True,
     help="The file that says which way every message takes.",
 )
-@click.version_option(package_name="postroad")
+@click.version_option(
+    package_name="postroad", message="%(prog)s, version %(version)s" + (" (compiled)" if is_compiled() else "")
+)
 @click.pass_context
 def main(ctx: click.Context, config: Path) -> None:
     """Postroad, a mail server whose pipeline you can read and edit."""

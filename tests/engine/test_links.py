@@ -360,6 +360,7 @@ async def test_never_more_than_the_window_is_with_a_worker(opened) -> None:
     assert workers.most <= 7
 
 
+@pytest.mark.interpreted
 async def test_messages_gather_in_batches(between) -> None:
     link, workers, sender = between(["one"])
     await workers.up(link, "one")
