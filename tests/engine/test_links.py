@@ -390,16 +390,18 @@ async def test_messages_of_one_key_always_go_to_the_same_worker(opened) -> None:
 
 async def test_a_key_waits_for_its_own_worker(opened) -> None:
     link, workers, sender = opened(["one", "two"], keyed=True)
+    workers.gate = trio.Event()
     await workers.up(link, "one")
     for number in range(20):
         sender.send(message(), key=str(number))
     await settle()
-    got = len(workers.seen["one"])
-    assert 0 < got < 20
-    assert link.depth == 20 - got
+    given = link.away
+    assert 0 < given < 20
+    assert link.depth == 20 - given
+    workers.gate.set()
     await workers.up(link, "two")
     await sender.all(20)
-    assert len(workers.seen["two"]) == 20 - got
+    assert (len(workers.seen["one"]), len(workers.seen["two"])) == (given, 20 - given)
 
 
 async def test_the_least_loaded_worker_gets_the_next_message(opened) -> None:
