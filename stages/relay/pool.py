@@ -246,8 +246,7 @@ class Pool:
 
     def _release(self, site: _Site) -> None:
         """A connection has ended, or did not come to be: give up what nobody can serve now, and see to the rest."""
-        if not site.opening:
-            self._give_up(site)
+        self._give_up(site)
         self._grow(site)
         self._forget(site)
 
@@ -257,8 +256,8 @@ class Pool:
 
     def _give_up(self, site: _Site) -> None:
         kept: list[Job] = []
-        # What came back from a server stands in front; with a connection open, the others can be served.
-        while site.queue and (site.queue[0].failed or not site.sessions):
+        # What came back from a server stands in front; with a connection open, or soon, the others can be served.
+        while site.queue and (site.queue[0].failed or not (site.sessions or site.opening)):
             job = site.queue.popleft()
             if site.serves(job) or any(self._candidates(job)):
                 kept.append(job)

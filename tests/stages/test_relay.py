@@ -20,7 +20,7 @@ from engine import Defer, Delivered, Duration, Each, Envelope, Message, MessageI
 from engine.message import Octets
 from engine.net.names import Hostname
 from stages.relay import Relay
-from stages.relay.pool import PENALTY
+from stages.relay.pool import PENALTY, Pool
 from stages.relay.schedule import retry_delay, spelled
 from tests.support.programs import needs, path_of
 from tests.support.remote import DROP, SILENCE, USUAL, Remote, serving
@@ -351,6 +351,35 @@ async def test_a_message_behind_a_slow_one_gets_its_own_connection(jumping_clock
         assert isinstance(await stage(letter(remote.port)), Delivered)
         assert trio.current_time() - began < 2
         nursery.cancel_scope.cancel()
+
+
+async def test_a_message_that_no_server_is_left_for_does_not_wait_for_a_connection_that_cannot_take_it(
+    jumping_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While some connections are busy and one is still to be greeted, the pool once tried without end."""
+    remote = Remote(
+        script={"CONNECT": [*["220 Hello"] * 3, SILENCE], "MAIL": [*["250 Ok"] * 2, DROP, "250 Ok"], ".": SILENCE}
+    )
+    tries = itertools.count()
+    connection = Pool._connection
+
+    async def counted(self: Pool, site: object) -> None:
+        assert next(tries) < 1000
+        await connection(self, site)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pool, "_connection", counted)
+    heard: list[float] = []
+    began = trio.current_time()
+    async with serving(remote), relay() as stage, trio.open_nursery() as nursery:
+
+        async def one() -> None:
+            if isinstance(await stage(letter(remote.port)), Defer):
+                heard.append(trio.current_time() - began)
+                nursery.cancel_scope.cancel()
+
+        for _ in range(30):
+            nursery.start_soon(one)
+    assert heard[0] < 60
 
 
 async def test_closing_waits_for_what_runs(jumping_clock: trio.testing.MockClock) -> None:
