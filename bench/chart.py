@@ -110,7 +110,7 @@ def _legend(panel: Panel, y: float, colours: Mapping[str, str]) -> Iterator[str]
     for key, name in names.items():
         yield f'<rect x="{x:.0f}" y="{y - 9:.0f}" width="10" height="10" fill="{colours[key]}"/>\n'
         yield _text(x + 15, y, name)
-        x += 30 + 6.6 * len(name)
+        x += 30 + 6.6 * len(name) + 2.5 * sum(map(str.isupper, name))  # capitals are wider
 
 
 def _steps(most: float) -> list[float]:
