@@ -272,6 +272,17 @@ class LegRunner:
                 self._late(runner)
 
     async def _run(self, message: Message, start: int, done: Done, runner: _Runner | None) -> None:
+        verdict: Verdict | Changed
+        try:
+            verdict, index, way = await self._through(message, start, done, runner)
+        except Exception as error:  # nothing here raises; if it does, that is one message's trouble
+            event.bug("leg", error, id=message.id)
+            verdict, index, way = Defer("Local trouble, please try again later", log=repr(error)), 0, []
+        done(verdict, index, way)
+
+    async def _through(
+        self, message: Message, start: int, done: Done, runner: _Runner | None
+    ) -> tuple[Verdict | Changed, int, Way]:
         way: Way = []
         index = start
         verdict: Verdict | Changed = message
@@ -296,7 +307,7 @@ class LegRunner:
                 break
             if runner is not None and runner.scope.cancel_called:  # it was late, but has said what it had to say
                 break
-        done(verdict, index, way)
+        return verdict, index, way
 
     @staticmethod
     def _late(runner: _Runner) -> None:

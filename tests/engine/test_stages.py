@@ -381,6 +381,28 @@ async def test_a_leg_runs_no_more_messages_at_once_than_it_may(nursery: trio.Nur
     assert (most, len(ended)) == (3, 10)
 
 
+class OwnReject(Reject):
+    """No verdict that the engine knows, though it is one of its kind."""
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_leg_that_raises_defers_its_message_alone(nursery: trio.Nursery, *, waits: bool) -> None:
+    bad = message()
+
+    async def at_once(about: Message) -> Verdict:
+        return OwnReject("no") if about is bad else about
+
+    async def later(about: Message) -> Verdict:
+        await trio.lowlevel.checkpoint()
+        return await at_once(about)
+
+    runner = LegRunner([running(later if waits else at_once)], concurrency=1)
+    nursery.start_soon(runner.serve)
+    assert isinstance((await through(runner, bad))[0], Defer)
+    good = message()
+    assert (await through(runner, good))[0] is good
+
+
 async def test_stages_that_never_wait_are_done_at_once() -> None:
     ended: list[Any] = []
     runner = LegRunner([running(tag), running(saying(Reject("no")), name="two")], concurrency=1)
