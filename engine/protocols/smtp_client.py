@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from io import IncrementalNewlineDecoder
 from typing import NamedTuple, TypeAlias
 
 import idna
+
+from engine.protocols.smtp_content import Breaks
 
 REPLY_LINE = 4096
 """Octets of one reply line. RFC 5321 4.5.3.1.5 says 512; some servers put a whole explanation into one line."""
@@ -40,7 +41,6 @@ _XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 _UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~]|\\x\{[0-9A-F]{2,6}\})+")  # utf-8-addr-xtext, RFC 6533 3
 _BREAKS = re.compile(rb"\r\n|\r|\n")
 _DOT_LINE = re.compile(rb"\n\.")  # three times as fast as `b"\n." in data`
-_CLEAN = (None, "\r\n")
 
 
 class PeerError(Exception):
@@ -272,7 +272,9 @@ class DotStuffing:
             data = data[:-1]
         if not data:
             return b""
-        if not _breaks_are_crlf(data):
+        breaks = Breaks()
+        breaks.add(data, final=True)
+        if not breaks.clean:
             data = _BREAKS.sub(b"\r\n", data)
         starts_with_dot = self._at_line_start and data.startswith(b".")
         self._at_line_start = data.endswith(b"\n")
@@ -285,13 +287,6 @@ class DotStuffing:
         if self._held_cr or not self._at_line_start:
             return b"\r\n.\r\n"
         return b".\r\n"
-
-
-def _breaks_are_crlf(data: bytes) -> bool:
-    """The standard library's text decoding looks for all kinds of breaks at once: four times as fast as counting."""
-    decoder = IncrementalNewlineDecoder(None, translate=False)
-    decoder.decode(data.decode("latin-1"), final=True)
-    return decoder.newlines in _CLEAN
 
 
 class _Running:
