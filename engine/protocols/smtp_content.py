@@ -56,10 +56,6 @@ class Tally:
             self._breaks.add(data)
 
     @property
-    def bare_newline(self) -> bool:
-        return not self._breaks.clean
-
-    @property
     def too_large(self) -> bool:
         return self.size > self._limit
 
