@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "stage": set(),
     "lanes": set(),
     "wakeup": set(),
+    "deadline": set(),
     "compiled": set(),
     "links": {"message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
@@ -35,7 +36,7 @@ ARROWS: dict[str, set[str]] = {
         "wakeup"},
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "mailbox", "queue", "wakeup",
+        "directory", "mailbox", "queue", "wakeup", "deadline",
     },
     "cli": {
         "compiled", "message", "units", "observe", "storage", "net", "config", "links", "lanes", "directory", "queue",

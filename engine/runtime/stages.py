@@ -13,6 +13,7 @@ from typing import Any, get_args
 import trio
 
 from engine.config import Stage
+from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
 from engine.message import Message
 from engine.observe.events import event
@@ -183,13 +184,13 @@ def _strange(verdict: object) -> str:
 
 
 class _Runner:
-    """A task that runs messages one after the other. What it has now, so that the time-keeper can see it."""
+    """A task that runs messages one after the other. What it has now, to be known when its time is over."""
 
-    __slots__ = ("asked", "began", "done", "index", "scope", "stage", "wakeup", "way")
+    __slots__ = ("asked", "began", "deadline", "done", "index", "stage", "wakeup", "way")
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
         self.wakeup = Wakeup()
-        self.scope = trio.CancelScope()
+        self.deadline = Deadline(watch)
         self.stage: RunningStage | None = None  # that has the message now
         self.began = 0.0
         self.asked: Message
@@ -197,8 +198,10 @@ class _Runner:
         self.index = 0
         self.way: Way = []
 
-    def is_late(self, now: float) -> bool:
-        return self.stage is not None and now - self.began > self.stage.stage.timeout
+    def let_go(self) -> None:
+        """No stage has a message now."""
+        self.stage = None
+        self.deadline.lift()
 
 
 class LegRunner:
@@ -215,7 +218,8 @@ class LegRunner:
         self._prompt_from = waits[-1] + 1 if waits else 0
         self._waiting: deque[tuple[Message, int, Done]] = deque()
         self._idle: list[_Runner] = []
-        self._runners: list[_Runner] = []
+        self._runners = 0
+        self._watch = Watch()
         self._nursery: trio.Nursery | None = None
 
     def begin(self, message: Message, start: int, done: Done) -> None:
@@ -239,28 +243,20 @@ class LegRunner:
             return
         if self._idle:
             self._idle.pop().wakeup.wake()
-        elif self._nursery is not None and len(self._runners) < self._concurrency:
-            self._runners.append(_Runner())
-            self._nursery.start_soon(self._work, self._runners[-1])
+        elif self._nursery is not None and self._runners < self._concurrency:
+            self._runners += 1
+            self._nursery.start_soon(self._work, _Runner(self._watch))
 
     async def serve(self) -> None:
-        """Run what comes until cancelled, and cancel calls that are over their time.
-
-        One watch for all calls, and one scope for all that a task runs, cost a call next to nothing.
-        """
+        """Run what comes until cancelled, and cancel calls that are over their time."""
         async with trio.open_nursery() as self._nursery:
             self._rouse()
-            while True:
-                await trio.sleep(0.25)
-                now = time.perf_counter()
-                for runner in self._runners:
-                    if runner.is_late(now):
-                        runner.scope.cancel()
+            await self._watch.run()
 
     async def _work(self, runner: _Runner) -> None:
         while True:
-            with trio.CancelScope() as runner.scope:
-                while not runner.scope.cancel_called:
+            with runner.deadline:
+                while not runner.deadline.passed:
                     if not self._waiting:
                         self._idle.append(runner)
                         await runner.wakeup.wait()
@@ -268,8 +264,8 @@ class LegRunner:
                     message, start, done = self._waiting.popleft()
                     self._rouse()
                     await self._run(message, start, done, runner)
-            if runner.scope.cancelled_caught:
-                self._late(runner)
+            if runner.stage is not None:  # which was cut off
+                self._late(runner, runner.stage)
 
     async def _run(self, message: Message, start: int, done: Done, runner: _Runner | None) -> None:
         verdict: Verdict | Changed
@@ -278,6 +274,8 @@ class LegRunner:
         except Exception as error:  # nothing here raises; if it does, that is one message's trouble
             event.bug("leg", error, id=message.id)
             verdict, index, way = Defer("Local trouble, please try again later", log=repr(error)), 0, []
+            if runner is not None:
+                runner.let_go()
         done(verdict, index, way)
 
     async def _through(
@@ -293,8 +291,9 @@ class LegRunner:
             if runner is not None and stage.waits:
                 runner.stage, runner.began, runner.asked = stage, began, asked
                 runner.index, runner.done, runner.way = index, done, way
+                runner.deadline.allow(stage.stage.timeout)
                 verdict = await stage.call(asked)
-                runner.stage = None
+                runner.let_go()
             else:
                 verdict = await stage.call(asked)
             now = time.perf_counter()
@@ -305,14 +304,13 @@ class LegRunner:
                 if asked is not message and isinstance(verdict, Each | Route):
                     verdict = Changed(asked, verdict)
                 break
-            if runner is not None and runner.scope.cancel_called:  # it was late, but has said what it had to say
+            if runner is not None and runner.deadline.passed:  # it was late, but has said what it had to say
                 break
         return verdict, index, way
 
     @staticmethod
-    def _late(runner: _Runner) -> None:
-        stage, runner.stage = runner.stage, None
-        assert stage is not None
+    def _late(runner: _Runner, stage: RunningStage) -> None:
+        runner.stage = None
         how = f"took longer than {stage.stage.timeout:g} s"
         event("stage-failed", id=runner.asked.id, stage=stage.name, error=how)
         verdict = stage.failed(runner.asked, how)

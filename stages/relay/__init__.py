@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Self
 import trio
 
 from engine import Defer, Delivered, Duration, Each, Message, Reject, Verdict
+from engine.deadline import Watch
 from engine.net.names import Hostname
 from engine.net.targets import permitted
 from engine.net.tls import client_context
 from engine.protocols.smtp_client import Reply, To, Transaction
-from stages.relay.deadline import Watch
 from stages.relay.pool import Pool
 from stages.relay.schedule import retry_delay, spelled
 from stages.relay.session import Job, Terms, Timeouts, TlsPolicy, Trouble

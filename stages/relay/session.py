@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import trio
 
 from engine import Message
+from engine.deadline import Deadline, Watch
 from engine.net.connection import Connection, ConnectionLost
 from engine.protocols.smtp_client import (
     Awaits,
@@ -28,7 +29,6 @@ from engine.protocols.smtp_client import (
     Transaction,
 )
 from engine.wakeup import Wakeup
-from stages.relay.deadline import Deadline, Watch
 
 T = TypeVar("T")
 TlsPolicy: TypeAlias = Literal["opportunistic", "require", "verify", "never"]

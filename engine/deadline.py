@@ -46,6 +46,15 @@ class Deadline:
         if due < self._watch.wakes:
             self._watch.wake_at(due)
 
+    def lift(self) -> None:
+        """No limit any more, until the next ``allow``."""
+        self.due = math.inf
+
+    @property
+    def passed(self) -> bool:
+        """Whether the block has been cancelled, though it may not have come to notice."""
+        return self._scope.cancel_called
+
     def pass_by(self) -> None:
         """The time is over."""
         self.due = math.inf

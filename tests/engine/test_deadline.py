@@ -1,11 +1,11 @@
-"""Deadlines of the relay: moved often, passed seldom, and never late."""
+"""Deadlines: moved often, passed seldom, and never late."""
 
 import math
 
 import trio
 import trio.testing
 
-from stages.relay.deadline import Deadline, Watch
+from engine.deadline import Deadline, Watch
 
 
 async def over_after(watch: Watch, *allowed: tuple[float, float]) -> float:
