@@ -59,6 +59,11 @@ def _events(octets: bytes) -> int:
     return count
 
 
+def fresh(folder: Path, users: int) -> contextlib.AbstractContextManager[Count]:
+    """Empty Maildirs in ``folder``, as ``made`` makes them for the user mail, and a count of what comes into them."""
+    return counted(made(folder, users, "mail"))
+
+
 @contextmanager
 def counted(maildirs: Sequence[Path]) -> Iterator[Count]:
     """A count of what comes into these Maildirs from now on."""

@@ -43,6 +43,11 @@ class Task:
     users: int = USERS  # deliver: mailboxes; the recipient is NNNu@domain, NNN mod users the mailbox (smtp-source -N)
     environment: Mapping[str, str] = field(default_factory=dict)  # for all its processes: what makes the disk slow
 
+    @property
+    def local(self) -> bool:
+        """Whether mail ends in the server's own mailboxes."""
+        return self.workload in ("deliver", "inbound")
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

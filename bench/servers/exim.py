@@ -87,8 +87,6 @@ begin retry
 * * F,2h,15m; G,16h,1h,1.5; F,4d,6h
 """
 
-_LOCAL = ("deliver", "inbound")
-
 
 @dataclass(frozen=True, slots=True)
 class Exim:
@@ -120,9 +118,8 @@ class Exim:
         async with opened(self.key, task.environment) as group:
             with ExitStack() as stack:
                 delivered = None
-                if task.workload in _LOCAL:
-                    boxes = maildirs.made(task.folder / "mail", task.users, "mail")
-                    delivered = stack.enter_context(maildirs.counted(boxes))
+                if task.local:
+                    delivered = stack.enter_context(maildirs.fresh(task.folder / "mail", task.users))
                     users = written(task.folder / "users", "".join(_users(task)))
                     await group.run(inside("exim_dbmbuild", str(users), f"{users}.db"))
                 log = task.folder / "daemon.log"
@@ -140,7 +137,7 @@ def _config(task: Task, port: int) -> Iterable[str]:
     )  # fmt: skip
     if inbound:
         yield _FILTERS
-    if task.workload in _LOCAL:
+    if task.local:
         yield _MAILBOXES.format(domain=task.domain, folder=task.folder)
     else:
         yield _RELAY.format(host=HOST, next_hop=task.next_hop or 9)

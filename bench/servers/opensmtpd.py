@@ -102,10 +102,9 @@ class OpenSMTPD:
         async with opened(self.key, task.environment) as group:
             with ExitStack() as stack:
                 delivered = None
-                if task.workload == "deliver":
+                if task.local:
                     names = written(task.folder / "names", "".join(_names(task)))
-                    boxes = maildirs.made(task.folder / "mail", task.users, "mail")
-                    delivered = stack.enter_context(maildirs.counted(boxes))
+                    delivered = stack.enter_context(maildirs.fresh(task.folder / "mail", task.users))
                     await group.run(inside(*_MAP, "-o", f"{names}.db", str(names)))
                 paused = ["-P", "mta"] if task.workload == "accept" else []
                 with log.open("wb") as writing:
@@ -155,7 +154,7 @@ def _borrowed(process: int, descriptor: int) -> socket.socket:
 def _config(task: Task, port: int) -> Iterable[str]:
     yield _LIFTED
     yield f"listen on {HOST} port {port} hostname mx.{task.domain}\n"
-    if task.workload == "deliver":
+    if task.local:
         mail, user = task.folder / "mail", pwd.getpwnam("mail")
         base = "".join(f"u{number:02d} {user.pw_uid}:{user.pw_gid}:{mail}\n" for number in range(task.users))
         yield f"table names db:{task.folder}/names.db\n"

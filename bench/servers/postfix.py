@@ -110,9 +110,6 @@ _CHECKS = """\
 """
 
 
-_LOCAL = ("deliver", "inbound")
-
-
 @dataclass(frozen=True, slots=True)
 class Postfix:
     """A private instance of the installed Postfix."""
@@ -141,9 +138,8 @@ class Postfix:
         async with opened(self.key, task.environment) as group:
             with ExitStack() as stack:
                 delivered = None
-                if task.workload in _LOCAL:
-                    boxes = maildirs.made(task.folder / "mail", task.users, "mail")
-                    delivered = stack.enter_context(maildirs.counted(boxes))
+                if task.local:
+                    delivered = stack.enter_context(maildirs.fresh(task.folder / "mail", task.users))
                     written(etc / "users", "".join(_users(task)))
                     await group.run([_program("postmap"), "-c", str(etc), f"hash:{etc}/users"])
                 with (task.folder / "log" / "start").open("wb") as log:
@@ -166,7 +162,7 @@ class Postfix:
             yield f"relayhost = [{HOST}]:{task.next_hop}\n"
             if self.tuned:
                 yield f"smtp_connection_cache_destinations = [{HOST}]:{task.next_hop}\n"
-        if task.workload in _LOCAL:
+        if task.local:
             user = pwd.getpwnam("mail")
             yield f"virtual_mailbox_domains = {task.domain}\nvirtual_mailbox_base = {task.folder}/mail\n"
             yield f"virtual_mailbox_maps = hash:{etc}/users\nvirtual_minimum_uid = 1\n"

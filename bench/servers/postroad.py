@@ -29,8 +29,6 @@ ROOT = PACKAGE.parent  # of the repository, or where packages are installed
 FILES = PACKAGE / "files" if (PACKAGE / "files").is_dir() else ROOT
 """Where pipeline.toml and filters/ are: an installed copy has them beside the benchmarks."""
 
-_LOCAL = ("deliver", "inbound")
-
 
 @dataclass(frozen=True, slots=True)
 class Postroad:
@@ -60,7 +58,7 @@ class Postroad:
                 nursery = await stack.enter_async_context(trio.open_nursery())
                 stack.callback(nursery.cancel_scope.cancel)
                 changes["dns.servers"] = [await nursery.start(serve_zone, *(self.zones or _zones(task)))]
-            if task.workload in _LOCAL:
+            if task.local:
                 _users(task)
             config = written(task.folder / "pipeline.toml", pipeline({**changes, **self.changes}))
             if not (task.folder / "filters").exists():
@@ -73,7 +71,7 @@ class Postroad:
                     cwd=ROOT, stdout=subprocess.PIPE, stderr=writing,
                 )  # fmt: skip
             ports = await _ready(process, log)
-            delivered = stack.enter_context(_delivered(task.folder)) if task.workload in _LOCAL else None
+            delivered = stack.enter_context(_delivered(task.folder)) if task.local else None
             queued = stack.enter_context(_queued(task.folder))
             yield Running(ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"))
             await _stopped(process)
@@ -123,7 +121,7 @@ def _of_workload(task: Task) -> dict[str, Any]:
         changes["queue.in_flight"] = 0  # all mail stays
     if task.next_hop is not None:
         changes |= {"stage.resolve.port": task.next_hop, "stage.relay.allow_networks": [f"{HOST}/32"]}
-    if task.workload in (*_LOCAL, "read"):
+    if task.local or task.workload == "read":
         changes["domains.local"] = [task.domain]
     if task.workload == "inbound":  # the lane as shipped, with the filter that waits there in a comment
         changes |= {
