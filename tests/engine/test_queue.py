@@ -2,7 +2,6 @@
 
 import dataclasses
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ import trio.testing
 from msgspec.structs import replace
 
 import engine.queue.owner
-from engine import Defer, Delivered, Discard, Duration, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
-from engine.config import Queue
+from engine import Defer, Delivered, Discard, MessageId, Quarantine, Recipient, Reject, Size, Verdict
 from engine.message import Octets
 from engine.queue.bounce import wants_report
 from engine.queue.content import CHUNK, ContentWriter, FileContent
@@ -20,130 +18,8 @@ from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before
 from engine.storage.environment import StorageError
 from engine.storage.writer import Batch
-from engine.wakeup import Answer
 from tests.support.messages import LETTER, message
-
-MAP_SIZE = 2**26
-SETTINGS = Queue(
-    reserve=Size(0),
-    in_flight=100,
-    retry=(Duration("1m"), Duration("5m")),
-    expire=Duration("1h"),
-)
-
-
-class Clock:
-    """A wall clock that stands still until it is set."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    content_folder(tmp_path).mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def shard(data: Path):
-    opened = Shard(data, 0, map_size=MAP_SIZE)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def reports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replaces the report's text, and keeps which recipients were reported."""
-    found: list[str] = []
-
-    def bounce(identity: MessageId, hostname: str, about: Message, failures, now: float) -> bytes:
-        found.extend(failure.recipient.address for failure in failures)
-        return b"Subject: report\r\n\r\n"
-
-    monkeypatch.setattr(engine.queue.owner, "bounce", bounce)
-    return found
-
-
-class Post:
-    """An owner with what it gives out, and a way to wait until the shard has all changes."""
-
-    def __init__(self, owner: Owner, given: list[Delivery], clock: Clock) -> None:
-        self.owner = owner
-        self.given = given
-        self.clock = clock
-
-    async def admit(self, *messages: Message) -> None:
-        for one in messages:
-            assert isinstance(await self.stored(one), Delivered)
-
-    async def stored(self, one: Message) -> Verdict:
-        answer = Answer()
-        self.owner.admit(one, "inbound", answer.give)
-        return await answer.wait()  # type: ignore[return-value]
-
-    async def settled(self) -> None:
-        await self.owner.writer.apply(lambda _batch: None)
-        await trio.testing.wait_all_tasks_blocked()
-
-    async def settle(self, delivery: Delivery, *verdicts: Verdict) -> None:
-        recipients = delivery.record.envelope.recipients
-        delivery.outcomes += zip(
-            recipients, verdicts * len(recipients) if len(verdicts) == 1 else verdicts, strict=True
-        )
-        self.owner.settle(delivery)
-        await self.settled()
-
-    async def until(self, now: float) -> None:
-        """Let the wall clock reach ``now``; the owner looks at it at the latest after a minute."""
-        self.clock.now = now
-        await self.wait(60)
-
-    async def wait(self, seconds: float) -> None:
-        """Let the loop's own clock go on."""
-        trio.lowlevel.current_clock().jump(seconds)  # a test that waits asks for mock_clock
-        await trio.testing.wait_all_tasks_blocked()
-        await self.settled()
-
-    @property
-    def ids(self) -> list[MessageId]:
-        return [delivery.record.id for delivery in self.given]
-
-
-Open = Callable[..., Post]
-
-
-@pytest.fixture
-async def opened(shard: Shard, clock: Clock, nursery: trio.Nursery):
-    owners: list[Owner] = []
-
-    def start(settings: Queue = SETTINGS, *, run: bool = True) -> Post:
-        given: list[Delivery] = []
-        owner = Owner(shard, settings, "mx.test", given.append, clock=clock)
-        owners.append(owner)
-        if run:
-            nursery.start_soon(owner.run)
-        return Post(owner, given, clock)
-
-    yield start
-    for owner in owners:
-        owner.writer.close()
-
-
-@pytest.fixture
-async def post(opened: Open) -> Post:
-    started = opened()
-    await trio.testing.wait_all_tasks_blocked()
-    return started
-
+from tests.support.post import MAP_SIZE, SETTINGS, Clock, Open, Post
 
 # -- the shard
 
