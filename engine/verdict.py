@@ -31,6 +31,10 @@ class Defer:
     """Try again later: a 4xx reply before ``queue``, a new attempt in ``retry_after`` seconds after it.
 
     Without ``retry_after`` the engine's own schedule applies.
+
+    ``unreached``: no server of the recipients' domain could be spoken to, which says nothing about this message. What
+    else is for that domain then waits in line with it, and one message goes ahead to try. ``expires`` is the Unix time
+    at which it is tried though the line has not moved.
     """
 
     text: str
@@ -39,6 +43,8 @@ class Defer:
     retry_after: float | None = None
     reply: str = ""
     remote: str = ""
+    unreached: bool = False
+    expires: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,7 @@ class Resolve:
             return self._site([Mx(0, a_labels(host))], {a_labels(host): outcome}, True, port), outcome.expires
         # Even NXDOMAIN is the operator's to mend and no fault of the recipient: nothing bounces for it.
         log = outcome.text if isinstance(outcome, DnsTrouble) else f"smart_host {host} has no address"
-        return Defer("The next mail server cannot be found", code="4.4.4", log=log), outcome.expires
+        return Defer("The next mail server cannot be found", code="4.4.4", log=log, unreached=True), outcome.expires
 
     def _by_literal(self, domain: str) -> Route:
         """An address in brackets (RFC 5321 4.1.3)."""
@@ -321,4 +321,4 @@ def _loop(domain: str) -> Reject:
 
 def _later(domain: str, troubles: Sequence[DnsTrouble]) -> Defer:
     log = "; ".join(dict.fromkeys(trouble.text for trouble in troubles))
-    return Defer(f"The mail servers of {domain} cannot be looked up now", code="4.4.3", log=log)
+    return Defer(f"The mail servers of {domain} cannot be looked up now", code="4.4.3", log=log, unreached=True)

@@ -31,7 +31,7 @@ def queue() -> None:
 @click.pass_context
 def list_(ctx: click.Context, state: str | None, as_json: bool) -> None:
     """Show the messages in the queue, the oldest first."""
-    rows = [_row(record) for _, record in _records(configuration(ctx)) if state in (None, record.state)]
+    rows = [_row(shard, record) for shard, record in _records(configuration(ctx)) if state in (None, record.state)]
     rows.sort(key=lambda row: str(row["id"]))
     tables.show(rows, ("id", "state", "from", "to", "size", "attempts", "due", "reason"), as_json=as_json)
 
@@ -54,18 +54,20 @@ def delete(ctx: click.Context, ids: tuple[str, ...]) -> None:
     _each(configuration(ctx), ids, "delete", "Deleted")
 
 
-def _records(config: Config) -> Iterator[tuple[int, Record]]:
+def _records(config: Config) -> Iterator[tuple[Shard, Record]]:
     """All records of all shards, read beside the running server."""
     for path in sorted((config.server.data / "queue").glob("*/data.mdb")):
         shard = Shard(config.server.data, int(path.parent.name), map_size=config.queue.map_size, read_only=True)
         try:
             for record in shard.all_records():
-                yield shard.number, record
+                yield shard, record
         finally:
             shard.close()
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _row(shard: Shard, record: Record) -> dict[str, Any]:
+    turn = shard.turn(record.line) if record.line else None  # what stands in line goes out by itself only at the end
+    due = max(record.due if turn is None else min(turn, record.due), 0.0)
     return {
         "id": str(record.id),
         "state": record.state,
@@ -73,7 +75,7 @@ def _row(record: Record) -> dict[str, Any]:
         "to": [recipient.address for recipient in record.envelope.recipients],
         "size": record.size,
         "attempts": record.envelope.attempts,
-        "due": tables.timestamp(max(record.due, 0.0)) if record.state == WAITING else "",
+        "due": tables.timestamp(due) if record.state == WAITING else "",
         "reason": record.reason,
     }
 
@@ -85,7 +87,7 @@ def _each(config: Config, ids: tuple[str, ...], function: str, done: str) -> Non
             wanted[MessageId.parse(text)] = text
         except ValueError:
             raise click.BadParameter(f"{text!r} is no message id; `postroad queue list` shows them") from None
-    shards = {record.id: number for number, record in _records(config) if record.id in wanted}
+    shards = {record.id: shard.number for shard, record in _records(config) if record.id in wanted}
     running = State(config.server.data).running()
     if running is None:
         fail(f"no server runs on {config.server.data}; start it first")

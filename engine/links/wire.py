@@ -83,7 +83,7 @@ def unpack_message(packed: list[Any], frames: list[bytes], find: Callable[[Refer
 
 _PLAIN: list[tuple[type, tuple[str, ...]]] = [
     (Reject, ("text", "code", "log", "reply", "remote")),
-    (Defer, ("text", "code", "log", "retry_after", "reply", "remote")),
+    (Defer, ("text", "code", "log", "retry_after", "reply", "remote", "unreached", "expires")),
     (Discard, ("reason",)),
     (Quarantine, ("reason",)),
     (Route, ("lane", "to")),

@@ -17,6 +17,7 @@ from engine.message import Content, Envelope, Message, MessageId, Octets, Recipi
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
 from engine.queue.content import FileContent, sync_folder
+from engine.queue.lines import Line, Lines, domain_of
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, with_recipients
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer
@@ -35,6 +36,9 @@ _REFILL = 64
 _SOONEST = 1.0
 """Seconds that a deferral lasts at least: a stage that says 0 would spin."""
 
+_EXPIRED = "5.4.7"
+"""RFC 3463 3.5: delivery time expired."""
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -43,6 +47,8 @@ class Delivery:
     record: Record
     message: Message
     waiting: list[Recipient]  # recipients without an outcome; an alias has been replaced by its members
+    domain: str = ""  # of all recipients
+    line: Line | None = None  # that it was taken from
     outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
     way: Way = field(default_factory=list)
 
@@ -67,7 +73,8 @@ class Delivery:
 class Owner:
     """Owns one shard. ``give_out`` starts a message on its way; it must end in ``settle``.
 
-    Memory is bounded: at most ``settings.in_flight`` messages are away at once, all others wait in the due index.
+    Memory is bounded: at most ``settings.in_flight`` messages are away at once, of one domain half of them. All others
+    wait on disk: in the due index, or in the line of their domain.
     """
 
     def __init__(
@@ -93,6 +100,8 @@ class Owner:
         self._failed: list[tuple[float, Callable[[], None]]] = []
         self._room = Room()
         self._draining = False
+        self._lines = Lines(shard, self.writer, self)
+        self._joining: set[MessageId] = set()
 
     # -- taking in
 
@@ -107,6 +116,11 @@ class Owner:
             return
         record, content = self._new_record(message, lane)
 
+        def change(batch: Batch) -> None:
+            self.shard.put_new(batch, record, content)
+            if record.line:
+                self.shard.ensure_turn(batch, record.line, record.envelope.arrived)
+
         def written(result: "outcome.Outcome[None]") -> None:
             if isinstance(result, outcome.Error):
                 event("queue-failed", id=record.id, shard=self.shard.number, error=repr(result.error))
@@ -117,12 +131,14 @@ class Owner:
             finally:
                 self._stored(record)
 
-        self.writer.submit(lambda batch: self.shard.put_new(batch, record, content), written)
+        self.writer.submit(change, written)
 
     def _new_record(self, message: Message, lane: str) -> tuple[Record, Content]:
         content = message.content
         facts = message.envelope.facts
         reason = str(facts[QUARANTINE_FACT]) if QUARANTINE_FACT in facts else ""
+        domain = "" if reason else domain_of(message.envelope.recipients)
+        must_wait = domain and self._lines.must_wait(domain, self._clock())
         return Record(
             id=message.id,
             envelope=message.envelope,
@@ -130,17 +146,25 @@ class Owner:
             size=content.size,
             in_file=isinstance(content, FileContent),
             state=QUARANTINED if reason else WAITING,
-            due=message.envelope.arrived,
+            due=self._expires(message.envelope, domain) if must_wait else message.envelope.arrived,
             reason=reason,
+            line=domain if must_wait else "",
         ), content
+
+    def _expires(self, envelope: Envelope, domain: str) -> float:
+        """When a message goes out for the last time, if the line of its domain has not moved by then."""
+        return envelope.arrived + self._lines.age(domain, self.settings.expire)
 
     def _stored(self, record: Record) -> None:
         """A waiting record was committed: start it, or remember where it lies in the index."""
         if record.state != WAITING or record.id in self.away:  # the index may have shown it before we heard
             return
+        if record.line:
+            self._lines.stored(record)
+            return
         is_due = record.due <= self._clock()
         if is_due and not self._backlog and not self._draining and len(self.away) < self.settings.in_flight:
-            self._start(record)
+            self.start(record)
             return
         before = position_before(record)
         self._position = min(self._position, before)
@@ -195,6 +219,12 @@ class Owner:
         """Give out nothing more."""
         self._draining = True
 
+    def _look_again(self, when: float) -> None:
+        """Something falls due at that Unix time."""
+        if self._next is None or when < self._next:
+            self._next = when
+            self._wakeup.wake()
+
     def _pause(self) -> float:
         pause = 60.0  # at most: the clock may be set
         if self._next is not None:
@@ -214,15 +244,60 @@ class Owner:
         now = self._clock()
         identities, self._position = self.shard.due_from(self._position, room, now)
         self._backlog = len(identities) == room
-        for record in self.shard.records([i for i in identities if i not in self.away]):
-            self._start(record)
-        if not self._backlog:
-            self._next = self.shard.next_due(self._position)
+        for record in self.shard.records([i for i in identities if i not in self.away and i not in self._joining]):
+            domain = domain_of(record.envelope.recipients)
+            if domain and not record.line and self._lines.must_wait(domain, now):
+                self._join(record, domain)
+            else:
+                self.start(record)
+        turn = self._lines.take_turns(now)
+        due = None if self._backlog else self.shard.next_due(self._position)
+        self._next = min((when for when in (turn, due) if when is not None), default=None)
 
-    def _start(self, record: Record) -> None:
+    def _join(self, record: Record, domain: str) -> None:
+        """What is due for a domain that others wait for joins them."""
+        new = replace(record, line=domain, due=self._expires(record.envelope, domain))
+        self._joining.add(record.id)
+
+        def change(batch: Batch) -> None:
+            self.shard.replace(batch, record, new)
+            self.shard.ensure_turn(batch, domain, record.due)
+
+        def joined(result: "outcome.Outcome[None]") -> None:
+            self._joining.discard(record.id)
+            if isinstance(result, outcome.Error):
+                self._heard(result)
+                self._position = min(self._position, position_before(record))
+            else:
+                self._stored(new)
+            if self._backlog and not self._joining:
+                self._wakeup.wake()
+
+        self.writer.submit(change, joined)
+
+    # -- what the lines ask
+
+    def places(self) -> int:
+        """How many more messages may be away."""
+        return 0 if self._draining else self.settings.in_flight - len(self.away)
+
+    def share(self) -> int:
+        """Places that one domain may have: half of them."""
+        return -(-self.settings.in_flight // 2)
+
+    def is_away(self, identity: MessageId) -> bool:
+        return identity in self.away
+
+    def wake(self) -> None:
+        """There is something to give out."""
+        self._wakeup.wake()
+
+    def start(self, record: Record, line: Line | None = None) -> None:
         recipients = record.envelope.recipients
-        delivery = Delivery(record, self.shard.message(record), list(recipients))
+        domain = domain_of(recipients)
+        delivery = Delivery(record, self.shard.message(record), list(recipients), domain, line)
         self.away[record.id] = delivery
+        self._lines.left(domain, line)
         try:
             self._give_out(delivery)
         except Exception as error:  # one message's trouble must not stop the shard
@@ -253,6 +328,8 @@ class Owner:
         for recipient, found in delivery.outcomes:
             verdict = self._final(found, old.envelope, now)
             self._tell(delivery, recipient, verdict)
+            if _spoken_to(verdict):
+                self._lines.reached(domain_of([recipient]))
             if isinstance(verdict, Defer):
                 waiting.append((recipient, verdict))
             elif isinstance(verdict, Quarantine):
@@ -270,16 +347,38 @@ class Owner:
             reports.append(self._parked_apart(old, parked))
             parked = []
         new = self._left(old, waiting, parked, now)
+        domain, turn, is_news = _unreached(waiting), 0.0, False
+        if new is not None and domain:
+            turn = new.due
+            is_news = self._unreached(delivery, domain, turn, waiting[0][1], now)
+            new = replace(new, line=domain, due=max(self._expires(old.envelope, domain), now) + _SOONEST)
 
         def change(batch: Batch) -> None:
             if new is None:
                 self.shard.remove(batch, old)
             else:
                 self.shard.replace(batch, old, new)
+                if domain:
+                    (self.shard.set_turn if is_news else self.shard.ensure_turn)(batch, domain, turn)
             for report, content in reports:
                 self.shard.put_new(batch, report, content)
 
-        self._change(change, lambda: self._settled(old, new, [report for report, _ in reports]))
+        def changed() -> None:
+            if is_news:
+                self._lines.rests(domain)
+                self._look_again(turn)
+            self._settled(delivery, old, new, [report for report, _ in reports])
+
+        self._change(change, changed)
+
+    def _unreached(self, delivery: Delivery, domain: str, turn: float, verdict: Defer, now: float) -> bool:
+        """No server of the domain can be spoken to until ``turn``. Whether that is news."""
+        expires, arrived = verdict.expires, delivery.record.envelope.arrived
+        age = self.settings.expire if expires is None else expires - arrived
+        if not self._lines.unreached(domain, delivery.line, turn, age, now):
+            return False
+        event("unreached", domain=domain, remote=verdict.remote or None, text=verdict.text, again=round(turn - now, 1))
+        return True
 
     def _final(self, verdict: Verdict, envelope: Envelope, now: float) -> Verdict:
         """A deferral that carries no time of its own follows our schedule, and ends as a refusal."""
@@ -287,7 +386,7 @@ class Owner:
             return verdict
         if now - envelope.arrived > self.settings.expire:
             text = f"could not be handled for {self.settings.expire / 86400:.3g} days: {verdict.text}"
-            return Reject(text, "5.4.7", verdict.log, verdict.reply, verdict.remote)
+            return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote)
         retry = self.settings.retry
         return dataclasses.replace(verdict, retry_after=retry[min(envelope.attempts, len(retry) - 1)])
 
@@ -304,15 +403,15 @@ class Owner:
         new = with_recipients(old, _with_lanes(left, old))
         new = replace(new, envelope=replace(new.envelope, attempts=old.envelope.attempts + 1))
         if parked:
-            return replace(new, state=QUARANTINED, reason=parked[0][1].reason)
+            return replace(new, state=QUARANTINED, reason=parked[0][1].reason, line="")
         due = now + max(min(verdict.retry_after or 0.0 for _, verdict in waiting), _SOONEST)
-        return replace(new, due=due, reason=waiting[0][1].reply or waiting[0][1].text)
+        return replace(new, due=due, reason=waiting[0][1].reply or waiting[0][1].text, line="")
 
     def _parked_apart(self, old: Record, parked: Sequence[tuple[Recipient, Quarantine]]) -> tuple[Record, Content]:
         """A record of their own for recipients whose mail is parked, with a copy of the content."""
         identity = MessageId.new(self._clock())
         apart = with_recipients(old, _with_lanes([recipient for recipient, _ in parked], old))
-        apart = replace(apart, id=identity, state=QUARANTINED, reason=parked[0][1].reason)
+        apart = replace(apart, id=identity, state=QUARANTINED, reason=parked[0][1].reason, line="")
         if not old.in_file:
             return apart, Octets(b"".join(self.shard.content(old).chunks()))
         os.link(self.shard.file(old.id), self.shard.file(identity))
@@ -340,7 +439,7 @@ class Owner:
         event("bounce", id=delivery.record.id, report=identity, to=envelope.sender)
         return [(report, Octets(octets))]
 
-    def _settled(self, old: Record, new: Record | None, reports: list[Record]) -> None:
+    def _settled(self, delivery: Delivery, old: Record, new: Record | None, reports: list[Record]) -> None:
         self.away.pop(old.id, None)
         if new is None and old.in_file:
             _unlink(self.shard.file(old.id))
@@ -348,6 +447,7 @@ class Owner:
             self._stored(new)
         for report in reports:
             self._stored(report)
+        self._lines.back(delivery.domain, delivery.line)
         if self._backlog and (self.settings.in_flight - len(self.away) >= _REFILL or not self.away):
             self._wakeup.wake()
 
@@ -389,6 +489,24 @@ def _with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipi
     """The recipients as they are stored: only a lane that was picked before `queue` is kept, others are found anew."""
     lanes = {recipient.address: recipient.lane for recipient in record.envelope.recipients}
     return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
+
+
+def _unreached(waiting: Sequence[tuple[Recipient, Defer]]) -> str:
+    """The domain that all who wait wait for, because it cannot be reached; else empty."""
+    if not waiting or not all(verdict.unreached for _, verdict in waiting):
+        return ""
+    return domain_of([recipient for recipient, _ in waiting])
+
+
+def _spoken_to(verdict: Verdict) -> bool:
+    """Whether the other side has said something about the message, so that it can be reached."""
+    if isinstance(verdict, Delivered):
+        return True
+    return (
+        isinstance(verdict, Reject | Defer)
+        and bool(verdict.reply)
+        and not (verdict.code == _EXPIRED or (isinstance(verdict, Defer) and verdict.unreached))
+    )
 
 
 def _unlink(path: Path) -> None:

@@ -2,11 +2,15 @@
 
 envelopes  id → record           every message of the shard, in whatever state
 content    id + number → octets  chunks of content that is not in a file
-due        time + id → ""        waiting messages by the time at which their next attempt is owed
+due        time + id → ""        waiting messages by the time at which their next attempt is owed, or their last
+lines      domain → turn         domains that could not be reached, with the time at which their line is tried again
+           domain + id → ""      the messages that stand in it
+turns      time + domain → ""    the lines by that time
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cu
 from engine.storage.environment import StorageError, open_environment
 from engine.storage.writer import Batch
 
-FORMAT = 1
+FORMAT = 2
 """Version of the records. A shard of another version is refused, not guessed at."""
 
 WAITING, QUARANTINED = "waiting", "quarantined"
@@ -37,8 +41,9 @@ class Record(Struct, frozen=True):
     size: int  # octets of content
     in_file: bool = False  # content lies in a file of its own, named by the id
     state: str = WAITING
-    due: float = 0.0  # Unix time of the next attempt
+    due: float = 0.0  # Unix time of the next attempt; of one in a line: when it goes out whether the line moves or not
     reason: str = ""  # why it waits, or is parked
+    line: str = ""  # the domain in whose line it stands
 
 
 class Shard:
@@ -52,6 +57,8 @@ class Shard:
         self._envelopes = self._database(b"envelopes", read_only)
         self._content = self._database(b"content", read_only)
         self._due = self._database(b"due", read_only)
+        self._lines = self._database(b"lines", read_only)
+        self._turns = self._database(b"turns", read_only)
         if not read_only:
             self._check_format()
 
@@ -76,6 +83,8 @@ class Shard:
         batch.put(self._envelopes, record.id, _pack(record))
         if record.state == WAITING:
             batch.put(self._due, _due_key(record), b"")
+        if record.line:
+            batch.put(self._lines, _line_key(record), b"")
         if not record.in_file:
             for number, chunk in enumerate(cut(b"".join(content.chunks()))):
                 batch.put(self._content, chunk_key(record.id, number), chunk)
@@ -87,15 +96,48 @@ class Shard:
             batch.delete(self._due, _due_key(old))
         if new.state == WAITING and (old.state, _due_key(old)) != (WAITING, _due_key(new)):
             batch.put(self._due, _due_key(new), b"")
+        if old.line and old.line != new.line:
+            batch.delete(self._lines, _line_key(old))
+        if new.line and old.line != new.line:
+            batch.put(self._lines, _line_key(new), b"")
 
     def remove(self, batch: Batch, record: Record) -> None:
         """The message is done. Its file, if it has one, is removed by the caller once this is committed."""
         batch.delete(self._envelopes, record.id)
         if record.state == WAITING:
             batch.delete(self._due, _due_key(record))
+        if record.line:
+            batch.delete(self._lines, _line_key(record))
         if not record.in_file:
             for number in range(-(-record.size // CHUNK)):
                 batch.delete(self._content, chunk_key(record.id, number))
+
+    def set_turn(self, batch: Batch, domain: str, when: float) -> None:
+        """The line of that domain is tried next at ``when``, in Unix time, and at no other time."""
+        line = _digest(domain)
+        self._drop_turn(batch, line)
+        batch.put(self._lines, line, msgpack.packb([when, domain]))
+        batch.put(self._turns, _time_key(when) + line, b"")
+
+    def ensure_turn(self, batch: Batch, domain: str, when: float) -> None:
+        """The same, unless it is to be tried at some time already."""
+        if batch.get(self._lines, _digest(domain)) is None:
+            self.set_turn(batch, domain, when)
+
+    def end_line(self, batch: Batch, domain: str) -> None:
+        """The line needs no more turns, if nothing stands in it."""
+        line = _digest(domain)
+        with batch.transaction.cursor(self._lines) as cursor:
+            occupied = cursor.set_range(line + b"\0") and bytes(cursor.key()).startswith(line)
+        if not occupied and self._drop_turn(batch, line):
+            batch.delete(self._lines, line)
+
+    def _drop_turn(self, batch: Batch, line: bytes) -> bool:
+        packed = batch.get(self._lines, line)
+        if packed is None:
+            return False
+        batch.delete(self._turns, _time_key(msgpack.unpackb(packed)[0]) + line)
+        return True
 
     # -- reading: each in a short transaction of its own
 
@@ -117,8 +159,38 @@ class Shard:
         with self.environment.begin() as transaction, transaction.cursor(self._due) as cursor:
             if not cursor.set_range(position + b"\0"):
                 return None
-            milliseconds: int = _TIME.unpack(cursor.key()[:8])[0]
-            return milliseconds / 1000
+            return _time(cursor.key())
+
+    def turns(self, limit: int, until: float, besides: Container[str]) -> tuple[list[str], float | None]:
+        """Domains whose lines are to be tried not later than ``until``, and when the first one of the others is."""
+        found: list[str] = []
+        last = _TIME.pack(int(until * 1000) + 1)
+        with self.environment.begin() as transaction, transaction.cursor(self._turns) as cursor:
+            for key in cursor.iternext(values=False):
+                if key >= last or len(found) == limit:
+                    return found, _time(key)
+                domain = msgpack.unpackb(transaction.get(key[8:], db=self._lines))[1]
+                if domain not in besides:
+                    found.append(domain)
+        return found, None
+
+    def in_line(self, domain: str, start: bytes, limit: int) -> list[MessageId]:
+        """Ids of those that stand in the line, from ``start`` on, the oldest first."""
+        line = _digest(domain)
+        found: list[MessageId] = []
+        with self.environment.begin() as transaction, transaction.cursor(self._lines) as cursor:
+            if cursor.set_range(line + (start or b"\0")):
+                for key in cursor.iternext(values=False):
+                    if len(found) == limit or not key.startswith(line):
+                        break
+                    found.append(MessageId(key[len(line) :]))
+        return found
+
+    def turn(self, domain: str) -> float | None:
+        """When the line of that domain is tried next, in Unix time; None when it has no line."""
+        with self.environment.begin() as transaction:
+            packed = transaction.get(_digest(domain), db=self._lines)
+        return None if packed is None else msgpack.unpackb(packed)[0]
 
     def records(self, identities: list[MessageId]) -> list[Record]:
         """The records of those that are there."""
@@ -181,11 +253,29 @@ def with_recipients(record: Record, recipients: tuple[Recipient, ...]) -> Record
 
 def position_before(record: Record) -> bytes:
     """A position from which ``due_from`` finds the record."""
-    return _TIME.pack(int(record.due * 1000)) + bytes(16)
+    return _time_key(record.due) + bytes(16)
+
+
+def _time_key(when: float) -> bytes:
+    return _TIME.pack(int(when * 1000))
+
+
+def _time(key: bytes) -> float:
+    """Unix time in seconds of a key that begins with a time."""
+    milliseconds: int = _TIME.unpack(key[:8])[0]
+    return milliseconds / 1000
 
 
 def _due_key(record: Record) -> bytes:
-    return _TIME.pack(int(record.due * 1000)) + record.id
+    return _time_key(record.due) + record.id
+
+
+def _digest(domain: str) -> bytes:
+    return blake2b(domain.encode(), digest_size=8).digest()
+
+
+def _line_key(record: Record) -> bytes:
+    return _digest(record.line) + record.id
 
 
 def _pack(record: Record) -> bytes:
@@ -198,6 +288,7 @@ def _pack(record: Record) -> bytes:
             record.state,
             record.due,
             record.reason,
+            record.line,
         ]
     )
     return packed

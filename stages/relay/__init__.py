@@ -164,11 +164,12 @@ class Relay:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and jobs[0].replies[0].positive:
             return Delivered(str(jobs[0].replies[0]), jobs[0].remote)  # as nearly always, so no more is worked out
         retry_after = retry_delay(self.retry, message.envelope.attempts)
-        age = time.time() - message.envelope.arrived if message.envelope.arrived else 0.0
+        arrived = message.envelope.arrived or time.time()
+        age, expires = time.time() - arrived, arrived + self.expire
         expired = age > self.expire
         verdicts: dict[str, _Outcome] = {}
         for job in jobs:
-            for to, outcome in zip(job.transaction.recipients, _outcomes(job, retry_after), strict=True):
+            for to, outcome in zip(job.transaction.recipients, _outcomes(job, retry_after, expires), strict=True):
                 if expired and isinstance(outcome, Defer):
                     verdicts[to.address] = _expired(outcome, age)
                 else:
@@ -188,9 +189,9 @@ def _addresses(message: Message) -> list[tuple[str, str]]:
     return found
 
 
-def _outcomes(job: Job, retry_after: float) -> list[_Outcome]:
+def _outcomes(job: Job, retry_after: float, expires: float) -> list[_Outcome]:
     if job.trouble is not None:
-        return [_deferred(job.trouble, retry_after)] * len(job.transaction.recipients)
+        return [_deferred(job, job.trouble, retry_after, expires)] * len(job.transaction.recipients)
     return [_outcome(reply, job.remote, retry_after) for reply in job.replies]
 
 
@@ -210,8 +211,16 @@ def _outcome(reply: Reply, remote: str, retry_after: float) -> _Outcome:
     )
 
 
-def _deferred(trouble: Trouble, retry_after: float) -> Defer:
-    return Defer(trouble.text, code=trouble.code, retry_after=retry_after, reply=trouble.reply, remote=trouble.remote)
+def _deferred(job: Job, trouble: Trouble, retry_after: float, expires: float) -> Defer:
+    return Defer(
+        trouble.text,
+        code=trouble.code,
+        retry_after=retry_after,
+        reply=trouble.reply,
+        remote=trouble.remote,
+        unreached=job.unreached,
+        expires=expires,
+    )
 
 
 def _expired(last: Defer, age: float) -> Reject:

@@ -262,6 +262,7 @@ class Pool:
             if site.serves(job) or any(self._candidates(job)):
                 kept.append(job)
             else:
+                job.unreached = not job.returned
                 job.fail(self._reason(job))
         site.queue.extendleft(reversed(kept))
 

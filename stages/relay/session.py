@@ -116,6 +116,7 @@ class Job:
         "targets",
         "transaction",
         "trouble",
+        "unreached",
     )
 
     def __init__(self, message: Message, transaction: Transaction, targets: Sequence[tuple[str, str]]) -> None:
@@ -124,6 +125,7 @@ class Job:
         self.targets = targets  # (host, address), in the order to try
         self.failed: frozenset[str] = frozenset()  # addresses that are not to be tried again in this attempt
         self.returned = False
+        self.unreached = False  # no server could be spoken to, so it was never begun
         self.abandoned = False
         self._settled = Wakeup()
         self.replies: tuple[Reply, ...] = ()

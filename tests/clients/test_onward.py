@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.net.zone import Zone
 from tests.support.background import dns, smtp_server
+from tests.support.load import subjects
 from tests.support.programs import Certificates, needs, path_of
 from tests.support.remote import Remote
 from tests.support.server import Postroad, body, free_port, letter, program, until
@@ -166,3 +167,21 @@ def test_smtp_sink_receives(tmp_path: Path) -> None:
         (found,) = [octets for octets in dumps if f"\nSubject: number {number}\n".encode() in octets]
         assert b"\n\n.\n..dots\n" in found
         assert b"X-Rcpt-Args: <bob@remote.test>" in found
+
+
+def test_mail_for_a_server_that_is_down_waits_in_line_and_goes_out_when_it_is_back(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as (first, second):
+        second.account("bob@second.test")
+        second.change({"listen": {"smtp": f"127.0.0.1:{second.ports['smtp']}"}})
+        second.stop()
+        first.change({"stage": {"relay": {"retry": ["5s"]}}})
+        assert first.reload().returncode == 0
+        numbers = [f"number {number}" for number in range(6)]
+        for number in numbers:
+            first.send(letter(number), "bob@second.test", sender=ANN)
+            first.wait_for("unreached", domain="second.test")
+        first.stop()
+        assert len({deferred["id"] for deferred in first.all("deferred")}) == 1  # the others were never tried
+        second.start()
+        first.start()
+        assert sorted(subjects(second.mail_for("bob@second.test", len(numbers)))) == numbers

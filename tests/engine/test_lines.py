@@ -1,0 +1,290 @@
+"""Lines: mail for a domain that cannot be reached waits together, and leaves places to all other mail."""
+
+import dataclasses
+
+import pytest
+import trio
+import trio.testing
+
+from engine import Defer, Delivered, Discard, MessageId, Quarantine, Reject
+from engine.queue.lines import PAUSE, VENTURE
+from engine.queue.store import QUARANTINED, Shard
+from tests.support.messages import message
+from tests.support.post import SETTINGS, Clock, Open, Post
+
+NOW = 1000.0
+DEAD, ALIVE = "dead.test", "alive.test"
+SILENT = Defer("no answer", "4.4.1", retry_after=1000, unreached=True, expires=NOW + 3000)
+LINES = ("lines", "turns", "due", "envelopes", "content")
+
+
+def mail(domain: str = DEAD, number: int = 0, arrived: float = NOW):
+    return message(f"u{number}@{domain}", arrived=arrived, identity=MessageId.new(arrived + number / 1000))
+
+
+def tried(post: Post) -> list[MessageId]:
+    """What was given out, without reports."""
+    return [delivery.record.id for delivery in post.given if delivery.record.envelope.sender]
+
+
+def entries(shard: Shard) -> dict[str, int]:
+    """How many entries each database has."""
+    with shard.environment.begin() as transaction:
+        return {
+            name: transaction.stat(shard.environment.open_db(name.encode(), txn=transaction))["entries"]
+            for name in LINES
+        }
+
+
+async def silent(post: Post, count: int = 5) -> list[MessageId]:
+    """So many messages for a domain that the first one finds silent."""
+    first, *others = [mail(number=number) for number in range(count)]
+    await post.admit(first)
+    await post.settle(post.given[-1], SILENT)
+    await post.admit(*others)
+    await post.settled()
+    return [first.id, *(one.id for one in others)]
+
+
+async def test_mail_for_a_domain_that_was_found_silent_is_not_tried(post: Post, shard: Shard) -> None:
+    ids = await silent(post)
+    assert post.ids == ids[:1]
+    assert shard.in_line(DEAD, b"", 10) == ids
+    assert shard.turn(DEAD) == NOW + 1000
+
+
+async def test_mail_for_others_goes_out_meanwhile(post: Post) -> None:
+    await silent(post)
+    other = mail(ALIVE)
+    await post.admit(other)
+    assert post.ids[-1] == other.id
+
+
+async def test_one_goes_ahead_at_the_line_s_turn_and_the_others_stay_when_it_finds_nobody(
+    post: Post, shard: Shard, mock_clock
+) -> None:
+    ids = await silent(post)
+    await post.until(NOW + 1001)
+    assert post.ids == [ids[0], ids[0]]
+    await post.settle(post.given[-1], dataclasses.replace(SILENT, retry_after=500))
+    assert post.ids == [ids[0], ids[0]]
+    assert shard.turn(DEAD) == NOW + 1501
+    await post.until(NOW + 1502)
+    assert post.ids == [ids[0]] * 3
+    assert post.given[-1].record.envelope.attempts == 2
+
+
+async def test_all_follow_the_one_that_got_through_and_nothing_is_left(post: Post, shard: Shard, mock_clock) -> None:
+    ids = await silent(post, 20)
+    await post.until(NOW + 1001)
+    assert len(post.owner.away) == 1
+    most = 0
+    while post.owner.away:
+        most = max(most, len(post.owner.away))
+        await post.settle(next(iter(post.owner.away.values())), Delivered())
+    assert sorted(post.ids) == sorted([ids[0], *ids])
+    assert most > 3  # more and more at once
+    await post.settled()
+    assert entries(shard) == dict.fromkeys(LINES, 0)
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Reject("no such user", "5.1.1", reply="550 5.1.1 no such user"),
+        Defer("later", "4.2.2", retry_after=9000, reply="452 4.2.2 full"),
+    ],
+)
+async def test_a_reply_of_whatever_kind_shows_that_the_domain_can_be_reached(
+    post: Post, reports: list[str], mock_clock, verdict: Reject | Defer
+) -> None:
+    ids = await silent(post)
+    await post.until(NOW + 1001)
+    await post.settle(post.given[-1], verdict)
+    assert tried(post) == [ids[0], ids[0], ids[1], ids[2]]
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Reject("too old", "5.4.7"),
+        Reject("a filter says no"),
+        Defer("local trouble", retry_after=9000),
+        Discard("a filter again"),
+        Quarantine("and again"),
+    ],
+)
+async def test_what_says_nothing_of_the_domain_lets_the_next_one_go_ahead(
+    post: Post, reports: list[str], mock_clock, verdict
+) -> None:
+    ids = await silent(post)
+    await post.until(NOW + 1001)
+    await post.settle(post.given[-1], verdict)
+    assert tried(post) == [ids[0], ids[0], ids[1]]
+
+
+async def test_one_new_message_is_tried_after_a_pause_though_the_line_has_no_turn(post: Post, clock: Clock) -> None:
+    await silent(post)
+    clock.now += PAUSE + 1
+    first, second, third = (mail(number=number, arrived=clock.now) for number in range(3))
+    await post.admit(first, second)
+    assert post.ids[1:] == [first.id]
+    clock.now += VENTURE + 1
+    await post.admit(third)
+    assert post.ids[1:] == [first.id, third.id]
+
+
+async def test_a_new_message_that_gets_through_sets_the_line_in_motion(post: Post, clock: Clock) -> None:
+    ids = await silent(post)
+    clock.now += PAUSE + 1
+    await post.admit(mail(number=9, arrived=clock.now))
+    await post.settle(post.given[-1], Delivered())
+    assert set(post.ids[2:]) <= set(ids)
+    while post.owner.away:
+        await post.settle(next(iter(post.owner.away.values())), Delivered())
+    assert sorted(post.ids[2:]) == sorted(ids)
+
+
+async def test_what_stands_in_line_goes_out_when_it_expires(post: Post, shard: Shard, reports: list[str], mock_clock):
+    await silent(post, 2)
+    await post.until(NOW + 1001)
+    await post.settle(post.given[-1], dataclasses.replace(SILENT, retry_after=10_000))
+    await post.until(NOW + 3002)
+    assert len(post.owner.away) == 2
+    for delivery in list(post.owner.away.values()):
+        await post.settle(delivery, Reject("too old", "5.4.7"))
+    assert len(reports) == 2
+    await post.until(NOW + 20_000)
+    assert {name: entries(shard)[name] for name in ("lines", "turns")} == {"lines": 0, "turns": 0}
+
+
+async def test_a_deferral_without_an_age_expires_by_the_engine_s_own(post: Post, shard: Shard) -> None:
+    await post.admit(mail())
+    await post.settle(post.given[-1], Defer("no DNS", "4.4.3", unreached=True))
+    (record,) = shard.all_records()
+    assert record.line == DEAD
+    assert record.due == NOW + SETTINGS.expire + 1
+    assert shard.turn(DEAD) == NOW + SETTINGS.retry[0]
+
+
+async def test_recipients_of_several_domains_wait_for_themselves(post: Post, shard: Shard) -> None:
+    await post.admit(message(f"a@{DEAD}", f"b@{ALIVE}"))
+    await post.settle(post.given[-1], SILENT)
+    (record,) = shard.all_records()
+    assert (record.line, record.due) == ("", NOW + 1000)
+    assert entries(shard)["lines"] == 0
+
+
+async def test_who_is_left_of_several_domains_stands_in_line(post: Post, shard: Shard) -> None:
+    await post.admit(message(f"a@{DEAD}", f"b@{ALIVE}"))
+    await post.settle(post.given[-1], SILENT, Delivered())
+    (record,) = shard.all_records()
+    assert record.line == DEAD
+
+
+async def test_a_message_that_is_parked_leaves_the_line(post: Post, shard: Shard, mock_clock) -> None:
+    ids = await silent(post, 1)
+    await post.until(NOW + 1001)
+    await post.settle(post.given[-1], Quarantine("by hand"))
+    (record,) = shard.all_records()
+    assert (record.id, record.state, record.line) == (ids[0], QUARANTINED, "")
+    await post.settled()
+    assert entries(shard)["lines"] == entries(shard)["turns"] == 0
+
+
+async def test_lines_and_their_turns_outlive_a_restart(post: Post, opened: Open, clock: Clock) -> None:
+    ids = await silent(post)
+    post.owner.drain()
+    clock.now += 1001
+    again = opened()
+    await trio.testing.wait_all_tasks_blocked()
+    assert again.ids == ids[:1]
+    while again.owner.away:
+        await again.settle(next(iter(again.owner.away.values())), Delivered())
+    assert sorted(again.ids) == sorted(ids)
+
+
+async def test_a_line_whose_turn_is_yet_to_come_rests_after_a_restart(post: Post, opened: Open) -> None:
+    await silent(post)
+    post.owner.drain()
+    again = opened()
+    await trio.testing.wait_all_tasks_blocked()
+    assert again.ids == []
+
+
+async def test_a_thousand_lines_leave_places_to_other_mail(opened: Open, clock: Clock, mock_clock) -> None:
+    """Lines that have their turns at once go ahead a few at a time; each may take long to find out."""
+    post = opened(dataclasses.replace(SETTINGS, in_flight=40))
+    await trio.testing.wait_all_tasks_blocked()
+    for number in range(100):
+        await post.admit(mail(f"d{number}.test"))
+        await post.settle(post.given[-1], SILENT)
+    await post.until(NOW + 1001)
+    assert len(post.owner.away) == 10
+    await post.admit(*(mail(ALIVE, number, clock.now) for number in range(20)))
+    assert len(post.owner.away) == 30
+    tried = set()
+    while len(tried) < 100:
+        for delivery in [one for one in post.owner.away.values() if one.domain != ALIVE]:
+            tried.add(delivery.domain)
+            await post.settle(delivery, SILENT)
+        await post.wait(1.1)
+
+
+async def test_one_domain_has_half_of_the_places_and_loses_nothing(opened: Open, shard: Shard) -> None:
+    post = opened(dataclasses.replace(SETTINGS, in_flight=10))
+    await trio.testing.wait_all_tasks_blocked()
+    many = [mail(ALIVE, number) for number in range(30)]
+    await post.admit(*many)
+    assert len(post.owner.away) == 5
+    await post.admit(*(mail("other.test", number) for number in range(5)))
+    assert len(post.owner.away) == 10
+    while post.owner.away:
+        assert sum(delivery.domain == ALIVE for delivery in post.owner.away.values()) <= 5
+        await post.settle(next(iter(post.owner.away.values())), Delivered())
+    assert sorted(post.ids) == sorted({*post.ids})
+    assert {one.id for one in many} <= {*post.ids}
+    await post.settled()
+    assert entries(shard) == dict.fromkeys(LINES, 0)
+
+
+async def test_what_is_due_for_a_silent_domain_joins_its_line(post: Post, opened: Open, shard: Shard, mock_clock):
+    several = [mail(number=number) for number in range(4)]
+    await post.admit(*several)
+    for delivery in list(post.owner.away.values()):
+        await post.settle(delivery, Defer("greylisted", retry_after=100, reply="450 later"))
+    assert shard.in_line(DEAD, b"", 10) == []
+    await post.admit(mail(number=9))
+    await post.settle(post.given[-1], SILENT)
+    before = len(post.given)
+    await post.until(NOW + 101)
+    assert len(post.given) == before
+    assert len(shard.in_line(DEAD, b"", 10)) == 5
+    await post.until(NOW + 1002)
+    while post.owner.away:
+        await post.settle(next(iter(post.owner.away.values())), Delivered())
+    await post.settled()
+    assert entries(shard) == dict.fromkeys(LINES, 0)
+
+
+async def test_a_line_moves_from_its_start_again_when_an_older_message_comes_back(post: Post, mock_clock) -> None:
+    await silent(post, 4)
+    await post.until(NOW + 1001)
+    await post.settle(post.given[-1], Delivered())  # two more go
+    first, second = list(post.owner.away.values())
+    await post.settle(second, Delivered())
+    await post.settle(first, SILENT)  # found silent once more
+    assert first.record.id in {delivery.record.id for delivery in post.given}
+    await post.until(NOW + 2500)
+    while post.owner.away:
+        await post.settle(next(iter(post.owner.away.values())), Delivered())
+    assert post.ids.count(first.record.id) == 2
+    assert not post.owner.away
+
+
+async def test_no_place_holds_all_mail_and_makes_no_lines(opened: Open, shard: Shard) -> None:
+    post = opened(dataclasses.replace(SETTINGS, in_flight=0))
+    await trio.testing.wait_all_tasks_blocked()
+    await post.admit(*(mail(number=number) for number in range(5)))
+    assert entries(shard)["lines"] == 0
+    assert entries(shard)["due"] == 5
