@@ -108,17 +108,9 @@ async def started(
 @asynccontextmanager
 async def used(running: Running) -> AsyncIterator[Callable[[], Mapping[str, Any]]]:
     """A function that says what a running server has used since the block was entered: ``Run``'s cpu and memory."""
-    memory: list[int] = []
     before = running.group.cpu()
-
-    def figures() -> Mapping[str, Any]:
-        cpu = running.group.cpu() - before
-        return {"cpu": cpu, "memory": max([*memory, running.group.memory()])}
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(usage.watch, running.group, memory)
-        yield figures
-        nursery.cancel_scope.cancel()
+    async with usage.most(running.group.memory) as memory:
+        yield lambda: {"cpu": running.group.cpu() - before, "memory": memory()}
 
 
 async def holds(running: Running, count: int) -> None:
