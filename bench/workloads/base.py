@@ -1,8 +1,8 @@
 """What a workload gives, and what they share: a fresh server in a fresh folder, and what it uses."""
 
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -93,16 +93,24 @@ def matrix(choice: Choice) -> list[Cell]:
 
 @asynccontextmanager
 async def started(
-    work: Work, workload: str, **more: Any
+    work: Work, workload: str, *, kept: Path | None = None, **more: Any
 ) -> AsyncIterator[tuple[Running, Callable[[], Mapping[str, Any]]]]:
-    """A server in a fresh folder, and a function that says what it has used since: ``Run``'s cpu and memory."""
-    with tempfile.TemporaryDirectory(prefix=f"{work.server.key}-", dir=work.disk.folder) as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # most servers drop their rights
+    """A server in a fresh folder, and a function that says what it has used since: ``Run``'s cpu and memory.
+
+    ``kept``: a folder with data in it to start on, which stays.
+    """
+    with nullcontext(kept) if kept else _fresh(work) as folder:
         task = Task(workload, folder, environment=work.disk.environment, **more)
         async with work.server.start(task) as running, used(running) as figures:
             yield running, figures
     await work.disk.settled()
+
+
+@contextmanager
+def _fresh(work: Work) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"{work.server.key}-", dir=work.disk.folder) as name:
+        Path(name).chmod(0o755)  # most servers drop their rights
+        yield Path(name)
 
 
 @asynccontextmanager
