@@ -14,9 +14,9 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import trio
@@ -78,21 +78,21 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 class _Session:
     """One SMTP connection. Its dialog is a generator that is sent each reply, and each moment at which mail is due."""
 
-    def __init__(self, client: "_Client", port: int, content: bytes) -> None:
+    def __init__(self, client: "Client", port: int, content: bytes) -> None:
         self.socket = socket.create_connection((HOST, port), _PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self._client = client
         self._unread = b""
         self._unsent = memoryview(b"")
-        self._sent = 0.0
+        self._written = 0.0
         self._pipelining = False
         self._dialog = self._talk(content)
         next(self._dialog)
 
-    def start(self, due: float) -> None:
-        """Send a message that was due at this moment."""
-        self._dialog.send(due)
+    def start(self, number: int) -> None:
+        """Send the message with this number."""
+        self._dialog.send(number)
 
     def read(self) -> None:
         octets = self.socket.recv(65536)
@@ -113,7 +113,7 @@ class _Session:
         except BlockingIOError:
             self._client.watch(self, writing=True)
         else:
-            self._sent = time.perf_counter()
+            self._written = time.monotonic()
             if not octets:
                 self._client.watch(self, writing=False)
 
@@ -121,10 +121,11 @@ class _Session:
         _expect((yield), b"220")
         self.write(b"EHLO source.test\r\n")
         _expect((yield), b"250")
-        envelope = (b"MAIL FROM:<sender@source.test>\r\n", f"RCPT TO:<u@{DOMAIN}>\r\n".encode(), b"DATA\r\n")
         while True:
             self._client.free.append(self)
-            due = yield
+            number = yield
+            recipient = f"RCPT TO:<{self._client.recipient(number)}>\r\n".encode()
+            envelope = (b"MAIL FROM:<sender@source.test>\r\n", recipient, b"DATA\r\n")
             if self._pipelining:
                 self.write(b"".join(envelope))
             for command, code in zip(envelope, (b"250", b"250", b"354"), strict=True):
@@ -133,7 +134,7 @@ class _Session:
                 _expect((yield), code)
             self.write(content)
             _expect((yield), b"250")
-            self._client.took(due, time.perf_counter() - self._sent)
+            self._client.sent(number, self._written, time.monotonic())
 
 
 def _expect(line: bytes, code: bytes) -> None:
@@ -141,14 +142,24 @@ def _expect(line: bytes, code: bytes) -> None:
         raise ConnectionError(f"expected {code.decode()}, got {line.decode(errors='replace').strip()}")
 
 
-class _Client:
-    """All sessions, and the messages that are due."""
+class Sent(NamedTuple):
+    """What became of a message. Moments are those of ``time.monotonic``, which all processes have in common."""
 
-    def __init__(self, port: int, sessions: int, size: int) -> None:
+    late: float  # seconds that it waited for a free session
+    written: float  # the last octet of its DATA
+    answered: float  # its 250
+
+
+class Client:
+    """All sessions, and the messages that are due. ``recipient`` gives the address for each number, from 0."""
+
+    def __init__(
+        self, port: int, sessions: int, size: int, recipient: Callable[[int], str] = lambda _: f"u@{DOMAIN}"
+    ) -> None:
         self.free: deque[_Session] = deque()
-        self._times: list[float] = []
+        self.recipient = recipient
         self._late: list[float] = []
-        self._begun = 0.0
+        self._sent: dict[int, Sent] = {}
         self._poll = select.epoll()
         content = _content(size)
         self._sessions: dict[int, _Session] = {}
@@ -161,39 +172,22 @@ class _Client:
     def watch(self, session: _Session, *, writing: bool) -> None:
         self._poll.modify(session.socket, select.EPOLLIN | (select.EPOLLOUT if writing else 0))
 
-    def took(self, due: float, seconds: float) -> None:
-        """A message that was due at this moment got its 250 after so many seconds."""
-        if due >= _WARM:
-            self._times.append(seconds)
+    def sent(self, number: int, written: float, answered: float) -> None:
+        """The message with this number has its 250."""
+        self._sent[number] = Sent(self._late[number], written, answered)
 
-    def run(self, rate: float, seconds: float) -> Latencies:
-        waiting = deque(moments(rate, _WARM + seconds))
-        count = len(waiting)
-        self._begun = time.perf_counter()
-        while waiting:
-            while waiting and self.free and (late := self._now() - waiting[0]) >= 0:
-                due = waiting.popleft()
-                if due >= _WARM:
-                    self._late.append(late)
-                self.free.popleft().start(due)
-            next_due = max(waiting[0] - self._now(), 0.0) if waiting and self.free else _PATIENCE
-            if waiting:
-                self._turn(next_due)
+    def run(self, due: Sequence[float]) -> list[Sent]:
+        """Send a message at each of these moments, in seconds from now; what became of each."""
+        begun = time.monotonic()
+        while (number := len(self._late)) < len(due):
+            late = time.monotonic() - begun - due[number]
+            if self.free and late >= 0:
+                self._late.append(late)
+                self.free.popleft().start(number)
+            else:
+                self._turn(-late if self.free else _PATIENCE)
         self._until_free()
-        lasted = self._now()
-        times, late_ones = sorted(self._times), sorted(self._late)
-        return Latencies(
-            messages=len(times),
-            p50=quantile(times, 0.5),
-            p99=quantile(times, 0.99),
-            p999=quantile(times, 0.999),
-            most=times[-1],
-            rate=count / lasted,
-            late=quantile(late_ones, 0.99),
-        )
-
-    def _now(self) -> float:
-        return time.perf_counter() - self._begun
+        return [self._sent[number] for number in range(len(due))]
 
     def _until_free(self) -> None:
         while len(self.free) < len(self._sessions):
@@ -228,11 +222,27 @@ def _content(size: int) -> bytes:
 def main(port: int, sessions: int, size: int, rate: float, seconds: float) -> None:
     """Send at a rate, and print the latencies as JSON."""
     gc.disable()  # its pauses would be counted as the server's
+    due = list(moments(rate, _WARM + seconds))
     try:
-        latencies = _Client(port, sessions, size).run(rate, seconds)
+        client, begun = Client(port, sessions, size), time.monotonic()
+        sent = client.run(due)
+        click.echo(json.dumps(asdict(_latencies(due, sent, time.monotonic() - begun))))
     except (OSError, IndexError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(json.dumps(asdict(latencies)))
+
+
+def _latencies(due: Sequence[float], sent: Sequence[Sent], lasted: float) -> Latencies:
+    counted = [one for moment, one in zip(due, sent, strict=True) if moment >= _WARM]
+    times = sorted(one.answered - one.written for one in counted)
+    return Latencies(
+        messages=len(times),
+        p50=quantile(times, 0.5),
+        p99=quantile(times, 0.99),
+        p999=quantile(times, 0.999),
+        most=times[-1],
+        rate=len(sent) / lasted,
+        late=quantile(sorted(one.late for one in counted), 0.99),
+    )
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def _shown(spread: Spread | None, form: str = "") -> str:
 
 def summary(records: Sequence[Record]) -> Table:
     """One row for each place: how many times as fast as each other one Postroad is."""
-    names = {one.key: one.name for one in records if _compared(one) and one.key != OURS}
+    names = {one.key: one.name for one in records if _compared(one) and one.key.partition("@")[0] != OURS}
     rows = []
     for (workload, disk, cell), here in places(one for one in records if _compared(one)).items():
         ours = _rates(here, OURS)

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,11 @@ class Group:
 
     def memory(self) -> int:
         """Octets now, as PSS: pages that processes share are counted once."""
-        return sum(map(_pss, self.processes()))
+        return sum(_held(pid, "Pss") for pid in self.processes())
+
+    def anonymous(self) -> int:
+        """Octets of it that no file stands behind. The others, those of a memory map, the kernel takes back at need."""
+        return sum(_held(pid, "Pss_Anon") for pid in self.processes())
 
     # -- ending
 
@@ -124,11 +128,20 @@ async def opened(name: str, environment: Mapping[str, str] = {}) -> AsyncIterato
         await group.end()
 
 
-async def watch(group: Group, memory: list[int], *, every: float = 1.0) -> None:
-    """Append the group's memory until cancelled; not often, for to ask 100 processes takes milliseconds."""
-    while True:
-        memory.append(group.memory())
-        await trio.sleep(every)
+@asynccontextmanager
+async def most(memory: Callable[[], int], *, every: float = 1.0) -> AsyncIterator[Callable[[], int]]:
+    """The most that there has been since the block was entered; not often, for to ask 100 processes takes ms."""
+    seen: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            seen.append(memory())
+            await trio.sleep(every)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        yield lambda: max([*seen, memory()])
+        nursery.cancel_scope.cancel()
 
 
 # -- control groups
@@ -192,8 +205,9 @@ def _seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _TICKS  # utime, stime, and those of children that were waited for
 
 
-def _pss(pid: int) -> int:
+def _held(pid: int, kind: str) -> int:
+    """Octets of a process: "Pss" or another line of proc_pid_smaps_rollup(5)."""
     with contextlib.suppress(OSError):
-        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        found = re.search(rf"^{kind}:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
         return int(found[1]) * 1024 if found else 0
     return 0

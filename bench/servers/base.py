@@ -59,6 +59,7 @@ class Running:
     queued: Callable[[], int] | None = None  # messages in the queue now, where that can be told
     pop3: int | None = None  # its port, where the server has that
     imap: int | None = None
+    ready: float = 0.0  # seconds from the start of its first process until it listened, where it says when
 
 
 class Server(Protocol):

@@ -57,7 +57,7 @@ class Postroad:
             if task.next_hop is not None or self.zones:
                 nursery = await stack.enter_async_context(trio.open_nursery())
                 stack.callback(nursery.cancel_scope.cancel)
-                changes["dns.servers"] = [await nursery.start(serve_zone, *(self.zones or _zones(task)))]
+                changes["dns.servers"] = [await nursery.start(serve_zone, *(self.zones or (zone(task.domain),)))]
             if task.local:
                 _users(task)
             config = written(task.folder / "pipeline.toml", pipeline({**changes, **self.changes}))
@@ -65,15 +65,17 @@ class Postroad:
                 shutil.copytree(FILES / "filters", task.folder / "filters")
             group = await stack.enter_async_context(opened(self.key, task.environment))
             log = task.folder / "log"
+            begun = trio.current_time()
             with log.open("ab") as writing:
                 process = await group.open(
                     [sys.executable, "-m", "engine", "run", "--config", str(config)],
                     cwd=ROOT, stdout=subprocess.PIPE, stderr=writing,
                 )  # fmt: skip
             ports = await _ready(process, log)
+            ready = trio.current_time() - begun
             delivered = stack.enter_context(_delivered(task.folder)) if task.local else None
             queued = stack.enter_context(_queued(task.folder))
-            yield Running(ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"))
+            yield Running(ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"), ready)
             await _stopped(process)
         bugs = [line for line in log.read_text().splitlines() if '"event":"bug"' in line]
         if bugs:
@@ -132,8 +134,9 @@ def _of_workload(task: Task) -> dict[str, Any]:
     return changes
 
 
-def _zones(task: Task) -> tuple[Zone, ...]:
-    return (Zone(task.domain, {"@": {"MX": "10 mx"}, "mx": {"A": HOST}}),)
+def zone(domain: str) -> Zone:
+    """The DNS of a domain whose mail host is here."""
+    return Zone(domain, {"@": {"MX": "10 mx"}, "mx": {"A": HOST}})
 
 
 # -- users

@@ -1,8 +1,8 @@
 """What a workload gives, and what they share: a fresh server in a fresh folder, and what it uses."""
 
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -93,32 +93,32 @@ def matrix(choice: Choice) -> list[Cell]:
 
 @asynccontextmanager
 async def started(
-    work: Work, workload: str, **more: Any
+    work: Work, workload: str, *, kept: Path | None = None, **more: Any
 ) -> AsyncIterator[tuple[Running, Callable[[], Mapping[str, Any]]]]:
-    """A server in a fresh folder, and a function that says what it has used since: ``Run``'s cpu and memory."""
-    with tempfile.TemporaryDirectory(prefix=f"{work.server.key}-", dir=work.disk.folder) as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # most servers drop their rights
+    """A server in a fresh folder, and a function that says what it has used since: ``Run``'s cpu and memory.
+
+    ``kept``: a folder with data in it to start on, which stays.
+    """
+    with nullcontext(kept) if kept else _fresh(work) as folder:
         task = Task(workload, folder, environment=work.disk.environment, **more)
         async with work.server.start(task) as running, used(running) as figures:
             yield running, figures
     await work.disk.settled()
 
 
+@contextmanager
+def _fresh(work: Work) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"{work.server.key}-", dir=work.disk.folder) as name:
+        Path(name).chmod(0o755)  # most servers drop their rights
+        yield Path(name)
+
+
 @asynccontextmanager
 async def used(running: Running) -> AsyncIterator[Callable[[], Mapping[str, Any]]]:
     """A function that says what a running server has used since the block was entered: ``Run``'s cpu and memory."""
-    memory: list[int] = []
     before = running.group.cpu()
-
-    def figures() -> Mapping[str, Any]:
-        cpu = running.group.cpu() - before
-        return {"cpu": cpu, "memory": max([*memory, running.group.memory()])}
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(usage.watch, running.group, memory)
-        yield figures
-        nursery.cancel_scope.cancel()
+    async with usage.most(running.group.memory) as memory:
+        yield lambda: {"cpu": running.group.cpu() - before, "memory": memory()}
 
 
 async def holds(running: Running, count: int) -> None:

@@ -102,6 +102,13 @@ def test_the_page_says_all_that_belongs_to_the_figures(tmp_path: Path) -> None:
     assert f"]({report.PICTURE})" in page
 
 
+def test_postroad_itself_is_compared_in_its_table_and_is_no_other_server() -> None:
+    found = records({"postroad": [300.0], "postroad@backlog": [150.0]}, "backlog")
+    assert report.summary(found).columns == ["workload", "messages", "disk", "Postroad, messages/s"]
+    rows = {row[0]: dict(zip(report.table(found).columns, row, strict=True)) for row in report.table(found).rows}
+    assert rows["Postroad@backlog"]["Postroad ÷ it"] == "2.00"
+
+
 def test_a_bar_in_a_text_does_not_break_the_table() -> None:
     assert report.markdown(report.Table("", ["a", "b"], [["x|y", "1"]])).splitlines()[-1] == "| x\\|y | 1 |"
 

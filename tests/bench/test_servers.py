@@ -78,8 +78,24 @@ async def test_what_ended_processes_used_is_counted(control: bool, monkeypatch: 
         assert process.stdout is not None
         assert await process.stdout.receive_some() == b"done\n"
         assert group.cpu() >= 0.4
-        assert group.memory() > 0
+        assert 0 < group.anonymous() < group.memory()
         assert group.processes() == [process.pid]
+
+
+async def test_the_most_is_remembered() -> None:
+    figures = iter([3, 9, 4, 5])
+    read = trio.Event()
+
+    def memory() -> int:
+        figure = next(figures)
+        if figure == 4:
+            read.set()
+        return figure
+
+    async with usage.most(memory, every=0.01) as most:
+        with trio.fail_after(10):
+            await read.wait()
+        assert most() == 9
 
 
 @pytest.mark.parametrize("control", [True, False], ids=["as may be", "by /proc"])
