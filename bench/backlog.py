@@ -2,15 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import click
 import trio
-from msgspec.structs import replace
 
 from engine import Envelope, MessageId, Recipient
 from engine.config import Queue
@@ -63,28 +61,29 @@ class Backlog:
 
     async def make(self) -> None:
         """Put the messages into shards as the server makes them, one a core; only once."""
-        if not self.data.exists():
-            shards = len(os.sched_getaffinity(0))
-            await self._change(range(shards), lambda shard: self._put(shard, shards), "put into the queue")
-
-    async def turn_anew(self) -> None:
-        """Spread the turns of the sites about this moment: some are over, some come during a run, most later."""
-        now = time.time() - _OVER
-        turns = {domain: now + _SPREAD * n / self.sites for n, domain in enumerate(self.domains())}
-        shards = sorted(int(shard.name) for shard in (self.data / "queue").iterdir())
-        await self._change(shards, lambda shard: _turns(shard, turns), "given their turns")
-
-    async def _change(self, shards: Iterable[int], change: Callable[[Shard], Iterator[int]], done: str) -> None:
-        """Change each shard step by step, each of which tells how many messages it was about; and say how far it is."""
+        if self.data.exists():
+            return
+        shards = len(os.sched_getaffinity(0))
         count, told = 0, 0
-        for number in shards:
-            with closing(Shard(self.data, number, map_size=Queue().map_size)) as shard:
-                steps = change(shard)
+        for number in range(shards):
+            with self._shard(number) as shard:
+                steps = self._put(shard, shards)
                 while step := await trio.to_thread.run_sync(next, steps, 0):
                     count += step
                     if count - told >= self.messages / 10 or count == self.messages:
                         told = count
-                        click.echo(f"{count:,} of {self.messages:,} messages {done}", err=True)
+                        click.echo(f"{count:,} of {self.messages:,} messages put into the queue", err=True)
+
+    def turn_anew(self) -> None:
+        """Spread the turns of the sites about this moment: some are over, some come during a run, most later."""
+        now = time.time() - _OVER
+        for number in sorted(int(shard.name) for shard in (self.data / "queue").iterdir()):
+            with self._shard(number) as shard, _batch(shard) as batch:
+                for place, domain in enumerate(self.domains()):
+                    shard.set_turn(batch, domain, now + _SPREAD * place / self.sites)
+
+    def _shard(self, number: int) -> closing[Shard]:
+        return closing(Shard(self.data, number, map_size=Queue().map_size))
 
     def _put(self, shard: Shard, shards: int) -> Iterator[int]:
         first, domains = time.time() - _AGE, self.domains()
@@ -107,22 +106,17 @@ def _batch(shard: Shard) -> Iterator[Batch]:
         batch.flush()
 
 
-# -- how the store has it that a message waits
-
-
 def _waiting(shard: Shard, batch: Batch, user: str, domain: str, arrived: float) -> None:
+    """A message that stands in the line of its domain."""
     recipients = (Recipient(f"{user}@{domain}"),)
     envelope = Envelope("sender@source.test", recipients, arrived=arrived, attempts=_ATTEMPTS)
-    record = Record(MessageId.new(arrived), envelope, "inbound", len(_CONTENT), due=arrived, reason="refused")
+    record = Record(
+        MessageId.new(arrived),
+        envelope,
+        "inbound",
+        len(_CONTENT),
+        due=arrived + Queue().expire,
+        reason="refused",
+        line=domain,
+    )
     shard.put_new(batch, record, _CONTENT)
-
-
-def _turns(shard: Shard, turns: Mapping[str, float]) -> Iterator[int]:
-    """The mail for each domain is tried next at that moment."""
-    records = shard.all_records()
-    while some := list(islice(records, _AT_ONCE)):
-        with _batch(shard) as batch:
-            for record in some:
-                domain = record.envelope.recipients[0].address.rpartition("@")[2]
-                shard.replace(batch, record, replace(record, due=turns[domain]))
-        yield len(some)

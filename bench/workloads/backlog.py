@@ -23,7 +23,7 @@ _SIZE = 4096
 async def measure(work: Work, backlog: Backlog | None, count: int) -> Run:
     """Until smtp-sink has taken the last message; what waits must still be there then."""
     if backlog is not None:
-        await backlog.turn_anew()
+        backlog.turn_anew()
         await work.disk.settled()
     kept = None if backlog is None else backlog.data.parent
     async with AsyncExitStack() as stack:
