@@ -25,8 +25,8 @@ VENTURE = 60.0
 PAUSES = 10_000
 """Domains whose pause is remembered; mail for others finds out by itself."""
 
-_SOON = 1.0
-"""Seconds until turns are looked at again for which there was no room."""
+AHEAD, _PACE = 10, 0.1
+"""Lines that may have their turns in so many seconds: after a long stop all are owed theirs, and other mail waits."""
 
 
 class Line:
@@ -73,6 +73,7 @@ class Lines:
         self._moving: dict[str, Line] = {}
         self._away: Counter[str] = Counter()
         self._paused: dict[str, tuple[float, float]] = {}  # until when, and the age at which mail for it expires
+        self._took_turns = 0.0  # when, in Unix time
 
     def must_wait(self, domain: str, now: float) -> bool:
         """Whether a message for the domain has to stand in line. The first one after a pause need not."""
@@ -156,12 +157,16 @@ class Lines:
         for line in [line for line in self._moving.values() if not line.away]:
             self._advance(line)
         going_ahead = sum(line.window == 1 for line in self._moving.values())
-        room = min(self._giver.places(), max(self._giver.share() // 2, 1) - going_ahead)
+        room = min(self._giver.places(), max(self._giver.share() // 2, 1) - going_ahead, AHEAD)
+        if self._took_turns <= now < self._took_turns + _PACE:
+            room = 0
         domains, turn = self._shard.turns(max(room, 0), now, self._moving)
+        if domains:
+            self._took_turns = now
         for domain in domains:
             line = self._moving[domain] = Line(domain)
             self._advance(line)
-        return now + _SOON if turn is not None and turn <= now else turn
+        return now + _PACE if turn is not None and turn <= now else turn
 
     def _advance(self, line: Line) -> None:
         """Give out from a line what may be on its way at once; forget the line when it is over."""

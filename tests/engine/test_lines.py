@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from engine import Defer, Delivered, Discard, MessageId, Quarantine, Reject
-from engine.queue.lines import PAUSE, VENTURE
+from engine.queue.lines import AHEAD, PAUSE, VENTURE
 from engine.queue.store import QUARANTINED, Shard
 from tests.support.messages import message
 from tests.support.post import SETTINGS, Clock, Open, Post
@@ -212,23 +212,29 @@ async def test_a_line_whose_turn_is_yet_to_come_rests_after_a_restart(post: Post
     assert again.ids == []
 
 
-async def test_a_thousand_lines_leave_places_to_other_mail(opened: Open, clock: Clock, mock_clock) -> None:
-    """Lines that have their turns at once go ahead a few at a time; each may take long to find out."""
-    post = opened(dataclasses.replace(SETTINGS, in_flight=40))
+async def test_lines_that_are_all_owed_their_turns_leave_places_to_other_mail(
+    opened: Open, clock: Clock, mock_clock
+) -> None:
+    """They go ahead a few at a time, up to a quarter of the places: each may take long to find out."""
+    post = opened(dataclasses.replace(SETTINGS, in_flight=100))
     await trio.testing.wait_all_tasks_blocked()
     for number in range(100):
         await post.admit(mail(f"d{number}.test"))
         await post.settle(post.given[-1], SILENT)
     await post.until(NOW + 1001)
-    assert len(post.owner.away) == 10
-    await post.admit(*(mail(ALIVE, number, clock.now) for number in range(20)))
-    assert len(post.owner.away) == 30
-    tried = set()
-    while len(tried) < 100:
+    for places in (AHEAD, 2 * AHEAD, 25, 25):
+        assert len(post.owner.away) == places
+        clock.now += 0.2
+        await post.wait(0.2)
+    await post.admit(*(mail(ALIVE, number, clock.now) for number in range(40)))
+    assert len(post.owner.away) == 25 + 40
+    ahead: set[str] = set()
+    while len(ahead) < 100:
         for delivery in [one for one in post.owner.away.values() if one.domain != ALIVE]:
-            tried.add(delivery.domain)
+            ahead.add(delivery.domain)
             await post.settle(delivery, SILENT)
-        await post.wait(1.1)
+        clock.now += 0.2
+        await post.wait(0.2)
 
 
 async def test_one_domain_has_half_of_the_places_and_loses_nothing(opened: Open, shard: Shard) -> None:
