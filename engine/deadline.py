@@ -40,9 +40,9 @@ class Deadline:
         self._watch = watch
         self._scope = trio.CancelScope()
 
-    def allow(self, seconds: float) -> None:
-        """So much time from now on."""
-        self.due = due = trio.current_time() + seconds
+    def allow(self, seconds: float, latest: float = math.inf) -> None:
+        """So much time from now on, but not beyond ``latest``."""
+        self.due = due = min(trio.current_time() + seconds, latest)
         if due < self._watch.wakes:
             self._watch.wake_at(due)
 
@@ -54,6 +54,11 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the block has been cancelled, though it may not have come to notice."""
         return self._scope.cancel_called
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the block has ended by that."""
+        return self._scope.cancelled_caught
 
     def pass_by(self) -> None:
         """The time is over."""
