@@ -33,16 +33,17 @@ class Watch:
 class Deadline:
     """Cancels the block that it stands around when the time that was last allowed is over."""
 
-    __slots__ = ("_scope", "_watch", "due")
+    __slots__ = ("_scope", "_watch", "due", "passed")
 
     def __init__(self, watch: Watch) -> None:
         self.due = math.inf
+        self.passed = False  # whether the block has been cancelled, though it may not have come to notice
         self._watch = watch
         self._scope = trio.CancelScope()
 
-    def allow(self, seconds: float) -> None:
-        """So much time from now on."""
-        self.due = due = trio.current_time() + seconds
+    def allow(self, seconds: float, latest: float = math.inf) -> None:
+        """So much time from now on, but not beyond ``latest``."""
+        self.due = due = min(trio.current_time() + seconds, latest)
         if due < self._watch.wakes:
             self._watch.wake_at(due)
 
@@ -51,17 +52,19 @@ class Deadline:
         self.due = math.inf
 
     @property
-    def passed(self) -> bool:
-        """Whether the block has been cancelled, though it may not have come to notice."""
-        return self._scope.cancel_called
+    def cut_off(self) -> bool:
+        """Whether the block has ended because its time was over."""
+        return self._scope.cancelled_caught
 
     def pass_by(self) -> None:
         """The time is over."""
         self.due = math.inf
+        self.passed = True
         self._scope.cancel()
 
     def __enter__(self) -> Self:
         self.due = math.inf
+        self.passed = False
         self._scope = trio.CancelScope()
         self._scope.__enter__()
         self._watch.running.add(self)

@@ -13,6 +13,7 @@ import trio
 
 from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
 from engine import Session as Facts
+from engine.deadline import Deadline, Watch
 from engine.directory import Directory, Unavailable
 from engine.message import Content as MessageContent
 from engine.message import Octets
@@ -51,10 +52,6 @@ _LOGINS = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
 
 
-_SLACK = 1.0
-"""Seconds by which a client may be cut off early."""
-
-
 @dataclass
 class Accept:
     """ESMTP server (RFC 5321) with SIZE, PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN, STARTTLS and AUTH."""
@@ -66,6 +63,7 @@ class Accept:
     directory: Directory
     hostname: Hostname
     tls: ServerTls
+    watch: Watch
     _: KW_ONLY
     # Clients that may send to any domain, as if they had logged in. None by default: no open relay.
     relay_networks: tuple[Network, ...] = ()
@@ -235,29 +233,31 @@ class _Session:
         self._peer = peer
         self._trusted = trusted
         self._transaction: _Transaction | None = None
-        self._scope = trio.CancelScope()
+        self._deadline = Deadline(stage.watch)
+        self._latest = math.inf  # the end of a message's time
         self._idle = False
         self._submitted = False
-        self._deadline = trio.current_time() + stage.command_timeout
 
     async def run(self, crowded: str) -> None:
-        smtp = self._smtp
-        if crowded:
-            event("connection-refused", peer=self._peer, why=crowded)
-            smtp.close("4.3.2", crowded)
-        else:
-            refusal = await self._stage.door.at_connect(self._facts())
-            if refusal is None:
-                smtp.greet()
-            else:
-                smtp.refuse(554 if isinstance(refusal, Reject) else 421, refusal.code, refusal.text)
-        with self._scope:
+        with self._deadline:
+            await self._greet(crowded)
             await self._talk()
-        if self._scope.cancelled_caught:
+        if self._deadline.cut_off:
             await self._close_late()
         with trio.move_on_after(_LAST_WORDS):
             await self._flush()
         await self._connection.close_gently()
+
+    async def _greet(self, crowded: str) -> None:
+        if crowded:
+            event("connection-refused", peer=self._peer, why=crowded)
+            self._smtp.close("4.3.2", crowded)
+            return
+        refusal = await self._stage.door.at_connect(self._facts())
+        if refusal is None:
+            self._smtp.greet()
+        else:
+            self._smtp.refuse(554 if isinstance(refusal, Reject) else 421, refusal.code, refusal.text)
 
     async def _close_late(self) -> None:
         if self._stage.draining:
@@ -286,11 +286,7 @@ class _Session:
 
     def _allow_time(self) -> None:
         """The client has the time of a command from now on, but not more than a message may take."""
-        deadline = trio.current_time() + self._stage.command_timeout
-        if self._transaction is not None:
-            deadline = min(deadline, self._deadline)
-        if not 0 <= deadline - self._scope.deadline <= _SLACK:  # to move a deadline costs more than a second is worth
-            self._scope.deadline = deadline
+        self._deadline.allow(self._stage.command_timeout, self._latest)
 
     async def _turn(self, replies: bytes) -> bytes:
         """Say what there is to say; then the next octets, before the deadline, and not once we are to stop.
@@ -303,7 +299,7 @@ class _Session:
         if replies:
             await self._connection.send(replies)
         if between and self._stage.draining:
-            self._scope.cancel()
+            self._deadline.pass_by()
         self._idle = between
         octets = await self._connection.receive()
         self._idle = False
@@ -312,18 +308,19 @@ class _Session:
     def nudge(self) -> None:
         """We are to stop: end it now if nothing is under way."""
         if self._idle:
-            self._scope.cancel()
+            self._deadline.pass_by()
 
     def cut(self) -> None:
         """End it now, unless a whole message waits for its verdict: the queue may hold it already."""
         if not self._submitted:
-            self._scope.cancel()
+            self._deadline.pass_by()
 
     def forget(self) -> None:
         """Drop the transaction, and what it has written."""
         if self._transaction is not None and self._transaction.content is not None:
             self._transaction.content.discard()
         self._transaction = None
+        self._latest = math.inf
 
     def _facts(self) -> Facts:
         smtp = self._smtp
@@ -381,7 +378,7 @@ class _Session:
             self._refuse(refusal)
             return
         self._transaction = _Transaction(said, facts)
-        self._deadline = trio.current_time() + self._stage.message_timeout
+        self._latest = trio.current_time() + self._stage.message_timeout
         self._smtp.accept()
 
     async def _rcpt(self, said: Rcpt) -> None:
@@ -475,7 +472,7 @@ class _Session:
         # From here on the message is no longer ours to drop, nor its time ours to keep: a client that hangs up now,
         # or a worker that is told to end, must not take away content that the queue may already hold.
         writer, transaction.content = transaction.content, None
-        self._scope.deadline = math.inf
+        self._deadline.lift()
         self._submitted = True
         verdict = await self._stage.door.submit(message)
         self._submitted = False

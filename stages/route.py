@@ -9,7 +9,17 @@ from typing import ClassVar, NamedTuple, TypeAlias, TypeGuard
 import msgspec
 
 from engine import Each, Message, Reject, Session, Verdict, verdict
-from engine.directory import Account, Alias, Directory, is_bare_postmaster, split, valid_address, valid_domain
+from engine.directory import (
+    FEW,
+    Account,
+    Alias,
+    Directory,
+    Memory,
+    is_bare_postmaster,
+    split,
+    valid_address,
+    valid_domain,
+)
 
 EVERYONE = "*"
 LOCAL = "local"
@@ -65,6 +75,7 @@ class Route:
     subaddress: str = "+"  # the character before a tag, "user+tag"; empty: no tags
     _table: tuple[tuple[Test, Test, verdict.Route], ...] = field(init=False, repr=False)
     _asks_sender: bool = field(init=False, repr=False)
+    _reached: Memory[str, tuple[Party, ...]] = field(init=False, repr=False, default_factory=Memory)
 
     tables: ClassVar[Mapping[str, str]] = {"route": "rules"}
 
@@ -115,7 +126,16 @@ class Route:
         return next(route for to, of, route in self._table if to(recipient) and of(sender))
 
     def _resolve(self, recipient: str) -> tuple[Party, ...]:
-        """Those who get the mail for ``recipient``; empty when nobody does."""
+        """Those who get the mail for ``recipient``; empty when nobody does. Asked at RCPT, and again behind `queue`."""
+        state = self.directory.state
+        reached = self._reached.get(state, recipient)
+        if reached is None:
+            reached = self._look_up(recipient)
+            if 0 < len(reached) <= FEW:
+                self._reached.put(state, recipient, reached)
+        return reached
+
+    def _look_up(self, recipient: str) -> tuple[Party, ...]:
         party = self._party(recipient)
         if not party.is_local:
             return (party,)

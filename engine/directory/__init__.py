@@ -2,10 +2,12 @@
 
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
 from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
+from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
-from engine.directory.store import Account, Alias, Directory, Domain
+from engine.directory.store import FEW, Account, Alias, Directory, Domain
 
 __all__ = [
+    "FEW",
     "SHORT",
     "Account",
     "Alias",
@@ -15,6 +17,7 @@ __all__ = [
     "Domain",
     "InUse",
     "Invalid",
+    "Memory",
     "NotFound",
     "Unavailable",
     "a_label",

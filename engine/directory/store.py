@@ -32,6 +32,7 @@ import msgspec
 from engine.directory import passwords
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
 from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
+from engine.directory.memory import Memory
 from engine.storage.environment import StorageError, open_environment, translated
 
 P = ParamSpec("P")
@@ -45,6 +46,9 @@ MAP_SIZE = 2**30
 """Address space in octets: room for some millions of accounts."""
 
 _MAX_KEY = 511  # LMDB's limit; no valid address comes near it, so a longer one is unknown
+
+FEW = 10
+"""Those an alias stands for at most, to be remembered: some 1,000 octets. A list is looked up anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class Directory:
         self._configured = local_domains
         self._configured_set = frozenset(local_domains)
         self._read_only = read_only
+        self._known: Memory[Name, Account | Alias] = Memory()
         try:
             self._domains, self._accounts, self._aliases, self._admins, self._counters = (
                 environment.open_db(name, create=not read_only)
@@ -140,9 +145,15 @@ class Directory:
 
     # Looking up
 
+    @property
+    def state(self) -> object:
+        """Another one when anything has changed, by whatever process. What was found since it was read is as new."""
+        return self._read(lmdb.Transaction.id), self._configured
+
     def is_local(self, domain: str) -> bool:
         """Whether mail for ``domain`` (in any case, as U-label or A-label) stays here."""
-        return self._read(self._is_local, a_label(domain))
+        name = a_label(domain)
+        return name in self._configured_set or self._read(self._is_local, name)
 
     def find(self, address: str, *, subaddress: str = "+") -> Account | Alias | None:
         """Who gets mail for ``address``: the exact name, else the name without its tag, else the catch-all.
@@ -167,8 +178,8 @@ class Directory:
     def account(self, address: str) -> Account | None:
         """The account of exactly this address, in a domain that is local."""
         name = self._name(address)
-        record = self._read(self._local_record, name) if name else None
-        return _account(name, record) if name and record else None
+        found = self._read(self._local_entry, name) if name else None
+        return found if isinstance(found, Account) else None
 
     def verify(self, address: str, password: str) -> Account | None:
         """The account, if ``password`` is its own. Takes as long when there is none (see passwords.PROFILE). Blocks."""
@@ -305,11 +316,23 @@ class Directory:
         local, domain = name
         if not self._is_local(txn, domain):
             return None
-        found = self._entry(txn, name)
+        found = self._remembered(txn, name)
         base = self._base(local, subaddress)
         if found is None and base and base != local:
-            found = self._entry(txn, (base, domain))
+            found = self._remembered(txn, (base, domain))
         return found or self._alias(txn, ("", domain))
+
+    def _local_entry(self, txn: Transaction, name: Name) -> Account | Alias | None:
+        return self._remembered(txn, name) if self._is_local(txn, name[1]) else None
+
+    def _remembered(self, txn: Transaction, name: Name) -> Account | Alias | None:
+        """What ``_entry`` finds, for transactions that only read. Valid until any process has changed anything."""
+        found = self._known.get(txn.id(), name)
+        if found is None:
+            found = self._entry(txn, name)
+            if isinstance(found, Account) or (found is not None and len(found.targets) <= FEW):
+                self._known.put(txn.id(), name, found)
+        return found
 
     def _entry(self, txn: Transaction, name: Name) -> Account | Alias | None:
         record = self._record(txn, name)

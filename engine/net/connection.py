@@ -14,6 +14,10 @@ RECEIVE = 64 * 1024
 """Octets asked for at once: a typical message with its whole dialogue fits, a large one streams."""
 
 
+_BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+"""What operations on a connection raise that is there no more."""
+
+
 class ConnectionLost(OSError):
     """The peer is gone, or its TLS is broken. The text says how."""
 
@@ -64,14 +68,14 @@ class Connection:
 
         Always lets other tasks run first: what a peer answers at once is there by then, and need not be waited for.
         """
-        if self._tls_stream is not None:
-            try:
-                return bytes(await self._tls_stream.receive_some(limit))
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise _lost(error) from error
         try:
-            return await self._raw(limit)
-        except (OSError, trio.ClosedResourceError) as error:
+            if self._tls_stream is not None:
+                return bytes(await self._tls_stream.receive_some(limit))
+            await trio.lowlevel.checkpoint()
+            while (octets := self._receive_now(limit)) is None:
+                await trio.lowlevel.wait_readable(self._socket)
+            return octets
+        except _BROKEN as error:
             raise _lost(error) from error
 
     async def send(self, data: bytes) -> None:
@@ -80,29 +84,30 @@ class Connection:
         The events of this turn are written before: whoever acts on what we say finds in the log what we did.
         """
         event.flush()
-        if self._tls_stream is not None:
-            try:
-                await self._tls_stream.send_all(data)
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise _lost(error) from error
-            return
-        rest = memoryview(data)
         try:
-            while rest:
-                try:
-                    rest = rest[self._socket.send(rest) :]
-                except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._socket)
-        except (OSError, trio.ClosedResourceError) as error:
+            if self._tls_stream is not None:
+                await self._tls_stream.send_all(data)
+                return
+            sent = self._send_now(data)
+            while sent < len(data):
+                await trio.lowlevel.wait_writable(self._socket)
+                sent += self._send_now(memoryview(data)[sent:])
+        except _BROKEN as error:
             raise _lost(error) from error
 
-    async def _raw(self, limit: int = RECEIVE) -> bytes:
-        await trio.lowlevel.checkpoint()
-        while True:
-            try:
-                return self._socket.recv(limit)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._socket)
+    def _receive_now(self, limit: int = RECEIVE) -> bytes | None:
+        """What is there; None: nothing yet."""
+        try:
+            return self._socket.recv(limit)
+        except BlockingIOError:
+            return None
+
+    def _send_now(self, data: bytes | memoryview) -> int:
+        """How many octets the kernel took."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
 
     async def start_tls(self, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None) -> None:
         """Do the handshake. ConnectionLost when it fails; the connection is of no use then."""
@@ -133,8 +138,8 @@ class Connection:
         """
         with contextlib.suppress(OSError), trio.move_on_after(linger):
             self._socket.shutdown(socket.SHUT_WR)
-            while await self._raw():
-                pass
+            while self._receive_now() != b"":
+                await trio.lowlevel.wait_readable(self._socket)
         self.close()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
+from engine.deadline import Watch
 from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
@@ -53,6 +54,7 @@ class Role:
         self._resolver: Resolver | None = None
         self._dns = config.dns
         self._opened_tls = self.tls = ServerTls(None)
+        self._watch = Watch()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
@@ -60,6 +62,7 @@ class Role:
 
     def start(self, nursery: trio.Nursery) -> None:
         """The first revision is in force: begin."""
+        nursery.start_soon(self._watch.run)
 
     def switched(self, config: Config) -> None:
         """Another revision is in force."""
@@ -80,6 +83,7 @@ class Role:
             Resolver: self._resolver_for(config),
             Directory: self.directory,
             ServerTls: self._opened_tls,
+            Watch: self._watch,
         }
 
     def _resolver_for(self, config: Config) -> Resolver:
@@ -162,6 +166,7 @@ class MailRole(Role):
             task_status.started()
 
     def start(self, nursery: trio.Nursery) -> None:
+        super().start(nursery)
         assert self._owner is not None
         nursery.start_soon(self._owner.run)
 

@@ -93,7 +93,7 @@ class RunningStage:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
         try:
             said = getattr(self.instance, name)(*arguments)
-            if inspect.isawaitable(said):
+            if said is not None and inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
         except (Exception, SystemExit) as error:

@@ -163,9 +163,7 @@ class Writer:
             with self._environment.begin(write=True) as transaction:
                 view = Batch(transaction)
                 for change in batch:
-                    change.result = outcome.capture(change.work, view)
-                    if isinstance(change.result, outcome.Error):
-                        raise change.result.error
+                    change.result = outcome.Value(change.work(view))
                 view.flush()
         except Exception as error:
             if len(batch) == 1:

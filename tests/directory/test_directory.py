@@ -17,6 +17,7 @@ from engine.directory import (
     Domain,
     InUse,
     Invalid,
+    Memory,
     NotFound,
     Unavailable,
 )
@@ -369,3 +370,27 @@ def test_what_another_process_changes_is_seen_at_once(tmp_path: Path) -> None:
         assert directory.is_local("added.test")
         elsewhere(path, "remove_account", "bob@example.org")
         assert directory.find("bob@example.org") is None
+
+        state = directory.state
+        assert directory.state == state
+        elsewhere(path, "remove_domain", "added.test")
+        assert directory.state != state
+
+
+def test_the_state_is_another_one_when_other_domains_are_local(directory: Directory) -> None:
+    state = directory.state
+    directory.set_local(["elsewhere.example"])
+    assert directory.state != state
+
+
+def test_a_memory_holds_what_was_found_in_one_state_and_not_too_much() -> None:
+    memory: Memory[str, int] = Memory(2)
+    memory.put(1, "a", 10)
+    memory.put(1, "b", 20)
+    assert (memory.get(1, "a"), memory.get(1, "b"), memory.get(1, "c")) == (10, 20, None)
+    assert memory.get(2, "a") is None
+    memory.put(1, "c", 30)
+    assert memory.get(1, "c") == 30
+    assert len(memory) <= 2
+    memory.put(2, "a", 11)
+    assert (memory.get(2, "a"), memory.get(2, "c"), memory.get(1, "a")) == (11, None, None)

@@ -46,6 +46,21 @@ async def test_each_has_its_own_time(autojump_clock: trio.testing.MockClock, nur
     assert ended == {5.0: 5, 5.5: 5.5, 120.0: 120, 600.0: 600}
 
 
+async def test_no_time_is_given_beyond_the_latest(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    watch = Watch()
+    nursery.start_soon(watch.run)
+    latest = trio.current_time() + 25
+    deadline = Deadline(watch)
+    with deadline:
+        for _ in range(10):
+            deadline.allow(10, latest)
+            await trio.sleep(9)
+    assert deadline.cut_off
+    assert trio.current_time() == latest
+
+
 async def test_what_ends_in_time_is_not_touched(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
     watch = Watch()
     nursery.start_soon(watch.run)
@@ -53,6 +68,7 @@ async def test_what_ends_in_time_is_not_touched(autojump_clock: trio.testing.Moc
     with deadline:
         deadline.allow(10)
     await trio.sleep(20)
+    assert not deadline.cut_off
     with deadline:  # a block without a time of its own has all the time there is
         await trio.sleep(1000)
     assert not watch.running
