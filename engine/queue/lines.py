@@ -25,8 +25,9 @@ VENTURE = 60.0
 PAUSES = 10_000
 """Domains whose pause is remembered; mail for others finds out by itself."""
 
-AHEAD, _PACE = 10, 0.1
-"""Lines that may have their turns in so many seconds: after a long stop all are owed theirs, and other mail waits."""
+AHEAD, PACE = 10, 10.0
+"""Lines that may have their turns at once, and in a second after that, until one of them gets through. A turn costs as
+much as ten deliveries, for servers are looked up anew; after a long stop all are owed theirs, and other mail waits."""
 
 
 class Line:
@@ -73,7 +74,8 @@ class Lines:
         self._moving: dict[str, Line] = {}
         self._away: Counter[str] = Counter()
         self._paused: dict[str, tuple[float, float]] = {}  # until when, and the age at which mail for it expires
-        self._took_turns = 0.0  # when, in Unix time
+        self._credit = float(AHEAD)  # lines that may have their turns now
+        self._credited = 0.0  # when that was, in Unix time
 
     def must_wait(self, domain: str, now: float) -> bool:
         """Whether a message for the domain has to stand in line. The first one after a pause need not."""
@@ -146,6 +148,9 @@ class Lines:
             if line is None:
                 line = self._moving[domain] = Line(domain)
         if line is not None:
+            if line.window == 1:  # it was worth its turn: another line may have one at once
+                self._credit += 1
+                self._giver.wake()
             line.window = min(2 * line.window, max(self._giver.share(), 1))
             self._advance(line)
 
@@ -157,16 +162,19 @@ class Lines:
         for line in [line for line in self._moving.values() if not line.away]:
             self._advance(line)
         going_ahead = sum(line.window == 1 for line in self._moving.values())
-        room = min(self._giver.places(), max(self._giver.share() // 2, 1) - going_ahead, AHEAD)
-        if self._took_turns <= now < self._took_turns + _PACE:
-            room = 0
+        room = min(self._giver.places(), max(self._giver.share() // 2, 1) - going_ahead, self._credit_at(now))
         domains, turn = self._shard.turns(max(room, 0), now, self._moving)
-        if domains:
-            self._took_turns = now
+        self._credit -= len(domains)
         for domain in domains:
             line = self._moving[domain] = Line(domain)
             self._advance(line)
-        return now + _PACE if turn is not None and turn <= now else turn
+        return now + 1 / PACE if turn is not None and turn <= now else turn
+
+    def _credit_at(self, now: float) -> int:
+        passed = max(now - self._credited, 0.0)  # the clock may have been set back
+        self._credit = min(self._credit + passed * PACE, AHEAD)
+        self._credited = now
+        return int(self._credit)
 
     def _advance(self, line: Line) -> None:
         """Give out from a line what may be on its way at once; forget the line when it is over."""

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from engine import Defer, Delivered, Discard, MessageId, Quarantine, Reject
-from engine.queue.lines import AHEAD, PAUSE, VENTURE
+from engine.queue.lines import AHEAD, PACE, PAUSE, VENTURE
 from engine.queue.store import QUARANTINED, Shard
 from tests.support.messages import message
 from tests.support.post import SETTINGS, Clock, Open, Post
@@ -222,10 +222,10 @@ async def test_lines_that_are_all_owed_their_turns_leave_places_to_other_mail(
         await post.admit(mail(f"d{number}.test"))
         await post.settle(post.given[-1], SILENT)
     await post.until(NOW + 1001)
-    for places in (AHEAD, 2 * AHEAD, 25, 25):
+    for places in (AHEAD, AHEAD + 4, AHEAD + 8, AHEAD + 12, 25, 25):
         assert len(post.owner.away) == places
-        clock.now += 0.2
-        await post.wait(0.2)
+        clock.now += 4 / PACE
+        await post.wait(4 / PACE)
     await post.admit(*(mail(ALIVE, number, clock.now) for number in range(40)))
     assert len(post.owner.away) == 25 + 40
     ahead: set[str] = set()
@@ -233,8 +233,24 @@ async def test_lines_that_are_all_owed_their_turns_leave_places_to_other_mail(
         for delivery in [one for one in post.owner.away.values() if one.domain != ALIVE]:
             ahead.add(delivery.domain)
             await post.settle(delivery, SILENT)
-        clock.now += 0.2
-        await post.wait(0.2)
+        clock.now += 1
+        await post.wait(1)
+
+
+async def test_lines_that_get_through_do_not_wait_for_the_pace_of_those_that_do_not(
+    opened: Open, shard: Shard, mock_clock
+) -> None:
+    post = opened(dataclasses.replace(SETTINGS, in_flight=100))
+    await trio.testing.wait_all_tasks_blocked()
+    for number in range(100):
+        await post.admit(mail(f"d{number}.test"))
+        await post.settle(post.given[-1], SILENT)
+    await post.until(NOW + 1001)
+    while post.owner.away:  # the clock stands still
+        await post.settle(next(iter(post.owner.away.values())), Delivered())
+    assert len(post.given) == 200
+    await post.settled()
+    assert entries(shard) == dict.fromkeys(LINES, 0)
 
 
 async def test_one_domain_has_half_of_the_places_and_loses_nothing(opened: Open, shard: Shard) -> None:
