@@ -1,6 +1,8 @@
 """`postroad queue`: what waits, what is parked, and what becomes of that."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,10 +15,14 @@ from engine.config import Config
 from engine.lanes import MAIL
 from engine.links.request import Asker, Unanswered
 from engine.message import MessageId
+from engine.queue.snapshot import restore as put_back
+from engine.queue.snapshot import shard_numbers, take
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard
+from engine.queue.verify import Verification
 from engine.runtime.places import between
 from engine.runtime.roles import QUEUE_SERVICE
 from engine.runtime.state import State
+from engine.storage.environment import StorageError
 
 
 @click.group()
@@ -54,15 +60,85 @@ def delete(ctx: click.Context, ids: tuple[str, ...]) -> None:
     _each(configuration(ctx), ids, "delete", "Deleted")
 
 
+@queue.command()
+@config_option
+@click.pass_context
+def verify(ctx: click.Context) -> None:
+    """Check every message against every index and its content, beside the running server or without it."""
+    config = configuration(ctx)
+    numbers = shard_numbers(config.server.data)
+    messages = found = 0
+    with _progress("Looked at") as told:
+        for number in numbers:
+            with _shard(config, number) as shard:
+                verification = Verification(shard)
+                for problem in verification.problems(lambda seen, before=messages: told(before + seen)):  # type: ignore[misc]
+                    click.echo(f"shard {number}: {problem}", err=True)
+                    found += 1
+                messages += verification.messages
+    about = f"{tables.counted(messages, 'message')} in {tables.counted(len(numbers), 'shard')}"
+    if found:
+        fail(f"{about}: {tables.counted(found, 'contradiction')}; stop the server, and keep a copy of its data folder")
+    click.echo(f"{about}: no contradiction.")
+
+
+@queue.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+@click.pass_context
+def snapshot(ctx: click.Context, file: Path) -> None:
+    """Write all messages to FILE, beside the running server. A name that ends in .gz is compressed."""
+    config = configuration(ctx)
+    if file.exists():
+        fail(f"{file} exists already")
+    try:
+        with _progress("Written") as told:
+            count = take(config.server.data, file, map_size=config.queue.map_size, told=told)
+    except (OSError, StorageError) as error:
+        fail(str(error))
+    click.echo(f"{tables.counted(count, 'message')} in {file}.")
+
+
+@queue.command()
+@click.argument("file", type=click.Path(exists=True, path_type=Path, dir_okay=False))
+@config_option
+@click.pass_context
+def restore(ctx: click.Context, file: Path) -> None:
+    """Put the messages in FILE into the queue, which must be empty. The server must not run."""
+    config = configuration(ctx)
+    if State(config.server.data).running() is not None:
+        fail(f"a server runs on {config.server.data}; stop it first")
+    try:
+        count = put_back(file, config.server.data, map_size=config.queue.map_size)
+    except (OSError, StorageError) as error:
+        fail(str(error))
+    again = "What was delivered after the snapshot was taken is sent again once the server runs."
+    click.echo(f"{tables.counted(count, 'message')} restored. {again}")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Tells on a terminal how many messages there have been."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(what) as status:
+        yield lambda count: status.update(f"{what} {count:,} messages")
+
+
 def _records(config: Config) -> Iterator[tuple[Shard, Record]]:
     """All records of all shards, read beside the running server."""
-    for path in sorted((config.server.data / "queue").glob("*/data.mdb")):
-        shard = Shard(config.server.data, int(path.parent.name), map_size=config.queue.map_size, read_only=True)
-        try:
+    for number in shard_numbers(config.server.data):
+        with _shard(config, number) as shard:
             for record in shard.all_records():
                 yield shard, record
-        finally:
-            shard.close()
+
+
+def _shard(config: Config, number: int) -> closing[Shard]:
+    return closing(Shard(config.server.data, number, map_size=config.queue.map_size, read_only=True))
 
 
 def _row(shard: Shard, record: Record) -> dict[str, Any]:

@@ -20,6 +20,11 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
             click.echo("\t".join(_cell(row[column]) for column in columns))
 
 
+def counted(count: int, what: str) -> str:
+    """ "1 message", "2,000 messages"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def timestamp(seconds: float) -> str:
     """Unix time as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -44,6 +44,7 @@ class Record(Struct, frozen=True):
     due: float = 0.0  # Unix time of the next attempt; of one in a line: when it goes out whether the line moves or not
     reason: str = ""  # why it waits, or is parked
     line: str = ""  # the domain in whose line it stands
+    deaths: int = 0  # of owners, one after the other, while it was away
 
 
 class Shard:
@@ -80,53 +81,53 @@ class Shard:
 
     def put_new(self, batch: Batch, record: Record, content: Content) -> None:
         """Store a message that was just accepted."""
-        batch.put(self._envelopes, record.id, _pack(record))
+        batch.put(self._envelopes, record.id, pack(record))
         if record.state == WAITING:
-            batch.put(self._due, _due_key(record), b"")
+            batch.put(self._due, due_key(record), b"")
         if record.line:
-            batch.put(self._lines, _line_key(record), b"")
+            batch.put(self._lines, line_key(record), b"")
         if not record.in_file:
             for number, chunk in enumerate(cut(b"".join(content.chunks()))):
                 batch.put(self._content, chunk_key(record.id, number), chunk)
 
     def replace(self, batch: Batch, old: Record, new: Record) -> None:
         """Another envelope, due time or state of the same message."""
-        batch.put(self._envelopes, new.id, _pack(new))
-        if old.state == WAITING and (new.state, _due_key(new)) != (WAITING, _due_key(old)):
-            batch.delete(self._due, _due_key(old))
-        if new.state == WAITING and (old.state, _due_key(old)) != (WAITING, _due_key(new)):
-            batch.put(self._due, _due_key(new), b"")
+        batch.put(self._envelopes, new.id, pack(new))
+        if old.state == WAITING and (new.state, due_key(new)) != (WAITING, due_key(old)):
+            batch.delete(self._due, due_key(old))
+        if new.state == WAITING and (old.state, due_key(old)) != (WAITING, due_key(new)):
+            batch.put(self._due, due_key(new), b"")
         if old.line and old.line != new.line:
-            batch.delete(self._lines, _line_key(old))
+            batch.delete(self._lines, line_key(old))
         if new.line and old.line != new.line:
-            batch.put(self._lines, _line_key(new), b"")
+            batch.put(self._lines, line_key(new), b"")
 
     def remove(self, batch: Batch, record: Record) -> None:
         """The message is done. Its file, if it has one, is removed by the caller once this is committed."""
         batch.delete(self._envelopes, record.id)
         if record.state == WAITING:
-            batch.delete(self._due, _due_key(record))
+            batch.delete(self._due, due_key(record))
         if record.line:
-            batch.delete(self._lines, _line_key(record))
+            batch.delete(self._lines, line_key(record))
         if not record.in_file:
             for number in range(-(-record.size // CHUNK)):
                 batch.delete(self._content, chunk_key(record.id, number))
 
     def set_turn(self, batch: Batch, domain: str, when: float) -> None:
         """The line of that domain is tried next at ``when``, in Unix time, and at no other time."""
-        line = _digest(domain)
+        line = digest(domain)
         self._drop_turn(batch, line)
         batch.put(self._lines, line, msgpack.packb([when, domain]))
-        batch.put(self._turns, _time_key(when) + line, b"")
+        batch.put(self._turns, time_key(when) + line, b"")
 
     def ensure_turn(self, batch: Batch, domain: str, when: float) -> None:
         """The same, unless it is to be tried at some time already."""
-        if batch.get(self._lines, _digest(domain)) is None:
+        if batch.get(self._lines, digest(domain)) is None:
             self.set_turn(batch, domain, when)
 
     def end_line(self, batch: Batch, domain: str) -> None:
         """The line needs no more turns, if nothing stands in it."""
-        line = _digest(domain)
+        line = digest(domain)
         with batch.transaction.cursor(self._lines) as cursor:
             occupied = cursor.set_range(line + b"\0") and bytes(cursor.key()).startswith(line)
         if not occupied and self._drop_turn(batch, line):
@@ -136,7 +137,7 @@ class Shard:
         packed = batch.get(self._lines, line)
         if packed is None:
             return False
-        batch.delete(self._turns, _time_key(msgpack.unpackb(packed)[0]) + line)
+        batch.delete(self._turns, time_key(msgpack.unpackb(packed)[0]) + line)
         return True
 
     # -- reading: each in a short transaction of its own
@@ -176,7 +177,7 @@ class Shard:
 
     def in_line(self, domain: str, start: bytes, limit: int) -> list[MessageId]:
         """Ids of those that stand in the line, from ``start`` on, the oldest first."""
-        line = _digest(domain)
+        line = digest(domain)
         found: list[MessageId] = []
         with self.environment.begin() as transaction, transaction.cursor(self._lines) as cursor:
             if cursor.set_range(line + (start or b"\0")):
@@ -189,14 +190,14 @@ class Shard:
     def turn(self, domain: str) -> float | None:
         """When the line of that domain is tried next, in Unix time; None when it has no line."""
         with self.environment.begin() as transaction:
-            packed = transaction.get(_digest(domain), db=self._lines)
+            packed = transaction.get(digest(domain), db=self._lines)
         return None if packed is None else msgpack.unpackb(packed)[0]
 
     def records(self, identities: list[MessageId]) -> list[Record]:
         """The records of those that are there."""
         with self.environment.begin() as transaction:
             found = [(identity, transaction.get(identity, db=self._envelopes)) for identity in identities]
-        return [_unpack(identity, packed) for identity, packed in found if packed is not None]
+        return [unpack(identity, packed) for identity, packed in found if packed is not None]
 
     def all_records(self) -> Iterator[Record]:
         """Every record, in pages: no transaction is open while the caller looks at one."""
@@ -210,7 +211,7 @@ class Shard:
         with self.environment.begin() as transaction, transaction.cursor(self._envelopes) as cursor:
             if cursor.set_range(position):
                 for key, packed in cursor:
-                    page.append(_unpack(MessageId(key), packed))
+                    page.append(unpack(MessageId(key), packed))
                     if len(page) == limit:
                         break
         return page
@@ -253,10 +254,10 @@ def with_recipients(record: Record, recipients: tuple[Recipient, ...]) -> Record
 
 def position_before(record: Record) -> bytes:
     """A position from which ``due_from`` finds the record."""
-    return _time_key(record.due) + bytes(16)
+    return time_key(record.due) + bytes(16)
 
 
-def _time_key(when: float) -> bytes:
+def time_key(when: float) -> bytes:
     return _TIME.pack(int(when * 1000))
 
 
@@ -266,19 +267,19 @@ def _time(key: bytes) -> float:
     return milliseconds / 1000
 
 
-def _due_key(record: Record) -> bytes:
-    return _time_key(record.due) + record.id
+def due_key(record: Record) -> bytes:
+    return time_key(record.due) + record.id
 
 
-def _digest(domain: str) -> bytes:
+def digest(domain: str) -> bytes:
     return blake2b(domain.encode(), digest_size=8).digest()
 
 
-def _line_key(record: Record) -> bytes:
-    return _digest(record.line) + record.id
+def line_key(record: Record) -> bytes:
+    return digest(record.line) + record.id
 
 
-def _pack(record: Record) -> bytes:
+def pack(record: Record) -> bytes:
     packed: bytes = msgpack.packb(
         [
             wire.pack_envelope(record.envelope),
@@ -289,11 +290,12 @@ def _pack(record: Record) -> bytes:
             record.due,
             record.reason,
             record.line,
+            record.deaths,
         ]
     )
     return packed
 
 
-def _unpack(identity: MessageId, packed: bytes) -> Record:
+def unpack(identity: MessageId, packed: bytes) -> Record:
     envelope, *rest = msgpack.unpackb(packed)
     return Record(identity, wire.unpack_envelope(envelope), *rest)

@@ -90,3 +90,41 @@ def test_wrong_words(tmp_path: Path) -> None:
     done = server.command("queue", "release", str(MessageId.new()))
     assert (done.returncode, done.stderr) == (1, f"postroad: no server runs on {tmp_path}/var; start it first\n")
     assert server.command("queue", "list").stdout == ""
+
+
+def test_a_snapshot_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "queue.tar.gz"
+    large = letter("large", ("y" * 70 + "\r\n") * 5000)
+    with Postroad(tmp_path / "here", {"queue": {"in_flight": 0}}) as here:
+        here.account(BOB)
+        for content in (letter("small"), large):
+            here.send(content, BOB)
+        done = here.command("queue", "verify")
+        assert (done.returncode, done.stdout) == (0, "2 messages in 2 shards: no contradiction.\n"), done.stderr
+        done = here.command("queue", "snapshot", str(file))
+        assert (done.returncode, done.stdout) == (0, f"2 messages in {file}.\n"), done.stderr
+        done = here.command("queue", "snapshot", str(file))
+        assert (done.returncode, done.stderr) == (1, f"postroad: {file} exists already\n")
+        done = here.command("queue", "restore", str(file))
+        assert done.returncode == 1
+        assert "stop it first" in done.stderr
+    there = Postroad(tmp_path / "there")
+    done = there.command("queue", "restore", str(file))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 messages restored. ")
+    there.account(BOB)
+    with there:
+        assert sorted(subjects(there.mail_for(BOB, 2))) == ["large", "small"]
+        assert there.command("queue", "verify").returncode == 0
+
+
+def test_what_contradicts_itself_is_said_and_is_no_success(tmp_path: Path) -> None:
+    with Postroad(tmp_path, {"queue": {"in_flight": 0}, "server": {"workers": 1}}) as server:
+        server.account(BOB)
+        server.send(letter("large", ("y" * 70 + "\r\n") * 5000), BOB)
+        [file] = (tmp_path / "var" / "content").iterdir()
+        file.unlink()
+        done = server.command("queue", "verify")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"shard 0: {file.name} has lost its file\n")
+        assert "1 message in 1 shard: 1 contradiction" in done.stderr

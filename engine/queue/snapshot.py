@@ -1,0 +1,167 @@
+"""A whole queue in one file: taken beside a running server, and put back on this machine or another."""
+
+import json
+import os
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from engine.queue.content import sync_folder
+from engine.queue.store import FORMAT, Shard, content_folder
+from engine.storage.environment import StorageError
+from engine.storage.ownership import held
+from engine.storage.writer import Batch
+
+Told = Callable[[int], None]
+"""Hears of each message that was looked at: how many there have been."""
+
+_MANIFEST = "postroad-queue.json"
+_MEMBER = re.compile(r"queue/\d{1,4}/data\.mdb|content/[0-9A-HJKMNP-TV-Z]{26}")
+_PAGE = 1000
+
+
+def shard_numbers(data: Path) -> list[int]:
+    """The shards that a data folder has."""
+    stores = (data / "queue").glob("*/data.mdb")
+    return sorted(int(path.parent.name) for path in stores if path.parent.name.isdigit())
+
+
+def take(data: Path, file: Path, *, map_size: int, told: Told = lambda _: None) -> int:
+    """Write all messages of the queue in ``data`` to ``file``, and return how many they are. StorageError, OSError.
+
+    Each shard is as it was at one moment. A message with a file of its own that was done before its file could be
+    copied is left out. The file takes its name when it is whole and synced.
+    """
+    count = 0
+    partial = file.with_name(f".{file.name}.partial")
+    with ExitStack() as stack:
+        copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".snapshot-", dir=file.parent)))
+        stack.callback(partial.unlink, missing_ok=True)
+        partial.unlink(missing_ok=True)  # of one that was broken off
+        stream = stack.enter_context(_private(partial))
+        archive = stack.enter_context(tarfile.open(fileobj=stream, mode="w:gz" if file.suffix == ".gz" else "w"))
+        numbers = shard_numbers(data)
+        for number in numbers:
+            with closing(Shard(data, number, map_size=map_size, read_only=True)) as shard:
+                (copies / "queue" / str(number)).mkdir(parents=True)
+                shard.environment.copy(str(copies / "queue" / str(number)), compact=True)
+            with closing(Shard(copies, number, map_size=map_size)) as copy:
+                count += _with_files(copy, data, archive, lambda done, before=count: told(before + done))  # type: ignore[misc]
+        for number in numbers:
+            archive.add(copies / "queue" / str(number) / "data.mdb", f"queue/{number}/data.mdb")
+        manifest = copies / _MANIFEST
+        manifest.write_text(json.dumps({"format": FORMAT, "taken": time.time(), "messages": count}))
+        archive.add(manifest, _MANIFEST)
+        archive.close()
+        stream.flush()
+        os.fsync(stream.fileno())
+        partial.rename(file)
+    sync_folder(file.parent)
+    return count
+
+
+def _private(path: Path) -> BinaryIO:
+    """A new file that only its owner can read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _with_files(copy: Shard, data: Path, archive: tarfile.TarFile, told: Told) -> int:
+    """Put the files of a shard's messages into the archive; those whose file is gone leave the copy. How many stay."""
+    seen = 0
+    gone = []
+    for record in copy.all_records():
+        seen += 1
+        if seen % _PAGE == 0:
+            told(seen)
+        if record.in_file:
+            try:
+                archive.add(content_folder(data) / str(record.id), f"content/{record.id}", recursive=False)
+            except FileNotFoundError:
+                gone.append(record)
+    with copy.environment.begin(write=True) as transaction:
+        batch = Batch(transaction)
+        for record in gone:
+            copy.remove(batch, record)
+        batch.flush()
+    return seen - len(gone)
+
+
+def restore(file: Path, data: Path, *, map_size: int) -> int:
+    """Put the messages in ``file`` into the queue of ``data``, which must be empty; how many they are.
+
+    StorageError when a server runs there, when the queue is not empty, or when it is no snapshot of this release.
+    """
+    with ExitStack() as stack:
+        for number in shard_numbers(data):
+            stack.callback(os.close, held(data / "queue" / str(number)))
+            with closing(Shard(data, number, map_size=map_size)) as shard:
+                if waiting := shard.count():
+                    raise StorageError(
+                        f"the queue in {data} is not empty: shard {number} has {waiting} messages; "
+                        "let the server deliver them first, or restore into another data folder"
+                    )
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".restore-", dir=data)))
+        messages = _unpacked(file, new)
+        content_folder(data).mkdir(mode=0o700, exist_ok=True)
+        for path in sorted((new / "content").glob("*")):  # before the records that refer to them
+            path.rename(content_folder(data) / path.name)
+        sync_folder(content_folder(data))
+        for path in sorted((new / "queue").glob("*")):
+            target = data / "queue" / path.name
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (target / "lock.mdb").unlink(missing_ok=True)
+            (path / "data.mdb").rename(target / "data.mdb")
+            sync_folder(target)
+            sync_folder(data / "queue")
+        _give_to_owner(data)
+    return messages
+
+
+def _give_to_owner(data: Path) -> None:
+    """Who restores as root restores for the user whose folder it is."""
+    owner = data.stat()
+    if os.geteuid() == 0 and owner.st_uid:
+        for folder in (*data.glob("queue"), content_folder(data)):
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _unpacked(file: Path, folder: Path) -> int:
+    """The members of a snapshot as synced files below ``folder``; how many messages it says it has."""
+    messages = None
+    with _archive(file) as archive:
+        for member in archive:
+            source = archive.extractfile(member) if member.isfile() else None
+            if source is not None and member.name == _MANIFEST:
+                manifest = json.load(source)
+                if manifest["format"] != FORMAT:
+                    raise StorageError(f"{file} has format {manifest['format']}, this release reads {FORMAT}")
+                messages = int(manifest["messages"])
+            elif source is not None and _MEMBER.fullmatch(member.name):
+                path = folder / member.name
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with _private(path) as target:
+                    while piece := source.read(2**20):
+                        target.write(piece)
+                    target.flush()
+                    os.fsync(target.fileno())
+            else:
+                raise StorageError(f"{file} is no snapshot of a queue: it has {member.name!r} in it")
+    if messages is None:
+        raise StorageError(f"{file} is not whole: it was cut off")
+    return messages
+
+
+@contextmanager
+def _archive(file: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(file) as archive:
+            yield archive
+    except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
+        raise StorageError(f"{file} is no snapshot of a queue, or not whole: {error}") from error
