@@ -8,13 +8,14 @@ and wakes all who wait in one call into the event loop.
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 import lmdb
 import outcome
 import trio
 
-from engine.storage.environment import translated
+from engine.observe.events import event
+from engine.storage.environment import StorageError, translated
 from engine.wakeup import Wakeup
 
 T = TypeVar("T")
@@ -153,7 +154,11 @@ class Writer:
                     break
                 ending = more is None
                 batch += more or ()
-            self._commit(batch)
+            try:
+                self._commit(batch)
+            except lmdb.PanicError as error:
+                self._token.run_sync_soon(_give_up, self._committer.name, str(error))
+                return
             self._token.run_sync_soon(_wake, batch)
             if ending:
                 return
@@ -165,6 +170,8 @@ class Writer:
                 for change in batch:
                     change.result = outcome.Value(change.work(view))
                 view.flush()
+        except lmdb.PanicError:
+            raise
         except Exception as error:
             if len(batch) == 1:
                 batch[0].result = outcome.Error(translated(error))
@@ -175,6 +182,15 @@ class Writer:
             return
         self.commits += 1
         self.changes += len(batch)
+
+
+def _give_up(name: str, reason: str) -> NoReturn:
+    """LMDB could not write its root page, and will not touch the store again before it is opened anew.
+
+    So this process ends, and another one takes its place. Nobody was told that anything had been stored.
+    """
+    event("store-broken", writer=name, error=reason)
+    raise StorageError(f"{name}: {reason}")
 
 
 def _wake(batch: list[_Change[object]]) -> None:
