@@ -15,6 +15,7 @@ from engine.config import Queue
 from engine.links.link import Way
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
+from engine.queue.away import Away
 from engine.queue.bounce import Failure, bounce, wants_report
 from engine.queue.content import FileContent, sync_folder
 from engine.queue.lines import Line, Lines, domain_of
@@ -36,6 +37,9 @@ _REFILL = 64
 _SOONEST = 1.0
 """Seconds that a deferral lasts at least: a stage that says 0 would spin."""
 
+SUSPECT, DEATHS = 2, 3
+"""Owners that died while a message was away, after which it goes alone, and after which it is parked."""
+
 _EXPIRED = "5.4.7"
 """RFC 3463 3.5: delivery time expired."""
 
@@ -49,6 +53,7 @@ class Delivery:
     waiting: list[Recipient]  # recipients without an outcome; an alias has been replaced by its members
     domain: str = ""  # of all recipients
     line: Line | None = None  # that it was taken from
+    note: int = 0  # that it is away
     outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
     way: Way = field(default_factory=list)
 
@@ -102,6 +107,32 @@ class Owner:
         self._draining = False
         self._lines = Lines(shard, self.writer, self)
         self._joining: set[MessageId] = set()
+        self._notes = Away(shard.path / "away")
+        self._suspects: dict[MessageId, Record] = {}  # that wait for the one before them
+        self._suspect_away = False
+        self._suspect_those_left_behind()
+
+    def _suspect_those_left_behind(self) -> None:
+        """The owner before us died. Perhaps one of the messages that it had given out was the reason."""
+        left = self.shard.records(self._notes.left_behind)
+        with self.shard.environment.begin(write=True) as transaction:
+            batch = Batch(transaction)
+            for record in left:
+                if record.state != WAITING:
+                    continue
+                new = replace(record, deaths=record.deaths + 1)
+                if new.deaths >= DEATHS:
+                    reason = f"{new.deaths} mail workers died with this message, one after the other"
+                    new = replace(new, state=QUARANTINED, reason=reason, line="")
+                    for recipient in new.envelope.recipients:
+                        event("quarantined", id=new.id, to=recipient.address, reason=reason)
+                self.shard.replace(batch, record, new)
+            batch.flush()
+
+    def close(self) -> None:
+        """The end is orderly. What is still away is no suspect."""
+        self.writer.close()
+        self._notes.close()
 
     # -- taking in
 
@@ -157,7 +188,7 @@ class Owner:
 
     def _stored(self, record: Record) -> None:
         """A waiting record was committed: start it, or remember where it lies in the index."""
-        if record.state != WAITING or record.id in self.away:  # the index may have shown it before we heard
+        if record.state != WAITING or self.is_away(record.id):  # the index may have shown it before we heard
             return
         if record.line:
             self._lines.stored(record)
@@ -244,7 +275,7 @@ class Owner:
         now = self._clock()
         identities, self._position = self.shard.due_from(self._position, room, now)
         self._backlog = len(identities) == room
-        for record in self.shard.records([i for i in identities if i not in self.away and i not in self._joining]):
+        for record in self.shard.records([i for i in identities if not self.is_away(i)]):
             domain = domain_of(record.envelope.recipients)
             if domain and not record.line and self._lines.must_wait(domain, now):
                 self._join(record, domain)
@@ -286,16 +317,25 @@ class Owner:
         return -(-self.settings.in_flight // 2)
 
     def is_away(self, identity: MessageId) -> bool:
-        return identity in self.away
+        """Whether it is on its way, or about to be, or about to be moved."""
+        return identity in self.away or identity in self._joining or identity in self._suspects
 
     def wake(self) -> None:
         """There is something to give out."""
         self._wakeup.wake()
 
     def start(self, record: Record, line: Line | None = None) -> None:
+        """Give a message out; one that is suspected, when the suspect before it is back."""
+        if record.deaths >= SUSPECT:
+            if self._suspect_away:
+                self._suspects[record.id] = record
+                return
+            self._suspect_away = True
         recipients = record.envelope.recipients
         domain = domain_of(recipients)
-        delivery = Delivery(record, self.shard.message(record), list(recipients), domain, line)
+        delivery = Delivery(
+            record, self.shard.message(record), list(recipients), domain, line, self._notes.note(record.id)
+        )
         self.away[record.id] = delivery
         self._lines.left(domain, line)
         try:
@@ -401,7 +441,7 @@ class Owner:
         if not left:
             return None
         new = with_recipients(old, _with_lanes(left, old))
-        new = replace(new, envelope=replace(new.envelope, attempts=old.envelope.attempts + 1))
+        new = replace(new, envelope=replace(new.envelope, attempts=old.envelope.attempts + 1), deaths=0)
         if parked:
             return replace(new, state=QUARANTINED, reason=parked[0][1].reason, line="")
         due = now + max(min(verdict.retry_after or 0.0 for _, verdict in waiting), _SOONEST)
@@ -441,6 +481,11 @@ class Owner:
 
     def _settled(self, delivery: Delivery, old: Record, new: Record | None, reports: list[Record]) -> None:
         self.away.pop(old.id, None)
+        self._notes.forget(delivery.note)
+        if old.deaths >= SUSPECT:
+            self._suspect_away = False
+            if self._suspects and not self._draining:
+                self.start(self._suspects.pop(next(iter(self._suspects))))
         if new is None and old.in_file:
             _unlink(self.shard.file(old.id))
         if new is not None:

@@ -194,7 +194,7 @@ class MailRole(Role):
 
     def close(self) -> None:
         if self._owner is not None:
-            self._owner.writer.close()
+            self._owner.close()
         super().close()
         os.close(self._lock)
 

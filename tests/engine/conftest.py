@@ -59,7 +59,7 @@ async def opened(shard: Shard, clock: Clock, nursery: trio.Nursery):
 
     yield start
     for owner in owners:
-        owner.writer.close()
+        owner.close()
 
 
 @pytest.fixture
