@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -471,4 +472,6 @@ def _user_name() -> str:
 
 def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
     """Run the server in this process until a signal ends it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is one; workers inherit it
     trio.run(Supervisor(config, announce).run)
