@@ -5,13 +5,20 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test check demo bench bench-peers bench-micro compiled test-compiled man lock clean
+.PHONY: run test crash fuzz check demo bench bench-peers bench-micro compiled test-compiled man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
 
 test: $(READY)  ## every test
 	$(BIN)/pytest
+
+crash: $(READY)  ## break everything for CRASH_SECONDS while mail flows, and look for what was lost
+	CRASH_SECONDS=$${CRASH_SECONDS:-120} $(BIN)/pytest -s tests/crash
+
+fuzz: $(READY)  ## coverage-guided fuzzing of every parser, FUZZ_SECONDS each
+	$(BIN)/pip install -q atheris
+	$(BIN)/python -m tests.fuzz --seconds $${FUZZ_SECONDS:-60}
 
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .

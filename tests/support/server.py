@@ -102,6 +102,7 @@ class Postroad:
         self.events: list[Event] = []
         self.noise: list[str] = []  # lines on standard error that are no events
         self.ports: dict[str, int] = {}
+        self.environment: dict[str, str] = {}  # beside our own, from the next start on
         self._heard = threading.Condition()
         self._popen: subprocess.Popen[str]
         (folder / "filters").mkdir(parents=True, exist_ok=True)
@@ -165,14 +166,14 @@ class Postroad:
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "engine", "--config", str(self.config), "run"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace",
-            cwd=self.folder, env=_environment(),
+            cwd=self.folder, env=_environment() | self.environment,
         )  # fmt: skip
         threading.Thread(target=self._listen, args=(self._popen,), daemon=True).start()
         return self._popen
 
     @property
     def running(self) -> bool:
-        return self._popen.poll() is None
+        return hasattr(self, "_popen") and self._popen.poll() is None
 
     @property
     def pid(self) -> int:

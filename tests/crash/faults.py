@@ -1,0 +1,140 @@
+"""What can be done to a running system, and undone."""
+
+import contextlib
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.crash.system import WORKERS
+from tests.support.programs import path_of
+from tests.support.remote import DROP, SILENCE, Remote
+from tests.support.server import Postroad
+
+
+@dataclass
+class System:
+    """A server, and the next server of its remote mail."""
+
+    server: Postroad
+    remote: Remote
+    dice: random.Random
+    deaths: int = 0  # of everything at once: reasons for which mail may be sent again
+
+    def worker(self) -> tuple[str, int]:
+        """One of its workers, and its process id; one that is there."""
+        alive = self.server.workers()
+        name = self.dice.choice([name for name in WORKERS if name in alive] or [*alive])
+        return name, alive[name]
+
+
+@contextlib.contextmanager
+def refusing(pid: int, what: str) -> Iterator[None]:
+    """Let system calls of a process and its threads fail meanwhile: "fdatasync:error=EIO:when=3+5"."""
+    name = what.partition(":")[0]
+    tracer = subprocess.Popen(
+        [path_of("strace"), "-f", "-q", "-p", str(pid), "-e", f"trace={name}", "-e", f"inject={what}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(0.3)
+        assert tracer.poll() is None, "strace could not attach"
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+
+
+def kill_a_worker(system: System) -> str:
+    name, pid = system.worker()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return name
+
+
+def kill_everything(system: System) -> str:
+    system.server.kill()
+    system.server.start()
+    system.deaths += 1
+    return "started again"
+
+
+def kill_the_supervisor(system: System) -> str:
+    os.kill(system.server.pid, signal.SIGKILL)
+    system.server.start()
+    system.deaths += 1
+    return "started again"
+
+
+def stop_a_worker_for_a_while(system: System) -> str:
+    name, pid = system.worker()
+    seconds = system.dice.uniform(0.1, 2)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
+    return f"{name} for {seconds:.1f} s"
+
+
+def stop_and_start(system: System) -> str:
+    assert system.server.stop() == 0
+    system.server.start()
+    return "in order"
+
+
+def reload(system: System) -> str:
+    connections = system.dice.randrange(1, 10)
+    system.server.change({"stage": {"relay": {"connections": connections}}})
+    system.server.reload()
+    return f"with {connections} connections"
+
+
+def fail_syncs(system: System) -> str:
+    name = system.dice.choice(["mail-0", "mail-1", "mailboxes"])
+    call = system.dice.choice(["fdatasync", "pwrite64", "fsync"])
+    error = system.dice.choice(["EIO", "ENOSPC"])
+    pid = system.server.workers().get(name)
+    if pid is not None:
+        with (
+            contextlib.suppress(AssertionError),
+            refusing(pid, f"{call}:error={error}:when=2+{system.dice.randrange(2, 9)}"),
+        ):
+            time.sleep(0.5)
+    return f"{call} of {name}: {error}"
+
+
+def take_descriptors(system: System) -> str:
+    name, pid = system.worker()
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+        time.sleep(0.5)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    return name
+
+
+def break_the_next_server(system: System) -> str:
+    step = system.dice.choice(["MAIL", "RCPT", "DATA", "."])
+    answer = system.dice.choice([DROP, SILENCE, "421 4.3.2 Shutting down", "451 4.3.0 Later", b"\xff\x00 nonsense\r\n"])
+    before = system.remote.script
+    system.remote.script = {**before, step: answer}
+    time.sleep(0.7)
+    system.remote.script = before
+    return f"{step}: {answer!r}"
+
+
+FAULTS: tuple[Callable[[System], str], ...] = (
+    kill_a_worker,
+    kill_everything,
+    kill_the_supervisor,
+    stop_a_worker_for_a_while,
+    stop_and_start,
+    reload,
+    fail_syncs,
+    take_descriptors,
+    break_the_next_server,
+)

@@ -1,0 +1,161 @@
+"""A server with filters in processes of their own, clients that never give up, and the books that are kept of both."""
+
+import itertools
+import os
+import random
+import re
+import smtplib
+import threading
+import time
+from collections import Counter
+
+from tests.support.remote import Remote
+from tests.support.server import Postroad, letter, until
+
+CLIENTS, MESSAGES = 20, 200
+BOB, FAR = "bob@example.org", "bob@remote.test"
+NOBODY = "nobody@remote.test"
+"""Refused by its server: mail from Bob to it comes back to him as a report."""
+
+KINDS = [(BOB,), (FAR,), (BOB, FAR), (NOBODY,)]
+LARGE = 200_000
+"""Octets of text of one message in eight: more than the queue and the mailboxes keep in their databases."""
+
+FILTER = '''
+"""Takes a moment, so that there is always something in hand."""
+import random
+import trio
+from engine import Message
+
+async def {name}(message: Message) -> Message:
+    await trio.sleep(random.random() / 50)
+    return message.with_fact("{name}.seen", True)
+'''
+
+EVERY = "CRASH_SECONDS" in os.environ
+"""Whether to try all that can be tried (`make crash`), or some of each kind."""
+
+LANES = {
+    "inbound": {"stages": ["accept", "before", "queue", "after", "route"]},
+    "local": {"stages": ["enqueue"]},
+    "remote": {"stages": ["resolve", "relay"]},
+}
+WORKERS = ["mail-0", "mail-1", "mailboxes", "readers", "before-0", "after-1", "relay-0"]
+
+
+class Ledger:
+    """What clients sent, and what they were told. Every try is a message of its own, told apart by its token."""
+
+    def __init__(self) -> None:
+        self.answered: dict[str, tuple[str, ...]] = {}  # token → recipients
+        self.tries = 0
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def token(self) -> str:
+        with self._lock:
+            self.tries += 1
+            return f"token-{next(self._numbers)}-"
+
+    def expected(self, recipient: str) -> set[str]:
+        """Tokens of what must arrive there; Bob gets reports too, which hold the subject of what they are about."""
+        wanted = {recipient, NOBODY} if recipient == BOB else {recipient}
+        return {token for token, recipients in self.answered.items() if wanted & {*recipients}}
+
+
+class Load:
+    """Clients that send without a pause until so many messages were answered 250, whatever happens meanwhile.
+
+    With ``messages`` 0 they send until they are told to ``stop``.
+    """
+
+    def __init__(self, server: Postroad, messages: int = MESSAGES) -> None:
+        self.server = server
+        self.ledger = Ledger()
+        self._each = messages // CLIENTS
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(CLIENTS)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self) -> None:
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a client never came to its end"
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._over.set()
+        self.wait()
+
+    def until_answered(self, count: int) -> None:
+        until(lambda: len(self.ledger.answered) >= count, f"{count} answers")
+
+    def _client(self, number: int) -> None:
+        open_connection: smtplib.SMTP | None = None
+        left = self._each
+        while not self._over.is_set() and (left or not self._each):
+            recipients = KINDS[(number + left) % len(KINDS)]
+            size = LARGE if (number * 3 + left) % 8 == 0 else random.randrange(9000)
+            token = self.ledger.token()
+            try:
+                if open_connection is None:
+                    open_connection = self.server.smtp()
+                open_connection.sendmail(BOB, recipients, letter(token, "line\r\n" * (size // 6)))
+            except smtplib.SMTPResponseException:
+                time.sleep(0.05)  # put off: come again, on the same connection
+            except (OSError, smtplib.SMTPException):
+                open_connection = None
+                time.sleep(0.05)
+            else:
+                self.ledger.answered[token] = recipients
+                left -= 1
+        if open_connection is not None:
+            open_connection.close()
+
+
+def tokens(messages: list[bytes]) -> Counter[str]:
+    return Counter(found[1].decode() for m in messages if (found := re.search(rb"^Subject: (token-\d+-)", m, re.M)))
+
+
+def moment() -> tuple[int, float]:
+    """How many answers to wait for, and how much longer."""
+    seed = int(os.environ.get("POSTROAD_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"POSTROAD_SEED={seed}")
+    dice = random.Random(seed)
+    return dice.randrange(10, 150), dice.random() / 20
+
+
+def verify(server: Postroad) -> None:
+    """The queue agrees with itself."""
+    done = server.command("queue", "verify")
+    assert done.returncode == 0, done.stderr
+
+
+def reasons(server: Postroad) -> int:
+    """For which a message may be sent again: a worker that died, an outcome that could not be stored."""
+    return len(server.all("worker-died")) + len(server.all("queue-failed"))
+
+
+def settle_accounts(server: Postroad, remote: Remote, ledger: Ledger, crashes: int = 1, *, again: bool = True) -> None:
+    """Every message that was answered has arrived; the local ones once, and if ``again`` after another restart too."""
+    until(lambda: ledger.expected(FAR) <= set(tokens([r.content for r in remote.received])), "relayed messages")
+    until(lambda: ledger.expected(BOB) <= set(tokens(server.mailbox(BOB))), "local messages")
+    if again:
+        assert server.stop() == 0
+        server.start()
+    server.send(letter("token-999999-"), BOB, FAR)
+    until(lambda: tokens(server.mailbox(BOB))["token-999999-"], "a message after the restart")
+    until(lambda: tokens([r.content for r in remote.received])["token-999999-"], "a message after the restart")
+    local, relayed = tokens(server.mailbox(BOB)), tokens([r.content for r in remote.received])
+    assert ledger.expected(BOB) <= set(local)
+    assert [token for token, count in local.items() if count > 1] == []
+    again = {token: count for token, count in relayed.items() if count > 1}
+    print(
+        f"{ledger.tries} tries, {len(ledger.answered)} answered; {len(local)} local, {len(relayed)} relayed, "
+        f"of these {len(again)} more than once"
+    )
+    assert max(again.values(), default=1) <= 1 + crashes  # each is one reason to send it again
+    assert server.all("quarantined") == []

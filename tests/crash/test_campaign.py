@@ -1,0 +1,41 @@
+"""One fault after the other, for CRASH_SECONDS (20 if not said), while mail flows: `make crash`.
+
+The seed is printed. POSTROAD_SEED repeats the faults and their order; their moments depend on the machine as well.
+"""
+
+import os
+import random
+import time
+
+from tests.crash.faults import FAULTS, System
+from tests.crash.system import Load, reasons, settle_accounts, verify
+from tests.support.programs import needs
+from tests.support.remote import Remote
+from tests.support.server import Postroad, until
+
+SECONDS = float(os.environ.get("CRASH_SECONDS") or 20)
+
+
+@needs("strace")
+def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(server: Postroad, remote: Remote) -> None:
+    seed = int(os.environ.get("POSTROAD_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"POSTROAD_SEED={seed}")
+    system = System(server, remote, random.Random(seed))
+    server.change({"stage": {"relay": {"command_timeout": "5s", "data_timeout": "5s", "final_timeout": "5s"}}})
+    assert server.reload().returncode == 0
+    load = Load(server, messages=0)
+    load.start()
+    began = time.monotonic()
+    faults = 0
+    while time.monotonic() - began < SECONDS:
+        fault = system.dice.choice(FAULTS)
+        time.sleep(system.dice.random())
+        answered = len(load.ledger.answered)
+        about = fault(system)
+        faults += 1
+        print(f"{time.monotonic() - began:6.1f} s  {fault.__name__.replace('_', ' ')}: {about}", flush=True)
+        until(lambda before=answered: len(load.ledger.answered) >= before + 20, f"mail to flow again after {fault}")  # type: ignore[misc]
+        verify(server)
+    load.stop()
+    settle_accounts(server, remote, load.ledger, crashes=system.deaths + reasons(server) + faults)
+    verify(server)
