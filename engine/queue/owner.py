@@ -114,20 +114,17 @@ class Owner:
 
     def _suspect_those_left_behind(self) -> None:
         """The owner before us died. Perhaps one of the messages that it had given out was the reason."""
-        left = self.shard.records(self._notes.left_behind)
-        with self.shard.environment.begin(write=True) as transaction:
-            batch = Batch(transaction)
-            for record in left:
-                if record.state != WAITING:
-                    continue
-                new = replace(record, deaths=record.deaths + 1)
-                if new.deaths >= DEATHS:
-                    reason = f"{new.deaths} mail workers died with this message, one after the other"
-                    new = replace(new, state=QUARANTINED, reason=reason, line="")
-                    for recipient in new.envelope.recipients:
-                        event("quarantined", id=new.id, to=recipient.address, reason=reason)
-                self.shard.replace(batch, record, new)
-            batch.flush()
+        left = [record for record in self.shard.records(self._notes.left_behind) if record.state == WAITING]
+        if not left:
+            return
+        try:
+            with self.shard.environment.begin(write=True) as transaction:
+                batch = Batch(transaction)
+                for record in left:
+                    self.shard.replace(batch, record, _suspected(record))
+                batch.flush()
+        except Exception as error:  # no room, perhaps: then they are given out as if nothing had been
+            event("queue-failed", shard=self.shard.number, error=str(error))
 
     def close(self) -> None:
         """The end is orderly. What is still away is no suspect."""
@@ -534,6 +531,17 @@ def _with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipi
     """The recipients as they are stored: only a lane that was picked before `queue` is kept, others are found anew."""
     lanes = {recipient.address: recipient.lane for recipient in record.envelope.recipients}
     return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
+
+
+def _suspected(record: Record) -> Record:
+    """The record of a message with which one more owner has died."""
+    new = replace(record, deaths=record.deaths + 1)
+    if new.deaths < DEATHS:
+        return new
+    reason = f"{new.deaths} mail workers died with this message, one after the other"
+    for recipient in new.envelope.recipients:
+        event("quarantined", id=new.id, to=recipient.address, reason=reason)
+    return replace(new, state=QUARANTINED, reason=reason, line="")
 
 
 def _unreached(waiting: Sequence[tuple[Recipient, Defer]]) -> str:
