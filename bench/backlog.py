@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from engine.config import Queue
 from engine.message import Octets
 from engine.net.zone import Zone
 from engine.queue.store import Record, Shard
-from engine.storage.writer import Batch
+from engine.storage.writer import Batch, committed
 
 ORIGIN = "dead.test"
 """The domains of the sites are below it."""
@@ -78,7 +78,7 @@ class Backlog:
         """Spread the turns of the sites about this moment: some are over, some come during a run, most later."""
         now = time.time() - _OVER
         for number in sorted(int(shard.name) for shard in (self.data / "queue").iterdir()):
-            with self._shard(number) as shard, _batch(shard) as batch:
+            with self._shard(number) as shard, committed(shard.environment) as batch:
                 for place, domain in enumerate(self.domains()):
                     shard.set_turn(batch, domain, now + _SPREAD * place / self.sites)
 
@@ -90,20 +90,11 @@ class Backlog:
         mine = range(shard.number, self.messages, shards)
         for start in range(0, len(mine), _AT_ONCE):
             some = mine[start : start + _AT_ONCE]
-            with _batch(shard) as batch:
+            with committed(shard.environment) as batch:
                 for number in some:
                     arrived = first + _AGE * number / self.messages
                     _waiting(shard, batch, f"u{number}", domains[number // shards % self.sites], arrived)
             yield len(some)
-
-
-@contextmanager
-def _batch(shard: Shard) -> Iterator[Batch]:
-    """What is done in the block is committed."""
-    with shard.environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
-        yield batch
-        batch.flush()
 
 
 def _waiting(shard: Shard, batch: Batch, user: str, domain: str, arrived: float) -> None:

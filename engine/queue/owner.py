@@ -21,7 +21,7 @@ from engine.queue.content import FileContent, sync_folder
 from engine.queue.lines import Line, Lines, domain_of
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, with_recipients
 from engine.storage.room import Room
-from engine.storage.writer import Batch, Writer
+from engine.storage.writer import Batch, Writer, committed
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
 from engine.wakeup import Wakeup
 
@@ -118,11 +118,9 @@ class Owner:
         if not left:
             return
         try:
-            with self.shard.environment.begin(write=True) as transaction:
-                batch = Batch(transaction)
+            with committed(self.shard.environment) as batch:
                 for record in left:
                     self.shard.replace(batch, record, _suspected(record))
-                batch.flush()
         except Exception as error:  # no room, perhaps: then they are given out as if nothing had been
             event("queue-failed", shard=self.shard.number, error=str(error))
 

@@ -15,7 +15,7 @@ from engine.queue.content import sync_folder
 from engine.queue.store import FORMAT, Shard, content_folder
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held
-from engine.storage.writer import Batch
+from engine.storage.writer import committed
 
 Told = Callable[[int], None]
 """Hears of each message that was looked at: how many there have been."""
@@ -83,11 +83,9 @@ def _with_files(copy: Shard, data: Path, archive: tarfile.TarFile, told: Told) -
                 archive.add(content_folder(data) / str(record.id), f"content/{record.id}", recursive=False)
             except FileNotFoundError:
                 gone.append(record)
-    with copy.environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
+    with committed(copy.environment) as batch:
         for record in gone:
             copy.remove(batch, record)
-        batch.flush()
     return seen - len(gone)
 
 

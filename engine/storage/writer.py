@@ -7,7 +7,8 @@ and wakes all who wait in one call into the event loop.
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 import lmdb
@@ -71,6 +72,15 @@ class Batch:
         for database, key in self._deletes:
             self._transaction.delete(key, db=database)
         self._deletes.clear()
+
+
+@contextmanager
+def committed(environment: lmdb.Environment) -> Iterator[Batch]:
+    """A batch in a transaction of its own, committed and synced at the end of the block; if that fails nothing is."""
+    with environment.begin(write=True) as transaction:
+        batch = Batch(transaction)
+        yield batch
+        batch.flush()
 
 
 class _Change(Generic[T]):
@@ -165,11 +175,9 @@ class Writer:
 
     def _commit(self, batch: list[_Change[object]]) -> None:
         try:
-            with self._environment.begin(write=True) as transaction:
-                view = Batch(transaction)
+            with committed(self._environment) as view:
                 for change in batch:
                     change.result = outcome.Value(change.work(view))
-                view.flush()
         except lmdb.PanicError:
             raise
         except Exception as error:

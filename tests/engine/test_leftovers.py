@@ -12,7 +12,7 @@ from engine.config import Queue
 from engine.queue.content import FileContent
 from engine.queue.store import Record, Shard, content_folder
 from engine.runtime.leftovers import sweep
-from engine.storage.writer import Batch
+from engine.storage.writer import committed
 from tests.support.messages import message
 
 MAP_SIZE = 2**26
@@ -35,10 +35,8 @@ def content(data: Path, name: str) -> Path:
 def store(data: Path, number: int, path: Path) -> None:
     about = message(content=FileContent(path, 6), identity=MessageId.parse(path.name))
     shard = Shard(data, number, map_size=MAP_SIZE)
-    with shard.environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
+    with committed(shard.environment) as batch:
         shard.put_new(batch, Record(about.id, about.envelope, "in", 6, in_file=True), about.content)
-        batch.flush()
     shard.close()
 
 

@@ -17,7 +17,7 @@ from engine.queue.content import CHUNK, ContentWriter, FileContent
 from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before
 from engine.storage.environment import StorageError
-from engine.storage.writer import Batch
+from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 from tests.support.post import MAP_SIZE, SETTINGS, Clock, Open, Post
 
@@ -25,10 +25,8 @@ from tests.support.post import MAP_SIZE, SETTINGS, Clock, Open, Post
 
 
 async def put(shard: Shard, record: Record, content=LETTER) -> None:
-    with shard.environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
+    with committed(shard.environment) as batch:
         shard.put_new(batch, record, Octets(content))
-        batch.flush()
 
 
 def a_record(content: bytes = LETTER, due: float = 1000.0, **changes: object) -> Record:
@@ -59,10 +57,8 @@ async def test_a_removed_message_leaves_nothing_behind(shard: Shard) -> None:
     octets = bytes(3 * CHUNK)
     record = a_record(octets)
     await put(shard, record, octets)
-    with shard.environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
+    with committed(shard.environment) as batch:
         shard.remove(batch, record)
-        batch.flush()
     with shard.environment.begin() as transaction:
         left = [transaction.stat(db)["entries"] for db in (shard._envelopes, shard._content, shard._due)]
     assert left == [0, 0, 0]
@@ -108,10 +104,8 @@ async def test_a_record_may_move_in_time_and_leave_the_index(shard: Shard) -> No
         (later, parked, []),
         (parked, record, [10.0]),
     ):
-        with shard.environment.begin(write=True) as transaction:
-            batch = Batch(transaction)
+        with committed(shard.environment) as batch:
             shard.replace(batch, old, new)
-            batch.flush()
         due = shard.next_due(b"")
         assert ([] if due is None else [due]) == expected
         assert shard.records([record.id]) == [new]

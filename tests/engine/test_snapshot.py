@@ -14,7 +14,7 @@ from engine.queue.store import Record, Shard, content_folder
 from engine.queue.verify import Verification
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held
-from engine.storage.writer import Batch
+from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 from tests.support.post import MAP_SIZE
 
@@ -26,8 +26,7 @@ def filled(data: Path, shards: int = 2) -> dict[int, list[Record]]:
     for number in range(shards):
         shard = Shard(data, number, map_size=MAP_SIZE)
         found[number] = []
-        with shard.environment.begin(write=True) as transaction:
-            batch = Batch(transaction)
+        with committed(shard.environment) as batch:
             for in_file in (False, True):
                 about = message()
                 record = Record(about.id, about.envelope, "inbound", len(LETTER), in_file=in_file, due=1.0)
@@ -36,7 +35,6 @@ def filled(data: Path, shards: int = 2) -> dict[int, list[Record]]:
                     file.write_bytes(LETTER)
                 shard.put_new(batch, record, FileContent(file, len(LETTER)) if in_file else Octets(LETTER))
                 found[number].append(record)
-            batch.flush()
         found[number].sort(key=lambda record: record.id)
         shard.close()
     return found

@@ -12,7 +12,7 @@ from engine.message import Octets
 from engine.queue.content import CHUNK, FileContent, chunk_key
 from engine.queue.store import QUARANTINED, Record, Shard, content_folder, digest, due_key, line_key, pack
 from engine.queue.verify import Verification
-from engine.storage.writer import Batch
+from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 
 Break = Callable[[Any, Callable[[str], Any], dict[str, Record]], None]
@@ -28,13 +28,11 @@ def stored(shard: Shard, data: Path) -> dict[str, Record]:
     records["long"] = replace(records["long"], size=2 * CHUNK + 1)
     file = content_folder(data) / str(records["large"].id)
     file.write_bytes(LETTER)
-    with shard.environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
+    with committed(shard.environment) as batch:
         for name, record in records.items():
             content = {"large": FileContent(file, len(LETTER)), "long": Octets(b"x" * record.size)}.get(name)
             shard.put_new(batch, record, content or Octets(LETTER))
         shard.set_turn(batch, "rcpt.test", 3000.0)
-        batch.flush()
     return records
 
 
@@ -129,12 +127,10 @@ def test_a_file_that_is_not_as_it_should_be(shard: Shard, data: Path, change: Ca
 
 def test_a_long_line_is_passed_over_at_once(shard: Shard, data: Path) -> None:
     records = [Record((one := message()).id, one.envelope, "inbound", len(LETTER), line="rcpt.test") for _ in range(50)]
-    with shard.environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
+    with committed(shard.environment) as batch:
         for record in records:
             shard.put_new(batch, record, Octets(LETTER))
         for domain in ("rcpt.test", "other.test"):
             shard.set_turn(batch, domain, 1.0)
-        batch.flush()
     assert problems(shard) == []
     assert len({MessageId(record.id) for record in records}) == 50
