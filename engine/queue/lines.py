@@ -77,6 +77,11 @@ class Lines:
         self._credit = float(AHEAD)  # lines that may have their turns now
         self._credited = 0.0  # when that was, in Unix time
 
+    @property
+    def idle(self) -> bool:
+        """Whether no domain is different from others, as nearly always."""
+        return not self._moving and not self._paused
+
     def must_wait(self, domain: str, now: float) -> bool:
         """Whether a message for the domain has to stand in line. The first one after a pause need not."""
         pause = self._paused.get(domain)

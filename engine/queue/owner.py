@@ -363,7 +363,7 @@ class Owner:
         for recipient, found in delivery.outcomes:
             verdict = self._final(found, old.envelope, now)
             self._tell(delivery, recipient, verdict)
-            if _spoken_to(verdict):
+            if not self._lines.idle and _spoken_to(verdict):
                 self._lines.reached(domain_of([recipient]))
             if isinstance(verdict, Defer):
                 waiting.append((recipient, verdict))
