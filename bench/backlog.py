@@ -14,7 +14,7 @@ from engine import Envelope, MessageId, Recipient
 from engine.config import Queue
 from engine.message import Octets
 from engine.net.zone import Zone
-from engine.queue.store import Record, Shard
+from engine.queue.store import Record, Shard, shard_numbers
 from engine.storage.writer import Batch, committed
 
 ORIGIN = "dead.test"
@@ -77,7 +77,7 @@ class Backlog:
     def turn_anew(self) -> None:
         """Spread the turns of the sites about this moment: some are over, some come during a run, most later."""
         now = time.time() - _OVER
-        for number in sorted(int(shard.name) for shard in (self.data / "queue").iterdir()):
+        for number in shard_numbers(self.data):
             with self._shard(number) as shard, committed(shard.environment) as batch:
                 for place, domain in enumerate(self.domains()):
                     shard.set_turn(batch, domain, now + _SPREAD * place / self.sites)

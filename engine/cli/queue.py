@@ -16,8 +16,8 @@ from engine.lanes import MAIL
 from engine.links.request import Asker, Unanswered
 from engine.message import MessageId
 from engine.queue.snapshot import restore as put_back
-from engine.queue.snapshot import shard_numbers, take
-from engine.queue.store import QUARANTINED, WAITING, Record, Shard
+from engine.queue.snapshot import take
+from engine.queue.store import QUARANTINED, WAITING, Record, Shard, shard_numbers
 from engine.queue.verify import Verification
 from engine.runtime.places import between
 from engine.runtime.roles import QUEUE_SERVICE

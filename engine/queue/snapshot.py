@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.queue.content import sync_folder
-from engine.queue.store import FORMAT, Shard, content_folder
+from engine.queue.store import FORMAT, Shard, content_folder, shard_numbers
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held
 from engine.storage.writer import committed
@@ -23,12 +23,6 @@ Told = Callable[[int], None]
 _MANIFEST = "postroad-queue.json"
 _MEMBER = re.compile(r"queue/\d{1,4}/data\.mdb|content/[0-9A-HJKMNP-TV-Z]{26}")
 _PAGE = 1000
-
-
-def shard_numbers(data: Path) -> list[int]:
-    """The shards that a data folder has."""
-    stores = (data / "queue").glob("*/data.mdb")
-    return sorted(int(path.parent.name) for path in stores if path.parent.name.isdigit())
 
 
 def take(data: Path, file: Path, *, map_size: int, told: Told = lambda _: None) -> int:

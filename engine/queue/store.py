@@ -248,6 +248,12 @@ def content_folder(data: Path) -> Path:
     return data / "content"
 
 
+def shard_numbers(data: Path) -> list[int]:
+    """The shards that a data folder has. A folder without a store is what a crash has left while a shard was made."""
+    stores = (data / "queue").glob("*/data.mdb")
+    return sorted(int(path.parent.name) for path in stores if path.parent.name.isdigit())
+
+
 def with_recipients(record: Record, recipients: tuple[Recipient, ...]) -> Record:
     return replace(record, envelope=replace(record.envelope, recipients=recipients))
 

@@ -6,7 +6,7 @@ import os
 from engine.config import Config
 from engine.message import MessageId
 from engine.observe.events import event
-from engine.queue.store import Shard, content_folder
+from engine.queue.store import Shard, content_folder, shard_numbers
 from engine.storage.ownership import held
 
 
@@ -19,9 +19,7 @@ def sweep(config: Config) -> None:
     found = {path.name: path for path in content_folder(config.server.data).iterdir()}
     if not found:
         return
-    # A folder without a store is what a crash has left while a shard was made: nothing was ever in it.
-    stores = (config.server.data / "queue").glob("*/data.mdb")
-    numbers = [int(path.parent.name) for path in stores if path.parent.name.isdigit()]
+    numbers = shard_numbers(config.server.data)
     removed, strange = [], []
     with contextlib.ExitStack() as stack:
         for number in numbers:  # a worker that outlives its supervisor may be about to refer to a file

@@ -17,7 +17,7 @@ from bench.servers import all_servers
 from bench.workloads.backlog import WORKLOAD, Waiting
 from bench.workloads.base import Choice
 from engine.config import Queue
-from engine.queue.store import Record, Shard
+from engine.queue.store import Record, Shard, shard_numbers
 from tests.support.programs import needs
 
 
@@ -30,10 +30,8 @@ def disk() -> Iterator[Disk]:
 def stored(data: Path) -> list[list[Record]]:
     """The records of each shard."""
     with ExitStack() as stack:
-        numbers = sorted(int(path.name) for path in (data / "queue").iterdir())
-        shards = [
-            stack.enter_context(closing(Shard(data, n, map_size=Queue().map_size, read_only=True))) for n in numbers
-        ]
+        opened = [closing(Shard(data, n, map_size=Queue().map_size, read_only=True)) for n in shard_numbers(data)]
+        shards = [stack.enter_context(shard) for shard in opened]
         return [list(shard.all_records()) for shard in shards]
 
 
@@ -56,8 +54,8 @@ async def test_turns_are_spread_about_the_start(tmp_path: Path) -> None:
     await backlog.make()
     for _ in range(2):
         backlog.turn_anew()
-        for path in (backlog.data / "queue").iterdir():
-            with closing(Shard(backlog.data, int(path.name), map_size=Queue().map_size, read_only=True)) as shard:
+        for number in shard_numbers(backlog.data):
+            with closing(Shard(backlog.data, number, map_size=Queue().map_size, read_only=True)) as shard:
                 turns = [(shard.turn(domain) or 0) - time.time() for domain in backlog.domains()]
             assert sorted(turns) == turns
             assert sum(turn < 0 for turn in turns) == 2

@@ -9,8 +9,8 @@ import pytest
 import engine.queue.snapshot
 from engine.message import Octets
 from engine.queue.content import FileContent
-from engine.queue.snapshot import restore, shard_numbers, take
-from engine.queue.store import Record, Shard, content_folder
+from engine.queue.snapshot import restore, take
+from engine.queue.store import Record, Shard, content_folder, shard_numbers
 from engine.queue.verify import Verification
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held
