@@ -261,18 +261,22 @@ static int synced(const char *name, int file)
 int fsync(int file) { return synced("fsync", file); }
 int fdatasync(int file) { return synced("fdatasync", file); }
 
+/* What was written where the file stands now. */
+static ssize_t appended(int file, ssize_t done)
+{
+    int before = errno;
+    off64_t end = done > 0 ? lseek64(file, 0, SEEK_CUR) : -1;
+    errno = before;
+    if (end >= done)
+        written(file, end - done, done);
+    return done;
+}
+
 ssize_t write(int file, const void *octets, size_t size)
 {
     REAL("write", write);
     ssize_t done = real(file, octets, size);
-    if (done > 0) {
-        int before = errno;
-        off64_t end = lseek64(file, 0, SEEK_CUR);
-        errno = before;
-        if (end >= done)
-            written(file, end - done, done);
-    }
-    return done;
+    return appended(file, done);
 }
 
 ssize_t pwrite64(int file, const void *octets, size_t size, off64_t start)
@@ -302,52 +306,22 @@ ssize_t writev(int file, const struct iovec *pieces, int number)
 {
     REAL("writev", writev);
     ssize_t done = real(file, pieces, number);
-    if (done > 0) {
-        int before = errno;
-        off64_t end = lseek64(file, 0, SEEK_CUR);
-        errno = before;
-        if (end >= done)
-            written(file, end - done, done);
-    }
-    return done;
+    return appended(file, done);
 }
 
-int open64(const char *path, int flags, ...)
-{
-    mode_t mode = 0;
-    if (flags & (O_CREAT | O_TMPFILE)) {
-        va_list more;
-        va_start(more, flags);
-        mode = va_arg(more, mode_t);
-        va_end(more);
+/* The third argument of the functions below, which is there only where a file may be made. */
+#define MODE(flags, mode) \
+    mode_t mode = 0; \
+    if ((flags) & (O_CREAT | O_TMPFILE)) { \
+        va_list more; \
+        va_start(more, flags); \
+        mode = va_arg(more, mode_t); \
+        va_end(more); \
     }
-    REAL("open64", open64);
-    int file = real(path, flags, mode);
-    opened(file, flags);
-    return file;
-}
-
-int open(const char *path, int flags, ...)
-{
-    mode_t mode = 0;
-    if (flags & (O_CREAT | O_TMPFILE)) {
-        va_list more;
-        va_start(more, flags);
-        mode = va_arg(more, mode_t);
-        va_end(more);
-    }
-    return open64(path, flags, mode);
-}
 
 int openat64(int folder, const char *path, int flags, ...)
 {
-    mode_t mode = 0;
-    if (flags & (O_CREAT | O_TMPFILE)) {
-        va_list more;
-        va_start(more, flags);
-        mode = va_arg(more, mode_t);
-        va_end(more);
-    }
+    MODE(flags, mode)
     REAL("openat64", openat64);
     int file = real(folder, path, flags, mode);
     opened(file, flags);
@@ -356,12 +330,18 @@ int openat64(int folder, const char *path, int flags, ...)
 
 int openat(int folder, const char *path, int flags, ...)
 {
-    mode_t mode = 0;
-    if (flags & (O_CREAT | O_TMPFILE)) {
-        va_list more;
-        va_start(more, flags);
-        mode = va_arg(more, mode_t);
-        va_end(more);
-    }
+    MODE(flags, mode)
     return openat64(folder, path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    MODE(flags, mode)
+    return openat64(AT_FDCWD, path, flags, mode);
+}
+
+int open(const char *path, int flags, ...)
+{
+    MODE(flags, mode)
+    return openat64(AT_FDCWD, path, flags, mode);
 }

@@ -120,11 +120,16 @@ def tokens(messages: list[bytes]) -> Counter[str]:
     return Counter(found[1].decode() for m in messages if (found := re.search(rb"^Subject: (token-\d+-)", m, re.M)))
 
 
-def moment() -> tuple[int, float]:
-    """How many answers to wait for, and how much longer."""
+def seeded() -> random.Random:
+    """Dice whose seed is printed, and can be given by POSTROAD_SEED."""
     seed = int(os.environ.get("POSTROAD_SEED") or random.SystemRandom().randrange(10**6))
     print(f"POSTROAD_SEED={seed}")
-    dice = random.Random(seed)
+    return random.Random(seed)
+
+
+def moment() -> tuple[int, float]:
+    """How many answers to wait for, and how much longer."""
+    dice = seeded()
     return dice.randrange(10, 150), dice.random() / 20
 
 
@@ -152,10 +157,10 @@ def settle_accounts(server: Postroad, remote: Remote, ledger: Ledger, crashes: i
     local, relayed = tokens(server.mailbox(BOB)), tokens([r.content for r in remote.received])
     assert ledger.expected(BOB) <= set(local)
     assert [token for token, count in local.items() if count > 1] == []
-    again = {token: count for token, count in relayed.items() if count > 1}
+    repeated = {token: count for token, count in relayed.items() if count > 1}
     print(
         f"{ledger.tries} tries, {len(ledger.answered)} answered; {len(local)} local, {len(relayed)} relayed, "
-        f"of these {len(again)} more than once"
+        f"of these {len(repeated)} more than once"
     )
-    assert max(again.values(), default=1) <= 1 + crashes  # each is one reason to send it again
+    assert max(repeated.values(), default=1) <= 1 + crashes  # each is one reason to send it again
     assert server.all("quarantined") == []

@@ -4,11 +4,10 @@ The seed is printed. POSTROAD_SEED repeats the faults and their order; their mom
 """
 
 import os
-import random
 import time
 
 from tests.crash.faults import FAULTS, System
-from tests.crash.system import Load, reasons, settle_accounts, verify
+from tests.crash.system import Load, reasons, seeded, settle_accounts, verify
 from tests.support.programs import needs
 from tests.support.remote import Remote
 from tests.support.server import Postroad, until
@@ -18,9 +17,7 @@ SECONDS = float(os.environ.get("CRASH_SECONDS") or 20)
 
 @needs("strace")
 def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(server: Postroad, remote: Remote) -> None:
-    seed = int(os.environ.get("POSTROAD_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"POSTROAD_SEED={seed}")
-    system = System(server, remote, random.Random(seed))
+    system = System(server, remote, seeded())
     server.change({"stage": {"relay": {"command_timeout": "5s", "data_timeout": "5s", "final_timeout": "5s"}}})
     assert server.reload().returncode == 0
     load = Load(server, messages=0)
