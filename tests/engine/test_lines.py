@@ -46,6 +46,17 @@ async def silent(post: Post, count: int = 5) -> list[MessageId]:
     return [first.id, *(one.id for one in others)]
 
 
+async def a_hundred_silent(opened: Open) -> Post:
+    """An owner with a hundred places, and a hundred lines of one message that are all owed their turns."""
+    post = opened(dataclasses.replace(SETTINGS, in_flight=100))
+    await trio.testing.wait_all_tasks_blocked()
+    for number in range(100):
+        await post.admit(mail(f"d{number}.test"))
+        await post.settle(post.given[-1], SILENT)
+    await post.until(NOW + 1001)
+    return post
+
+
 async def test_mail_for_a_domain_that_was_found_silent_is_not_tried(post: Post, shard: Shard) -> None:
     ids = await silent(post)
     assert post.ids == ids[:1]
@@ -216,12 +227,7 @@ async def test_lines_that_are_all_owed_their_turns_leave_places_to_other_mail(
     opened: Open, clock: Clock, mock_clock
 ) -> None:
     """They go ahead a few at a time, up to a quarter of the places: each may take long to find out."""
-    post = opened(dataclasses.replace(SETTINGS, in_flight=100))
-    await trio.testing.wait_all_tasks_blocked()
-    for number in range(100):
-        await post.admit(mail(f"d{number}.test"))
-        await post.settle(post.given[-1], SILENT)
-    await post.until(NOW + 1001)
+    post = await a_hundred_silent(opened)
     for places in (AHEAD, AHEAD + 4, AHEAD + 8, AHEAD + 12, 25, 25):
         assert len(post.owner.away) == places
         clock.now += 4 / PACE
@@ -240,12 +246,7 @@ async def test_lines_that_are_all_owed_their_turns_leave_places_to_other_mail(
 async def test_lines_that_get_through_do_not_wait_for_the_pace_of_those_that_do_not(
     opened: Open, shard: Shard, mock_clock
 ) -> None:
-    post = opened(dataclasses.replace(SETTINGS, in_flight=100))
-    await trio.testing.wait_all_tasks_blocked()
-    for number in range(100):
-        await post.admit(mail(f"d{number}.test"))
-        await post.settle(post.given[-1], SILENT)
-    await post.until(NOW + 1001)
+    post = await a_hundred_silent(opened)
     while post.owner.away:  # the clock stands still
         await post.settle(next(iter(post.owner.away.values())), Delivered())
     assert len(post.given) == 200

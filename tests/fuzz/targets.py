@@ -16,21 +16,9 @@ from engine.protocols.address import Malformed, normalised, parse_path, xtext_de
 from engine.protocols.pop3 import Closed, Login, Remove, Retrieve, Session, Signal
 from engine.protocols.pop3 import StartTls as Stls
 from engine.protocols.smtp_client import Closing, ContentWanted, PeerError, Ready, Replies, SmtpClient, To, Transaction
-from engine.protocols.smtp_events import (
-    NEED_DATA,
-    Auth,
-    Content,
-    ContentBegin,
-    ContentEnd,
-    ContentPart,
-    Disconnected,
-    Mail,
-    Quit,
-    Rcpt,
-    StartTls,
-    TooManyErrors,
-)
+from engine.protocols.smtp_events import NEED_DATA, Content, ContentEnd, ContentPart, Disconnected, Quit, TooManyErrors
 from engine.protocols.smtp_server import SmtpServer
+from tests.support.smtp import accept
 
 _CUTS = 4
 
@@ -65,15 +53,9 @@ def _smtp_server(pieces: list[bytes]) -> tuple[bytes, list[object]]:
                     events.append("content ends")
                 case _:
                     events.append(event)
-            match event:
-                case Mail() | Rcpt() | ContentBegin() | Content() | ContentEnd():
-                    smtp.accept()
-                case Auth():
-                    smtp.authenticated(event.credentials.login)
-                case StartTls():
-                    smtp.tls_started()
-                case Quit() | TooManyErrors() | Disconnected():
-                    return said + smtp.outgoing(), list(_joined(events))
+            if isinstance(event, Quit | TooManyErrors | Disconnected):
+                return said + smtp.outgoing(), list(_joined(events))
+            accept(smtp, event)
             said += smtp.outgoing()
         said += smtp.outgoing()
     return said, list(_joined(events))

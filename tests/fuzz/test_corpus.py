@@ -11,24 +11,30 @@ from tests.fuzz.targets import TARGETS
 CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(CORPUS.glob("*/*"))
 PARTS = {  # what hypothesis puts together
-    "smtp": (
-        b"EHLO a\r\n|HELO a\r\n|MAIL FROM:<a@b.test>| SIZE=10| BODY=8BITMIME|RCPT TO:<c@d.test>|DATA\r\n|.\r\n|"
-        b"..\r\n|\r\n.\r\n|\n.\n|BDAT 5 LAST\r\n|BDAT 3\r\n|RSET\r\n|QUIT\r\n|AUTH PLAIN |AGEAYg==|STARTTLS\r\n|"
-        b"\r\n|\n|\r| |\xff|"
-        b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx|"
-        b"NOTIFY=NEVER|ORCPT=rfc822;x+2By|+2|*|NOOP\r\n|VRFY x\r\n|hello"
-    ).split(b"|"),
-    "client": (
-        b"220 hi\r\n|250 ok\r\n|250-|PIPELINING\r\n|SIZE 1000\r\n|CHUNKING\r\n|STARTTLS\r\n|354 go\r\n|"
-        b"550 5.1.1 no\r\n|421 bye\r\n|451-a\r\n|451 b\r\n|\r\n|\n|\xff|"
-        b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx|"
-        b"250 5.7.|999 x\r\n"
-    ).split(b"|"),
-    "pop3": (
-        b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
-        b"STLS\r\n| 1|\r\n|\n|\xff|99999999999999999999999999999999999999999999999999|"
-        b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-    ).split(b"|"),
+    "smtp": [
+        b"x" * 600,
+        *(
+            b"EHLO a\r\n|HELO a\r\n|MAIL FROM:<a@b.test>| SIZE=10| BODY=8BITMIME|RCPT TO:<c@d.test>|DATA\r\n|.\r\n|"
+            b"..\r\n|\r\n.\r\n|\n.\n|BDAT 5 LAST\r\n|BDAT 3\r\n|RSET\r\n|QUIT\r\n|AUTH PLAIN |AGEAYg==|STARTTLS\r\n|"
+            b"\r\n|\n|\r| |\xff|"
+            b"NOTIFY=NEVER|ORCPT=rfc822;x+2By|+2|*|NOOP\r\n|VRFY x\r\n|hello"
+        ).split(b"|"),
+    ],
+    "client": [
+        b"x" * 600,
+        *(
+            b"220 hi\r\n|250 ok\r\n|250-|PIPELINING\r\n|SIZE 1000\r\n|CHUNKING\r\n|STARTTLS\r\n|354 go\r\n|"
+            b"550 5.1.1 no\r\n|421 bye\r\n|451-a\r\n|451 b\r\n|\r\n|\n|\xff|"
+            b"250 5.7.|999 x\r\n"
+        ).split(b"|"),
+    ],
+    "pop3": [
+        b"x" * 300,
+        *(
+            b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
+            b"STLS\r\n| 1|\r\n|\n|\xff|99999999999999999999999999999999999999999999999999"
+        ).split(b"|"),
+    ],
     "text": (
         b'<|>|@|a|example.org|"|\\|[127.0.0.1]|[IPv6:::1]|.|,:|xn--|=?utf-8?b?|?=|Subject: |\r\n|\r\n |\xc3\xa9|'
         b"+2B|[lane.x]\n|stages = [|]|'queue'|\x81\xa1a"

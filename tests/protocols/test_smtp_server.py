@@ -29,6 +29,7 @@ from engine.protocols.smtp_events import (
 )
 from engine.protocols.smtp_replies import reply
 from engine.protocols.smtp_server import HOLD_LIMIT, SmtpServer
+from tests.support.smtp import accept
 
 TRANSACTION = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\n"
 OVER = (Quit, TooManyErrors, Disconnected)
@@ -55,16 +56,6 @@ def server(**settings: Any) -> SmtpServer:
     smtp.greet()
     assert smtp.outgoing() == b"220 mx.example.org ESMTP Postroad\r\n"
     return smtp
-
-
-def accept(smtp: SmtpServer, event: Event) -> None:
-    match event:
-        case Mail() | Rcpt() | ContentBegin() | Content() | ContentEnd():
-            smtp.accept()
-        case Auth():
-            smtp.authenticated(event.credentials.login)
-        case StartTls():
-            smtp.tls_started()
 
 
 def events_of(smtp: SmtpServer, pieces: Iterator[bytes]) -> list[Event]:
