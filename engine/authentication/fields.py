@@ -1,0 +1,95 @@
+"""The header section as a list of raw fields, each with its exact octets (RFC 5322 2.2)."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self
+
+from engine.message import HEADER_LIMIT
+
+_FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # WSP before the colon: obsolete, but met (RFC 5322 4.5)
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+
+
+class Field(NamedTuple):
+    """A header field: ``name`` in lower case, ``octets`` from the name's first to the final CRLF."""
+
+    name: str
+    octets: bytes
+
+    @property
+    def value(self) -> bytes:
+        """What follows the colon, with its folds, without the final CRLF."""
+        return self.octets.partition(b":")[2][:-2]
+
+
+class Fields:
+    """All fields of a header section, topmost first. Lines that are no field are left out."""
+
+    __slots__ = ("_by_name", "all")
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self.all = tuple(fields)
+        self._by_name: dict[str, list[Field]] = {}
+        for field in self.all:
+            self._by_name.setdefault(field.name, []).append(field)
+
+    @classmethod
+    def parse(cls, octets: bytes) -> Self:
+        """The fields of ``octets``, whose lines end in CRLF, up to an empty line or the end."""
+        return cls(_fields(octets))
+
+    def named(self, name: str) -> list[Field]:
+        """The fields of that name (in lower case), topmost first."""
+        return self._by_name.get(name, [])
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self.all)
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+
+def _fields(octets: bytes) -> Iterator[Field]:
+    for piece in _FIELD_END.split(octets):
+        if not piece:
+            return
+        found = _NAME.match(piece)
+        if found:
+            yield Field(found[1].decode("ascii").lower(), piece + b"\r\n")
+
+
+def split_message(chunks: Iterable[bytes]) -> tuple[Fields, Iterator[bytes]]:
+    """The header fields of a message, and its body in chunks, to be taken once.
+
+    The header section ends with an empty line, or where HEADER_LIMIT octets have not ended it.
+    """
+    source = iter(chunks)
+    gathered = b""
+    for chunk in source:
+        gathered += chunk
+        end = _end_of_header(gathered)
+        if end is not None:
+            return Fields.parse(gathered[:end]), _rest(gathered[end + 2 :], source)
+        if len(gathered) >= HEADER_LIMIT:
+            break
+    return Fields.parse(gathered[:HEADER_LIMIT]), _rest(gathered[HEADER_LIMIT:], source)
+
+
+def _end_of_header(octets: bytes) -> int | None:
+    """Where the empty line begins that ends the header section."""
+    if octets.startswith(b"\r\n"):
+        return 0
+    end = octets.find(b"\r\n\r\n", 0, HEADER_LIMIT)
+    return None if end < 0 else end + 2
+
+
+def _rest(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from others
+
+
+def with_crlf(octets: bytes) -> bytes:
+    """A message from a file, whose lines may end in LF alone, with CRLF everywhere."""
+    return _BARE_LF.sub(b"\r\n", octets)
