@@ -1,15 +1,17 @@
-"""DKIM: whether the signatures of a message hold (RFC 6376, 8301, 8463)."""
+"""DKIM: whether the signatures of a message hold, and new ones (RFC 6376, 8301, 8463)."""
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from engine.authentication.canonical import BodyDigest, BodyForm, digest_body
+from engine.authentication.canonical import BodyDigest, BodyForm, digest_body, digest_body_now
 from engine.authentication.fields import Field, Fields
 from engine.authentication.keys import Ask, KeyRecord
 from engine.authentication.outcome import Failure, Result
-from engine.authentication.signature import CLOCK_SKEW, Signature, required, timestamp
-from engine.authentication.tags import listed, parse_tags, without_space
+from engine.authentication.signature import Signature, chosen_fields, required, untimely
+from engine.authentication.signer import Signer, signed_field, signed_names
+from engine.authentication.tags import parse_tags, without_space
 from engine.net.dns import a_labels, side_by_side
 
 FIELD = "dkim-signature"
@@ -49,7 +51,7 @@ class Check:
     def __init__(self, fields: Fields, now: float) -> None:
         self._fields = fields
         signatures = fields.named(FIELD)
-        self._read = [_read(field, now) for field in signatures[:SIGNATURES_LIMIT]]
+        self._read = [_read(field, fields.flaw, now) for field in signatures[:SIGNATURES_LIMIT]]
         self._ignored = len(signatures) - len(self._read)
         self.forms = {signature.body_form for _, signature in self._read if isinstance(signature, Signature)}
 
@@ -72,16 +74,13 @@ class Check:
         if isinstance(keys, Failure):
             return _failed(said, keys)
         said = replace(said, bits=keys[0].bits, testing=keys[0].testing)
-        failure = _identity_failure(said, keys) or signature.body_failure(digests)
-        if failure is not None:
-            return _failed(said, failure)
-        key = signature.mark.key_of(signature.signed_octets(self._fields), keys)
-        if key is None:
-            return _failed(said, Failure(Result.FAIL, "the header was changed, or was signed by another key"))
-        return _passed(said, key, signature.unsigned_size(digests))
+        judged = _identity_failure(said, keys) or signature.judged(self._fields, digests, keys)
+        if isinstance(judged, Failure):
+            return _failed(said, judged)
+        return _passed(said, judged, signature.unsigned_size(digests))
 
 
-def _read(field: Field, now: float) -> tuple[DkimResult, Signature | None]:
+def _read(field: Field, flaw: str, now: float) -> tuple[DkimResult, Signature | None]:
     """What a field says of itself, and what it signs; that is None where the result is certain already."""
     said = DkimResult(Result.NEUTRAL)
     try:
@@ -91,7 +90,7 @@ def _read(field: Field, now: float) -> tuple[DkimResult, Signature | None]:
             raise ValueError("the version is not 1")
         signature = Signature.of(field, tags)
         said = replace(said, domain=signature.mark.domain)
-        failure = _unsupported(tags) or _contradiction(signature, said) or _untimely(tags, now)
+        failure = _refusal(signature, said, flaw) or untimely(tags, now)
     except ValueError as error:  # RFC 8601 2.7.1: "neutral" is for errors of syntax
         return replace(said, text=f"the signature cannot be read: {error}"), None
     return (said, signature) if failure is None else (_failed(said, failure), None)
@@ -108,27 +107,13 @@ def _said(tags: Mapping[str, str]) -> DkimResult:
     )
 
 
-def _unsupported(tags: Mapping[str, str]) -> Failure | None:
-    methods = listed(tags.get("q", "dns/txt").lower())
-    return None if "dns/txt" in methods else Failure(Result.NEUTRAL, "no way to find the key is known (q=)")
-
-
-def _contradiction(signature: Signature, said: DkimResult) -> Failure | None:
+def _refusal(signature: Signature, said: DkimResult, flaw: str) -> Failure | None:
+    if flaw:
+        return Failure(Result.PERMERROR, flaw)
     if "from" not in signature.header_names:
         return Failure(Result.PERMERROR, "From is not signed")
     if "@" not in said.identity or not f".{_identity_domain(said)}".endswith(f".{said.domain}"):
         return Failure(Result.PERMERROR, "the identity i= is not within the domain d=")
-    return None
-
-
-def _untimely(tags: Mapping[str, str], now: float) -> Failure | None:
-    signed, expires = timestamp(tags, "t"), timestamp(tags, "x")
-    if expires is not None and signed is not None and expires < signed:
-        raise ValueError("it expired (x=) before it was made (t=)")
-    if expires is not None and expires < now:
-        return Failure(Result.PERMERROR, "the signature has expired")
-    if signed is not None and signed > now + CLOCK_SKEW:
-        return Failure(Result.PERMERROR, "the signature was made in the future")
     return None
 
 
@@ -154,4 +139,44 @@ def _passed(said: DkimResult, key: KeyRecord, unsigned: int) -> DkimResult:
     notes = ["the domain tests DKIM"] * key.testing + [f"{unsigned} octets of the body are not signed"] * (unsigned > 0)
     return replace(
         said, result=Result.PASS, text="; ".join(notes), bits=key.bits, testing=key.testing, unsigned=unsigned
+    )
+
+
+def sign(
+    fields: Fields,
+    body: Iterable[bytes],
+    signers: Sequence[Signer],
+    now: float,
+    *,
+    relaxed_body: bool = True,
+    valid_for: float | None = None,
+) -> bytes:
+    """The header fields to prepend, one for each of ``signers``, in their order.
+
+    ``body`` as for ``verify``. ``valid_for``: seconds until the signatures expire (x=); None: they do not.
+    It takes as long as to hash the body and to sign once by each key: in a thread for a body of megabytes.
+    """
+    form = BodyForm(relaxed_body)
+    body_hash = b64encode(digest_body_now(body, [form])[form].sha256).decode()
+    names = signed_names(fields)
+    header = chosen_fields(fields, names, relaxed=True)
+    expiry = [("x", str(int(now + valid_for)))] if valid_for is not None else []
+    return b"".join(
+        signed_field(
+            "DKIM-Signature",
+            [
+                ("v", "1"),
+                ("a", signer.algorithm),
+                ("c", "relaxed/relaxed" if relaxed_body else "relaxed/simple"),
+                ("d", signer.domain),
+                ("s", signer.selector),
+                ("t", str(int(now))),
+                *expiry,
+                ("h", ":".join(names)),
+                ("bh", body_hash),
+            ],
+            header,
+            signer,
+        ).octets
+        for signer in signers
     )

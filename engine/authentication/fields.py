@@ -9,6 +9,7 @@ from engine.message import HEADER_LIMIT
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # WSP before the colon: obsolete, but met (RFC 5322 4.5)
 _BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
 class Field(NamedTuple):
@@ -24,12 +25,17 @@ class Field(NamedTuple):
 
 
 class Fields:
-    """All fields of a header section, topmost first. Lines that are no field are left out."""
+    """All fields of a header section, topmost first.
 
-    __slots__ = ("_by_name", "all")
+    ``flaw`` says why readers may see another header, or another beginning of the body, than these fields say;
+    it is empty where all is well. What vouches for a message must not vouch for one with a flaw.
+    """
 
-    def __init__(self, fields: Iterable[Field]) -> None:
+    __slots__ = ("_by_name", "all", "flaw")
+
+    def __init__(self, fields: Iterable[Field], flaw: str = "") -> None:
         self.all = tuple(fields)
+        self.flaw = flaw
         self._by_name: dict[str, list[Field]] = {}
         for field in self.all:
             self._by_name.setdefault(field.name, []).append(field)
@@ -37,7 +43,16 @@ class Fields:
     @classmethod
     def parse(cls, octets: bytes) -> Self:
         """The fields of ``octets``, whose lines end in CRLF, up to an empty line or the end."""
-        return cls(_fields(octets))
+        section = octets[:end] if (end := _end_of_header(octets)) is not None else octets
+        pieces = _FIELD_END.split(section.removesuffix(b"\r\n"))
+        if pieces[0].startswith(b"From "):  # of a mailbox file
+            del pieces[0]
+        found = [(_NAME.match(piece), piece + b"\r\n") for piece in pieces if piece]
+        fields = [Field(name[1].decode("ascii").lower(), piece) for name, piece in found if name]
+        flaw = "" if len(fields) == len(found) else "the header holds a line that is no field"
+        if _BARE.search(section):
+            flaw = "the header holds a bare CR or LF"
+        return cls(fields, flaw)
 
     def named(self, name: str) -> list[Field]:
         """The fields of that name (in lower case), topmost first."""
@@ -50,19 +65,10 @@ class Fields:
         return len(self.all)
 
 
-def _fields(octets: bytes) -> Iterator[Field]:
-    for piece in _FIELD_END.split(octets):
-        if not piece:
-            return
-        found = _NAME.match(piece)
-        if found:
-            yield Field(found[1].decode("ascii").lower(), piece + b"\r\n")
-
-
 def split_message(chunks: Iterable[bytes]) -> tuple[Fields, Iterator[bytes]]:
     """The header fields of a message, and its body in chunks, to be taken once.
 
-    The header section ends with an empty line, or where HEADER_LIMIT octets have not ended it.
+    The header section ends with an empty line; where HEADER_LIMIT octets hold none, the rest is body, and that a flaw.
     """
     source = iter(chunks)
     gathered = b""
@@ -72,8 +78,10 @@ def split_message(chunks: Iterable[bytes]) -> tuple[Fields, Iterator[bytes]]:
         if end is not None:
             return Fields.parse(gathered[:end]), _rest(gathered[end + 2 :], source)
         if len(gathered) >= HEADER_LIMIT:
-            break
-    return Fields.parse(gathered[:HEADER_LIMIT]), _rest(gathered[HEADER_LIMIT:], source)
+            fields = Fields.parse(gathered[:HEADER_LIMIT])
+            flaw = f"the header has more than {HEADER_LIMIT} octets"
+            return Fields(fields.all, flaw), _rest(gathered[HEADER_LIMIT:], source)
+    return Fields.parse(gathered), iter(())
 
 
 def _end_of_header(octets: bytes) -> int | None:

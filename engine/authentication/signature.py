@@ -1,8 +1,7 @@
 """A signature over header and body, as DKIM-Signature and ARC-Message-Signature carry it (RFC 6376 3.5, 3.7)."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -24,7 +23,7 @@ CLOCK_SKEW = 24 * 3600
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 )
-_FIELD_NAME = re.compile(r"[!-9<-~]+")
+_FIELD_NAME = re.compile(r"[!-9<-~]*")  # an empty name stands for no field: signers write "to::date"
 _NUMBER = re.compile(r"[0-9]{1,76}")  # RFC 6376 3.5 l=
 _TIME = re.compile(r"[0-9]{1,12}")  # RFC 6376 3.5 t=
 _OWN_SIGNATURE = re.compile(rb"((?:\A[^:]*:|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
@@ -83,12 +82,24 @@ class Signature:
         names = tuple(name.lower() for name in listed(required(tags, "h")))
         if not all(map(_FIELD_NAME.fullmatch, names)):
             raise ValueError("the tag h= is no list of field names")
+        if "dns/txt" not in listed(tags.get("q", "dns/txt").lower()):
+            raise ValueError("no way to find the key is known (q=)")
         length = int(_matching(tags, "l", _NUMBER)) if "l" in tags else None
         body_hash = base64(required(tags, "bh"))
         return cls(field, Mark.of(tags), body_hash, names, relaxed_header, BodyForm(relaxed_body, length))
 
-    def body_failure(self, digests: Mapping[BodyForm, BodyDigest]) -> Failure | None:
-        """Why the body is not what was signed, or None."""
+    def judged(
+        self, fields: Fields, digests: Mapping[BodyForm, BodyDigest], keys: Iterable[KeyRecord]
+    ) -> KeyRecord | Failure:
+        """The key that signed the message as it is, or why none did."""
+        failure = self._body_failure(digests)
+        if failure is not None:
+            return failure
+        header = chosen_fields(fields, self.header_names, relaxed=self.relaxed_header, but=self.field)
+        key = self.mark.key_of(header + unsigned(self.field, relaxed=self.relaxed_header), keys)
+        return key or Failure(Result.FAIL, "the header was changed, or was signed by another key")
+
+    def _body_failure(self, digests: Mapping[BodyForm, BodyDigest]) -> Failure | None:
         digest = digests[self.body_form]
         if self.body_form.length is not None and self.body_form.length > digest.size:
             return Failure(Result.PERMERROR, f"l={self.body_form.length}, but the body has {digest.size} octets")
@@ -101,27 +112,20 @@ class Signature:
         length = self.body_form.length
         return 0 if length is None else digests[self.body_form].size - length
 
-    def signed_octets(self, fields: Fields) -> bytes:
-        """What of the header was signed (RFC 6376 3.7)."""
-        chosen = [canonical_field(field, relaxed=self.relaxed_header) for field in self._chosen(fields)]
-        return b"".join(chosen) + unsigned(self.field, relaxed=self.relaxed_header)
 
-    def _chosen(self, fields: Fields) -> Iterator[Field]:
-        """The fields that h= names, of each name the lowest first; a name too many stands for no field."""
-        taken: Counter[str] = Counter()
-        for name in self.header_names:
-            taken[name] += 1
-            candidates = fields.named(name)
-            if name == self.field.name:
-                candidates = [field for field in candidates if field is not self.field]
-            if taken[name] <= len(candidates):
-                yield candidates[-taken[name]]
+def chosen_fields(fields: Fields, names: Iterable[str], *, relaxed: bool, but: Field | None = None) -> bytes:
+    """The fields that h= names, canonical: of each name the lowest first; a name too many stands for no field.
+
+    ``but``: the field that signs, which does not sign itself.
+    """
+    left = {name: [field for field in fields.named(name) if field is not but] for name in set(names)}
+    return b"".join([canonical_field(left[name].pop(), relaxed=relaxed) for name in names if left[name]])
 
 
 def unsigned(field: Field, *, relaxed: bool) -> bytes:
     """A field that signs, canonical, as it is signed itself: with an empty b= and without the last CRLF."""
-    emptied = Field(field.name, _OWN_SIGNATURE.sub(rb"\1", field.octets[:-2]) + b"\r\n")
-    return canonical_field(emptied, relaxed=relaxed)[:-2]
+    octets = _OWN_SIGNATURE.sub(rb"\1", field.octets[:-2]) + b"\r\n"
+    return canonical_field(Field(field.name, octets), relaxed=relaxed)[:-2]
 
 
 def required(tags: Mapping[str, str], name: str) -> str:
@@ -139,8 +143,19 @@ def domain_name(tags: Mapping[str, str], name: str) -> str:
     return domain
 
 
-def timestamp(tags: Mapping[str, str], name: str) -> int | None:
-    """The seconds since 1970 that a tag holds, None where it is missing. ValueError where it is no number."""
+def untimely(tags: Mapping[str, str], now: float) -> Failure | None:
+    """Why a signature is not of this time, or None (RFC 6376 3.5 t=, x=). ValueError where it says no time."""
+    signed, expires = _timestamp(tags, "t"), _timestamp(tags, "x")
+    if expires is not None and signed is not None and expires < signed:
+        raise ValueError("it expired (x=) before it was made (t=)")
+    if expires is not None and expires < now:
+        return Failure(Result.PERMERROR, "the signature has expired")
+    if signed is not None and signed > now + CLOCK_SKEW:
+        return Failure(Result.PERMERROR, "the signature was made in the future")
+    return None
+
+
+def _timestamp(tags: Mapping[str, str], name: str) -> int | None:
     return int(_matching(tags, name, _TIME)) if name in tags else None
 
 
