@@ -43,7 +43,8 @@ class Fields:
     @classmethod
     def parse(cls, octets: bytes) -> Self:
         """The fields of ``octets``, whose lines end in CRLF, up to an empty line or the end."""
-        section = octets[:end] if (end := _end_of_header(octets)) is not None else octets
+        end = _end_of_header(octets, len(octets))
+        section = octets if end is None else octets[:end]
         pieces = _FIELD_END.split(section.removesuffix(b"\r\n"))
         if pieces[0].startswith(b"From "):  # of a mailbox file
             del pieces[0]
@@ -74,7 +75,7 @@ def split_message(chunks: Iterable[bytes]) -> tuple[Fields, Iterator[bytes]]:
     gathered = b""
     for chunk in source:
         gathered += chunk
-        end = _end_of_header(gathered)
+        end = _end_of_header(gathered, HEADER_LIMIT)
         if end is not None:
             return Fields.parse(gathered[:end]), _rest(gathered[end + 2 :], source)
         if len(gathered) >= HEADER_LIMIT:
@@ -84,11 +85,11 @@ def split_message(chunks: Iterable[bytes]) -> tuple[Fields, Iterator[bytes]]:
     return Fields.parse(gathered), iter(())
 
 
-def _end_of_header(octets: bytes) -> int | None:
-    """Where the empty line begins that ends the header section."""
+def _end_of_header(octets: bytes, limit: int) -> int | None:
+    """Where the empty line begins that ends the header section, in the first ``limit`` octets."""
     if octets.startswith(b"\r\n"):
         return 0
-    end = octets.find(b"\r\n\r\n", 0, HEADER_LIMIT)
+    end = octets.find(b"\r\n\r\n", 0, limit)
     return None if end < 0 else end + 2
 
 

@@ -48,7 +48,7 @@ def base64(value: str) -> bytes:
     text = without_space(value)
     try:
         return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
-    except (binascii.Error, UnicodeEncodeError):
+    except ValueError:
         raise ValueError("no base64") from None
 
 
