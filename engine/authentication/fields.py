@@ -9,7 +9,6 @@ from engine.message import HEADER_LIMIT
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # WSP before the colon: obsolete, but met (RFC 5322 4.5)
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
 class Field(NamedTuple):
@@ -51,7 +50,7 @@ class Fields:
         found = [(_NAME.match(piece), piece + b"\r\n") for piece in pieces if piece]
         fields = [Field(name[1].decode("ascii").lower(), piece) for name, piece in found if name]
         flaw = "" if len(fields) == len(found) else "the header holds a line that is no field"
-        if _BARE.search(section):
+        if not section.count(b"\r") == section.count(b"\n") == section.count(b"\r\n"):
             flaw = "the header holds a bare CR or LF"
         return cls(fields, flaw)
 

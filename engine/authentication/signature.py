@@ -23,10 +23,10 @@ CLOCK_SKEW = 24 * 3600
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 )
-_FIELD_NAME = re.compile(r"[!-9<-~]*")  # an empty name stands for no field: signers write "to::date"
+_FIELD_NAMES = re.compile(r"[!-9<-~]*")  # of all together: some are empty, as in "to::date", and stand for no field
 _NUMBER = re.compile(r"[0-9]{1,76}")  # RFC 6376 3.5 l=
 _TIME = re.compile(r"[0-9]{1,12}")  # RFC 6376 3.5 t=
-_OWN_SIGNATURE = re.compile(rb"((?:\A[^:]*:|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
+_OWN_SIGNATURE = re.compile(rb"(;[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 _FORMS = {"simple": False, "relaxed": True}
 
 
@@ -80,7 +80,7 @@ class Signature:
         """ValueError where a tag is missing or makes no sense."""
         relaxed_header, relaxed_body = _canonical_forms(without_space(tags.get("c", "simple")).lower())
         names = tuple(name.lower() for name in listed(required(tags, "h")))
-        if not all(map(_FIELD_NAME.fullmatch, names)):
+        if not _FIELD_NAMES.fullmatch("".join(names)):
             raise ValueError("the tag h= is no list of field names")
         if "dns/txt" not in listed(tags.get("q", "dns/txt").lower()):
             raise ValueError("no way to find the key is known (q=)")
@@ -124,8 +124,9 @@ def chosen_fields(fields: Fields, names: Iterable[str], *, relaxed: bool, but: F
 
 def unsigned(field: Field, *, relaxed: bool) -> bytes:
     """A field that signs, canonical, as it is signed itself: with an empty b= and without the last CRLF."""
-    octets = _OWN_SIGNATURE.sub(rb"\1", field.octets[:-2]) + b"\r\n"
-    return canonical_field(Field(field.name, octets), relaxed=relaxed)[:-2]
+    name, _, value = field.octets[:-2].partition(b":")
+    emptied = _OWN_SIGNATURE.sub(rb"\1", b";" + value)[1:]
+    return canonical_field(Field(field.name, name + b":" + emptied + b"\r\n"), relaxed=relaxed)[:-2]
 
 
 def required(tags: Mapping[str, str], name: str) -> str:

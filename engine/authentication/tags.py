@@ -6,7 +6,6 @@ import re
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
 _VALUE = re.compile(rb"[!-:<-~\x80-\xff \t\r\n]*")  # RFC 8616 3: with UTF-8
 _SPACE = " \t\r\n"
-_NO_SPACE = str.maketrans("", "", _SPACE)
 
 
 def parse_tags(octets: bytes) -> dict[str, str]:
@@ -37,7 +36,9 @@ def parse_tags(octets: bytes) -> dict[str, str]:
 
 def without_space(value: str) -> str:
     """``value`` without the white space that folding may put anywhere."""
-    return value.translate(_NO_SPACE)
+    for space in _SPACE:
+        value = value.replace(space, "")
+    return value
 
 
 def base64(value: str) -> bytes:
