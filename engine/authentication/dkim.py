@@ -82,7 +82,7 @@ class Check:
 
 def _read(field: Field, flaw: str, now: float) -> tuple[DkimResult, Signature | None]:
     """What a field says of itself, and what it signs; that is None where the result is certain already."""
-    said = DkimResult(Result.NEUTRAL)
+    said = DkimResult(Result.PERMERROR)
     try:
         tags = parse_tags(field.value)
         said = _said(tags)
@@ -91,14 +91,14 @@ def _read(field: Field, flaw: str, now: float) -> tuple[DkimResult, Signature | 
         signature = Signature.of(field, tags)
         said = replace(said, domain=signature.mark.domain)
         failure = _refusal(signature, said, flaw) or untimely(tags, now)
-    except ValueError as error:  # RFC 8601 2.7.1: "neutral" is for errors of syntax
+    except ValueError as error:
         return replace(said, text=f"the signature cannot be read: {error}"), None
     return (said, signature) if failure is None else (_failed(said, failure), None)
 
 
 def _said(tags: Mapping[str, str]) -> DkimResult:
     return DkimResult(
-        Result.NEUTRAL,
+        Result.PERMERROR,
         domain=tags.get("d", "").lower(),
         selector=tags.get("s", ""),
         identity=tags.get("i", f"@{tags.get('d', '')}"),

@@ -52,7 +52,7 @@ class Mark:
         if self.algorithm == HISTORIC:  # RFC 8301 3.1: "permanently failed evaluation"
             return Failure(Result.PERMERROR, "the algorithm is rsa-sha1, which is no longer valid")
         if self.algorithm not in ALGORITHMS:
-            return Failure(Result.NEUTRAL, f"the algorithm {self.algorithm} is unknown")
+            return Failure(Result.PERMERROR, f"the algorithm {self.algorithm} is unknown")
         return None
 
     async def keys(self, ask: Ask) -> tuple[KeyRecord, ...] | Failure:
@@ -102,7 +102,7 @@ class Signature:
     def _body_failure(self, digests: Mapping[BodyForm, BodyDigest]) -> Failure | None:
         digest = digests[self.body_form]
         if self.body_form.length is not None and self.body_form.length > digest.size:
-            return Failure(Result.PERMERROR, f"l={self.body_form.length}, but the body has {digest.size} octets")
+            return Failure(Result.FAIL, f"l={self.body_form.length}, but the body has {digest.size} octets")
         if digest.sha256 != self.body_hash:
             return Failure(Result.FAIL, "the body was changed")
         return None
