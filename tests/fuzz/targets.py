@@ -7,10 +7,19 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import trio
+
 from engine import Envelope, Message, MessageId, Recipient
+from engine.authentication.author import author_domains
+from engine.authentication.fields import split_message
+from engine.authentication.keys import parse_record
+from engine.authentication.reported import reported
+from engine.authentication.sealer import has_failed
+from engine.authentication.signatures import verify_both
 from engine.config import ConfigError, parse
 from engine.links import wire
 from engine.message import Octets
+from engine.net.dns import Answer, Outcome
 from engine.protocols import dsn
 from engine.protocols.address import Malformed, normalised, parse_path, xtext_decode
 from engine.protocols.pop3 import Closed, Login, Remove, Retrieve, Session, Signal
@@ -167,6 +176,28 @@ def headers(data: bytes) -> None:
         assert first == (every[0] if every else None)
 
 
+def signatures(data: bytes) -> None:
+    """What a message says of those who sent it, signed it and handed it on."""
+    whole, pieces = cut(data)
+    assert _signatures(whole) == _signatures(pieces)
+
+
+def _signatures(pieces: list[bytes]) -> tuple[object, ...]:
+    async def ask(*_: str) -> Outcome[bytes]:
+        return Answer((b"k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",), 0.0)
+
+    fields, body = split_message(pieces)
+    found = trio.run(verify_both, fields, body, ask, 0.0)
+    with contextlib.suppress(ValueError):
+        author_domains(fields)
+    return *found, reported(fields, "a"), has_failed(fields)
+
+
+def key_record(data: bytes) -> None:
+    """What a TXT record says of a key."""
+    parse_record(data)
+
+
 def link(data: bytes) -> None:
     """A frame between processes."""
     with contextlib.suppress(wire.WireError):
@@ -192,5 +223,17 @@ def configuration(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (smtp_server, smtp_client, replies, addresses, pop3, headers, link, report, configuration)
+    for target in (
+        smtp_server,
+        smtp_client,
+        replies,
+        addresses,
+        pop3,
+        headers,
+        signatures,
+        key_record,
+        link,
+        report,
+        configuration,
+    )
 }
