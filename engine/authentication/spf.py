@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from engine.authentication import spf_record
 from engine.authentication.spf_record import Mechanism, Record, Result
-from engine.net.dns import Answer, DnsTrouble, Outcome, a_labels, side_by_side
+from engine.net.dns import Answer, Ask, DnsTrouble, a_labels, side_by_side
 
 __all__ = ["Check", "Result", "check", "check_host"]
 
@@ -25,9 +25,6 @@ NAMES_LIMIT = 10
 
 EXPLANATION_LIMIT = 400
 """Characters of an explanation: it has to fit into one line of a reply (RFC 5321 4.5.3.1.5)."""
-
-Ask: TypeAlias = Callable[[str, str], Awaitable[Outcome[Any]]]
-"""A question to the DNS: ``Resolver.ask``."""
 
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 

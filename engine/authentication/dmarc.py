@@ -1,0 +1,269 @@
+"""DMARC: whether the domain that a message claims to be from stands behind it, and what it wants done if not.
+
+The organisation that a domain belongs to is found as RFC 9989 4.10 does, by asking the DNS for the names above it, or
+as RFC 7489 3.2 did, by the public suffix list.
+"""
+
+import enum
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from engine.authentication import dmarc_record
+from engine.authentication.dmarc_record import Policy, Record
+from engine.authentication.outcome import Result
+from engine.net.dns import Answer, Ask, DnsTrouble, NoSuchName, Outcome, a_labels, side_by_side
+
+__all__ = ["Dmarc", "Identifiers", "Method", "Policy", "judge", "judge_all"]
+
+WALK_LIMIT = 8
+"""Names that are asked about for one domain (RFC 9989 4.10)."""
+
+IDENTIFIERS_LIMIT = 10
+"""Domains of one message whose organisation is looked for: nobody needs more signatures that pass."""
+
+AUTHORS_LIMIT = 10
+"""Domains in From that are judged."""
+
+_ORDER = (Result.PASS, Result.NONE, Result.PERMERROR, Result.TEMPERROR, Result.FAIL)
+
+
+class Method(enum.StrEnum):
+    """How to find the organisation that a domain belongs to."""
+
+    TREE_WALK = "tree-walk"  # RFC 9989, which obsoletes 7489
+    PUBLIC_SUFFIX = "public-suffix"  # RFC 7489
+
+
+class Identifiers(NamedTuple):
+    """Domains by the way in which they were proved."""
+
+    spf: Sequence[str] = ()
+    dkim: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dmarc:
+    """The judgement. ``policy`` is what the owner of the domain asks for, ``disposition`` what that means for this
+    message; ``domain`` is where the record was found, empty if nowhere. ``why`` is for the operator."""
+
+    result: Result
+    author: str = ""
+    policy: Policy = Policy.NONE
+    disposition: Policy = Policy.NONE
+    domain: str = ""
+    why: str = ""
+
+
+class _Trouble(NamedTuple):
+    """The DNS would not say."""
+
+    text: str
+
+
+class _Step(NamedTuple):
+    """What a walk has found at one name."""
+
+    domain: str
+    found: Record | _Trouble | None
+
+
+_Organisation: TypeAlias = "str | _Trouble"
+
+_NOBODY = Identifiers()
+
+
+async def judge_all(
+    ask: Ask,
+    authors: Iterable[str],
+    passed: Identifiers,
+    unsure: Identifiers = _NOBODY,
+    method: Method = Method.TREE_WALK,
+) -> Dmarc:
+    """The judgement on a message with these domains in From: the worst of all (RFC 7489 6.6.1, RFC 9989 11.5)."""
+    domains = list(dict.fromkeys(authors))[:AUTHORS_LIMIT]
+    if not domains:
+        return Dmarc(Result.NONE, why="From names no domain")
+    found = await side_by_side([partial(judge, ask, domain, passed, unsure, method) for domain in domains])
+    return max(found, key=lambda dmarc: (_ORDER.index(dmarc.result), dmarc.disposition.strictness))
+
+
+async def judge(
+    ask: Ask,
+    author: str,
+    passed: Identifiers,
+    unsure: Identifiers = _NOBODY,
+    method: Method = Method.TREE_WALK,
+) -> Dmarc:
+    """Judge one domain of From. ``passed``: whose SPF or DKIM result is pass; ``unsure``: whose is temperror."""
+    try:
+        author = _name(author)
+    except ValueError as error:
+        return Dmarc(Result.NONE, author, why=str(error))
+    if author.startswith("["):
+        return Dmarc(Result.NONE, author, why="an address literal has no policy")
+    return await _Judgement(ask, author, method).over(passed, unsure)
+
+
+class _Judgement:
+    """One domain of From, and what has been found above it."""
+
+    def __init__(self, ask: Ask, author: str, method: Method) -> None:
+        self._ask = ask
+        self._author = author
+        self._method = method
+
+    async def over(self, passed: Identifiers, unsure: Identifiers) -> Dmarc:
+        steps = await self._walk(self._author)
+        organisation = self._organisation(steps)
+        step = _applicable(steps, organisation)
+        if isinstance(step, _Trouble):
+            return Dmarc(Result.TEMPERROR, self._author, why=step.text)
+        if step is None:
+            return Dmarc(Result.NONE, self._author, why="no policy is published")
+        record, domain = step
+        assert isinstance(record, Record)
+        policy = await self._policy(record, domain)
+        said = Dmarc(Result.FAIL, self._author, domain=domain)
+        if policy is None:
+            return replace(said, result=Result.PERMERROR, why=f"the record of {domain} has no policy that can be read")
+        if isinstance(policy, _Trouble):
+            return replace(said, result=Result.TEMPERROR, why=policy.text)
+        said = replace(said, policy=policy)
+        aligned = await self._aligned(record, organisation, passed)
+        if aligned is True:
+            return replace(said, result=Result.PASS)
+        if aligned is False:
+            aligned = await self._aligned(record, organisation, unsure)
+        if aligned is not False:
+            text = aligned.text if isinstance(aligned, _Trouble) else "a check that might have passed could not be made"
+            return replace(said, result=Result.TEMPERROR, why=text)
+        return replace(said, disposition=self._disposition(record, policy), why=f"the policy of {domain}")
+
+    async def _walk(self, domain: str) -> list[_Step]:
+        """The records at a domain and above it, the longest name first, up to one that says where its owner ends."""
+        names = list(self._targets(domain))
+        outcomes = await side_by_side([partial(self._ask, f"_dmarc.{name}", "TXT") for name in names])
+        steps = []
+        for name, outcome in zip(names, outcomes, strict=True):
+            steps.append(_Step(name, _record(name, outcome)))
+            found = steps[-1].found
+            if self._method is Method.TREE_WALK and isinstance(found, Record) and found.suffix != "u":
+                break
+        return steps
+
+    def _targets(self, domain: str) -> Iterator[str]:
+        yield domain
+        if self._method is Method.TREE_WALK:
+            labels = domain.split(".")
+            for start in range(max(1, len(labels) - WALK_LIMIT + 1), len(labels)):
+                yield ".".join(labels[start:])
+        elif (registered := _registered(domain)) != domain:
+            yield registered
+
+    def _organisation(self, steps: Sequence[_Step]) -> _Organisation:
+        """The domain of the organisation that the first of the names belongs to (RFC 9989 4.10.2)."""
+        if self._method is Method.PUBLIC_SUFFIX:
+            return steps[-1].domain
+        start = steps[0].domain
+        organisation = start
+        for domain, found in steps:
+            if isinstance(found, _Trouble):
+                return found
+            if found is None:
+                continue
+            organisation = domain
+            if found.suffix == "y" and domain != start:
+                return _one_label_more(domain, start)
+        return organisation
+
+    async def _policy(self, record: Record, domain: str) -> Policy | _Trouble | None:
+        """The policy for this author: p=, or below the domain of the record sp= or np=."""
+        if record.policy is None or domain == self._author:
+            return record.policy
+        if record.nonexistent == record.subdomains:
+            return record.subdomains
+        outcome = await self._ask(self._author, "A")
+        if isinstance(outcome, DnsTrouble):
+            return _Trouble(outcome.text)
+        return record.nonexistent if isinstance(outcome, NoSuchName) else record.subdomains
+
+    async def _aligned(self, record: Record, organisation: _Organisation, identifiers: Identifiers) -> bool | _Trouble:
+        """Whether one of the domains is the author's own, or of the same organisation where that is enough."""
+        spf, dkim = ({*_names(domains)} for domains in identifiers)
+        if self._author in spf | dkim:
+            return True
+        relaxed = (set() if record.strict_spf else spf) | (set() if record.strict_dkim else dkim)
+        if not relaxed or isinstance(organisation, _Trouble):
+            return organisation if relaxed and isinstance(organisation, _Trouble) else False
+        near = sorted(domain for domain in relaxed if f".{domain}".endswith(f".{organisation}"))[:IDENTIFIERS_LIMIT]
+        found = await side_by_side([partial(self._organisation_of, domain) for domain in near])
+        if organisation in found:
+            return True
+        return next((trouble for trouble in found if isinstance(trouble, _Trouble)), False)
+
+    async def _organisation_of(self, domain: str) -> _Organisation:
+        if self._method is Method.PUBLIC_SUFFIX:
+            return _registered(domain)
+        return self._organisation(await self._walk(domain))
+
+    def _disposition(self, record: Record, policy: Policy) -> Policy:
+        if self._method is Method.TREE_WALK:
+            return policy.milder if record.testing else policy
+        return policy if random.randrange(100) < record.percent else policy.milder
+
+
+def _applicable(steps: Sequence[_Step], organisation: _Organisation) -> tuple[Record, str] | _Trouble | None:
+    """The record that counts for the first of the names: its own, its organisation's, its public suffix's."""
+    start, last = steps[0], steps[-1]
+    if isinstance(start.found, _Trouble):
+        return start.found
+    if isinstance(start.found, Record):
+        return start.found, start.domain
+    if isinstance(organisation, _Trouble):
+        return organisation
+    of_organisation = [step for step in steps if step.domain == organisation]
+    for domain, found in (*of_organisation, last):
+        if isinstance(found, _Trouble):
+            return found
+        if found is not None:
+            return found, domain
+    return None
+
+
+def _record(domain: str, outcome: Outcome[bytes]) -> Record | _Trouble | None:
+    if isinstance(outcome, DnsTrouble):
+        # A registry whose servers do not answer has no record: who asks for one must not fail all mail below it.
+        return None if _is_public(domain) else _Trouble(outcome.text)
+    return dmarc_record.select(outcome.records) if isinstance(outcome, Answer) else None
+
+
+def _one_label_more(domain: str, longer: str) -> str:
+    count = domain.count(".") + 2
+    return ".".join(longer.split(".")[-count:])
+
+
+def _name(domain: str) -> str:
+    return a_labels(domain).removesuffix(".")
+
+
+def _names(domains: Iterable[str]) -> Iterator[str]:
+    for domain in domains:
+        try:
+            yield _name(domain)
+        except ValueError:
+            continue  # it passed under a name that the DNS does not know: nothing can be aligned with that
+
+
+def _registered(domain: str) -> str:
+    from engine.authentication import suffixes
+
+    return suffixes.registered(domain)
+
+
+def _is_public(domain: str) -> bool:
+    from engine.authentication import suffixes
+
+    return suffixes.is_public(domain)
