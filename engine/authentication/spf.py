@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from engine.authentication import spf_record
+from engine.authentication.iprev import Address, client_address, names_of
 from engine.authentication.spf_record import Mechanism, Record, Result
-from engine.net.dns import Answer, Ask, DnsTrouble, a_labels, side_by_side
+from engine.net.dns import Answer, Ask, DnsTrouble, NoData, NoSuchName, a_labels, side_by_side
 
 __all__ = ["Check", "Result", "check", "check_host"]
 
@@ -20,13 +21,11 @@ LOOKUP_LIMIT = 10
 VOID_LIMIT = 2
 """Terms of one check for whose questions the DNS has nothing (RFC 7208 4.6.4)."""
 
-NAMES_LIMIT = 10
-"""Hosts of one MX record set, and names of one client, that are looked at (RFC 7208 4.6.4)."""
+HOSTS_LIMIT = 10
+"""MX records of one name; more are an error (RFC 7208 4.6.4)."""
 
 EXPLANATION_LIMIT = 400
 """Characters of an explanation: it has to fit into one line of a reply (RFC 5321 4.5.3.1.5)."""
-
-Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 _LABEL_LIMIT = 63
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -91,12 +90,6 @@ async def check_host(
     return Check(end.result, domain, end.why, explanation)
 
 
-def client_address(ip: str) -> Address:
-    """The address of a client; an IPv4-mapped one is IPv4 (RFC 7208 5). ValueError."""
-    address = ipaddress.ip_address(ip.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
-
-
 def _is_checkable(domain: str) -> bool:
     """Whether a domain can have a record (RFC 7208 4.3): several labels, none of them empty or too long."""
     labels = domain.split(".")
@@ -145,7 +138,7 @@ class _Evaluation:
         self._lookups = 0
         self._voids = 0
         self._is_void = False  # whether the DNS had nothing for a question of this term
-        self._names: list[str] | None = None  # of the client, validated
+        self._names: tuple[str, ...] | None = None  # of the client, validated
 
     async def run(self, domain: str) -> _End:
         record = await self._record(domain)
@@ -241,8 +234,8 @@ class _Evaluation:
         records = await self._found(name, "MX")
         if isinstance(records, _End):
             return records
-        if len(records) > NAMES_LIMIT:
-            return _End(Result.PERMERROR, f"{name} has more than {NAMES_LIMIT} MX records")
+        if len(records) > HOSTS_LIMIT:
+            return _End(Result.PERMERROR, f"{name} has more than {HOSTS_LIMIT} MX records")
         hosts = [record.host for record in records if record.host != "."]
         found = await side_by_side([partial(self._found, host, self._address_type) for host in hosts])
         if any(self._is_near(addresses, mechanism) for addresses in found if not isinstance(addresses, _End)):
@@ -272,18 +265,12 @@ class _Evaluation:
         ours = int(self._ip) >> bits
         return any(int(ipaddress.ip_address(address)) >> bits == ours for address in addresses)
 
-    async def _validated_names(self) -> list[str]:
+    async def _validated_names(self) -> tuple[str, ...]:
         """The client's names that have its address; trouble with one of them only leaves it out (RFC 7208 5.5)."""
         if self._names is None:
-            found = await self._found(self._ip.reverse_pointer, "PTR")
-            names = [] if isinstance(found, _End) else [name.rstrip(".") for name in found[:NAMES_LIMIT]]
-            asked = [partial(self._ask, name, self._address_type) for name in names]
-            outcomes = await side_by_side(asked)
-            self._names = [
-                name.lower()
-                for name, outcome in zip(names, outcomes, strict=True)
-                if isinstance(outcome, Answer) and self._ip in map(ipaddress.ip_address, outcome.records)
-            ]
+            names = await names_of(self._ask, self._ip)
+            self._is_void = self._is_void or isinstance(names.reverse, NoSuchName | NoData)
+            self._names = names.valid
         return self._names
 
     # -- macros (RFC 7208 7)
@@ -317,7 +304,7 @@ class _Evaluation:
         """One name of the client, the nearest to the domain (RFC 7208 7.3)."""
         names = await self._validated_names()
         of_domain = [name for name in names if _is_within(name, domain)]
-        return domain if domain in names else next(iter(of_domain + names), "unknown")
+        return domain if domain in names else next(iter((*of_domain, *names)), "unknown")
 
 
 def _is_within(name: str, domain: str) -> bool:
