@@ -16,7 +16,7 @@ from engine.authentication.dmarc_record import Policy, Record
 from engine.authentication.outcome import Result
 from engine.net.dns import Answer, Ask, DnsTrouble, NoSuchName, Outcome, a_labels, side_by_side
 
-__all__ = ["Dmarc", "Identifiers", "Method", "Policy", "judge", "judge_all"]
+__all__ = ["Dmarc", "Identifiers", "Method", "Policies", "Policy", "discover"]
 
 WALK_LIMIT = 8
 """Names that are asked about for one domain (RFC 9989 4.10)."""
@@ -75,72 +75,69 @@ _Organisation: TypeAlias = "str | _Trouble"
 _NOBODY = Identifiers()
 
 
-async def judge_all(
-    ask: Ask,
-    authors: Iterable[str],
-    passed: Identifiers,
-    unsure: Identifiers = _NOBODY,
-    method: Method = Method.TREE_WALK,
-) -> Dmarc:
-    """The judgement on a message with these domains in From: the worst of all (RFC 7489 6.6.1, RFC 9989 11.5)."""
-    domains = list(dict.fromkeys(authors))[:AUTHORS_LIMIT]
-    if not domains:
-        return Dmarc(Result.NONE, why="From names no domain")
-    found = await side_by_side([partial(judge, ask, domain, passed, unsure, method) for domain in domains])
-    return max(found, key=lambda dmarc: (_ORDER.index(dmarc.result), dmarc.disposition.strictness))
+async def discover(ask: Ask, authors: Iterable[str], method: Method = Method.TREE_WALK) -> "Policies":
+    """Look up the policies of the domains in From, side by side."""
+    names = [_name(author) for author in list(dict.fromkeys(authors))[:AUTHORS_LIMIT]]
+    inquiries = [_Inquiry(ask, name, method) for name in dict.fromkeys(names)]
+    await side_by_side([inquiry.begin for inquiry in inquiries])
+    return Policies(inquiries)
 
 
-async def judge(
-    ask: Ask,
-    author: str,
-    passed: Identifiers,
-    unsure: Identifiers = _NOBODY,
-    method: Method = Method.TREE_WALK,
-) -> Dmarc:
-    """Judge one domain of From. ``passed``: whose SPF or DKIM result is pass; ``unsure``: whose is temperror."""
-    try:
-        author = _name(author)
-    except ValueError as error:
-        return Dmarc(Result.NONE, author, why=str(error))
-    if author.startswith("["):
-        return Dmarc(Result.NONE, author, why="an address literal has no policy")
-    return await _Judgement(ask, author, method).over(passed, unsure)
+class Policies:
+    """What the domains in From ask for."""
+
+    def __init__(self, inquiries: Sequence["_Inquiry"]) -> None:
+        self._inquiries = inquiries
+
+    async def judge(self, passed: Identifiers, unsure: Identifiers = _NOBODY) -> Dmarc:
+        """The judgement, for several domains the worst of all (RFC 7489 6.6.1, RFC 9989 11.5).
+
+        ``passed``: domains whose SPF or DKIM result is pass; ``unsure``: those whose result is temperror.
+        """
+        if not self._inquiries:
+            return Dmarc(Result.NONE, why="From names no domain")
+        found = await side_by_side([partial(inquiry.end, passed, unsure) for inquiry in self._inquiries])
+        return max(found, key=lambda dmarc: (_ORDER.index(dmarc.result), dmarc.disposition.strictness))
 
 
-class _Judgement:
+class _Inquiry:
     """One domain of From, and what has been found above it."""
 
     def __init__(self, ask: Ask, author: str, method: Method) -> None:
         self._ask = ask
         self._author = author
         self._method = method
+        self._steps: list[_Step] = []
 
-    async def over(self, passed: Identifiers, unsure: Identifiers) -> Dmarc:
-        steps = await self._walk(self._author)
-        organisation = self._organisation(steps)
-        step = _applicable(steps, organisation)
+    async def begin(self) -> None:
+        if self._author and not self._author.startswith("["):
+            self._steps = await self._walk(self._author)
+
+    async def end(self, passed: Identifiers, unsure: Identifiers) -> Dmarc:
+        said = Dmarc(Result.NONE, self._author)
+        if not self._steps:
+            return replace(said, why="what From names is no domain")
+        organisation = self._organisation(self._steps)
+        step = _applicable(self._steps, organisation)
         if isinstance(step, _Trouble):
-            return Dmarc(Result.TEMPERROR, self._author, why=step.text)
+            return replace(said, result=Result.TEMPERROR, why=step.text)
         if step is None:
-            return Dmarc(Result.NONE, self._author, why="no policy is published")
+            return replace(said, why="no policy is published")
         record, domain = step
-        assert isinstance(record, Record)
+        said = replace(said, domain=domain, why=f"the policy of {domain}")
         policy = await self._policy(record, domain)
-        said = Dmarc(Result.FAIL, self._author, domain=domain)
         if policy is None:
-            return replace(said, result=Result.PERMERROR, why=f"the record of {domain} has no policy that can be read")
+            return replace(said, result=Result.PERMERROR, why=f"no policy can be read out of the record of {domain}")
         if isinstance(policy, _Trouble):
             return replace(said, result=Result.TEMPERROR, why=policy.text)
         said = replace(said, policy=policy)
         aligned = await self._aligned(record, organisation, passed)
         if aligned is True:
             return replace(said, result=Result.PASS)
-        if aligned is False:
-            aligned = await self._aligned(record, organisation, unsure)
-        if aligned is not False:
-            text = aligned.text if isinstance(aligned, _Trouble) else "a check that might have passed could not be made"
+        if aligned or await self._aligned(record, organisation, unsure):
+            text = aligned.text if aligned else "a check that might have helped could not be made"
             return replace(said, result=Result.TEMPERROR, why=text)
-        return replace(said, disposition=self._disposition(record, policy), why=f"the policy of {domain}")
+        return replace(said, result=Result.FAIL, disposition=self._disposition(record, policy))
 
     async def _walk(self, domain: str) -> list[_Step]:
         """The records at a domain and above it, the longest name first, up to one that says where its owner ends."""
@@ -196,8 +193,10 @@ class _Judgement:
         if self._author in spf | dkim:
             return True
         relaxed = (set() if record.strict_spf else spf) | (set() if record.strict_dkim else dkim)
-        if not relaxed or isinstance(organisation, _Trouble):
-            return organisation if relaxed and isinstance(organisation, _Trouble) else False
+        if not relaxed:
+            return False
+        if isinstance(organisation, _Trouble):
+            return organisation
         near = sorted(domain for domain in relaxed if f".{domain}".endswith(f".{organisation}"))[:IDENTIFIERS_LIMIT]
         found = await side_by_side([partial(self._organisation_of, domain) for domain in near])
         if organisation in found:
@@ -246,15 +245,15 @@ def _one_label_more(domain: str, longer: str) -> str:
 
 
 def _name(domain: str) -> str:
-    return a_labels(domain).removesuffix(".")
+    """The domain as it is asked for; empty when it is none."""
+    try:
+        return a_labels(domain).removesuffix(".")
+    except ValueError:
+        return ""
 
 
 def _names(domains: Iterable[str]) -> Iterator[str]:
-    for domain in domains:
-        try:
-            yield _name(domain)
-        except ValueError:
-            continue  # it passed under a name that the DNS does not know: nothing can be aligned with that
+    return filter(None, map(_name, domains))
 
 
 def _registered(domain: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.authentication import dmarc, dmarc_record, suffixes
-from engine.authentication.dmarc import Dmarc, Identifiers, Method, Policy, judge, judge_all
+from engine.authentication.dmarc import Dmarc, Identifiers, Method, Policy, discover
 from engine.authentication.outcome import Result
 from tests.support.told_dns import TROUBLE, ToldDns
 
@@ -18,6 +18,10 @@ def dns(policies=(), **more):
     """A zone of DMARC records: domain → record or records; other names of ``more`` exist with an address."""
     names = {name.replace("_", "."): records for name, records in more.items()}
     return ToldDns({f"_dmarc.{domain}": {"TXT": record} for domain, record in dict(policies).items()} | names)
+
+
+async def judge(ask, author, passed, unsure=NOBODY, method=Method.TREE_WALK) -> Dmarc:
+    return await (await discover(ask, [author], method)).judge(passed, unsure)
 
 
 async def judged(policies, author, *, spf=(), dkim=(), unsure=NOBODY, method=Method.TREE_WALK, **more) -> Dmarc:
@@ -321,7 +325,7 @@ async def test_the_worst_of_several_authors_counts():
         (["good.test", "none.test"], "none.test", "none"),
         ([], "", "none"),
     ):
-        found = await judge_all(ask, authors, passed)
+        found = await (await discover(ask, authors)).judge(passed)
         assert (found.author, found.result) == (author, result)
 
 
@@ -348,7 +352,7 @@ async def test_thousands_of_signatures_cost_ten_walks():
 
 async def test_thousands_of_authors_cost_ten():
     ask = dns()
-    await judge_all(ask, (f"a{number}.b.c.d.e.f.g.h.i.example" for number in range(5_000)), NOBODY)
+    await discover(ask, (f"a{number}.b.c.d.e.f.g.h.i.example" for number in range(5_000)))
     assert len(ask.asked) <= dmarc.AUTHORS_LIMIT * dmarc.WALK_LIMIT
 
 
