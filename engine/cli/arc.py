@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli.opening import Unusable
+from engine.cli.errors import Unusable
 
 if TYPE_CHECKING:
     from engine.authentication.fields import Fields
