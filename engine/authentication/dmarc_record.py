@@ -4,6 +4,7 @@ import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 RECORD_LIMIT = 4096
 """Octets of a record that are read: there are a dozen tags."""
@@ -49,6 +50,7 @@ def select(texts: Sequence[bytes]) -> Record | None:
     return _parsed(found[0]) if len(found) == 1 else None
 
 
+@lru_cache(maxsize=512)
 def _parsed(text: str) -> Record:
     """Tags that cannot be understood are as if they were not there; of a tag that is there twice the first counts."""
     tags: dict[str, str] = {}

@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import quote
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -12,6 +13,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 RECORD_LIMIT = 16_384
 """Octets of a record or an explanation. RFC 7208 3.4 wants them below 450; a TXT record may have 65,535, made to be
 slow to read."""
+
+USUAL = 512
+"""Octets up to which a record that was read is remembered: that is nearly every one, and bounds the memory it takes."""
 
 NAME_LIMIT = 253
 """Characters of a domain name in a question (RFC 7208 7.3)."""
@@ -79,6 +83,10 @@ def select(texts: Sequence[bytes]) -> list[bytes]:
 
 def parse(octets: bytes) -> Record:
     """The record. ValueError, with a text for the operator, for any mistake anywhere in it (RFC 7208 4.6)."""
+    return _read_before(octets) if len(octets) <= USUAL else _read(octets)
+
+
+def _read(octets: bytes) -> Record:
     if len(octets) > RECORD_LIMIT:
         raise ValueError(f"the record has more than {RECORD_LIMIT} octets")
     try:
@@ -99,6 +107,9 @@ def parse(octets: bytes) -> Record:
         _must(name not in modifiers, term, "is there twice")
         modifiers[name] = _domain_spec(value, term)
     return Record(tuple(mechanisms), modifiers.get("redirect", ""), modifiers.get("exp", ""))
+
+
+_read_before = lru_cache(maxsize=512)(_read)
 
 
 def is_explanation(text: str) -> bool:
