@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from engine import Envelope, Message, MessageId, Recipient
+from engine.authentication import dmarc_record, results, spf_record
 from engine.authentication.author import author_domains
 from engine.authentication.fields import split_message
 from engine.authentication.keys import parse_record
@@ -198,6 +199,26 @@ def key_record(data: bytes) -> None:
     parse_record(data)
 
 
+def policy_records(data: bytes) -> None:
+    """What TXT records say of who may send, and of what to do with others' mail."""
+    with contextlib.suppress(ValueError):
+        for mechanism in spf_record.parse(b"v=spf1 " + data).mechanisms:
+            values = dict.fromkeys(spf_record.letters(mechanism.domain), "a.b-c")
+            assert len(spf_record.target_name(spf_record.expand(mechanism.domain, values))) <= spf_record.NAME_LIMIT
+    record = dmarc_record.select([b"v=DMARC1;" + data])
+    assert record is None or record.policy is None or record.policy in dmarc_record.Policy
+
+
+def authentication_results(data: bytes) -> None:
+    """A field that says who has checked a message; what it says can be written again."""
+    text = data.decode("utf-8", "replace")
+    results.claims(text, "mx.example.org")
+    parsed = results.parse(text)
+    if parsed is not None:
+        written = results.field(parsed.authserv_id, [results.Finding("a", "b", comment=text, reason=text)])
+        assert results.parse(written.decode("ascii").partition(":")[2]) is not None
+
+
 def link(data: bytes) -> None:
     """A frame between processes."""
     with contextlib.suppress(wire.WireError):
@@ -232,6 +253,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         headers,
         signatures,
         key_record,
+        policy_records,
+        authentication_results,
         link,
         report,
         configuration,
