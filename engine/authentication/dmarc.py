@@ -172,7 +172,7 @@ class _Inquiry:
             if found is None:
                 continue
             organisation = domain
-            if found.suffix == "y" and domain != start:
+            if found.suffix == "y":
                 return _one_label_more(domain, start)
         return organisation
 
@@ -240,6 +240,7 @@ def _record(domain: str, outcome: Outcome[bytes]) -> Record | _Trouble | None:
 
 
 def _one_label_more(domain: str, longer: str) -> str:
+    """The name one label below a domain, on the way to a longer name, or the domain itself if that is all of it."""
     count = domain.count(".") + 2
     return ".".join(longer.split(".")[-count:])
 

@@ -81,6 +81,9 @@ async def test_a_public_suffix_with_a_record():
     assert (await judged(BANK, author, spf=["mail.giant.bank.example"])).result == "pass"
     assert (await judged(BANK, author, dkim=["mail.mega.bank.example"])).result == "fail"
     assert (await judged(BANK, author, spf=["bank.example"])).result == "fail"
+    assert said(await judged(BANK, "mini.bank.example")) == ("fail", "reject", "reject", "bank.example")
+    assert (await judged(BANK, "bank.example", spf=["mail.bank.example"])).result == "fail"
+    assert (await judged(BANK, "bank.example", spf=["bank.example"])).result == "pass"
 
 
 async def test_what_a_walk_finds_is_the_organisation():
