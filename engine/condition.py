@@ -45,7 +45,8 @@ class Condition:
 
 
 def parse_condition(text: str) -> Condition:
-    """Read a condition: facts, numbers, "texts", lists, comparisons, ``in``, ``and``, ``or``, ``not``, parentheses.
+    """Read a condition: facts (``scan.score``, ``dkim[0].domain``), numbers, "texts", lists, comparisons, ``in``,
+    ``and``, ``or``, ``not``, parentheses.
 
     ValueError with the place for anything else: a condition is data and must never be able to run code.
     """
@@ -65,7 +66,7 @@ def _build(node: ast.expr) -> Test:
         case ast.List(elts) | ast.Tuple(elts):
             parts = [_build(part) for part in elts]
             return lambda message: [part(message) for part in parts]
-        case ast.Name() | ast.Attribute():
+        case ast.Name() | ast.Attribute() | ast.Subscript():
             return _fact(_dotted(node))
         case ast.UnaryOp(ast.Not(), operand):
             inner = _build(operand)
@@ -105,4 +106,6 @@ def _dotted(node: ast.expr) -> str:
             return id
         case ast.Attribute(value, attr):
             return f"{_dotted(value)}.{attr}"
+        case ast.Subscript(value, ast.Constant(int() as number)) if not isinstance(number, bool):
+            return f"{_dotted(value)}[{number}]"
     raise ValueError(f"{ast.unparse(node)!r} is no fact name")

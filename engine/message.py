@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from functools import lru_cache
@@ -22,6 +22,7 @@ _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_WHOLE_FIELD = re.compile(rb"[!-9;-~]+:(?:[^\r\n\0]|\r\n[ \t])*+\r\n")
 
 
 class MessageId(bytes):
@@ -119,6 +120,7 @@ class Envelope(Struct, frozen=True):
     body: str = "7BIT"  # 7BIT, 8BITMIME or BINARYMIME as declared
     ret: str = ""  # RFC 3461: FULL or HDRS
     envid: str = ""  # RFC 3461
+    left_out: tuple[tuple[int, int], ...] = ()  # octets of the content that do not go on: (from, to), in order
 
 
 class Message(Struct, frozen=True):
@@ -145,8 +147,9 @@ class Message(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Octets of the whole message, our own header fields included."""
-        return len(self.envelope.prepended) + self.content.size
+        """Octets of the whole message, as ``chunks`` gives it."""
+        gone = sum(end - start for start, end in self.envelope.left_out)
+        return len(self.envelope.prepended) + self.content.size - gone
 
     def fact(self, name: str, default: Fact = None) -> Fact:
         return self.envelope.facts.get(name, default)
@@ -161,13 +164,17 @@ class Message(Struct, frozen=True):
 
     def header_octets(self) -> bytes:
         """The raw header section without the empty line that ends it (at most HEADER_LIMIT octets of content)."""
-        return self.envelope.prepended + _header_section(self.content)
+        return self.envelope.prepended + _header_section(self._kept())
 
     def chunks(self) -> Iterator[bytes]:
-        """The whole message as octets: our own header fields, then the content."""
+        """The whole message as octets: our own header fields, then the content without what is left out of it."""
         if self.envelope.prepended:
             yield self.envelope.prepended
-        yield from self.content.chunks()
+        yield from self._kept()
+
+    def _kept(self) -> Iterator[bytes]:
+        chunks, left_out = self.content.chunks(), self.envelope.left_out
+        return _without(chunks, left_out) if left_out else chunks
 
     def with_header(self, name: str, value: str) -> "Message":
         """A copy with one more header field on top. ValueError for a name or value that is no header field."""
@@ -175,8 +182,28 @@ class Message(Struct, frozen=True):
             raise ValueError(f"{name!r} is no header field name (RFC 5322 2.2)")
         if re.search(r"[\r\n\0]", value):
             raise ValueError("a header value must not hold a line break")
-        field_line = f"{name}: {value}\r\n".encode()
-        return self._changed(prepended=field_line + self.envelope.prepended)
+        return self.with_field(f"{name}: {value}\r\n".encode())
+
+    def with_field(self, field: bytes) -> "Message":
+        """A copy with one more header field on top, whole and folded as it is. ValueError if it is none."""
+        if not _WHOLE_FIELD.fullmatch(field):
+            raise ValueError("a header field is a name, a colon, and lines of which each but the first is folded")
+        return self._changed(prepended=field + self.envelope.prepended)
+
+    def without_fields(self, name: str, is_unwanted: Callable[[str], bool]) -> "Message":
+        """A copy that goes on without the header fields of that name whose value, unfolded, is unwanted.
+
+        The content stays as it was received: what is left out of it is noted in the envelope. The same message where
+        nothing is unwanted.
+        """
+        pattern = _pattern(name)
+        prepended = pattern.sub(lambda match: b"" if is_unwanted(_raw(match)) else match[0], self.envelope.prepended)
+        section = _header_section(self.content.chunks())
+        found = [match.span() for match in pattern.finditer(section) if is_unwanted(_raw(match))]
+        left_out = _joined({*self.envelope.left_out, *found})
+        if prepended == self.envelope.prepended and left_out == self.envelope.left_out:
+            return self
+        return self._changed(prepended=prepended, left_out=left_out)
 
     def with_fact(self, name: str, value: Fact) -> "Message":
         return self._changed(facts=MappingProxyType({**self.envelope.facts, name: value}))
@@ -188,16 +215,48 @@ class Message(Struct, frozen=True):
         return replace(self, envelope=replace(self.envelope, **changes))
 
     def _fields(self, name: str) -> Iterator[str]:
-        pattern = re.compile(
-            rb"^" + re.escape(name.encode()) + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE
-        )
-        for match in pattern.finditer(self.header_octets()):
+        for match in _pattern(name).finditer(self.header_octets()):
             yield _decoded(match[1])
 
 
-def _header_section(content: Content) -> bytes:
+@lru_cache(maxsize=64)
+def _pattern(name: str) -> re.Pattern[bytes]:
+    """All header fields of that name, with the line break at their end."""
+    return re.compile(
+        rb"^" + re.escape(name.encode()) + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
+    )
+
+
+def _without(chunks: Iterator[bytes], left_out: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    place = 0
+    for chunk in chunks:
+        kept_from = 0
+        if place < left_out[-1][1]:
+            for start, end in left_out:
+                first, last = max(start - place, kept_from), min(end - place, len(chunk))
+                if first < last:
+                    if kept_from < first:
+                        yield chunk[kept_from:first]
+                    kept_from = last
+        if kept_from < len(chunk):
+            yield chunk[kept_from:]
+        place += len(chunk)
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same octets in as few ranges as there can be, in order."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def _header_section(chunks: Iterator[bytes]) -> bytes:
     gathered = b""
-    for chunk in content.chunks():
+    for chunk in chunks:
         gathered += chunk
         if gathered.startswith(b"\r\n"):
             return b""  # no header section: what follows is the body
@@ -207,6 +266,10 @@ def _header_section(content: Content) -> bytes:
         if len(gathered) >= HEADER_LIMIT:
             break
     return gathered[:HEADER_LIMIT]
+
+
+def _raw(match: re.Match[bytes]) -> str:
+    return _FOLD.sub(b"", match[1]).strip().decode("utf-8", "replace")
 
 
 def _decoded(raw: bytes) -> str:

@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "links": {"message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
     "net": {"protocols", "observe"},
+    "authentication": {"protocols", "message", "net", "units"},
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"storage", "units", "observe"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory"},
@@ -39,8 +40,8 @@ ARROWS: dict[str, set[str]] = {
         "directory", "mailbox", "queue", "wakeup", "deadline",
     },
     "cli": {
-        "compiled", "message", "units", "observe", "storage", "net", "config", "links", "lanes", "directory", "queue",
-        "runtime",
+        "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links", "lanes",
+        "directory", "queue", "runtime",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -16,6 +16,8 @@ _COMMANDS = {
     "account": "Add, list and remove accounts; set passwords.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
+    "arc": "Seal a message by hand, as one that is handed on.",
+    "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",
     "bench": "Postroad and other mail servers under the same load.",
 }

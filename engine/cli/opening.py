@@ -1,21 +1,12 @@
-"""How a command gets at the directory, and how it says that it could not."""
+"""How a command gets at the directory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
+from engine.cli.errors import Refused, Unusable
 from engine.directory import Directory, DirectoryError, Invalid, Unavailable
-
-
-class Refused(click.ClickException):
-    """A command that could not be done: there is no such thing, or it is there already. Exit code 1."""
-
-
-class Unusable(click.ClickException):
-    """A command whose arguments or configuration cannot be used."""
-
-    exit_code = 2
 
 
 def open_directory(ctx: click.Context) -> Directory:

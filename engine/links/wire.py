@@ -57,11 +57,13 @@ def pack_envelope(envelope: Envelope) -> list[Any]:
         e.body,
         e.ret,
         e.envid,
+        e.left_out,
     ]
 
 
 def unpack_envelope(packed: list[Any]) -> Envelope:
     sender, recipients, session, facts, *rest = packed
+    rest[-1] = tuple(map(tuple, rest[-1]))
     return Envelope(sender, tuple(Recipient(*r) for r in recipients), Session(*session), MappingProxyType(facts), *rest)
 
 

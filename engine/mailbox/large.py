@@ -93,7 +93,7 @@ def _cut(octets: bytes) -> tuple[bytes, ...]:
 def _link(message: Message, path: Path) -> bool:
     """Give the queue's own file a second name; False where that cannot be done."""
     source: Path | None = getattr(message.content, "path", None)
-    if source is None:
+    if source is None or message.envelope.left_out:
         return False
     try:
         os.link(source, path)

@@ -169,8 +169,10 @@ def uid_of(key: bytes) -> int:
 
 
 def content_key(message: Message) -> bytes:
-    """The content that this message has. One message id may have several: a late filter adds header fields for some."""
+    """The content that this message has. One message id may have several: a late filter changes the header for some."""
     variant = hashlib.blake2b(message.envelope.prepended, digest_size=8, salt=message.content.size.to_bytes(8, "big"))
+    for start, end in message.envelope.left_out:
+        variant.update(b"%d-%d;" % (start, end))
     return bytes(message.id) + variant.digest()
 
 

@@ -88,6 +88,9 @@ class DnsTrouble:
 
 Outcome: TypeAlias = Answer[Record] | NoSuchName | NoData | DnsTrouble
 
+Ask: TypeAlias = Callable[[str, str], Awaitable[Outcome[Any]]]
+"""A question by name and type: ``Resolver.ask``, or what stands for it in a test."""
+
 
 def a_labels(domain: str) -> str:
     """``domain`` in lower case as the DNS knows it: U-labels become A-labels (RFC 5891, with the UTS 46 mapping).

@@ -239,7 +239,8 @@ class Arrival(Journey):
         envelope = self._message.envelope
         identity = MessageId.new()
         octets = bounce(identity, self._hostname, self._message, failures, envelope.arrived)
-        back = replace(envelope, sender="", recipients=(Recipient(envelope.sender, notify="NEVER"),), prepended=b"")
+        to = (Recipient(envelope.sender, notify="NEVER"),)
+        back = replace(envelope, sender="", recipients=to, prepended=b"", left_out=())
         return [Message(identity, back, Octets(octets))]
 
     def _stored(self, verdict: Verdict | Changed) -> None:

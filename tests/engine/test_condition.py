@@ -7,7 +7,14 @@ from engine import Session
 from engine.condition import parse_condition
 from tests.support.messages import message
 
-FACTS = {"scan.score": 4.2, "spf.result": "pass", "tags": ["a", "b"], "seen": True, "zero": 0}
+FACTS = {
+    "dkim[0].domain": "a.test",
+    "scan.score": 4.2,
+    "spf.result": "pass",
+    "tags": ["a", "b"],
+    "seen": True,
+    "zero": 0,
+}
 
 HOLDS = [
     ("scan.score >= 4", True),
@@ -15,6 +22,8 @@ HOLDS = [
     ("scan.score == 4.2 and spf.result == 'pass'", True),
     ("scan.score < 1 or spf.result != 'fail'", True),
     ("not seen", False),
+    ("dkim[0].domain == 'a.test'", True),
+    ("dkim[1].domain == 'a.test'", False),
     ("not (seen and zero)", True),
     ("zero", False),
     ('spf.result in ["pass", "neutral"]', True),
@@ -61,7 +70,11 @@ REFUSED = [
     "[x for x in tags]",
     "{1: 2}",
     "{1}",
-    "tags[0]",
+    "tags['a']",
+    "tags[-1]",
+    "tags[True]",
+    "tags[0:1]",
+    "'text'[0]",
     "f'{sender}'",
     "(x := 1)",
     "1 + 1",

@@ -160,3 +160,67 @@ def test_a_message_is_frozen_and_tells_of_its_envelope() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         about.id = MessageId.new()  # type: ignore[misc]
     assert replace(about, content=Octets(b"")).size == 0
+
+
+# header fields that are left out
+
+FIELDS = b"X: 1\r\nA: no\r\nB: 2\r\n  more\r\na : No,\r\n\tfolded\r\nA: yes\r\nA: no\r\n"
+
+
+def no(value: str) -> bool:
+    return value.lower().startswith("no")
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 30, 1000])
+def test_fields_are_left_out_and_the_content_stays_as_it_was(length: int) -> None:
+    content = Pieces(FIELDS + b"\r\nA: no\r\n", length)
+    before = message(content=content).with_header("A", "no").with_header("A", "yes")
+    after = before.without_fields("A", no)
+    wanted = b"A: yes\r\nX: 1\r\nB: 2\r\n  more\r\nA: yes\r\n\r\nA: no\r\n"
+    assert b"".join(after.chunks()) == wanted
+    assert all(after.chunks())
+    assert after.size == len(wanted)
+    assert after.header_octets() == wanted.removesuffix(b"\r\nA: no\r\n")
+    assert after.headers("a") == ["yes", "yes"]
+    assert after.content is content
+    assert b"".join(before.chunks()) == b"A: yes\r\nA: no\r\n" + content.octets
+
+
+def test_what_is_left_out_twice_is_left_out_once() -> None:
+    once = message(content=FIELDS).without_fields("A", no)
+    assert once.without_fields("A", no) is once
+    assert once.without_fields("Y", no) is once
+    both = once.without_fields("B", lambda value: True).with_header("C", "3")
+    assert b"".join(both.chunks()) == b"C: 3\r\nX: 1\r\nA: yes\r\n"
+    assert both.envelope.left_out == ((6, 45), (53, 60))
+
+
+def test_the_last_field_may_lack_its_end() -> None:
+    assert b"".join(message(content=b"A: yes\r\nA: no").without_fields("A", no).chunks()) == b"A: yes\r\n"
+
+
+def test_many_fields_between_others_are_left_out_of_a_large_message() -> None:
+    content = Pieces(b"A: no\r\nB: 1\r\n" * 10_000 + b"\r\n" + b"x" * 2_000_000, 10_000)
+    after = message(content=content).without_fields("A", no)
+    assert after.size == content.size - 70_000 == sum(map(len, after.chunks()))
+
+
+@given(st.lists(st.sampled_from([b"A: no", b"A: yes", b"B: no", b" folded", b"", b"\r", b"A:no"])), st.integers(1, 9))
+def test_leaving_out_is_the_same_in_pieces(lines: list[bytes], length: int) -> None:
+    octets = b"\r\n".join(lines)
+    whole = message(content=octets).without_fields("A", no)
+    pieces = message(content=Pieces(octets, length)).without_fields("A", no)
+    assert b"".join(pieces.chunks()) == b"".join(whole.chunks())
+    assert not [value for value in whole.headers("A") if no(value)]
+
+
+def test_a_whole_field_is_put_on_top_as_it_is() -> None:
+    assert message().with_field(b"A: 1\r\n\t2\r\n").header_octets().startswith(b"A: 1\r\n\t2\r\nFrom:")
+
+
+@pytest.mark.parametrize(
+    "field", [b"", b"A: 1", b"A: 1\r\nB: 2\r\n", b"A: 1\r\n\r\n", b"A b: 1\r\n", b"A: \n\r\n", b"A: \0\r\n", b": 1\r\n"]
+)
+def test_what_is_no_whole_field_is_not_taken(field: bytes) -> None:
+    with pytest.raises(ValueError):
+        message().with_field(field)

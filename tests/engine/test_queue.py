@@ -10,7 +10,7 @@ import trio.testing
 from msgspec.structs import replace
 
 import engine.queue.owner
-from engine import Defer, Delivered, Discard, MessageId, Quarantine, Recipient, Reject, Size, Verdict
+from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
 from engine.message import Octets
 from engine.queue.bounce import wants_report
 from engine.queue.content import CHUNK, ContentWriter, FileContent
@@ -240,6 +240,14 @@ async def test_a_message_that_has_waited_too_long_is_reported_in_the_same_commit
     assert report.lane == "inbound"
     assert post.given[1].record == report  # and it sets out at once
     assert b"".join(post.given[1].message.chunks()) == b"Subject: report\r\n\r\n"
+
+
+async def test_what_is_left_out_is_on_disk_and_stays_out(post: Post, shard: Shard) -> None:
+    await post.admit(message().without_fields("Subject", lambda _: True))
+    (record,) = shard.all_records()
+    kept = Message(record.id, record.envelope, shard.content(record))
+    assert b"".join(kept.chunks()) == b"From: a@sender.test\r\n\r\nhello\r\n"
+    assert record.size == len(b"".join(kept.content.chunks()))
 
 
 async def test_a_refusal_of_one_recipient_is_reported_while_the_other_waits(

@@ -51,6 +51,7 @@ envelopes = st.builds(
     body=text,
     ret=text,
     envid=text,
+    left_out=st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)), max_size=2).map(tuple),
 )
 messages = st.builds(Message, st.binary(min_size=16, max_size=16).map(MessageId), envelopes, st.binary().map(Octets))
 routes = st.builds(Route, text, st.lists(text, max_size=3).map(tuple))

@@ -35,12 +35,24 @@ PARTS = {  # what hypothesis puts together
             b"STLS\r\n| 1|\r\n|\n|\xff|99999999999999999999999999999999999999999999999999"
         ).split(b"|"),
     ],
+    "signed": (
+        b"DKIM-Signature:|ARC-Seal:|ARC-Message-Signature:|ARC-Authentication-Results:|Authentication-Results:|From:|"
+        b" v=1;| i=1;| i=2;| a=ed25519-sha256;| a=rsa-sha256;| b=AAAA;| bh=AAAA;| c=relaxed/relaxed;| d=a.test;| s=b;|"
+        b' h=from:to;| cv=none;| cv=pass;| l=1;| t=1;| x=2;| q=dns/txt;| a; arc=pass| <a@b.test>|(|)|"|;|=|,|\r\n|'
+        b"\r\n |\r\n\r\n| |\xc3\xa9|\r|\n"
+    ).split(b"|"),
+    "policies": (
+        b"all|a|mx|ptr|ip4:|ip6:|include:|exists:|redirect=|exp=|x=|192.0.2.0|2001:db8::|/24|//64|%{|s|l|o|d|i|p|v|h|"
+        b"c|r|t|2|-|}|%%|%_| |.|:|a.test|;p=|none|reject|;sp=|;np=|;rua=mailto:|;psd=|y|;t=|;pct=|=|;|\xc3\xa9"
+    ).split(b"|"),
     "text": (
         b'<|>|@|a|example.org|"|\\|[127.0.0.1]|[IPv6:::1]|.|,:|xn--|=?utf-8?b?|?=|Subject: |\r\n|\r\n |\xc3\xa9|'
         b"+2B|[lane.x]\n|stages = [|]|'queue'|\x81\xa1a"
     ).split(b"|"),
 }
-OF = {"smtp_server": "smtp", "smtp_client": "client", "replies": "client", "pop3": "pop3"}
+OF = {"smtp_server": "smtp", "smtp_client": "client", "replies": "client", "pop3": "pop3"} | {
+    "signatures": "signed", "key_record": "signed", "policy_records": "policies", "authentication_results": "signed",
+}  # fmt: skip
 
 
 def test_there_is_a_corpus_for_every_target() -> None:

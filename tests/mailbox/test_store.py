@@ -236,6 +236,23 @@ async def test_the_queues_own_file_is_linked_not_copied(owner: MailboxOwner, tmp
     assert files(owner) == []
 
 
+@pytest.mark.parametrize("size", [100, 300_000])
+async def test_header_fields_that_are_left_out_are_not_delivered(
+    owner: MailboxOwner, tmp_path: Path, size: int
+) -> None:
+    field = b"X: " + b"x" * 73 + b"\r\n"
+    content = Endless(size * len(field), tmp_path / "queued", field)
+    content.path.write_bytes(b"".join(content.chunks()))
+    whole = written(content)
+    left = iter([True, False])
+    without = whole.without_fields("X", lambda _: next(left, False))
+    await owner.deliver(whole, {BEN: "ben@example.org"})
+    await owner.deliver(without, TO_ANN)
+    assert read(owner, ANN, 1) == HEADING + b"".join(content.chunks()).removeprefix(field)
+    assert read(owner, BEN, 1).endswith(b"".join(content.chunks()))
+    assert owner.reader.verify() == []
+
+
 async def test_a_file_that_is_not_the_content_or_cannot_be_linked_is_copied(
     owner: MailboxOwner, tmp_path: Path
 ) -> None:

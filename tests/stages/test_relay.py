@@ -102,6 +102,14 @@ async def test_prepended_header_fields_go_before_the_content() -> None:
     assert remote.received[0].content == b"X-Mark: 1\r\n" + CONTENT
 
 
+async def test_header_fields_that_are_left_out_are_not_sent() -> None:
+    remote = Remote(extensions=("SIZE",))
+    async with serving(remote), relay() as stage:
+        await stage(letter(remote.port).without_fields("Subject", lambda _: True))
+    assert remote.received[0].content == CONTENT.removeprefix(b"Subject: hello\r\n")
+    assert any(command.endswith(f"SIZE={len(remote.received[0].content)}") for command in remote.commands)
+
+
 async def test_falls_back_to_helo() -> None:
     remote = Remote(script={"EHLO": "502 5.5.1 What?"})
     assert isinstance(await send_one(remote), Delivered)

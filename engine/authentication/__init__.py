@@ -1,0 +1,1 @@
+"""Who answers for a message: the signatures, policies and addresses that say so."""

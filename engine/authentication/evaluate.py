@@ -1,0 +1,249 @@
+"""All checks of one message, side by side and within one time limit, and what they found as one value."""
+
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import trio
+
+from engine.authentication import arc, dkim, dmarc, iprev, results, spf
+from engine.authentication.arc import ArcResult
+from engine.authentication.author import author_domains
+from engine.authentication.canonical import digest_body
+from engine.authentication.dkim import DkimResult
+from engine.authentication.dmarc import Dmarc, Identifiers, Method, Policies, Policy
+from engine.authentication.fields import Field, split_message
+from engine.authentication.iprev import Iprev
+from engine.authentication.outcome import Result
+from engine.authentication.results import Finding
+from engine.authentication.tags import parse_tags
+from engine.message import Fact
+from engine.net.dns import Ask, side_by_side
+
+TIME_LIMIT = 20.0
+"""Seconds for all checks of a message (RFC 7208 4.6.4: at least 20)."""
+
+LATE = "there was no time left"
+
+_SHARE = 0.75
+"""Of the time that the checks may take before DMARC is judged without them: who sends in another's name must not get
+around that by name servers of his own that take their time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who brought the message. ``mail_from`` without angle brackets; empty for the null sender."""
+
+    ip: str
+    helo: str
+    mail_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How we check. ``receiver``: our name, for SPF's %{r}. ``trusted_sealers``: domains whose ARC seals save mail that
+    was forwarded from a DMARC policy. ``timeout``: seconds for everything."""
+
+    receiver: str = "unknown"
+    trusted_sealers: Collection[str] = ()
+    method: Method = Method.TREE_WALK
+    timeout: float = TIME_LIMIT
+
+
+USUAL = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """What was found."""
+
+    client: Client
+    spf: spf.Both
+    dkim: tuple[DkimResult, ...]
+    arc: ArcResult
+    dmarc: Dmarc
+    iprev: Iprev
+
+    def findings(self) -> list[Finding]:
+        """The results as an Authentication-Results field has them (RFC 8601 2.7, RFC 8617 4.1.1, RFC 9989 9.1)."""
+        signed = [*_of_spf(self.client, self.spf), *_of_dkim(self.dkim)]
+        return [*signed, _of_dmarc(self.dmarc), _of_arc(self.arc, self.client), _of_iprev(self.iprev)]
+
+    def facts(self) -> dict[str, Fact]:
+        """The results as facts, by the names in docs/pipeline.md."""
+        facts: dict[str, Fact] = {
+            "spf.result": self.spf.mail_from.result.value,
+            "spf.domain": self.spf.mail_from.domain,
+            "spf.helo": self.spf.helo.result.value,
+            "spf.explanation": self.spf.mail_from.explanation,
+            "dkim.passed": [found.domain for found in self.dkim if found.result is Result.PASS],
+            "dmarc.result": self.dmarc.result.value,
+            "dmarc.from": self.dmarc.author,
+            "dmarc.policy": self.dmarc.policy.value,
+            "dmarc.disposition": self.dmarc.disposition.value,
+            "dmarc.domain": self.dmarc.domain,
+            "arc.result": self.arc.result.value,
+            "arc.oldest_pass": self.arc.oldest_pass,
+            "arc.sealers": [found.domain for found in self.arc.sets],
+            "iprev.result": self.iprev.result.value,
+            "iprev.name": self.iprev.name,
+        }
+        for number, found in enumerate(self.dkim):
+            facts |= {
+                f"dkim[{number}].result": found.result.value,
+                f"dkim[{number}].domain": found.domain,
+                f"dkim[{number}].selector": found.selector,
+            }
+        return facts
+
+
+async def authenticate(ask: Ask, client: Client, chunks: Iterable[bytes], terms: Terms = USUAL) -> Authentication:
+    """Check a message, whose lines end in CRLF. ValueError when ``client.ip`` is no address.
+
+    What has not come to its end in time is ``temperror``, as with any trouble of the DNS.
+    """
+    iprev.client_address(client.ip)
+    checks = _Checks(ask, client, chunks, terms)
+    with trio.move_on_after(terms.timeout):
+        with trio.move_on_after(terms.timeout * _SHARE):
+            await side_by_side([checks.check_spf, checks.check_iprev, checks.look_up_policies, checks.check_signatures])
+        await checks.judge()
+    return checks.found()
+
+
+class _Checks:
+    """The checks of one message: each puts its result in the place of "there was no time left"."""
+
+    def __init__(self, ask: Ask, client: Client, chunks: Iterable[bytes], terms: Terms) -> None:
+        self._ask = ask
+        self._client = client
+        self._terms = terms
+        self._fields, self._body = split_message(chunks)
+        self._policies: Policies | None = None
+        late = spf.Check(spf.Result.TEMPERROR, client.mail_from.rpartition("@")[2] or client.helo, LATE)
+        self._spf = spf.Both(late, replace(late, domain=client.helo))
+        self._iprev = Iprev(Result.TEMPERROR, client.ip, why=LATE)
+        self._dkim = tuple(map(_late, self._fields.named(dkim.FIELD)[: dkim.SIGNATURES_LIMIT]))
+        self._arc = ArcResult(Result.FAIL, LATE) if self._fields.named(arc.SEAL) else ArcResult(Result.NONE)
+        self._dmarc = Dmarc(Result.TEMPERROR, why=LATE)
+
+    async def check_spf(self) -> None:
+        client = self._client
+        self._spf = await spf.check(self._ask, client.ip, client.helo, client.mail_from, receiver=self._terms.receiver)
+
+    async def check_iprev(self) -> None:
+        self._iprev = await iprev.check(self._ask, self._client.ip)
+
+    async def look_up_policies(self) -> None:
+        try:
+            authors = author_domains(self._fields)
+        except ValueError as error:
+            self._dmarc = Dmarc(Result.PERMERROR, why=str(error))
+        else:
+            self._policies = await dmarc.discover(self._ask, authors, self._terms.method)
+
+    async def check_signatures(self) -> None:
+        """One pass over the body serves all signatures."""
+        now = time.time()
+        signatures, chain = dkim.Check(self._fields, now), arc.Check(self._fields, now)
+        digests = await digest_body(self._body, signatures.forms | chain.forms)
+
+        async def check_dkim() -> None:
+            self._dkim = await signatures.results(digests, self._ask)
+
+        async def check_arc() -> None:
+            self._arc = await chain.result(digests, self._ask)
+
+        await side_by_side([check_dkim, check_arc])
+
+    async def judge(self) -> None:
+        if self._policies is not None:
+            self._dmarc = await self._policies.judge(self._proved(Result.PASS), self._proved(Result.TEMPERROR))
+
+    def _proved(self, result: Result) -> Identifiers:
+        """The domains with that result."""
+        sender = self._spf.mail_from
+        return Identifiers(
+            spf=[sender.domain] if sender.result.value == result else [],
+            dkim=[found.domain for found in self._dkim if found.result is result],
+        )
+
+    def found(self) -> Authentication:
+        judged = self._dmarc
+        if judged.disposition is not Policy.NONE:
+            sealer = _vouching(self._arc, judged.author, self._terms.trusted_sealers)
+            if sealer:
+                judged = replace(judged, disposition=Policy.NONE, why=f"{sealer}, a trusted sealer, saw it pass")
+        return Authentication(self._client, self._spf, self._dkim, self._arc, judged, self._iprev)
+
+
+def _late(signature: Field) -> DkimResult:
+    try:
+        tags = parse_tags(signature.value)
+    except ValueError:
+        tags = {}
+    return DkimResult(Result.TEMPERROR, LATE, tags.get("d", ""), tags.get("s", ""))
+
+
+def _vouching(chain: ArcResult, author: str, trusted: Collection[str]) -> str:
+    """The sealer who saw DMARC pass, if he and all who came after him are trusted (RFC 8617 7.2.1); else empty."""
+    for found in reversed(chain.sets):
+        if found.domain not in trusted:
+            return ""
+        said = results.parse(found.results)
+        if said and any(_says_pass(finding, author) for finding in said.findings):
+            return found.domain
+    return ""
+
+
+def _says_pass(finding: Finding, author: str) -> bool:
+    seen = dict(finding.properties).get("header.from", author).lower()
+    return finding.method == "dmarc" and finding.result == "pass" and seen == author
+
+
+# -- as Authentication-Results has it
+
+
+def _of_spf(client: Client, found: spf.Both) -> Iterator[Finding]:
+    def finding(check: spf.Check, name: str) -> Finding:
+        return Finding("spf", check.result, ((name, check.domain),), comment=check.why)
+
+    if client.mail_from:
+        yield finding(found.mail_from, "smtp.mailfrom")
+    if not client.mail_from or found.helo.result is not spf.Result.NONE:
+        yield finding(found.helo, "smtp.helo")
+
+
+def _of_dkim(found: tuple[DkimResult, ...]) -> Iterator[Finding]:
+    if not found:
+        yield Finding("dkim", "none")
+    for signature in found:
+        properties = {
+            "header.d": signature.domain,
+            "header.i": signature.identity,
+            "header.s": signature.selector,
+            "header.a": signature.algorithm,
+            "header.b": signature.signature[:8],  # RFC 6008 4: as much as tells them apart
+        }
+        yield Finding("dkim", signature.result, _given(properties), comment=signature.text)
+
+
+def _of_dmarc(found: Dmarc) -> Finding:
+    policy = found.disposition if found.domain else ""
+    comment = f"p={found.policy}; {found.why}" if found.domain else found.why
+    return Finding("dmarc", found.result, _given({"header.from": found.author, "policy.dmarc": policy}), comment)
+
+
+def _of_arc(found: ArcResult, client: Client) -> Finding:
+    properties = {}
+    if found.result is Result.PASS:
+        properties = {"header.oldest-pass": str(found.oldest_pass or 0), "smtp.remote-ip": client.ip}
+    return Finding("arc", found.result, _given(properties), comment=found.text)
+
+
+def _of_iprev(found: Iprev) -> Finding:
+    return Finding("iprev", found.result, (("policy.iprev", found.ip),), comment=found.name or found.why)
+
+
+def _given(properties: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in properties.items() if value)

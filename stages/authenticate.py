@@ -1,0 +1,76 @@
+"""Authenticate: who a message is from, as far as SPF, DKIM, DMARC, ARC and iprev can tell. A pure stage."""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import Literal
+
+from engine import Duration, Message, Quarantine, Reject, Verdict
+from engine.authentication import evaluate, results
+from engine.authentication.dmarc import Dmarc, Method, Policy
+from engine.authentication.results import Finding
+from engine.net.dns import Resolver, a_labels
+from engine.net.names import Hostname
+
+
+@dataclass(slots=True)
+class Authenticate:
+    """Take away forged Authentication-Results, check the message, write down what was found, and leave it as facts.
+
+    Clients that logged in, or that are trusted by their network, are not checked: their mail begins here.
+    """
+
+    resolver: Resolver
+    hostname: Hostname
+    _: KW_ONLY
+    # Who says so in Authentication-Results (RFC 8601 2.5). Empty: the hostname.
+    authserv_id: str = ""
+    # Whether the policy of a domain is only noted, or applied (RFC 9989 5.4).
+    dmarc: Literal["note", "apply"] = "note"
+    # How the organisation of a domain is found: as RFC 9989 does, or as RFC 7489 did.
+    organisation: Literal["tree-walk", "public-suffix"] = "tree-walk"
+    # Domains whose ARC seals are believed when they say that forwarded mail passed DMARC where they got it.
+    trusted_sealers: tuple[str, ...] = ()
+    # For all checks of a message; what is not done by then is temperror.
+    time_limit: Duration = Duration(evaluate.TIME_LIMIT)
+    _terms: evaluate.Terms = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """ValueError for settings that cannot work."""
+        self.authserv_id = self.authserv_id or self.hostname
+        sealers = frozenset(map(a_labels, self.trusted_sealers))
+        self._terms = evaluate.Terms(self.hostname, sealers, Method(self.organisation), self.time_limit)
+
+    @staticmethod
+    def check(*, trusted_sealers: tuple[str, ...] = (), **_: object) -> Iterator[str]:
+        """What is wrong with the settings that were given."""
+        for domain in trusted_sealers:
+            try:
+                a_labels(domain)
+            except ValueError as error:
+                yield f"trusted_sealers: {error}"
+
+    async def __call__(self, message: Message) -> Verdict:
+        session = message.session
+        message = message.without_fields(results.NAME, partial(results.claims, authserv_id=self.authserv_id))
+        if session.login:
+            login = Finding("auth", "pass", (("smtp.auth", session.login),))
+            return self._told(message, [login]).with_fact("auth.result", "pass")
+        if session.trusted or not session.peer:
+            return self._told(message, [])
+        client = evaluate.Client(session.peer, session.helo, message.sender)
+        # As it was received: what we have put on top since was never signed.
+        found = await evaluate.authenticate(self.resolver.ask, client, message.content.chunks(), self._terms)
+        if self.dmarc == "apply" and found.dmarc.disposition is not Policy.NONE:
+            return _applied(found.dmarc)
+        return self._told(message, found.findings()).with_facts(found.facts())
+
+    def _told(self, message: Message, findings: list[Finding]) -> Message:
+        return message.with_field(results.field(self.authserv_id, findings))
+
+
+def _applied(dmarc: Dmarc) -> Verdict:
+    if dmarc.disposition is Policy.REJECT:
+        text = f"Rejected by the DMARC policy of {dmarc.domain}"
+        return Reject(text, code="5.7.26", log=f"{dmarc.author} is not proved")  # RFC 7372 3.2
+    return Quarantine(f"the DMARC policy of {dmarc.domain} for mail from {dmarc.author}")
