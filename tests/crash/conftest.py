@@ -8,6 +8,7 @@ import pytest
 from engine.net.zone import Zone
 from tests.crash.system import BOB, FILTER, LANES, NOBODY
 from tests.support.background import dns, smtp_server
+from tests.support.clock import Clock
 from tests.support.remote import Remote
 from tests.support.server import Postroad
 
@@ -37,6 +38,14 @@ def prepared(tmp_path: Path, remote: Remote) -> Iterator[Postroad]:
         yield server
         if server.running:
             server.kill()
+
+
+@pytest.fixture
+def clock(prepared: Postroad, tmp_path: Path) -> Clock:
+    """The clock that the server's processes see, once it is started."""
+    clock = Clock(tmp_path / "clock")
+    prepared.environment = clock.environment
+    return clock
 
 
 @pytest.fixture

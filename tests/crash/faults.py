@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.crash.system import WORKERS
+from tests.support.clock import Clock
 from tests.support.programs import path_of
 from tests.support.remote import DROP, SILENCE, Remote
 from tests.support.server import Postroad
@@ -22,6 +23,7 @@ class System:
 
     server: Postroad
     remote: Remote
+    clock: Clock
     dice: random.Random
     deaths: int = 0  # of everything at once: reasons for which mail may be sent again
 
@@ -127,6 +129,15 @@ def break_the_next_server(system: System) -> str:
     return f"{step}: {answer!r}"
 
 
+def set_the_clock(system: System) -> str:
+    ahead = system.dice.choice(["-1d", "-90s", "+90s", "+2d"])
+    system.clock.set(ahead)
+    time.sleep(0.5)
+    if system.dice.random() < 0.5:
+        system.clock.set("+0")
+    return ahead
+
+
 FAULTS: tuple[Callable[[System], str], ...] = (
     kill_a_worker,
     kill_everything,
@@ -137,4 +148,5 @@ FAULTS: tuple[Callable[[System], str], ...] = (
     fail_syncs,
     take_descriptors,
     break_the_next_server,
+    set_the_clock,
 )
