@@ -1,5 +1,6 @@
 """The relay stage against real sockets: what each answer and each fault of the next server leads to."""
 
+import errno
 import ipaddress
 import itertools
 import os
@@ -272,6 +273,25 @@ async def test_a_closed_port_is_passed_over_and_remembered(jumping_clock: trio.t
             await trio.sleep(PENALTY + 5)
             assert isinstance(await stage(both), Delivered)
             assert (first.connections, second.connections) == (1, 2)
+
+
+async def test_a_server_is_not_passed_over_because_we_had_no_socket(
+    monkeypatch: pytest.MonkeyPatch, jumping_clock: trio.testing.MockClock
+) -> None:
+    remote = Remote()
+    opened = trio.socket.socket
+    left = iter(range(3))
+
+    def exhausted(*arguments: int) -> trio.socket.SocketType:
+        if next(left, None) is not None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(*arguments)
+
+    async with serving(remote), relay() as stage:
+        monkeypatch.setattr(trio.socket, "socket", exhausted)
+        verdict = await stage(letter(remote.port))
+    assert isinstance(verdict, Delivered)
+    assert next(left, None) is None
 
 
 async def test_a_thousand_messages_do_not_each_wait_for_a_dead_host(jumping_clock: trio.testing.MockClock) -> None:
