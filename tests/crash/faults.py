@@ -3,18 +3,24 @@
 import contextlib
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.crash.system import WORKERS
 from tests.support.clock import Clock
 from tests.support.programs import path_of
 from tests.support.remote import DROP, SILENCE, Remote
 from tests.support.server import Postroad
+
+
+MEMORY = 2**20
+"""Octets that a process gets beside those that it has when it is to run out of memory."""
 
 
 @dataclass
@@ -49,6 +55,28 @@ def refusing(pid: int, what: str) -> Iterator[None]:
     finally:
         tracer.terminate()
         tracer.wait(10)
+
+
+@contextlib.contextmanager
+def limited(pid: int, what: int, more: int) -> Iterator[None]:
+    """Let a process have so much more of a resource than it has now, and no more, meanwhile."""
+    before = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (used(pid, what) + more, before[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it may have died of it
+            resource.prlimit(pid, what, before)
+
+
+def used(pid: int, what: int) -> int:
+    """How much of a limited resource a process has: descriptors, or octets."""
+    if what == resource.RLIMIT_NOFILE:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    name = {resource.RLIMIT_AS: "VmSize", resource.RLIMIT_DATA: "VmData"}[what]
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024
 
 
 def kill_a_worker(system: System) -> str:
@@ -110,12 +138,17 @@ def fail_syncs(system: System) -> str:
 
 
 def take_descriptors(system: System) -> str:
+    return _limit(system, resource.RLIMIT_NOFILE, 0)
+
+
+def take_memory(system: System) -> str:
+    return _limit(system, system.dice.choice([resource.RLIMIT_AS, resource.RLIMIT_DATA]), MEMORY)
+
+
+def _limit(system: System, what: int, more: int) -> str:
     name, pid = system.worker()
-    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError), limited(pid, what, more):
         time.sleep(0.5)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     return name
 
 
@@ -147,6 +180,7 @@ FAULTS: tuple[Callable[[System], str], ...] = (
     reload,
     fail_syncs,
     take_descriptors,
+    take_memory,
     break_the_next_server,
     set_the_clock,
 )
