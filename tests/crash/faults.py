@@ -15,9 +15,8 @@ from pathlib import Path
 from tests.crash.system import WORKERS
 from tests.support.clock import Clock
 from tests.support.programs import path_of
-from tests.support.remote import DROP, SILENCE, Remote
+from tests.support.remote import DROP, FLOOD, LINE, NONSENSE, SILENCE, TRICKLE, Remote
 from tests.support.server import Postroad
-
 
 MEMORY = 2**20
 """Octets that a process gets beside those that it has when it is to run out of memory."""
@@ -154,7 +153,8 @@ def _limit(system: System, what: int, more: int) -> str:
 
 def break_the_next_server(system: System) -> str:
     step = system.dice.choice(["MAIL", "RCPT", "DATA", "."])
-    answer = system.dice.choice([DROP, SILENCE, "421 4.3.2 Shutting down", "451 4.3.0 Later", b"\xff\x00 nonsense\r\n"])
+    replies = ["421 4.3.2 Shutting down", "451 4.3.0 Later", NONSENSE]
+    answer = system.dice.choice([DROP, SILENCE, TRICKLE, FLOOD, LINE, *replies])
     before = system.remote.script
     system.remote.script = {**before, step: answer}
     time.sleep(0.7)
