@@ -20,11 +20,18 @@ def remote() -> Iterator[Remote]:
 
 
 @pytest.fixture
-def prepared(tmp_path: Path, remote: Remote) -> Iterator[Postroad]:
+def zone() -> Zone:
+    """Of the remote domain. Its records are soon asked for again, so that trouble with them is met."""
+    return Zone("remote.test", {"@": {"MX": "10 mx"}, "mx": {"A": "127.0.0.1"}}, ttl=1)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, remote: Remote, zone: Zone) -> Iterator[Postroad]:
     """The server, not started yet; it is gone after the test."""
-    with dns(Zone("remote.test", {"@": {"MX": "10 mx"}, "mx": {"A": "127.0.0.1"}})) as address:
+    with dns(zone) as address:
         settings = {
-            "dns": {"servers": [address]},
+            "dns": {"servers": [address], "timeout": "2s"},
+            "queue": {"retry": ["1s"]},
             "lane": LANES,
             "stage": {
                 "before": {"use": "filters/before.py", "workers": 2},

@@ -6,12 +6,14 @@ import random
 import re
 import resource
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.net.zone import Fault, Zone
 from tests.crash.system import WORKERS
 from tests.support.clock import Clock
 from tests.support.programs import path_of
@@ -28,6 +30,7 @@ class System:
 
     server: Postroad
     remote: Remote
+    zone: Zone  # of its domain
     clock: Clock
     dice: random.Random
     deaths: int = 0  # of everything at once: reasons for which mail may be sent again
@@ -162,6 +165,28 @@ def break_the_next_server(system: System) -> str:
     return f"{step}: {answer!r}"
 
 
+def break_dns(system: System) -> str:
+    name = system.dice.choice(["@", "mx"])
+    fault = system.dice.choice([None, *Fault])
+    if fault is None:
+        system.zone.delay(name, 5)
+    system.zone.fail(name, fault)
+    time.sleep(1.5)  # the answer before it is over
+    system.zone.fail(name, None)
+    system.zone.delay(name, 0)
+    return f"{name} {fault.value if fault else 'answers slowly'}"
+
+
+def flood_with_connections(system: System) -> str:
+    port = system.server.ports["smtp"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            with contextlib.suppress(OSError):  # nobody listens, perhaps
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), 1, ("127.0.0.9", 0)))
+        time.sleep(0.5)
+    return "300"
+
+
 def set_the_clock(system: System) -> str:
     ahead = system.dice.choice(["-1d", "-90s", "+90s", "+2d"])
     system.clock.set(ahead)
@@ -182,5 +207,7 @@ FAULTS: tuple[Callable[[System], str], ...] = (
     take_descriptors,
     take_memory,
     break_the_next_server,
+    break_dns,
+    flood_with_connections,
     set_the_clock,
 )

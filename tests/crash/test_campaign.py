@@ -6,6 +6,7 @@ The seed is printed. POSTROAD_SEED repeats the faults and their order; their mom
 import os
 import time
 
+from engine.net.zone import Zone
 from tests.crash.faults import FAULTS, System
 from tests.crash.system import Load, reasons, seeded, settle_accounts, verify
 from tests.support.clock import Clock
@@ -17,10 +18,12 @@ SECONDS = float(os.environ.get("CRASH_SECONDS") or 20)
 
 
 @needs("strace", "faketime")
-def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(prepared: Postroad, remote: Remote, clock: Clock) -> None:
+def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(
+    prepared: Postroad, remote: Remote, zone: Zone, clock: Clock
+) -> None:
     prepared.change({"stage": {"relay": {"command_timeout": "5s", "data_timeout": "5s", "final_timeout": "5s"}}})
     server = prepared.start()
-    system = System(server, remote, clock, seeded())
+    system = System(server, remote, zone, clock, seeded())
     load = Load(server, messages=0)
     load.start()
     began = time.monotonic()

@@ -61,7 +61,7 @@ def small_disk(prepared: Postroad, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_up_and_is_emptied(prepared: Postroad, remote: Remote, small_disk: Path) -> None:
-    prepared.change({"queue": {"reserve": "8 MB", "retry": ["1s"]}})
+    prepared.change({"queue": {"reserve": "8 MB"}})
     server = prepared.start()
     load = Load(server)
     load.start()

@@ -18,12 +18,6 @@ KINDS = ["mail-0", "mailboxes", "readers", "before-0", "relay-0"]
 SECONDS = 1.0
 
 
-@pytest.fixture
-def server(prepared: Postroad) -> Postroad:
-    prepared.change({"queue": {"retry": ["1s"]}})
-    return prepared.start()
-
-
 @pytest.mark.parametrize("workers", [[kind] for kind in KINDS] if EVERY else [KINDS], ids=",".join)
 @pytest.mark.parametrize(
     ("what", "more"),
