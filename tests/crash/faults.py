@@ -104,12 +104,12 @@ def kill_the_supervisor(system: System) -> str:
 
 def stop_a_worker_for_a_while(system: System) -> str:
     name, pid = system.worker()
-    seconds = system.dice.uniform(0.1, 2)
+    seconds = system.dice.choice([0.1, 1, 2, 12])  # the last one for longer than it may give no sign of life
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
         time.sleep(seconds)
         os.kill(pid, signal.SIGCONT)
-    return f"{name} for {seconds:.1f} s"
+    return f"{name} for {seconds:g} s"
 
 
 def stop_and_start(system: System) -> str:

@@ -21,7 +21,8 @@ SECONDS = float(os.environ.get("CRASH_SECONDS") or 20)
 def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(
     prepared: Postroad, remote: Remote, zone: Zone, clock: Clock
 ) -> None:
-    prepared.change({"stage": {"relay": {"command_timeout": "5s", "data_timeout": "5s", "final_timeout": "5s"}}})
+    timeouts = {"command_timeout": "5s", "data_timeout": "5s", "final_timeout": "5s"}
+    prepared.change({"server": {"hang": "10s"}, "stage": {"relay": timeouts}})
     server = prepared.start()
     system = System(server, remote, zone, clock, seeded())
     load = Load(server, messages=0)

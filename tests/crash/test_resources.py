@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.crash.faults import MEMORY, limited
-from tests.crash.system import EVERY, Load, reasons, settle_accounts, verify
+from tests.crash.system import EVERY, OF_EACH_KIND, Load, reasons, settle_accounts, verify
 from tests.support.remote import Remote
 from tests.support.server import Postroad, until
 
-KINDS = ["mail-0", "mailboxes", "readers", "before-0", "relay-0"]
 SECONDS = 1.0
 
 
-@pytest.mark.parametrize("workers", [[kind] for kind in KINDS] if EVERY else [KINDS], ids=",".join)
+@pytest.mark.parametrize("workers", [[kind] for kind in OF_EACH_KIND] if EVERY else [OF_EACH_KIND], ids=",".join)
 @pytest.mark.parametrize(
     ("what", "more"),
     [(resource.RLIMIT_NOFILE, 0), (resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_DATA, MEMORY)][: 3 if EVERY else 2],
