@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import outcome
 import trio
@@ -17,7 +16,7 @@ from engine.message import Content, Envelope, Message, MessageId, Octets, Recipi
 from engine.observe.events import event
 from engine.queue.away import Away
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent, sync_folder
+from engine.queue.content import FileContent, remove, sync_folder
 from engine.queue.lines import Line, Lines, domain_of
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
 from engine.storage.room import Room
@@ -237,7 +236,7 @@ class Owner:
             return "it is not parked"
         await self.writer.apply(lambda batch: self.shard.remove(batch, record))
         if record.in_file:
-            _unlink(self.shard.file(identity))
+            remove(self.shard.file(identity))
         event("deleted", id=identity)
         return ""
 
@@ -554,7 +553,7 @@ class Owner:
             if self._suspects and not self._draining:
                 self.start(self._suspects.pop(next(iter(self._suspects))))
         if new is None and old.in_file:
-            _unlink(self.shard.file(old.id))
+            remove(self.shard.file(old.id))
         if new is not None:
             self._stored(new)
         for report in reports:
@@ -637,10 +636,3 @@ def _spoken_to(verdict: Verdict) -> bool:
         and bool(verdict.reply)
         and not (verdict.code == _EXPIRED or (isinstance(verdict, Defer) and verdict.unreached))
     )
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        event("content-left", file=str(path), error=error.strerror)
