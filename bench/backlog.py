@@ -80,7 +80,7 @@ class Backlog:
         for number in shard_numbers(self.data):
             with self._shard(number) as shard, committed(shard.environment) as batch:
                 for place, domain in enumerate(self.domains()):
-                    shard.set_turn(batch, domain, now + _SPREAD * place / self.sites)
+                    shard.set_turn(batch, domain, now + _SPREAD * place / self.sites, now)
 
     def _shard(self, number: int) -> closing[Shard]:
         return closing(Shard(self.data, number, map_size=Queue().map_size))

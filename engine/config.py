@@ -25,6 +25,9 @@ from engine.units import Duration, Size
 IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 """Listeners whose connections begin with the TLS handshake (RFC 8314)."""
 
+SHORTEST_HANG = 3.0
+"""Seconds: a worker may be held up for a moment without being lost."""
+
 NO_LIMIT = Duration(float("inf"))
 READERS = ("pop3", "pop3s")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
@@ -63,6 +66,7 @@ class Server:
     data: Path = Path("var")
     workers: int = 0  # mail workers, each with a shard of the queue; 0: one a core
     user: str = ""  # who to become once the ports are bound, when started as root
+    hang: Duration = Duration("30s")  # without a sign of life, after which a worker is killed and replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +317,10 @@ class _Reader:
             self.problem("server.hostname", f'{server.hostname!r} is no host name; write it like "mx.example.org"')
         if server.workers < 0:
             self.problem("server.workers", "must not be negative")
+        if server.hang < SHORTEST_HANG:
+            self.problem(
+                "server.hang", f"must be at least {SHORTEST_HANG:g} seconds: a sign of life comes every second"
+            )
         if queue.in_flight < 0:
             self.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
         if not queue.retry:

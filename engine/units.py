@@ -44,3 +44,11 @@ class Duration(float):
         if value < 0:
             raise ValueError("a duration cannot be negative")
         return super().__new__(cls, value)
+
+
+def spelled(seconds: float) -> str:
+    """A long duration in words: "5 days", "36 hours", "10 minutes"."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{round(seconds / length)} {unit}s"
+    return f"{round(seconds)} seconds"

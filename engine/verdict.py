@@ -30,11 +30,12 @@ class Reject:
 class Defer:
     """Try again later: a 4xx reply before ``queue``, a new attempt in ``retry_after`` seconds after it.
 
-    Without ``retry_after`` the engine's own schedule applies.
+    Without ``retry_after`` the engine's own schedule applies. ``expires`` is the Unix time from which on a deferral is
+    a refusal; without both it is set by ``[queue] expire``.
 
     ``unreached``: no server of the recipients' domain could be spoken to, which says nothing about this message. What
-    else is for that domain then waits in line with it, and one message goes ahead to try. ``expires`` is the Unix time
-    at which it is tried though the line has not moved.
+    else is for that domain then waits in line with it, and one message goes ahead to try. When it expires it is tried
+    though the line has not moved.
     """
 
     text: str

@@ -33,8 +33,9 @@ ARROWS: dict[str, set[str]] = {
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"storage", "units", "observe"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory"},
-    "queue": {"protocols", "message", "verdict", "observe", "storage", "config", "links",
-        "wakeup"},
+    "queue": {
+        "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
+    },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "mailbox", "queue", "wakeup", "deadline",

@@ -43,6 +43,9 @@ STEP = 500
 ROUND = 3600.0
 """Seconds between two rounds of ``tend``."""
 
+STEADY = 60.0
+"""Seconds by which the clock may differ, after a round, from the time that has passed: more is a jump."""
+
 log = logging.getLogger(__name__)
 
 _LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\0"))
@@ -143,20 +146,25 @@ class MailboxOwner:
                 return total
 
     async def tend(self) -> NoReturn:
-        """Now and every hour: finish erasures that were broken off, forget deliveries older than REMEMBER, and free
-        what readers that were killed still hold. A failure is logged, and tried again in the next round."""
+        """Now and every hour: finish erasures that were broken off, and free what readers that were killed still hold.
+        Every hour without a jump of the clock: forget deliveries older than REMEMBER. A failure is logged, and tried
+        again in the next round."""
+        steady = False  # nobody knows what the clock did before
         while True:
+            set_at = self._clock() - trio.current_time()
             try:
-                await self._round()
+                await self._round(forget=steady)
             except StorageError:
                 log.exception("mailboxes: the hourly round failed")
             await trio.sleep(ROUND)
+            steady = abs(self._clock() - trio.current_time() - set_at) <= STEADY
 
-    async def _round(self) -> None:
+    async def _round(self, *, forget: bool) -> None:
         self._environment.reader_check()
         for account_id in await trio.to_thread.run_sync(self._unfinished):
             await self.erase(account_id)
-        await self.forget(self._clock() - REMEMBER)
+        if forget:
+            await self.forget(self._clock() - REMEMBER)
 
     def _change(self, message: Message, recipients: Mapping[int, str], staged: Staged) -> Deliver:
         now = int(self._clock() * 1000)

@@ -14,6 +14,9 @@ RECEIVE = 64 * 1024
 """Octets asked for at once: a typical message with its whole dialogue fits, a large one streams."""
 
 
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors that say nothing of a peer: there is no room for one more socket here, until another one is closed."""
+
 _BROKEN = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """What operations on a connection raise that is there no more."""
 

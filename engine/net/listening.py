@@ -7,13 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from engine.net.connection import Connection
+from engine.net.connection import EXHAUSTED, Connection
 from engine.observe.events import event
 
 BACKLOG = 1024
 """Connections that wait while a worker is busy or being restarted; the kernel's own limit may be lower."""
-
-_OUT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class CannotListen(Exception):
@@ -74,6 +72,7 @@ async def accept_connections(
     What breaks inside one connection is logged and stops nothing else.
     """
     sock.setblocking(False)
+    out = False
     while True:
         await trio.lowlevel.checkpoint()
         try:
@@ -82,12 +81,15 @@ async def accept_connections(
             await trio.lowlevel.wait_readable(sock)
             continue
         except OSError as error:
-            if error.errno in _OUT:
-                event("out-of-descriptors", listener=name, error=os.strerror(error.errno or 0))
+            if error.errno in EXHAUSTED:
+                if not out:
+                    event("out-of-descriptors", listener=name, error=os.strerror(error.errno or 0))
+                out = True
                 await trio.sleep(0.1)  # until some connection has ended; those that wait stay in the backlog
             elif error.errno != errno.ECONNABORTED:
                 raise
             continue
+        out = False
         nursery.start_soon(_one, client, serve, name)
 
 

@@ -38,6 +38,7 @@ class Fault(enum.Enum):
     SERVFAIL = "answers SERVFAIL"
     REFUSED = "answers REFUSED"
     WRONG_ID = "answers under another id, as a forger would"
+    WRONG_QUESTION = "answers another question, under the right id"
     TRUNCATED = "answers over TCP only"
     GARBAGE = "answers with octets that are no DNS message"
 
@@ -250,6 +251,10 @@ async def _reply(octets: bytes, zones: Sequence[Zone], *, over_udp: bool) -> byt
         case Fault.WRONG_ID:
             forged = _answer(query, name, rdtype, zones)
             forged.id ^= 1
+            return forged.to_wire()
+        case Fault.WRONG_QUESTION:
+            forged = _answer(query, name, rdtype, zones)
+            forged.question[0].name = dns.name.from_text("elsewhere.test")
             return forged.to_wire()
         case Fault.TRUNCATED if over_udp:
             return _cut_short(query)

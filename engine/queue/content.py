@@ -10,6 +10,7 @@ import trio
 
 from engine.links.wire import Reference
 from engine.message import Content, MessageId, Octets
+from engine.observe.events import event
 
 CHUNK = 4 * 4096 - 16
 """Octets of a value that fill LMDB pages exactly: usual mail is one value, and no long page runs are sought."""
@@ -121,7 +122,15 @@ class ContentWriter:
             os.close(self._fd)
             self._fd = -1
         if self._made:
-            self._path.unlink(missing_ok=True)
+            remove(self._path)
+
+
+def remove(path: Path) -> None:
+    """Remove content that nobody refers to. What cannot be removed is a leftover."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        event("content-left", file=str(path), error=error.strerror)
 
 
 def sync_folder(folder: Path) -> None:

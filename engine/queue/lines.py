@@ -87,10 +87,14 @@ class Lines:
         pause = self._paused.get(domain)
         if pause is None:
             return 0 < self._giver.share() <= self._away[domain]
-        if now < pause[0]:
+        if self._is_paused(domain, now):
             return True
         self._paused[domain] = (now + VENTURE, pause[1])
         return False
+
+    def _is_paused(self, domain: str, now: float) -> bool:
+        until = self._paused.get(domain, (0.0, 0.0))[0]
+        return now < until <= now + PAUSE  # a longer one was meant for a clock that was ahead
 
     def age(self, domain: str, default: float) -> float:
         """The age in seconds at which mail for the domain expires."""
@@ -130,7 +134,7 @@ class Lines:
         news, ``rests`` must follow.
         """
         went_ahead = line is not None and self._moving.get(domain) is line
-        if not went_ahead and now < self._paused.get(domain, (0.0, 0.0))[0]:
+        if not went_ahead and self._is_paused(domain, now):
             return False
         self._moving[domain] = Line(domain, 0)
         self._paused.pop(domain, None)  # who is told of last is forgotten last

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import outcome
 import trio
@@ -17,11 +16,12 @@ from engine.message import Content, Envelope, Message, MessageId, Octets, Recipi
 from engine.observe.events import event
 from engine.queue.away import Away
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent, sync_folder
+from engine.queue.content import FileContent, remove, sync_folder
 from engine.queue.lines import Line, Lines, domain_of
-from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, with_recipients
+from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
+from engine.units import spelled
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
 from engine.wakeup import Wakeup
 
@@ -40,6 +40,16 @@ _SOONEST = 1.0
 SUSPECT, DEATHS = 2, 3
 """Owners that died while a message was away, after which it goes alone, and after which it is parked."""
 
+LATE = 60.0
+"""Seconds after which an attempt counts as late, as those do that were owed during a long stop, or while the clock
+jumped ahead; and by which a time must lie ahead of the clock for it to be another clock's."""
+
+_LOOK = 10.0
+"""Seconds between two looks at the clock at most: it may have been set."""
+
+PAGE = 1000
+"""Entries of the due index that are looked at together after the clock was set back."""
+
 _EXPIRED = "5.4.7"
 """RFC 3463 3.5: delivery time expired."""
 
@@ -54,6 +64,7 @@ class Delivery:
     domain: str = ""  # of all recipients
     line: Line | None = None  # that it was taken from
     note: int = 0  # that it is away
+    given: float = 0.0  # when it was given out, in Unix time
     outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
     way: Way = field(default_factory=list)
 
@@ -105,8 +116,10 @@ class Owner:
         self._failed: list[tuple[float, Callable[[], None]]] = []
         self._room = Room()
         self._draining = False
+        self._latest = 0.0  # that the clock has shown
+        self._hastened: bytes | None = None  # up to where what a clock decided that was ahead has been looked for
         self._lines = Lines(shard, self.writer, self)
-        self._joining: set[MessageId] = set()
+        self._moving: set[MessageId] = set()
         self._notes = Away(shard.path / "away")
         self._suspects: dict[MessageId, Record] = {}  # that wait for the one before them
         self._suspect_away = False
@@ -145,7 +158,7 @@ class Owner:
         def change(batch: Batch) -> None:
             self.shard.put_new(batch, record, content)
             if record.line:
-                self.shard.ensure_turn(batch, record.line, record.envelope.arrived)
+                self.shard.ensure_turn(batch, record.line, record.decided, record.decided)
 
         def written(result: "outcome.Outcome[None]") -> None:
             if isinstance(result, outcome.Error):
@@ -164,7 +177,9 @@ class Owner:
         facts = message.envelope.facts
         reason = str(facts[QUARANTINE_FACT]) if QUARANTINE_FACT in facts else ""
         domain = "" if reason else domain_of(message.envelope.recipients)
-        must_wait = domain and self._lines.must_wait(domain, self._clock())
+        now = self._clock()
+        must_wait = domain and self._lines.must_wait(domain, now)
+        arrived = min(message.envelope.arrived, now)  # the clock may have been set back since
         return Record(
             id=message.id,
             envelope=message.envelope,
@@ -172,9 +187,10 @@ class Owner:
             size=content.size,
             in_file=isinstance(content, FileContent),
             state=QUARANTINED if reason else WAITING,
-            due=self._expires(message.envelope, domain) if must_wait else message.envelope.arrived,
+            due=self._expires(message.envelope, domain) if must_wait else arrived,
             reason=reason,
             line=domain if must_wait else "",
+            decided=arrived,
         ), content
 
     def _expires(self, envelope: Envelope, domain: str) -> float:
@@ -207,7 +223,7 @@ class Owner:
         record = self._parked(identity)
         if record is None:
             return "it is not parked"
-        new = replace(record, state=WAITING, due=self._clock(), reason="")
+        new = replace(record, state=WAITING, due=self._clock(), decided=self._clock(), reason="")
         await self.writer.apply(lambda batch: self.shard.replace(batch, record, new))
         event("released", id=identity)
         self._stored(new)
@@ -220,7 +236,7 @@ class Owner:
             return "it is not parked"
         await self.writer.apply(lambda batch: self.shard.remove(batch, record))
         if record.in_file:
-            _unlink(self.shard.file(identity))
+            remove(self.shard.file(identity))
         event("deleted", id=identity)
         return ""
 
@@ -232,7 +248,9 @@ class Owner:
 
     async def run(self) -> None:
         """Give out what is due, until cancelled."""
+        self._hasten_all()  # the owner before us may have seen another clock
         while True:
+            self._look_at_the_clock()
             self._fill()
             with trio.move_on_after(self._pause()):
                 await self._wakeup.wait()
@@ -252,12 +270,48 @@ class Owner:
             self._wakeup.wake()
 
     def _pause(self) -> float:
-        pause = 60.0  # at most: the clock may be set
+        pause = _LOOK if self._hastened is None else 0.0
         if self._next is not None:
             pause = min(pause, max(self._next - self._clock(), 0.0))
         if self._failed:
             pause = min(pause, max(self._failed[0][0] - trio.current_time(), 0.0))
         return pause
+
+    def _look_at_the_clock(self) -> None:
+        """What was put off by a clock that was ahead must not wait until the clock shows that time again."""
+        now = self._clock()
+        if now < self._latest - LATE:
+            event("clock-set-back", shard=self.shard.number, seconds=round(self._latest - now))
+            self._latest = now
+            self._hasten_all()
+        self._latest = max(self._latest, now)
+        if self._hastened is not None:
+            ids, self._hastened = self.shard.decided_after(now + LATE, self._hastened, PAGE)
+            for record in self.shard.records([i for i in ids if not self.is_away(i)]):
+                if not record.line:
+                    self._hasten(record, now)
+
+    def _hasten_all(self) -> None:
+        """Lines at once; messages from when all is on disk that was decided before."""
+        now = self._clock()
+
+        def begin() -> None:
+            self._hastened = time_key(now)
+            self._wakeup.wake()
+
+        self._change(lambda batch: self.shard.hasten_turns(batch, now, now + LATE), begin)
+
+    def _hasten(self, record: Record, now: float) -> None:
+        """It is due now, and came in now if it came in later."""
+        arrived = min(record.envelope.arrived, now)
+        new = replace(record, envelope=replace(record.envelope, arrived=arrived), due=now, decided=now)
+        self._moving.add(record.id)
+
+        def hastened() -> None:
+            self._moving.discard(record.id)
+            self._stored(new)
+
+        self._change(lambda batch: self.shard.replace(batch, record, new), hastened)
 
     def _fill(self) -> None:
         self._next = None
@@ -282,21 +336,22 @@ class Owner:
 
     def _join(self, record: Record, domain: str) -> None:
         """What is due for a domain that others wait for joins them."""
-        new = replace(record, line=domain, due=self._expires(record.envelope, domain))
-        self._joining.add(record.id)
+        now = self._clock()
+        new = replace(record, line=domain, due=self._expires(record.envelope, domain), decided=now)
+        self._moving.add(record.id)
 
         def change(batch: Batch) -> None:
             self.shard.replace(batch, record, new)
-            self.shard.ensure_turn(batch, domain, record.due)
+            self.shard.ensure_turn(batch, domain, record.due, now)
 
         def joined(result: "outcome.Outcome[None]") -> None:
-            self._joining.discard(record.id)
+            self._moving.discard(record.id)
             if isinstance(result, outcome.Error):
                 self._heard(result)
                 self._position = min(self._position, position_before(record))
             else:
                 self._stored(new)
-            if self._backlog and not self._joining:
+            if self._backlog and not self._moving:
                 self._wakeup.wake()
 
         self.writer.submit(change, joined)
@@ -313,7 +368,7 @@ class Owner:
 
     def is_away(self, identity: MessageId) -> bool:
         """Whether it is on its way, or about to be, or about to be moved."""
-        return identity in self.away or identity in self._joining or identity in self._suspects
+        return identity in self.away or identity in self._moving or identity in self._suspects
 
     def wake(self) -> None:
         """There is something to give out."""
@@ -329,7 +384,13 @@ class Owner:
         recipients = record.envelope.recipients
         domain = domain_of(recipients)
         delivery = Delivery(
-            record, self.shard.message(record), list(recipients), domain, line, self._notes.note(record.id)
+            record,
+            self.shard.message(record),
+            list(recipients),
+            domain,
+            line,
+            self._notes.note(record.id),
+            self._clock(),
         )
         self.away[record.id] = delivery
         self._lines.left(domain, line)
@@ -361,7 +422,7 @@ class Owner:
         parked: list[tuple[Recipient, Quarantine]] = []
         failures: list[Failure] = []
         for recipient, found in delivery.outcomes:
-            verdict = self._final(found, old.envelope, now)
+            verdict = self._final(found, delivery)
             self._tell(delivery, recipient, verdict)
             if not self._lines.idle and _spoken_to(verdict):
                 self._lines.reached(domain_of([recipient]))
@@ -386,7 +447,8 @@ class Owner:
         if new is not None and domain:
             turn = new.due
             is_news = self._unreached(delivery, domain, turn, waiting[0][1], now)
-            new = replace(new, line=domain, due=max(self._expires(old.envelope, domain), now) + _SOONEST)
+            expires = self._expires(new.envelope, domain)
+            new = replace(new, line=domain, due=expires + _SOONEST if expires > now else new.due)
 
         def change(batch: Batch) -> None:
             if new is None:
@@ -394,7 +456,7 @@ class Owner:
             else:
                 self.shard.replace(batch, old, new)
                 if domain:
-                    (self.shard.set_turn if is_news else self.shard.ensure_turn)(batch, domain, turn)
+                    (self.shard.set_turn if is_news else self.shard.ensure_turn)(batch, domain, turn, now)
             for report, content in reports:
                 self.shard.put_new(batch, report, content)
 
@@ -415,13 +477,19 @@ class Owner:
         event("unreached", domain=domain, remote=verdict.remote or None, text=verdict.text, again=round(turn - now, 1))
         return True
 
-    def _final(self, verdict: Verdict, envelope: Envelope, now: float) -> Verdict:
-        """A deferral that carries no time of its own follows our schedule, and ends as a refusal."""
-        if not isinstance(verdict, Defer) or verdict.retry_after is not None:
+    def _final(self, verdict: Verdict, delivery: Delivery) -> Verdict:
+        """A deferral that carries no time of its own follows our schedule; at the last attempt it is a refusal."""
+        if not isinstance(verdict, Defer):
             return verdict
-        if now - envelope.arrived > self.settings.expire:
-            text = f"could not be handled for {self.settings.expire / 86400:.3g} days: {verdict.text}"
+        envelope = delivery.record.envelope
+        expires = verdict.expires
+        if expires is None and verdict.retry_after is None:
+            expires = envelope.arrived + self.settings.expire
+        if expires is not None and _was_the_last(delivery, expires):
+            text = f"It could not be delivered for {spelled(delivery.given - envelope.arrived)}: {verdict.text}"
             return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote)
+        if verdict.retry_after is not None:
+            return verdict
         retry = self.settings.retry
         return dataclasses.replace(verdict, retry_after=retry[min(envelope.attempts, len(retry) - 1)])
 
@@ -436,11 +504,13 @@ class Owner:
         if not left:
             return None
         new = with_recipients(old, _with_lanes(left, old))
-        new = replace(new, envelope=replace(new.envelope, attempts=old.envelope.attempts + 1), deaths=0)
+        envelope = new.envelope
+        arrived = min(envelope.arrived, now)  # the clock may have been ahead then
+        new = replace(new, envelope=replace(envelope, arrived=arrived, attempts=envelope.attempts + 1), deaths=0)
         if parked:
             return replace(new, state=QUARANTINED, reason=parked[0][1].reason, line="")
         due = now + max(min(verdict.retry_after or 0.0 for _, verdict in waiting), _SOONEST)
-        return replace(new, due=due, reason=waiting[0][1].reply or waiting[0][1].text, line="")
+        return replace(new, due=due, decided=now, reason=waiting[0][1].reply or waiting[0][1].text, line="")
 
     def _parked_apart(self, old: Record, parked: Sequence[tuple[Recipient, Quarantine]]) -> tuple[Record, Content]:
         """A record of their own for recipients whose mail is parked, with a copy of the content."""
@@ -470,6 +540,7 @@ class Owner:
             lane=delivery.record.lane,
             size=len(octets),
             due=now,
+            decided=now,
         )
         event("bounce", id=delivery.record.id, report=identity, to=envelope.sender)
         return [(report, Octets(octets))]
@@ -482,7 +553,7 @@ class Owner:
             if self._suspects and not self._draining:
                 self.start(self._suspects.pop(next(iter(self._suspects))))
         if new is None and old.in_file:
-            _unlink(self.shard.file(old.id))
+            remove(self.shard.file(old.id))
         if new is not None:
             self._stored(new)
         for report in reports:
@@ -542,6 +613,13 @@ def _suspected(record: Record) -> Record:
     return replace(new, state=QUARANTINED, reason=reason, line="")
 
 
+def _was_the_last(delivery: Delivery, expires: float) -> bool:
+    """Whether an attempt had to be the last one. Not one that comes late to what was still young when it was owed:
+    after a long stop, or a jump of the clock that may be an error, mail is tried once more before it is returned."""
+    due = delivery.record.due
+    return delivery.given > expires and (delivery.given - due <= LATE or due > expires + LATE)
+
+
 def _unreached(waiting: Sequence[tuple[Recipient, Defer]]) -> str:
     """The domain that all who wait wait for, because it cannot be reached; else empty."""
     if not waiting or not all(verdict.unreached for _, verdict in waiting):
@@ -558,10 +636,3 @@ def _spoken_to(verdict: Verdict) -> bool:
         and bool(verdict.reply)
         and not (verdict.code == _EXPIRED or (isinstance(verdict, Defer) and verdict.unreached))
     )
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        event("content-left", file=str(path), error=error.strerror)

@@ -2,7 +2,8 @@
 
 envelopes  id → record           every message of the shard, in whatever state
 content    id + number → octets  chunks of content that is not in a file
-due        time + id → ""        waiting messages by the time at which their next attempt is owed, or their last
+due        time + id → decided   waiting messages by the time at which their next attempt is owed, or their last, and
+                                 when that was decided
 lines      domain → turn         domains that could not be reached, with the time at which their line is tried again
            domain + id → ""      the messages that stand in it
 turns      time + domain → ""    the lines by that time
@@ -11,6 +12,7 @@ turns      time + domain → ""    the lines by that time
 import struct
 from collections.abc import Container, Iterator
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ class Record(Struct, frozen=True):
     reason: str = ""  # why it waits, or is parked
     line: str = ""  # the domain in whose line it stands
     deaths: int = 0  # of owners, one after the other, while it was away
+    decided: float = 0.0  # when ``due`` was, in Unix time: later than now, by a clock that was ahead
 
 
 class Shard:
@@ -83,7 +86,7 @@ class Shard:
         """Store a message that was just accepted."""
         batch.put(self._envelopes, record.id, pack(record))
         if record.state == WAITING:
-            batch.put(self._due, due_key(record), b"")
+            batch.put(self._due, due_key(record), time_key(record.decided))
         if record.line:
             batch.put(self._lines, line_key(record), b"")
         if not record.in_file:
@@ -96,7 +99,7 @@ class Shard:
         if old.state == WAITING and (new.state, due_key(new)) != (WAITING, due_key(old)):
             batch.delete(self._due, due_key(old))
         if new.state == WAITING and (old.state, due_key(old)) != (WAITING, due_key(new)):
-            batch.put(self._due, due_key(new), b"")
+            batch.put(self._due, due_key(new), time_key(new.decided))
         if old.line and old.line != new.line:
             batch.delete(self._lines, line_key(old))
         if new.line and old.line != new.line:
@@ -113,17 +116,25 @@ class Shard:
             for number in range(-(-record.size // CHUNK)):
                 batch.delete(self._content, chunk_key(record.id, number))
 
-    def set_turn(self, batch: Batch, domain: str, when: float) -> None:
+    def set_turn(self, batch: Batch, domain: str, when: float, decided: float) -> None:
         """The line of that domain is tried next at ``when``, in Unix time, and at no other time."""
         line = digest(domain)
         self._drop_turn(batch, line)
         batch.put(self._lines, line, msgpack.packb([when, domain]))
-        batch.put(self._turns, time_key(when) + line, b"")
+        batch.put(self._turns, time_key(when) + line, time_key(decided))
 
-    def ensure_turn(self, batch: Batch, domain: str, when: float) -> None:
+    def ensure_turn(self, batch: Batch, domain: str, when: float, decided: float) -> None:
         """The same, unless it is to be tried at some time already."""
         if batch.get(self._lines, digest(domain)) is None:
-            self.set_turn(batch, domain, when)
+            self.set_turn(batch, domain, when, decided)
+
+    def hasten_turns(self, batch: Batch, now: float, latest: float) -> None:
+        """Lines whose turns were decided later than ``latest``, by a clock that was ahead, have them now."""
+        with batch.transaction.cursor(self._turns) as cursor:
+            turns = cursor.iternext() if cursor.set_range(time_key(now)) else ()
+            lines = [bytes(key[8:]) for key, decided in turns if bytes(decided) > time_key(latest)]
+        for line in lines:
+            self.set_turn(batch, msgpack.unpackb(batch.get(self._lines, line))[1], now, now)
 
     def end_line(self, batch: Batch, domain: str) -> None:
         """The line needs no more turns, if nothing stands in it."""
@@ -154,6 +165,20 @@ class Shard:
                     found.append(MessageId(key[8:]))
                     position = bytes(key)
         return found, position
+
+    def decided_after(self, when: float, position: bytes, limit: int) -> tuple[list[MessageId], bytes | None]:
+        """Ids whose due time was decided later than ``when``, among the next ``limit`` keys above ``position``, and the
+        last key looked at: None when there are no more."""
+        found: list[MessageId] = []
+        latest = time_key(when)
+        with self.environment.begin() as transaction, transaction.cursor(self._due) as cursor:
+            if cursor.set_range(position + b"\0"):
+                for key, decided in islice(cursor, limit):
+                    position = bytes(key)
+                    if decided > latest:
+                        found.append(MessageId(key[8:]))
+                return found, position
+        return found, None
 
     def next_due(self, position: bytes) -> float | None:
         """Unix time of the first due key above ``position``."""
@@ -297,6 +322,7 @@ def pack(record: Record) -> bytes:
             record.reason,
             record.line,
             record.deaths,
+            record.decided,
         ]
     )
     return packed

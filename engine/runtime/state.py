@@ -1,11 +1,13 @@
 """What a running server says about itself to the commands: its process id, its revision, how the last reload went."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 
 import msgspec
 
+from engine.observe.events import event
 from engine.storage.environment import StorageError
 
 
@@ -57,8 +59,11 @@ class State:
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(Running(*self._said, self._change, self.folder, self._lives)))
-        temporary.replace(self._path)
+        try:
+            temporary.write_bytes(msgspec.json.encode(Running(*self._said, self._change, self.folder, self._lives)))
+            temporary.replace(self._path)
+        except OSError as error:  # only the commands miss it, and they only until the next time
+            event("state-unwritten", file=str(self._path), error=error.strerror)
 
     def read(self) -> Running | None:
         """What the running server last wrote; None when there is none to be read."""
@@ -82,6 +87,7 @@ class State:
         return None
 
     def release(self) -> None:
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink()
         if self._lock >= 0:
             os.close(self._lock)

@@ -30,8 +30,8 @@ from engine.wakeup import Answer
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
 
-HANG = 30.0
-"""Seconds without a sign of life after which a worker counts as hung, and is killed: its messages go to others."""
+FIRST_SIGN = 120.0
+"""Seconds that a worker has until its first sign of life: a machine that is overloaded may take long to load it."""
 
 _FOLDER = "postroad-"
 """How the names of our folders for sockets begin."""
@@ -317,11 +317,18 @@ class Supervisor:
             event("worker-restarted", worker=name, life=new.life)
 
     async def _watch_hangs(self) -> None:
+        """Kill who gives no sign of life: a process that was only stopped must not go on with what others have then."""
         while True:
+            before = trio.current_time()
             await trio.sleep(1)
+            now = trio.current_time()
+            if now - before > 2:  # we were stopped ourselves: what the workers have said is still to be heard
+                continue
             for child in list(self._children.values()):
-                if not child.dead and trio.current_time() - child.heard > HANG:
-                    event("worker-hangs", worker=child.process.name, seconds=HANG)
+                hang = self._config.server.hang
+                limit = hang if child.heard > child.began else max(hang, FIRST_SIGN)
+                if not child.dead and now - child.heard > limit:
+                    event("worker-hangs", worker=child.process.name, seconds=limit)
                     child.kill()
 
     # -- orders

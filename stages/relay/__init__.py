@@ -1,7 +1,6 @@
 """Hand messages on to the next server, by SMTP."""
 
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from engine.net.targets import permitted
 from engine.net.tls import client_context
 from engine.protocols.smtp_client import Reply, To, Transaction
 from stages.relay.pool import Pool
-from stages.relay.schedule import retry_delay, spelled
+from stages.relay.schedule import retry_delay
 from stages.relay.session import Job, Terms, Timeouts, TlsPolicy, Trouble
 
 SMTP_PORT = 25
@@ -164,16 +163,11 @@ class Relay:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and jobs[0].replies[0].positive:
             return Delivered(str(jobs[0].replies[0]), jobs[0].remote)  # as nearly always, so no more is worked out
         retry_after = retry_delay(self.retry, message.envelope.attempts)
-        arrived = message.envelope.arrived or time.time()
-        age, expires = time.time() - arrived, arrived + self.expire
-        expired = age > self.expire
+        expires = message.envelope.arrived + self.expire
         verdicts: dict[str, _Outcome] = {}
         for job in jobs:
-            for to, outcome in zip(job.transaction.recipients, _outcomes(job, retry_after, expires), strict=True):
-                if expired and isinstance(outcome, Defer):
-                    verdicts[to.address] = _expired(outcome, age)
-                else:
-                    verdicts[to.address] = outcome
+            outcomes = _outcomes(job, retry_after, expires)
+            verdicts |= {to.address: found for to, found in zip(job.transaction.recipients, outcomes, strict=True)}
         first, *others = verdicts.values()
         return first if all(outcome == first for outcome in others) else Each(verdicts)
 
@@ -192,10 +186,10 @@ def _addresses(message: Message) -> list[tuple[str, str]]:
 def _outcomes(job: Job, retry_after: float, expires: float) -> list[_Outcome]:
     if job.trouble is not None:
         return [_deferred(job, job.trouble, retry_after, expires)] * len(job.transaction.recipients)
-    return [_outcome(reply, job.remote, retry_after) for reply in job.replies]
+    return [_outcome(reply, job.remote, retry_after, expires) for reply in job.replies]
 
 
-def _outcome(reply: Reply, remote: str, retry_after: float) -> _Outcome:
+def _outcome(reply: Reply, remote: str, retry_after: float, expires: float) -> _Outcome:
     if reply.positive:
         return Delivered(str(reply), remote)
     if reply.local:
@@ -208,6 +202,7 @@ def _outcome(reply: Reply, remote: str, retry_after: float) -> _Outcome:
         retry_after=retry_after,
         reply=str(reply),
         remote=remote,
+        expires=expires,
     )
 
 
@@ -220,14 +215,4 @@ def _deferred(job: Job, trouble: Trouble, retry_after: float, expires: float) ->
         remote=trouble.remote,
         unreached=job.unreached,
         expires=expires,
-    )
-
-
-def _expired(last: Defer, age: float) -> Reject:
-    return Reject(
-        f"It could not be delivered for {spelled(age)}: {last.text}",
-        code="5.4.7",  # RFC 3463 3.5: delivery time expired
-        log=last.log,
-        reply=last.reply,
-        remote=last.remote,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import trio
 
-from stages.relay.session import Job, Session, Terms, Trouble, open_session
+from stages.relay.session import Exhausted, Job, Session, Terms, Trouble, open_session
 
 log = logging.getLogger("postroad.relay")
 
@@ -18,6 +18,9 @@ PENALTIES = 10_000
 
 GROWTH_PAUSE = 60.0
 """Seconds without a further connection to a site that has refused one beside those it has."""
+
+SHORTAGE = 1.0
+"""Seconds until a connection is tried again for which there was no socket here."""
 
 PATIENCE = 0.5
 """Seconds that a message waits behind busy connections before it gets one of its own, if the limit allows."""
@@ -167,7 +170,7 @@ class Pool:
             return None
         for host, address in self._candidates(site.queue[0]):
             try:
-                session = await open_session(self._terms, host, address, site.port)
+                session = await self._patiently(host, address, site.port)
             except Trouble as trouble:
                 log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
                 if site.sessions[address]:
@@ -179,6 +182,15 @@ class Pool:
             self._penalties.pop(address, None)
             return session
         return None
+
+    async def _patiently(self, host: str, address: str, port: int) -> Session:
+        """A session with that server, as soon as there is a socket for it. Trouble."""
+        while True:
+            try:
+                return await open_session(self._terms, host, address, port)
+            except Exhausted as error:
+                log.warning("%s [%s]: %s; raise the limit of open files", host, address, error.__cause__)
+                await trio.sleep(SHORTAGE)
 
     async def _use(self, site: _Site, session: Session) -> None:
         site.opened(session.address)

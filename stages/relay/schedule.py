@@ -1,4 +1,4 @@
-"""When to try again: the delays between attempts, and when to give up."""
+"""When to try again: the delays between attempts."""
 
 import random
 from collections.abc import Sequence
@@ -10,11 +10,3 @@ JITTER = 0.1
 def retry_delay(delays: Sequence[float], attempts: int) -> float:
     """Seconds until the next attempt, when ``attempts`` had ended before this one. The last delay repeats."""
     return delays[min(attempts, len(delays) - 1)] * random.uniform(1 - JITTER, 1 + JITTER)
-
-
-def spelled(seconds: float) -> str:
-    """A long duration in words: "5 days", "36 hours", "10 minutes"."""
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 2 * length:
-            return f"{round(seconds / length)} {unit}s"
-    return f"{round(seconds)} seconds"

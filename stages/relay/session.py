@@ -12,7 +12,7 @@ import trio
 
 from engine import Message
 from engine.deadline import Deadline, Watch
-from engine.net.connection import Connection, ConnectionLost
+from engine.net.connection import EXHAUSTED, Connection, ConnectionLost
 from engine.protocols.smtp_client import (
     Awaits,
     Closing,
@@ -61,6 +61,10 @@ class Trouble(Exception):
         self.code = code
         self.reply = reply
         self.remote = remote
+
+
+class Exhausted(Exception):
+    """There is no socket left here, which says nothing of the server."""
 
 
 class _TlsFailed(Trouble):
@@ -345,7 +349,10 @@ class Session:
 
 
 async def open_session(terms: Terms, host: str, address: str, port: int) -> Session:
-    """Connect and greet. In opportunistic TLS a failed handshake is followed by a new connection in the clear."""
+    """Connect and greet. In opportunistic TLS a failed handshake is followed by a new connection in the clear.
+
+    Trouble when the server cannot be used, Exhausted when no server can, because of us.
+    """
     if terms.tls == "never":
         return await _attempt(terms, host, address, port, with_tls=False)
     try:
@@ -378,6 +385,8 @@ async def _connect(terms: Terms, host: str, address: str, port: int) -> Connecti
             sock.close()
             raise
     except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise Exhausted from error
         raise Trouble(f"No connection to {host} [{address}]: {error.strerror}", "4.4.1", remote=host) from error
     except trio.TooSlowError as slow:
         raise Trouble(f"{host} [{address}] does not answer", "4.4.1", remote=host) from slow

@@ -40,6 +40,9 @@ LANES = {
     "local": {"stages": ["enqueue"]},
     "remote": {"stages": ["resolve", "relay"]},
 }
+OF_EACH_KIND = ["mail-0", "mailboxes", "readers", "before-0", "relay-0"]
+"""A worker of each kind."""
+
 WORKERS = ["mail-0", "mail-1", "mailboxes", "readers", "before-0", "after-1", "relay-0"]
 
 

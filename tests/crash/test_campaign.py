@@ -6,8 +6,10 @@ The seed is printed. POSTROAD_SEED repeats the faults and their order; their mom
 import os
 import time
 
+from engine.net.zone import Zone
 from tests.crash.faults import FAULTS, System
 from tests.crash.system import Load, reasons, seeded, settle_accounts, verify
+from tests.support.clock import Clock
 from tests.support.programs import needs
 from tests.support.remote import Remote
 from tests.support.server import Postroad, until
@@ -15,11 +17,14 @@ from tests.support.server import Postroad, until
 SECONDS = float(os.environ.get("CRASH_SECONDS") or 20)
 
 
-@needs("strace")
-def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(server: Postroad, remote: Remote) -> None:
-    system = System(server, remote, seeded())
-    server.change({"stage": {"relay": {"command_timeout": "5s", "data_timeout": "5s", "final_timeout": "5s"}}})
-    assert server.reload().returncode == 0
+@needs("strace", "faketime")
+def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(
+    prepared: Postroad, remote: Remote, zone: Zone, clock: Clock
+) -> None:
+    timeouts = {"command_timeout": "5s", "data_timeout": "5s", "final_timeout": "5s"}
+    prepared.change({"server": {"hang": "10s"}, "stage": {"relay": timeouts}})
+    server = prepared.start()
+    system = System(server, remote, zone, clock, seeded())
     load = Load(server, messages=0)
     load.start()
     began = time.monotonic()

@@ -1,7 +1,9 @@
 """A disk, or a kernel, that refuses: clients hear 4xx, nothing that was answered is lost, and all goes on by itself."""
 
 import contextlib
+import fcntl
 import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,9 +13,12 @@ import pytest
 
 from tests.crash.faults import refusing
 from tests.crash.system import EVERY, Load, reasons, settle_accounts, verify
-from tests.support.programs import needs
+from tests.support.programs import needs, run
 from tests.support.remote import Remote
 from tests.support.server import Postroad
+
+_EXT4_IOC_SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2
+"""Of Linux (fs/ext4/ext4.h)."""
 
 SECONDS = 2.0
 """For which the fault lasts: many commits."""
@@ -44,6 +49,74 @@ def test_writes_and_syncs_that_fail_for_a_while(server: Postroad, remote: Remote
     verify(server)
 
 
+class Ext4:
+    """A file system in an image, as the data folder of a server."""
+
+    def __init__(self, image: Path, data: Path) -> None:
+        self._image = image
+        self._data = data
+        with image.open("wb") as file:
+            file.truncate(256 * 2**20)
+        run("mkfs.ext4", "-q", "-F", str(image))
+        self.mount()
+
+    def mount(self) -> None:
+        run("mount", "-o", "loop", str(self._image), str(self._data))
+
+    def unmount(self) -> None:
+        run("umount", "-l", str(self._data))
+
+    def fail(self) -> None:
+        """Take nothing more from now on, not even what is in its journal and not yet on the disk."""
+        folder = os.open(self._data, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(folder, _EXT4_IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(folder)
+
+
+@pytest.fixture
+def ext4(prepared: Postroad, tmp_path: Path) -> Iterator[Ext4]:
+    if os.geteuid():
+        pytest.skip("only root mounts")
+    data, kept = tmp_path / "var", tmp_path / "kept"
+    data.rename(kept)
+    data.mkdir()
+    try:
+        disk = Ext4(tmp_path / "image", data)
+    except AssertionError as error:
+        pytest.skip(f"no image can be mounted here: {error}")
+    run("cp", "-a", f"{kept}/.", str(data))
+    yield disk
+    if prepared.running:
+        prepared.kill()
+    disk.unmount()
+
+
+@needs("mkfs.ext4")
+def test_a_file_system_that_fails_at_once_and_is_mounted_again(prepared: Postroad, remote: Remote, ext4: Ext4) -> None:
+    prepared.change({"queue": {"reserve": "8 MB"}})
+    server = prepared.start()
+    load = Load(server, messages=0)
+    load.start()
+    load.until_answered(20)
+    ext4.fail()
+    assert "Input/output error" in server.wait_for("queue-failed")["error"]
+    time.sleep(SECONDS)
+    answered = len(load.ledger.answered)
+    time.sleep(1)
+    assert len(load.ledger.answered) == answered
+    assert server.running  # though its workers cannot open their stores, if they had to be started anew
+    server.kill()
+    ext4.unmount()
+    ext4.mount()
+    server.start()
+    load.until_answered(len(load.ledger.answered) + 20)
+    load.stop()
+    settle_accounts(server, remote, load.ledger, crashes=1 + reasons(server))
+    verify(server)
+
+
 @pytest.fixture
 def small_disk(prepared: Postroad, tmp_path: Path) -> Iterator[Path]:
     """The data folder of the server on a file system of 48 MB."""
@@ -61,7 +134,7 @@ def small_disk(prepared: Postroad, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_up_and_is_emptied(prepared: Postroad, remote: Remote, small_disk: Path) -> None:
-    prepared.change({"queue": {"reserve": "8 MB", "retry": ["1s"]}})
+    prepared.change({"queue": {"reserve": "8 MB"}})
     server = prepared.start()
     load = Load(server)
     load.start()

@@ -49,7 +49,7 @@ LEAVING = {
     "all done, not settled": Point("mail-", OWNER, "Owner.settle", "before"),
     "settled": Point("mail-", OWNER, "Owner._settled", "before"),
     "a report written, not stored": Point("mail-", OWNER, "bounce", count=2),
-    "done, the file is left": Point("mail-", OWNER, "_unlink", "before", count=2),
+    "done, the file is left": Point("mail-", OWNER, "remove", "before", count=2),
     "a large content staged for a mailbox": Point("mailboxes", "engine.mailbox.large", "LargeFiles.stage", count=2),
     "before the commit of a delivery": Point("mailboxes", WRITER, "Writer._commit", "before", count=3),
     "delivered, the queue not told": Point("mailboxes", WRITER, "Writer._commit", count=3),

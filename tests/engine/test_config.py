@@ -94,10 +94,11 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     ),
     (
         '"mx.test"',
-        '""\nworkers = -1',
+        '""\nworkers = -1\nhang = "2s"',
         [
             (2, "[server] hostname", "'' is no host name; write it like \"mx.example.org\""),
             (3, "[server] workers", "must not be negative"),
+            (4, "[server] hang", "must be at least 3 seconds: a sign of life comes every second"),
         ],
     ),
     (

@@ -169,6 +169,58 @@ async def test_what_stands_in_line_goes_out_when_it_expires(post: Post, shard: S
     assert {name: entries(shard)[name] for name in ("lines", "turns")} == {"lines": 0, "turns": 0}
 
 
+async def test_a_line_whose_turn_lies_in_a_false_future_has_it_soon(post: Post, shard: Shard, mock_clock) -> None:
+    post.clock.now += 200_000
+    await post.admit(*(mail(number=number, arrived=post.clock.now) for number in range(3)))
+    silent = dataclasses.replace(SILENT, expires=post.clock.now + 3000)  # as is its age, by the clock that was ahead
+    for delivery in list(post.given):
+        await post.settle(delivery, silent)
+    assert shard.turn(DEAD) == NOW + 200_000 + 1000
+    post.clock.now = NOW
+    await post.wait(60)
+    assert len(post.given) == 4
+    await post.settle(post.given[-1], silent)
+    assert {record.due for record in shard.all_records()} == {NOW + 3001, NOW + 203_001}
+    assert shard.turn(DEAD) == NOW + 1000
+
+
+async def test_a_line_whose_turn_lies_in_a_false_future_has_it_after_a_restart(
+    post: Post, opened: Open, shard: Shard, mock_clock
+) -> None:
+    post.clock.now += 200_000
+    await post.admit(mail(arrived=post.clock.now))
+    await post.settle(post.given[0], dataclasses.replace(SILENT, expires=post.clock.now + 3000))
+    post.owner.drain()
+    post.clock.now = NOW
+    again = opened()
+    await again.wait(60)
+    assert again.ids == post.ids
+
+
+async def test_what_stands_in_line_is_not_returned_by_a_jump_of_the_clock(
+    post: Post, shard: Shard, reports: list[str], mock_clock
+) -> None:
+    await silent(post, 2)
+    await post.until(NOW + 200_000)
+    assert len(post.owner.away) == 2
+    for delivery in list(post.owner.away.values()):
+        await post.settle(delivery, SILENT)
+    assert not reports
+    await post.until(NOW + 202_000)
+    for delivery in list(post.owner.away.values()):
+        await post.settle(delivery, SILENT)
+    assert len(reports) == 2
+
+
+async def test_a_pause_that_began_in_a_false_future_is_over(post: Post, mock_clock) -> None:
+    post.clock.now += 200_000
+    await post.admit(mail(arrived=post.clock.now))
+    await post.settle(post.given[0], dataclasses.replace(SILENT, expires=post.clock.now + 3000))
+    post.clock.now = NOW
+    await post.admit(mail(number=1))
+    assert len(post.given) == 2
+
+
 async def test_a_deferral_without_an_age_expires_by_the_engine_s_own(post: Post, shard: Shard) -> None:
     await post.admit(mail())
     await post.settle(post.given[-1], Defer("no DNS", "4.4.3", unreached=True))

@@ -21,6 +21,8 @@ from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 from tests.support.post import MAP_SIZE, SETTINGS, Clock, Open, Post
 
+DAY = 86400.0
+
 # -- the shard
 
 
@@ -219,11 +221,13 @@ async def test_a_deferral_of_no_time_does_not_spin(post: Post, shard: Shard, sec
 
 
 async def test_a_message_that_has_waited_too_long_is_reported_in_the_same_commit(
-    post: Post, shard: Shard, reports: list[str]
+    post: Post, shard: Shard, reports: list[str], mock_clock
 ) -> None:
     await post.admit(message("b@rcpt.test", "quiet@rcpt.test"))
-    post.clock.now = 1000.0 + 3601
-    delivery = post.given[0]
+    post.clock.now = 1000.0 + 3599
+    await post.settle(post.given[0], Defer("timed out"))
+    await post.until(1000.0 + 3660)
+    delivery = post.given[1]
     quiet = replace(delivery.record.envelope.recipients[1], notify="NEVER")
     delivery.outcomes += [
         (delivery.record.envelope.recipients[0], Defer("timed out")),
@@ -238,8 +242,8 @@ async def test_a_message_that_has_waited_too_long_is_reported_in_the_same_commit
     assert report.envelope.sender == ""
     assert [r.address for r in report.envelope.recipients] == ["a@sender.test"]
     assert report.lane == "inbound"
-    assert post.given[1].record == report  # and it sets out at once
-    assert b"".join(post.given[1].message.chunks()) == b"Subject: report\r\n\r\n"
+    assert post.given[2].record == report  # and it sets out at once
+    assert b"".join(post.given[2].message.chunks()) == b"Subject: report\r\n\r\n"
 
 
 async def test_what_is_left_out_is_on_disk_and_stays_out(post: Post, shard: Shard) -> None:
@@ -567,6 +571,89 @@ async def test_a_clock_that_goes_back_delays_nothing_new_and_repeats_nothing(
     assert post.ids == [post.ids[0], post.ids[1], post.ids[0]]
     await post.until(6000.0)
     assert len(post.given) == 3
+
+
+async def put_off_in_a_false_future(post: Post) -> None:
+    """Three messages, after which the clock is set back by two days: one that came and two that were put off then."""
+    await post.admit(message(arrived=1000.0))
+    post.clock.now += 2 * DAY
+    await post.settle(post.given[0], Defer("later", retry_after=3000))
+    await post.admit(message(arrived=post.clock.now), message(arrived=post.clock.now))
+    await post.settle(post.given[1], Defer("later", retry_after=6000))
+    post.clock.now = 1100.0
+
+
+async def test_what_was_put_off_in_a_false_future_is_tried_soon(post: Post, shard: Shard, mock_clock) -> None:
+    await put_off_in_a_false_future(post)
+    await post.wait(60)
+    assert sorted(post.ids) == sorted([*post.ids[:3], *post.ids[:2]])
+    for delivery in post.given[3:]:
+        assert delivery.record.envelope.arrived <= 1100
+        await post.settle(delivery, Defer("later", retry_after=3000))
+    assert {record.due for record in shard.all_records()} == {1000 + 2 * DAY, 4100.0}  # one of them is away still
+    await post.until(4100.0)
+    assert len(post.given) == 7
+
+
+async def test_and_after_a_restart_in_between(opened: Open, post: Post, shard: Shard, mock_clock) -> None:
+    await put_off_in_a_false_future(post)
+    post.owner.drain()
+    again = opened()
+    await again.wait(60)
+    assert sorted(again.ids) == sorted(post.ids[:3])
+
+
+async def test_what_was_put_off_before_the_clock_went_back_a_little_keeps_its_time(
+    post: Post, shard: Shard, mock_clock
+) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Defer("later", retry_after=3000))
+    for ahead in (DAY, 0.0, 30.0, -20.0):
+        await post.until(1000.0 + ahead if ahead < DAY else 2000.0)
+    assert len(post.given) == 1
+    assert [record.due for record in shard.all_records()] == [4000.0]
+
+
+async def test_more_than_is_looked_at_together_is_brought_forward(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, shard: Shard, mock_clock
+) -> None:
+    monkeypatch.setattr(engine.queue.owner, "PAGE", 3)
+    for _ in range(10):
+        await put(shard, a_record(due=2 * DAY, decided=2 * DAY - 60))
+        await put(shard, a_record(due=2 * DAY, decided=900.0))
+    post = opened()
+    await post.wait(0)
+    assert len({*post.ids}) == len(post.given) == 10
+
+
+@pytest.mark.parametrize("expires", [None, 1000.0 + 3600])
+async def test_a_jump_ahead_alone_returns_nothing(
+    post: Post, shard: Shard, reports: list[str], mock_clock, expires: float | None
+) -> None:
+    later = Defer("later", retry_after=None if expires is None else 300, expires=expires)
+    await post.admit(message())
+    await post.admit(message())
+    await post.settle(post.given[0], later)
+    await post.until(1000.0 + 2 * DAY)  # while one waits, and one is away
+    for delivery in post.given[1:]:
+        await post.settle(delivery, later)
+    assert not reports
+    post.clock.now = 1500.0
+    await post.wait(60)
+    for delivery in post.given[3:]:
+        await post.settle(delivery, later)
+    assert not reports
+    assert {record.due for record in shard.all_records()} == {1800.0}
+
+
+async def test_a_clock_that_stays_ahead_is_believed(post: Post, shard: Shard, reports: list[str], mock_clock) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Defer("later"))
+    await post.until(1000.0 + 2 * DAY)
+    await post.settle(post.given[1], Defer("later"))
+    await post.until(2000.0 + 2 * DAY)
+    await post.settle(post.given[2], Defer("later"))
+    assert len(reports) == 1
 
 
 async def test_a_draining_owner_stores_but_gives_out_nothing(post: Post, opened: Open, shard: Shard) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from engine import Duration, Size
+from engine.units import spelled
 
 SIZES = [
     ("0", 0), ("25", 25), ("25 B", 25), ("25 MB", 25_000_000), ("25MB", 25_000_000), ("64 KiB", 65_536),
@@ -36,3 +37,10 @@ def test_a_duration_is_read(text: str | float, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str | float) -> None:
     with pytest.raises(ValueError, match="duration"):
         Duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(5 * 86400, "5 days"), (129_600, "36 hours"), (600, "10 minutes"), (59, "59 seconds")]
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert spelled(seconds) == words

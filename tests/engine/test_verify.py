@@ -32,7 +32,7 @@ def stored(shard: Shard, data: Path) -> dict[str, Record]:
         for name, record in records.items():
             content = {"large": FileContent(file, len(LETTER)), "long": Octets(b"x" * record.size)}.get(name)
             shard.put_new(batch, record, content or Octets(LETTER))
-        shard.set_turn(batch, "rcpt.test", 3000.0)
+        shard.set_turn(batch, "rcpt.test", 3000.0, 1000.0)
     return records
 
 
@@ -131,6 +131,6 @@ def test_a_long_line_is_passed_over_at_once(shard: Shard, data: Path) -> None:
         for record in records:
             shard.put_new(batch, record, Octets(LETTER))
         for domain in ("rcpt.test", "other.test"):
-            shard.set_turn(batch, domain, 1.0)
+            shard.set_turn(batch, domain, 1.0, 1.0)
     assert problems(shard) == []
     assert len({MessageId(record.id) for record in records}) == 50

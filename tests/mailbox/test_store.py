@@ -18,7 +18,7 @@ from engine import Message, MessageId
 from engine.mailbox import Full, Mailboxes, MailboxOwner, MessageGone, Outcome, StorageError
 from engine.mailbox.changes import Condemn
 from engine.mailbox.layout import CHUNK, INLINE, Databases, erasing_key
-from engine.mailbox.owner import REMEMBER
+from engine.mailbox.owner import REMEMBER, ROUND
 from engine.mailbox.reader import first_lines
 from engine.storage.environment import open_environment
 
@@ -28,6 +28,15 @@ TO_ANN = {ANN: "ann@example.org"}
 
 def read(owner: MailboxOwner, account: int, uid: int) -> bytes:
     return b"".join(owner.reader.chunks(account, uid))
+
+
+class Wall:
+    """A clock that goes with trio's, and can be set."""
+
+    ahead = 0.0  # seconds
+
+    def __call__(self) -> float:
+        return 1_800_000_000.0 + trio.current_time() + self.ahead
 
 
 def files(owner: MailboxOwner) -> list[Path]:
@@ -189,6 +198,7 @@ async def test_a_broken_off_erasure_is_taken_up_again(owner: MailboxOwner, autoj
 async def test_a_round_that_fails_is_logged_and_the_next_one_works(
     owner: MailboxOwner, monkeypatch, autojump_clock, caplog
 ) -> None:
+    monkeypatch.setattr(owner, "_clock", Wall())
     await owner.deliver(written(b"\r\n", now=1.0), TO_ANN)
     forget = owner.forget
 
@@ -207,20 +217,45 @@ async def test_a_round_that_fails_is_logged_and_the_next_one_works(
 
 async def test_old_deliveries_are_forgotten_after_thirty_days(tmp_path: Path, monkeypatch, autojump_clock) -> None:
     monkeypatch.setattr("engine.mailbox.owner.STEP", 3)
-    now = 1_800_000_000.0
-    old, young = now - REMEMBER - 1, now - REMEMBER + 1
-    with MailboxOwner(tmp_path / "mailbox", clock=lambda: now) as owner:
+    wall = Wall()
+    old, young = wall() - REMEMBER, wall() - REMEMBER + 1.5 * ROUND
+    with MailboxOwner(tmp_path / "mailbox", clock=wall) as owner:
         for made in [old] * 7 + [young] * 2:
             await owner.deliver(written(b"\r\n", now=made), TO_ANN)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(owner.tend)
-            while len(stored(owner, "delivered")) > 2:
-                await trio.sleep(1)
-            now += 2
-            while stored(owner, "delivered"):  # the next rounds
-                await trio.sleep(3600)
+            await trio.sleep(ROUND / 2)
+            assert len(stored(owner, "delivered")) == 9  # at the start nobody knows what the clock did before
+            await trio.sleep(ROUND)
+            assert len(stored(owner, "delivered")) == 2
+            await trio.sleep(ROUND)
+            assert not stored(owner, "delivered")
             nursery.cancel_scope.cancel()
         assert len(owner.reader.messages(ANN)) == 9
+        assert owner.reader.verify() == []
+
+
+@pytest.mark.parametrize("days", [2, 40, -40])
+async def test_a_second_delivery_is_seen_after_the_clock_jumped_and_came_back(
+    tmp_path: Path, autojump_clock, days: int
+) -> None:
+    wall = Wall()
+    with MailboxOwner(tmp_path / "mailbox", clock=wall) as owner:
+        message = written(b"\r\n", now=wall())
+        await owner.deliver(message, TO_ANN)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(owner.tend)
+            await trio.sleep(1.5 * ROUND)
+            wall.ahead = days * 86400.0
+            await trio.sleep(ROUND)
+            assert await owner.deliver(message, TO_ANN) == {ANN: Outcome.ALREADY}
+            await owner.deliver(written(b"\r\n", now=wall()), {ANN: "ann@example.org", BEN: "ben@example.org"})
+            wall.ahead = 0.0
+            await trio.sleep(ROUND)
+            nursery.cancel_scope.cancel()
+        assert await owner.deliver(message, TO_ANN) == {ANN: Outcome.ALREADY}
+        await owner.deliver(written(b"\r\n", now=wall()), TO_ANN)
+        assert [entry.uid for entry in owner.reader.messages(ANN)] == [1, 2, 3]
         assert owner.reader.verify() == []
 
 

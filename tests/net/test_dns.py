@@ -302,7 +302,7 @@ async def test_a_silent_server_is_trouble(resolver, zone, mock_clock):
     assert "within 5 s" in (await times_out(resolver, zone, mock_clock, 5)).text
 
 
-@pytest.mark.parametrize("fault", [Fault.WRONG_ID, Fault.GARBAGE])
+@pytest.mark.parametrize("fault", [Fault.WRONG_ID, Fault.WRONG_QUESTION, Fault.GARBAGE])
 async def test_what_is_no_answer_to_our_question_is_not_taken(resolver, zone, mock_clock, fault):
     zone.fail("@", fault)
     assert isinstance(await times_out(resolver, zone, mock_clock, 5), DnsTrouble)

@@ -1,6 +1,7 @@
 """A scripted SMTP server on loopback: it does what a server does, except where its script says otherwise."""
 
 import contextlib
+import itertools
 import re
 import ssl
 from collections import Counter
@@ -17,9 +18,15 @@ class Fault(Enum):
 
     DROP = "closes the connection"
     SILENCE = "says nothing, and keeps the connection"
+    TRICKLE = "sends an octet of its reply now and then"
+    FLOOD = "sends a reply of a gigabyte, in lines"
+    LINE = "sends a reply of a gigabyte, in one line"
+    GARBLE = "sends what is no TLS, and closes the connection"
 
 
-DROP, SILENCE = Fault.DROP, Fault.SILENCE
+DROP, SILENCE, TRICKLE, FLOOD, LINE, GARBLE = Fault
+GIGABYTE = 2**30
+NONSENSE = b"\xff\x00 nonsense\r\n"
 Answer = str | bytes | Fault
 
 USUAL = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "SIZE 10000000")
@@ -48,7 +55,8 @@ class Received:
 @dataclass
 class Remote:
     """A server. ``script`` maps a verb ("MAIL", "." for the content, "CONNECT") or a verb with an address
-    ("RCPT b@example.net") to an answer, or to several that are given in turn, the last one from then on.
+    ("RCPT b@example.net") to an answer, or to several that are given in turn, the last one from then on. What it has
+    for "CONTENT" it does when the first octets of a content have come.
     """
 
     script: Mapping[str, Answer | Sequence[Answer]] = field(default_factory=dict)
@@ -116,13 +124,27 @@ class _Dialogue:
     async def say(self, *keys: str) -> bool:
         """Answer; whether it was a yes."""
         answer = self.remote.answer(*keys)
-        if answer is DROP:
+        if isinstance(answer, Fault):
+            await self.fail(answer)
             raise _Dropped
-        if answer is SILENCE:
-            await trio.sleep_forever()
-        assert not isinstance(answer, Fault)
         await self.write(answer)
         return bytes(answer[:1], "ascii") in (b"2", b"3") if isinstance(answer, str) else False
+
+    async def fail(self, fault: Fault) -> None:
+        match fault:
+            case Fault.SILENCE:
+                await trio.sleep_forever()
+            case Fault.TRICKLE:
+                for octet in itertools.cycle(b"250-slow\r\n"):
+                    await self.stream.send_all(bytes([octet]))
+                    await trio.sleep(0.5)
+            case Fault.FLOOD | Fault.LINE:
+                piece = b"250-" + 60 * b"x" + (b"\r\n" if fault is FLOOD else b"xx")
+                for _ in range(GIGABYTE // (1000 * len(piece))):
+                    await self.stream.send_all(1000 * piece)
+            case Fault.GARBLE:
+                assert isinstance(self.stream, trio.SSLStream)
+                await self.stream.transport_stream.send_all(100 * b"no TLS")
 
     async def write(self, answer: str | bytes) -> None:
         await self.stream.send_all(answer if isinstance(answer, bytes) else answer.encode() + b"\r\n")
@@ -164,6 +186,7 @@ class _Dialogue:
             await self.write("503 5.5.1 No recipients")
         elif await self.say("DATA"):
             self.buffer = b"\r\n" + self.buffer
+            await self.content_begins()
             while b"\r\n.\r\n" not in self.buffer:
                 await self.more()
             content, _, self.buffer = self.buffer.partition(b"\r\n.\r\n")
@@ -171,6 +194,7 @@ class _Dialogue:
 
     async def on_bdat(self, line: str) -> None:
         size = int(line.split(" ")[1])
+        await self.content_begins()
         while len(self.buffer) < size:
             await self.more()
         content, self.buffer = self.buffer[:size], self.buffer[size:]
@@ -178,6 +202,12 @@ class _Dialogue:
             await self.take(content)
         else:
             await self.write("503 5.5.1 No recipients")
+
+    async def content_begins(self) -> None:
+        if "CONTENT" in self.remote.script:
+            if len(self.buffer) < 10:
+                await self.more()
+            await self.say("CONTENT")
 
     async def take(self, content: bytes) -> None:
         received = Received(self.sender or "", tuple(self.recipients), content, self.encrypted)
