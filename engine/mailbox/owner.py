@@ -65,14 +65,14 @@ class MailboxOwner:
         self.path = path
         self.reserve = reserve  # may be changed at any time
         self._clock = clock
-        self._environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
+        self.environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
         self._lock = -1
         try:
             self._lock = held(path)
-            self.databases = Databases(self._environment, create=True)
-            _check_format(self._environment, self.databases)
+            self.databases = Databases(self.environment, create=True)
+            _check_format(self.environment, self.databases)
             self._large = LargeFiles(path / LARGE)
-            self.reader = Mailboxes(self._environment, self.databases, path)
+            self.reader = Mailboxes(self.environment, self.databases, path)
             self._clean()
         except (OSError, lmdb.Error) as error:
             self._release()
@@ -82,7 +82,7 @@ class MailboxOwner:
             raise
         self._room = Room()
         self._copiers = trio.CapacityLimiter(4)
-        self.writer = Writer(self._environment, name="mailboxes")
+        self.writer = Writer(self.environment, name="mailboxes")
 
     def __enter__(self) -> Self:
         return self
@@ -143,8 +143,10 @@ class MailboxOwner:
                 return total
 
     async def tend(self) -> NoReturn:
-        """Now and every hour: finish erasures that were broken off, forget deliveries older than REMEMBER, and free
-        what readers that were killed still hold. A failure is logged, and tried again in the next round."""
+        """Now and every hour: finish erasures that were broken off, and forget deliveries older than REMEMBER.
+
+        A failure is logged, and tried again in the next round.
+        """
         while True:
             try:
                 await self._round()
@@ -153,7 +155,6 @@ class MailboxOwner:
             await trio.sleep(ROUND)
 
     async def _round(self) -> None:
-        self._environment.reader_check()
         for account_id in await trio.to_thread.run_sync(self._unfinished):
             await self.erase(account_id)
         await self.forget(self._clock() - REMEMBER)
@@ -209,7 +210,7 @@ class MailboxOwner:
         self._large.discard(found)
 
     def _release(self) -> None:
-        self._environment.close()
+        self.environment.close()
         if self._lock >= 0:
             os.close(self._lock)
 
