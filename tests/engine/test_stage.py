@@ -148,7 +148,10 @@ def test_what_is_not_there_says_what_was_looked_for(tmp_path: Path, use: str, te
         load_stage("mine", use, tmp_path)
 
 
-def test_a_changed_file_is_loaded_anew_and_the_old_one_goes_on_as_it_was(tmp_path: Path) -> None:
+def test_a_changed_file_is_loaded_anew_and_the_old_one_goes_on_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # else nothing could be mixed up
     code = "class Mine:\n    number = {}\n    async def __call__(self, message): ...\n"
     old = load(tmp_path, code.format(1))
     same = load_stage("mine", "mine.py", tmp_path)
