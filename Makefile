@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test crash fuzz check demo bench bench-peers bench-micro compiled test-compiled man lock clean
+.PHONY: run test crash soak fuzz check demo bench bench-peers bench-micro compiled test-compiled man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -15,6 +15,9 @@ test: $(READY)  ## every test
 
 crash: $(READY)  ## break everything for CRASH_SECONDS while mail flows, and look for what was lost
 	CRASH_SECONDS=$${CRASH_SECONDS:-120} $(BIN)/pytest -s tests/crash
+
+soak: $(READY)  ## let mail flow for SOAK_SECONDS, an hour if not said, and look for what leaks
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest -s tests/crash/test_soak.py
 
 fuzz: $(READY)  ## coverage-guided fuzzing of every parser, FUZZ_SECONDS each
 	$(BIN)/pip install -q atheris

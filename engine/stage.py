@@ -62,19 +62,25 @@ def _module_from_file(path: Path) -> tuple[ModuleType, str]:
         source = path.read_bytes()
     except OSError as error:
         raise StageError(f"cannot read {path}: {error.strerror}") from error
-    code = hashlib.sha256(source).hexdigest()[:16]
-    module_name = f"_operator_{path.stem}_{code}"
+    module_name = f"_operator_{path.stem}_{_digest(bytes(path))}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise StageError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(module_name)
     sys.modules[module_name] = module  # dataclasses and type hints look their module up there
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, path, "exec"), vars(module))  # a loader might take it for what it has compiled before
     except (Exception, SystemExit) as error:  # a script that calls exit() must not end the server that looks at it
         del sys.modules[module_name]
+        if before is not None:
+            sys.modules[module_name] = before
         raise StageError(f"{path} does not load: {type(error).__name__}: {error}{_where(error, path)}") from error
-    return module, code
+    return module, _digest(source)
+
+
+def _digest(octets: bytes) -> str:
+    return hashlib.sha256(octets).hexdigest()[:16]
 
 
 def _where(error: BaseException, path: Path) -> str:

@@ -26,6 +26,7 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.reader import Mailboxes
 from engine.message import Message
+from engine.observe.events import event
 from engine.storage.environment import Full, StorageError, open_environment, translated
 from engine.storage.ownership import held
 from engine.storage.room import Room
@@ -68,14 +69,14 @@ class MailboxOwner:
         self.path = path
         self.reserve = reserve  # may be changed at any time
         self._clock = clock
-        self._environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
+        self.environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
         self._lock = -1
         try:
             self._lock = held(path)
-            self.databases = Databases(self._environment, create=True)
-            _check_format(self._environment, self.databases)
+            self.databases = Databases(self.environment, create=True)
+            _check_format(self.environment, self.databases)
             self._large = LargeFiles(path / LARGE)
-            self.reader = Mailboxes(self._environment, self.databases, path)
+            self.reader = Mailboxes(self.environment, self.databases, path)
             self._clean()
         except (OSError, lmdb.Error) as error:
             self._release()
@@ -85,7 +86,7 @@ class MailboxOwner:
             raise
         self._room = Room()
         self._copiers = trio.CapacityLimiter(4)
-        self.writer = Writer(self._environment, name="mailboxes")
+        self.writer = Writer(self.environment, name="mailboxes")
 
     def __enter__(self) -> Self:
         return self
@@ -146,9 +147,11 @@ class MailboxOwner:
                 return total
 
     async def tend(self) -> NoReturn:
-        """Now and every hour: finish erasures that were broken off, and free what readers that were killed still hold.
+        """Now and every hour: finish erasures that were broken off.
+
         Every hour without a jump of the clock: forget deliveries older than REMEMBER. A failure is logged, and tried
-        again in the next round."""
+        again in the next round.
+        """
         steady = False  # nobody knows what the clock did before
         while True:
             set_at = self._clock() - trio.current_time()
@@ -160,7 +163,6 @@ class MailboxOwner:
             steady = abs(self._clock() - trio.current_time() - set_at) <= STEADY
 
     async def _round(self, *, forget: bool) -> None:
-        self._environment.reader_check()
         for account_id in await trio.to_thread.run_sync(self._unfinished):
             await self.erase(account_id)
         if forget:
@@ -214,10 +216,12 @@ class MailboxOwner:
                 content = ContentRow.parse(value)
                 if content.token != NO_FILE:
                     found.discard(file_name(key, content.token))
-        self._large.discard(found)
+        if found:
+            self._large.discard(found)
+            event("leftovers-removed", files=len(found), why="content that no message in a mailbox refers to")
 
     def _release(self) -> None:
-        self._environment.close()
+        self.environment.close()
         if self._lock >= 0:
             os.close(self._lock)
 

@@ -26,6 +26,7 @@ from engine.runtime.journey import Departure
 from engine.runtime.places import MAILBOXES, READING, between
 from engine.runtime.revision import Admit, Here, Revision
 from engine.storage.ownership import held
+from engine.storage.readers import free_readers
 from engine.verdict import Verdict
 
 REMOVE = "mailbox.remove"
@@ -162,6 +163,7 @@ class MailRole(Role):
 
         endpoint = between(here.folder, here.process.name, here.life, QUEUE_SERVICE)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(free_readers, owner.shard.environment)
             nursery.start_soon(answer_requests, here.context, endpoint, {"release": release, "delete": delete})
             task_status.started()
 
@@ -214,6 +216,7 @@ class MailboxesRole(Role):
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._owner.tend)
+            nursery.start_soon(free_readers, self._owner.environment)
             nursery.start_soon(answer_requests, here.context, endpoint, {REMOVE: self._owner.remove})
             task_status.started()
 

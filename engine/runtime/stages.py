@@ -8,7 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import trio
 
@@ -183,24 +183,23 @@ def _strange(verdict: object) -> str:
     return "nothing (a forgotten `return message`?)" if verdict is None else f"{verdict!r:.80}"
 
 
-class _Runner:
-    """A task that runs messages one after the other. What it has now, to be known when its time is over."""
+_Held: TypeAlias = tuple[RunningStage, Message, int, Done, Way, float]
+"""A message in a stage: the stage, what it was given, its number, who hears the verdict, the way so far, since when."""
 
-    __slots__ = ("asked", "began", "deadline", "done", "index", "stage", "wakeup", "way")
+
+class _Runner:
+    """A task that runs messages one after the other. ``held`` is to be known when the time of the stage is over."""
+
+    __slots__ = ("deadline", "held", "wakeup")
 
     def __init__(self, watch: Watch) -> None:
         self.wakeup = Wakeup()
         self.deadline = Deadline(watch)
-        self.stage: RunningStage | None = None  # that has the message now
-        self.began = 0.0
-        self.asked: Message
-        self.done: Done
-        self.index = 0
-        self.way: Way = []
+        self.held: _Held | None = None
 
     def let_go(self) -> None:
         """No stage has a message now."""
-        self.stage = None
+        self.held = None
         self.deadline.lift()
 
 
@@ -264,8 +263,10 @@ class LegRunner:
                     message, start, done = self._waiting.popleft()
                     self._rouse()
                     await self._run(message, start, done, runner)
-            if runner.stage is not None:  # which was cut off
-                self._late(runner, runner.stage)
+                    del message, done  # many may be idle after a rush, and none of them keeps its last message
+            if runner.held is not None:  # which was cut off
+                self._late(runner.held)
+                runner.held = None
 
     async def _run(self, message: Message, start: int, done: Done, runner: _Runner | None) -> None:
         verdict: Verdict | Changed
@@ -289,8 +290,7 @@ class LegRunner:
             asked = verdict
             assert isinstance(asked, Message)
             if runner is not None and stage.waits:
-                runner.stage, runner.began, runner.asked = stage, began, asked
-                runner.index, runner.done, runner.way = index, done, way
+                runner.held = (stage, asked, index, done, way, began)
                 runner.deadline.allow(stage.stage.timeout)
                 verdict = await stage.call(asked)
                 runner.let_go()
@@ -309,14 +309,13 @@ class LegRunner:
         return verdict, index, way
 
     @staticmethod
-    def _late(runner: _Runner, stage: RunningStage) -> None:
-        runner.stage = None
+    def _late(held: _Held) -> None:
+        stage, asked, index, done, way, began = held
         how = f"took longer than {stage.stage.timeout:g} s"
-        event("stage-failed", id=runner.asked.id, stage=stage.name, error=how)
-        verdict = stage.failed(runner.asked, how)
-        milliseconds = round((time.perf_counter() - runner.began) * 1000, 3)
-        runner.way.append((stage.name, _say(verdict, runner.asked), milliseconds))
-        runner.done(verdict, runner.index + 1, runner.way)
+        event("stage-failed", id=asked.id, stage=stage.name, error=how)
+        verdict = stage.failed(asked, how)
+        way.append((stage.name, _say(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
+        done(verdict, index + 1, way)
 
 
 def _say(verdict: Verdict, asked: Message) -> str:

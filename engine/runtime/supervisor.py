@@ -216,10 +216,10 @@ class Supervisor:
         for group in ([p for p in wanted if p.place == MAILBOXES], [p for p in wanted if p.place != MAILBOXES]):
             children = [await self._spawn(process) for process in group]
             await self._all(children, "prepare", "prepared", number=self._number, text=self._config.text)
-        for child in self._children.values():
+        for child in list(self._children.values()):
             await self._introduce(child)
         await self._all(list(self._children.values()), "switch", "switched", number=self._number)
-        for child in self._children.values():
+        for child in list(self._children.values()):
             await self._hand_listeners(child)
 
     async def _spawn(self, process: Process) -> _Child:
@@ -255,7 +255,7 @@ class Supervisor:
 
     async def _introduce(self, child: _Child) -> None:
         """Tell the child of everyone who is there, itself included."""
-        for other in self._children.values():
+        for other in list(self._children.values()):
             if not other.dead:
                 await child.control.send("up", name=other.process.name, life=other.life)
 
@@ -288,7 +288,7 @@ class Supervisor:
         await self._restart(child)
 
     async def _tell_lost(self, child: _Child) -> None:
-        for other in self._children.values():
+        for other in list(self._children.values()):
             if not other.dead:
                 await other.control.send("lost", name=child.process.name)
 
@@ -310,7 +310,7 @@ class Supervisor:
                 event("worker-failed", worker=name, error=str(error))
                 new.kill()  # and its own listener task tries again, more slowly
                 return
-            for other in self._children.values():
+            for other in list(self._children.values()):
                 if other is not new and not other.dead:
                     await other.control.send("up", name=name, life=new.life)
             await self._hand_listeners(new)
@@ -430,11 +430,13 @@ class Supervisor:
             if sockets.get(key) is not sock:
                 sock.close()
         self._sockets = sockets
+        needed = {process.name for process in processes(self._config)}
         for child in fresh:
-            child.wanted = False
             child.kill()
-            self._children.pop(child.process.name, None)
-        for child in self._children.values():
+            if child.process.name not in needed:  # else it stood in for one that had died, and is restarted as that one
+                child.wanted = False
+                self._children.pop(child.process.name, None)
+        for child in list(self._children.values()):
             await child.control.send("retire", number=number)
 
     async def _change_listeners(self, before: set[_Key], old: dict[_Key, socket.socket], fresh: list[_Child]) -> None:

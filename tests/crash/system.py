@@ -8,6 +8,7 @@ import smtplib
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from tests.support.remote import Remote
 from tests.support.server import Postroad, letter, until
@@ -69,12 +70,22 @@ class Ledger:
 class Load:
     """Clients that send without a pause until so many messages were answered 250, whatever happens meanwhile.
 
-    With ``messages`` 0 they send until they are told to ``stop``.
+    With ``messages`` 0 they send until they are told to ``stop``. ``pause``: seconds between two messages of a client,
+    about; ``stay``: messages for which it keeps a connection.
     """
 
-    def __init__(self, server: Postroad, messages: int = MESSAGES) -> None:
+    def __init__(
+        self,
+        server: Postroad,
+        messages: int = MESSAGES,
+        ledger: Ledger | None = None,
+        *,
+        pause: float = 0.0,
+        stay: int = MESSAGES,
+    ) -> None:
         self.server = server
-        self.ledger = Ledger()
+        self.ledger = ledger or Ledger()
+        self._pause, self._stay = pause, stay
         self._each = messages // CLIENTS
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(CLIENTS)]
@@ -85,7 +96,7 @@ class Load:
 
     def wait(self) -> None:
         for thread in self._threads:
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive(), "a client never came to its end"
 
     def stop(self) -> None:
@@ -115,6 +126,10 @@ class Load:
             else:
                 self.ledger.answered[token] = recipients
                 left -= 1
+                if left % self._stay == 0:
+                    open_connection.close()
+                    open_connection = None
+                time.sleep(self._pause * 2 * random.random())
         if open_connection is not None:
             open_connection.close()
 
@@ -147,17 +162,29 @@ def reasons(server: Postroad) -> int:
     return len(server.all("worker-died")) + len(server.all("queue-failed"))
 
 
-def settle_accounts(server: Postroad, remote: Remote, ledger: Ledger, crashes: int = 1, *, again: bool = True) -> None:
-    """Every message that was answered has arrived; the local ones once, and if ``again`` after another restart too."""
+def settle_accounts(
+    server: Postroad,
+    remote: Remote,
+    ledger: Ledger,
+    crashes: int = 1,
+    *,
+    again: bool = True,
+    bobs: Callable[[], Counter[str]] | None = None,
+) -> None:
+    """Every message that was answered has arrived; the local ones once, and if ``again`` after another restart too.
+
+    ``bobs``: tokens of all that Bob ever had, if that is more than what is in his mailbox.
+    """
+    bobs = bobs or (lambda: tokens(server.mailbox(BOB)))
     until(lambda: ledger.expected(FAR) <= set(tokens([r.content for r in remote.received])), "relayed messages")
-    until(lambda: ledger.expected(BOB) <= set(tokens(server.mailbox(BOB))), "local messages")
+    until(lambda: ledger.expected(BOB) <= set(bobs()), "local messages")
     if again:
         assert server.stop() == 0
         server.start()
     server.send(letter("token-999999-"), BOB, FAR)
-    until(lambda: tokens(server.mailbox(BOB))["token-999999-"], "a message after the restart")
+    until(lambda: bobs()["token-999999-"], "a message after the restart")
     until(lambda: tokens([r.content for r in remote.received])["token-999999-"], "a message after the restart")
-    local, relayed = tokens(server.mailbox(BOB)), tokens([r.content for r in remote.received])
+    local, relayed = bobs(), tokens([r.content for r in remote.received])
     assert ledger.expected(BOB) <= set(local)
     assert [token for token, count in local.items() if count > 1] == []
     repeated = {token: count for token, count in relayed.items() if count > 1}

@@ -1,6 +1,8 @@
 """The stage contract: how a stage is found, and what its code says about it."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -146,13 +148,30 @@ def test_what_is_not_there_says_what_was_looked_for(tmp_path: Path, use: str, te
         load_stage("mine", use, tmp_path)
 
 
-def test_a_changed_file_is_loaded_anew_and_the_old_one_goes_on_as_it_was(tmp_path: Path) -> None:
+def test_a_changed_file_is_loaded_anew_and_the_old_one_goes_on_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # else nothing could be mixed up
     code = "class Mine:\n    number = {}\n    async def __call__(self, message): ...\n"
     old = load(tmp_path, code.format(1))
     same = load_stage("mine", "mine.py", tmp_path)
     new = load(tmp_path, code.format(2))
     assert old.code == same.code != new.code
     assert (old.target.number, new.target.number) == (1, 2)  # type: ignore[attr-defined]
+
+
+def test_code_that_was_replaced_is_let_go_and_code_that_does_not_load_replaces_nothing(tmp_path: Path) -> None:
+    def loaded() -> list[ModuleType]:
+        return [
+            module for module in sys.modules.values() if getattr(module, "__file__", "") == str(tmp_path / "mine.py")
+        ]
+
+    load(tmp_path, PLAIN)
+    target = load(tmp_path, PLAIN + "NEW = True\n").target
+    assert [vars(module) for module in loaded()] == [target.__globals__]
+    with pytest.raises(StageError):
+        load(tmp_path, PLAIN + "undefined\n")
+    assert [vars(module) for module in loaded()] == [target.__globals__]
 
 
 def test_files_of_one_name_in_two_folders_are_two_stages(tmp_path: Path) -> None:

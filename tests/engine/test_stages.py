@@ -1,5 +1,6 @@
 """Stages that run: what they say is followed, what they break is theirs alone."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -379,6 +380,23 @@ async def test_a_leg_runs_no_more_messages_at_once_than_it_may(nursery: trio.Nur
     gate.set()
     await trio.testing.wait_all_tasks_blocked()
     assert (most, len(ended)) == (3, 10)
+
+
+async def test_a_leg_at_rest_keeps_no_message(nursery: trio.Nursery) -> None:
+    async def waiting(about: Message) -> Verdict:
+        await trio.lowlevel.checkpoint()
+        return Reject("no")
+
+    runner = LegRunner([running(waiting)], concurrency=10)
+    nursery.start_soon(runner.serve)
+    asked = [message() for _ in range(5)]
+    references = list(map(sys.getrefcount, asked))
+    ended: list[Any] = []
+    for index in range(5):
+        runner.begin(asked[index], 0, lambda *said: ended.append(said))
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(ended) == 5
+    assert list(map(sys.getrefcount, asked)) == references
 
 
 class OwnReject(Reject):

@@ -1,5 +1,7 @@
 """An edited pipeline.toml under a running load: in force at once, for open connections too, and nothing lost."""
 
+import os
+import signal
 import socket
 from pathlib import Path
 
@@ -174,6 +176,30 @@ def test_a_filter_that_cannot_be_opened_changes_nothing(tmp_path: Path, workers:
         assert load.broken == []
         all_arrived(server, load)
         assert before.items() <= server.workers().items()  # nobody died of it
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_dead_during_a_refused_reload_comes_back(tmp_path: Path) -> None:
+    with Postroad(tmp_path, model=OPENS_BADLY) as server:
+        server.account(BOB)
+
+        def kill() -> None:
+            life = server.all("worker-started", worker="readers")[-1]["life"]
+            os.kill(server.workers()["readers"], signal.SIGKILL)
+            server.wait_for("worker-died", worker="readers", life=life)
+
+        def comes_back(count: int) -> None:
+            until(lambda: len(server.all("worker-restarted", worker="readers")) >= count, "a restart", 300)
+
+        for count in range(1, 4):  # each time it is restarted more slowly
+            kill()
+            comes_back(count)
+        server.change({"lane": lane("model"), "stage": {"model": {"use": "filters/model.py", "workers": 1}}})
+        kill()
+        os.kill(server.pid, signal.SIGHUP)
+        server.wait_for("reload-refused", seconds=300)
+        comes_back(4)
+        assert server.mailbox(BOB) == []
 
 
 def test_listeners_come_and_go(tmp_path: Path) -> None:

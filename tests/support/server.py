@@ -127,7 +127,7 @@ class Postroad:
         """Run a command of `postroad` on this server's configuration."""
         return subprocess.run(
             [sys.executable, "-m", "engine", "--config", str(self.config), *arguments],
-            input=stdin, capture_output=True, text=True, cwd=self.folder, env=_environment(), timeout=90, check=False,
+            input=stdin, capture_output=True, text=True, cwd=self.folder, env=_environment(), timeout=300, check=False,
         )  # fmt: skip
 
     def account(self, *addresses: str) -> Self:
@@ -138,7 +138,7 @@ class Postroad:
         return self
 
     def reload(self) -> "subprocess.CompletedProcess[str]":
-        return self.command("reload")
+        return self.command("reload", "--timeout", "240")
 
     # -- life
 
@@ -208,12 +208,7 @@ class Postroad:
         What the kernel keeps of files (the memory map of LMDB, the page cache) it can take back at any moment, so it
         is no memory that the server holds. Pss counts a page that processes share once in all.
         """
-        total = 0
-        for pid in (self.pid, *_children(self.pid)):
-            with contextlib.suppress(OSError):
-                found = re.search(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-                total += int(found[1]) * 1024 if found else 0
-        return total
+        return sum(map(anonymous_memory, (self.pid, *_children(self.pid))))
 
     # -- events
 
@@ -234,10 +229,12 @@ class Postroad:
         with self._heard:
             return self._found(event, fields)
 
-    def forget(self) -> None:
-        """Forget all events but the workers' starts."""
+    def forget(self) -> list[Event]:
+        """Forget all events but the workers' starts; those that are forgotten."""
         with self._heard:
-            self.events[:] = [event for event in self.events if event["event"] == "worker-started"]
+            known = self.events[:]
+            self.events[:] = [event for event in known if event["event"] == "worker-started"]
+        return [event for event in known if event["event"] != "worker-started"]
 
     def _found(self, event: str, fields: Mapping[str, Any]) -> list[Event]:
         return [e for e in self.events if e["event"] == event and all(e.get(k) == v for k, v in fields.items())]
@@ -348,6 +345,14 @@ class Dialogue:
     def close(self) -> None:
         self._file.close()
         self.socket.close()
+
+
+def anonymous_memory(pid: int) -> int:
+    """Octets of memory of a process that no file backs; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+    return 0
 
 
 def body(message: bytes) -> bytes:
