@@ -26,6 +26,7 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.reader import Mailboxes
 from engine.message import Message
+from engine.observe.events import event
 from engine.storage.environment import Full, StorageError, open_environment, translated
 from engine.storage.ownership import held
 from engine.storage.room import Room
@@ -206,7 +207,9 @@ class MailboxOwner:
                 content = ContentRow.parse(value)
                 if content.token != NO_FILE:
                     found.discard(file_name(key, content.token))
-        self._large.discard(found)
+        if found:
+            self._large.discard(found)
+            event("leftovers-removed", files=len(found), why="content that no message in a mailbox refers to")
 
     def _release(self) -> None:
         self._environment.close()
