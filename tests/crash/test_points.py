@@ -132,7 +132,7 @@ def test_a_worker_dies_while_mail_lines_up(remote: Remote, dies, point: Point) -
     assert {*tokens([r.content for r in remote.received]).values()} == {1}
 
 
-@pytest.mark.parametrize("point", points(PARKING))
+@pytest.mark.parametrize("point", points(PARKING, every=4))
 def test_a_worker_dies_while_a_message_is_parked(remote: Remote, dies, prepared: Postroad, point: Point) -> None:
     """One recipient is parked; in half of the cases another one cannot be reached, and waits."""
     apart = point in list(PARKING.values())[2:]
@@ -187,7 +187,7 @@ def test_the_mailboxes_die_while_mail_is_removed(dies, point: Point) -> None:
     assert len(list((server.folder / "var" / "mailbox" / "large").iterdir())) == (not committed)
 
 
-@pytest.mark.parametrize("point", points(MAKING, every=2))
+@pytest.mark.parametrize("point", points(MAKING, every=0))
 def test_a_worker_dies_while_its_shard_is_made(dies, prepared: Postroad, tmp_path: Path, point: Point) -> None:
     with pytest.raises(AssertionError, match="did not start"):
         dies(point)
