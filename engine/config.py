@@ -162,9 +162,11 @@ def parse(text: str, path: Path) -> Config:
     """Read ``text`` as the file at ``path``, whose folder all relative paths start from. ConfigError."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number of too many digits
         message, line = _toml_error(str(error))
         raise ConfigError(path, [Problem(line, "", message)]) from error
+    except RecursionError as error:
+        raise ConfigError(path, [Problem(0, "", "is nested too deeply")]) from error
     reader = _Reader(tables, path, _lines(text))
     config = reader.read(text)
     if reader.problems:

@@ -1,5 +1,6 @@
 """Sizes and durations as operators write them: "25 MB", "5m"."""
 
+import math
 import re
 from typing import Self
 
@@ -23,7 +24,7 @@ class Size(int):
             match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value.strip())
             if not match or match[2].upper() not in _SIZE_UNITS:
                 raise ValueError(f'{value!r} is no size; write it like "25 MB" or "64 KiB"')
-            value = round(float(match[1]) * _SIZE_UNITS[match[2].upper()])
+            value = round(_finite(float(match[1]) * _SIZE_UNITS[match[2].upper()]))
         if value < 0:
             raise ValueError("a size cannot be negative")
         return super().__new__(cls, value)
@@ -40,7 +41,7 @@ class Duration(float):
             parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*", value)
             if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*(?:ms|[smhdw])\s*)+", value.strip()):
                 raise ValueError(f'{value!r} is no duration; write it like "90s", "5m", "1h 30m" or "5d"')
-            value = sum(float(number) * _TIME_UNITS[unit] for number, unit in parts)
+            value = _finite(sum(float(number) * _TIME_UNITS[unit] for number, unit in parts))
         if value < 0:
             raise ValueError("a duration cannot be negative")
         return super().__new__(cls, value)
@@ -52,3 +53,9 @@ def spelled(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{round(seconds / length)} {unit}s"
     return f"{round(seconds)} seconds"
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("that is more than can be counted")
+    return value

@@ -2,6 +2,11 @@
 
 import pytest
 import zmq
+from hypothesis import settings
+
+# A busy machine fails no test.
+settings.register_profile("postroad", deadline=None)
+settings.load_profile("postroad")
 
 
 @pytest.fixture

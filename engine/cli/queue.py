@@ -106,9 +106,10 @@ def snapshot(ctx: click.Context, file: Path) -> None:
 def restore(ctx: click.Context, file: Path) -> None:
     """Put the messages in FILE into the queue, which must be empty. The server must not run."""
     config = configuration(ctx)
-    if State(config.server.data).running() is not None:
-        fail(f"a server runs on {config.server.data}; stop it first")
+    state = State(config.server.data)
     try:
+        config.server.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.take()  # until this process ends: no server starts meanwhile
         count = put_back(file, config.server.data, map_size=config.queue.map_size)
     except (OSError, StorageError) as error:
         fail(str(error))
@@ -138,7 +139,10 @@ def _records(config: Config) -> Iterator[tuple[Shard, Record]]:
 
 
 def _shard(config: Config, number: int) -> closing[Shard]:
-    return closing(Shard(config.server.data, number, map_size=config.queue.map_size, read_only=True))
+    try:
+        return closing(Shard(config.server.data, number, map_size=config.queue.map_size, read_only=True))
+    except StorageError as error:
+        fail(str(error))
 
 
 def _row(shard: Shard, record: Record) -> dict[str, Any]:

@@ -217,7 +217,8 @@ class Session:
     def _next_line(self) -> bytes | None:
         end = self._received.find(b"\n")
         if end < 0:
-            del self._received[LINE_LIMIT + 1 :]  # of a line too long, enough is kept to know that it was
+            # Of a line too long, enough is kept to know that it was; one octet more may be the CR of its end.
+            del self._received[LINE_LIMIT + 2 :]
             return None
         line = bytes(self._received[:end]).removesuffix(b"\r")
         del self._received[: end + 1]

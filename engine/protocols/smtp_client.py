@@ -30,6 +30,9 @@ REPLY_LINE = 4096
 REPLY_TOTAL = 64 * 1024
 """Octets of one reply with all its lines. What is longer is no reply, and must not fill the memory."""
 
+ORIGINAL_LIMIT = 500
+"""Octets of the value of ORCPT (RFC 3461 4.2)."""
+
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|$)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -499,8 +502,9 @@ class SmtpClient:
                 if not _NOTIFY.fullmatch(to.notify):
                     raise ValueError(f"{to.notify!r} is no NOTIFY parameter")
                 parts.append(b"NOTIFY=" + to.notify.encode())
-            if to.original:
-                parts.append(b"ORCPT=" + _original(to.original))
+            # One that grows too long by its escapes is left out: a server refuses the recipient for it.
+            if to.original and len(original := _original(to.original)) <= ORIGINAL_LIMIT:
+                parts.append(b"ORCPT=" + original)
         return b" ".join(parts) + b"\r\n"
 
     def _path(self, address: str) -> bytes:

@@ -1,28 +1,45 @@
 """A whole queue in one file: taken beside a running server, and put back on this machine or another."""
 
-import json
+import gzip
+import lzma
 import os
 import re
 import tarfile
-import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from engine.queue.content import sync_folder
 from engine.queue.store import FORMAT, Shard, content_folder, shard_numbers
 from engine.storage.environment import StorageError
-from engine.storage.ownership import held
+from engine.storage.ownership import held, workspace
 from engine.storage.writer import committed
 
 Told = Callable[[int], None]
 """Hears of each message that was looked at: how many there have been."""
 
+SNAPSHOT, RESTORE = ".postroad-snapshot-", ".restore-"
+"""How the folders begin in which a snapshot gathers, and in which one is unpacked."""
+
 _MANIFEST = "postroad-queue.json"
 _MEMBER = re.compile(r"queue/\d{1,4}/data\.mdb|content/[0-9A-HJKMNP-TV-Z]{26}")
 _PAGE = 1000
+_DAMAGED = (
+    tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError, msgspec.MsgspecError,
+    FileExistsError,
+)  # fmt: skip
+"""What comes out of reading a file that is no snapshot; the last one of a member that stands there twice."""
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    format: int  # of the shards
+    taken: float  # Unix time
+    messages: int
 
 
 def take(data: Path, file: Path, *, map_size: int, told: Told = lambda _: None) -> int:
@@ -32,11 +49,9 @@ def take(data: Path, file: Path, *, map_size: int, told: Told = lambda _: None) 
     copied is left out. The file takes its name when it is whole and synced.
     """
     count = 0
-    partial = file.with_name(f".{file.name}.partial")
     with ExitStack() as stack:
-        copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".snapshot-", dir=file.parent)))
-        stack.callback(partial.unlink, missing_ok=True)
-        partial.unlink(missing_ok=True)  # of one that was broken off
+        copies = stack.enter_context(workspace(file.parent, SNAPSHOT))
+        partial = copies / "whole"
         stream = stack.enter_context(_private(partial))
         archive = stack.enter_context(tarfile.open(fileobj=stream, mode="w:gz" if file.suffix == ".gz" else "w"))
         numbers = shard_numbers(data)
@@ -49,7 +64,7 @@ def take(data: Path, file: Path, *, map_size: int, told: Told = lambda _: None) 
         for number in numbers:
             archive.add(copies / "queue" / str(number) / "data.mdb", f"queue/{number}/data.mdb")
         manifest = copies / _MANIFEST
-        manifest.write_text(json.dumps({"format": FORMAT, "taken": time.time(), "messages": count}))
+        manifest.write_bytes(msgspec.json.encode(_Manifest(FORMAT, time.time(), count)))
         archive.add(manifest, _MANIFEST)
         archive.close()
         stream.flush()
@@ -86,40 +101,47 @@ def _with_files(copy: Shard, data: Path, archive: tarfile.TarFile, told: Told) -
 def restore(file: Path, data: Path, *, map_size: int) -> int:
     """Put the messages in ``file`` into the queue of ``data``, which must be empty; how many they are.
 
-    StorageError when a server runs there, when the queue is not empty, or when it is no snapshot of this release.
+    All of them at one moment: who is killed before it leaves an empty queue. StorageError when the queue is not empty,
+    or when it is no snapshot of this release. The caller sees to it that no server starts there meanwhile.
     """
     with ExitStack() as stack:
-        for number in shard_numbers(data):
-            stack.callback(os.close, held(data / "queue" / str(number)))
-            with closing(Shard(data, number, map_size=map_size)) as shard:
-                if waiting := shard.count():
-                    raise StorageError(
-                        f"the queue in {data} is not empty: shard {number} has {waiting} messages; "
-                        "let the server deliver them first, or restore into another data folder"
-                    )
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".restore-", dir=data)))
+        shards = sorted(path for path in (data / "queue").glob("*") if path.name.isdigit())  # finished or not
+        for path in shards:
+            stack.callback(os.close, held(path))
+            _refuse_messages(data, int(path.name), map_size)
+        new = stack.enter_context(workspace(data, RESTORE))
         messages = _unpacked(file, new)
+        content_folder(new).mkdir(mode=0o700, exist_ok=True)
         content_folder(data).mkdir(mode=0o700, exist_ok=True)
-        for path in sorted((new / "content").glob("*")):  # before the records that refer to them
+        (new / "queue").mkdir(mode=0o700, exist_ok=True)
+        (new / "before").mkdir()
+        _give_to(data.stat(), content_folder(data), new)
+        for path in content_folder(new).iterdir():  # before the records that refer to them
             path.rename(content_folder(data) / path.name)
         sync_folder(content_folder(data))
-        for path in sorted((new / "queue").glob("*")):
-            target = data / "queue" / path.name
-            target.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (target / "lock.mdb").unlink(missing_ok=True)
-            (path / "data.mdb").rename(target / "data.mdb")
-            sync_folder(target)
-            sync_folder(data / "queue")
-        _give_to_owner(data)
+        for path in shards:
+            path.rename(new / "before" / path.name)
+        for path in (*(new / "queue").iterdir(), new / "queue"):
+            sync_folder(path)
+        (new / "queue").rename(data / "queue")
+        sync_folder(data)
     return messages
 
 
-def _give_to_owner(data: Path) -> None:
+def _refuse_messages(data: Path, number: int, map_size: int) -> None:
+    with closing(Shard(data, number, map_size=map_size)) as shard:
+        if waiting := shard.count():
+            raise StorageError(
+                f"the queue in {data} is not empty: shard {number} has {waiting} messages; "
+                "let the server deliver them first, or restore into another data folder"
+            )
+
+
+def _give_to(owner: os.stat_result, *folders: Path) -> None:
     """Who restores as root restores for the user whose folder it is."""
-    owner = data.stat()
     if os.geteuid() == 0 and owner.st_uid:
-        for folder in (*data.glob("queue"), content_folder(data)):
+        for folder in folders:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, owner.st_uid, owner.st_gid)
 
@@ -129,12 +151,12 @@ def _unpacked(file: Path, folder: Path) -> int:
     messages = None
     with _archive(file) as archive:
         for member in archive:
-            source = archive.extractfile(member) if member.isfile() else None
+            source = archive.extractfile(member) if member.type == tarfile.REGTYPE else None
             if source is not None and member.name == _MANIFEST:
-                manifest = json.load(source)
-                if manifest["format"] != FORMAT:
-                    raise StorageError(f"{file} has format {manifest['format']}, this release reads {FORMAT}")
-                messages = int(manifest["messages"])
+                manifest = msgspec.json.decode(source.read(), type=_Manifest)
+                if manifest.format != FORMAT:
+                    raise StorageError(f"{file} has format {manifest.format}, this release reads {FORMAT}")
+                messages = manifest.messages
             elif source is not None and _MEMBER.fullmatch(member.name):
                 path = folder / member.name
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -155,5 +177,5 @@ def _archive(file: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(file) as archive:
             yield archive
-    except (tarfile.TarError, EOFError, KeyError, ValueError) as error:
+    except _DAMAGED as error:
         raise StorageError(f"{file} is no snapshot of a queue, or not whole: {error}") from error

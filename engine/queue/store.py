@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import msgpack
 from msgspec import Struct
 from msgspec.structs import replace
@@ -67,7 +68,11 @@ class Shard:
             self._check_format()
 
     def _database(self, name: bytes, read_only: bool) -> Any:
-        return self.environment.open_db(name, create=not read_only)
+        try:
+            return self.environment.open_db(name, create=not read_only)
+        except lmdb.NotFoundError as error:
+            self.environment.close()
+            raise StorageError(f"the store in {self.path} is not finished: a server that starts finishes it") from error
 
     def _check_format(self) -> None:
         with self.environment.begin(write=True) as transaction:

@@ -36,6 +36,9 @@ class State:
     def take(self) -> None:
         """StorageError when a server runs on this data folder already."""
         self._lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:  # a command of root must not keep the server's own user away later
+            owner = self._path.parent.stat()
+            os.fchown(self._lock, owner.st_uid, owner.st_gid)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -1,8 +1,12 @@
-"""Who owns a store: a lock on its folder that the kernel takes back when the owner dies, in whatever way."""
+"""Who owns a folder: a lock in it that the kernel takes back when the owner dies, in whatever way."""
 
 import fcntl
 import os
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.storage.environment import StorageError
@@ -17,15 +21,46 @@ def held(folder: Path) -> int:
     StorageError when another process keeps it: two owners of one store would each believe what the other changes.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     end = time.monotonic() + _PATIENCE
-    while True:
+    while (lock := _locked(folder)) is None:
+        if time.monotonic() > end:
+            raise StorageError(f"{folder} is in use by another process; is Postroad running already?")
+        time.sleep(0.02)
+    return lock
+
+
+def _locked(folder: Path) -> int | None:
+    lock = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+@contextmanager
+def workspace(folder: Path, prefix: str) -> Iterator[Path]:
+    """A new folder within ``folder``, gone afterwards. Those of makers who were killed go as well."""
+    remove_abandoned(folder, prefix)
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    try:
+        lock = held(path)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if time.monotonic() > end:
-                os.close(lock)
-                raise StorageError(f"{folder} is in use by another process; is Postroad running already?") from error
-            time.sleep(0.02)
-        else:
-            return lock
+            yield path
+        finally:
+            os.close(lock)
+    finally:
+        shutil.rmtree(path)
+
+
+def remove_abandoned(folder: Path, prefix: str) -> list[str]:
+    """Remove the workspaces in ``folder`` whose makers have died; their names."""
+    removed = []
+    for path in sorted(folder.glob(f"{prefix}????????")):  # as tempfile names them
+        lock = _locked(path)
+        if lock is not None:
+            shutil.rmtree(path)
+            os.close(lock)
+            removed.append(path.name)
+    return removed

@@ -1,31 +1,17 @@
 """Die at each step of a message's way, and of a change of configuration: nothing that was answered 250 is lost."""
 
-import json
-import os
-from dataclasses import asdict, dataclass
+import contextlib
+import poplib
+import smtplib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.crash.system import EVERY, Load, settle_accounts
-from tests.support.remote import Remote
-from tests.support.server import ROOT, Postroad, until
-
-DYING = Path(__file__).parent / "dying"
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where a process dies: see ``dying/sitecustomize.py``."""
-
-    process: str  # how its name begins
-    module: str
-    name: str
-    when: str = "after"
-    count: int = 10
-    needle: str = ""
-
+from engine.message import MessageId
+from tests.crash.points import Point, environment, points
+from tests.crash.system import BOB, EVERY, FAR, Load, settle_accounts, tokens, verify
+from tests.support.remote import DROP, Remote
+from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
 
 OWNER, WRITER, SESSION = "engine.queue.owner", "engine.storage.writer", "stages.relay.session"
 
@@ -60,12 +46,25 @@ RELOADING = {
     "a worker has switched": Point("after-0", "engine.runtime.roles", "Role.switched", count=2),
     "an old revision is let go": Point("mail-0", "engine.runtime.revision", "Revision.close", "before", count=1),
 }
-
-
-def points(these: dict[str, Point]) -> list[Any]:
-    """The parameters of a test."""
-    chosen = list(these.items()) if EVERY else list(these.items())[::3]  # a short run
-    return [pytest.param(point, id=name) for name, point in chosen]
+LINING_UP = {
+    "nobody spoken to, not stored": Point("mail-", "engine.queue.lines", "Lines.unreached", count=1),
+    "the line has its turn": Point("mail-", "engine.queue.lines", "Lines.rests", count=1),
+    "one more stands in line": Point("mail-", "engine.queue.lines", "Lines.stored", count=2),
+}
+PARKING = {
+    "to be parked, not stored": Point("mail-", OWNER, "Owner._change", "before", count=1),
+    "parked": Point("mail-", OWNER, "Owner._settled", "before", count=1),
+    "one of two is parked, the file has two names": Point("mail-", OWNER, "Owner._parked_apart", count=1),
+    "one of two is parked": Point("mail-", OWNER, "Owner._settled", count=1),
+}
+TAKING = {
+    "removed, the file is left": Point("mailboxes", "engine.mailbox.owner", "MailboxOwner._discard", "before", count=1),
+    "a removal not committed": Point("mailboxes", "engine.mailbox.changes", "Remove.__call__", count=1),
+}
+MAKING = {
+    "a shard without all of its databases": Point("mail-0", "engine.queue.store", "Shard._database", count=3),
+    "a shard without its format": Point("mail-0", "engine.queue.store", "Shard._check_format", "before", count=1),
+}
 
 
 @pytest.fixture
@@ -74,11 +73,7 @@ def dies(prepared: Postroad, tmp_path: Path):
     died = tmp_path / "died"
 
     def start(point: Point) -> Postroad:
-        prepared.environment = {
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(DYING))),
-            "POSTROAD_DIE": json.dumps(asdict(point)),
-            "POSTROAD_DIED": str(died),
-        }
+        prepared.environment = environment(point, died)
         return prepared.start()
 
     yield start
@@ -121,3 +116,93 @@ def test_all_processes_die_with_one(remote: Remote, dies, tmp_path: Path, name: 
     server.start()
     load.wait()
     settle_accounts(server, remote, load.ledger, crashes=2)
+
+
+@pytest.mark.parametrize("point", points(LINING_UP))
+def test_a_worker_dies_while_mail_lines_up(remote: Remote, dies, point: Point) -> None:
+    remote.script = {"CONNECT": DROP}
+    server = dies(point)
+    for number in range(4):
+        until(lambda number=number: _taken(server, letter(f"token-{number}-")), "a client to be answered", 4 * PATIENCE)
+    server.wait_for("worker-died")
+    server.wait_for("worker-restarted")
+    verify(server)
+    remote.script = {}
+    assert server.stop() == 0  # `relay` has a memory of servers that broke off
+    server.start()
+    until(lambda: len(tokens([r.content for r in remote.received])) == 4, "mail that stood in line")
+    assert max(tokens([r.content for r in remote.received]).values()) <= 2  # a client whose answer was lost
+
+
+def _taken(server: Postroad, message: bytes) -> bool:
+    with contextlib.suppress(OSError, smtplib.SMTPException):
+        server.send(message, FAR)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("point", points(PARKING, every=4))
+def test_a_worker_dies_while_a_message_is_parked(remote: Remote, dies, prepared: Postroad, point: Point) -> None:
+    """One recipient is parked; in half of the cases another one cannot be reached, and waits."""
+    apart = point in list(PARKING.values())[2:]
+    if apart:
+        remote.script = {"CONNECT": DROP}
+    prepared.filter("park", PARK)
+    prepared.change({"lane": {"local": {"stages": ["park", "enqueue"]}}, "stage": {"park": {"use": "filters/park.py"}}})
+    server = dies(point)
+    server.send(letter("token-0-", "line\r\n" * 50_000), BOB, *([FAR] if apart else []))
+    server.wait_for("worker-died")
+    rows = until(lambda: _parked(server), "the message to be parked", 4 * PATIENCE)
+    assert [row.split("\t")[3] for row in rows] == [BOB]
+    verify(server)
+    assert server.stop() == 0
+    prepared.filter("park", PARK.replace("return Q", "return message or Q"))
+    remote.script = {}
+    server.start()
+    assert server.command("queue", "release", rows[0].split("\t")[0]).returncode == 0
+    assert len(server.mail_for(BOB)) == 1
+    until(lambda: len(remote.received) == apart, "the other recipient's mail")
+    until(lambda: not server.command("queue", "list").stdout, "an empty queue")
+    assert list((server.folder / "var" / "content").iterdir()) == []
+
+
+PARK = """
+from engine import Message, Quarantine
+
+async def park(message: Message):
+    return Quarantine("odd")
+"""
+
+
+def _parked(server: Postroad) -> list[str]:
+    return server.command("queue", "list", "--state", "quarantined").stdout.splitlines()
+
+
+@pytest.mark.parametrize("point", points(TAKING, every=2))
+def test_the_mailboxes_die_while_mail_is_removed(dies, point: Point) -> None:
+    server = dies(point)
+    server.send(letter("token-0-", "line\r\n" * 50_000), BOB)
+    server.mail_for(BOB)
+    client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=30)
+    client.user(BOB)
+    client.pass_(PASSWORD)
+    client.dele(1)
+    with pytest.raises(poplib.error_proto, match="some deleted messages not removed"):
+        client.quit()
+    server.wait_for("worker-restarted")
+    committed = point is TAKING["removed, the file is left"]
+    assert len(server.mailbox(BOB)) == (not committed)
+    assert len(server.all("leftovers-removed")) == committed
+    assert len(list((server.folder / "var" / "mailbox" / "large").iterdir())) == (not committed)
+
+
+@pytest.mark.parametrize("point", points(MAKING, every=0))
+def test_a_worker_dies_while_its_shard_is_made(dies, prepared: Postroad, tmp_path: Path, point: Point) -> None:
+    with pytest.raises(AssertionError, match="did not start"):
+        dies(point)
+    orphan = tmp_path / "var" / "content" / str(MessageId.new())
+    orphan.touch()
+    prepared.start()
+    assert not orphan.exists()
+    prepared.send(letter("token-0-"), BOB)
+    prepared.mail_for(BOB)

@@ -2,11 +2,15 @@
 
 import ast
 import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from doc_pages import PAGES, ROOT, prose
+from doc_pages import PAGES, ROOT, prose, rows
+
+from tests.crash import test_commands, test_points
+from tests.crash.points import Point
 
 NAMED = re.compile(r"`((?:engine|stages|filters|tests|bench|docs|man)/[\w/.-]+)(?::([\w.]+))?`")
 
@@ -57,7 +61,27 @@ def test_the_tests_that_show_a_state_are_there() -> None:
     ]
     assert shown
     for path, name in shown:
-        assert name in names(path), f"{path.name} has no {name}"
+        assert path.exists(), path
+        assert not name or name in names(path), f"{path.name} has no {name}"
+
+
+def test_a_test_kills_in_every_stored_state() -> None:
+    """Each row of the page names tests or points at which a process is killed, and each point is in one of its rows."""
+    page = ROOT / "docs" / "queue-states.md"
+    points = {name for module in (test_points, test_commands) for name in _points(vars(module).values())}
+    states = [cells for cells in rows(page.read_text()) if len(cells) == 5 and cells[0].startswith("**")]
+    assert len(states) > 15
+    for state, *_, last in states:
+        killed = re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", last)
+        assert killed or "tests/" in last, state
+        assert {*killed} <= points, state
+    assert {point for point in points if f"*{point}*" not in page.read_text().replace("\n", " ")} == set()
+
+
+def _points(values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, dict):
+            yield from (name for name, point in value.items() if isinstance(point, Point))
 
 
 def test_the_journey_passes_through_most_of_the_engine() -> None:

@@ -3,17 +3,18 @@
 import io
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import engine.queue.snapshot
 from engine.message import Octets
 from engine.queue.content import FileContent
-from engine.queue.snapshot import restore, take
+from engine.queue.snapshot import SNAPSHOT, restore, take
 from engine.queue.store import Record, Shard, content_folder, shard_numbers
 from engine.queue.verify import Verification
 from engine.storage.environment import StorageError
-from engine.storage.ownership import held
+from engine.storage.ownership import held, workspace
 from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 from tests.support.post import MAP_SIZE
@@ -97,14 +98,54 @@ def test_nor_into_one_that_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyP
         restore(tmp_path / "queue.tar", tmp_path, map_size=MAP_SIZE)
 
 
-def test_a_file_that_is_not_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["queue.tar", "queue.tar.gz"])
+def test_a_file_that_is_not_whole(tmp_path: Path, name: str) -> None:
+    filled(tmp_path / "here")
+    take(tmp_path / "here", tmp_path / name, map_size=MAP_SIZE)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StorageError, match="not whole"):
+        restore(tmp_path / name, tmp_path / "there", map_size=MAP_SIZE)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
+def test_a_file_that_was_damaged(tmp_path: Path, mode: Literal["w:gz", "w:xz"]) -> None:
+    with tarfile.open(tmp_path / "queue", mode) as archive:
+        member = tarfile.TarInfo("queue/0/data.mdb")
+        content = b"".join(b"%d " % (number * number) for number in range(10_000))
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    whole = (tmp_path / "queue").read_bytes()
+    for place in range(len(whole) // 20, len(whole), len(whole) // 40):
+        octets = bytearray(whole)
+        octets[place] ^= 0x55
+        (tmp_path / "queue").write_bytes(octets)
+        with pytest.raises(StorageError, match="not whole"):
+            restore(tmp_path / "queue", tmp_path / "there", map_size=MAP_SIZE)
+        assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_queue_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     filled(tmp_path / "here")
     take(tmp_path / "here", tmp_path / "queue.tar", map_size=MAP_SIZE)
-    whole = (tmp_path / "queue.tar").read_bytes()
-    (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StorageError, match="not whole"):
-        restore(tmp_path / "cut.tar", tmp_path / "there", map_size=MAP_SIZE)
-    assert shard_numbers(tmp_path / "there") == []
+    Shard(tmp_path / "there", 0, map_size=MAP_SIZE).close()
+    (tmp_path / "there" / "queue" / "notes").touch()
+    with pytest.raises(OSError, match="Directory not empty"):
+        restore(tmp_path / "queue.tar", tmp_path / "there", map_size=MAP_SIZE)
+    assert (tmp_path / "there" / "queue" / "notes").exists()
+    (tmp_path / "there" / "queue" / "notes").unlink()
+    assert restore(tmp_path / "queue.tar", tmp_path / "there", map_size=MAP_SIZE) == 4
+    assert len(read(tmp_path / "there")) == 2
+
+
+def test_what_a_command_that_was_killed_has_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    filled(tmp_path / "here")
+    leftover = tmp_path / f"{SNAPSHOT}12345678" / "queue" / "0"
+    leftover.mkdir(parents=True)
+    with workspace(tmp_path, "other-") as other:
+        take(tmp_path / "here", tmp_path / "queue.tar", map_size=MAP_SIZE)
+        assert {*tmp_path.iterdir()} == {tmp_path / "here", tmp_path / "queue.tar", other}
 
 
 @pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "queue/0/../../escaped", "queue/0/data.mdb.py"])

@@ -195,6 +195,44 @@ async def test_a_broken_off_erasure_is_taken_up_again(owner: MailboxOwner, autoj
     assert owner.reader.messages(ANN) == []
 
 
+ERASER = """
+import os, signal, sys
+from pathlib import Path
+import trio
+sys.path.insert(0, sys.argv[2])
+from mailbox_samples import Endless, written
+from engine.mailbox import MailboxOwner, owner as module
+
+async def main():
+    owner = MailboxOwner(Path(sys.argv[1]))
+    module.STEP = 2
+    for size in (10, 200_000) * 3:
+        await owner.deliver(written(Endless(size)), {1: "x@example.org"})
+    async def die(removed):
+        if removed.files:
+            os.kill(os.getpid(), signal.SIGKILL)
+    owner._discard = die
+    await owner.erase(1)
+
+trio.run(main)
+"""
+
+
+async def test_kill_9_in_mid_erasure(tmp_path: Path, autojump_clock) -> None:
+    path = tmp_path / "mailbox"
+    subprocess.run([sys.executable, "-c", ERASER, str(path), str(Path(__file__).parent)], check=False)
+    with MailboxOwner(path) as owner:
+        assert len(owner.reader.messages(ANN)) == 4
+        assert len(files(owner)) == 2
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(owner.tend)
+            while owner.reader.messages(ANN) or files(owner):
+                await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+        assert await owner.deliver(written(b"\r\n"), TO_ANN) == {ANN: Outcome.GONE}
+        assert owner.reader.verify() == []
+
+
 async def test_a_round_that_fails_is_logged_and_the_next_one_works(
     owner: MailboxOwner, monkeypatch, autojump_clock, caplog
 ) -> None:
@@ -298,7 +336,9 @@ async def test_a_file_that_is_not_the_content_or_cannot_be_linked_is_copied(
         assert read(owner, ANN, number) == HEADING + b"".join(content.chunks())
 
 
-async def test_orphan_files_go_at_the_next_start_and_others_stay(tmp_path: Path) -> None:
+async def test_orphan_files_go_at_the_next_start_and_others_stay(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "mailbox"
     with MailboxOwner(path) as owner:
         await owner.deliver(written(Endless(INLINE + 1)), TO_ANN)
@@ -308,6 +348,9 @@ async def test_orphan_files_go_at_the_next_start_and_others_stay(tmp_path: Path)
     with MailboxOwner(path) as owner:
         assert files(owner) == sorted([kept, path / "large" / "README"])
         assert owner.reader.verify() == []
+    MailboxOwner(path).close()
+    (said,) = capfd.readouterr().err.splitlines()
+    assert '"event":"leftovers-removed","process":"","files":1,"why":"content that no message in a mailbox' in said
 
 
 class Breaking(Endless):

@@ -102,7 +102,7 @@ class Postroad:
         self.events: list[Event] = []
         self.noise: list[str] = []  # lines on standard error that are no events
         self.ports: dict[str, int] = {}
-        self.environment: dict[str, str] = {}  # beside our own, from the next start on
+        self.environment: dict[str, str] = {}  # beside our own, for the next start and for commands
         self._heard = threading.Condition()
         self._popen: subprocess.Popen[str]
         (folder / "filters").mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,8 @@ class Postroad:
         """Run a command of `postroad` on this server's configuration."""
         return subprocess.run(
             [sys.executable, "-m", "engine", "--config", str(self.config), *arguments],
-            input=stdin, capture_output=True, text=True, cwd=self.folder, env=_environment(), timeout=300, check=False,
+            input=stdin, capture_output=True, text=True, cwd=self.folder, env=_environment() | self.environment,
+            timeout=300, check=False,
         )  # fmt: skip
 
     def account(self, *addresses: str) -> Self:

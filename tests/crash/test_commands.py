@@ -1,0 +1,84 @@
+"""Kill a command while it changes something on disk: all of it has happened or nothing, and it can be given again."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from engine.queue.snapshot import RESTORE, SNAPSHOT
+from engine.queue.store import Shard, content_folder
+from tests.crash.points import Point, environment, points
+from tests.support.server import PASSWORD, Postroad, letter
+
+BOB = "bob@example.org"
+IN_QUEUE = "1 message in 1 shard: no contradiction.\n"
+
+SNAPSHOT_MODULE, DIRECTORY = "engine.queue.snapshot", "engine.directory.store"
+
+TAKING = {"a snapshot is half taken": Point("", SNAPSHOT_MODULE, "_with_files", count=1)}
+RESTORING = {
+    "a restore is being unpacked": Point("", SNAPSHOT_MODULE, "_private", count=2),
+    "its content is there, its records are not": Point("", SNAPSHOT_MODULE, "sync_folder", count=1),
+    "the old queue has gone, the new one has not come": Point("", SNAPSHOT_MODULE, "sync_folder", count=3),
+    "the new queue has come": Point("", SNAPSHOT_MODULE, "sync_folder", "before", count=4),
+}
+CHANGING = {
+    "before the commit of an account": Point("", DIRECTORY, "Directory._add_account", count=1),
+    "an account is committed": Point("", DIRECTORY, "Directory._write", count=1),
+}
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a queue with one large message; the command that took it was killed before."""
+    folder = tmp_path_factory.mktemp("here")
+    file = folder / "snapshots" / "queue.tar"
+    file.parent.mkdir()
+    with Postroad(folder, {"queue": {"in_flight": 0}, "server": {"workers": 1}}) as server:
+        server.send(letter("waits", "line\r\n" * 50_000), "somebody@remote.test")
+        die(server, folder / "died", *TAKING.values(), "queue", "snapshot", str(file))
+        assert [path.name.startswith(SNAPSHOT) for path in file.parent.iterdir()] == [True]
+        done = server.command("queue", "snapshot", str(file))
+        assert done.returncode == 0, done.stderr
+    assert list(file.parent.iterdir()) == [file]
+    return file
+
+
+def die(server: Postroad, died: Path, point: Point, *command: str) -> None:
+    """Give the command, and see it die at the point."""
+    server.environment = environment(point, died)
+    done = server.command(*command, stdin=PASSWORD)
+    server.environment = {}
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert died.exists()
+
+
+@pytest.mark.parametrize("point", points(RESTORING, every=4))
+def test_a_restore_dies(snapshot: Path, tmp_path: Path, point: Point) -> None:
+    server = Postroad(tmp_path, {"queue": {"in_flight": 0}, "server": {"workers": 1}})
+    data = tmp_path / "var"
+    Shard(data, 0, map_size=2**26).close()  # an empty queue
+    die(server, tmp_path / "died", point, "queue", "restore", str(snapshot))
+    restored = server.command("queue", "list").stdout.count("\n")
+    assert restored == (point is RESTORING["the new queue has come"])
+    with server:
+        server.wait_for("leftovers-removed", why="a restore that was broken off")
+        assert server.stop() == 0
+    assert list(data.glob(f"{RESTORE}*")) == []
+    assert len(os.listdir(content_folder(data))) == restored
+    done = server.command("queue", "restore", str(snapshot))
+    assert (done.returncode, "not empty" in done.stderr) == (restored, bool(restored))
+    assert server.command("queue", "verify").stdout == IN_QUEUE
+
+
+@pytest.mark.parametrize("point", points(CHANGING, every=0))
+def test_a_change_of_the_directory_dies(tmp_path: Path, point: Point) -> None:
+    server = Postroad(tmp_path)
+    command = ("account", "add", BOB, "--password-stdin")
+    die(server, tmp_path / "died", point, *command)
+    there = point is CHANGING["an account is committed"]
+    assert server.command(*command, stdin=PASSWORD).returncode == (1 if there else 0)
+    with server:
+        server.send(letter("hello"), BOB)
+        assert len(server.mail_for(BOB)) == 1  # whose password is right

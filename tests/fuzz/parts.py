@@ -1,0 +1,80 @@
+"""What inputs are made of: words for hypothesis to put together, and for the fuzzer's dictionary."""
+
+
+def _words(text: bytes) -> list[bytes]:
+    return text.split(b"|")
+
+
+_CLIENT = _words(
+    b"EHLO a\r\n|HELO a\r\n|MAIL FROM:<a@b.test>| SIZE=10| BODY=8BITMIME|RCPT TO:<c@d.test>|DATA\r\n|.\r\n|"
+    b"..\r\n|\r\n.\r\n|\n.\n|BDAT 5 LAST\r\n|BDAT 3\r\n|BDAT 900 LAST\r\n|RSET\r\n|QUIT\r\n|AUTH PLAIN |AGEAYg==|"
+    b"AUTH LOGIN\r\n|YQ==\r\n|STARTTLS\r\n|\r\n|\n|\r| |\xff|NOOP\r\n|VRFY x\r\n|hello"
+)
+_SERVER = _words(
+    b"220 hi\r\n|250 ok\r\n|250-|PIPELINING\r\n|SIZE 1000\r\n|CHUNKING\r\n|STARTTLS\r\n|SMTPUTF8\r\n|DSN\r\n|"
+    b"8BITMIME\r\n|"
+    b"354 go\r\n|550 5.1.1 no\r\n|421 bye\r\n|451-a\r\n|451 b\r\n|\r\n|\n|\xff|250 5.7.|999 x\r\n"
+)
+_PARAMETERS = _words(
+    b"FROM:|TO:|<a@b.test>|<>|<\xc3\xa9@b.test>| SIZE=|10| BODY=8BITMIME| SMTPUTF8| RET=FULL| ENVID=| AUTH=<>|"
+    b" NOTIFY=|"
+    b"NEVER|SUCCESS,DELAY| ORCPT=|rfc822;|utf-8;|\\x{E9}|+2B|+| |\n"
+)
+_POP3 = _words(
+    b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
+    b"STLS\r\n| 1|\r\n|\n|\r|\xff|99999999999999999999999999999999999999999999999999"
+)
+_TEXT = _words(
+    b'<|>|@|a|example.org|"|\\|[127.0.0.1]|[IPv6:::1]|.|,:|xn--|postmaster|=?utf-8?b?|=?iso-2022-jp?q?|?=|YQ==|=E9|'
+    b"Subject: |From: |\r\n|\r\n |\n|\xc3\xa9|\xef\xbc\xa1|+2B"
+)
+_QUESTION = _words(
+    b"\x00\x1d\x00\x07|\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00|\x07example\x03org\x00|\x02mx\xc0\x0c|\x05alias|"
+    b"\x04loop|"
+    b"\xc0\x0c|\x00\x01\x00\x01|\x00\x0f\x00\x01|\x00\x05\x00\x01|\x00\x00\x29\x02\x00|\x00\xff\x00\xff|\x28\x00|\x80"
+)
+_ANSWER = _words(
+    b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00|\x01a\x04test\x00|\xc0\x0c|\x00\x01\x00\x01|\x00\x0f\x00\x01|"
+    b"\x00\x10\x00\x01|"
+    b"\x00\x00\x01\x2c|\x00\x04|\x7f\x00\x00\x01|\x00\x05\x00\x01|\x00\x00\x29\x02\x00|\x00\x06\x00\x01|\x03"
+)
+_FRAME = _words(
+    b"\x92\x01|\x91|\x90|\x80|\x81\xa1a|\xc4\x01x|\xcb\x7f\xf8|\xd6\xff|\xc1|\xca|\xdd\xff\xff\xff\xff|\xa1\xff|\x2a"
+)
+_TOML = _words(
+    b"[server]\n|hostname = |'mx.example.org'\n|[listen]\n|smtp = |'127.0.0.1:0'\n|[lane.x]\n|stages = [|]\n|"
+    b"'queue'|'accept'|"
+    b"'relay'|'route', |[[route]]\n|to = '*'\n|lane = 'x'\n|[queue]\n|retry = ['1m']\n|inline = |'1 MB'\n|"
+    b"[stage.accept]\n|"
+    b"when = 'size > 5'\n|timeout = |workers = |'5s'\n|use = 'filters/x.py'\n|[domains]\nlocal = |"
+    b"[dns]\nservers = |[tls]\n|"
+    b"1979-05-27|0x|1e9|inf|true|{|}|,|\n"
+)
+_CONDITION = _words(
+    b"not |(|)|[|]|, | and | or | in | not in |==|<|>=|!=|size|sender|recipients|session.login|scan.score|x.y|5|"
+    b"-|'a'|1.5|True|"
+    b"None|lambda: 0|f()|\\|:="
+)
+_UNITS = _words(b"25| MB|KiB|.|1e|9999999999|h|m|ms|w| |-|\xd9\xa1|TB")
+_ARCHIVE = _words(
+    b'ustar\x00000|content/|0000000000|queue/0/data.mdb|postroad-queue.json|{"format": 2|\x1f\x8b\x08|'
+    b"\x00\x00\x00\x00|0"
+)
+
+PARTS: dict[str, list[bytes]] = {
+    "smtp_server": _CLIENT,
+    "login": _words(b"YQ==|AGEAYg==|\n|=|\x00|a|\xff"),
+    "parameters": _PARAMETERS,
+    "smtp_client": _SERVER,
+    "replies": _SERVER,
+    "stuffing": _words(b".|\r\n|\r|\n|..|x"),
+    "pop3": _POP3,
+    "pop3_body": _words(b".|\r\n|\r|\n|..|x"),
+    "dns_question": _QUESTION,
+    "dns_answer": _ANSWER,
+    "link": _FRAME,
+    "configuration": _TOML,
+    "condition": _CONDITION,
+    "units": _UNITS,
+    "snapshot": _ARCHIVE,
+} | dict.fromkeys(("addresses", "headers", "report"), _TEXT)

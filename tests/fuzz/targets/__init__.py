@@ -1,0 +1,24 @@
+"""Every parser that octets of others reach, each as a function of octets.
+
+A target raises nothing, whatever it is given. What is checked of each: whole and in pieces it says the same, what it
+makes can be read again, and it keeps no more than it must.
+"""
+
+from collections.abc import Callable
+
+from tests.fuzz.targets.dns import dns_answer, dns_question
+from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
+from tests.fuzz.targets.mail import addresses, headers, report
+from tests.fuzz.targets.pop3 import pop3, pop3_body
+from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (
+        smtp_server, login, parameters, smtp_client, replies, stuffing,
+        pop3, pop3_body,
+        addresses, headers, report,
+        dns_answer, dns_question,
+        link, configuration, condition, units, snapshot,
+    )
+}  # fmt: skip

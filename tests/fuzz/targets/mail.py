@@ -1,0 +1,111 @@
+"""Mail itself: addresses, header fields, and reports about messages of anyone's making."""
+
+import contextlib
+import email
+import re
+from collections.abc import Iterator
+from email.message import Message as Parsed
+
+from engine import Envelope, Message, MessageId, Recipient
+from engine import message as message_module
+from engine.directory import addresses as directory
+from engine.net import dns
+from engine.protocols import dsn
+from engine.protocols.address import (
+    Malformed,
+    domain_of,
+    normalised,
+    parse_path,
+    split,
+    xtext_decode,
+    xtext_encode,
+)
+from tests.fuzz.targets.cutting import cut, limits
+
+HEADERS = 512
+"""Octets that are searched for the header section."""
+
+
+def addresses(data: bytes) -> None:
+    """Paths, and what is made of them."""
+    text = data.decode("utf-8", "replace")
+    for utf8 in (True, False):
+        found = parse_path(text, null_ok=True, utf8=utf8)
+        if isinstance(found, Malformed):
+            assert not (found.needs_utf8 and utf8)
+            continue
+        assert utf8 or found.isascii()
+        assert parse_path(f"<{found}>", null_ok=True, utf8=utf8) == found
+        local, domain = split(found)
+        assert found in ("", local, f"{local}@{domain}")
+        assert normalised(normalised(found)) == normalised(found)
+        assert domain_of(normalised(found)) == domain_of(found)
+        assert domain or directory.split(found) is None
+        with contextlib.suppress(ValueError):
+            assert dns.a_labels(domain).isascii()
+    decoded = xtext_decode(text)
+    assert decoded is None or xtext_decode(xtext_encode(decoded)) == decoded
+    assert xtext_decode(xtext_encode(text)) == text
+
+
+class _Pieces:
+    """Content that is read in these pieces."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+        self.size = sum(map(len, pieces))
+
+    def chunks(self) -> Iterator[bytes]:
+        yield from self._pieces
+
+
+def headers(data: bytes) -> None:
+    """Header fields of a message: decoded, the same in pieces, and as before below one more."""
+    whole, pieces = cut(data)
+    envelope = Envelope("a@b.test", (Recipient("c@d.test"),))
+    with limits(message_module, HEADER_LIMIT=HEADERS):
+        first, second = (Message(MessageId(bytes(16)), envelope, _Pieces(some)) for some in (whole, pieces))
+        assert first.header_octets() == second.header_octets()
+        assert len(first.header_octets()) <= HEADERS
+        for name in ("Subject", "From", "To", "Content-Type"):
+            every = first.headers(name)
+            assert first.header(name) == (every[0] if every else None)
+            assert not any("\n" in value and "=?" not in b"".join(whole).decode("latin-1") for value in every)
+            for value in every[:1]:
+                with contextlib.suppress(ValueError):  # an encoded word may hold a line break
+                    assert first.with_header(name, value).headers(name)[1:] == every or data[4:5] in b" \t"
+
+
+def report(data: bytes) -> None:
+    """A delivery report about a message of anyone's making: always one, and well-formed."""
+    first, _, second = data[:400].decode("utf-8", "replace").partition("\n")
+    sender, recipient = (parse_path(f"<{text}>", null_ok=False, utf8=True) for text in (first, second))
+    failed = dsn.RecipientReport(
+        "b@example.net" if isinstance(recipient, Malformed) else recipient,
+        "failed", "5.1.1", first, second, "mx.example.net", first,
+    )  # fmt: skip
+    for original in (data, None):
+        octets = dsn.report(
+            hostname="mx.example.org", sender="a@example.org" if isinstance(sender, Malformed) else sender, envid=first,
+            arrived=0.0, recipients=[failed], original_headers=data, message_id="x@mx.example.org", date=0.0,
+            original=original,
+        )  # fmt: skip
+        assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\0", octets)
+        assert max(map(len, octets.split(b"\r\n"))) <= 998
+        parsed = email.message_from_bytes(octets)
+        assert parsed.is_multipart()
+        text, machine, returned = parsed.get_payload()
+        assert octets.isascii() or parsed["Content-Transfer-Encoding"] == "8bit"
+        assert text.get_content_type() == "text/plain"
+        assert _fields(machine) >= {"final-recipient", "action", "status", "remote-mta"}
+        assert returned.get_content_type() in {
+            "message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"
+        }  # fmt: skip
+
+
+def _fields(machine: Parsed) -> set[str]:
+    """The names of the fields of the last recipient's group."""
+    payload = machine.get_payload()
+    assert machine.get_content_type() in {"message/delivery-status", "message/global-delivery-status"}
+    text = payload if isinstance(payload, str) else payload[-1].as_string()
+    return {line.partition(":")[0].lower() for line in text.splitlines() if not line.startswith((" ", "\t"))}
