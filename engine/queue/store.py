@@ -24,7 +24,7 @@ from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cu
 from engine.storage.environment import StorageError, open_environment
 from engine.storage.writer import Batch
 
-FORMAT = 2
+FORMAT = 3
 """Version of the records. A shard of another version is refused, not guessed at."""
 
 WAITING, QUARANTINED = "waiting", "quarantined"
