@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test crash soak fuzz check demo bench bench-peers bench-micro compiled test-compiled man lock clean
+.PHONY: run test crash soak fuzz check demo bench bench-peers bench-micro bench-ageing compiled test-compiled man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -39,6 +39,9 @@ bench-peers:  ## get OpenSMTPD, Exim, Dovecot and Haraka to compare with, into b
 
 bench-micro: $(READY)  ## the parts of the engine one by one; MICRO=--short for a quick look
 	$(BIN)/python -m bench.micro $(MICRO)
+
+bench-ageing: $(READY)  ## a million messages through the queue: its disk space and its commits; AGEING='mailboxes --folder /srv'
+	$(BIN)/python -m bench.ageing $(AGEING)
 
 compiled: $(READY)  ## a wheel for this machine in dist/, its hot modules compiled; needs a C compiler
 	rm -f dist/postroad-*-cp*.whl

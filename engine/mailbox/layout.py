@@ -30,9 +30,9 @@ MAP_SIZE = 2**40
 INLINE = 128 * 1024
 """Content up to this many octets lives in LMDB, larger content in a file of its own."""
 
-CHUNK = 4 * 4096 - 16
-"""Octets in one value of ``chunk``. LMDB keeps a large value in adjoining pages, after a head of 16 octets; four pages
-hold usual mail in one to four values, and free runs of four are still found quickly in an old, large store."""
+CHUNK = 4096 - 16
+"""Octets in one value of ``chunk``: they fill a page of LMDB, which begins with a head of 16 octets. A longer value
+needs adjoining free pages, and those are seldom in an old store (docs/decisions/0010-one-page-a-chunk.md)."""
 
 INBOX = 1
 """The mailbox number of an account's INBOX (RFC 9051 5.1). Numbers of an account are never used again."""

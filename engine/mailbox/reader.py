@@ -31,7 +31,7 @@ from engine.mailbox.verify import problems
 from engine.message import MessageId
 from engine.storage.environment import StorageError, open_environment, translated
 
-CHUNKS_AT_ONCE = 4
+CHUNKS_AT_ONCE = 16
 """Chunks read in one transaction: pieces of at most 64 KiB."""
 
 

@@ -12,8 +12,12 @@ from engine.links.wire import Reference
 from engine.message import Content, MessageId, Octets
 from engine.observe.events import event
 
-CHUNK = 4 * 4096 - 16
-"""Octets of a value that fill LMDB pages exactly: usual mail is one value, and no long page runs are sought."""
+CHUNK = 4096 - 16
+"""Octets of a value that fill a page of LMDB exactly. A longer value needs adjoining free pages; where few adjoin, each
+commit looks through the whole list of free pages (docs/decisions/0010-one-page-a-chunk.md)."""
+
+AT_ONCE = 16
+"""Chunks read in one transaction: pieces of at most 64 KiB."""
 
 PIECE = 256 * 1024
 """Octets of a file held in memory at once while it is read or written."""
@@ -55,12 +59,14 @@ class QueueContent:
         return ("queue", self.shard, self.id, self.size)
 
     def chunks(self) -> Iterator[bytes]:
-        for number in range(-(-self.size // CHUNK)):
-            with self._environment.begin() as transaction:
-                chunk = transaction.get(chunk_key(self.id, number), db=self._database)
-            if chunk is None:
+        keys = [chunk_key(self.id, number) for number in range(-(-self.size // CHUNK))]
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            with self._environment.begin() as transaction, transaction.cursor(self._database) as cursor:
+                chunks = [chunk for _, chunk in cursor.getmulti(some)]
+            if len(chunks) < len(some):
                 raise LookupError(f"content of {self.id} is no longer in the queue")
-            yield chunk
+            yield b"".join(chunks)
 
 
 def chunk_key(identity: MessageId, number: int) -> bytes:

@@ -13,7 +13,7 @@ import engine.queue.owner
 from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
 from engine.message import Octets
 from engine.queue.bounce import wants_report
-from engine.queue.content import CHUNK, ContentWriter, FileContent
+from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent
 from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before
 from engine.storage.environment import StorageError
@@ -45,14 +45,14 @@ async def test_a_record_comes_back_as_it_was_stored(shard: Shard) -> None:
     assert shard.holds(record.id)
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 5])
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, AT_ONCE * CHUNK, AT_ONCE * CHUNK + 5])
 async def test_content_of_every_size_comes_back_in_bounded_pieces(shard: Shard, size: int) -> None:
     octets = bytes(number % 251 for number in range(size))
     record = a_record(octets)
     await put(shard, record, octets)
-    chunks = list(shard.message(record).content.chunks())
-    assert b"".join(chunks) == octets
-    assert all(0 < len(chunk) <= CHUNK for chunk in chunks)
+    pieces = list(shard.message(record).content.chunks())
+    assert b"".join(pieces) == octets
+    assert all(0 < len(piece) <= AT_ONCE * CHUNK for piece in pieces)
 
 
 async def test_a_removed_message_leaves_nothing_behind(shard: Shard) -> None:
