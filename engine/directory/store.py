@@ -6,10 +6,11 @@ Every look-up is a short read transaction of its own, so a change made by anothe
 database key                            value
 ======== ============================== ==============================================
 domains  domain                         empty
-accounts domain NUL local part          MessagePack map: id, created, password, admin
+accounts domain NUL local part          MessagePack map: id, created, password, admin, scram
 aliases  domain NUL local part          MessagePack list of addresses
 admins   domain NUL id (8 octets)       local part
 counters "account"                      the last id that was given out (8 octets)
+counters "salt"                         a secret that the salt of every name is made from
 ======== ============================== ==============================================
 
 Domains are A-labels, local parts are lower-cased; a catch-all is an alias whose local part is empty. The domain
@@ -20,6 +21,8 @@ aliases stay stored, but are not found and cannot log in, until it is local agai
 """
 
 import contextlib
+import hmac
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -33,6 +36,7 @@ from engine.directory import passwords
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
 from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
 from engine.directory.memory import Memory
+from engine.protocols import scram
 from engine.storage.environment import StorageError, open_environment, translated
 
 P = ParamSpec("P")
@@ -78,6 +82,14 @@ class Alias:
     targets: tuple[str, ...]
 
 
+class _Key(msgspec.Struct, frozen=True, array_like=True):
+    """What proves a password by SCRAM (RFC 5802), as it is stored."""
+
+    iterations: int
+    stored: bytes
+    server: bytes
+
+
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """An account as it is stored."""
 
@@ -85,6 +97,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     created: float
     password: str = ""  # PHC string; empty: no login
     admin: bool = False
+    scram: _Key | None = None  # of the same password; None where that was last set or used before SCRAM was known
 
 
 _RECORD = msgspec.msgpack.Decoder(_Record)
@@ -115,6 +128,7 @@ class Directory:
             path = environment.path()
             environment.close()
             raise Unavailable(f"cannot read the directory in {path}: {error}") from error
+        self._secret = self._read(self._salt_secret) or (b"" if read_only else self._write(self._make_salt_secret))
 
     @classmethod
     def open(cls, path: Path, local_domains: Iterable[str] = (), *, read_only: bool = False) -> Self:
@@ -189,11 +203,25 @@ class Directory:
         good = passwords.matches(stored or passwords.DUMMY, password)
         if not good or not stored or not name or not record:
             return None
-        if passwords.outdated(stored) and not self._read_only:
+        if not self._read_only and (passwords.outdated(stored) or not _current(record.scram)):
             # A full disk is no reason to refuse the right password; the next login tries again.
             with contextlib.suppress(Unavailable):
-                self._write(self._renew, name, stored, passwords.hashed(password))
+                self._write(self._renew, name, stored, self._secrets(name, password))
         return _account(name, record)
+
+    def keys(self, address: str) -> scram.Keys:
+        """What may prove a login by SCRAM (RFC 5802): of a name that cannot log in so, keys that nothing fits.
+
+        The salt belongs to the name, whether there is such an account or not, so that nobody can tell by it. Accounts
+        whose password was set before SCRAM was known cannot log in so until it has been checked by ``verify``.
+        """
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        key = record.scram if record else None
+        known = (
+            scram.Key(key.stored, key.server) if key and _current(key) else scram.Key(os.urandom(32), os.urandom(32))
+        )
+        return scram.Keys(self._salt(name or (address.lower(), "")), scram.ITERATIONS, (known,))
 
     # Domains
 
@@ -231,7 +259,7 @@ class Directory:
         """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain."""
         name = _checked(address)
         self._read(self._check_free, name)  # says no before the password is hashed
-        return self._write(self._add_account, name, "" if password is None else passwords.hashed(password), admin)
+        return self._write(self._add_account, name, {} if password is None else self._secrets(name, password), admin)
 
     def remove_account(self, address: str) -> Account:
         """Remove the account; its id is not used again, so its mailbox is nobody's. NotFound."""
@@ -241,11 +269,11 @@ class Directory:
         """Give the account its password. Invalid, NotFound. Blocks."""
         name = _known(address)
         self._read(self._record_or_error, name)
-        return self._write(self._change, name, password=passwords.hashed(password))
+        return self._write(self._change, name, self._secrets(name, password))
 
     def set_admin(self, address: str, admin: bool) -> Account:
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""
-        return self._write(self._change, _known(address), admin=admin)
+        return self._write(self._change, _known(address), {"admin": admin})
 
     # Aliases
 
@@ -290,6 +318,18 @@ class Directory:
                 return change(txn, *args, **kwargs)
         except lmdb.Error as error:
             raise Unavailable(f"cannot change the directory: {translated(error)}") from error
+
+    # What they make
+
+    def _salt(self, name: Name) -> bytes:
+        """The name's own, and the same for ever: RFC 5802 wants one that no other server has."""
+        return hmac.digest(self._secret, _key(name), "sha256")[:16]
+
+    def _secrets(self, name: Name, password: str) -> dict[str, Any]:
+        """What a record keeps of the password. Blocks."""
+        hashed = passwords.hashed(password)
+        made = scram.key(password, self._salt(name), scram.ITERATIONS)
+        return {"password": hashed, "scram": _Key(scram.ITERATIONS, made.stored, made.server)}
 
     # What they look at
 
@@ -402,28 +442,20 @@ class Directory:
                 f"there is an alias {address} already; remove it first with postroad alias remove {address}"
             )
 
-    def _add_account(self, txn: Transaction, name: Name, password: str, admin: bool) -> Account:
+    def _add_account(self, txn: Transaction, name: Name, secrets: dict[str, Any], admin: bool) -> Account:
         self._check_free(txn, name)
         last = txn.get(b"account", db=self._counters)
-        record = _Record(int.from_bytes(last or b"", "big") + 1, time.time(), password)
+        record = _Record(int.from_bytes(last or b"", "big") + 1, time.time(), **secrets)
         txn.put(b"account", record.id.to_bytes(8, "big"), db=self._counters)
         self._put(txn, name, record)
-        return self._change(txn, name, admin=True) if admin else _account(name, record)
+        return self._change(txn, name, {"admin": True}) if admin else _account(name, record)
 
     def _reserve(self, txn: Transaction, name: Name) -> Account | Alias:
         # Another process may have been faster.
-        return self._entry(txn, name) or self._add_account(txn, name, "", admin=False)
+        return self._entry(txn, name) or self._add_account(txn, name, {}, admin=False)
 
-    def _change(
-        self, txn: Transaction, name: Name, *, password: str | None = None, admin: bool | None = None
-    ) -> Account:
-        old = self._record_or_error(txn, name)
-        record = _Record(
-            old.id,
-            old.created,
-            old.password if password is None else password,
-            old.admin if admin is None else admin,
-        )
+    def _change(self, txn: Transaction, name: Name, changes: dict[str, Any]) -> Account:
+        record = msgspec.structs.replace(self._record_or_error(txn, name), **changes)
         self._put(txn, name, record)
         if record.admin:
             txn.put(_admin_key(name, record), name[0].encode(), db=self._admins)
@@ -431,11 +463,20 @@ class Directory:
             txn.delete(_admin_key(name, record), db=self._admins)
         return _account(name, record)
 
-    def _renew(self, txn: Transaction, name: Name, stored: str, password: str) -> None:
+    def _renew(self, txn: Transaction, name: Name, stored: str, secrets: dict[str, Any]) -> None:
         # A password that was changed meanwhile stands.
         record = self._record(txn, name)
         if record and record.password == stored:
-            self._change(txn, name, password=password)
+            self._change(txn, name, secrets)
+
+    def _salt_secret(self, txn: Transaction) -> bytes | None:
+        return txn.get(b"salt", db=self._counters)
+
+    def _make_salt_secret(self, txn: Transaction) -> bytes:
+        # Another process may have been faster.
+        secret = self._salt_secret(txn) or os.urandom(32)
+        txn.put(b"salt", secret, db=self._counters)
+        return secret
 
     def _put(self, txn: Transaction, name: Name, record: _Record) -> None:
         txn.put(_key(name), _encode(record), db=self._accounts)
@@ -460,6 +501,10 @@ class Directory:
 
 def _account(name: Name, record: _Record) -> Account:
     return Account(record.id, "@".join(name), record.created, record.admin, bool(record.password))
+
+
+def _current(key: _Key | None) -> bool:
+    return key is not None and key.iterations == scram.ITERATIONS
 
 
 def _checked(address: str) -> Name:

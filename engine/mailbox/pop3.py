@@ -10,9 +10,11 @@ from itertools import islice
 
 import trio
 
+from engine.login import MECHANISMS, Visitor
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.net.connection import Connection, ConnectionLost
 from engine.protocols import pop3
+from engine.protocols.scram import Keys
 from engine.storage.environment import StorageError
 
 log = logging.getLogger(__name__)
@@ -35,9 +37,8 @@ class Limits:
 class Pop3Server:
     """Serves POP3 connections. One server object holds the locks of all mailboxes that it serves: use one a process.
 
-    ``login`` gives the account's number for an address and a password, or None; it must take as long for a user that
-    does not exist as for a wrong password. ``remove`` asks the owner of the mailboxes to remove messages. An exception
-    of either is logged, and the client is told to come again.
+    ``visitor`` answers the logins of one peer. ``remove`` asks the owner of the mailboxes to remove messages. An
+    exception of either is logged, and the client is told to come again.
 
     A password is taken in the clear from a loopback peer, which nobody can listen to, and from all when
     ``allow_plaintext`` is set; else only under TLS.
@@ -46,7 +47,7 @@ class Pop3Server:
     def __init__(
         self,
         mailboxes: Mailboxes,
-        login: Callable[[str, str], Awaitable[int | None]],
+        visitor: Callable[[str], Visitor],
         remove: Callable[[int, Collection[int]], Awaitable[object]],
         *,
         hostname: str,
@@ -55,7 +56,7 @@ class Pop3Server:
         limits: Limits = Limits(),
     ) -> None:
         self.mailboxes = mailboxes
-        self.login = login
+        self.visitor = visitor
         self.remove = remove
         self.hostname = hostname
         self.tls = tls  # may be replaced at any time: new connections take the new one
@@ -84,6 +85,7 @@ class _Visit:
         self._server = server
         self._connection = connection
         self.peer = connection.peer
+        self._visitor = server.visitor(self.peer)
         self.account = -1  # -1: nobody has logged in
         self._entries: Sequence[Entry] = ()
         self._scope = trio.CancelScope()
@@ -113,6 +115,7 @@ class _Visit:
             plaintext=server.allow_plaintext or _is_loopback(self.peer),
             tries=limits.tries,
             mistakes=limits.mistakes,
+            auth=MECHANISMS,
         )
 
     async def _converse(self) -> None:
@@ -160,17 +163,18 @@ class _Visit:
 
     async def _log_in(self, login: pop3.Login) -> None:
         try:
-            account = await self._server.login(login.user, login.password)
+            answer = await self._visitor.answer(login.question)
         except Exception:
-            log.exception("pop3 %s: login of %r could not be checked", self.peer, login.user)
+            log.exception("pop3 %s: login of %r could not be checked", self.peer, login.question.login)
             return self._session.refused(pop3.Refusal.TEMPORARY)
-        if account is None:
-            log.warning("pop3 %s: failed login of %r", self.peer, login.user)
+        if isinstance(answer, Keys):
+            return self._session.take_keys(answer)
+        if answer is None:
             await trio.sleep(self._server.limits.failure_delay)
             return self._session.refused(pop3.Refusal.CREDENTIALS)
-        if account in self._server.held:
+        if answer.id in self._server.held:
             return self._session.refused(pop3.Refusal.IN_USE)
-        return await self._open(account)
+        return await self._open(answer.id)
 
     async def _open(self, account: int) -> None:
         self._server.held.add(account)

@@ -114,10 +114,11 @@ def test_curl_sends_in_the_clear_and_under_tls_with_a_login(server: Postroad, ce
 
 
 @needs("msmtp")
-def test_msmtp_sends_with_a_login(server: Postroad, certificates: Certificates) -> None:
+@pytest.mark.parametrize("mechanism", ["plain", "login", "scram-sha-256"])
+def test_msmtp_sends_with_a_login(server: Postroad, certificates: Certificates, mechanism: str) -> None:
     run(
         "msmtp", "--file=/dev/null", "--host=127.0.0.1", f"--port={server.ports['smtp']}", "--tls=on",
-        "--tls-starttls=on", f"--tls-trust-file={certificates.authority}", "--auth=plain", f"--user={EVE}",
+        "--tls-starttls=on", f"--tls-trust-file={certificates.authority}", f"--auth={mechanism}", f"--user={EVE}",
         f"--passwordeval=echo {PASSWORD}", f"--from={EVE}", BOB, stdin=letter("by msmtp").replace(b"\r\n", b"\n"),
     )  # fmt: skip
     (message,) = server.mail_for(BOB)

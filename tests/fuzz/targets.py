@@ -135,7 +135,7 @@ class _Item:
 
 
 def _pop3(pieces: list[bytes]) -> bytes:
-    session = Session("mx.example.org", plaintext=True)
+    session = Session("mx.example.org", plaintext=True, auth=("PLAIN", "LOGIN"))
     said = session.outgoing()
     for piece in pieces:
         session.receive(piece)

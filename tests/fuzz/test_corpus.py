@@ -32,6 +32,7 @@ PARTS = {  # what hypothesis puts together
         b"x" * 300,
         *(
             b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
+            b"AUTH PLAIN |AUTH LOGIN\r\n|AGEAYg==\r\n|*\r\n|"
             b"STLS\r\n| 1|\r\n|\n|\xff|99999999999999999999999999999999999999999999999999"
         ).split(b"|"),
     ],

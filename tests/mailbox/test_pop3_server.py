@@ -17,21 +17,30 @@ import trustme
 from mailbox_samples import HEADING, Endless, written
 from trio.testing import wait_all_tasks_blocked
 
+from engine.directory import Account
 from engine.mailbox import Limits, MailboxOwner, Pop3Server, StorageError
 from engine.net.connection import Connection
+from engine.protocols.sasl import Credentials
 from tests.support.programs import needs
 
 ANN, ADDRESS, PASSWORD = 1, "ann@example.org", "s3cret word"
 QUICK = Limits(failure_delay=0.0)
 
 
-async def login(address: str, password: str) -> int | None:
-    await trio.lowlevel.checkpoint()
-    return ANN if (address, password) == (ADDRESS, PASSWORD) else None
+class Visitor:
+    """Lets Ann in by her password."""
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+
+    async def answer(self, question: Credentials) -> Account | None:
+        await trio.lowlevel.checkpoint()
+        right = (question.login, question.password) == (ADDRESS, PASSWORD)
+        return Account(ANN, ADDRESS, 0.0) if right else None
 
 
 def pop3_server(owner: MailboxOwner, limits: Limits = QUICK, **options: object) -> Pop3Server:
-    arguments = {"login": login, "remove": owner.remove, "hostname": "mx.example.org", "limits": limits, **options}
+    arguments = {"visitor": Visitor, "remove": owner.remove, "hostname": "mx.example.org", "limits": limits, **options}
     return Pop3Server(owner.reader, **arguments)
 
 
@@ -228,10 +237,11 @@ async def test_a_removal_that_fails_is_said(owner: MailboxOwner, caplog) -> None
 
 
 async def test_a_login_that_cannot_be_checked_is_temporary(owner: MailboxOwner, caplog) -> None:
-    async def login(address: str, password: str) -> int | None:
-        raise OSError("no directory")
+    class Helpless(Visitor):
+        async def answer(self, question: Credentials) -> Account | None:
+            raise OSError("no directory")
 
-    async with visiting(pop3_server(owner, login=login)) as client:
+    async with visiting(pop3_server(owner, visitor=Helpless)) as client:
         await client.hears()
         await client.says("USER a", "PASS hidden")
         await client.hears()

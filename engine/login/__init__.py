@@ -1,0 +1,5 @@
+"""Logins: the one place that decides who may come in, for all protocols."""
+
+from engine.login.service import MECHANISMS, Logins, Visitor
+
+__all__ = ["MECHANISMS", "Logins", "Visitor"]
