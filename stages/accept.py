@@ -175,6 +175,7 @@ class Accept:
             starttls=self.tls.context is not None,
             auth=MECHANISMS if self.auth else (),
             tls_active=bool(connection.tls),
+            bindings=connection.bindings,
             bare_newlines=self.bare_newlines,
         )
 
@@ -342,7 +343,7 @@ class _Session:
         await self._flush()
         assert self._stage.tls.context is not None
         await self._connection.start_tls(self._stage.tls.context, server_side=True)
-        self._smtp.tls_started()
+        self._smtp.tls_started(self._connection.bindings)
         self._allow_time()
         self.forget()
 

@@ -7,7 +7,7 @@ from engine.observe.events import event
 from engine.protocols.sasl import Credentials, KeysWanted, Proof, Question
 from engine.protocols.scram import Keys
 
-MECHANISMS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
+MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 """What is offered, the best first."""
 
 _AT_ONCE = 2

@@ -116,6 +116,7 @@ class _Visit:
             tries=limits.tries,
             mistakes=limits.mistakes,
             auth=MECHANISMS,
+            bindings=self._connection.bindings,
         )
 
     async def _converse(self) -> None:
@@ -135,7 +136,7 @@ class _Visit:
                 case pop3.StartTls():
                     await self._flush()
                     await self._start_tls()
-                    self._session.tls_started()
+                    self._session.tls_started(self._connection.bindings)
                 case pop3.Retrieve() as retrieve:
                     await self._retrieve(retrieve)
                 case pop3.Remove(numbers):
