@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import idna
 import msgspec
@@ -98,6 +98,20 @@ class Mailboxes:
     map_size: Size = Size("256 GiB")
 
 
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    allow_networks: tuple[Network, ...] = ()  # whose guesses are not counted
+    network_guesses: int = 10  # wrong ones from one network within the window; then it is kept out
+    account_guesses: int = 50  # the same for one account, from networks that it is not known from
+    window: Duration = Duration("1h")
+    ban: Duration = Duration("1h")
+    network_ipv4: int = 32  # prefix of what counts as one network
+    network_ipv6: int = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stage with its settings, and what the engine itself is to do about it."""
@@ -124,12 +138,15 @@ class Config:
     dns: Dns
     queue: Queue
     mailboxes: Mailboxes
+    login: Login
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
 
 
-_SECTIONS: dict[str, type] = {"server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes}
+_SECTIONS: dict[str, type] = {
+    "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
+}  # fmt: skip
 _ENGINE_HINTS: dict[str, Any] = {
     "workers": int,
     "timeout": Duration,
@@ -255,6 +272,7 @@ class _Reader:
     def read(self, text: str) -> Config:
         sections = {name: self.section(name, kind) for name, kind in _SECTIONS.items()}
         self.check_sections(sections["server"], sections["queue"], sections["domains"], sections["dns"])
+        self.check_login(sections["login"])
         lanes = self.lanes()
         stages = self.stages(lanes)
         self.top_level(stages)
@@ -317,6 +335,14 @@ class _Reader:
             self.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
         if not queue.retry:
             self.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
+
+    def check_login(self, login: Login) -> None:
+        for name in ("network_guesses", "account_guesses"):
+            if getattr(login, name) < 1:
+                self.problem(f"login.{name}", "must be at least 1")
+        for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
+            if not 0 <= getattr(login, name) <= bits:
+                self.problem(f"login.{name}", f"must be a number of bits from 0 to {bits}")
 
     def values(self, place: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
         found = {}

@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "net": {"protocols", "observe"},
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"protocols", "storage", "units", "observe"},
-    "login": {"protocols", "storage", "observe", "directory"},
+    "login": {"protocols", "storage", "observe", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
         "login"},
     "queue": {"protocols", "message", "verdict", "observe", "storage", "config", "links",

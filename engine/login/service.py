@@ -1,40 +1,73 @@
 """Who may come in, by whatever protocol: the question of a SASL exchange goes in, the account comes out."""
 
+import contextlib
+import hmac
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
 import trio
 
-from engine.directory import Account, Directory
+from engine.directory import Account, Directory, Unavailable
+from engine.login.guard import NETWORK, Ban, Guard
 from engine.observe.events import event
 from engine.protocols.sasl import Credentials, KeysWanted, Proof, Question
-from engine.protocols.scram import Keys
+from engine.protocols.scram import Key, Keys
 
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 """What is offered, the best first."""
 
+LONGEST = 8.0
+"""Seconds that a wrong guess waits for its answer at most: a person bears it, and the client's time-out is far."""
+
 _AT_ONCE = 2
 """Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
+
+_REPEATED = 10_000
+"""Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess."""
 
 
 class Logins:
     """The logins of one process."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
+    def __init__(self, directory: Directory, guard: Guard) -> None:
+        self.directory = directory
+        self.guard = guard
         self._checking = trio.CapacityLimiter(_AT_ONCE)
+        self._turns: dict[str, trio.Lock] = {}
+        self._secret = os.urandom(32)
+        self._wrong: dict[bytes, None] = {}  # in the order in which they came
 
     def visitor(self, service: str, peer: str) -> "Visitor":
         """A connection from the IP address ``peer`` that may log in to ``service``: "smtp", "pop3"."""
         return Visitor(self, service, peer)
 
-    async def account_of(self, question: Credentials | Proof) -> Account | None:
-        """The account that a login is for, if what it gives is right."""
-        if isinstance(question, Proof):
-            return self._directory.account(question.login) if question.key else None
-        return await trio.to_thread.run_sync(
-            self._directory.verify, question.login, question.password, limiter=self._checking
-        )
+    def limiter(self, question: Question) -> trio.CapacityLimiter | None:
+        """What bounds how many questions of this kind are answered at once; None: as many as there are threads."""
+        return self._checking if isinstance(question, Credentials) else None
 
-    def keys(self, login: str) -> Keys:
-        return self._directory.keys(login)
+    @contextlib.asynccontextmanager
+    async def turn(self, network: str) -> AsyncIterator[None]:
+        """One at a time of each network: a guesser with many connections stands in line behind itself alone."""
+        lock = self._turns.setdefault(network, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._turns.pop(network, None)
+
+    def is_repeated(self, network: str, question: Question) -> bool:
+        """Whether just this has been wrong before; from now on it has."""
+        if not isinstance(question, Credentials):
+            return False
+        text = f"{network}\0{question.login}\0{question.password}".encode("utf-8", "surrogatepass")
+        digest = hmac.digest(self._secret, text, "sha256")
+        known = digest in self._wrong
+        self._wrong[digest] = None
+        if len(self._wrong) > _REPEATED:
+            self._wrong.pop(next(iter(self._wrong)), None)
+        return known
 
 
 class Visitor:
@@ -46,15 +79,73 @@ class Visitor:
         self._peer = peer
 
     async def answer(self, question: Question) -> Keys | Account | None:
-        """What a SASL exchange asks: keys where it wants them, else the account; None: no.
+        """What a SASL exchange asks: keys where it wants them, else the account; None: no, and some seconds later.
 
         Unavailable when that cannot be told now.
         """
         if isinstance(question, KeysWanted):
-            return self._logins.keys(question.login)
-        account = await self._logins.account_of(question)
+            return self._keys(question.login)
+        async with self._logins.turn(self._logins.guard.network(self._peer)):
+            account, why, delay = await trio.to_thread.run_sync(
+                self._decided, question, limiter=self._logins.limiter(question)
+            )
         event(
             "login", peer=self._peer, ok=account is not None, service=self._service, mechanism=question.mechanism,
-            address=question.login,
+            address=question.login, why=why or None,
         )  # fmt: skip
+        await trio.sleep(delay)
         return account
+
+    def _keys(self, login: str) -> Keys:
+        keys = self._logins.directory.keys(login)
+        standing = self._logins.guard.standing(self._peer, login, self._id_of(login))
+        if standing.network or standing.account:
+            # The salt stays: another one would tell an account that exists from one that does not.
+            return replace(keys, keys=(Key(os.urandom(32), os.urandom(32)),))
+        return keys
+
+    def _decided(self, question: Credentials | Proof) -> tuple[Account | None, str, float]:
+        """The account, if this is right; else why not, and the seconds to wait. In a thread: it may take long."""
+        guard, known = self._logins.guard, self._id_of(question.login)
+        standing = guard.standing(self._peer, question.login, known)
+        if standing.network:
+            return None, "the network is banned", LONGEST
+        if standing.account:
+            return None, "the account is banned for networks that it is not known from", LONGEST
+        account = self._right(question)
+        if account is None:
+            return None, "wrong", self._count(question, known) if standing.counts else 0.0
+        with contextlib.suppress(Unavailable):  # a full disk is no reason to refuse the right password
+            guard.succeeded(self._peer, account.id)
+        return account, "", 0.0
+
+    def _right(self, question: Credentials | Proof) -> Account | None:
+        directory = self._logins.directory
+        if isinstance(question, Credentials):
+            return directory.verify(question.login, question.password)
+        return directory.account(question.login) if question.key else None
+
+    def _count(self, question: Credentials | Proof, known: int | None) -> float:
+        """Count a wrong guess; the seconds that it waits, twice as many each time."""
+        guard = self._logins.guard
+        try:
+            if self._logins.is_repeated(guard.network(self._peer), question):
+                guesses, bans = guard.guesses(self._peer), list[Ban]()
+            else:
+                guesses, bans = guard.failed(self._peer, question.login, known)
+        except Unavailable as error:
+            event("guess-not-counted", peer=self._peer, error=str(error))
+            return LONGEST
+        for ban in bans:
+            _tell(ban)
+        return min(2.0 ** (guesses - 1), LONGEST) if guesses else 0.0
+
+    def _id_of(self, login: str) -> int | None:
+        account = self._logins.directory.account(login)
+        return account.id if account else None
+
+
+def _tell(ban: Ban) -> None:
+    network = ban.name if ban.kind == NETWORK else None
+    address = ban.name if ban.kind != NETWORK else None
+    event("banned", network=network, address=address, guesses=ban.guesses, until=round(ban.until))

@@ -29,7 +29,6 @@ class Limits:
 
     login: float = 90.0  # from the greeting to a successful login, all tries together
     idle: float = 600.0  # RFC 1939 section 3: at least ten minutes
-    failure_delay: float = 2.0  # before a failed login is answered
     tries: int = 3  # failed logins
     mistakes: int = 10  # commands that make no sense
 
@@ -171,7 +170,6 @@ class _Visit:
         if isinstance(answer, Keys):
             return self._session.take_keys(answer)
         if answer is None:
-            await trio.sleep(self._server.limits.failure_delay)
             return self._session.refused(pop3.Refusal.CREDENTIALS)
         if answer.id in self._server.held:
             return self._session.refused(pop3.Refusal.IN_USE)

@@ -13,7 +13,7 @@ from engine.deadline import Watch
 from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
-from engine.login import Logins
+from engine.login import Guard, Logins
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -49,7 +49,7 @@ class Role:
         self.now = now
         self.data = config.server.data
         self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
-        self.logins = Logins(self.directory)
+        self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -69,6 +69,7 @@ class Role:
         self.config = config
         self.tls = self._opened_tls
         self.directory.set_local(config.domains.local)
+        self.logins.guard.settings = config.login
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
