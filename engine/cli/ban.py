@@ -1,14 +1,9 @@
 """`postroad ban`: who is kept out for guessing passwords."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import click
 
-from engine.cli import tables
-from engine.cli.configured import config_option, configuration, fail
-from engine.directory import Unavailable
-from engine.login import Guard
+from engine.cli import opening, tables
+from engine.cli.configured import config_option
 
 
 @click.group()
@@ -22,7 +17,7 @@ def ban() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all bans that are in force."""
-    with _guard(ctx) as guard:
+    with opening.translated(), opening.open_guard(ctx) as guard:
         rows = [
             {"kind": ban.kind, "name": ban.name, "guesses": ban.guesses, "until": tables.timestamp(ban.until)}
             for ban in guard.bans()
@@ -37,7 +32,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def lift(ctx: click.Context, who: tuple[str, ...]) -> None:
     """End the bans of IP addresses, networks or accounts at once."""
     failed = False
-    with _guard(ctx) as guard:
+    with opening.translated(), opening.open_guard(ctx) as guard:
         for one in who:
             lifted = guard.lift(one)
             for ended in lifted:
@@ -47,13 +42,3 @@ def lift(ctx: click.Context, who: tuple[str, ...]) -> None:
             failed |= not lifted
     if failed:
         raise SystemExit(1)
-
-
-@contextmanager
-def _guard(ctx: click.Context) -> Iterator[Guard]:
-    config = configuration(ctx)
-    try:
-        with Guard.open(config.server.data / "logins", config.login) as guard:
-            yield guard
-    except Unavailable as error:
-        fail(str(error))

@@ -6,7 +6,7 @@ Every look-up is a short read transaction of its own, so a change made by anothe
 database key                            value
 ======== ============================== ==============================================
 domains  domain                         empty
-accounts domain NUL local part          MessagePack map: id, created, password, admin, scram
+accounts domain NUL local part          MessagePack map: see _Record
 aliases  domain NUL local part          MessagePack list of addresses
 admins   domain NUL id (8 octets)       local part
 counters "account"                      the last id that was given out (8 octets)
@@ -51,6 +51,15 @@ MAP_SIZE = 2**30
 
 _MAX_KEY = 511  # LMDB's limit; no valid address comes near it, so a longer one is unknown
 
+SERVICES = ("smtp", "imap", "pop3")
+"""What an app password may be good for."""
+
+MOST_APP_PASSWORDS = 50
+"""Of one account: each is tried at a login by SCRAM."""
+
+_APP_NAME = 64
+"""Characters of the name of an app password."""
+
 FEW = 10
 """Those an alias stands for at most, to be remembered: some 1,000 octets. A list is looked up anew."""
 
@@ -71,7 +80,24 @@ class Account:
     address: str  # as it compares: lower case, the domain an A-label
     created: float  # Unix time in seconds
     admin: bool = False  # gets the postmaster's mail of the domain
-    has_password: bool = True  # without one nobody can log in
+    has_password: bool = True  # without one nobody can log in but by an app password
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """A password of one program, good for some services and nothing else. The account may have several."""
+
+    name: str
+    created: float  # Unix time in seconds
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who has logged in, and by which app password; None: by the account's own password."""
+
+    account: Account
+    app_password: AppPassword | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +116,16 @@ class _Key(msgspec.Struct, frozen=True, array_like=True):
     server: bytes
 
 
+class _AppPassword(msgspec.Struct, frozen=True, array_like=True):
+    """An app password as it is stored."""
+
+    name: str
+    created: float
+    services: tuple[str, ...]
+    digest: bytes
+    scram: _Key
+
+
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """An account as it is stored."""
 
@@ -98,6 +134,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     password: str = ""  # PHC string; empty: no login
     admin: bool = False
     scram: _Key | None = None  # of the same password; None where that was last set or used before SCRAM was known
+    app_passwords: tuple[_AppPassword, ...] = ()
 
 
 _RECORD = msgspec.msgpack.Decoder(_Record)
@@ -209,19 +246,36 @@ class Directory:
                 self._write(self._renew, name, stored, self._secrets(name, password))
         return _account(name, record)
 
-    def keys(self, address: str) -> scram.Keys:
-        """What may prove a login by SCRAM (RFC 5802): of a name that cannot log in so, keys that nothing fits.
+    def keys(self, address: str, service: str = "", *, main: bool = True) -> scram.Keys:
+        """What may prove a login to ``service`` by SCRAM (RFC 5802): keys that nothing fits where nothing may.
 
-        The salt belongs to the name, whether there is such an account or not, so that nobody can tell by it. Accounts
-        whose password was set before SCRAM was known cannot log in so until it has been checked by ``verify``.
+        They are those of the account's app passwords, and with ``main`` of its password. The salt belongs to the name,
+        whether there is such an account or not, so that nobody can tell by it. Accounts whose password was set before
+        SCRAM was known cannot log in so until it has been checked by ``verify``.
         """
         name = self._name(address)
         record = self._read(self._local_record, name) if name else None
-        key = record.scram if record else None
-        known = (
-            scram.Key(key.stored, key.server) if key and _current(key) else scram.Key(os.urandom(32), os.urandom(32))
-        )
-        return scram.Keys(self._salt(name or (address.lower(), "")), scram.ITERATIONS, (known,))
+        found = tuple(scram.Key(key.stored, key.server) for key, _ in _keys(record, service, main=main))
+        nothing = scram.Key(os.urandom(32), os.urandom(32))
+        return scram.Keys(self._salt(name or (address.lower(), "")), scram.ITERATIONS, found or (nothing,))
+
+    def proven(self, address: str, key: scram.Key, service: str = "", *, main: bool = True) -> Login | None:
+        """The login, if ``key`` is one of those that ``keys`` gives for it."""
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        for known, app_password in _keys(record, service, main=main):
+            if name and record and (known.stored, known.server) == (key.stored, key.server):
+                return Login(_account(name, record), app_password)
+        return None
+
+    def verify_app_password(self, address: str, password: str, service: str) -> Login | None:
+        """The login, if ``password`` is an app password of the account that is good for ``service``. Does not block."""
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        for one in record.app_passwords if record else ():
+            if name and record and service in one.services and passwords.same(one.digest, password):
+                return Login(_account(name, record), _app_password(one))
+        return None
 
     # Domains
 
@@ -275,6 +329,29 @@ class Directory:
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""
         return self._write(self._change, _known(address), {"admin": admin})
 
+    # App passwords
+
+    def app_passwords(self, address: str) -> list[AppPassword]:
+        """All of the account. NotFound."""
+        return [_app_password(one) for one in self._read(self._record_or_error, _known(address)).app_passwords]
+
+    def add_app_password(self, address: str, name: str, services: Iterable[str] = SERVICES) -> str:
+        """A new password for some SERVICES, which is told this once. NotFound, AlreadyThere, Invalid. Blocks."""
+        account, wanted = _known(address), tuple(dict.fromkeys(services))
+        if not name.isprintable() or not 0 < len(name.strip()) <= _APP_NAME:
+            raise Invalid(f"the name of an app password has 1 to {_APP_NAME} printable characters")
+        if not wanted or not set(wanted) <= set(SERVICES):
+            raise Invalid(f"an app password is for one or more of {', '.join(SERVICES)}")
+        password = passwords.generated()
+        key = self._key(account, password)
+        added = _AppPassword(name.strip(), time.time(), wanted, passwords.digest(password), key)
+        self._write(self._add_app_password, account, added)
+        return password
+
+    def revoke_app_password(self, address: str, name: str) -> AppPassword:
+        """Nobody logs in by it any more; whoever has, stays. NotFound."""
+        return self._write(self._revoke_app_password, _known(address), name)
+
     # Aliases
 
     def aliases(self) -> list[Alias]:
@@ -327,9 +404,11 @@ class Directory:
 
     def _secrets(self, name: Name, password: str) -> dict[str, Any]:
         """What a record keeps of the password. Blocks."""
-        hashed = passwords.hashed(password)
+        return {"password": passwords.hashed(password), "scram": self._key(name, password)}
+
+    def _key(self, name: Name, password: str) -> _Key:
         made = scram.key(password, self._salt(name), scram.ITERATIONS)
-        return {"password": hashed, "scram": _Key(scram.ITERATIONS, made.stored, made.server)}
+        return _Key(scram.ITERATIONS, made.stored, made.server)
 
     # What they look at
 
@@ -487,6 +566,22 @@ class Directory:
         txn.delete(_admin_key(name, record), db=self._admins)
         return _account(name, record)
 
+    def _add_app_password(self, txn: Transaction, name: Name, added: _AppPassword) -> None:
+        before = self._record_or_error(txn, name).app_passwords
+        if any(one.name == added.name for one in before):
+            raise AlreadyThere(f"there is an app password {added.name} already; revoke it first")
+        if len(before) >= MOST_APP_PASSWORDS:
+            raise Invalid(f"an account has {MOST_APP_PASSWORDS} app passwords at most; revoke one first")
+        self._change(txn, name, {"app_passwords": (*before, added)})
+
+    def _revoke_app_password(self, txn: Transaction, name: Name, revoked: str) -> AppPassword:
+        before = self._record_or_error(txn, name).app_passwords
+        gone = next((one for one in before if one.name == revoked), None)
+        if gone is None:
+            raise NotFound(f"no such app password: {revoked}; postroad account app-password list shows those there are")
+        self._change(txn, name, {"app_passwords": tuple(one for one in before if one is not gone)})
+        return _app_password(gone)
+
     def _add_alias(self, txn: Transaction, name: Name, alias: Alias) -> None:
         self._check_free(txn, name)
         txn.put(_key(name), _encode(alias.targets), db=self._aliases)
@@ -501,6 +596,21 @@ class Directory:
 
 def _account(name: Name, record: _Record) -> Account:
     return Account(record.id, "@".join(name), record.created, record.admin, bool(record.password))
+
+
+def _app_password(stored: _AppPassword) -> AppPassword:
+    return AppPassword(stored.name, stored.created, stored.services)
+
+
+def _keys(record: _Record | None, service: str, *, main: bool) -> Iterator[tuple[_Key, AppPassword | None]]:
+    """What may prove a login by SCRAM, and the app password that each belongs to."""
+    if record is None:
+        return
+    if main and record.scram is not None and _current(record.scram):
+        yield record.scram, None
+    for one in record.app_passwords:
+        if service in one.services and _current(one.scram):
+            yield one.scram, _app_password(one)
 
 
 def _current(key: _Key | None) -> bool:

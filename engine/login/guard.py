@@ -7,6 +7,7 @@ database key                               value
 ======== ================================= ==============================================
 guesses  "network" or "account" NUL name   MessagePack list: count, since, until
 known    account's id (8 octets), network  Unix time of the last login from there (float)
+used     account's id, time of creation    Unix time of an app password's last use
 ======== ================================= ==============================================
 
 ``until`` is the end of a ban, 0 without one. A name that somebody tries is an "account" whether there is one or not.
@@ -47,8 +48,9 @@ _KNOWN_IPV4, _KNOWN_IPV6 = 24, 48
 _SWEEP = 600.0
 """Seconds between two looks for what is over."""
 
-_REFRESH = 86_400.0
-"""Seconds before a login from a known network is written down again: no disk is to sync for every login."""
+_REFRESH, _REFRESH_USE = 86_400.0, 3600.0
+"""Seconds before a login from a known network, or by an app password, is written down again: no disk is to sync for
+every login."""
 
 _NAME = 255
 """Octets of the name of an account, as long as any is; a longer one, which nobody has, is told by its hash."""
@@ -96,13 +98,13 @@ class Guard:
         self._environment = environment
         self._clock = clock
         self._swept = clock()
-        self._guesses, self._known = (environment.open_db(name) for name in (b"guesses", b"known"))
+        self._guesses, self._known, self._used = (environment.open_db(name) for name in (b"guesses", b"known", b"used"))
 
     @classmethod
     def open(cls, path: Path, settings: Settings, clock: Callable[[], float] = time.time) -> Self:
         """Open, and make if need be, the store in the folder ``path``. Unavailable."""
         try:
-            return cls(open_environment(path, map_size=MAP_SIZE, databases=2), settings, clock)
+            return cls(open_environment(path, map_size=MAP_SIZE, databases=3), settings, clock)
         except (StorageError, lmdb.Error) as error:
             raise Unavailable(str(error)) from error
 
@@ -138,9 +140,16 @@ class Guard:
 
     def succeeded(self, peer: str, account: int) -> None:
         """The account is known from there."""
-        key, now = _known_key(peer, account), self._clock()
-        if now - self._run(self._last, key) > _REFRESH:
-            self._change(_put, key, _TIME.pack(now), self._known)
+        self._note(self._known, _known_key(peer, account), _REFRESH)
+
+    def used(self, account: int, created: float) -> None:
+        """The account's app password of that time of creation has been used."""
+        self._note(self._used, _used_key(account, created), _REFRESH_USE)
+
+    def last_use(self, account: int, created: float) -> float | None:
+        """When that was, to the hour: Unix time in seconds."""
+        found = self._run(self._last, self._used, _used_key(account, created))
+        return found if found > 0 else None
 
     def bans(self) -> list[Ban]:
         """All that are in force."""
@@ -165,6 +174,11 @@ class Guard:
                 return change(txn, *args)
         except lmdb.Error as error:
             raise Unavailable(f"cannot write down who has guessed: {translated(error)}") from error
+
+    def _note(self, database: Any, key: bytes, refresh: float) -> None:
+        now = self._clock()
+        if now - self._run(self._last, database, key) > refresh:
+            self._change(_put, key, _TIME.pack(now), database)
 
     def _allowed(self, peer: str) -> bool:
         if not self.settings.allow_networks:
@@ -204,12 +218,12 @@ class Guard:
     def _counts(self, found: _Count, now: float) -> bool:
         return found.until > now if found.until else now - found.since < self.settings.window
 
-    def _last(self, txn: Transaction, key: bytes) -> float:
-        value = txn.get(key, db=self._known)
+    def _last(self, txn: Transaction, database: Any, key: bytes) -> float:
+        value = txn.get(key, db=database)
         return float(_TIME.unpack(value)[0]) if value else -math.inf
 
     def _is_known(self, txn: Transaction, key: bytes, now: float) -> bool:
-        return bool(key) and now - self._last(txn, key) < KNOWN_FOR
+        return bool(key) and now - self._last(txn, self._known, key) < KNOWN_FOR
 
     def _bans(self, txn: Transaction, now: float) -> Iterator[Ban]:
         for key, value in txn.cursor(self._guesses):
@@ -260,6 +274,10 @@ def _known_key(peer: str, account: int | None) -> bytes:
     if account is None:
         return b""
     return account.to_bytes(8, "big") + _network(peer, _KNOWN_IPV4, _KNOWN_IPV6).encode()
+
+
+def _used_key(account: int, created: float) -> bytes:
+    return account.to_bytes(8, "big") + _TIME.pack(created)
 
 
 def _name(login: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import trio
 
-from engine.directory import Account, Directory, Unavailable
+from engine.directory import Account, Directory, Login, Unavailable
 from engine.login.guard import NETWORK, Ban, Guard
 from engine.observe.events import event
 from engine.protocols.sasl import Credentials, KeysWanted, Proof, Question
@@ -86,44 +86,55 @@ class Visitor:
         if isinstance(question, KeysWanted):
             return self._keys(question.login)
         async with self._logins.turn(self._logins.guard.network(self._peer)):
-            account, why, delay = await trio.to_thread.run_sync(
+            login, why, delay = await trio.to_thread.run_sync(
                 self._decided, question, limiter=self._logins.limiter(question)
             )
+        app_password = login.app_password.name if login and login.app_password else None
         event(
-            "login", peer=self._peer, ok=account is not None, service=self._service, mechanism=question.mechanism,
-            address=question.login, why=why or None,
+            "login", peer=self._peer, ok=login is not None, service=self._service, mechanism=question.mechanism,
+            address=question.login, app_password=app_password, why=why or None,
         )  # fmt: skip
         await trio.sleep(delay)
-        return account
+        return login.account if login else None
 
     def _keys(self, login: str) -> Keys:
-        keys = self._logins.directory.keys(login)
         standing = self._logins.guard.standing(self._peer, login, self._id_of(login))
-        if standing.network or standing.account:
+        keys = self._logins.directory.keys(login, self._service, main=not standing.account)
+        if standing.network:
             # The salt stays: another one would tell an account that exists from one that does not.
             return replace(keys, keys=(Key(os.urandom(32), os.urandom(32)),))
         return keys
 
-    def _decided(self, question: Credentials | Proof) -> tuple[Account | None, str, float]:
-        """The account, if this is right; else why not, and the seconds to wait. In a thread: it may take long."""
+    def _decided(self, question: Credentials | Proof) -> tuple[Login | None, str, float]:
+        """The login, if this is right; else why not, and the seconds to wait. In a thread: it may take long."""
         guard, known = self._logins.guard, self._id_of(question.login)
         standing = guard.standing(self._peer, question.login, known)
         if standing.network:
             return None, "the network is banned", LONGEST
+        login = self._right(question, main=not standing.account)
+        if login is not None:
+            with contextlib.suppress(Unavailable):  # a full disk is no reason to refuse the right password
+                self._note(login)
+            return login, "", 0.0
         if standing.account:
             return None, "the account is banned for networks that it is not known from", LONGEST
-        account = self._right(question)
-        if account is None:
-            return None, "wrong", self._count(question, known) if standing.counts else 0.0
-        with contextlib.suppress(Unavailable):  # a full disk is no reason to refuse the right password
-            guard.succeeded(self._peer, account.id)
-        return account, "", 0.0
+        return None, "wrong", self._count(question, known) if standing.counts else 0.0
 
-    def _right(self, question: Credentials | Proof) -> Account | None:
+    def _right(self, question: Credentials | Proof, *, main: bool) -> Login | None:
+        """The login; without ``main`` only by an app password, at which nobody can guess."""
         directory = self._logins.directory
-        if isinstance(question, Credentials):
-            return directory.verify(question.login, question.password)
-        return directory.account(question.login) if question.key else None
+        if isinstance(question, Proof):
+            return directory.proven(question.login, question.key, self._service, main=main) if question.key else None
+        login = directory.verify_app_password(question.login, question.password, self._service)
+        if login is None and main:
+            account = directory.verify(question.login, question.password)
+            login = Login(account) if account else None
+        return login
+
+    def _note(self, login: Login) -> None:
+        self._logins.guard.succeeded(self._peer, login.account.id)
+        if login.app_password:
+            self._logins.guard.used(login.account.id, login.app_password.created)
 
     def _count(self, question: Credentials | Proof, known: int | None) -> float:
         """Count a wrong guess; the seconds that it waits, twice as many each time."""

@@ -60,7 +60,7 @@ async def test_the_right_password_lets_in_at_once(logins: Logins, events, autoju
     assert await by_scram(logins.visitor("pop3", FAR), PASSWORD) == account
     assert trio.current_time() == start
     assert events == [
-        {"event": "login", "peer": FAR, "ok": True, "address": ANN, "why": None} | how
+        {"event": "login", "peer": FAR, "ok": True, "address": ANN, "app_password": None, "why": None} | how
         for how in ({"service": "smtp", "mechanism": "PLAIN"}, {"service": "pop3", "mechanism": "SCRAM-SHA-256"})
     ]
 
@@ -119,6 +119,37 @@ async def test_its_own_people_still_get_in_while_all_the_world_guesses(logins: L
     assert await by_scram(logins.visitor("smtp", FAR), PASSWORD) is None
     assert await logins.visitor("smtp", HOME).answer(by_password(PASSWORD))
     assert await by_scram(logins.visitor("pop3", HOME), PASSWORD)
+
+
+async def test_an_app_password_lets_in_where_it_is_good_for_and_is_told(
+    logins: Logins, directory: Directory, *, events, checked, clock, autojump_clock
+) -> None:
+    password = directory.add_app_password(ANN, "phone", ["smtp"])
+    account = directory.account(ANN)
+    assert account
+    (made,) = directory.app_passwords(ANN)
+    assert logins.guard.last_use(account.id, made.created) is None
+    assert await logins.visitor("smtp", HOME).answer(by_password(password)) == account
+    assert checked == []
+    assert await by_scram(logins.visitor("smtp", HOME), password) == account
+    assert [event["app_password"] for event in events] == ["phone", "phone"]
+    assert logins.guard.last_use(account.id, made.created) == clock.now
+    assert await logins.visitor("pop3", HOME).answer(by_password(password)) is None
+    assert await by_scram(logins.visitor("pop3", HOME), password) is None
+
+
+@pytest.mark.parametrize("way", ["PLAIN", "SCRAM"])
+async def test_an_app_password_opens_an_account_at_which_all_the_world_guesses(
+    logins: Logins, directory: Directory, checked, autojump_clock, way: str
+) -> None:
+    password = directory.add_app_password(ANN, "phone")
+    for number in range(5):
+        await logins.visitor("smtp", f"198.51.100.{number}").answer(by_password("wrong"))
+    visitor = logins.visitor("smtp", FAR)
+    for right, wanted in ((PASSWORD, False), (password, True)):
+        found = await (by_scram(visitor, right) if way == "SCRAM" else visitor.answer(by_password(right)))
+        assert bool(found) is wanted
+    assert len(checked) == 5
 
 
 async def test_a_program_with_an_old_password_is_one_guesser(logins: Logins, autojump_clock) -> None:
