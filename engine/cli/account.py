@@ -7,7 +7,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
-from engine.directory import SERVICES, SHORT, Account
+from engine.directory import SERVICES, SHORT, Account, totp
 
 
 @click.group()
@@ -138,14 +138,44 @@ def revoke(ctx: click.Context, address: str, name: str) -> None:
     click.echo(f"Revoked the app password {revoked.name} of {address}.")
 
 
+@account.group(name="totp")
+def totp_() -> None:
+    """The second factor of the web login: codes of an authenticator (TOTP)."""
+
+
+@totp_.command()
+@click.argument("address")
+@config_option
+@click.pass_context
+def enable(ctx: click.Context, address: str) -> None:
+    """Give ADDRESS a secret for its authenticator. From now on mail programs need app passwords."""
+    secret = totp.new_secret()
+    with opening.opened(ctx) as directory:
+        changed = directory.set_totp(address, secret)
+    click.echo(totp.uri(changed.address, secret))
+
+
+@totp_.command()
+@click.argument("address")
+@config_option
+@click.pass_context
+def disable(ctx: click.Context, address: str) -> None:
+    """Let ADDRESS log in by its password alone again."""
+    with opening.opened(ctx) as directory:
+        changed = directory.set_totp(address, None)
+    click.echo(f"{changed.address} has no second factor any more.")
+
+
 def _row(found: Account, is_local: bool) -> dict[str, Any]:
     state = {"domain not local": not is_local, "no password": not found.has_password, "admin": found.admin}
+    state |= {"totp": found.has_totp}
     return {
         "address": found.address,
         "id": found.id,
         "created": tables.timestamp(found.created),
         "admin": found.admin,
         "has_password": found.has_password,
+        "has_totp": found.has_totp,
         "domain_is_local": is_local,
         "state": [word for word, holds in state.items() if holds],
     }

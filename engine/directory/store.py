@@ -32,7 +32,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 import lmdb
 import msgspec
 
-from engine.directory import passwords
+from engine.directory import passwords, totp
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
 from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
 from engine.directory.memory import Memory
@@ -81,6 +81,7 @@ class Account:
     created: float  # Unix time in seconds
     admin: bool = False  # gets the postmaster's mail of the domain
     has_password: bool = True  # without one nobody can log in but by an app password
+    has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,13 @@ class _AppPassword(msgspec.Struct, frozen=True, array_like=True):
     scram: _Key
 
 
+class _Totp(msgspec.Struct, frozen=True, array_like=True):
+    """The second factor as it is stored."""
+
+    secret: bytes
+    used: int = 0  # the last step whose code was used
+
+
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """An account as it is stored."""
 
@@ -135,6 +143,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     admin: bool = False
     scram: _Key | None = None  # of the same password; None where that was last set or used before SCRAM was known
     app_passwords: tuple[_AppPassword, ...] = ()
+    totp: _Totp | None = None
 
 
 _RECORD = msgspec.msgpack.Decoder(_Record)
@@ -328,6 +337,16 @@ class Directory:
     def set_admin(self, address: str, admin: bool) -> Account:
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""
         return self._write(self._change, _known(address), {"admin": admin})
+
+    # The second factor
+
+    def set_totp(self, address: str, secret: bytes | None) -> Account:
+        """From now on a login wants a code that is made from ``secret`` (RFC 6238), or none. NotFound."""
+        return self._write(self._change, _known(address), {"totp": _Totp(secret) if secret else None})
+
+    def verify_totp(self, address: str, code: str) -> bool:
+        """Whether this is the code of now; each counts once. False for who has no second factor. NotFound."""
+        return self._write(self._use_totp, _known(address), code)
 
     # App passwords
 
@@ -566,6 +585,14 @@ class Directory:
         txn.delete(_admin_key(name, record), db=self._admins)
         return _account(name, record)
 
+    def _use_totp(self, txn: Transaction, name: Name, code: str) -> bool:
+        found = self._record_or_error(txn, name).totp
+        step = totp.matching_step(found.secret, code, time.time(), found.used) if found else None
+        if found is None or step is None:
+            return False
+        self._change(txn, name, {"totp": _Totp(found.secret, step)})
+        return True
+
     def _add_app_password(self, txn: Transaction, name: Name, added: _AppPassword) -> None:
         before = self._record_or_error(txn, name).app_passwords
         if any(one.name == added.name for one in before):
@@ -595,7 +622,9 @@ class Directory:
 
 
 def _account(name: Name, record: _Record) -> Account:
-    return Account(record.id, "@".join(name), record.created, record.admin, bool(record.password))
+    return Account(
+        record.id, "@".join(name), record.created, record.admin, bool(record.password), record.totp is not None
+    )
 
 
 def _app_password(stored: _AppPassword) -> AppPassword:
@@ -606,7 +635,7 @@ def _keys(record: _Record | None, service: str, *, main: bool) -> Iterator[tuple
     """What may prove a login by SCRAM, and the app password that each belongs to."""
     if record is None:
         return
-    if main and record.scram is not None and _current(record.scram):
+    if main and record.totp is None and record.scram is not None and _current(record.scram):
         yield record.scram, None
     for one in record.app_passwords:
         if service in one.services and _current(one.scram):

@@ -128,7 +128,8 @@ class Visitor:
         login = directory.verify_app_password(question.login, question.password, self._service)
         if login is None and main:
             account = directory.verify(question.login, question.password)
-            login = Login(account) if account else None
+            # No mail program can ask for a second factor.
+            login = Login(account) if account and not account.has_totp else None
         return login
 
     def _note(self, login: Login) -> None:

@@ -154,6 +154,7 @@ def test_the_list(run: Any, config: Path) -> None:
         "created": stamp,
         "admin": True,
         "has_password": True,
+        "has_totp": False,
         "domain_is_local": True,
         "state": ["admin"],
     }
@@ -415,3 +416,16 @@ def test_an_app_password_needs_an_account_and_a_name(run: Any) -> None:
     assert run(account, "app-password", "add", "eve@example.org", "phone").exit_code == 1
     assert run(account, "app-password", "add", "bob@example.org", " ").exit_code == 2
     assert run(account, "app-password", "add", "bob@example.org", "phone", "--scope", "web").exit_code == 2
+
+
+def test_a_second_factor_is_given_and_taken(run: Any, config: Path) -> None:
+    added(run, "bob@example.org")
+    shown = run(account, "totp", "enable", "bob@example.org")
+    assert shown.exit_code == 0
+    assert shown.output.startswith("otpauth://totp/Postroad:bob%40example.org?secret=")
+    assert json.loads(run(account, "list", "--json").output)[0]["has_totp"]
+    assert (
+        run(account, "totp", "disable", "bob@example.org").output == "bob@example.org has no second factor any more.\n"
+    )
+    assert not json.loads(run(account, "list", "--json").output)[0]["has_totp"]
+    assert run(account, "totp", "enable", "eve@example.org").exit_code == 1

@@ -152,6 +152,19 @@ async def test_an_app_password_opens_an_account_at_which_all_the_world_guesses(
     assert len(checked) == 5
 
 
+async def test_with_a_second_factor_only_app_passwords_open_mail(
+    logins: Logins, directory: Directory, checked, autojump_clock
+) -> None:
+    directory.set_totp(ANN, bytes(20))
+    password = directory.add_app_password(ANN, "phone")
+    visitor = logins.visitor("smtp", HOME)
+    assert await visitor.answer(by_password(PASSWORD)) is None
+    assert len(checked) == 1, "it takes as long as for any other"
+    assert await by_scram(visitor, PASSWORD) is None
+    assert await visitor.answer(by_password(password))
+    assert await by_scram(visitor, password)
+
+
 async def test_a_program_with_an_old_password_is_one_guesser(logins: Logins, autojump_clock) -> None:
     for _ in range(10):
         assert await logins.visitor("pop3", FAR).answer(by_password("the old one")) is None
