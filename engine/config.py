@@ -102,6 +102,15 @@ Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    issuer: str
+    audience: str  # whom a token must be for
+    claim: str = "email"  # which says whose it is
+    client_id: str = ""  # who asks the issuer about each token; empty: its signature is checked here
+    client_secret_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     allow_networks: tuple[Network, ...] = ()  # whose guesses are not counted
     network_guesses: int = 10  # wrong ones from one network within the window; then it is kept out
@@ -139,6 +148,7 @@ class Config:
     queue: Queue
     mailboxes: Mailboxes
     login: Login
+    oidc: Oidc | None
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -282,6 +292,7 @@ class _Reader:
             text=text,
             listen=self.listen(),
             tls=self.section("tls", Tls) if "tls" in self.tables else None,
+            oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
             lanes=lanes,
             stages=stages,
             **sections,
@@ -476,7 +487,7 @@ class _Reader:
 
     def top_level(self, stages: Mapping[str, Stage]) -> None:
         theirs = {table for stage in stages.values() for table in stage.spec.tables}
-        known = {*_SECTIONS, "listen", "tls", "lane", "stage", *theirs}
+        known = {*_SECTIONS, "listen", "tls", "oidc", "lane", "stage", *theirs}
         for name in self.tables:
             if name not in known:
                 self.problem(name, f"unknown table{nearest(name, known)}")
@@ -554,12 +565,28 @@ class _Reader:
         if tls:
             tls = Tls(certificate=base / tls.certificate, key=base / tls.key)
             for key, path in (("certificate", tls.certificate), ("key", tls.key)):
-                if not os.access(path, os.R_OK):
-                    self.problem(
-                        f"tls.{key}", f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}"
-                    )
+                self.check_readable(f"tls.{key}", path)
+        oidc = config.oidc
+        if oidc:
+            self.check_oidc(oidc)
+            if oidc.client_secret_file:
+                secret = base / oidc.client_secret_file
+                self.check_readable("oidc.client_secret_file", secret)
+                oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
-        return dataclasses.replace(config, tls=tls, server=server)
+        return dataclasses.replace(config, tls=tls, oidc=oidc, server=server)
+
+    def check_oidc(self, oidc: Oidc) -> None:
+        if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):
+            self.problem("oidc.issuer", f'{oidc.issuer!r} is no issuer; write it like "https://id.example.org"')
+        if not oidc.audience:
+            self.problem("oidc.audience", "must name whom a token is for: else any program's token would do")
+        if bool(oidc.client_id) != bool(oidc.client_secret_file):
+            self.problem("oidc.client_id", "goes together with client_secret_file")
+
+    def check_readable(self, key: str, path: Path) -> None:
+        if not os.access(path, os.R_OK):
+            self.problem(key, f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}")
 
 
 def _own_stages() -> set[str]:

@@ -15,7 +15,7 @@ from engine import Defer, Delivered, Discard, Duration, Envelope, Message, Messa
 from engine import Session as Facts
 from engine.deadline import Deadline, Watch
 from engine.directory import Directory, Unavailable
-from engine.login import MECHANISMS, Logins
+from engine.login import Logins
 from engine.message import Content as MessageContent
 from engine.message import Octets
 from engine.net.connection import Connection, ConnectionLost
@@ -173,7 +173,7 @@ class Accept:
             recipients_limit=self.max_recipients,
             errors_limit=self.max_errors,
             starttls=self.tls.context is not None,
-            auth=MECHANISMS if self.auth else (),
+            auth=self.logins.mechanisms if self.auth else (),
             tls_active=bool(connection.tls),
             bindings=connection.bindings,
             bare_newlines=self.bare_newlines,

@@ -5,17 +5,22 @@ import hmac
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import TypeAlias
 
 import trio
 
 from engine.directory import Account, Directory, Login, Unavailable
 from engine.login.guard import NETWORK, Ban, Guard
+from engine.login.oidc import Issuer
 from engine.observe.events import event
-from engine.protocols.sasl import Credentials, KeysWanted, Proof, Question
+from engine.protocols.sasl import Credentials, KeysWanted, Proof, Question, Token
 from engine.protocols.scram import Key, Keys
 
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
-"""What is offered, the best first."""
+"""What is offered in any case, the best first."""
+
+WITH_ISSUER = ("OAUTHBEARER", "XOAUTH2")
+"""What is offered besides where tokens of an issuer are taken."""
 
 LONGEST = 8.0
 """Seconds that a wrong guess waits for its answer at most: a person bears it, and the client's time-out is far."""
@@ -27,12 +32,19 @@ _REPEATED = 10_000
 """Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess."""
 
 
+Decided: TypeAlias = tuple[Login | None, str, float]
+"""The login; else why there is none, and the seconds that the answer waits."""
+
+BANNED = "the network is banned"
+
+
 class Logins:
     """The logins of one process."""
 
-    def __init__(self, directory: Directory, guard: Guard) -> None:
+    def __init__(self, directory: Directory, guard: Guard, issuer: Issuer | None = None) -> None:
         self.directory = directory
         self.guard = guard
+        self.issuer = issuer  # may be replaced at any time, as the guard's settings
         self._checking = trio.CapacityLimiter(_AT_ONCE)
         self._turns: dict[str, trio.Lock] = {}
         self._secret = os.urandom(32)
@@ -41,6 +53,11 @@ class Logins:
     def visitor(self, service: str, peer: str) -> "Visitor":
         """A connection from the IP address ``peer`` that may log in to ``service``: "smtp", "pop3"."""
         return Visitor(self, service, peer)
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """What is offered, the best first."""
+        return MECHANISMS if self.issuer is None else (*MECHANISMS[:2], *WITH_ISSUER, *MECHANISMS[2:])
 
     def limiter(self, question: Question) -> trio.CapacityLimiter | None:
         """What bounds how many questions of this kind are answered at once; None: as many as there are threads."""
@@ -78,6 +95,11 @@ class Visitor:
         self._service = service
         self._peer = peer
 
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """What it may be offered, the best first."""
+        return self._logins.mechanisms
+
     async def answer(self, question: Question) -> Keys | Account | None:
         """What a SASL exchange asks: keys where it wants them, else the account; None: no, and some seconds later.
 
@@ -85,17 +107,35 @@ class Visitor:
         """
         if isinstance(question, KeysWanted):
             return self._keys(question.login)
-        async with self._logins.turn(self._logins.guard.network(self._peer)):
-            login, why, delay = await trio.to_thread.run_sync(
-                self._decided, question, limiter=self._logins.limiter(question)
-            )
+        if isinstance(question, Token):
+            login, why, delay = await self._by_token(question)
+        else:
+            login, why, delay = await self._by_password(question)
         app_password = login.app_password.name if login and login.app_password else None
         event(
             "login", peer=self._peer, ok=login is not None, service=self._service, mechanism=question.mechanism,
-            address=question.login, app_password=app_password, why=why or None,
+            address=question.login or (login.account.address if login else ""), app_password=app_password,
+            why=why or None,
         )  # fmt: skip
         await trio.sleep(delay)
         return login.account if login else None
+
+    async def _by_token(self, question: Token) -> Decided:
+        """As ``_decided``. Nobody can guess at tokens, and each runs out some day, so wrong ones are not counted."""
+        logins = self._logins
+        if logins.guard.standing(self._peer, question.login, None).network:
+            return None, BANNED, LONGEST
+        assert logins.issuer is not None  # or it would not have been offered
+        address = await logins.issuer.login_of(question.token)
+        account = logins.directory.account(address) if address else None
+        wanted = logins.directory.account(question.login) if question.login else account
+        if account is None or wanted is None or account.id != wanted.id:
+            return None, "wrong", 1.0
+        return Login(account), "", 0.0
+
+    async def _by_password(self, question: Credentials | Proof) -> Decided:
+        async with self._logins.turn(self._logins.guard.network(self._peer)):
+            return await trio.to_thread.run_sync(self._decided, question, limiter=self._logins.limiter(question))
 
     def _keys(self, login: str) -> Keys:
         standing = self._logins.guard.standing(self._peer, login, self._id_of(login))
@@ -105,12 +145,12 @@ class Visitor:
             return replace(keys, keys=(Key(os.urandom(32), os.urandom(32)),))
         return keys
 
-    def _decided(self, question: Credentials | Proof) -> tuple[Login | None, str, float]:
+    def _decided(self, question: Credentials | Proof) -> Decided:
         """The login, if this is right; else why not, and the seconds to wait. In a thread: it may take long."""
         guard, known = self._logins.guard, self._id_of(question.login)
         standing = guard.standing(self._peer, question.login, known)
         if standing.network:
-            return None, "the network is banned", LONGEST
+            return None, BANNED, LONGEST
         login = self._right(question, main=not standing.account)
         if login is not None:
             with contextlib.suppress(Unavailable):  # a full disk is no reason to refuse the right password

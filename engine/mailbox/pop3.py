@@ -10,9 +10,11 @@ from itertools import islice
 
 import trio
 
-from engine.login import MECHANISMS, Visitor
+from engine.directory import Unavailable
+from engine.login import Visitor
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.net.connection import Connection, ConnectionLost
+from engine.observe.events import event
 from engine.protocols import pop3
 from engine.protocols.scram import Keys
 from engine.storage.environment import StorageError
@@ -114,7 +116,7 @@ class _Visit:
             plaintext=server.allow_plaintext or _is_loopback(self.peer),
             tries=limits.tries,
             mistakes=limits.mistakes,
-            auth=MECHANISMS,
+            auth=self._visitor.mechanisms,
             bindings=self._connection.bindings,
         )
 
@@ -164,6 +166,9 @@ class _Visit:
     async def _log_in(self, login: pop3.Login) -> None:
         try:
             answer = await self._visitor.answer(login.question)
+        except Unavailable as error:
+            event("login-unavailable", peer=self.peer, error=str(error))
+            return self._session.refused(pop3.Refusal.TEMPORARY)
         except Exception:
             log.exception("pop3 %s: login of %r could not be checked", self.peer, login.question.login)
             return self._session.refused(pop3.Refusal.TEMPORARY)

@@ -58,13 +58,22 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """*Is this token good for this login?* An empty login is whoever the token is for."""
+
+    mechanism: str
+    login: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The client broke the mechanism's rules."""
 
     text: str
 
 
-Question: TypeAlias = Credentials | KeysWanted | Proof
+Question: TypeAlias = Credentials | KeysWanted | Proof | Token
 Step: TypeAlias = Challenge | Question | Failure
 
 
@@ -159,6 +168,49 @@ class Scram:
         return Proof(self._name, self._login, self._key)
 
 
+class Bearer:
+    """OAUTHBEARER (RFC 7628) and XOAUTH2, which Google made before it: one response with a bearer token (RFC 6750).
+
+    A token that is no good is refused at once, without the challenge that would tell the client why: it gets no other
+    token by it.
+    """
+
+    __slots__ = ("_name", "_pattern")
+
+    def __init__(self, name: str, pattern: re.Pattern[str]) -> None:
+        self._name = name
+        self._pattern = pattern
+
+    def step(self, response: bytes | None) -> Step:
+        if response is None:
+            return Challenge(b"")
+        try:
+            said = self._pattern.fullmatch(response.decode())
+        except UnicodeDecodeError:
+            said = None
+        if said is None:
+            return Failure(f"{self._name} wants a login and a bearer token")
+        login = said["login"] or ""
+        if self._name == "OAUTHBEARER":
+            login = login.replace("=2C", ",").replace("=3D", "=")
+        return Token(self._name, login, said["token"])
+
+
+# Fields end in octet 1; the one that counts is "auth".
+_FIELDS = r"(?:(?!auth=)[A-Za-z]+=[^\0\x01]*\x01)*"
+_AUTH = r"auth=[Bb]earer +(?P<token>[A-Za-z0-9._~+/=-]+)\x01"
+_OAUTHBEARER = re.compile(rf"[ny],(?:a=(?P<login>[^,\0\x01]+))?,\x01{_FIELDS}{_AUTH}{_FIELDS}\x01")
+_XOAUTH2 = re.compile(rf"user=(?P<login>[^\0\x01]+)\x01{_AUTH}\x01")
+
+
+def _oauthbearer(_: Mapping[str, bytes]) -> Exchange:
+    return Bearer("OAUTHBEARER", _OAUTHBEARER)
+
+
+def _xoauth2(_: Mapping[str, bytes]) -> Exchange:
+    return Bearer("XOAUTH2", _XOAUTH2)
+
+
 def _scram_sha_256(bindings: Mapping[str, bytes]) -> Exchange:
     return Scram("SCRAM-SHA-256", Conversation(bindings))
 
@@ -178,6 +230,8 @@ def _login(_: Mapping[str, bytes]) -> Exchange:
 MECHANISMS: Mapping[str, Callable[[Mapping[str, bytes]], Exchange]] = {
     "SCRAM-SHA-256-PLUS": _scram_sha_256_plus,
     "SCRAM-SHA-256": _scram_sha_256,
+    "OAUTHBEARER": _oauthbearer,
+    "XOAUTH2": _xoauth2,
     "PLAIN": _plain,
     "LOGIN": _login,
 }

@@ -13,7 +13,7 @@ from engine.deadline import Watch
 from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
-from engine.login import Guard, Logins
+from engine.login import Guard, Issuer, Logins
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -50,6 +50,7 @@ class Role:
         self.data = config.server.data
         self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
+        self._opened_issuer: Issuer | None = None
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -70,6 +71,7 @@ class Role:
         self.tls = self._opened_tls
         self.directory.set_local(config.domains.local)
         self.logins.guard.settings = config.login
+        self.logins.issuer = self._opened_issuer
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
@@ -79,6 +81,7 @@ class Role:
         """
         _local_domains(config)
         self._opened_tls = ServerTls(_tls(config))
+        self._opened_issuer = self._issuer_for(config)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
@@ -93,6 +96,13 @@ class Role:
         if self._resolver is None or config.dns != self._dns:
             self._resolver, self._dns = _resolver(config), config.dns
         return self._resolver
+
+    def _issuer_for(self, config: Config) -> Issuer | None:
+        """One issuer, and what it has told us, for as long as [oidc] stays the same."""
+        now = self.logins.issuer
+        if now is not None and now.settings == config.oidc:
+            return now
+        return Issuer(config.oidc) if config.oidc else None
 
     admit: Admit | None = None
 

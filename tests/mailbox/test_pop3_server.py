@@ -17,7 +17,7 @@ import trustme
 from mailbox_samples import HEADING, Endless, written
 from trio.testing import wait_all_tasks_blocked
 
-from engine.directory import Account
+from engine.directory import Account, Unavailable
 from engine.mailbox import Limits, MailboxOwner, Pop3Server, StorageError
 from engine.net.connection import Connection
 from engine.protocols.sasl import Credentials
@@ -28,6 +28,8 @@ ANN, ADDRESS, PASSWORD = 1, "ann@example.org", "s3cret word"
 
 class Visitor:
     """Lets Ann in by her password."""
+
+    mechanisms = ("PLAIN",)
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
@@ -248,6 +250,20 @@ async def test_a_login_that_cannot_be_checked_is_temporary(owner: MailboxOwner, 
         assert (await client.hears()).startswith("-ERR [SYS/TEMP]")
     assert "no directory" in caplog.text
     assert "hidden" not in caplog.text
+
+
+async def test_a_login_that_cannot_be_checked_now_is_no_bug(owner: MailboxOwner, caplog, capfd) -> None:
+    class Waiting(Visitor):
+        async def answer(self, question: Credentials) -> Account | None:
+            raise Unavailable("the issuer is away")
+
+    async with visiting(pop3_server(owner, visitor=Waiting)) as client:
+        await client.hears()
+        await client.says("USER a", "PASS hidden")
+        await client.hears()
+        assert (await client.hears()).startswith("-ERR [SYS/TEMP]")
+    assert caplog.text == ""
+    assert "the issuer is away" in capfd.readouterr().err
 
 
 async def test_a_mailbox_that_cannot_be_read_is_temporary_and_not_held(owner: MailboxOwner, monkeypatch) -> None:
