@@ -50,6 +50,17 @@ def test_it_is_not_the_password_of_the_account(directory: Directory) -> None:
     assert not proves(directory, password, "")
 
 
+def test_what_was_proven_for_one_service_opens_no_other(directory: Directory) -> None:
+    directory.set_password(ANN, PASSWORD)
+    password = directory.add_app_password(ANN, "phone", ["smtp"])
+    keys = directory.keys(ANN, "smtp")
+    app, own = (scram.key(one, keys.salt, keys.iterations) for one in (password, PASSWORD))
+    assert directory.proven(ANN, app, "smtp")
+    assert directory.proven(ANN, app, "pop3") is None
+    assert directory.proven(ANN, own, "pop3")
+    assert directory.proven(ANN, own, "pop3", main=False) is None
+
+
 def test_it_lasts_when_the_password_of_the_account_changes(directory: Directory) -> None:
     password = directory.add_app_password(ANN, "phone")
     directory.set_password(ANN, "another one")

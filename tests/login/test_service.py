@@ -3,13 +3,15 @@
 import dataclasses
 import ipaddress
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from engine.directory import Account, Directory, Unavailable
+from engine.directory import Account, Directory, Unavailable, passwords
 from engine.login import Guard, Logins, Visitor, service
 from engine.protocols.sasl import Challenge, Credentials, KeysWanted, Offer, Proof, Scram
 from engine.protocols.scram import Keys
@@ -178,6 +180,29 @@ async def test_many_connections_of_one_network_guess_no_more_than_one(logins: Lo
             nursery.start_soon(logins.visitor("smtp", FAR).answer, by_password(f"wrong {number}"))
     assert len(checked) == 3
     assert logins._turns == {}
+
+
+async def test_a_storm_from_one_network_leaves_room_for_another(
+    logins: Logins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two passwords are checked at once, whoever has many connections."""
+    checking, done = [], threading.Event()
+
+    def matches(_: str, password: str) -> bool:
+        checking.append(password)
+        done.wait()
+        return True
+
+    monkeypatch.setattr(passwords, "matches", matches)
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(logins.visitor("smtp", FAR).answer, by_password("far"))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(logins.visitor("smtp", HOME).answer, by_password("home"))
+        while len(checking) < 2:
+            await trio.sleep(0.001)
+        done.set()
+    assert sorted(checking[:2]) == ["far", "home"]
 
 
 async def test_who_is_allowed_waits_for_nothing(logins: Logins, autojump_clock) -> None:
