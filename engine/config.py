@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import idna
 import msgspec
@@ -102,6 +102,29 @@ class Mailboxes:
     map_size: Size = Size("256 GiB")
 
 
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    issuer: str
+    audience: str  # whom a token must be for
+    claim: str = "email"  # which says whose it is
+    client_id: str = ""  # who asks the issuer about each token; empty: its signature is checked here
+    client_secret_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    allow_networks: tuple[Network, ...] = ()  # whose guesses are not counted
+    network_guesses: int = 10  # wrong ones from one network within the window; then it is kept out
+    account_guesses: int = 50  # the same for one account, from networks that it is not known from
+    window: Duration = Duration("1h")
+    ban: Duration = Duration("1h")
+    network_ipv4: int = 32  # prefix of what counts as one network
+    network_ipv6: int = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stage with its settings, and what the engine itself is to do about it."""
@@ -128,12 +151,16 @@ class Config:
     dns: Dns
     queue: Queue
     mailboxes: Mailboxes
+    login: Login
+    oidc: Oidc | None
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
 
 
-_SECTIONS: dict[str, type] = {"server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes}
+_SECTIONS: dict[str, type] = {
+    "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
+}  # fmt: skip
 _ENGINE_HINTS: dict[str, Any] = {
     "workers": int,
     "timeout": Duration,
@@ -261,6 +288,7 @@ class _Reader:
     def read(self, text: str) -> Config:
         sections = {name: self.section(name, kind) for name, kind in _SECTIONS.items()}
         self.check_sections(sections["server"], sections["queue"], sections["domains"], sections["dns"])
+        self.check_login(sections["login"])
         lanes = self.lanes()
         stages = self.stages(lanes)
         self.top_level(stages)
@@ -270,6 +298,7 @@ class _Reader:
             text=text,
             listen=self.listen(),
             tls=self.section("tls", Tls) if "tls" in self.tables else None,
+            oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
             lanes=lanes,
             stages=stages,
             **sections,
@@ -327,6 +356,14 @@ class _Reader:
             self.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
         if not queue.retry:
             self.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
+
+    def check_login(self, login: Login) -> None:
+        for name in ("network_guesses", "account_guesses"):
+            if getattr(login, name) < 1:
+                self.problem(f"login.{name}", "must be at least 1")
+        for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
+            if not 0 <= getattr(login, name) <= bits:
+                self.problem(f"login.{name}", f"must be a number of bits from 0 to {bits}")
 
     def values(self, place: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
         found = {}
@@ -460,7 +497,7 @@ class _Reader:
 
     def top_level(self, stages: Mapping[str, Stage]) -> None:
         theirs = {table for stage in stages.values() for table in stage.spec.tables}
-        known = {*_SECTIONS, "listen", "tls", "lane", "stage", *theirs}
+        known = {*_SECTIONS, "listen", "tls", "oidc", "lane", "stage", *theirs}
         for name in self.tables:
             if name not in known:
                 self.problem(name, f"unknown table{nearest(name, known)}")
@@ -538,12 +575,28 @@ class _Reader:
         if tls:
             tls = Tls(certificate=base / tls.certificate, key=base / tls.key)
             for key, path in (("certificate", tls.certificate), ("key", tls.key)):
-                if not os.access(path, os.R_OK):
-                    self.problem(
-                        f"tls.{key}", f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}"
-                    )
+                self.check_readable(f"tls.{key}", path)
+        oidc = config.oidc
+        if oidc:
+            self.check_oidc(oidc)
+            if oidc.client_secret_file:
+                secret = base / oidc.client_secret_file
+                self.check_readable("oidc.client_secret_file", secret)
+                oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
-        return dataclasses.replace(config, tls=tls, server=server)
+        return dataclasses.replace(config, tls=tls, oidc=oidc, server=server)
+
+    def check_oidc(self, oidc: Oidc) -> None:
+        if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):
+            self.problem("oidc.issuer", f'{oidc.issuer!r} is no issuer; write it like "https://id.example.org"')
+        if not oidc.audience:
+            self.problem("oidc.audience", "must name whom a token is for: else any program's token would do")
+        if bool(oidc.client_id) != bool(oidc.client_secret_file):
+            self.problem("oidc.client_id", "goes together with client_secret_file")
+
+    def check_readable(self, key: str, path: Path) -> None:
+        if not os.access(path, os.R_OK):
+            self.problem(key, f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}")
 
 
 def _own_stages() -> set[str]:

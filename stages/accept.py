@@ -15,12 +15,14 @@ from engine import Defer, Delivered, Discard, Duration, Envelope, Message, Messa
 from engine import Session as Facts
 from engine.deadline import Deadline, Watch
 from engine.directory import Directory, Unavailable
+from engine.login import Logins
 from engine.message import Content as MessageContent
 from engine.message import Octets
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls
 from engine.observe.events import event
+from engine.protocols.scram import Keys
 from engine.protocols.smtp_events import (
     NEED_DATA,
     Auth,
@@ -48,9 +50,6 @@ _AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connectio
 _LAST_WORDS = 2.0
 """Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
 
-_LOGINS = 2
-"""Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
-
 
 @dataclass
 class Accept:
@@ -61,6 +60,7 @@ class Accept:
 
     door: Door
     directory: Directory
+    logins: Logins
     hostname: Hostname
     tls: ServerTls
     watch: Watch
@@ -101,7 +101,6 @@ class Accept:
         self._open = 0
         self._by_network: Counter[str] = Counter()
         self._sessions: set[_Session] = set()
-        self._logins = trio.CapacityLimiter(_LOGINS)
         self._dates = _Dates()
         self._draining = False
 
@@ -167,22 +166,18 @@ class Accept:
         prefix = self.network_ipv6 if ":" in peer else self.network_ipv4
         return str(ipaddress.ip_network(f"{peer.partition('%')[0]}/{prefix}", strict=False))
 
-    def protocol(self, *, tls: bool) -> SmtpServer:
+    def protocol(self, connection: Connection) -> SmtpServer:
         return SmtpServer(
             hostname=self.hostname,
             size_limit=self.max_size,
             recipients_limit=self.max_recipients,
             errors_limit=self.max_errors,
             starttls=self.tls.context is not None,
-            auth=("PLAIN", "LOGIN") if self.auth else (),
-            tls_active=tls,
+            auth=self.logins.mechanisms if self.auth else (),
+            tls_active=bool(connection.tls),
+            bindings=connection.bindings,
             bare_newlines=self.bare_newlines,
         )
-
-    async def login(self, address: str, password: str) -> str | None:
-        """The account's address when the password is right."""
-        account = await trio.to_thread.run_sync(self.directory.verify, address, password, limiter=self._logins)
-        return account.address if account else None
 
     def received(self, session: Facts, recipients: tuple[Recipient, ...], identity: MessageId, arrived: float) -> bytes:
         """The trace header field that we add (RFC 5321 4.4)."""
@@ -229,8 +224,9 @@ class _Session:
     def __init__(self, stage: Accept, connection: Connection, peer: str, trusted: bool) -> None:
         self._stage = stage
         self._connection = connection
-        self._smtp = stage.protocol(tls=bool(connection.tls))
+        self._smtp = stage.protocol(connection)
         self._peer = peer
+        self._visitor = stage.logins.visitor("smtp", peer)
         self._trusted = trusted
         self._transaction: _Transaction | None = None
         self._deadline = Deadline(stage.watch)
@@ -347,21 +343,21 @@ class _Session:
         await self._flush()
         assert self._stage.tls.context is not None
         await self._connection.start_tls(self._stage.tls.context, server_side=True)
-        self._smtp.tls_started()
+        self._smtp.tls_started(self._connection.bindings)
         self._allow_time()
         self.forget()
 
     async def _auth(self, said: Auth) -> None:
-        credentials = said.credentials
         try:
-            account = await self._stage.login(credentials.login, credentials.password)
+            answer = await self._visitor.answer(said.question)
         except Unavailable as error:
             event("login-unavailable", peer=self._peer, error=str(error))
             self._smtp.refuse(454, "4.7.0", "Logins are not possible at the moment")
             return
-        event("login", peer=self._peer, address=credentials.login, ok=account is not None)
-        if account:
-            self._smtp.authenticated(account)
+        if isinstance(answer, Keys):
+            self._smtp.take_keys(answer)
+        elif answer is not None:
+            self._smtp.authenticated(answer.address)
         else:
             self._smtp.refuse(535, "5.7.8", "Wrong user name or password", counts=True)
 

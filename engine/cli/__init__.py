@@ -14,6 +14,7 @@ _COMMANDS = {
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "queue": "List what is in the queue; release or delete what is parked.",
     "account": "Add, list and remove accounts; set passwords.",
+    "ban": "List who is kept out for guessing passwords, and let them in again.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
     "arc": "Seal a message by hand, as one that is handed on.",

@@ -7,7 +7,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
-from engine.directory import SHORT, Account
+from engine.directory import SERVICES, SHORT, Account, totp
 
 
 @click.group()
@@ -82,14 +82,100 @@ def admin(ctx: click.Context, address: str, revoke: bool) -> None:
     click.echo(f"{changed.address} is {'no longer ' if revoke else ''}an administrator.")
 
 
+@account.group()
+def app_password() -> None:
+    """App passwords: one for each program of an account, for some services alone."""
+
+
+@app_password.command(name="add")
+@click.argument("address")
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SERVICES), help="What it is good for. [default: everything]"
+)
+@config_option
+@click.pass_context
+def add_app_password(ctx: click.Context, address: str, name: str, scopes: tuple[str, ...]) -> None:
+    """Make a password for ADDRESS that one program gets, called NAME. It is shown this once."""
+    with opening.opened(ctx) as directory:
+        password = directory.add_app_password(address, name, scopes or SERVICES)
+    click.echo(password)
+
+
+@app_password.command(name="list")
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def list_app_passwords(ctx: click.Context, address: str, as_json: bool) -> None:
+    """Show the app passwords of ADDRESS, and when each was last used."""
+    with opening.opened(ctx) as directory, opening.open_guard(ctx) as guard:
+        found = directory.app_passwords(address)
+        owner = directory.account(address)
+        rows = []
+        for one in found:
+            used = guard.last_use(owner.id, one.created) if owner else None
+            rows.append(
+                {
+                    "name": one.name,
+                    "scopes": list(one.services),
+                    "created": tables.timestamp(one.created),
+                    "last_used": tables.timestamp(used) if used else "",
+                }
+            )
+    tables.show(rows, ("name", "scopes", "created", "last_used"), as_json=as_json)
+
+
+@app_password.command()
+@click.argument("address")
+@click.argument("name")
+@config_option
+@click.pass_context
+def revoke(ctx: click.Context, address: str, name: str) -> None:
+    """Let nobody log in any more by the app password of ADDRESS that is called NAME."""
+    with opening.opened(ctx) as directory:
+        revoked = directory.revoke_app_password(address, name)
+    click.echo(f"Revoked the app password {revoked.name} of {address}.")
+
+
+@account.group(name="totp")
+def totp_() -> None:
+    """The second factor of the web login: codes of an authenticator (TOTP)."""
+
+
+@totp_.command()
+@click.argument("address")
+@config_option
+@click.pass_context
+def enable(ctx: click.Context, address: str) -> None:
+    """Give ADDRESS a secret for its authenticator. From now on mail programs need app passwords."""
+    secret = totp.new_secret()
+    with opening.opened(ctx) as directory:
+        changed = directory.set_totp(address, secret)
+    click.echo(totp.uri(changed.address, secret))
+
+
+@totp_.command()
+@click.argument("address")
+@config_option
+@click.pass_context
+def disable(ctx: click.Context, address: str) -> None:
+    """Let ADDRESS log in by its password alone again."""
+    with opening.opened(ctx) as directory:
+        changed = directory.set_totp(address, None)
+    click.echo(f"{changed.address} has no second factor any more.")
+
+
 def _row(found: Account, is_local: bool) -> dict[str, Any]:
     state = {"domain not local": not is_local, "no password": not found.has_password, "admin": found.admin}
+    state |= {"totp": found.has_totp}
     return {
         "address": found.address,
         "id": found.id,
         "created": tables.timestamp(found.created),
         "admin": found.admin,
         "has_password": found.has_password,
+        "has_totp": found.has_totp,
         "domain_is_local": is_local,
         "state": [word for word, holds in state.items() if holds],
     }

@@ -4,19 +4,22 @@ from engine.directory.addresses import a_label, is_bare_postmaster, split, valid
 from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
 from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
-from engine.directory.store import FEW, Account, Alias, Directory, Domain
+from engine.directory.store import FEW, SERVICES, Account, Alias, AppPassword, Directory, Domain, Login
 
 __all__ = [
     "FEW",
+    "SERVICES",
     "SHORT",
     "Account",
     "Alias",
     "AlreadyThere",
+    "AppPassword",
     "Directory",
     "DirectoryError",
     "Domain",
     "InUse",
     "Invalid",
+    "Login",
     "Memory",
     "NotFound",
     "Unavailable",

@@ -1,7 +1,10 @@
 """Passwords: hashed with argon2id, checked in the same time whether or not there is an account."""
 
 import base64
+import hashlib
+import hmac
 import os
+import secrets
 import unicodedata
 
 from argon2 import PasswordHasher
@@ -53,6 +56,22 @@ def matches(stored: str, password: str) -> bool:
         raise Unavailable("the stored password is damaged; set it anew with postroad account passwd") from error
     except VerificationError as error:
         raise Unavailable(f"cannot check the password: {error}") from error
+
+
+def generated() -> str:
+    """A password that nobody can guess: 140 random bits, "abcdefg-abcdefg-abcdefg-abcdefg"."""
+    text = base64.b32encode(secrets.token_bytes(18)).decode().lower()
+    return "-".join(text[start : start + 7] for start in range(0, 28, 7))
+
+
+def digest(password: str) -> bytes:
+    """What to store of a ``generated`` one: with so many bits a fast hash is as safe as a slow one."""
+    return hashlib.sha256(_octets(password)).digest()
+
+
+def same(stored: bytes, password: str) -> bool:
+    """Whether ``stored`` is the digest of ``password``."""
+    return hmac.compare_digest(stored, digest(password))
 
 
 def outdated(stored: str) -> bool:

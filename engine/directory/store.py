@@ -6,10 +6,11 @@ Every look-up is a short read transaction of its own, so a change made by anothe
 database key                            value
 ======== ============================== ==============================================
 domains  domain                         empty
-accounts domain NUL local part          MessagePack map: id, created, password, admin
+accounts domain NUL local part          MessagePack map: see _Record
 aliases  domain NUL local part          MessagePack list of addresses
 admins   domain NUL id (8 octets)       local part
 counters "account"                      the last id that was given out (8 octets)
+counters "salt"                         a secret that the salt of every name is made from
 ======== ============================== ==============================================
 
 Domains are A-labels, local parts are lower-cased; a catch-all is an alias whose local part is empty. The domain
@@ -20,6 +21,8 @@ aliases stay stored, but are not found and cannot log in, until it is local agai
 """
 
 import contextlib
+import hmac
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,10 +32,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 import lmdb
 import msgspec
 
-from engine.directory import passwords
+from engine.directory import passwords, totp
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
 from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
 from engine.directory.memory import Memory
+from engine.protocols import scram
 from engine.storage.environment import StorageError, open_environment, translated
 
 P = ParamSpec("P")
@@ -46,6 +50,15 @@ MAP_SIZE = 2**30
 """Address space in octets: room for some millions of accounts."""
 
 _MAX_KEY = 511  # LMDB's limit; no valid address comes near it, so a longer one is unknown
+
+SERVICES = ("smtp", "imap", "pop3")
+"""What an app password may be good for."""
+
+MOST_APP_PASSWORDS = 50
+"""Of one account: each is tried at a login by SCRAM."""
+
+_APP_NAME = 64
+"""Characters of the name of an app password."""
 
 FEW = 10
 """Those an alias stands for at most, to be remembered: some 1,000 octets. A list is looked up anew."""
@@ -67,7 +80,25 @@ class Account:
     address: str  # as it compares: lower case, the domain an A-label
     created: float  # Unix time in seconds
     admin: bool = False  # gets the postmaster's mail of the domain
-    has_password: bool = True  # without one nobody can log in
+    has_password: bool = True  # without one nobody can log in but by an app password
+    has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """A password of one program, good for some services and nothing else. The account may have several."""
+
+    name: str
+    created: float  # Unix time in seconds
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who has logged in, and by which app password; None: by the account's own password."""
+
+    account: Account
+    app_password: AppPassword | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +109,31 @@ class Alias:
     targets: tuple[str, ...]
 
 
+class _Key(msgspec.Struct, frozen=True, array_like=True):
+    """What proves a password by SCRAM (RFC 5802), as it is stored."""
+
+    iterations: int
+    stored: bytes
+    server: bytes
+
+
+class _AppPassword(msgspec.Struct, frozen=True, array_like=True):
+    """An app password as it is stored."""
+
+    name: str
+    created: float
+    services: tuple[str, ...]
+    digest: bytes
+    scram: _Key
+
+
+class _Totp(msgspec.Struct, frozen=True, array_like=True):
+    """The second factor as it is stored."""
+
+    secret: bytes
+    used: int = 0  # the last step whose code was used
+
+
 class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """An account as it is stored."""
 
@@ -85,6 +141,9 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     created: float
     password: str = ""  # PHC string; empty: no login
     admin: bool = False
+    scram: _Key | None = None  # of the same password; None where that was last set or used before SCRAM was known
+    app_passwords: tuple[_AppPassword, ...] = ()
+    totp: _Totp | None = None
 
 
 _RECORD = msgspec.msgpack.Decoder(_Record)
@@ -115,6 +174,7 @@ class Directory:
             path = environment.path()
             environment.close()
             raise Unavailable(f"cannot read the directory in {path}: {error}") from error
+        self._secret = self._read(self._salt_secret) or (b"" if read_only else self._write(self._make_salt_secret))
 
     @classmethod
     def open(cls, path: Path, local_domains: Iterable[str] = (), *, read_only: bool = False) -> Self:
@@ -189,11 +249,42 @@ class Directory:
         good = passwords.matches(stored or passwords.DUMMY, password)
         if not good or not stored or not name or not record:
             return None
-        if passwords.outdated(stored) and not self._read_only:
+        if not self._read_only and (passwords.outdated(stored) or not _current(record.scram)):
             # A full disk is no reason to refuse the right password; the next login tries again.
             with contextlib.suppress(Unavailable):
-                self._write(self._renew, name, stored, passwords.hashed(password))
+                self._write(self._renew, name, stored, self._secrets(name, password))
         return _account(name, record)
+
+    def keys(self, address: str, service: str = "", *, main: bool = True) -> scram.Keys:
+        """What may prove a login to ``service`` by SCRAM (RFC 5802): keys that nothing fits where nothing may.
+
+        They are those of the account's app passwords, and with ``main`` of its password. The salt belongs to the name,
+        whether there is such an account or not, so that nobody can tell by it. Accounts whose password was set before
+        SCRAM was known cannot log in so until it has been checked by ``verify``.
+        """
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        found = tuple(scram.Key(key.stored, key.server) for key, _ in _keys(record, service, main=main))
+        nothing = scram.Key(os.urandom(32), os.urandom(32))
+        return scram.Keys(self._salt(name or (address.lower(), "")), scram.ITERATIONS, found or (nothing,))
+
+    def proven(self, address: str, key: scram.Key, service: str = "", *, main: bool = True) -> Login | None:
+        """The login, if ``key`` is one of those that ``keys`` gives for it."""
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        for known, app_password in _keys(record, service, main=main):
+            if name and record and (known.stored, known.server) == (key.stored, key.server):
+                return Login(_account(name, record), app_password)
+        return None
+
+    def verify_app_password(self, address: str, password: str, service: str) -> Login | None:
+        """The login, if ``password`` is an app password of the account that is good for ``service``. Does not block."""
+        name = self._name(address)
+        record = self._read(self._local_record, name) if name else None
+        for one in record.app_passwords if record else ():
+            if name and record and service in one.services and passwords.same(one.digest, password):
+                return Login(_account(name, record), _app_password(one))
+        return None
 
     # Domains
 
@@ -231,7 +322,7 @@ class Directory:
         """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain."""
         name = _checked(address)
         self._read(self._check_free, name)  # says no before the password is hashed
-        return self._write(self._add_account, name, "" if password is None else passwords.hashed(password), admin)
+        return self._write(self._add_account, name, {} if password is None else self._secrets(name, password), admin)
 
     def remove_account(self, address: str) -> Account:
         """Remove the account; its id is not used again, so its mailbox is nobody's. NotFound."""
@@ -241,11 +332,44 @@ class Directory:
         """Give the account its password. Invalid, NotFound. Blocks."""
         name = _known(address)
         self._read(self._record_or_error, name)
-        return self._write(self._change, name, password=passwords.hashed(password))
+        return self._write(self._change, name, self._secrets(name, password))
 
     def set_admin(self, address: str, admin: bool) -> Account:
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""
-        return self._write(self._change, _known(address), admin=admin)
+        return self._write(self._change, _known(address), {"admin": admin})
+
+    # The second factor
+
+    def set_totp(self, address: str, secret: bytes | None) -> Account:
+        """From now on a login wants a code that is made from ``secret`` (RFC 6238), or none. NotFound."""
+        return self._write(self._change, _known(address), {"totp": _Totp(secret) if secret else None})
+
+    def verify_totp(self, address: str, code: str) -> bool:
+        """Whether this is the code of now; each counts once. False for who has no second factor. NotFound."""
+        return self._write(self._use_totp, _known(address), code)
+
+    # App passwords
+
+    def app_passwords(self, address: str) -> list[AppPassword]:
+        """All of the account. NotFound."""
+        return [_app_password(one) for one in self._read(self._record_or_error, _known(address)).app_passwords]
+
+    def add_app_password(self, address: str, name: str, services: Iterable[str] = SERVICES) -> str:
+        """A new password for some SERVICES, which is told this once. NotFound, AlreadyThere, Invalid. Blocks."""
+        account, wanted = _known(address), tuple(dict.fromkeys(services))
+        if not name.isprintable() or not 0 < len(name.strip()) <= _APP_NAME:
+            raise Invalid(f"the name of an app password has 1 to {_APP_NAME} printable characters")
+        if not wanted or not set(wanted) <= set(SERVICES):
+            raise Invalid(f"an app password is for one or more of {', '.join(SERVICES)}")
+        password = passwords.generated()
+        key = self._key(account, password)
+        added = _AppPassword(name.strip(), time.time(), wanted, passwords.digest(password), key)
+        self._write(self._add_app_password, account, added)
+        return password
+
+    def revoke_app_password(self, address: str, name: str) -> AppPassword:
+        """Nobody logs in by it any more; whoever has, stays. NotFound."""
+        return self._write(self._revoke_app_password, _known(address), name)
 
     # Aliases
 
@@ -290,6 +414,20 @@ class Directory:
                 return change(txn, *args, **kwargs)
         except lmdb.Error as error:
             raise Unavailable(f"cannot change the directory: {translated(error)}") from error
+
+    # What they make
+
+    def _salt(self, name: Name) -> bytes:
+        """The name's own, and the same for ever: RFC 5802 wants one that no other server has."""
+        return hmac.digest(self._secret, _key(name), "sha256")[:16]
+
+    def _secrets(self, name: Name, password: str) -> dict[str, Any]:
+        """What a record keeps of the password. Blocks."""
+        return {"password": passwords.hashed(password), "scram": self._key(name, password)}
+
+    def _key(self, name: Name, password: str) -> _Key:
+        made = scram.key(password, self._salt(name), scram.ITERATIONS)
+        return _Key(scram.ITERATIONS, made.stored, made.server)
 
     # What they look at
 
@@ -402,28 +540,20 @@ class Directory:
                 f"there is an alias {address} already; remove it first with postroad alias remove {address}"
             )
 
-    def _add_account(self, txn: Transaction, name: Name, password: str, admin: bool) -> Account:
+    def _add_account(self, txn: Transaction, name: Name, secrets: dict[str, Any], admin: bool) -> Account:
         self._check_free(txn, name)
         last = txn.get(b"account", db=self._counters)
-        record = _Record(int.from_bytes(last or b"", "big") + 1, time.time(), password)
+        record = _Record(int.from_bytes(last or b"", "big") + 1, time.time(), **secrets)
         txn.put(b"account", record.id.to_bytes(8, "big"), db=self._counters)
         self._put(txn, name, record)
-        return self._change(txn, name, admin=True) if admin else _account(name, record)
+        return self._change(txn, name, {"admin": True}) if admin else _account(name, record)
 
     def _reserve(self, txn: Transaction, name: Name) -> Account | Alias:
         # Another process may have been faster.
-        return self._entry(txn, name) or self._add_account(txn, name, "", admin=False)
+        return self._entry(txn, name) or self._add_account(txn, name, {}, admin=False)
 
-    def _change(
-        self, txn: Transaction, name: Name, *, password: str | None = None, admin: bool | None = None
-    ) -> Account:
-        old = self._record_or_error(txn, name)
-        record = _Record(
-            old.id,
-            old.created,
-            old.password if password is None else password,
-            old.admin if admin is None else admin,
-        )
+    def _change(self, txn: Transaction, name: Name, changes: dict[str, Any]) -> Account:
+        record = msgspec.structs.replace(self._record_or_error(txn, name), **changes)
         self._put(txn, name, record)
         if record.admin:
             txn.put(_admin_key(name, record), name[0].encode(), db=self._admins)
@@ -431,11 +561,20 @@ class Directory:
             txn.delete(_admin_key(name, record), db=self._admins)
         return _account(name, record)
 
-    def _renew(self, txn: Transaction, name: Name, stored: str, password: str) -> None:
+    def _renew(self, txn: Transaction, name: Name, stored: str, secrets: dict[str, Any]) -> None:
         # A password that was changed meanwhile stands.
         record = self._record(txn, name)
         if record and record.password == stored:
-            self._change(txn, name, password=password)
+            self._change(txn, name, secrets)
+
+    def _salt_secret(self, txn: Transaction) -> bytes | None:
+        return txn.get(b"salt", db=self._counters)
+
+    def _make_salt_secret(self, txn: Transaction) -> bytes:
+        # Another process may have been faster.
+        secret = self._salt_secret(txn) or os.urandom(32)
+        txn.put(b"salt", secret, db=self._counters)
+        return secret
 
     def _put(self, txn: Transaction, name: Name, record: _Record) -> None:
         txn.put(_key(name), _encode(record), db=self._accounts)
@@ -445,6 +584,30 @@ class Directory:
         txn.delete(_key(name), db=self._accounts)
         txn.delete(_admin_key(name, record), db=self._admins)
         return _account(name, record)
+
+    def _use_totp(self, txn: Transaction, name: Name, code: str) -> bool:
+        found = self._record_or_error(txn, name).totp
+        step = totp.matching_step(found.secret, code, time.time(), found.used) if found else None
+        if found is None or step is None:
+            return False
+        self._change(txn, name, {"totp": _Totp(found.secret, step)})
+        return True
+
+    def _add_app_password(self, txn: Transaction, name: Name, added: _AppPassword) -> None:
+        before = self._record_or_error(txn, name).app_passwords
+        if any(one.name == added.name for one in before):
+            raise AlreadyThere(f"there is an app password {added.name} already; revoke it first")
+        if len(before) >= MOST_APP_PASSWORDS:
+            raise Invalid(f"an account has {MOST_APP_PASSWORDS} app passwords at most; revoke one first")
+        self._change(txn, name, {"app_passwords": (*before, added)})
+
+    def _revoke_app_password(self, txn: Transaction, name: Name, revoked: str) -> AppPassword:
+        before = self._record_or_error(txn, name).app_passwords
+        gone = next((one for one in before if one.name == revoked), None)
+        if gone is None:
+            raise NotFound(f"no such app password: {revoked}; postroad account app-password list shows those there are")
+        self._change(txn, name, {"app_passwords": tuple(one for one in before if one is not gone)})
+        return _app_password(gone)
 
     def _add_alias(self, txn: Transaction, name: Name, alias: Alias) -> None:
         self._check_free(txn, name)
@@ -459,7 +622,28 @@ class Directory:
 
 
 def _account(name: Name, record: _Record) -> Account:
-    return Account(record.id, "@".join(name), record.created, record.admin, bool(record.password))
+    return Account(
+        record.id, "@".join(name), record.created, record.admin, bool(record.password), record.totp is not None
+    )
+
+
+def _app_password(stored: _AppPassword) -> AppPassword:
+    return AppPassword(stored.name, stored.created, stored.services)
+
+
+def _keys(record: _Record | None, service: str, *, main: bool) -> Iterator[tuple[_Key, AppPassword | None]]:
+    """What may prove a login by SCRAM, and the app password that each belongs to."""
+    if record is None:
+        return
+    if main and record.totp is None and record.scram is not None and _current(record.scram):
+        yield record.scram, None
+    for one in record.app_passwords:
+        if service in one.services and _current(one.scram):
+            yield one.scram, _app_password(one)
+
+
+def _current(key: _Key | None) -> bool:
+    return key is not None and key.iterations == scram.ITERATIONS
 
 
 def _checked(address: str) -> Name:

@@ -10,9 +10,13 @@ from itertools import islice
 
 import trio
 
+from engine.directory import Unavailable
+from engine.login import Visitor
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.net.connection import Connection, ConnectionLost
+from engine.observe.events import event
 from engine.protocols import pop3
+from engine.protocols.scram import Keys
 from engine.storage.environment import StorageError
 
 log = logging.getLogger(__name__)
@@ -27,7 +31,6 @@ class Limits:
 
     login: float = 90.0  # from the greeting to a successful login, all tries together
     idle: float = 600.0  # RFC 1939 section 3: at least ten minutes
-    failure_delay: float = 2.0  # before a failed login is answered
     tries: int = 3  # failed logins
     mistakes: int = 10  # commands that make no sense
 
@@ -35,9 +38,8 @@ class Limits:
 class Pop3Server:
     """Serves POP3 connections. One server object holds the locks of all mailboxes that it serves: use one a process.
 
-    ``login`` gives the account's number for an address and a password, or None; it must take as long for a user that
-    does not exist as for a wrong password. ``remove`` asks the owner of the mailboxes to remove messages. An exception
-    of either is logged, and the client is told to come again.
+    ``visitor`` answers the logins of one peer. ``remove`` asks the owner of the mailboxes to remove messages. An
+    exception of either is logged, and the client is told to come again.
 
     A password is taken in the clear from a loopback peer, which nobody can listen to, and from all when
     ``allow_plaintext`` is set; else only under TLS.
@@ -46,7 +48,7 @@ class Pop3Server:
     def __init__(
         self,
         mailboxes: Mailboxes,
-        login: Callable[[str, str], Awaitable[int | None]],
+        visitor: Callable[[str], Visitor],
         remove: Callable[[int, Collection[int]], Awaitable[object]],
         *,
         hostname: str,
@@ -55,7 +57,7 @@ class Pop3Server:
         limits: Limits = Limits(),
     ) -> None:
         self.mailboxes = mailboxes
-        self.login = login
+        self.visitor = visitor
         self.remove = remove
         self.hostname = hostname
         self.tls = tls  # may be replaced at any time: new connections take the new one
@@ -84,6 +86,7 @@ class _Visit:
         self._server = server
         self._connection = connection
         self.peer = connection.peer
+        self._visitor = server.visitor(self.peer)
         self.account = -1  # -1: nobody has logged in
         self._entries: Sequence[Entry] = ()
         self._scope = trio.CancelScope()
@@ -113,6 +116,8 @@ class _Visit:
             plaintext=server.allow_plaintext or _is_loopback(self.peer),
             tries=limits.tries,
             mistakes=limits.mistakes,
+            auth=self._visitor.mechanisms,
+            bindings=self._connection.bindings,
         )
 
     async def _converse(self) -> None:
@@ -132,7 +137,7 @@ class _Visit:
                 case pop3.StartTls():
                     await self._flush()
                     await self._start_tls()
-                    self._session.tls_started()
+                    self._session.tls_started(self._connection.bindings)
                 case pop3.Retrieve() as retrieve:
                     await self._retrieve(retrieve)
                 case pop3.Remove(numbers):
@@ -160,17 +165,20 @@ class _Visit:
 
     async def _log_in(self, login: pop3.Login) -> None:
         try:
-            account = await self._server.login(login.user, login.password)
-        except Exception:
-            log.exception("pop3 %s: login of %r could not be checked", self.peer, login.user)
+            answer = await self._visitor.answer(login.question)
+        except Unavailable as error:
+            event("login-unavailable", peer=self.peer, error=str(error))
             return self._session.refused(pop3.Refusal.TEMPORARY)
-        if account is None:
-            log.warning("pop3 %s: failed login of %r", self.peer, login.user)
-            await trio.sleep(self._server.limits.failure_delay)
+        except Exception:
+            log.exception("pop3 %s: login of %r could not be checked", self.peer, login.question.login)
+            return self._session.refused(pop3.Refusal.TEMPORARY)
+        if isinstance(answer, Keys):
+            return self._session.take_keys(answer)
+        if answer is None:
             return self._session.refused(pop3.Refusal.CREDENTIALS)
-        if account in self._server.held:
+        if answer.id in self._server.held:
             return self._session.refused(pop3.Refusal.IN_USE)
-        return await self._open(account)
+        return await self._open(answer.id)
 
     async def _open(self, account: int) -> None:
         self._server.held.add(account)

@@ -8,6 +8,7 @@ from typing import Self
 
 import trio
 
+from engine.net import channel_binding
 from engine.observe.events import event
 
 RECEIVE = 64 * 1024
@@ -60,6 +61,11 @@ class Connection:
             return ""
         cipher = self._tls_stream.cipher()
         return f"{self._tls_stream.version()} {cipher[0] if cipher else ''}"
+
+    @property
+    def bindings(self) -> dict[str, bytes]:
+        """What a login can be bound to, by type (RFC 5056); empty in the clear. For a server's side alone."""
+        return {} if self._tls_stream is None else channel_binding.bindings(self._tls_stream)
 
     @property
     def ssl_object(self) -> trio.SSLStream[trio.SocketStream] | None:

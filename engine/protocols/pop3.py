@@ -1,10 +1,13 @@
-"""The server's side of POP3 (RFC 1939, 2449, 2595, 3206): octets in, events out."""
+"""The server's side of POP3 (RFC 1939, 2449, 2595, 3206, 5034): octets in, events out."""
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from engine.protocols import sasl
+from engine.protocols.scram import Keys
 
 LINE_LIMIT = 512
 """Octets of a command line, its end not counted. RFC 2449 section 4 asks for 255; pass phrases may need more."""
@@ -39,13 +42,9 @@ class Item(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Check the password, and answer with ``logged_in`` or ``refused``."""
+    """Answer with ``logged_in`` or ``refused``; ``sasl.KeysWanted`` with ``take_keys`` or ``refused``."""
 
-    user: str
-    password: str
-
-    def __repr__(self) -> str:  # a secret stays out of every log
-        return f"Login({self.user!r})"
+    question: sasl.Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class Session:
     something is answered by the method that it names before the next one can be had; RuntimeError otherwise.
 
     ``plaintext`` permits a login without TLS; ``tls`` is whether TLS runs already, ``stls`` whether it can be started.
+    ``auth`` names SASL mechanisms, ``bindings`` are those of the TLS channel (RFC 5056).
     """
 
     def __init__(
@@ -102,6 +102,8 @@ class Session:
         plaintext: bool = False,
         tries: int = 3,
         mistakes: int = 10,
+        auth: Sequence[str] = (),
+        bindings: Mapping[str, bytes] = sasl.UNBOUND,
     ) -> None:
         self.state = State.AUTHORIZATION
         self._tls = tls
@@ -110,6 +112,10 @@ class Session:
         self._tries = tries  # failed logins that are left
         self._mistakes = mistakes  # commands that make no sense that are left
         self._user: str | None = None
+        self._auth = auth
+        self._offer = sasl.Offer(auth, bindings)
+        self._exchange: sasl.Exchange | None = None
+        self._responding = False  # the next line is a response to a challenge
         self._items: Sequence[Item] = ()
         self._deleted: set[int] = set()
         self._question: Event | None = None
@@ -145,15 +151,25 @@ class Session:
             line = self._next_line()
             if line is None:
                 return Signal.NEED_DATA
-            event = self._obey(line)
+            event = self._respond(line) if self._responding else self._obey(line)
             if event is not None:
                 self._question = event
                 return event
         return Closed()
 
+    def take_keys(self, keys: Keys) -> None:
+        """Answers a login that asks ``sasl.KeysWanted``."""
+        if not isinstance(self._exchange, sasl.Scram):
+            raise RuntimeError("no login waits for keys")
+        challenge = self._exchange.take(keys)
+        self._answer(Login)
+        self._challenge(challenge)
+
     def logged_in(self, items: Sequence[Item]) -> None:
         """The password is right; ``items`` are the messages, which keep their numbers for the whole session."""
-        self._answer(Login)
+        login = self._answer(Login)
+        assert isinstance(login, Login)
+        assert not isinstance(login.question, sasl.KeysWanted), "nothing has been proven yet"
         self.state = State.TRANSACTION
         self._items = items
         self._ok(f"mailbox has {self._sums()}")
@@ -165,10 +181,11 @@ class Session:
         if self._tries <= 0:
             self.state = State.CLOSED
 
-    def tls_started(self) -> None:
-        """TLS runs now: whatever was learnt before is void (RFC 2595 section 4)."""
+    def tls_started(self, bindings: Mapping[str, bytes] = sasl.UNBOUND) -> None:
+        """TLS runs now: whatever was learnt before is void (RFC 2595 section 4). ``bindings`` are its channel's."""
         self._answer(StartTls)
         self._tls = True
+        self._offer = sasl.Offer(self._auth, bindings)
         self._user = None
         self._received.clear()
 
@@ -218,11 +235,15 @@ class Session:
         end = self._received.find(b"\n")
         if end < 0:
             # Of a line too long, enough is kept to know that it was; one octet more may be the CR of its end.
-            del self._received[LINE_LIMIT + 2 :]
+            del self._received[self._line_limit + 2 :]
             return None
         line = bytes(self._received[:end]).removesuffix(b"\r")
         del self._received[: end + 1]
         return line
+
+    @property
+    def _line_limit(self) -> int:
+        return sasl.RESPONSE_LIMIT if self._responding else LINE_LIMIT
 
     def _obey(self, line: bytes) -> Event | None:
         if len(line) > LINE_LIMIT:
@@ -241,6 +262,34 @@ class Session:
             self._mistake(f"write it like this: {command.usage}")
             return None
         return command.run(self, *(group for group in arguments.groups() if group is not None))
+
+    def _respond(self, line: bytes) -> Event | None:
+        """A line of a SASL exchange (RFC 5034 4)."""
+        self._responding = False
+        if line == b"*":
+            self._mistake("cancelled")
+            return None
+        return self._step(sasl.decode(line) if len(line) <= sasl.RESPONSE_LIMIT else None)
+
+    def _step(self, response: bytes | None) -> Event | None:
+        assert self._exchange is not None
+        if response is None:
+            self._mistake("this is no base64")
+            return None
+        return self._follow(self._exchange.step(response))
+
+    def _follow(self, step: sasl.Step) -> Event | None:
+        if isinstance(step, sasl.Challenge):
+            self._challenge(step)
+            return None
+        if isinstance(step, sasl.Failure):
+            self._mistake(f"[AUTH] {step.text}")
+            return None
+        return Login(step)
+
+    def _challenge(self, challenge: sasl.Challenge) -> None:
+        self._outgoing += b"+ " + sasl.encode(challenge) + b"\r\n"
+        self._responding = True
 
     def _listed(self) -> bool:
         """Put lines of the listing out until it ends or enough has gathered; whether it has ended."""
@@ -293,6 +342,7 @@ class Session:
         names = ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"]
         # RFC 2449 section 6.3: USER is listed where it would be obeyed. RFC 2595 section 4: STLS before login only.
         names += ["USER"] if self._may_login() else []
+        names += [f"SASL {' '.join(self._offer.names)}"] if self._may_login() and self._offer.names else []
         names += ["STLS"] if self._stls and not self._tls and self.state is State.AUTHORIZATION else []
         self._ok("capabilities", [*names, "IMPLEMENTATION Postroad"])
 
@@ -308,7 +358,19 @@ class Session:
             self._mistake("USER comes first")
             return None
         user, self._user = self._user, None
-        return Login(user, password)
+        return Login(sasl.Credentials("USER", user, password))
+
+    def authenticate(self, mechanism: str, initial: str = "") -> Event | None:
+        if not self._may_login():
+            self._mistake("[AUTH] no login without TLS; begin with STLS")
+            return None
+        if mechanism.upper() not in self._offer.names:
+            self._mistake("this mechanism is not offered")
+            return None
+        self._exchange = self._offer.begin(mechanism.upper())
+        if not initial:
+            return self._follow(self._exchange.step(None))
+        return self._step(sasl.decode_initial(initial.encode()))
 
     def stls(self) -> Event | None:
         if self._tls or not self._stls:
@@ -381,6 +443,7 @@ TRANSACTION = frozenset({State.TRANSACTION})
 BOTH = AUTHORIZATION | TRANSACTION
 
 TEXT = re.compile(r"(.+)")
+MECHANISM = re.compile(r"([A-Za-z0-9_-]{1,20})(?: ([A-Za-z0-9+/=]+))? *")
 NUMBER = re.compile(r" *([0-9]{1,10}) *")
 MAYBE_NUMBER = re.compile(r" *(?:([0-9]{1,10}) *)?")
 TWO_NUMBERS = re.compile(r" *([0-9]{1,10}) +([0-9]{1,10}) *")
@@ -389,6 +452,9 @@ COMMANDS = {
     "CAPA": Command(Session.capa, needs=BOTH, usage="CAPA"),
     "USER": Command(Session.user, needs=AUTHORIZATION, usage="USER name", arguments=TEXT),
     "PASS": Command(Session.password, needs=AUTHORIZATION, usage="PASS password", arguments=TEXT),
+    "AUTH": Command(
+        Session.authenticate, needs=AUTHORIZATION, usage="AUTH mechanism [initial response]", arguments=MECHANISM
+    ),
     "STLS": Command(Session.stls, needs=AUTHORIZATION, usage="STLS"),
     "STAT": Command(Session.stat, needs=TRANSACTION, usage="STAT"),
     "LIST": Command(Session.list, needs=TRANSACTION, usage="LIST [number]", arguments=MAYBE_NUMBER),

@@ -1,20 +1,27 @@
-"""SASL logins (RFC 4422), the server's side: PLAIN and LOGIN, one exchange for SMTP, POP3 and IMAP alike.
+"""SASL logins (RFC 4422), the server's side, one exchange for SMTP, POP3 and IMAP alike.
 
 A protocol reads a line, takes it through ``decode``, gives it to ``step``, and does what comes back: sends the
-challenge (``encode``), has the credentials checked, or refuses. The cancelling ``*`` belongs to the protocol.
+challenge (``encode``), has the question answered, or refuses. The cancelling ``*`` belongs to the protocol.
 """
 
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
+
+from engine.protocols.scram import Broken, Conversation, Key, Keys
 
 RESPONSE_LIMIT = 12_288
 """Octets of a base64 line that a server must be able to take (RFC 4954 4)."""
 
+UNBOUND: Final[Mapping[str, bytes]] = {}
+"""The bindings of a channel that has none."""
+
 # The strict mode of binascii lets a needless "=" pass.
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
+_PLUS = "-PLUS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +33,37 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the client claims to be. The password never shows in a repr, so it cannot slip into a log."""
+    """*Is this the password?* It never shows in a repr, so it cannot slip into a log."""
 
     mechanism: str
     login: str
     password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeysWanted:
+    """*What may prove this login?* Answered by ``Scram.take``; for a login that is none, by keys that nothing fits."""
+
+    mechanism: str
+    login: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """*May this one in?* The password that ``key`` was made from has been proven; None: none has."""
+
+    mechanism: str
+    login: str
+    key: Key | None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """*Is this token good for this login?* An empty login is whoever the token is for."""
+
+    mechanism: str
+    login: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +73,8 @@ class Failure:
     text: str
 
 
-Step: TypeAlias = Challenge | Credentials | Failure
+Question: TypeAlias = Credentials | KeysWanted | Proof | Token
+Step: TypeAlias = Challenge | Question | Failure
 
 
 class Exchange(Protocol):
@@ -85,8 +119,144 @@ class Login:
         return _credentials("LOGIN", self._login, response)
 
 
-MECHANISMS: Mapping[str, Callable[[], Exchange]] = {"PLAIN": Plain, "LOGIN": Login}
-"""By name in capitals; calling the value begins an exchange."""
+class Scram:
+    """SCRAM (RFC 5802): the client proves the password, and we prove that we know it."""
+
+    __slots__ = ("_conversation", "_key", "_login", "_name", "_next")
+
+    def __init__(self, name: str, conversation: Conversation) -> None:
+        self._name = name
+        self._conversation = conversation
+        self._login = ""
+        self._key: Key | None = None
+        self._next: Callable[[Scram, bytes], Step] | None = Scram._first
+
+    def step(self, response: bytes | None) -> Step:
+        if response is None:
+            return Challenge(b"")
+        if self._next is None:
+            return Failure("The exchange is over")
+        try:
+            return self._next(self, response)
+        except Broken as error:
+            self._next = None
+            return Failure(str(error))
+
+    def take(self, keys: Keys) -> Challenge:
+        """Takes the answer to ``KeysWanted``. RuntimeError where that was not asked."""
+        if self._next is not Scram._final:
+            raise RuntimeError("no keys were asked for")
+        return Challenge(self._conversation.first(keys))
+
+    def _first(self, response: bytes) -> Step:
+        self._login = self._conversation.hear_first(response)
+        self._next = Scram._final
+        return KeysWanted(self._name, self._login)
+
+    def _final(self, response: bytes) -> Step:
+        self._key = self._conversation.hear_final(response)
+        if self._key is None:
+            self._next = None
+            return Proof(self._name, self._login, None)
+        self._next = Scram._acknowledged
+        return Challenge(self._conversation.final())
+
+    def _acknowledged(self, response: bytes) -> Step:
+        self._next = None
+        if response:
+            return Failure("The last response is an empty one")
+        return Proof(self._name, self._login, self._key)
+
+
+class Bearer:
+    """OAUTHBEARER (RFC 7628) and XOAUTH2, which Google made before it: one response with a bearer token (RFC 6750).
+
+    A token that is no good is refused at once, without the challenge that would tell the client why: it gets no other
+    token by it.
+    """
+
+    __slots__ = ("_name", "_pattern")
+
+    def __init__(self, name: str, pattern: re.Pattern[str]) -> None:
+        self._name = name
+        self._pattern = pattern
+
+    def step(self, response: bytes | None) -> Step:
+        if response is None:
+            return Challenge(b"")
+        try:
+            said = self._pattern.fullmatch(response.decode())
+        except UnicodeDecodeError:
+            said = None
+        if said is None:
+            return Failure(f"{self._name} wants a login and a bearer token")
+        login = said["login"] or ""
+        if self._name == "OAUTHBEARER":
+            login = login.replace("=2C", ",").replace("=3D", "=")
+        return Token(self._name, login, said["token"])
+
+
+# Fields end in octet 1; the one that counts is "auth".
+_FIELDS = r"(?:(?!auth=)[A-Za-z]+=[^\0\x01]*\x01)*"
+_AUTH = r"auth=[Bb]earer +(?P<token>[A-Za-z0-9._~+/=-]+)\x01"
+_OAUTHBEARER = re.compile(rf"[ny],(?:a=(?P<login>[^,\0\x01]+))?,\x01{_FIELDS}{_AUTH}{_FIELDS}\x01")
+_XOAUTH2 = re.compile(rf"user=(?P<login>[^\0\x01]+)\x01{_AUTH}\x01")
+
+
+def _oauthbearer(_: Mapping[str, bytes]) -> Exchange:
+    return Bearer("OAUTHBEARER", _OAUTHBEARER)
+
+
+def _xoauth2(_: Mapping[str, bytes]) -> Exchange:
+    return Bearer("XOAUTH2", _XOAUTH2)
+
+
+def _scram_sha_256(bindings: Mapping[str, bytes]) -> Exchange:
+    return Scram("SCRAM-SHA-256", Conversation(bindings))
+
+
+def _scram_sha_256_plus(bindings: Mapping[str, bytes]) -> Exchange:
+    return Scram("SCRAM-SHA-256-PLUS", Conversation(bindings, plus=True))
+
+
+def _plain(_: Mapping[str, bytes]) -> Exchange:
+    return Plain()
+
+
+def _login(_: Mapping[str, bytes]) -> Exchange:
+    return Login()
+
+
+MECHANISMS: Mapping[str, Callable[[Mapping[str, bytes]], Exchange]] = {
+    "SCRAM-SHA-256-PLUS": _scram_sha_256_plus,
+    "SCRAM-SHA-256": _scram_sha_256,
+    "OAUTHBEARER": _oauthbearer,
+    "XOAUTH2": _xoauth2,
+    "PLAIN": _plain,
+    "LOGIN": _login,
+}
+"""By name in capitals, the best first; calling the value with the channel's bindings begins an exchange."""
+
+
+class Offer:
+    """The mechanisms that one connection is offered.
+
+    ``bindings`` are those of its TLS (RFC 5056), by type; where there are none, nothing can be bound to the channel.
+    ValueError for a name that is none.
+    """
+
+    def __init__(self, names: Iterable[str], bindings: Mapping[str, bytes]) -> None:
+        wanted = tuple(names)
+        unknown = [name for name in wanted if name not in MECHANISMS]
+        if unknown:
+            raise ValueError(f"no such SASL mechanism: {', '.join(unknown)}")
+        self.names = tuple(name for name in wanted if bindings or not name.endswith(_PLUS))
+        # Without -PLUS on offer a client that could bind rightly says that we cannot. RFC 5802 6
+        self._bindings = bindings if any(name.endswith(_PLUS) for name in self.names) else {}
+
+    def begin(self, name: str) -> Exchange:
+        """A login by one of ``names``."""
+        return MECHANISMS[name](self._bindings)
 
 
 def encode(challenge: Challenge) -> bytes:

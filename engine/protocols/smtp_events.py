@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from engine.protocols.address import Address
-from engine.protocols.sasl import Credentials
+from engine.protocols.sasl import Question
 
 
 class NeedData(Struct, frozen=True, gc=False):
@@ -82,10 +82,9 @@ class StartTls(Struct, frozen=True, gc=False):
 
 
 class Auth(Struct, frozen=True, gc=False):
-    """*Decide*: are these the credentials of an account?"""
+    """*Decide*, or answer ``KeysWanted`` by ``take_keys``: somebody wants to log in."""
 
-    mechanism: str
-    credentials: Credentials
+    question: Question
 
 
 class Quit(Struct, frozen=True, gc=False):

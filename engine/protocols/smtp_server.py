@@ -29,6 +29,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from engine.protocols import sasl
+from engine.protocols.scram import Keys
 from engine.protocols.smtp_content import DOT, TERMINATOR, Tally, unstuffed
 from engine.protocols.smtp_events import (
     CONTENT_BEGIN,
@@ -118,7 +119,8 @@ class SmtpServer:
     ``size_limit`` is octets of content, ``recipients_limit`` accepted recipients a transaction, ``errors_limit`` errors
     of the client before a 421, ``command_line_limit`` octets of a command line with its CRLF (RFC 5321 4.5.3.1.4 wants
     512, and room for the parameters of extensions). ``starttls`` offers STARTTLS as long as TLS is not active; ``auth``
-    names SASL mechanisms, which are offered only under TLS. ``bare_newlines="accept"`` takes content with a bare CR or
+    names SASL mechanisms, which are offered only under TLS; ``bindings`` are those of its channel, if it is active.
+    ``bare_newlines="accept"`` takes content with a bare CR or
     LF as it is, for senders that cannot be mended; the end of content stays strict.
     """
 
@@ -133,11 +135,9 @@ class SmtpServer:
         starttls: bool = False,
         auth: tuple[str, ...] = (),
         tls_active: bool = False,
+        bindings: Mapping[str, bytes] = sasl.UNBOUND,
         bare_newlines: Literal["refuse", "accept"] = "refuse",
     ) -> None:
-        unknown = [name for name in auth if name not in sasl.MECHANISMS]
-        if unknown:
-            raise ValueError(f"no such SASL mechanism: {', '.join(unknown)}")
         self._hostname = hostname
         self._size_limit = size_limit
         self._recipients_limit = recipients_limit
@@ -145,6 +145,7 @@ class SmtpServer:
         self._command_line_limit = command_line_limit
         self._starttls = starttls
         self._auth = auth
+        self._offer = sasl.Offer(auth, bindings)
         self._lead = 0  # octets of context that the buffer opens with, see _read_lines
         self._scanned = 0  # octets of the buffer that hold no end of content
         self._chunk_left = 0
@@ -164,7 +165,6 @@ class SmtpServer:
         self._read: Callable[[SmtpServer], Event | None] = SmtpServer._read_command
         self._decision: Decision | None = GREETING
         self._long_line = _LONG_LINE  # the reply at the end of the line that is being swallowed
-        self._mechanism = ""
         self._exchange: sasl.Exchange | None = None
 
         self._extended = False
@@ -245,18 +245,29 @@ class SmtpServer:
         self._replies.append(reply(421, enhanced, text))
         self._read = SmtpServer._over
 
-    def tls_started(self) -> None:
-        """The handshake is done: forgets all the client said, and octets that came before it (RFC 3207 4.2)."""
+    def tls_started(self, bindings: Mapping[str, bytes] = sasl.UNBOUND) -> None:
+        """The handshake is done: forgets all the client said, and octets that came before it (RFC 3207 4.2).
+
+        ``bindings`` are those of the new channel (RFC 5056), by type.
+        """
         self.tls_active = True
+        self._offer = sasl.Offer(self._auth, bindings)
         self.hello = self.login = ""
         self._extended = False
         self._drop_input()
         self._clear_transaction(START)
         self._read = SmtpServer._read_command
 
+    def take_keys(self, keys: Keys) -> None:
+        """Answers ``Auth`` that asks ``KeysWanted``."""
+        if self._decision is not LOGIN or not isinstance(self._exchange, sasl.Scram):
+            raise RuntimeError("no login waits for keys")
+        self._decision = None
+        self._challenge(self._exchange.take(keys))
+
     def authenticated(self, login: str) -> None:
-        """Says yes to ``Auth``; ``login`` names the account."""
-        if self._decision is not LOGIN:
+        """Says yes to ``Auth`` that asks for a decision; ``login`` names the account."""
+        if self._decision is not LOGIN or self._exchange is not None:
             raise RuntimeError("no login waits for a decision")
         self._decision = None
         self.login = login
@@ -500,7 +511,7 @@ class SmtpServer:
         if self._starttls and not self.tls_active:
             names.append("STARTTLS")
         if self._auth and self.tls_active:
-            names.append(f"AUTH {' '.join(self._auth)}")
+            names.append(f"AUTH {' '.join(self._offer.names)}")
         return names
 
     def _mail(self, argument: str) -> Event | None:
@@ -611,10 +622,10 @@ class SmtpServer:
         name, _, initial = argument.partition(" ")
         if not name:
             return self._error(_AUTH_SYNTAX)
-        self._mechanism = _capitals(name)
-        if self._mechanism not in self._auth:
+        mechanism = _capitals(name)
+        if mechanism not in self._offer.names:
             return self._error(_NO_MECHANISM)
-        self._exchange = sasl.MECHANISMS[self._mechanism]()
+        self._exchange = self._offer.begin(mechanism)
         if not initial:
             return self._answer(self._exchange.step(None))
         return self._step(sasl.decode_initial(initial.encode()))
@@ -626,14 +637,18 @@ class SmtpServer:
 
     def _answer(self, step: sasl.Step) -> Event | None:
         if isinstance(step, sasl.Challenge):
-            self._replies.append(b"334 " + sasl.encode(step) + b"\r\n")
-            self._read = SmtpServer._read_response
-            return None
-        self._exchange = None
+            return self._challenge(step)
+        if not isinstance(step, sasl.KeysWanted):
+            self._exchange = None
         if isinstance(step, sasl.Failure):
             return self._error(reply(501, "5.5.2", step.text))
         self._decision = LOGIN
-        return Auth(self._mechanism, step)
+        return Auth(step)
+
+    def _challenge(self, challenge: sasl.Challenge) -> Event | None:
+        self._replies.append(b"334 " + sasl.encode(challenge) + b"\r\n")
+        self._read = SmtpServer._read_response
+        return None
 
     # State.
 

@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import trio
@@ -12,6 +13,7 @@ from engine.deadline import Watch
 from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
+from engine.login import Guard, Issuer, Logins
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -38,9 +40,6 @@ QUEUE_SERVICE = "queue"
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
 
-_LOGINS = 2
-"""Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
-
 
 class Role:
     """A process that only runs stages; the base of all others."""
@@ -51,6 +50,8 @@ class Role:
         self.now = now
         self.data = config.server.data
         self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
+        self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
+        self._opened_issuer: Issuer | None = None
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -70,6 +71,8 @@ class Role:
         self.config = config
         self.tls = self._opened_tls
         self.directory.set_local(config.domains.local)
+        self.logins.guard.settings = config.login
+        self.logins.issuer = self._opened_issuer
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
@@ -79,10 +82,12 @@ class Role:
         """
         _local_domains(config)
         self._opened_tls = ServerTls(_tls(config))
+        self._opened_issuer = self._issuer_for(config)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
             Directory: self.directory,
+            Logins: self.logins,
             ServerTls: self._opened_tls,
             Watch: self._watch,
         }
@@ -92,6 +97,13 @@ class Role:
         if self._resolver is None or config.dns != self._dns:
             self._resolver, self._dns = _resolver(config), config.dns
         return self._resolver
+
+    def _issuer_for(self, config: Config) -> Issuer | None:
+        """One issuer, and what it has told us, for as long as [oidc] stays the same."""
+        now = self.logins.issuer
+        if now is not None and now.settings == config.oidc:
+            return now
+        return Issuer(config.oidc) if config.oidc else None
 
     admit: Admit | None = None
 
@@ -242,7 +254,6 @@ class ReadersRole(Role):
         self._asker = Asker(here.context)
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
-        self._logins = trio.CapacityLimiter(_LOGINS)
         self._mailboxes: Mailboxes
         self._pop3 = self._server(config)
 
@@ -254,16 +265,11 @@ class ReadersRole(Role):
     def _server(self, config: Config) -> Pop3Server:
         return Pop3Server(
             Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
-            login=self._login,
+            visitor=partial(self.logins.visitor, "pop3"),
             remove=self._remove,
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
-
-    async def _login(self, address: str, password: str) -> int | None:
-        account = await trio.to_thread.run_sync(self.directory.verify, address, password, limiter=self._logins)
-        event("login", address=address, ok=account is not None)
-        return account.id if account else None
 
     async def _remove(self, account: int, uids: Collection[int]) -> None:
         await self._asker.ask(REMOVE, account, list(uids))

@@ -18,7 +18,9 @@ from engine.cli import opening
 from engine.cli.account import account
 from engine.cli.alias import alias
 from engine.cli.domain import domain
+from engine.config import Login
 from engine.directory import Directory
+from engine.login import Guard
 
 PASSWORD = "correct horse"
 
@@ -47,6 +49,7 @@ main()
 @pytest.fixture(autouse=True)
 def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "open_directory", lambda ctx: reopened(ctx.obj))
+    monkeypatch.setattr(opening, "open_guard", lambda ctx: Guard.open(ctx.obj.parent / "logins", Login()))
 
 
 def reopened(config: Path) -> Directory:
@@ -151,6 +154,7 @@ def test_the_list(run: Any, config: Path) -> None:
         "created": stamp,
         "admin": True,
         "has_password": True,
+        "has_totp": False,
         "domain_is_local": True,
         "state": ["admin"],
     }
@@ -373,3 +377,55 @@ def test_a_terminal_gets_a_table(config: Path) -> None:
     assert code == 0, screen
     lines = [line.split() for line in click.unstyle(screen).splitlines() if line.strip()]
     assert lines == [["domain", "source"], ["example.org", "pipeline.toml"]]
+
+
+# app passwords
+
+
+def test_an_app_password_is_shown_once_listed_and_revoked(run: Any, config: Path) -> None:
+    added(run, "bob@example.org")
+    made = run(account, "app-password", "add", "bob@example.org", "phone", "--scope", "smtp", "--scope", "pop3")
+    assert made.exit_code == 0
+    password = made.output.strip()
+    with reopened(config) as directory:
+        login = directory.verify_app_password("bob@example.org", password, "pop3")
+        assert login
+        assert login.app_password
+
+    def listed() -> list[dict[str, Any]]:
+        shown = run(account, "app-password", "list", "bob@example.org", "--json")
+        assert password not in shown.output
+        rows: list[dict[str, Any]] = json.loads(shown.output)
+        return rows
+
+    (row,) = listed()
+    assert (row["name"], row["scopes"], row["last_used"]) == ("phone", ["smtp", "pop3"], "")
+    with Guard.open(config.parent / "logins", Login()) as guard:
+        guard.used(login.account.id, login.app_password.created)
+    assert listed()[0]["last_used"].endswith("Z")
+    assert run(account, "app-password", "revoke", "bob@example.org", "phone").exit_code == 0
+    assert listed() == []
+    again = run(account, "app-password", "revoke", "bob@example.org", "phone")
+    assert (again.exit_code, again.stderr) == (
+        1, "Error: no such app password: phone; postroad account app-password list shows those there are\n",
+    )  # fmt: skip
+
+
+def test_an_app_password_needs_an_account_and_a_name(run: Any) -> None:
+    added(run, "bob@example.org")
+    assert run(account, "app-password", "add", "eve@example.org", "phone").exit_code == 1
+    assert run(account, "app-password", "add", "bob@example.org", " ").exit_code == 2
+    assert run(account, "app-password", "add", "bob@example.org", "phone", "--scope", "web").exit_code == 2
+
+
+def test_a_second_factor_is_given_and_taken(run: Any, config: Path) -> None:
+    added(run, "bob@example.org")
+    shown = run(account, "totp", "enable", "bob@example.org")
+    assert shown.exit_code == 0
+    assert shown.output.startswith("otpauth://totp/Postroad:bob%40example.org?secret=")
+    assert json.loads(run(account, "list", "--json").output)[0]["has_totp"]
+    assert (
+        run(account, "totp", "disable", "bob@example.org").output == "bob@example.org has no second factor any more.\n"
+    )
+    assert not json.loads(run(account, "list", "--json").output)[0]["has_totp"]
+    assert run(account, "totp", "enable", "eve@example.org").exit_code == 1

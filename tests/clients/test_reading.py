@@ -90,13 +90,14 @@ def test_curl_reads_in_the_clear_and_under_tls(server: Postroad, certificates: C
 
 
 @needs("mpop")
-def test_mpop_fetches_and_deletes(server: Postroad, certificates: Certificates, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mechanism", ["user", "plain", "scram-sha-256"])
+def test_mpop_fetches_and_deletes(server: Postroad, certificates: Certificates, tmp_path: Path, mechanism: str) -> None:
     mailbox = tmp_path / "fetched"
     for folder in ("new", "cur", "tmp"):
         (mailbox / folder).mkdir(parents=True)
     run(
         "mpop", "--file=/dev/null", "--host=127.0.0.1", f"--port={server.ports['pop3']}", "--tls=on",
-        "--tls-starttls=on", f"--tls-trust-file={certificates.authority}", "--auth=user", f"--user={BOB}",
+        "--tls-starttls=on", f"--tls-trust-file={certificates.authority}", f"--auth={mechanism}", f"--user={BOB}",
         f"--passwordeval=echo {PASSWORD}", f"--delivery=maildir,{mailbox}", f"--uidls-file={tmp_path / 'uidls'}",
         "--keep=off",
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import email
 import email.message
 import email.policy
+import hashlib
 import smtplib
 import ssl
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import scram
 from tests.support.programs import Certificates, needs, run
 from tests.support.server import PASSWORD, Postroad, body, letter
 
@@ -114,10 +116,11 @@ def test_curl_sends_in_the_clear_and_under_tls_with_a_login(server: Postroad, ce
 
 
 @needs("msmtp")
-def test_msmtp_sends_with_a_login(server: Postroad, certificates: Certificates) -> None:
+@pytest.mark.parametrize("mechanism", ["plain", "login", "scram-sha-256"])
+def test_msmtp_sends_with_a_login(server: Postroad, certificates: Certificates, mechanism: str) -> None:
     run(
         "msmtp", "--file=/dev/null", "--host=127.0.0.1", f"--port={server.ports['smtp']}", "--tls=on",
-        "--tls-starttls=on", f"--tls-trust-file={certificates.authority}", "--auth=plain", f"--user={EVE}",
+        "--tls-starttls=on", f"--tls-trust-file={certificates.authority}", f"--auth={mechanism}", f"--user={EVE}",
         f"--passwordeval=echo {PASSWORD}", f"--from={EVE}", BOB, stdin=letter("by msmtp").replace(b"\r\n", b"\n"),
     )  # fmt: skip
     (message,) = server.mail_for(BOB)
@@ -227,3 +230,27 @@ def test_smtplib_on_a_listener_that_begins_with_tls(tmp_path: Path, certificates
             client.sendmail("ann@example.net", ["bob@example.org"], b"Subject: under TLS\r\n\r\nHello.\r\n")
         (letter,) = server.mail_for("bob@example.org")
         assert b"using TLSv1.3" in letter
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "guess"])
+def test_a_login_that_is_bound_to_its_channel(server: Postroad, certificates: Certificates, password: str) -> None:
+    with server.smtp() as client:
+        client.starttls(context=ssl.create_default_context(cafile=str(certificates.authority)))
+        client.ehlo()
+        assert client.esmtp_features["auth"].split() == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"]
+        assert isinstance(client.sock, ssl.SSLSocket)
+        shown = client.sock.getpeercert(binary_form=True)
+        assert shown
+        login = scram.Client(EVE, password, "p=tls-server-end-point,,", hashlib.sha256(shown).digest())
+
+        def answer(challenge: bytes | None = None) -> str:
+            if challenge is None:
+                return login.first.decode()
+            return "" if challenge.startswith(b"v=") else login.final(challenge).decode()
+
+        if password == PASSWORD:
+            assert client.auth("SCRAM-SHA-256-PLUS", answer)[0] == 235
+        else:
+            with pytest.raises(smtplib.SMTPAuthenticationError, match=r"5\.7\.8"):
+                client.auth("SCRAM-SHA-256-PLUS", answer)
+    server.wait_for("login", address=EVE, mechanism="SCRAM-SHA-256-PLUS", ok=password == PASSWORD)

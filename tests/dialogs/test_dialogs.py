@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from engine.protocols.sasl import Credentials
 from engine.protocols.smtp_events import (
     NEED_DATA,
     Auth,
@@ -70,8 +71,8 @@ class Obliging:
                     self.messages.append(event.data if isinstance(event, Content) else b"".join(self.parts))
                     self.parts.clear()
                     self.smtp.accept("queued")
-                case Auth(_, credentials) if credentials.password == "secret":
-                    self.smtp.authenticated(credentials.login)
+                case Auth(Credentials(_, login, "secret")):
+                    self.smtp.authenticated(login)
                 case Auth():
                     self.smtp.refuse(535, "5.7.8", "Wrong login or password")
                 case Reset():

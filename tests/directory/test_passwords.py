@@ -7,6 +7,7 @@ from argon2 import PasswordHasher
 
 from engine.directory import Directory, Invalid, Unavailable, passwords
 from engine.directory.store import _Record
+from engine.protocols import scram
 
 PASSWORD = "correct horse"
 
@@ -112,7 +113,7 @@ def test_a_hash_with_old_parameters_is_renewed_at_login(directory: Directory) ->
 def test_renewal_does_not_undo_a_change(directory: Directory) -> None:
     directory.add_account("user@example.org")
     store_password(directory, "user", "changed meanwhile")
-    directory._write(directory._renew, ("user", "example.org"), "the one that was checked", "renewed")
+    directory._write(directory._renew, ("user", "example.org"), "the one that was checked", {"password": "renewed"})
     assert stored_password(directory, "user") == "changed meanwhile"
 
 
@@ -139,3 +140,60 @@ def test_passwords_that_no_client_could_send(directory: Directory, password: str
         directory.add_account("user@example.org", password)
     assert not password or password not in str(caught.value)
     assert directory.account("user@example.org") is None
+
+
+# SCRAM
+
+
+def key_of(directory: Directory, address: str, password: str) -> bool:
+    """Whether the password is what a login by SCRAM would have to prove."""
+    keys = directory.keys(address)
+    return scram.key(password, keys.salt, keys.iterations) in keys.keys
+
+
+def test_the_key_follows_the_password(directory: Directory) -> None:
+    directory.add_account("user@example.org", PASSWORD)
+    assert key_of(directory, "User@EXAMPLE.org", PASSWORD)
+    directory.set_password("user@example.org", "another one")
+    assert not key_of(directory, "user@example.org", PASSWORD)
+    assert key_of(directory, "user@example.org", "another one")
+
+
+@pytest.mark.parametrize("address", ["nobody@example.org", "user@elsewhere.test", "garbage", "silent@example.org"])
+def test_who_cannot_log_in_is_asked_like_anybody_else(directory: Directory, address: str) -> None:
+    directory.add_account("user@example.org", PASSWORD)
+    directory.add_account("silent@example.org")
+    known, unknown = directory.keys("user@example.org"), directory.keys(address)
+    assert (len(unknown.salt), unknown.iterations, len(unknown.keys)) == (len(known.salt), known.iterations, 1)
+    assert unknown.salt == directory.keys(address.upper()).salt != known.salt
+    assert unknown.keys != directory.keys(address).keys
+
+
+def test_the_salt_of_a_name_stays(tmp_path: Path) -> None:
+    salts = []
+    for _ in range(2):
+        with Directory.open(tmp_path / "directory", ["example.org"]) as directory:
+            salts.append(directory.keys("user@example.org").salt)
+            if not directory.account("user@example.org"):
+                directory.add_account("user@example.org", PASSWORD)
+            salts.append(directory.keys("user@example.org").salt)
+    assert len(set(salts)) == 1
+
+
+def test_an_older_account_gets_its_key_when_its_password_is_checked(directory: Directory) -> None:
+    directory.add_account("user@example.org")
+    store_password(directory, "user", passwords.hashed(PASSWORD))
+    assert not key_of(directory, "user@example.org", PASSWORD)
+    assert directory.verify("user@example.org", "wrong") is None
+    assert not key_of(directory, "user@example.org", PASSWORD)
+    assert directory.verify("user@example.org", PASSWORD)
+    assert key_of(directory, "user@example.org", PASSWORD)
+
+
+def test_a_key_of_another_count_is_made_anew(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.add_account("user@example.org", PASSWORD)
+    monkeypatch.setattr(scram, "ITERATIONS", 5000)
+    assert not key_of(directory, "user@example.org", PASSWORD)
+    assert directory.keys("user@example.org").iterations == directory.keys("nobody@example.org").iterations == 5000
+    assert directory.verify("user@example.org", PASSWORD)
+    assert key_of(directory, "user@example.org", PASSWORD)

@@ -22,7 +22,7 @@ from engine.stage import Spec, load_stage
 PAGE = ROOT / "docs" / "pipeline.md"
 SECTIONS = sections(PAGE)
 OWN = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
-TABLES = {**engine.config._SECTIONS, "tls": engine.config.Tls}
+TABLES = {**engine.config._SECTIONS, "tls": engine.config.Tls, "oidc": engine.config.Oidc}
 
 
 def written(heading: str) -> dict[str, str]:
@@ -37,6 +37,8 @@ def same(cell: str, default: Any, kind: Any) -> bool:
     """Whether the page's default is the code's."""
     if default in (inspect.Parameter.empty, dataclasses.MISSING):
         return cell == "*required*"
+    if default is None:
+        return cell == "—"
     assert code(cell), f"{cell} is not in code"
     return bool(convert(tomllib.loads(f"value = {code(cell)}")["value"], kind) == default)
 

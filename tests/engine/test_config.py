@@ -280,6 +280,26 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (12, "[tls] key", "cannot read b.pem: no such file"),
         ],
     ),
+    (
+        "[stage.door]",
+        '[login]\nallow_networks = ["x"]\nnetwork_guesses = 0\nnetwork_ipv6 = 200\n[stage.door]',
+        [
+            (11, "[login] allow_networks", "'x' does not appear to be an IPv4 or IPv6 network at [0]"),
+            (12, "[login] network_guesses", "must be at least 1"),
+            (13, "[login] network_ipv6", "must be a number of bits from 0 to 128"),
+        ],
+    ),
+    ("[stage.door]", '[oidc]\nissuer = "https://x.test"\n[stage.door]', [(10, "[oidc] audience", "is required")]),
+    (
+        "[stage.door]",
+        '[oidc]\nissuer = "http://x.test"\naudience = ""\nclient_secret_file = "s"\n[stage.door]',
+        [
+            (10, "[oidc] client_id", "goes together with client_secret_file"),
+            (11, "[oidc] issuer", "'http://x.test' is no issuer; write it like \"https://id.example.org\""),
+            (12, "[oidc] audience", "must name whom a token is for: else any program's token would do"),
+            (13, "[oidc] client_secret_file", "cannot read s: no such file"),
+        ],
+    ),
     ("[stage.door]", "[servr]\n[stage.door]", [(10, "[servr]", "unknown table; did you mean server?")]),
     (
         GOOD,

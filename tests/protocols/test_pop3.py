@@ -1,5 +1,6 @@
 """The server's side of POP3, as dialogs: whole, byte by byte, and in any pieces."""
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from engine.protocols.pop3 import (
     StartTls,
     State,
 )
+from engine.protocols.sasl import Credentials, KeysWanted
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def opened(**options: bool) -> Session:
     """A session in TRANSACTION state, its greetings taken away."""
     session = Session("mx.example.org", plaintext=True, **options)
     session.receive(b"USER ann\r\nPASS secret\r\n")
-    assert session.next_event() == Login("ann", "secret")
+    assert session.next_event() == Login(Credentials("USER", "ann", "secret"))
     session.logged_in(ITEMS)
     session.outgoing()
     return session
@@ -47,7 +49,7 @@ def opened(**options: bool) -> Session:
 def answer(session: Session, event: Event) -> None:
     """What a driver over a healthy store does."""
     match event:
-        case Login(_, "secret"):
+        case Login(Credentials(_, _, "secret")):
             session.logged_in(ITEMS)
         case Login():
             session.refused(Refusal.CREDENTIALS)
@@ -124,9 +126,9 @@ def test_each_command_and_its_reply() -> None:
     assert session.state is State.CLOSED
 
 
-def test_the_dialog_meets_every_command_but_stls() -> None:
+def test_the_dialog_meets_every_command_but_stls_and_auth() -> None:
     met = {line.split()[0].decode().upper() for line, _ in DIALOG}
-    assert set(COMMANDS) - met == {"STLS"}
+    assert set(COMMANDS) - met == {"STLS", "AUTH"}
 
 
 def test_everything_pipelined_in_one_piece() -> None:
@@ -297,5 +299,59 @@ def test_a_password_keeps_its_spaces_and_stays_out_of_logs() -> None:
     session = Session("mx", plaintext=True)
     session.receive("USER ann\nPASS  two  spaces ä \n".encode())
     login = session.next_event()
-    assert login == Login("ann", " two  spaces ä ")
+    assert login == Login(Credentials("USER", "ann", " two  spaces ä "))
     assert "spaces" not in repr(login)
+
+
+def sasl_session(**options: bool) -> Session:
+    session = Session("mx.example.org", auth=("PLAIN", "LOGIN"), **({"plaintext": True} | options))
+    session.outgoing()
+    return session
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (b"AUTH PLAIN AGFubgBzZWNyZXQ=", b"+OK mailbox"),
+        (b"auth plain\r\nAGFubgBzZWNyZXQ=", b"+ \r\n+OK mailbox"),
+        (b"AUTH LOGIN\r\nYW5u\r\nc2VjcmV0", b"+ VXNlcm5hbWU6\r\n+ UGFzc3dvcmQ6\r\n+OK mailbox"),
+        (b"AUTH LOGIN YW5u\r\nc2VjcmV0", b"+ UGFzc3dvcmQ6\r\n+OK mailbox"),
+        (b"AUTH PLAIN AGFubgB3cm9uZw==", b"-ERR [AUTH] wrong"),
+        (b"AUTH PLAIN =", b"-ERR [AUTH] PLAIN wants"),
+        (b"AUTH PLAIN\r\n*", b"+ \r\n-ERR cancelled"),
+        (b"AUTH PLAIN\r\n!", b"+ \r\n-ERR this is no base64"),
+        (b"AUTH PLAIN\r\n" + b"A" * 12_300, b"+ \r\n-ERR this is no base64"),
+        (b"AUTH GSSAPI", b"-ERR this mechanism is not offered"),
+        (b"AUTH", b"-ERR write it like this: AUTH mechanism"),
+    ],
+)
+def test_sasl(said: bytes, heard: bytes) -> None:
+    octets = said + b"\r\n"
+    assert converse(sasl_session(), [octets]).startswith(heard)
+    assert converse(sasl_session(), [octets[n : n + 1] for n in range(len(octets))]).startswith(heard)
+
+
+def test_a_response_may_be_longer_than_a_command() -> None:
+    password = base64.b64encode(b"\0ann\0" + b"x" * 2000)
+    assert (
+        converse(sasl_session(), [b"AUTH PLAIN\r\n", password, b"\r\n"])
+        == b"+ \r\n-ERR [AUTH] wrong user name or password\r\n"
+    )
+
+
+def test_sasl_is_offered_where_it_would_be_obeyed() -> None:
+    assert b"SASL PLAIN LOGIN\r\n" in converse(sasl_session(), [b"CAPA\r\n"])
+    clear = sasl_session(plaintext=False)
+    assert b"SASL" not in converse(clear, [b"CAPA\r\n"])
+    assert (
+        converse(clear, [b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n"])
+        == b"-ERR [AUTH] no login without TLS; begin with STLS\r\n"
+    )
+
+
+def test_nobody_is_let_in_before_the_proof() -> None:
+    session = Session("mx.example.org", plaintext=True, auth=("SCRAM-SHA-256",))
+    session.receive(b"AUTH SCRAM-SHA-256 " + base64.b64encode(b"n,,n=ann,r=x") + b"\r\n")
+    assert session.next_event() == Login(KeysWanted("SCRAM-SHA-256", "ann"))
+    with pytest.raises(AssertionError, match="proven"):
+        session.logged_in(ITEMS)

@@ -9,8 +9,11 @@ from engine.protocols.sasl import (
     Challenge,
     Credentials,
     Failure,
+    KeysWanted,
     Login,
+    Offer,
     Plain,
+    Token,
     decode,
     decode_initial,
     encode,
@@ -75,11 +78,47 @@ def test_no_base64(line: bytes) -> None:
 
 @given(st.sampled_from(sorted(MECHANISMS)), st.lists(st.binary(), min_size=2))
 def test_nothing_raises(name: str, responses: list[bytes]) -> None:
-    exchange = MECHANISMS[name]()
+    exchange = MECHANISMS[name]({})
     for response in responses:
-        assert isinstance(exchange.step(response), Challenge | Credentials | Failure)
+        assert isinstance(exchange.step(response), Challenge | Credentials | KeysWanted | Token | Failure)
 
 
 @given(st.binary())
 def test_any_octets_survive(octets: bytes) -> None:
     assert decode(encode(Challenge(octets))) == octets
+
+
+@pytest.mark.parametrize(
+    ("name", "response", "login"),
+    [
+        # RFC 7628 4.1
+        (
+            "OAUTHBEARER",
+            b"n,a=user@example.com,\1host=server.example.com\1port=143\1auth=Bearer vF9dft4qmT\1\1",
+            "user@example.com",
+        ),
+        ("OAUTHBEARER", b"n,,\1auth=Bearer vF9dft4qmT\1\1", ""),
+        ("OAUTHBEARER", b"y,a=a=2Cb=3D,\1auth=bearer  vF9dft4qmT\1host=x\1\1", "a,b="),
+        ("XOAUTH2", b"user=user@example.com\1auth=Bearer vF9dft4qmT\1\1", "user@example.com"),
+    ],
+)
+def test_bearer_tokens(name: str, response: bytes, login: str) -> None:
+    exchange = Offer((name,), {}).begin(name)
+    assert exchange.step(None) == Challenge(b"")
+    step = exchange.step(response)
+    assert step == Token(name, login, "vF9dft4qmT")
+    assert "vF9" not in repr(step)
+
+
+@pytest.mark.parametrize("name", ["OAUTHBEARER", "XOAUTH2"])
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"", b"\1", b"n,,\1\1", b"n,,\1auth=Basic x\1\1", b"n,,\1auth=Bearer \1\1", b"n,,\1auth=Bearer x\1",
+        b"n,,auth=Bearer x\1\1",
+        b"n,,\1auth=Bearer x\1auth=Bearer y\1\1", b"p=x,,\1auth=Bearer x\1\1", b"n,a=\xff,\1auth=Bearer x\1\1",
+        b"user=\1auth=Bearer x\1\1", b"user=a\1auth=Bearer x\1", b"user=a\1auth=Bearer a b\1\1",
+    ],
+)  # fmt: skip
+def test_what_is_no_bearer_token(name: str, response: bytes) -> None:
+    assert isinstance(Offer((name,), {}).begin(name).step(response), Failure)

@@ -1,5 +1,6 @@
 """The server's side of SMTP: its events, the decisions on them, and that no chopping of the octets changes either."""
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.protocols.sasl import Credentials
+from engine.protocols.sasl import Credentials, KeysWanted, Proof
 from engine.protocols.smtp_content import Tally
 from engine.protocols.smtp_events import (
     NEED_DATA,
@@ -29,7 +30,7 @@ from engine.protocols.smtp_events import (
 )
 from engine.protocols.smtp_replies import reply
 from engine.protocols.smtp_server import HOLD_LIMIT, SmtpServer
-from tests.support.smtp import accept
+from tests.support.smtp import KEYS, accept
 
 TRANSACTION = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\n"
 OVER = (Quit, TooManyErrors, Disconnected)
@@ -187,10 +188,30 @@ def test_the_driver_cannot_forget_a_decision() -> None:
         smtp.greet()
 
 
+def test_keys_come_between_a_name_and_its_proof() -> None:
+    smtp = server(auth=("SCRAM-SHA-256",), tls_active=True)
+    smtp.receive(b"EHLO client\r\n")
+    assert isinstance(smtp.next_event(), Hello)
+    smtp.outgoing()
+    smtp.receive(b"AUTH SCRAM-SHA-256 " + base64.b64encode(b"n,,n=a,r=x") + b"\r\n")
+    assert smtp.next_event() == Auth(KeysWanted("SCRAM-SHA-256", "a"))
+    with pytest.raises(RuntimeError, match="no login waits for a decision"):
+        smtp.authenticated("a")
+    smtp.take_keys(KEYS)
+    challenge = base64.b64decode(smtp.outgoing().removeprefix(b"334 "))
+    nonce = challenge.split(b",")[0]
+    smtp.receive(base64.b64encode(b"c=biws," + nonce + b",p=AAAA") + b"\r\n")
+    assert smtp.next_event() == Auth(Proof("SCRAM-SHA-256", "a", None))
+    with pytest.raises(RuntimeError, match="no login waits for keys"):
+        smtp.take_keys(KEYS)
+    smtp.refuse(535, "5.7.8", "Wrong")
+    assert smtp.outgoing() == b"535 5.7.8 Wrong\r\n"
+
+
 def test_a_login_is_not_accepted_by_the_way() -> None:
     smtp = server(auth=("PLAIN",), tls_active=True)
     event = after_hello(smtp, b"AUTH PLAIN AGEAcw==\r\n")
-    assert event == Auth("PLAIN", Credentials("PLAIN", "a", "s"))
+    assert event == Auth(Credentials("PLAIN", "a", "s"))
     with pytest.raises(RuntimeError):
         smtp.accept()
     assert smtp.login == ""

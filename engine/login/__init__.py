@@ -1,0 +1,7 @@
+"""Logins: the one place that decides who may come in, for all protocols."""
+
+from engine.login.guard import Ban, Guard
+from engine.login.oidc import Issuer
+from engine.login.service import Logins, Visitor
+
+__all__ = ["Ban", "Guard", "Issuer", "Logins", "Visitor"]

@@ -1,0 +1,203 @@
+"""Who may come in, by whatever protocol: the question of a SASL exchange goes in, the account comes out."""
+
+import contextlib
+import hmac
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TypeAlias
+
+import trio
+
+from engine.directory import Account, Directory, Login, Unavailable
+from engine.login.guard import NETWORK, Ban, Guard
+from engine.login.oidc import Issuer
+from engine.observe.events import event
+from engine.protocols.sasl import Credentials, KeysWanted, Proof, Question, Token
+from engine.protocols.scram import Key, Keys
+
+MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
+"""What is offered in any case, the best first."""
+
+WITH_ISSUER = ("OAUTHBEARER", "XOAUTH2")
+"""What is offered besides where tokens of an issuer are taken."""
+
+LONGEST = 8.0
+"""Seconds that a wrong guess waits for its answer at most: a person bears it, and the client's time-out is far."""
+
+_AT_ONCE = 2
+"""Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
+
+_REPEATED = 10_000
+"""Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess."""
+
+
+Decided: TypeAlias = tuple[Login | None, str, float]
+"""The login; else why there is none, and the seconds that the answer waits."""
+
+BANNED = "the network is banned"
+
+
+class Logins:
+    """The logins of one process."""
+
+    def __init__(self, directory: Directory, guard: Guard, issuer: Issuer | None = None) -> None:
+        self.directory = directory
+        self.guard = guard
+        self.issuer = issuer  # may be replaced at any time, as the guard's settings
+        self._checking = trio.CapacityLimiter(_AT_ONCE)
+        self._turns: dict[str, trio.Lock] = {}
+        self._secret = os.urandom(32)
+        self._wrong: dict[bytes, None] = {}  # in the order in which they came
+
+    def visitor(self, service: str, peer: str) -> "Visitor":
+        """A connection from the IP address ``peer`` that may log in to ``service``: "smtp", "pop3"."""
+        return Visitor(self, service, peer)
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """What is offered, the best first."""
+        return MECHANISMS if self.issuer is None else (*MECHANISMS[:2], *WITH_ISSUER, *MECHANISMS[2:])
+
+    def limiter(self, question: Question) -> trio.CapacityLimiter | None:
+        """What bounds how many questions of this kind are answered at once; None: as many as there are threads."""
+        return self._checking if isinstance(question, Credentials) else None
+
+    @contextlib.asynccontextmanager
+    async def turn(self, network: str) -> AsyncIterator[None]:
+        """One at a time of each network: a guesser with many connections stands in line behind itself alone."""
+        lock = self._turns.setdefault(network, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._turns.pop(network, None)
+
+    def is_repeated(self, network: str, question: Question) -> bool:
+        """Whether just this has been wrong before; from now on it has."""
+        if not isinstance(question, Credentials):
+            return False
+        text = f"{network}\0{question.login}\0{question.password}".encode("utf-8", "surrogatepass")
+        digest = hmac.digest(self._secret, text, "sha256")
+        known = digest in self._wrong
+        self._wrong[digest] = None
+        if len(self._wrong) > _REPEATED:
+            self._wrong.pop(next(iter(self._wrong)), None)
+        return known
+
+
+class Visitor:
+    """One connection, and what it tries."""
+
+    def __init__(self, logins: Logins, service: str, peer: str) -> None:
+        self._logins = logins
+        self._service = service
+        self._peer = peer
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """What it may be offered, the best first."""
+        return self._logins.mechanisms
+
+    async def answer(self, question: Question) -> Keys | Account | None:
+        """What a SASL exchange asks: keys where it wants them, else the account; None: no, and some seconds later.
+
+        Unavailable when that cannot be told now.
+        """
+        if isinstance(question, KeysWanted):
+            return self._keys(question.login)
+        if isinstance(question, Token):
+            login, why, delay = await self._by_token(question)
+        else:
+            login, why, delay = await self._by_password(question)
+        app_password = login.app_password.name if login and login.app_password else None
+        event(
+            "login", peer=self._peer, ok=login is not None, service=self._service, mechanism=question.mechanism,
+            address=question.login or (login.account.address if login else ""), app_password=app_password,
+            why=why or None,
+        )  # fmt: skip
+        await trio.sleep(delay)
+        return login.account if login else None
+
+    async def _by_token(self, question: Token) -> Decided:
+        """As ``_decided``. Nobody can guess at tokens, and each runs out some day, so wrong ones are not counted."""
+        logins = self._logins
+        if logins.guard.standing(self._peer, question.login, None).network:
+            return None, BANNED, LONGEST
+        assert logins.issuer is not None  # or it would not have been offered
+        address = await logins.issuer.login_of(question.token)
+        account = logins.directory.account(address) if address else None
+        wanted = logins.directory.account(question.login) if question.login else account
+        if account is None or wanted is None or account.id != wanted.id:
+            return None, "wrong", 1.0
+        return Login(account), "", 0.0
+
+    async def _by_password(self, question: Credentials | Proof) -> Decided:
+        async with self._logins.turn(self._logins.guard.network(self._peer)):
+            return await trio.to_thread.run_sync(self._decided, question, limiter=self._logins.limiter(question))
+
+    def _keys(self, login: str) -> Keys:
+        standing = self._logins.guard.standing(self._peer, login, self._id_of(login))
+        keys = self._logins.directory.keys(login, self._service, main=not standing.account)
+        if standing.network:
+            # The salt stays: another one would tell an account that exists from one that does not.
+            return replace(keys, keys=(Key(os.urandom(32), os.urandom(32)),))
+        return keys
+
+    def _decided(self, question: Credentials | Proof) -> Decided:
+        """The login, if this is right; else why not, and the seconds to wait. In a thread: it may take long."""
+        guard, known = self._logins.guard, self._id_of(question.login)
+        standing = guard.standing(self._peer, question.login, known)
+        if standing.network:
+            return None, BANNED, LONGEST
+        login = self._right(question, main=not standing.account)
+        if login is not None:
+            with contextlib.suppress(Unavailable):  # a full disk is no reason to refuse the right password
+                self._note(login)
+            return login, "", 0.0
+        if standing.account:
+            return None, "the account is banned for networks that it is not known from", LONGEST
+        return None, "wrong", self._count(question, known) if standing.counts else 0.0
+
+    def _right(self, question: Credentials | Proof, *, main: bool) -> Login | None:
+        """The login; without ``main`` only by an app password, at which nobody can guess."""
+        directory = self._logins.directory
+        if isinstance(question, Proof):
+            return directory.proven(question.login, question.key, self._service, main=main) if question.key else None
+        login = directory.verify_app_password(question.login, question.password, self._service)
+        if login is None and main:
+            account = directory.verify(question.login, question.password)
+            # No mail program can ask for a second factor.
+            login = Login(account) if account and not account.has_totp else None
+        return login
+
+    def _note(self, login: Login) -> None:
+        self._logins.guard.succeeded(self._peer, login.account.id)
+        if login.app_password:
+            self._logins.guard.used(login.account.id, login.app_password.created)
+
+    def _count(self, question: Credentials | Proof, known: int | None) -> float:
+        """Count a wrong guess; the seconds that it waits, twice as many each time."""
+        guard = self._logins.guard
+        try:
+            if self._logins.is_repeated(guard.network(self._peer), question):
+                guesses, bans = guard.guesses(self._peer), list[Ban]()
+            else:
+                guesses, bans = guard.failed(self._peer, question.login, known)
+        except Unavailable as error:
+            event("guess-not-counted", peer=self._peer, error=str(error))
+            return LONGEST
+        for ban in bans:
+            _tell(ban)
+        return min(2.0 ** (guesses - 1), LONGEST) if guesses else 0.0
+
+    def _id_of(self, login: str) -> int | None:
+        account = self._logins.directory.account(login)
+        return account.id if account else None
+
+
+def _tell(ban: Ban) -> None:
+    network = ban.name if ban.kind == NETWORK else None
+    address = ban.name if ban.kind != NETWORK else None
+    event("banned", network=network, address=address, guesses=ban.guesses, until=round(ban.until))
