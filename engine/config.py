@@ -25,6 +25,9 @@ from engine.units import Duration, Size
 IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 """Listeners whose connections begin with the TLS handshake (RFC 8314)."""
 
+NOWHERE = Path()
+"""Stands for a path that was not given."""
+
 NO_LIMIT = Duration(float("inf"))
 READERS = ("pop3", "pop3s")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
@@ -72,8 +75,9 @@ class Domains:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    certificate: Path
-    key: Path
+    certificate: Path = NOWHERE  # the default, with its key; without them what is in the folder must do
+    key: Path = NOWHERE
+    folder: Path = NOWHERE  # NAME/fullchain.pem and NAME/privkey.pem, chosen by the name that a client asks for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +267,7 @@ class _Reader:
             path=self.path,
             text=text,
             listen=self.listen(),
-            tls=self.section("tls", Tls) if "tls" in self.tables else None,
+            tls=self.tls(),
             lanes=lanes,
             stages=stages,
             **sections,
@@ -287,6 +291,18 @@ class _Reader:
                 self.problem(f"{name}.{missing}", "is required")
             values[missing] = hints[missing]("localhost")  # stands in, so that reading goes on to the next mistake
         return kind(**values)
+
+    def tls(self) -> Tls | None:
+        if "tls" not in self.tables:
+            return None
+        tls: Tls = self.section("tls", Tls)
+        given = self.table("tls")
+        for one, other in (("certificate", "key"), ("key", "certificate")):
+            if one in given and other not in given:
+                self.problem(f"tls.{other}", "is required")
+        if not given.keys() & {"certificate", "key", "folder"}:
+            self.problem("tls", 'names nothing; write certificate = "…" and key = "…", or folder = "…"')
+        return tls
 
     @staticmethod
     def missing(kind: type, values: Mapping[str, Any]) -> list[str]:
@@ -526,8 +542,9 @@ class _Reader:
         base = self.path.parent
         tls = config.tls
         if tls:
-            tls = Tls(certificate=base / tls.certificate, key=base / tls.key)
-            for key, path in (("certificate", tls.certificate), ("key", tls.key)):
+            given = {key: base / path for key, path in dataclasses.asdict(tls).items() if path != NOWHERE}
+            tls = Tls(**given)
+            for key, path in given.items():
                 if not os.access(path, os.R_OK):
                     self.problem(
                         f"tls.{key}", f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}"
