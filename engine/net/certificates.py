@@ -101,8 +101,10 @@ def read_certificate(pair: Pair) -> Certificate:
 def pairs_in(folders: Iterable[Path]) -> Iterator[Pair]:
     """The pairs ``FOLDER/NAME/fullchain.pem`` and ``privkey.pem``, by name. A folder that is not there has none."""
     for folder in folders:
-        for path in sorted(folder.glob(f"*/{CHAIN}")):
-            yield Pair(path, path.with_name(KEY))
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(folder)):
+                if os.path.exists(f"{folder}/{name}/{CHAIN}"):
+                    yield Pair(folder / name / CHAIN, folder / name / KEY)
 
 
 def day(moment: float) -> str:
