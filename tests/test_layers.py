@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "links": {"message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
     "net": {"protocols", "observe"},
+    "acme": {"storage", "net", "observe"},
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"storage", "units", "observe"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory"},
@@ -36,11 +37,11 @@ ARROWS: dict[str, set[str]] = {
         "wakeup"},
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "mailbox", "queue", "wakeup", "deadline",
+        "directory", "mailbox", "queue", "wakeup", "deadline", "acme",
     },
     "cli": {
-        "compiled", "message", "units", "observe", "storage", "net", "config", "links", "lanes", "directory", "queue",
-        "runtime",
+        "acme", "compiled", "message", "units", "observe", "storage", "net", "config", "links", "lanes", "directory",
+        "queue", "runtime",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -16,6 +16,7 @@ _COMMANDS = {
     "account": "Add, list and remove accounts; set passwords.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
+    "cert": "List certificates; get and renew them by ACME.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",
     "bench": "Postroad and other mail servers under the same load.",
 }

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
 """The files of a pair in a folder of its own, as certbot and others name them."""
 
+ISSUED = "certificates"
+"""The folder, within the data folder, of those that we got ourselves."""
+
 _DAY = 86_400.0
 
 _SOON = 14 * _DAY

@@ -3,13 +3,17 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from engine.config import NOWHERE, Config, ConfigError, Problem
-from engine.net.certificates import Certificate, CertificateError, Pair, day
+from engine.net.certificates import ISSUED, Certificate, CertificateError, Pair, day
 from engine.net.tls import ServerTls
 from engine.observe.events import event
+
+if TYPE_CHECKING:
+    from engine.acme.issuing import Issuer
 
 LOOK = 5.0
 """Seconds between two looks at the files: a thousand of them take some milliseconds, in a thread."""
@@ -22,8 +26,22 @@ def own_pair(config: Config) -> Pair | None:
 
 
 def folders(config: Config) -> tuple[Path, ...]:
-    """Where a folder for each further pair lies."""
-    return (config.tls.folder,) if config.tls and config.tls.folder != NOWHERE else ()
+    """Where a folder for each further pair lies: what [tls] names, and what ACME has got."""
+    if config.tls is None:
+        return ()
+    named = (config.tls.folder,) if config.tls.folder != NOWHERE else ()
+    return (*named, config.server.data / ISSUED)
+
+
+def issuer(config: Config) -> "Issuer":
+    """How [acme] says that certificates are got. ValueError where it says nothing."""
+    from engine.acme.issuing import Issuer, Settings  # slow to import, and not for every worker
+
+    acme = config.acme
+    if acme is None:
+        raise ValueError("there is no [acme]")
+    trust = acme.trust if acme.trust != NOWHERE else None
+    return Issuer(Settings(acme.directory, acme.email, acme.challenge, acme.hook, trust), config.server.data)
 
 
 def server_tls(config: Config, now: ServerTls) -> ServerTls:

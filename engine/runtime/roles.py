@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -23,10 +23,13 @@ from engine.queue.owner import Delivery, Owner
 from engine.queue.store import Shard
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.journey import Departure
-from engine.runtime.places import MAILBOXES, READING, Process, between
+from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
 from engine.storage.ownership import held
 from engine.verdict import Verdict
+
+if TYPE_CHECKING:
+    from engine.acme.challenges import Responder
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
@@ -290,9 +293,33 @@ class ReadersRole(Role):
         await self._pop3.serve(connection, implicit_tls=listener == "pop3s")
 
 
+class CertificatesRole(Role):
+    """The process that gets certificates by ACME, and answers the authority's challenges."""
+
+    _responder: "Responder"
+
+    def start(self, nursery: trio.Nursery) -> None:
+        # Slow to import, and not for every worker.
+        from engine.acme.challenges import Responder
+        from engine.acme.store import Store
+        from engine.runtime.renewal import Renewal
+
+        super().start(nursery)
+        self._responder = Responder(Store(self.data))
+        nursery.start_soon(Renewal(lambda: self.config).run)
+
+    async def serve(self, listener: str, connection: Connection) -> None:
+        await self._responder.serve(listener, connection)
+
+
 def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
     """The role that belongs to the process's place."""
-    roles: dict[str, type[Role]] = {MAIL: MailRole, MAILBOXES: MailboxesRole, READING: ReadersRole}
+    roles: dict[str, type[Role]] = {
+        MAIL: MailRole,
+        MAILBOXES: MailboxesRole,
+        READING: ReadersRole,
+        CERTIFICATES: CertificatesRole,
+    }
     return roles.get(here.process.place, Role)(config, here, now)
 
 

@@ -22,7 +22,7 @@ from engine.stage import Spec, load_stage
 PAGE = ROOT / "docs" / "pipeline.md"
 SECTIONS = sections(PAGE)
 OWN = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
-TABLES = {**engine.config._SECTIONS, "tls": engine.config.Tls}
+TABLES = {**engine.config._SECTIONS, "tls": engine.config.Tls, "acme": engine.config.Acme}
 
 
 def written(heading: str) -> dict[str, str]:
