@@ -25,6 +25,9 @@ from engine.units import Duration, Size
 IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 """Listeners whose connections begin with the TLS handshake (RFC 8314)."""
 
+NOWHERE = Path()
+"""Stands for a path that was not given."""
+
 SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
 
@@ -32,7 +35,10 @@ NO_LIMIT = Duration(float("inf"))
 READERS = ("pop3", "pop3s")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
 
-LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "imap", "imaps", "web")
+CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
+"""How an ACME authority finds out whose a name is, and the listener that answers it."""
+
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "imap", "imaps", "web", *CHALLENGES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,19 @@ class Domains:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    certificate: Path
-    key: Path
+    certificate: Path = NOWHERE  # the default, with its key; without them what is in the folder must do
+    key: Path = NOWHERE
+    folder: Path = NOWHERE  # NAME/fullchain.pem and NAME/privkey.pem, chosen by the name that a client asks for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acme:
+    domains: tuple[str, ...] = ()  # each gets a certificate of its own
+    email: str = ""  # where the authority writes to
+    directory: str = "https://acme-v02.api.letsencrypt.org/directory"  # Let's Encrypt: free, and trusted by all
+    challenge: typing.Literal["http-01", "tls-alpn-01", "dns-01"] = "http-01"
+    hook: tuple[str, ...] = ()  # the command that sets and removes DNS records for dns-01
+    trust: Path = NOWHERE  # who vouches for the authority's own server, where the system does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +165,7 @@ class Config:
     domains: Domains
     listen: Mapping[str, tuple[str, int]]
     tls: Tls | None
+    acme: Acme | None
     dns: Dns
     queue: Queue
     mailboxes: Mailboxes
@@ -297,7 +315,8 @@ class _Reader:
             path=self.path,
             text=text,
             listen=self.listen(),
-            tls=self.section("tls", Tls) if "tls" in self.tables else None,
+            tls=self.tls(),
+            acme=self.acme(),
             oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
             lanes=lanes,
             stages=stages,
@@ -322,6 +341,44 @@ class _Reader:
                 self.problem(f"{name}.{missing}", "is required")
             values[missing] = hints[missing]("localhost")  # stands in, so that reading goes on to the next mistake
         return kind(**values)
+
+    def tls(self) -> Tls | None:
+        if "tls" not in self.tables:
+            return Tls() if "acme" in self.tables else None
+        tls: Tls = self.section("tls", Tls)
+        given = self.table("tls")
+        for one, other in (("certificate", "key"), ("key", "certificate")):
+            if one in given and other not in given:
+                self.problem(f"tls.{other}", "is required")
+        if not given.keys() & {"certificate", "key", "folder"}:
+            self.problem("tls", 'names nothing; write certificate = "…" and key = "…", or folder = "…"')
+        return tls
+
+    def acme(self) -> Acme | None:
+        if "acme" not in self.tables:
+            return None
+        acme: Acme = self.section("acme", Acme)
+        by_dns = acme.challenge == "dns-01"
+        if by_dns and not acme.hook:
+            self.problem(
+                "acme.hook", 'is required for dns-01: the command that sets a record, such as ["/etc/dns-hook"]'
+            )
+        if not by_dns and CHALLENGES[acme.challenge] not in self.table("listen"):
+            port = {"http-01": 80, "tls-alpn-01": 443}[acme.challenge]
+            listener = CHALLENGES[acme.challenge]
+            self.problem("acme.challenge", f'is answered by a listener: write [listen] {listener} = "*:{port}"')
+        if not acme.directory.startswith("https://"):
+            self.problem("acme.directory", "must begin with https:// (RFC 8555 6.1)")
+        domains = []
+        for domain in acme.domains:
+            try:
+                bare = domain.removeprefix("*.")
+                domains.append(domain.removesuffix(bare) + idna.encode(bare.rstrip("."), uts46=True).decode())
+            except idna.IDNAError as error:
+                self.problem("acme.domains", f"{domain!r} is no domain name: {error}")
+            if domain.startswith("*.") and not by_dns:
+                self.problem("acme.domains", f'{domain}: wildcards are proven by challenge = "dns-01" alone')
+        return dataclasses.replace(acme, domains=tuple(domains))
 
     @staticmethod
     def missing(kind: type, values: Mapping[str, Any]) -> list[str]:
@@ -497,7 +554,7 @@ class _Reader:
 
     def top_level(self, stages: Mapping[str, Stage]) -> None:
         theirs = {table for stage in stages.values() for table in stage.spec.tables}
-        known = {*_SECTIONS, "listen", "tls", "oidc", "lane", "stage", *theirs}
+        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "lane", "stage", *theirs}
         for name in self.tables:
             if name not in known:
                 self.problem(name, f"unknown table{nearest(name, known)}")
@@ -560,7 +617,10 @@ class _Reader:
     def check_listeners(self, config: Config) -> None:
         served = {name for course in config.courses.values() if course.source for name in course.listen}
         for name in config.listen:
-            if name not in served and name not in READERS:
+            if name in CHALLENGES.values():
+                if config.acme is None:
+                    self.problem(f"listen.{name}", "answers an ACME authority; write [acme]")
+            elif name not in served and name not in READERS:
                 self.problem(f"listen.{name}", "nothing serves this listener: no lane begins with a stage that does")
             if name in IMPLICIT_TLS and config.tls is None:
                 self.problem(
@@ -573,9 +633,13 @@ class _Reader:
         base = self.path.parent
         tls = config.tls
         if tls:
-            tls = Tls(certificate=base / tls.certificate, key=base / tls.key)
-            for key, path in (("certificate", tls.certificate), ("key", tls.key)):
+            given = {key: base / path for key, path in dataclasses.asdict(tls).items() if path != NOWHERE}
+            tls = Tls(**given)
+            for key, path in given.items():
                 self.check_readable(f"tls.{key}", path)
+        acme = config.acme
+        if acme and acme.trust != NOWHERE:
+            acme = dataclasses.replace(acme, trust=base / acme.trust)
         oidc = config.oidc
         if oidc:
             self.check_oidc(oidc)
@@ -584,7 +648,7 @@ class _Reader:
                 self.check_readable("oidc.client_secret_file", secret)
                 oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
-        return dataclasses.replace(config, tls=tls, oidc=oidc, server=server)
+        return dataclasses.replace(config, tls=tls, acme=acme, oidc=oidc, server=server)
 
     def check_oidc(self, oidc: Oidc) -> None:
         if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):

@@ -107,7 +107,8 @@ def _module_by_name(dotted: str) -> tuple[ModuleType, str]:
 
 
 def _target(module: ModuleType, attribute: str, name: str) -> Callable[..., Any]:
-    stem = Path(module.__file__ or name).stem if module.__name__.startswith("_operator_") else name
+    ours = module.__name__.startswith("_operator_")
+    stem = Path(module.__file__ or name).stem if ours else module.__name__.rpartition(".")[2]
     wanted = [attribute] if attribute else [n for base in (name, stem) for n in (base, _pascal(base))]
     for candidate in wanted:
         target = getattr(module, candidate, None)

@@ -14,7 +14,7 @@ import trio
 from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
 from engine import Session as Facts
 from engine.deadline import Deadline, Watch
-from engine.directory import Directory, Unavailable
+from engine.directory import Account, Alias, Directory, Unavailable
 from engine.login import Logins
 from engine.message import Content as MessageContent
 from engine.message import Octets
@@ -49,6 +49,10 @@ _AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connectio
 
 _LAST_WORDS = 2.0
 """Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
+
+
+_ALIASES = 1000
+"""Aliases that are opened to see whether one leads to an account."""
 
 
 @dataclass
@@ -86,6 +90,10 @@ class Accept:
     message_timeout: Duration = Duration("1h")
     # A login only under TLS, and only where accounts are.
     auth: bool = True
+    # "required": this is where people with an account submit their mail (RFC 6409), and nobody else does.
+    login: Literal["offered", "required"] = "offered"
+    # Where a login is required: "own" lets an account send in its own name, and in that of aliases that lead to it.
+    senders: Literal["own", "any"] = "own"
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
 
@@ -96,6 +104,8 @@ class Accept:
         for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
             if not 0 <= settings.get(name, 0) <= bits:
                 yield f"{name} must be a number of bits from 0 to {bits}"
+        if settings.get("login") == "required" and not settings.get("auth", True):
+            yield 'login = "required" lets nobody in where auth is false'
 
     def __post_init__(self) -> None:
         self._open = 0
@@ -178,6 +188,29 @@ class Accept:
             bindings=connection.bindings,
             bare_newlines=self.bare_newlines,
         )
+
+    def may_send_as(self, account: str, sender: str) -> bool:
+        """Whether mail for ``sender`` would come to the account. The null sender is nobody's: reports have it."""
+        opened: set[str] = set()
+        layer = [sender] if sender and self.senders == "own" else []
+        if not layer:
+            return True
+        while layer and len(opened) < _ALIASES:
+            found = [self.directory.find(address) for address in layer]
+            if any(isinstance(one, Account) and one.address == account for one in found):
+                return True
+            aliases = {one.address: one for one in found if isinstance(one, Alias) and one.address not in opened}
+            opened |= aliases.keys()
+            layer = [target for alias in aliases.values() for target in alias.targets]
+        return False
+
+    def lacking(self, content: MessageContent, identity: MessageId, arrived: float) -> bytes:
+        """The fields that a submitted message should have and has not (RFC 6409 8.2, 8.3)."""
+        if self.login != "required":
+            return b""
+        given = Message(identity, Envelope("", ()), content)
+        fields = {"Date": self._dates.of(arrived), "Message-ID": f"<{identity}@{self.hostname}>"}
+        return "".join(f"{name}: {value}\r\n" for name, value in fields.items() if given.header(name) is None).encode()
 
     def received(self, session: Facts, recipients: tuple[Recipient, ...], identity: MessageId, arrived: float) -> bytes:
         """The trace header field that we add (RFC 5321 4.4)."""
@@ -368,6 +401,8 @@ class _Session:
         if not self._stage.door.has_room():
             self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
             return
+        if self._stage.login == "required" and not self._may_submit(said.sender):
+            return
         facts = self._facts()
         refusal = await self._stage.door.at_sender(facts, said.sender)
         if refusal is not None:
@@ -376,6 +411,25 @@ class _Session:
         self._transaction = _Transaction(said, facts)
         self._latest = trio.current_time() + self._stage.message_timeout
         self._smtp.accept()
+
+    def _may_submit(self, sender: str) -> bool:
+        """Whether the client may send in this name; otherwise it has been told why not. ``relay_networks`` may."""
+        login = self._smtp.login
+        if not login:
+            if not self._trusted:
+                first = "" if self._smtp.tls_active else "STARTTLS comes first, then "
+                self._smtp.refuse(530, "5.7.0", f"{first}AUTH: this is for those who have an account", counts=True)
+            return self._trusted
+        try:
+            allowed = self._stage.may_send_as(login, sender)
+        except Unavailable as error:
+            event("login-unavailable", peer=self._peer, error=str(error))
+            self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")
+            return False
+        if not allowed:
+            event("sender-refused", peer=self._peer, login=login, **{"from": sender})
+            self._smtp.refuse(553, "5.7.1", f"{login} may not send as {sender}", counts=True)
+        return allowed
 
     async def _rcpt(self, said: Rcpt) -> None:
         assert self._transaction is not None
@@ -457,7 +511,8 @@ class _Session:
             sender=mail.sender,
             recipients=recipients,
             session=transaction.facts,
-            prepended=self._stage.received(transaction.facts, recipients, transaction.identity, arrived),
+            prepended=self._stage.received(transaction.facts, recipients, transaction.identity, arrived)
+            + self._stage.lacking(content, transaction.identity, arrived),
             arrived=arrived,
             smtputf8=mail.smtputf8,
             body=mail.body,

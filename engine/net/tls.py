@@ -1,27 +1,53 @@
 """TLS contexts: what we offer as a server, what we ask for as a client."""
 
+import os
 import ssl
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from engine.net import channel_binding
+from engine.net.certificates import Certificate, CertificateError, Pair, pairs_in, read_certificate
 
-# Mozilla's "intermediate" list, version 5.7. TLS 1.3 suites are the library's own.
+T = TypeVar("T")
+
+# Mozilla's "intermediate" list, version 6.0. TLS 1.3 suites are the library's own, and so are the groups for the key
+# exchange, which Python gives no say in: X25519 first, then those of NIST, with OpenSSL 3.5 X25519MLKEM768 before all.
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
-    "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
 
+_TICKETS = 86_400.0
+"""Seconds for which one key encrypts session tickets. Who stole it could read what was resumed under TLS 1.2."""
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What a listener offers: TLS 1.2 and later. OSError (ssl.SSLError among them) when the files are no pair."""
+
+def server_context(*certificates: Certificate) -> ssl.SSLContext:
+    """What a listener offers: TLS 1.2 and later, and at most one certificate of each algorithm. CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
-    context.load_cert_chain(certificate, key)
-    channel_binding.certified(context, certificate.read_bytes())
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    # All in the list are good, so the client may choose what its processor does best (Mozilla).
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    for certificate in certificates:
+        _load(context, certificate)
+        channel_binding.certified(context, certificate.pem)
     return context
+
+
+def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
+    """From memory, by a detour that the library wants: the files may be others by now."""
+    try:
+        with os.fdopen(os.memfd_create("certificate"), "wb") as file:
+            file.write(certificate.pem)
+            file.flush()
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    except OSError as error:
+        pair, reason = certificate.pair, getattr(error, "reason", None) or error.strerror
+        raise CertificateError(f"{pair.certificate} and {pair.key} cannot be used together: {reason}") from error
 
 
 def client_context(*, verify: bool = False) -> ssl.SSLContext:
@@ -41,7 +67,109 @@ def client_context(*, verify: bool = False) -> ssl.SSLContext:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerTls:
-    """What a listener offers, for stages that ask for it: None where no certificate is configured."""
+class _Kept:
+    """What was found when a pair was last read."""
 
-    context: ssl.SSLContext | None
+    stamp: tuple[int, ...]  # empty: to be read again in any case
+    certificate: Certificate | None  # the last good one
+    context: ssl.SSLContext | None  # with this alone: each takes 2 ms to make
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Contexts by name."""
+
+    by_name: dict[str, ssl.SSLContext]
+    default: ssl.SSLContext
+
+
+class ServerTls:
+    """What a listener offers: the certificate for the name that a client asks for (SNI, RFC 6066 3).
+
+    For one name there may be certificates of several algorithms: the handshake takes the one that the client can use.
+    Of two with one algorithm ``own`` counts, else the one that lasts longer. Whoever asks for no name, or for one that
+    nobody has, gets ``own``; without it what ``hostname`` has, else the first one.
+    """
+
+    def __init__(self, own: Pair | None = None, folders: Sequence[Path] = (), hostname: str = "") -> None:
+        self.own = own
+        self.folders = tuple(folders)
+        self.hostname = hostname
+        self.context: ssl.SSLContext | None = None  # None: there is nothing to offer
+        self._kept: dict[Pair, _Kept] = {}
+        self._choice: _Choice | None = None
+        self._made = 0.0
+
+    def look(self) -> list[Certificate]:
+        """Take up what has changed on disk, for the handshakes from now on; what that was. Blocks on the disk.
+
+        Of what cannot be used, the last good one stays: see ``errors``. CertificateError: nothing could be taken up.
+        """
+        pairs = dict.fromkeys([*([self.own] if self.own else ()), *pairs_in(self.folders)])
+        kept = {pair: self._looked_at(pair) for pair in pairs}
+        if kept != self._kept:
+            before, now = self.certificates, [one.certificate for one in kept.values() if one.certificate]
+            if now:  # else the last ones serve on
+                self._choice = self._choose(now, {(pair,): one.context for pair, one in kept.items() if one.context})
+                self._renew_front()
+            self._kept = kept
+            return [certificate for certificate in now if certificate not in before]
+        if self.context is not None and time.monotonic() - self._made > _TICKETS:
+            self._renew_front()
+        return []
+
+    @property
+    def certificates(self) -> list[Certificate]:
+        """Those in use."""
+        return [kept.certificate for kept in self._kept.values() if kept.certificate]
+
+    @property
+    def errors(self) -> dict[Pair, str]:
+        """Pairs on disk that cannot be used, with the reason."""
+        return {pair: kept.error for pair, kept in self._kept.items() if kept.error}
+
+    def _looked_at(self, pair: Pair) -> _Kept:
+        stamp, before = pair.stamp(), self._kept.get(pair)
+        if stamp and before is not None and before.stamp == stamp:
+            return before
+        try:
+            certificate = read_certificate(pair)
+            return _Kept(stamp, certificate, server_context(certificate), "")
+        except CertificateError as error:
+            last = (before.certificate, before.context) if before else (None, None)
+            return _Kept((), *last, str(error))
+
+    def _choose(self, certificates: Sequence[Certificate], contexts: dict[tuple[Pair, ...], ssl.SSLContext]) -> _Choice:
+        by_name: dict[str, dict[str, Certificate]] = {}
+        for certificate in sorted(certificates, key=lambda one: (one.pair == self.own, one.expires)):
+            for name in certificate.names:
+                by_name.setdefault(name, {})[certificate.algorithm] = certificate
+        first = certificates[0]  # which is our own, where there is one
+        default = _of(by_name, self.hostname.lower())
+        if default is None or (first.pair == self.own and first not in default.values()):
+            default = {first.algorithm: first}
+
+        def context(by_algorithm: dict[str, Certificate]) -> ssl.SSLContext:
+            chosen = [certificate for _, certificate in sorted(by_algorithm.items())]
+            key = tuple(certificate.pair for certificate in chosen)
+            if key not in contexts:
+                contexts[key] = server_context(*chosen)
+            return contexts[key]
+
+        return _Choice({name: context(found) for name, found in by_name.items()}, context(default))
+
+    def _renew_front(self) -> None:
+        """The context that meets every client: it has the keys of the tickets, and hands over to the one that fits."""
+        front = server_context()
+        front.sni_callback = self._pick
+        self.context, self._made = front, time.monotonic()
+
+    def _pick(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        assert self._choice is not None  # or there would be no front
+        connection.context = _of(self._choice.by_name, (name or "").lower()) or self._choice.default
+
+
+def _of(by_name: Mapping[str, T], name: str) -> T | None:
+    """What there is for exactly this name, else by a wildcard (RFC 6125 6.4.3)."""
+    return by_name.get(name) or by_name.get("*." + name.partition(".")[2])

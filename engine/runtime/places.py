@@ -4,10 +4,10 @@ import os
 import zlib
 from dataclasses import dataclass
 
-from engine.config import READERS, Config
+from engine.config import CHALLENGES, READERS, Config
 from engine.lanes import MAIL, QUEUE, Course, Leg
 
-MAILBOXES, READING = "mailboxes", "readers"
+MAILBOXES, READING, CERTIFICATES = "mailboxes", "readers", "certificates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ def processes(config: Config) -> list[Process]:
     found = [Process(MAILBOXES, MAILBOXES)]
     if any(name in READERS for name in config.listen):
         found.append(Process(READING, READING))
+    if config.acme:
+        found.append(Process(CERTIFICATES, CERTIFICATES))
     for name, stage in config.stages.items():
         if stage.workers and not stage.spec.source:
             found += [Process(f"{name}-{index}", name, index) for index in range(stage.workers)]
@@ -45,6 +47,8 @@ def listeners(config: Config, place: str) -> list[str]:
     """Names of the listeners that the processes of a place serve."""
     if place == READING:
         return [name for name in config.listen if name in READERS]
+    if place == CERTIFICATES:
+        return [name for name in config.listen if name in CHALLENGES.values()]
     return [
         name
         for course in config.courses.values()

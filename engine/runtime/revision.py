@@ -53,7 +53,6 @@ class Revision:
         self._place = here.process.place
         self._hosts: dict[str, Host] = {}
         self._runners: list[LegRunner] = []
-        self._certificate = _certificate(config)
         self._hooks: dict[tuple[str, str], list[RunningStage]] = {}
         self._inside = 0
         self._scope = trio.CancelScope()
@@ -130,7 +129,6 @@ class Revision:
         return (
             old is not None
             and (mine.server, mine.domains, mine.dns, mine.tls) == (now.server, now.domains, now.dns, now.tls)
-            and self._certificate == _certificate(now)
             and (old.spec.use, old.spec.code, old.settings) == (stage.spec.use, stage.spec.code, stage.settings)
             and (old.timeout, old.on_error, old.when and old.when.text)
             == (stage.timeout, stage.on_error, stage.when and stage.when.text)
@@ -224,14 +222,6 @@ class Revision:
                 return self.stages[course.source]
         event("no-source", listener=listener, revision=self.number)
         return None
-
-
-def _certificate(config: Config) -> tuple[tuple[int, int], ...]:
-    """Tells a renewed certificate from the one before, though it lies in the same files."""
-    if config.tls is None:
-        return ()
-    found = [path.stat() for path in (config.tls.certificate, config.tls.key)]
-    return tuple((status.st_mtime_ns, status.st_size) for status in found)
 
 
 def _storing(admit: Admit, lane: str) -> Begin:

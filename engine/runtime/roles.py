@@ -1,10 +1,9 @@
 """What the kinds of worker have besides legs: shards, mailboxes, readers' servers, and the services for stages."""
 
 import os
-import ssl
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -20,16 +19,20 @@ from engine.message import Message, MessageId
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
-from engine.net.tls import ServerTls, server_context
+from engine.net.tls import ServerTls
 from engine.observe.events import event
 from engine.queue.owner import Delivery, Owner
 from engine.queue.store import Shard
+from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.journey import Departure
-from engine.runtime.places import MAILBOXES, READING, between
+from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
 from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
+
+if TYPE_CHECKING:
+    from engine.acme.challenges import Responder
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
@@ -55,7 +58,7 @@ class Role:
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
-        self._opened_tls = self.tls = ServerTls(None)
+        self._opened_tls = self.tls = ServerTls()
         self._watch = Watch()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -65,6 +68,8 @@ class Role:
     def start(self, nursery: trio.Nursery) -> None:
         """The first revision is in force: begin."""
         nursery.start_soon(self._watch.run)
+        says = self.here.process == Process(f"{MAIL}-0", MAIL)
+        nursery.start_soon(Watcher(lambda: self.tls, says=says).run)
 
     def switched(self, config: Config) -> None:
         """Another revision is in force."""
@@ -81,7 +86,7 @@ class Role:
         it is too late to refuse it.
         """
         _local_domains(config)
-        self._opened_tls = ServerTls(_tls(config))
+        self._opened_tls = server_tls(config, self.tls)
         self._opened_issuer = self._issuer_for(config)
         return {
             Hostname: Hostname(config.server.hostname),
@@ -123,8 +128,9 @@ class Role:
         await stage.instance.serve(connection, listener)
 
     async def _under_tls(self, connection: Connection, listener: str) -> bool:
-        assert self.tls.context is not None  # the configuration was checked
         try:
+            if self.tls.context is None:
+                raise ConnectionLost("there is no certificate yet")
             with trio.fail_after(_HANDSHAKE):
                 await connection.start_tls(self.tls.context, server_side=True)
         except (ConnectionLost, trio.TooSlowError) as error:
@@ -276,7 +282,6 @@ class ReadersRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
-        self._pop3.tls = self.tls.context
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
 
     def peer_up(self, name: str, life: int) -> None:
@@ -293,12 +298,37 @@ class ReadersRole(Role):
             await self._asker.serve(endpoint)
 
     async def serve(self, listener: str, connection: Connection) -> None:
+        self._pop3.tls = self.tls.context
         await self._pop3.serve(connection, implicit_tls=listener == "pop3s")
+
+
+class CertificatesRole(Role):
+    """The process that gets certificates by ACME, and answers the authority's challenges."""
+
+    _responder: "Responder"
+
+    def start(self, nursery: trio.Nursery) -> None:
+        # Slow to import, and not for every worker.
+        from engine.acme.challenges import Responder
+        from engine.acme.store import Store
+        from engine.runtime.renewal import Renewal
+
+        super().start(nursery)
+        self._responder = Responder(Store(self.data))
+        nursery.start_soon(Renewal(lambda: self.config).run)
+
+    async def serve(self, listener: str, connection: Connection) -> None:
+        await self._responder.serve(listener, connection)
 
 
 def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
     """The role that belongs to the process's place."""
-    roles: dict[str, type[Role]] = {MAIL: MailRole, MAILBOXES: MailboxesRole, READING: ReadersRole}
+    roles: dict[str, type[Role]] = {
+        MAIL: MailRole,
+        MAILBOXES: MailboxesRole,
+        READING: ReadersRole,
+        CERTIFICATES: CertificatesRole,
+    }
     return roles.get(here.process.place, Role)(config, here, now)
 
 
@@ -312,18 +342,6 @@ def _resolver(config: Config) -> Resolver:
         return Resolver(config.dns.servers, timeout=config.dns.timeout)
     except ValueError as error:
         raise ConfigError(config.path, [Problem(0, "[dns] servers", str(error))]) from error
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    if config.tls is None:
-        return None
-    certificate, key = config.tls.certificate, config.tls.key
-    try:
-        return server_context(certificate, key)
-    except OSError as error:
-        reason = getattr(error, "reason", None) or error.strerror or str(error)
-        text = f"{certificate} and {key} cannot be used together: {reason}"
-        raise ConfigError(config.path, [Problem(0, "[tls]", text)]) from error
 
 
 def _local_domains(config: Config) -> tuple[str, ...]:

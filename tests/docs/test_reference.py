@@ -22,7 +22,12 @@ from engine.stage import Spec, load_stage
 PAGE = ROOT / "docs" / "pipeline.md"
 SECTIONS = sections(PAGE)
 OWN = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
-TABLES = {**engine.config._SECTIONS, "tls": engine.config.Tls, "oidc": engine.config.Oidc}
+TABLES = {
+    **engine.config._SECTIONS,
+    "tls": engine.config.Tls,
+    "acme": engine.config.Acme,
+    "oidc": engine.config.Oidc,
+}
 
 
 def written(heading: str) -> dict[str, str]:

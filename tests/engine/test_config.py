@@ -282,6 +282,35 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     ),
     (
         "[stage.door]",
+        "[tls]\n[stage.door]",
+        [(10, "[tls]", 'names nothing; write certificate = "…" and key = "…", or folder = "…"')],
+    ),
+    (
+        "[stage.door]",
+        '[acme]\ndomains = ["a b", "*.x.test"]\ndirectory = "http://ca.test"\n[stage.door]',
+        [
+            (10, "[acme] challenge", 'is answered by a listener: write [listen] acme_http = "*:80"'),
+            (
+                11,
+                "[acme] domains",
+                "'a b' is no domain name: Codepoint U+0020 at position 2 of 'a b' not allowed",
+            ),
+            (11, "[acme] domains", '*.x.test: wildcards are proven by challenge = "dns-01" alone'),
+            (12, "[acme] directory", "must begin with https:// (RFC 8555 6.1)"),
+        ],
+    ),
+    (
+        "[stage.door]",
+        '[acme]\nchallenge = "dns-01"\n[stage.door]',
+        [(10, "[acme] hook", 'is required for dns-01: the command that sets a record, such as ["/etc/dns-hook"]')],
+    ),
+    (
+        'smtp = "127.0.0.1:2525"',
+        'smtp = "127.0.0.1:2525"\nacme_http = "*:80"',
+        [(6, "[listen] acme_http", "answers an ACME authority; write [acme]")],
+    ),
+    (
+        "[stage.door]",
         '[login]\nallow_networks = ["x"]\nnetwork_guesses = 0\nnetwork_ipv6 = 200\n[stage.door]',
         [
             (11, "[login] allow_networks", "'x' does not appear to be an IPv4 or IPv6 network at [0]"),
@@ -350,6 +379,15 @@ def test_the_error_reads_as_editors_and_people_want_it(folder: Path) -> None:
 def test_a_file_that_is_not_there_says_how_to_name_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"No such file or directory; start in the folder .* or say --config FILE"):
         load(tmp_path / "pipeline.toml")
+
+
+def test_names_for_acme_are_a_labels(folder: Path) -> None:
+    acme = '[acme]\nchallenge = "dns-01"\nhook = ["hook"]\ntrust = "ca.pem"\ndomains = ["*.BÜCHER.test", "mx.test"]\n'
+    config = read(folder, GOOD.replace("[stage.door]", f"{acme}[stage.door]"))
+    assert config.acme is not None
+    assert config.acme.domains == ("*.xn--bcher-kva.test", "mx.test")
+    assert config.acme.trust == folder / "ca.pem"
+    assert config.tls is not None
 
 
 def test_a_good_file_is_read_into_typed_values(folder: Path) -> None:

@@ -47,6 +47,18 @@ def run(*command: str, stdin: bytes = b"", good: bool = True) -> str:
     return said
 
 
+def put(issued: trustme.LeafCert, certificate: Path, key: Path) -> None:
+    """Write a certificate and its key as a renewal should: a reader never finds half a file."""
+    for path, octets in (
+        (key, issued.private_key_pem.bytes()),
+        (certificate, b"".join(blob.bytes() for blob in issued.cert_chain_pems)),
+    ):
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_bytes(octets)
+        new.replace(path)
+
+
 class Certificates:
     """A certificate for mx.example.org and the loopback address, from an authority of its own."""
 
@@ -58,9 +70,7 @@ class Certificates:
         authority = trustme.CA()
         issued = authority.issue_cert(*(names or ("mx.example.org", "localhost", "127.0.0.1")))
         authority.cert_pem.write_to_path(self.authority)
-        issued.private_key_pem.write_to_path(self.key)
-        for blob in issued.cert_chain_pems:
-            blob.write_to_path(self.certificate, append=blob is not issued.cert_chain_pems[0])
+        put(issued, self.certificate, self.key)
 
     @property
     def settings(self) -> dict[str, str]:

@@ -1,0 +1,100 @@
+"""The certificates that a configuration names, and what there is to say about them."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from engine.config import NOWHERE, Config, ConfigError, Problem
+from engine.net.certificates import ISSUED, Certificate, CertificateError, Pair, day
+from engine.net.tls import ServerTls
+from engine.observe.events import event
+
+if TYPE_CHECKING:
+    from engine.acme.issuing import Issuer
+
+LOOK = 5.0
+"""Seconds between two looks at the files: a thousand of them take some milliseconds, in a thread."""
+
+
+def own_pair(config: Config) -> Pair | None:
+    """The pair that [tls] names itself."""
+    tls = config.tls
+    return Pair(tls.certificate, tls.key) if tls and tls.certificate != NOWHERE else None
+
+
+def folders(config: Config) -> tuple[Path, ...]:
+    """Where a folder for each further pair lies: what [tls] names, and what ACME has got."""
+    if config.tls is None:
+        return ()
+    named = (config.tls.folder,) if config.tls.folder != NOWHERE else ()
+    return (*named, config.server.data / ISSUED)
+
+
+def issuer(config: Config) -> "Issuer":
+    """How [acme] says that certificates are got. ValueError where it says nothing."""
+    from engine.acme.issuing import Issuer, Settings  # slow to import, and not for every worker
+
+    acme = config.acme
+    if acme is None:
+        raise ValueError("there is no [acme]")
+    trust = acme.trust if acme.trust != NOWHERE else None
+    return Issuer(Settings(acme.directory, acme.email, acme.challenge, acme.hook, trust), config.server.data)
+
+
+def server_tls(config: Config, now: ServerTls) -> ServerTls:
+    """What listeners offer: that of ``now``, looked at again, where the same is asked for. ConfigError.
+
+    It lives on, because the stages of a revision that is not changed have it.
+    """
+    asked = own_pair(config), folders(config), config.server.hostname
+    found = now if asked == (now.own, now.folders, now.hostname) else ServerTls(*asked)
+    try:
+        found.look()
+        if found.own in found.errors:
+            raise CertificateError(found.errors[found.own])
+    except CertificateError as error:
+        raise ConfigError(config.path, [Problem(0, "[tls]", str(error))]) from error
+    return found
+
+
+def troubles(tls: ServerTls) -> Iterator[tuple[Pair, str]]:
+    """What an operator should do something about."""
+    yield from tls.errors.items()
+    now = time.time()
+    for certificate in tls.certificates:
+        yield from ((certificate.pair, f"{certificate.pair.certificate} {flaw}") for flaw in certificate.flaws(now))
+
+
+class Watcher:
+    """Takes up renewed certificates while the server runs. ``says``: writes the events; one process does, for all."""
+
+    def __init__(self, now: Callable[[], ServerTls], *, says: bool) -> None:
+        self._now = now
+        self._says = says
+        self._said: set[tuple[Pair, str]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            tls = self._now()
+            try:
+                renewed = await trio.to_thread.run_sync(tls.look)
+            except CertificateError as error:
+                event("certificate-trouble", why=str(error))
+            else:
+                if self._says:
+                    self._say(renewed, set(troubles(tls)))
+            await trio.sleep(LOOK)
+
+    def _say(self, renewed: list[Certificate], found: set[tuple[Pair, str]]) -> None:
+        for certificate in renewed:
+            event(
+                "certificate-taken-up", certificate=certificate.pair.certificate, names=certificate.names,
+                expires=day(certificate.expires),
+            )  # fmt: skip
+        for pair, why in sorted(found - self._said, key=str):
+            event("certificate-trouble", certificate=pair.certificate, why=why)
+        self._said = found

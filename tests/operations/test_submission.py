@@ -1,0 +1,175 @@
+"""Submission (RFC 6409, RFC 8314): who may send, in whose name, and what a message gets that it lacks."""
+
+import re
+import secrets
+import smtplib
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.programs import Certificates
+from tests.support.server import PASSWORD, PATIENCE, Dialogue, Postroad, body, letter, until
+
+BOB, EVE = "bob@example.org", "eve@example.org"
+SETTINGS = {
+    "listen": {"submission": "127.0.0.1:0", "submissions": "127.0.0.1:0"},
+    "lane": {"outbound": {"listen": ["submission", "submissions"], "stages": ["submit", "queue", "route"]}},
+    "stage": {
+        "accept": {"relay_networks": ["127.0.0.0/8"]},
+        "submit": {"use": "stages.accept", "login": "required"},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postroad]:
+    folder = tmp_path_factory.mktemp("submission")
+    settings = SETTINGS | {"tls": Certificates(folder / "tls").settings}
+    with Postroad(folder, settings) as server:
+        server.account(BOB, EVE)
+        for alias, *targets in (
+            ("info@example.org", EVE, BOB),
+            ("office@example.org", "info@example.org"),
+            ("bobs@example.org", BOB),
+            ("loop@example.org", "pool@example.org"),
+            ("pool@example.org", "loop@example.org"),
+        ):
+            assert server.command("alias", "add", alias, *targets).returncode == 0
+        yield server
+
+
+def blind() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def logged_in(server: Postroad, listener: str = "submissions", user: str = EVE) -> smtplib.SMTP:
+    client: smtplib.SMTP
+    if listener == "submissions":
+        client = smtplib.SMTP_SSL("127.0.0.1", server.ports[listener], timeout=PATIENCE, context=blind())
+    else:
+        client = server.smtp(listener)
+        client.starttls(context=blind())
+    client.login(user, PASSWORD)
+    return client
+
+
+def arrived(server: Postroad, subject: str) -> bytes:
+    """Bob's message with that subject, as soon as it is there."""
+    field = f"Subject: {subject}\r\n".encode()
+    found: bytes = until(lambda: next((m for m in server.mailbox(BOB) if field in m), None), f"the message {subject}")
+    return found
+
+
+def test_nothing_before_tls_and_a_login(server: Postroad) -> None:
+    """Though the client is in a network that may relay through the other listener."""
+    with Dialogue(server.ports["submission"]) as client:
+        assert "AUTH" not in client.ask("EHLO client.example.net", "250")
+        client.ask("AUTH PLAIN AGV2ZUBleGFtcGxlLm9yZwBndWVzcw==", "538 5.7.11")
+        client.ask(f"MAIL FROM:<{EVE}>", "530 5.7.0 STARTTLS comes first")
+        client.ask(f"RCPT TO:<{BOB}>", "503 5.5.1")
+    with server.smtp("submission") as client:
+        client.starttls(context=blind())
+        client.ehlo()
+        assert client.mail(EVE) == (530, b"5.7.0 AUTH: this is for those who have an account")
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(EVE, "guess")
+        assert client.mail(EVE)[0] == 530
+        client.login(EVE, PASSWORD)
+        assert client.mail(EVE)[0] == 250
+    with server.dialogue() as client:
+        client.start(BOB).content(letter("the other listener is as it was"))
+
+
+@pytest.mark.parametrize("listener", ["submission", "submissions"])
+def test_an_account_sends_to_the_world(server: Postroad, listener: str) -> None:
+    with logged_in(server, listener) as client:
+        assert client.mail(EVE)[0] == 250
+        assert client.rcpt("somebody@elsewhere.example")[0] == 250
+        client.rset()
+        client.sendmail(EVE, [BOB], letter(f"by {listener}"))
+    message = arrived(server, f"by {listener}")
+    assert re.search(rb"^Received: from [^\n]+ \(authenticated\)\r\n[^\n]+\r\n[^\n]+ with ESMTPSA ", message, re.M)
+
+
+@pytest.mark.parametrize(
+    ("sender", "allowed"),
+    [
+        (EVE, True),
+        ("Eve@EXAMPLE.org", True),
+        ("eve+shop@example.org", True),
+        ("info@example.org", True),
+        ("office@example.org", True),  # an alias for an alias
+        ("", True),  # reports, such as a receipt that was asked for (RFC 8098)
+        (BOB, False),
+        ("bobs@example.org", False),
+        ("loop@example.org", False),
+        ("nobody@example.org", False),
+        ("eve@elsewhere.example", False),
+    ],
+)
+def test_whose_name_an_account_may_send_in(server: Postroad, sender: str, allowed: bool) -> None:
+    with logged_in(server) as client:
+        code, text = client.docmd("MAIL", f"FROM:<{sender}>")
+        assert code == (250 if allowed else 553), text
+        if not allowed:
+            assert text == f"5.7.1 {EVE} may not send as {sender}".encode()
+            server.wait_for("sender-refused", login=EVE, **{"from": sender})
+
+
+DATED = b"Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
+NAMED = b"message-id: <its-own@client.example>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        (b"", [b"Date", b"Message-ID"]),
+        (DATED, [b"Message-ID"]),
+        (NAMED, [b"Date"]),
+        (DATED + NAMED, []),
+        (b"X-Note: Date: is\r\n Message-ID: not here\r\n", [b"Date", b"Message-ID"]),
+    ],
+)
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_what_a_message_lacks_is_added(server: Postroad, given: bytes, added: list[bytes], size: int) -> None:
+    subject = secrets.token_hex(8)
+    content = given + f"From: {EVE}\r\nSubject: {subject}\r\n\r\n".encode() + b"some words\r\n" * (size // 12)
+    with logged_in(server) as client:
+        client.sendmail(EVE, [BOB], content)
+    message = arrived(server, subject)
+    assert message.endswith(content)
+    ours = message[: -len(content)]
+    assert re.findall(rb"^(Date|Message-ID): ", ours, re.M) == added
+    assert ours.index(b"Received: ") < min([ours.index(name + b": ") for name in added] or [len(ours)])
+    if b"Message-ID" in added:
+        assert re.search(rb"^Message-ID: <[0-9A-Z]{26}@mx\.example\.org>\r$", ours, re.M)
+
+
+def test_nothing_is_added_where_no_login_is_required(server: Postroad) -> None:
+    server.send(b"Subject: as it came\r\n\r\nhello\r\n", BOB)
+    message = arrived(server, "as it came")
+    assert b"Message-ID" not in message
+    assert body(message) == b"hello\r\n"
+
+
+def test_what_an_operator_may_say_instead(server: Postroad) -> None:
+    try:
+        server.change({"stage": {"submit": {"senders": "any"}}})
+        assert server.reload().returncode == 0
+        with logged_in(server) as client:
+            assert client.mail("ann@example.net")[0] == 250
+        server.change({"stage": {"submit": {"relay_networks": ["127.0.0.0/8"]}}})
+        assert server.reload().returncode == 0
+        with server.smtp("submission") as client:
+            client.ehlo()
+            assert client.mail("ann@example.net")[0] == 250
+        server.change({"stage": {"submit": {"auth": False}}})
+        done = server.command("check")
+        assert done.returncode == 2
+        assert 'login = "required" lets nobody in where auth is false' in done.stderr
+    finally:
+        server.change({"stage": {"submit": {"senders": None, "relay_networks": None, "auth": None}}})
+        assert server.reload().returncode == 0
