@@ -110,10 +110,11 @@ def _target(module: ModuleType, attribute: str, name: str) -> Callable[..., Any]
     ours = module.__name__.startswith("_operator_")
     stem = Path(module.__file__ or name).stem if ours else module.__name__.rpartition(".")[2]
     wanted = [attribute] if attribute else [n for base in (name, stem) for n in (base, _pascal(base))]
-    for candidate in wanted:
-        target = getattr(module, candidate, None)
-        if callable(target):
-            return typing.cast(Callable[..., Any], target)
+    found = [target for candidate in wanted if callable(target := getattr(module, candidate, None))]
+    # What is only imported may have the name by chance; but `from elsewhere import my_stage` is a stage too.
+    found.sort(key=lambda target: getattr(target, "__module__", "") != module.__name__)
+    if found:
+        return typing.cast(Callable[..., Any], found[0])
     raise StageError(f"{module.__file__} has no function or class named {' or '.join(dict.fromkeys(wanted))}")
 
 

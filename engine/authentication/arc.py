@@ -9,11 +9,10 @@ from typing import NamedTuple, TypeVar
 
 from engine.authentication.canonical import BodyDigest, BodyForm, digest_body, relaxed_field
 from engine.authentication.fields import Field, Fields
-from engine.authentication.keys import Ask
 from engine.authentication.outcome import Failure, Result
 from engine.authentication.signature import Mark, Signature, required, unsigned, untimely
 from engine.authentication.tags import parse_tags
-from engine.net.dns import side_by_side
+from engine.net.dns import Ask, side_by_side
 
 RESULTS, MESSAGE_SIGNATURE, SEAL = "arc-authentication-results", "arc-message-signature", "arc-seal"
 

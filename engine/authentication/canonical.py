@@ -122,6 +122,8 @@ def _complete(octets: bytes, *, relaxed: bool) -> int:
 
 def _final_line_ends(octets: bytes) -> int:
     """How often CRLF ends ``octets``."""
+    if not octets.endswith(b"\n"):
+        return 0
     run = octets[len(octets.rstrip(b"\r\n")) :]
     run = run[max(run.rfind(b"\r\r"), run.rfind(b"\n\n")) + 1 :]  # from here on, CR and LF take turns
     return run.count(b"\n", run.find(b"\r")) if b"\r" in run else 0

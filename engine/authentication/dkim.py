@@ -7,12 +7,12 @@ from functools import partial
 
 from engine.authentication.canonical import BodyDigest, BodyForm, digest_body, digest_body_now
 from engine.authentication.fields import Field, Fields
-from engine.authentication.keys import Ask, KeyRecord
+from engine.authentication.keys import KeyRecord
 from engine.authentication.outcome import Failure, Result
 from engine.authentication.signature import Signature, chosen_fields, required, untimely
 from engine.authentication.signer import Signer, signed_field, signed_names
 from engine.authentication.tags import parse_tags, without_space
-from engine.net.dns import a_labels, side_by_side
+from engine.net.dns import Ask, a_labels, side_by_side
 
 FIELD = "dkim-signature"
 

@@ -1,10 +1,8 @@
 """Public keys in the DNS: what a key record says, and whether it may vouch for a signature (RFC 6376 3.6)."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -15,10 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from engine.authentication.outcome import Failure, Result
 from engine.authentication.tags import base64, listed, parse_tags, without_space
-from engine.net.dns import Answer, DnsTrouble, Outcome
-
-Ask = Callable[[str, str], Awaitable[Outcome[Any]]]
-"""``engine.net.dns.Resolver.ask``."""
+from engine.net.dns import Answer, Ask, DnsTrouble
 
 LEAST_BITS = 1024
 """RFC 8301 3.2: a signature by a shorter RSA key is not valid."""

@@ -7,10 +7,10 @@ from typing import Self
 
 from engine.authentication.canonical import BodyDigest, BodyForm, canonical_field
 from engine.authentication.fields import Field, Fields
-from engine.authentication.keys import Ask, KeyRecord, find_keys
+from engine.authentication.keys import KeyRecord, find_keys
 from engine.authentication.outcome import Failure, Result
 from engine.authentication.tags import base64, listed, without_space
-from engine.net.dns import a_labels
+from engine.net.dns import Ask, a_labels
 
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 """What we verify (RFC 8301 3.1, RFC 8463 3)."""

@@ -7,7 +7,7 @@ import trio
 from engine.authentication import arc, dkim
 from engine.authentication.canonical import digest_body
 from engine.authentication.fields import Fields
-from engine.authentication.keys import Ask
+from engine.net.dns import Ask
 
 
 async def verify_both(

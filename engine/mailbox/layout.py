@@ -32,7 +32,7 @@ INLINE = 128 * 1024
 
 CHUNK = 4096 - 16
 """Octets in one value of ``chunk``: they fill a page of LMDB, which begins with a head of 16 octets. A longer value
-needs adjoining free pages, and those are seldom in an old store (docs/decisions/0010-one-page-a-chunk.md)."""
+needs adjoining free pages, and those are seldom in an old store (docs/decisions/0011-one-page-a-chunk.md)."""
 
 INBOX = 1
 """The mailbox number of an account's INBOX (RFC 9051 5.1). Numbers of an account are never used again."""

@@ -14,7 +14,7 @@ from engine.observe.events import event
 
 CHUNK = 4096 - 16
 """Octets of a value that fill a page of LMDB exactly. A longer value needs adjoining free pages; where few adjoin, each
-commit looks through the whole list of free pages (docs/decisions/0010-one-page-a-chunk.md)."""
+commit looks through the whole list of free pages (docs/decisions/0011-one-page-a-chunk.md)."""
 
 AT_ONCE = 16
 """Chunks read in one transaction: pieces of at most 64 KiB."""

@@ -46,6 +46,7 @@ def test_an_empty_body(chunks: list[bytes], form: bytes, *, relaxed: bool) -> No
 @example(b"a\r\r\n\n\r\n", [2, 3])
 @example(b" ", [])
 @example(b"a\r", [])
+@example(b"\r\n\r ", [])
 def test_bodies_in_any_chunks(body: bytes, cuts: list[int]) -> None:
     digests = digest_body_now(pieces(body, cuts), FORMS)
     assert set(digests) == FORMS

@@ -42,6 +42,11 @@ def test_a_stage_is_found_by_its_name_or_its_file_s(tmp_path: Path, code: str, u
     assert callable(spec.target)
 
 
+def test_a_name_that_is_only_imported_is_not_the_stage_where_the_file_has_one(tmp_path: Path) -> None:
+    code = "from shutil import copy\nclass Copy:\n    async def __call__(self, message): ...\n"
+    assert load(tmp_path, code, name="copy").target.__name__ == "Copy"
+
+
 def test_our_own_stages_need_no_use() -> None:
     spec = load_stage("route", "", Path())
     assert spec.use == "stages.route"

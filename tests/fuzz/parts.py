@@ -22,6 +22,7 @@ _PARAMETERS = _words(
 )
 _POP3 = _words(
     b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
+    b"AUTH PLAIN |AUTH LOGIN\r\n|AGEAYg==\r\n|*\r\n|"
     b"STLS\r\n| 1|\r\n|\n|\r|\xff|99999999999999999999999999999999999999999999999999"
 )
 _TEXT = _words(
@@ -61,15 +62,30 @@ _ARCHIVE = _words(
     b"\x00\x00\x00\x00|0"
 )
 
+_SIGNED = _words(
+    b"DKIM-Signature:|ARC-Seal:|ARC-Message-Signature:|ARC-Authentication-Results:|Authentication-Results:|From:|"
+    b" v=1;| i=1;| i=2;| a=ed25519-sha256;| a=rsa-sha256;| b=AAAA;| bh=AAAA;| c=relaxed/relaxed;| d=a.test;| s=b;|"
+    b' h=from:to;| cv=none;| cv=pass;| l=1;| t=1;| x=2;| q=dns/txt;| a; arc=pass| <a@b.test>|(|)|"|;|=|,|\r\n|'
+    b"\r\n |\r\n\r\n| |\xc3\xa9|\r|\n"
+)
+_POLICIES = _words(
+    b"all|a|mx|ptr|ip4:|ip6:|include:|exists:|redirect=|exp=|x=|192.0.2.0|2001:db8::|/24|//64|%{|s|l|o|d|i|p|v|h|"
+    b"c|r|t|2|-|}|%%|%_| |.|:|a.test|;p=|none|reject|;sp=|;np=|;rua=mailto:|;psd=|y|;t=|;pct=|=|;|\xc3\xa9"
+)
+
 PARTS: dict[str, list[bytes]] = {
     "smtp_server": _CLIENT,
-    "login": _words(b"YQ==|AGEAYg==|\n|=|\x00|a|\xff"),
+    "login": _words(b"YQ==|AGEAYg==|n,,n=a,r=b|p=tls-exporter,,|c=biws,r=|p=AAAA|\n|=|\x00|a|\xff"),
     "parameters": _PARAMETERS,
     "smtp_client": _SERVER,
     "replies": _SERVER,
     "stuffing": _words(b".|\r\n|\r|\n|..|x"),
     "pop3": _POP3,
     "pop3_body": _words(b".|\r\n|\r|\n|..|x"),
+    "signatures": _SIGNED,
+    "key_record": _SIGNED,
+    "policy_records": _POLICIES,
+    "authentication_results": _SIGNED,
     "dns_question": _QUESTION,
     "dns_answer": _ANSWER,
     "link": _FRAME,

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from engine.net import channel_binding
+from engine.net.certificates import Pair, read_certificate
 from engine.net.connection import Connection
 from engine.net.tls import server_context
 
@@ -26,6 +27,10 @@ def self_signed(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey, digest: hash
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return builder.sign(key, digest).public_bytes(Encoding.PEM) + secret  # type: ignore[arg-type]
+
+
+def certified_context(pem: Path) -> ssl.SSLContext:
+    return server_context(read_certificate(Pair(pem, pem)))
 
 
 async def met(context: ssl.SSLContext) -> tuple[dict[str, bytes], bytes]:
@@ -63,13 +68,13 @@ async def test_the_hash_of_the_certificate_is_that_of_its_signature(tmp_path: Pa
     """RFC 5929 4.1."""
     key = rsa.generate_private_key(65537, 2048)
     (tmp_path / "both.pem").write_bytes(self_signed(key, getattr(hashes, signed.upper())()))
-    found, shown = await met(server_context(tmp_path / "both.pem", tmp_path / "both.pem"))
+    found, shown = await met(certified_context(tmp_path / "both.pem"))
     assert found == {"tls-server-end-point": hashlib.new(bound, shown).digest()}
 
 
 async def test_a_signature_without_a_hash_binds_nothing(tmp_path: Path) -> None:
     (tmp_path / "both.pem").write_bytes(self_signed(ed25519.Ed25519PrivateKey.generate(), None))
-    found, _ = await met(server_context(tmp_path / "both.pem", tmp_path / "both.pem"))
+    found, _ = await met(certified_context(tmp_path / "both.pem"))
     assert found == {}
 
 

@@ -3,6 +3,7 @@
 import re
 
 from engine.protocols import pop3 as protocol
+from engine.protocols import sasl
 from engine.protocols.pop3 import Closed, Login, Refusal, Remove, Retrieve, Session, Signal, StartTls
 from tests.fuzz.targets.cutting import cut, limits, option
 
@@ -20,7 +21,7 @@ def pop3(data: bytes) -> None:
     """The server's side of POP3: the same replies and events, and no more in memory than a line."""
     chosen, data = option(data)
     whole, pieces = cut(data)
-    with limits(protocol, LINE_LIMIT=LINE, HIGH_WATER=HIGH_WATER):
+    with limits(protocol, LINE_LIMIT=LINE, HIGH_WATER=HIGH_WATER), limits(sasl, RESPONSE_LIMIT=LINE):
         said, asked = _pop3(whole, chosen)
         assert (said, asked) == _pop3(pieces, chosen)
     assert re.fullmatch(rb"(?:%s(?:(?!\+OK|-ERR|\.\r)[^\n]*\n)*(?:\.\r\n)?)+" % _REPLY, said)
@@ -28,7 +29,7 @@ def pop3(data: bytes) -> None:
 
 def _pop3(pieces: list[bytes], chosen: int) -> tuple[bytes, list[object]]:
     tls, stls, plaintext, fussy = (bool(chosen & bit) for bit in (1, 2, 4, 8))
-    session = Session("mx.example.org", tls=tls, stls=stls, plaintext=plaintext)
+    session = Session("mx.example.org", tls=tls, stls=stls, plaintext=plaintext, auth=("PLAIN", "LOGIN"))
     said, asked = session.outgoing(), []
     for piece in pieces:
         session.receive(piece)
