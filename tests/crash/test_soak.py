@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from engine.net.zone import Zone
 from tests.crash.crowd import Passers, Readers, coming
 from tests.crash.faults import System, kill_a_worker, reload
 from tests.crash.holdings import ENVIRONMENTS, Holdings, Process, environment, holdings, table, tell
 from tests.crash.system import FILTER, Ledger, Load, seeded, settle_accounts, verify
+from tests.support.clock import Clock
 from tests.support.programs import Certificates
 from tests.support.remote import Received, Remote
 from tests.support.server import Event, Postroad, until
@@ -199,7 +201,7 @@ def settled(server: Postroad, before: Holdings, messages: int, had: int) -> tupl
         time.sleep(1)
 
 
-def test_nothing_leaks(prepared: Postroad, remote: Remote, tmp_path: Path) -> None:
+def test_nothing_leaks(prepared: Postroad, remote: Remote, zone: Zone, tmp_path: Path) -> None:
     remote.received = Headings()
     tell(prepared)
     prepared.change(
@@ -208,7 +210,7 @@ def test_nothing_leaks(prepared: Postroad, remote: Remote, tmp_path: Path) -> No
             "stage": {"accept": {"command_timeout": "5s"}, "relay": {"idle": "2s"}},
         }
     )
-    soak = Soak(System(prepared.start(), remote, seeded()))
+    soak = Soak(System(prepared.start(), remote, zone, Clock(tmp_path / "clock"), seeded()))
     calm = itertools.cycle((reload, edit_a_filter, refused_reload))
     deadly = itertools.cycle((kill_a_worker, kill_a_worker, reload))
     soak.run(SECONDS * 0.15, calm)
