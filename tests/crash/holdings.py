@@ -35,7 +35,8 @@ class Process:
     pid: int
     descriptors: Counter[str]  # by what they are of
     threads: int
-    tasks: Counter[str]  # by name, without those that are kept for the next message
+    tasks: Counter[str]  # by name
+    kept: int  # tasks besides these that wait for the next message
     blocks: int  # of Python's allocator: nearly every object is one or more
     memory: int  # octets that no file backs
     kinds: Counter[str]  # objects that the garbage collector knows, by type
@@ -103,6 +104,7 @@ def _process(pid: int, told: Path) -> Process:
         Counter(_descriptors(process)),
         len(list((process / "task").iterdir())),
         Counter({name: count for name, count in inside["tasks"].items() if name != KEPT}),
+        inside["tasks"].get(KEPT, 0),
         inside["blocks"],
         anonymous_memory(pid),
         Counter(inside["kinds"]),
