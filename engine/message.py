@@ -197,9 +197,11 @@ class Message(Struct, frozen=True):
         nothing is unwanted.
         """
         pattern = _pattern(name)
-        prepended = pattern.sub(lambda match: b"" if is_unwanted(_raw(match)) else match[0], self.envelope.prepended)
+        prepended = pattern.sub(
+            lambda match: b"" if is_unwanted(_unfolded(match[1])) else match[0], self.envelope.prepended
+        )
         section = _header_section(self.content.chunks())
-        found = [match.span() for match in pattern.finditer(section) if is_unwanted(_raw(match))]
+        found = [match.span() for match in pattern.finditer(section) if is_unwanted(_unfolded(match[1]))]
         left_out = _joined({*self.envelope.left_out, *found})
         if prepended == self.envelope.prepended and left_out == self.envelope.left_out:
             return self
@@ -254,26 +256,32 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
+def end_of_header(octets: bytes, limit: int = HEADER_LIMIT) -> int | None:
+    """Where the empty line begins that ends the header section, within the first ``limit`` octets."""
+    if octets.startswith(b"\r\n"):
+        return 0
+    end = octets.find(b"\r\n\r\n", 0, limit)
+    return None if end < 0 else end + 2
+
+
 def _header_section(chunks: Iterator[bytes]) -> bytes:
     gathered = b""
     for chunk in chunks:
         gathered += chunk
-        if gathered.startswith(b"\r\n"):
-            return b""  # no header section: what follows is the body
-        end = gathered.find(b"\r\n\r\n", 0, HEADER_LIMIT)
-        if end >= 0:
-            return gathered[: end + 2]
+        end = end_of_header(gathered)
+        if end is not None:
+            return gathered[:end]
         if len(gathered) >= HEADER_LIMIT:
             break
     return gathered[:HEADER_LIMIT]
 
 
-def _raw(match: re.Match[bytes]) -> str:
-    return _FOLD.sub(b"", match[1]).strip().decode("utf-8", "replace")
+def _unfolded(raw: bytes) -> str:
+    return _FOLD.sub(b"", raw).strip().decode("utf-8", "replace")
 
 
 def _decoded(raw: bytes) -> str:
-    text = _FOLD.sub(b"", raw).strip().decode("utf-8", "replace")
+    text = _unfolded(raw)
     if "=?" not in text:
         return text
     try:

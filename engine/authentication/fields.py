@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Self
 
-from engine.message import HEADER_LIMIT
+from engine.message import HEADER_LIMIT, end_of_header
 
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # WSP before the colon: obsolete, but met (RFC 5322 4.5)
@@ -42,7 +42,7 @@ class Fields:
     @classmethod
     def parse(cls, octets: bytes) -> Self:
         """The fields of ``octets``, whose lines end in CRLF, up to an empty line or the end."""
-        end = _end_of_header(octets, len(octets))
+        end = end_of_header(octets, len(octets))
         section = octets if end is None else octets[:end]
         pieces = _FIELD_END.split(section.removesuffix(b"\r\n"))
         if pieces[0].startswith(b"From "):  # of a mailbox file
@@ -74,7 +74,7 @@ def split_message(chunks: Iterable[bytes]) -> tuple[Fields, Iterator[bytes]]:
     gathered = b""
     for chunk in source:
         gathered += chunk
-        end = _end_of_header(gathered, HEADER_LIMIT)
+        end = end_of_header(gathered)
         if end is not None:
             return Fields.parse(gathered[:end]), _rest(gathered[end + 2 :], source)
         if len(gathered) >= HEADER_LIMIT:
@@ -82,14 +82,6 @@ def split_message(chunks: Iterable[bytes]) -> tuple[Fields, Iterator[bytes]]:
             flaw = f"the header has more than {HEADER_LIMIT} octets"
             return Fields(fields.all, flaw), _rest(gathered[HEADER_LIMIT:], source)
     return Fields.parse(gathered), iter(())
-
-
-def _end_of_header(octets: bytes, limit: int) -> int | None:
-    """Where the empty line begins that ends the header section, in the first ``limit`` octets."""
-    if octets.startswith(b"\r\n"):
-        return 0
-    end = octets.find(b"\r\n\r\n", 0, limit)
-    return None if end < 0 else end + 2
 
 
 def _rest(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
