@@ -4,12 +4,27 @@ import os
 import platform
 import re
 import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.micro.loop import Loop, held
 from bench.micro.measure import Measure
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[Loop[None]]:
+    """An event loop for work that needs nothing opened before."""
+    with held(_nothing()) as opened:
+        yield opened
 
 
 @pytest.fixture

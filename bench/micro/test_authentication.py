@@ -1,12 +1,11 @@
 """What the stage authenticate costs a letter of 4 KiB, check by check; all answers of the DNS are known."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from bench.micro.loop import Loop, held
+from bench.micro.loop import Loop
 from bench.micro.measure import Measure
 from bench.micro.samples import KIB, letter
 from engine.authentication import iprev, results, spf
@@ -33,17 +32,6 @@ OTHERS = "mx.provider.test; dkim=pass header.d=sender.test header.s=s1; spf=pass
 async def ask(name: str, rdtype: str) -> Outcome[Any]:
     record = RECORDS.get((name, rdtype))
     return NoSuchName(0.0) if record is None else Answer((record,), 0.0)
-
-
-@asynccontextmanager
-async def nothing() -> AsyncIterator[None]:
-    yield
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop[None]]:
-    with held(nothing()) as opened:
-        yield opened
 
 
 async def many(check: Callable[[], Awaitable[Any]]) -> Any:

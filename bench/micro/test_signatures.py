@@ -1,15 +1,13 @@
 """DKIM and ARC of a letter of 4 KiB: to sign, to verify, to seal; keys and their records known, no DNS."""
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bench.micro.loop import Loop, held
+from bench.micro.loop import Loop
 from bench.micro.measure import Measure
 from bench.micro.samples import KIB, letter
 from engine.authentication.canonical import BodyForm, digest_body_now
@@ -17,7 +15,7 @@ from engine.authentication.dkim import sign, verify
 from engine.authentication.fields import split_message
 from engine.authentication.outcome import Result
 from engine.authentication.sealer import seal
-from engine.authentication.signatures import verify_both
+from engine.authentication.signatures import Signatures
 from engine.authentication.signer import Signer
 from engine.net.dns import Answer, NoSuchName, Outcome
 
@@ -45,17 +43,6 @@ RECORDS = {f"{signer.selector}._domainkey.{signer.domain}": record(signer) for s
 
 async def ask(name: str, _: str) -> Outcome[bytes]:
     return Answer((RECORDS[name],), 0.0) if name in RECORDS else NoSuchName(0.0)
-
-
-@asynccontextmanager
-async def nothing() -> AsyncIterator[None]:
-    yield
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop[None]]:
-    with held(nothing()) as opened:
-        yield opened
 
 
 def signed(signers: list[Signer]) -> bytes:
@@ -99,8 +86,9 @@ def test_verify_both(measure: Measure, loop: Loop[None]) -> None:
     async def verify_all() -> list[Result]:
         for _ in range(MESSAGES):
             fields, body = split_message([octets])
-            signatures, chain = await verify_both(fields, body, ask, NOW)
-        return [*(found.result for found in signatures), chain.result]
+            found = Signatures(fields)
+            await found.check(body, ask, NOW)
+        return [*(signature.result for signature in found.dkim), found.arc.result]
 
     results = measure("verify both and a chain of one set", loop.run, verify_all, operations=MESSAGES)
     assert results == [Result.PASS] * 3

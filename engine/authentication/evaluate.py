@@ -6,24 +6,21 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from engine.authentication import arc, dkim, dmarc, iprev, results, spf
+from engine.authentication import dmarc, iprev, results, spf
 from engine.authentication.arc import ArcResult
 from engine.authentication.author import author_domains
-from engine.authentication.canonical import digest_body
 from engine.authentication.dkim import DkimResult
 from engine.authentication.dmarc import Dmarc, Identifiers, Method, Policies, Policy
-from engine.authentication.fields import Field, split_message
+from engine.authentication.fields import split_message
 from engine.authentication.iprev import Iprev
 from engine.authentication.outcome import Result
 from engine.authentication.results import Finding
-from engine.authentication.tags import parse_tags
+from engine.authentication.signatures import LATE, Signatures
 from engine.message import Fact
 from engine.net.dns import Ask, side_by_side
 
 TIME_LIMIT = 20.0
 """Seconds for all checks of a message (RFC 7208 4.6.4: at least 20)."""
-
-LATE = "there was no time left"
 
 _SHARE = 0.75
 """Of the time that the checks may take before DMARC is judged without them: who sends in another's name must not get
@@ -120,11 +117,10 @@ class _Checks:
         self._terms = terms
         self._fields, self._body = split_message(chunks)
         self._policies: Policies | None = None
-        late = spf.Check(spf.Result.TEMPERROR, client.mail_from.rpartition("@")[2] or client.helo, LATE)
+        late = spf.Check(Result.TEMPERROR, client.mail_from.rpartition("@")[2] or client.helo, LATE)
         self._spf = spf.Both(late, replace(late, domain=client.helo))
         self._iprev = Iprev(Result.TEMPERROR, client.ip, why=LATE)
-        self._dkim = tuple(map(_late, self._fields.named(dkim.FIELD)[: dkim.SIGNATURES_LIMIT]))
-        self._arc = ArcResult(Result.FAIL, LATE) if self._fields.named(arc.SEAL) else ArcResult(Result.NONE)
+        self._signatures = Signatures(self._fields)
         self._dmarc = Dmarc(Result.TEMPERROR, why=LATE)
 
     async def check_spf(self) -> None:
@@ -143,18 +139,7 @@ class _Checks:
             self._policies = await dmarc.discover(self._ask, authors, self._terms.method)
 
     async def check_signatures(self) -> None:
-        """One pass over the body serves all signatures."""
-        now = time.time()
-        signatures, chain = dkim.Check(self._fields, now), arc.Check(self._fields, now)
-        digests = await digest_body(self._body, signatures.forms | chain.forms)
-
-        async def check_dkim() -> None:
-            self._dkim = await signatures.results(digests, self._ask)
-
-        async def check_arc() -> None:
-            self._arc = await chain.result(digests, self._ask)
-
-        await side_by_side([check_dkim, check_arc])
+        await self._signatures.check(self._body, self._ask, time.time())
 
     async def judge(self) -> None:
         if self._policies is not None:
@@ -164,25 +149,17 @@ class _Checks:
         """The domains with that result."""
         sender = self._spf.mail_from
         return Identifiers(
-            spf=[sender.domain] if sender.result.value == result else [],
-            dkim=[found.domain for found in self._dkim if found.result is result],
+            spf=[sender.domain] if sender.result is result else [],
+            dkim=[found.domain for found in self._signatures.dkim if found.result is result],
         )
 
     def found(self) -> Authentication:
         judged = self._dmarc
         if judged.disposition is not Policy.NONE:
-            sealer = _vouching(self._arc, judged.author, self._terms.trusted_sealers)
+            sealer = _vouching(self._signatures.arc, judged.author, self._terms.trusted_sealers)
             if sealer:
                 judged = replace(judged, disposition=Policy.NONE, why=f"{sealer}, a trusted sealer, saw it pass")
-        return Authentication(self._client, self._spf, self._dkim, self._arc, judged, self._iprev)
-
-
-def _late(signature: Field) -> DkimResult:
-    try:
-        tags = parse_tags(signature.value)
-    except ValueError:
-        tags = {}
-    return DkimResult(Result.TEMPERROR, LATE, tags.get("d", ""), tags.get("s", ""))
+        return Authentication(self._client, self._spf, self._signatures.dkim, self._signatures.arc, judged, self._iprev)
 
 
 def _vouching(chain: ArcResult, author: str, trusted: Collection[str]) -> str:
@@ -210,7 +187,7 @@ def _of_spf(client: Client, found: spf.Both) -> Iterator[Finding]:
 
     if client.mail_from:
         yield finding(found.mail_from, "smtp.mailfrom")
-    if not client.mail_from or found.helo.result is not spf.Result.NONE:
+    if not client.mail_from or found.helo.result is not Result.NONE:
         yield finding(found.helo, "smtp.helo")
 
 

@@ -1,7 +1,7 @@
-"""What came of a check of signatures, in the words of RFC 8601 2.7.1.
+"""What came of a check, in the words of RFC 8601 2.7.
 
-What RFC 6376 6.1 calls PERMFAIL is ``fail`` where the message is not what was signed, and ``permerror`` where nobody
-can tell: the signature or the key is missing something, makes no sense, or is out of use.
+What RFC 6376 6.1 calls PERMFAIL of a signature is ``fail`` where the message is not what was signed, and ``permerror``
+where nobody can tell: the signature or the key is missing something, makes no sense, or is out of use.
 """
 
 from enum import StrEnum
@@ -13,7 +13,10 @@ class Result(StrEnum):
     PASS = "pass"
     FAIL = "fail"
     POLICY = "policy"  # sound perhaps, but we do not take it: a short key (RFC 8301 3.2)
-    NEUTRAL = "neutral"  # what would fail, of a domain that tests DKIM (RFC 6376 3.6.1 t=y)
+    NEUTRAL = (
+        "neutral"  # SPF: the domain does not say; DKIM: what would fail, of one that tests it (RFC 6376 3.6.1 t=y)
+    )
+    SOFTFAIL = "softfail"  # SPF alone: the domain believes that it is a fail (RFC 7208 2.6.5)
     TEMPERROR = "temperror"
     PERMERROR = "permerror"
 

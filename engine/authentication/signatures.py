@@ -2,26 +2,43 @@
 
 from collections.abc import Iterable
 
-import trio
-
 from engine.authentication import arc, dkim
+from engine.authentication.arc import ArcResult
 from engine.authentication.canonical import digest_body
-from engine.authentication.fields import Fields
-from engine.net.dns import Ask
+from engine.authentication.dkim import DkimResult
+from engine.authentication.fields import Field, Fields
+from engine.authentication.outcome import Result
+from engine.authentication.tags import parse_tags
+from engine.net.dns import Ask, side_by_side
+
+LATE = "there was no time left"
 
 
-async def verify_both(
-    fields: Fields, body: Iterable[bytes], ask: Ask, now: float
-) -> tuple[tuple[dkim.DkimResult, ...], arc.ArcResult]:
-    """What ``dkim.verify`` and ``arc.validate_arc`` say."""
-    signatures, chain = dkim.Check(fields, now), arc.Check(fields, now)
-    digests = await digest_body(body, signatures.forms | chain.forms)
-    found: list[tuple[dkim.DkimResult, ...]] = []
+class Signatures:
+    """What ``dkim.verify`` and ``arc.validate_arc`` say of a message: each result once it is there, until then LATE."""
 
-    async def check_signatures() -> None:
-        found.append(await signatures.results(digests, ask))
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self.dkim = tuple(map(_late, fields.named(dkim.FIELD)[: dkim.SIGNATURES_LIMIT]))
+        self.arc = ArcResult(Result.FAIL, LATE) if fields.named(arc.SEAL) else ArcResult(Result.NONE)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(check_signatures)
-        result = await chain.result(digests, ask)
-    return found[0], result
+    async def check(self, body: Iterable[bytes], ask: Ask, now: float) -> None:
+        """``body``, ``ask`` and ``now`` as for ``dkim.verify``."""
+        signatures, chain = dkim.Check(self._fields, now), arc.Check(self._fields, now)
+        digests = await digest_body(body, signatures.forms | chain.forms)
+
+        async def check_dkim() -> None:
+            self.dkim = await signatures.results(digests, ask)
+
+        async def check_arc() -> None:
+            self.arc = await chain.result(digests, ask)
+
+        await side_by_side([check_dkim, check_arc])
+
+
+def _late(signature: Field) -> DkimResult:
+    try:
+        tags = parse_tags(signature.value)
+    except ValueError:
+        tags = {}
+    return DkimResult(Result.TEMPERROR, LATE, tags.get("d", ""), tags.get("s", ""))

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from engine.authentication import spf_record
 from engine.authentication.iprev import Address, client_address, names_of
-from engine.authentication.spf_record import Mechanism, Record, Result
+from engine.authentication.outcome import Result
+from engine.authentication.spf_record import Mechanism, Record
 from engine.net.dns import Answer, Ask, DnsTrouble, NoData, NoSuchName, a_labels, side_by_side
 
 __all__ = ["Check", "Result", "check", "check_host"]

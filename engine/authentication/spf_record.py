@@ -1,12 +1,13 @@
 """The SPF record as it is written (RFC 7208 4.5, 4.6, 7): parsed whole, before anything of it is evaluated."""
 
-import enum
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import quote
+
+from engine.authentication.outcome import Result
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -19,18 +20,6 @@ USUAL = 512
 
 NAME_LIMIT = 253
 """Characters of a domain name in a question (RFC 7208 7.3)."""
-
-
-class Result(enum.StrEnum):
-    """What a check found (RFC 7208 2.6)."""
-
-    NONE = "none"
-    NEUTRAL = "neutral"
-    PASS = "pass"
-    FAIL = "fail"
-    SOFTFAIL = "softfail"
-    TEMPERROR = "temperror"
-    PERMERROR = "permerror"
 
 
 _QUALIFIERS = {"+": Result.PASS, "-": Result.FAIL, "~": Result.SOFTFAIL, "?": Result.NEUTRAL}

@@ -10,7 +10,7 @@ from engine.authentication.fields import split_message
 from engine.authentication.keys import parse_record
 from engine.authentication.reported import reported
 from engine.authentication.sealer import has_failed
-from engine.authentication.signatures import verify_both
+from engine.authentication.signatures import Signatures
 from engine.net.dns import Answer, Outcome
 from tests.fuzz.targets.cutting import cut
 
@@ -26,10 +26,11 @@ def _signatures(pieces: list[bytes]) -> tuple[object, ...]:
         return Answer((b"k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",), 0.0)
 
     fields, body = split_message(pieces)
-    found = trio.run(verify_both, fields, body, ask, 0.0)
+    found = Signatures(fields)
+    trio.run(found.check, body, ask, 0.0)
     with contextlib.suppress(ValueError):
         author_domains(fields)
-    return *found, reported(fields, "a"), has_failed(fields)
+    return found.dkim, found.arc, reported(fields, "a"), has_failed(fields)
 
 
 def key_record(data: bytes) -> None:
