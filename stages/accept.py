@@ -1,13 +1,12 @@
 """Accept mail by SMTP: the driver of a session, its limits, and who may send where."""
 
-import ipaddress
 import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 import trio
 
@@ -20,6 +19,7 @@ from engine.message import Content as MessageContent
 from engine.message import Octets
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.names import Hostname
+from engine.net.targets import Network, address_of, network_of
 from engine.net.tls import ServerTls
 from engine.observe.events import event
 from engine.protocols.scram import Keys
@@ -42,8 +42,6 @@ from engine.protocols.smtp_events import (
 from engine.protocols.smtp_server import SmtpServer
 from engine.queue.content import ContentWriter
 from engine.runtime.door import Door
-
-Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 _AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connections_per_network", "max_errors")
 
@@ -119,7 +117,7 @@ class Accept:
         peer = connection.peer
         if not peer:
             return
-        network = self._network(peer)
+        network = network_of(peer, self.network_ipv4, self.network_ipv6)
         trusted = self._trusted(peer)
         crowded = self._crowded(network, trusted)
         self._open += 1
@@ -169,12 +167,8 @@ class Accept:
     def _trusted(self, peer: str) -> bool:
         if not self.relay_networks:
             return False
-        address = ipaddress.ip_address(peer.partition("%")[0])
+        address = address_of(peer)
         return any(address in network for network in self.relay_networks)
-
-    def _network(self, peer: str) -> str:
-        prefix = self.network_ipv6 if ":" in peer else self.network_ipv4
-        return str(ipaddress.ip_network(f"{peer.partition('%')[0]}/{prefix}", strict=False))
 
     def protocol(self, connection: Connection) -> SmtpServer:
         return SmtpServer(

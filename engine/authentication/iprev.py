@@ -3,15 +3,14 @@
 import ipaddress
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from engine.authentication.outcome import Result
 from engine.net.dns import Answer, Ask, DnsTrouble, Outcome, side_by_side
+from engine.net.targets import Address, address_of
 
 NAMES_LIMIT = 10
 """Names of one address that are looked at (RFC 7208 4.6.4)."""
-
-Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Names(NamedTuple):
 
 def client_address(ip: str) -> Address:
     """The address of a client; an IPv4-mapped one is IPv4 (RFC 7208 5). ValueError."""
-    address = ipaddress.ip_address(ip.partition("%")[0])
+    address = address_of(ip)
     return getattr(address, "ipv4_mapped", None) or address
 
 

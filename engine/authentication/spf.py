@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from engine.authentication import spf_record
-from engine.authentication.iprev import Address, client_address, names_of
+from engine.authentication.iprev import client_address, names_of
 from engine.authentication.outcome import Result
 from engine.authentication.spf_record import Mechanism, Record
 from engine.net.dns import Answer, Ask, DnsTrouble, NoData, NoSuchName, a_labels, side_by_side
+from engine.net.targets import Address
 
 __all__ = ["Check", "Result", "check", "check_host"]
 

@@ -8,8 +8,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from engine.authentication.outcome import Result
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from engine.net.targets import Network
 
 RECORD_LIMIT = 16_384
 """Octets of a record or an explanation. RFC 7208 3.4 wants them below 450; a TXT record may have 65,535, made to be

@@ -28,6 +28,7 @@ import msgspec
 
 from engine.config import Login as Settings
 from engine.directory import Unavailable, split
+from engine.net.targets import Network, address_of, network_of
 from engine.storage.environment import StorageError, open_environment, translated
 
 T = TypeVar("T")
@@ -183,8 +184,11 @@ class Guard:
     def _allowed(self, peer: str) -> bool:
         if not self.settings.allow_networks:
             return False
-        address = _address(peer)
-        return address is not None and any(address in network for network in self.settings.allow_networks)
+        try:
+            address = address_of(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self.settings.allow_networks)
 
     def _standing(self, txn: Transaction, network: str, name: str, known: bytes) -> Standing:
         now = self._clock()
@@ -287,21 +291,14 @@ def _name(login: str) -> str:
     return name if len(octets) <= _NAME else hashlib.sha256(octets).hexdigest()
 
 
-def _address(peer: str) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | None":
-    try:
-        return ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return None  # a peer that is gone already has no address
-
-
 def _network(peer: str, ipv4: int, ipv6: int) -> str:
-    address = _address(peer)
-    if address is None:
-        return peer
-    return str(ipaddress.ip_network(f"{address}/{ipv4 if address.version == 4 else ipv6}", strict=False))
+    try:
+        return network_of(peer, ipv4, ipv6)
+    except ValueError:
+        return peer  # one that is gone already has no address
 
 
-def _as_network(text: str) -> "ipaddress.IPv4Network | ipaddress.IPv6Network | None":
+def _as_network(text: str) -> Network | None:
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where a connection may go: host and port as operators write them, and the addresses that mail must not reach."""
+"""Hosts, ports, addresses and networks as text; and the addresses that mail must not reach."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -95,6 +95,17 @@ def _is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _REFUSED_4)
     return address in _GLOBAL_UNICAST_6 and not any(address in network for network in _REFUSED_6)
+
+
+def address_of(peer: str) -> Address:
+    """The address of a peer, without the zone that a link-local one has ("fe80::1%eth0"). ValueError for none."""
+    return ip_address(peer.partition("%")[0])
+
+
+def network_of(peer: str, ipv4: int, ipv6: int) -> str:
+    """The network that a peer is in, by the number of bits that tell one from another. ValueError for no address."""
+    address = address_of(peer)
+    return str(ip_network(f"{address}/{ipv4 if address.version == 4 else ipv6}", strict=False))
 
 
 def is_loopback(address: str) -> bool:
