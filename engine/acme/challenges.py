@@ -20,8 +20,6 @@ from engine.acme.store import Store, key_pem
 from engine.net.connection import Connection, ConnectionLost
 from engine.observe.events import event
 
-KINDS = ("http-01", "tls-alpn-01", "dns-01")
-
 PROTOCOL = "acme-tls/1"
 """Who asks for this by ALPN wants the proof, and nothing else (RFC 8737 6.2)."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.cli.asking import answered
 from engine.cli.errors import Unusable
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def seal(
 
 
 def _chain(fields: "Fields", body: list[bytes], said: "Result | None", dns: str | None) -> "Result":
-    """Whether the chain of the message holds. ValueError where ``dns`` is no address."""
+    """Whether the chain of the message holds."""
     from engine.authentication.arc import validate_arc
     from engine.authentication.outcome import Result
     from engine.authentication.sealer import newest_instance
@@ -73,12 +74,4 @@ def _chain(fields: "Fields", body: list[bytes], said: "Result | None", dns: str 
     if said in {Result.PASS, Result.FAIL}:
         return said
 
-    import trio
-
-    from engine.net.dns import Resolver
-
-    async def validate() -> Result:
-        resolver = Resolver([dns] if dns else ())
-        return (await validate_arc(fields, body, resolver.ask, time.time())).result
-
-    return trio.run(validate)
+    return answered(dns, lambda ask: validate_arc(fields, body, ask, time.time())).result

@@ -1,20 +1,17 @@
 """`postroad auth`: what the checks of a message find, without a server."""
 
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli.errors import Unusable
+from engine.cli.asking import answered
 
 if TYPE_CHECKING:
     from engine.authentication.dmarc import Dmarc
     from engine.authentication.evaluate import Authentication
     from engine.net.dns import Ask
-
-Found = TypeVar("Found")
 
 _dns = click.option("--dns", metavar="HOST:PORT", help="The DNS server to ask; else, those of the system.")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -52,7 +49,7 @@ def verify(message: Path, as_json: bool, **given: Any) -> None:
     client = Client(given["client_ip"], given["helo"], given["mail_from"].removeprefix("<").removesuffix(">"))
     terms = Terms(given["authserv_id"], given["sealers"], Method(given["method"]), given["timeout"])
     octets = with_crlf(message.read_bytes())
-    found = _answered(given["dns"], lambda ask: authenticate(ask, client, [octets], terms))
+    found = answered(given["dns"], lambda ask: authenticate(ask, client, [octets], terms))
     told = _told(found, given["authserv_id"])
     click.echo(json.dumps(told) if as_json else _readable(found, given["authserv_id"]))
 
@@ -73,7 +70,7 @@ def dmarc(
     async def judged(ask: "Ask") -> "Dmarc":
         return await (await discover(ask, [author], Method(method))).judge(Identifiers(spf, dkim))
 
-    found = _answered(dns, judged)
+    found = answered(dns, judged)
     told = {
         "result": found.result.value,
         "policy": found.policy.value,
@@ -84,21 +81,6 @@ def dmarc(
         click.echo(json.dumps(told))
     else:
         click.echo(f"{told['result']}: {found.why}; policy {told['policy']}, disposition {told['disposition']}")
-
-
-def _answered(dns: str | None, check: Callable[["Ask"], Awaitable[Found]]) -> Found:
-    """What a check finds by asking that server."""
-    import trio
-
-    from engine.net.dns import Resolver
-
-    async def checked() -> Found:
-        return await check(Resolver([dns] if dns else ()).ask)
-
-    try:
-        return trio.run(checked)
-    except ValueError as error:
-        raise Unusable(str(error)) from error
 
 
 def _told(found: "Authentication", authserv_id: str) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.config import CHALLENGES, Config
+
+if TYPE_CHECKING:
+    from engine.acme.issuing import Issuer
 
 T = TypeVar("T")
 
@@ -57,18 +60,14 @@ def issue(ctx: click.Context, names: tuple[str, ...]) -> None:
     A server that runs takes it up within seconds, and renews it from then on. Where none runs, the command itself
     listens for the authority meanwhile.
     """
-    from engine.runtime.certificates import issuer
-
     config = configuration(ctx)
-    if config.acme is None:
-        fail(f"{config.path} has no [acme], which says where certificates come from")
-    getting = issuer(config)
+    getting, domains = _acme(config)
     names = tuple(map(_name, names))
     asked = [(names, names[0].replace("*", "_"))] if names else []
     if not names:
-        wanted = getting.wanted(config.acme.domains)
+        wanted = getting.wanted(domains)
         asked = [(one.names, folder) for folder, one in wanted.items() if one.certificate is None]
-    _get(config, asked)
+    _get(config, getting, asked)
 
 
 @cert.command()
@@ -78,21 +77,27 @@ def issue(ctx: click.Context, names: tuple[str, ...]) -> None:
 def renew(ctx: click.Context, force: bool) -> None:
     """Renew what was got by ACME and is due. A running server does this by itself."""
     from engine.acme.client import AcmeError
-    from engine.runtime.certificates import issuer
 
     config = configuration(ctx)
-    if config.acme is None:
-        fail(f"{config.path} has no [acme], which says where certificates come from")
-    getting = issuer(config)
+    getting, domains = _acme(config)
     try:
         asked = [
             (one.names, folder)
-            for folder, one in getting.wanted(config.acme.domains).items()
+            for folder, one in getting.wanted(domains).items()
             if force or one.certificate is None or time.time() >= getting.renew_at(one.certificate)
         ]
     except (AcmeError, OSError) as error:
         fail(str(error))
-    _get(config, asked)
+    _get(config, getting, asked)
+
+
+def _acme(config: Config) -> tuple["Issuer", tuple[str, ...]]:
+    """Who gets certificates, and for which domains there should be one."""
+    from engine.runtime.certificates import issuer
+
+    if config.acme is None:
+        fail(f"{config.path} has no [acme], which says where certificates come from")
+    return issuer(config), config.acme.domains
 
 
 def _name(given: str) -> str:
@@ -106,13 +111,10 @@ def _name(given: str) -> str:
         raise click.BadParameter(str(error)) from error
 
 
-def _get(config: Config, asked: Iterable[tuple[tuple[str, ...], str]]) -> None:
+def _get(config: Config, getting: "Issuer", asked: Sequence[tuple[tuple[str, ...], str]]) -> None:
     """Get a certificate for each of the names and folders, and say how it went."""
     from engine.acme.client import AcmeError
     from engine.net.certificates import day
-    from engine.runtime.certificates import issuer
-
-    getting = issuer(config)
 
     def get() -> bool:
         good = True
@@ -126,7 +128,6 @@ def _get(config: Config, asked: Iterable[tuple[tuple[str, ...], str]]) -> None:
                 click.echo(f"{', '.join(got.names)} until {day(got.expires)}: {got.pair.certificate}")
         return good
 
-    asked = list(asked)
     if not asked:
         click.echo("Nothing is due.")
     elif not _listening(config, get):

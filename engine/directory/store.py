@@ -243,8 +243,7 @@ class Directory:
 
     def verify(self, address: str, password: str) -> Account | None:
         """The account, if ``password`` is its own. Takes as long when there is none (see passwords.PROFILE). Blocks."""
-        name = self._name(address)
-        record = self._read(self._local_record, name) if name else None
+        name, record = self._stored(address)
         stored = record.password if record else ""
         good = passwords.matches(stored or passwords.DUMMY, password)
         if not good or not stored or not name or not record:
@@ -262,16 +261,14 @@ class Directory:
         whether there is such an account or not, so that nobody can tell by it. Accounts whose password was set before
         SCRAM was known cannot log in so until it has been checked by ``verify``.
         """
-        name = self._name(address)
-        record = self._read(self._local_record, name) if name else None
+        name, record = self._stored(address)
         found = tuple(scram.Key(key.stored, key.server) for key, _ in _keys(record, service, main=main))
         nothing = scram.Key(os.urandom(32), os.urandom(32))
         return scram.Keys(self._salt(name or (address.lower(), "")), scram.ITERATIONS, found or (nothing,))
 
     def proven(self, address: str, key: scram.Key, service: str = "", *, main: bool = True) -> Login | None:
         """The login, if ``key`` is one of those that ``keys`` gives for it."""
-        name = self._name(address)
-        record = self._read(self._local_record, name) if name else None
+        name, record = self._stored(address)
         for known, app_password in _keys(record, service, main=main):
             if name and record and (known.stored, known.server) == (key.stored, key.server):
                 return Login(_account(name, record), app_password)
@@ -279,8 +276,7 @@ class Directory:
 
     def verify_app_password(self, address: str, password: str, service: str) -> Login | None:
         """The login, if ``password`` is an app password of the account that is good for ``service``. Does not block."""
-        name = self._name(address)
-        record = self._read(self._local_record, name) if name else None
+        name, record = self._stored(address)
         for one in record.app_passwords if record else ():
             if name and record and service in one.services and passwords.same(one.digest, password):
                 return Login(_account(name, record), _app_password(one))
@@ -430,6 +426,11 @@ class Directory:
         return _Key(scram.ITERATIONS, made.stored, made.server)
 
     # What they look at
+
+    def _stored(self, address: str) -> tuple[Name | None, _Record | None]:
+        """The name that an address is, and the record of its account; None for what is not there, or not local."""
+        name = self._name(address)
+        return name, self._read(self._local_record, name) if name else None
 
     def _name(self, address: str) -> Name | None:
         if is_bare_postmaster(address):

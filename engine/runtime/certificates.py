@@ -81,7 +81,7 @@ class Watcher:
         while True:
             tls = self._now()
             try:
-                renewed = await trio.to_thread.run_sync(tls.look)
+                renewed = await trio.to_thread.run_sync(tls.look) if tls.own or tls.folders else []
             except CertificateError as error:
                 event("certificate-trouble", why=str(error))
             else:
