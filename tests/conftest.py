@@ -2,10 +2,10 @@
 
 import pytest
 import zmq
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine fails no test.
-settings.register_profile("postroad", deadline=None)
+settings.register_profile("postroad", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("postroad")
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.authentication.dkim import SIGNATURES_LIMIT, DkimResult, sign, verify
@@ -320,7 +320,6 @@ def all_pass(results: tuple[DkimResult, ...], count: int = 2) -> bool:
     return [found.result for found in results[:count]] == [Result.PASS] * count
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(HEADERS, LINES, st.booleans(), st.lists(st.integers(1, 50)))
 async def test_what_is_signed_is_verified(
     header: list[bytes], body: bytes, relaxed_body: bool, cuts: list[int]
