@@ -4,10 +4,10 @@ import contextlib
 import fcntl
 import os
 import struct
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -19,6 +19,8 @@ from tests.support.server import Postroad
 
 _EXT4_IOC_SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2
 """Of Linux (fs/ext4/ext4.h)."""
+
+Disk = TypeVar("Disk")
 
 SECONDS = 2.0
 """For which the fault lasts: many commits."""
@@ -49,6 +51,23 @@ def test_writes_and_syncs_that_fail_for_a_while(server: Postroad, remote: Remote
     verify(server)
 
 
+@contextlib.contextmanager
+def moved(server: Postroad, data: Path, mount: Callable[[Path], Disk]) -> Iterator[Disk]:
+    """Take the data of a server that does not run yet to a file system that is mounted in its place meanwhile."""
+    if os.geteuid():
+        pytest.skip("only root mounts")
+    kept = data.with_name("kept")
+    data.rename(kept)
+    data.mkdir()
+    disk = mount(data)
+    run("cp", "-a", f"{kept}/.", str(data))
+    run("sync", "-f", str(data))  # what was there before is on the disk
+    yield disk
+    if server.running:
+        server.kill()
+    run("umount", "-l", str(data))
+
+
 class Ext4:
     """A file system in an image, as the data folder of a server."""
 
@@ -77,20 +96,14 @@ class Ext4:
 
 @pytest.fixture
 def ext4(prepared: Postroad, tmp_path: Path) -> Iterator[Ext4]:
-    if os.geteuid():
-        pytest.skip("only root mounts")
-    data, kept = tmp_path / "var", tmp_path / "kept"
-    data.rename(kept)
-    data.mkdir()
-    try:
-        disk = Ext4(tmp_path / "image", data)
-    except AssertionError as error:
-        pytest.skip(f"no image can be mounted here: {error}")
-    run("cp", "-a", f"{kept}/.", str(data))
-    yield disk
-    if prepared.running:
-        prepared.kill()
-    disk.unmount()
+    def mount(data: Path) -> Ext4:
+        try:
+            return Ext4(tmp_path / "image", data)
+        except AssertionError as error:
+            pytest.skip(f"no image can be mounted here: {error}")
+
+    with moved(prepared, tmp_path / "var", mount) as disk:
+        yield disk
 
 
 @needs("mkfs.ext4")
@@ -120,17 +133,12 @@ def test_a_file_system_that_fails_at_once_and_is_mounted_again(prepared: Postroa
 @pytest.fixture
 def small_disk(prepared: Postroad, tmp_path: Path) -> Iterator[Path]:
     """The data folder of the server on a file system of 48 MB."""
-    if os.geteuid():
-        pytest.skip("only root mounts")
-    data, kept = tmp_path / "var", tmp_path / "kept"
-    data.rename(kept)
-    data.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(data)], check=True)
-    subprocess.run(["cp", "-a", f"{kept}/.", str(data)], check=True)
-    yield data
-    if prepared.running:
-        prepared.kill()
-    subprocess.run(["umount", "-l", str(data)], check=True)
+
+    def mount(data: Path) -> None:
+        run("mount", "-t", "tmpfs", "-o", "size=48m", "none", str(data))
+
+    with moved(prepared, tmp_path / "var", mount):
+        yield tmp_path / "var"
 
 
 def test_a_disk_that_fills_up_and_is_emptied(prepared: Postroad, remote: Remote, small_disk: Path) -> None:
