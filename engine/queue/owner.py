@@ -177,7 +177,7 @@ class Owner:
         facts = message.envelope.facts
         reason = str(facts[QUARANTINE_FACT]) if QUARANTINE_FACT in facts else ""
         domain = "" if reason else domain_of(message.envelope.recipients)
-        now = self._clock()
+        now = self._now()
         must_wait = domain and self._lines.must_wait(domain, now)
         arrived = min(message.envelope.arrived, now)  # the clock may have been set back since
         return Record(
@@ -204,7 +204,7 @@ class Owner:
         if record.line:
             self._lines.stored(record)
             return
-        is_due = record.due <= self._clock()
+        is_due = record.due <= self._now()
         if is_due and not self._backlog and not self._draining and len(self.away) < self.settings.in_flight:
             self.start(record)
             return
@@ -223,7 +223,7 @@ class Owner:
         record = self._parked(identity)
         if record is None:
             return "it is not parked"
-        new = replace(record, state=WAITING, due=self._clock(), decided=self._clock(), reason="")
+        new = replace(record, state=WAITING, due=self._now(), decided=self._now(), reason="")
         await self.writer.apply(lambda batch: self.shard.replace(batch, record, new))
         event("released", id=identity)
         self._stored(new)
@@ -272,7 +272,7 @@ class Owner:
     def _pause(self) -> float:
         pause = _LOOK if self._hastened is None else 0.0
         if self._next is not None:
-            pause = min(pause, max(self._next - self._clock(), 0.0))
+            pause = min(pause, max(self._next - self._now(), 0.0))
         if self._failed:
             pause = min(pause, max(self._failed[0][0] - trio.current_time(), 0.0))
         return pause
@@ -291,9 +291,15 @@ class Owner:
                 if not record.line:
                     self._hasten(record, now)
 
+    def _now(self) -> float:
+        """The clock's time, by which something is decided that a later look at the clock may find to be ahead."""
+        now = self._clock()
+        self._latest = max(self._latest, now)
+        return now
+
     def _hasten_all(self) -> None:
         """Lines at once; messages from when all is on disk that was decided before."""
-        now = self._clock()
+        now = self._now()
 
         def begin() -> None:
             self._hastened = time_key(now)
@@ -321,7 +327,7 @@ class Owner:
         if room <= 0:
             self._backlog = True  # what falls due meanwhile is looked for when there is room
             return
-        now = self._clock()
+        now = self._now()
         identities, self._position = self.shard.due_from(self._position, room, now)
         self._backlog = len(identities) == room
         for record in self.shard.records([i for i in identities if not self.is_away(i)]):
@@ -336,7 +342,7 @@ class Owner:
 
     def _join(self, record: Record, domain: str) -> None:
         """What is due for a domain that others wait for joins them."""
-        now = self._clock()
+        now = self._now()
         new = replace(record, line=domain, due=self._expires(record.envelope, domain), decided=now)
         self._moving.add(record.id)
 
@@ -390,7 +396,7 @@ class Owner:
             domain,
             line,
             self._notes.note(record.id),
-            self._clock(),
+            self._now(),
         )
         self.away[record.id] = delivery
         self._lines.left(domain, line)
@@ -416,7 +422,7 @@ class Owner:
 
     def settle(self, delivery: Delivery) -> None:
         """Every recipient has an outcome: remove the message, or keep it for those who must wait."""
-        now = self._clock()
+        now = self._now()
         old = delivery.record
         waiting: list[tuple[Recipient, Defer]] = []
         parked: list[tuple[Recipient, Quarantine]] = []
@@ -514,7 +520,7 @@ class Owner:
 
     def _parked_apart(self, old: Record, parked: Sequence[tuple[Recipient, Quarantine]]) -> tuple[Record, Content]:
         """A record of their own for recipients whose mail is parked, with a copy of the content."""
-        identity = MessageId.new(self._clock())
+        identity = MessageId.new(self._now())
         apart = with_recipients(old, _with_lanes([recipient for recipient, _ in parked], old))
         apart = replace(apart, id=identity, state=QUARANTINED, reason=parked[0][1].reason, line="")
         if not old.in_file:

@@ -595,6 +595,16 @@ async def test_what_was_put_off_in_a_false_future_is_tried_soon(post: Post, shar
     assert len(post.given) == 7
 
 
+async def test_however_short_the_false_future_was(post: Post, shard: Shard, mock_clock) -> None:
+    await post.admit(message(), message())
+    await post.settle(post.given[0], Defer("later", retry_after=5))  # so that what is owed later wakes nobody
+    post.clock.now += 2 * DAY
+    await post.settle(post.given[1], Defer("later", retry_after=3000))
+    post.clock.now = 1001.0
+    await post.wait(60)
+    assert post.ids[2:] == post.ids[1:2]
+
+
 async def test_and_after_a_restart_in_between(opened: Open, post: Post, shard: Shard, mock_clock) -> None:
     await put_off_in_a_false_future(post)
     post.owner.drain()
