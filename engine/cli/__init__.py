@@ -42,9 +42,9 @@ class _Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
-        from engine.config import nearest
-
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from engine.config import nearest
+
             ctx.fail(f"no command is named {args[0]}{nearest(args[0], _COMMANDS)}")
         return super().resolve_command(ctx, args)
 
