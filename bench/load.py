@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import trio
@@ -38,16 +39,24 @@ async def send(
     port: int,
     arrived: Callable[[], int] | None = None,
     *,
+    letter: Path | None = None,
     numbered: bool = False,
     limit: float = math.inf,
 ) -> Sent:
     """Let smtp-source send; wait until every message has its 250, and until ``arrived`` has come to ``count``.
 
-    ``numbered`` puts a number before each recipient, another for each message. Failed after ``limit`` seconds.
+    ``letter``: a file with the message, instead of one of the cell's size; its lines end in LF. ``numbered`` puts a
+    number before each recipient, another for each message. Failed after ``limit`` seconds.
     """
     command = [program("smtp-source") or "smtp-source", "-4", "-C", "20", "-M", "source.test", "-S", "A message"]
     command += ["-f", "sender@source.test", "-t", f"u@{DOMAIN}", *(["-N"] if numbered else [])]
-    command += ["-s", str(min(cell.sessions, count)), "-m", str(count), "-l", str(cell.size)]
+    command += [
+        "-s",
+        str(min(cell.sessions, count)),
+        "-m",
+        str(count),
+        *(["-F", str(letter)] if letter else ["-l", str(cell.size)]),
+    ]
     command += [*(["-d"] if cell.reuse else []), f"inet:{HOST}:{port}"]
     started = trio.current_time()
     with trio.move_on_after(limit):

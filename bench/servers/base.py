@@ -40,6 +40,7 @@ class Task:
     folder: Path  # its own, empty, on the disk under test; nothing of it is written elsewhere
     domain: str = DOMAIN  # the domain that mail is for
     next_hop: int | None = None  # relay: the port on 127.0.0.1 of smtp-sink
+    dns: str | None = None  # inbound: the address of the DNS server to ask, port 53
     users: int = USERS  # deliver: mailboxes; the recipient is NNNu@domain, NNN mod users the mailbox (smtp-source -N)
     environment: Mapping[str, str] = field(default_factory=dict)  # for all its processes: what makes the disk slow
 

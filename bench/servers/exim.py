@@ -33,23 +33,12 @@ pid_file_path = {folder}/log/pid
 tls_advertise_hosts =
 keep_environment =
 acl_smtp_rcpt = accept
-acl_smtp_data = {data}
+acl_smtp_data = accept
 queue_only = {hold}
 smtp_accept_max = 0
 smtp_accept_max_per_connection = 1000000
 smtp_accept_queue_per_connection = 0
 smtp_connect_backlog = 512
-"""
-
-# The nearest that Exim does by itself to the two filters of the inbound lane.
-_FILTERS = """\
-begin acl
-filters:
-  deny
-    condition = ${if eq{$h_subject:}{}}
-    message = Please write a subject line
-  accept
-    add_header = X-External: yes
 """
 
 _RELAY = """\
@@ -95,7 +84,7 @@ class Exim:
     name: str = "Exim"
     key: str = "exim"
     durability: str = "synced before 250"
-    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver", "inbound"})
+    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver"})
 
     def missing(self) -> str | None:
         return _PACKAGE.missing()
@@ -130,13 +119,8 @@ class Exim:
 
 
 def _config(task: Task, port: int) -> Iterable[str]:
-    inbound = task.workload == "inbound"
-    yield _MAIN.format(
-        domain=task.domain, host=HOST, port=port, folder=task.folder, data="filters" if inbound else "accept",
-        hold="true" if task.workload == "accept" else "false",
-    )  # fmt: skip
-    if inbound:
-        yield _FILTERS
+    hold = "true" if task.workload == "accept" else "false"
+    yield _MAIN.format(domain=task.domain, host=HOST, port=port, folder=task.folder, hold=hold)
     if task.local:
         yield _MAILBOXES.format(domain=task.domain, folder=task.folder)
     else:

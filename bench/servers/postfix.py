@@ -8,8 +8,11 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from bench import maildirs
+import trio
+
+from bench import Failed, maildirs
 from bench.servers.base import (
     HOST,
     NUMBERS,
@@ -23,7 +26,10 @@ from bench.servers.base import (
     said,
     written,
 )
-from bench.usage import opened
+from bench.usage import Group, opened
+
+_PATIENCE = 20.0
+"""Seconds until a milter must listen."""
 
 # What a private instance on loopback needs, and nothing else: all other parameters keep their defaults.
 _OWN = """\
@@ -103,7 +109,43 @@ scache     unix - - n - 1 scache
 postlog    unix-dgram n - n - 1 postlogd
 """
 
-# The nearest that Postfix does by itself to the two filters of the inbound lane.
+# The nearest that Postfix does to the inbound lane: what is usual for SPF, DKIM and DMARC, and by itself two filters.
+# SPF is checked by OpenDMARC itself, which is cheaper than what is more usual, a program for policies in Python.
+_MILTERS = """\
+smtpd_milters = unix:{folder}/opendkim, unix:{folder}/opendmarc
+header_checks = regexp:{checks}
+"""
+_OPENDKIM = """\
+Mode v
+AuthservID mx.{domain}
+Socket local:{folder}/opendkim
+UserID postfix
+ResolverConfiguration {resolver}
+InternalHosts {others}
+"""
+_RESOLVER = """\
+server:
+  do-not-query-localhost: no
+  local-zone: "test." nodefault
+forward-zone:
+  name: "."
+  forward-addr: {dns}
+"""
+_OPENDMARC = """\
+AuthservID mx.{domain}
+TrustedAuthservIDs mx.{domain}
+Socket local:{folder}/opendmarc
+UserID postfix
+IgnoreHosts {others}
+SPFSelfValidate true
+SPFIgnoreResults true
+RejectFailures true
+PublicSuffixList /usr/share/publicsuffix/public_suffix_list.dat
+"""
+
+# OpenDKIM asks the DNS by libunbound, and OpenDMARC whom /etc/resolv.conf names: in a mount namespace that is another.
+_ENTER = 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
+
 _CHECKS = """\
 /^Subject:[[:space:]]*$/ REJECT Please write a subject line
 /^From:/ PREPEND X-External: yes
@@ -144,6 +186,8 @@ class Postfix:
                     await group.run([_program("postmap"), "-c", str(etc), f"hash:{etc}/users"])
                 with (task.folder / "log" / "start").open("wb") as log:
                     await group.open([_program("postfix"), "-c", str(etc), "start-fg"], stdout=log, stderr=log)
+                    if task.workload == "inbound":
+                        await _milters(task, etc, group, log)
                 await answering(port, self.name, log=task.folder / "log" / "maillog")
                 yield Running(port, group, delivered, partial(_queued, task.folder / "spool"))
 
@@ -168,7 +212,32 @@ class Postfix:
             yield f"virtual_mailbox_maps = hash:{etc}/users\nvirtual_minimum_uid = 1\n"
             yield f"virtual_uid_maps = static:{user.pw_uid}\nvirtual_gid_maps = static:{user.pw_gid}\n"
         if task.workload == "inbound":
-            yield f"header_checks = regexp:{written(etc / 'checks', _CHECKS)}\n"
+            yield _MILTERS.format(folder=task.folder / "milters", checks=written(etc / "checks", _CHECKS))
+
+
+async def _milters(task: Task, etc: Path, group: Group, log: BinaryIO) -> None:
+    """Start OpenDKIM and OpenDMARC, which check mail from here as from anywhere. Failed."""
+    if gone := absent(("opendkim",), "opendkim") or absent(("opendmarc",), "opendmarc"):
+        raise Failed(gone)
+    folder = task.folder / "milters"
+    folder.mkdir()
+    shutil.chown(folder, "postfix")
+    resolv = written(etc / "resolv.conf", f"nameserver {task.dns}\n")
+    parts = {
+        "folder": folder,
+        "domain": task.domain,
+        "resolver": written(etc / "resolver.conf", _RESOLVER.format(dns=task.dns)),
+        "others": written(etc / "others", "192.0.2.1\n"),  # whose mail would not be checked
+    }
+    for name, option, text in (("opendkim", "-x", _OPENDKIM), ("opendmarc", "-c", _OPENDMARC)):
+        config = written(etc / f"{name}.conf", text.format(**parts))
+        inside = ["unshare", "--mount", "sh", "-c", _ENTER, "sh", str(resolv)]
+        await group.open([*inside, _program(name), "-f", option, str(config)], stdout=log, stderr=log)
+        with trio.move_on_after(_PATIENCE) as waiting:
+            while not (folder / name).exists():
+                await trio.sleep(0.02)
+        if waiting.cancelled_caught:
+            raise Failed(f"{name} does not start")
 
 
 def _laid_out(folder: Path) -> Path:

@@ -127,7 +127,9 @@ def _of_workload(task: Task) -> dict[str, Any]:
         changes["domains.local"] = [task.domain]
     if task.workload == "inbound":  # the lane as shipped, with the filter that waits there in a comment
         changes |= {
-            "lane.inbound.stages": ["accept", "needs_subject", "tag_external", "queue", "route"],
+            "lane.inbound.stages": ["accept", "authenticate", "needs_subject", "tag_external", "queue", "route"],
+            "stage.authenticate.dmarc": "apply",
+            "dns.servers": [f"{task.dns}:53"],
             "stage.needs_subject.use": "filters/needs_subject.py",
             "stage.accept.relay_networks": [],  # mail from loopback counts as mail from outside
         }

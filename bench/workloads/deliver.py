@@ -1,5 +1,7 @@
 """Deliver: mail is taken in, made durable, and put into the mailboxes of 100 users."""
 
+from pathlib import Path
+
 from bench import Failed
 from bench.load import send
 from bench.measure import Run
@@ -7,12 +9,16 @@ from bench.workloads.base import Work, holds, started
 from bench.workloads.plain import MOST_NUMBERED, Plain
 
 
-async def into_mailboxes(name: str, work: Work, count: int) -> Run:
-    """Until the last message is in a mailbox."""
-    async with started(work, name) as (running, used):
+async def into_mailboxes(
+    name: str, work: Work, count: int, *, letter: Path | None = None, dns: str | None = None
+) -> Run:
+    """Until the last message is in a mailbox. ``letter`` and ``dns`` as in ``send`` and ``Task``."""
+    async with started(work, name, dns=dns) as (running, used):
         if running.delivered is None:
             raise Failed(f"{work.server.name} does not say how many messages it has delivered")
-        sent = await send(work.cell, count, running.port, running.delivered, numbered=True, limit=work.limit)
+        sent = await send(
+            work.cell, count, running.port, running.delivered, letter=letter, numbered=True, limit=work.limit
+        )
         run = Run(count, sent.arrived, figures={"taken in, messages/s": count / sent.accepted}, **used())
         await holds(running, 0)
     return run

@@ -49,7 +49,7 @@ def invoke(*arguments: str) -> Result:
 
 
 @pytest.mark.slow
-@needs("smtp-source", "smtp-sink")
+@needs("smtp-source", "smtp-sink", "unbound", "opendkim", "opendmarc")
 @pytest.mark.parametrize("workload", ["accept", "relay", "deliver", "inbound", "latency"])
 def test_a_short_run(workload: str, folder: Path) -> None:
     beside = peers()

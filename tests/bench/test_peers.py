@@ -2,7 +2,6 @@
 
 import os
 import re
-import smtplib
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -20,14 +19,14 @@ from bench.load import send
 from bench.measure import Cell
 from bench.packages import Package
 from bench.servers import all_servers
-from bench.servers.base import HOST, Running, Server, Task
-from bench.workloads import accept, deliver, inbound, read, relay
+from bench.servers.base import Running, Server, Task
+from bench.workloads import accept, deliver, read, relay
 from bench.workloads.base import Work
 from tests.support.programs import needs
 
 SERVERS = {server.key: server for server in all_servers()}
 KEYS = ["opensmtpd", "exim", "haraka", "haraka-cluster", "dovecot", "dovecot-tuned"]
-MEASURES = {"accept": accept.measure, "relay": relay.measure, "deliver": deliver.measure, "inbound": inbound.measure}
+MEASURES = {"accept": accept.measure, "relay": relay.measure, "deliver": deliver.measure}
 COUNT = 30
 CELL = Cell(4096, 5)
 
@@ -85,24 +84,6 @@ async def test_every_message_comes_where_it_should(key: str, workload: str, disk
     assert run.memory > 2**20
     assert mounted() == before
     assert not any(disk.folder.iterdir())
-
-
-async def test_exim_filters_by_the_subject_and_marks_the_rest(disk: Disk) -> None:
-    server = present("exim")
-
-    def submit(port: int, subject: str) -> None:
-        with smtplib.SMTP(HOST, port) as client:
-            client.sendmail("a@source.test", ["17u@bench.test"], f"Subject:{subject}\r\n\r\nHello.\r\n")
-
-    async with started(server, "inbound", disk.folder) as running:
-        with pytest.raises(smtplib.SMTPDataError, match="Please write a subject line"):
-            await trio.to_thread.run_sync(submit, running.port, "")
-        await trio.to_thread.run_sync(submit, running.port, " Hello")
-        assert running.delivered is not None
-        while not running.delivered():
-            await trio.sleep(0.02)
-        [stored] = (disk.folder / "mail" / "u17" / "new").iterdir()
-        assert "\nX-External: yes\n" in stored.read_text()
 
 
 # -- what each has synced before its 250
