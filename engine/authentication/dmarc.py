@@ -101,7 +101,10 @@ class Policies:
 
 
 class _Inquiry:
-    """One domain of From, and what has been found above it."""
+    """One domain of From, and what has been found above it.
+
+    Where the domain has a record of its own, the names above it are asked about only if they matter: often they do not.
+    """
 
     def __init__(self, ask: Ask, author: str, method: Method) -> None:
         self._ask = ask
@@ -111,14 +114,20 @@ class _Inquiry:
 
     async def begin(self) -> None:
         if self._author and not self._author.startswith("["):
-            self._steps = await self._walk(self._author)
+            own = _record(self._author, await self._ask(f"_dmarc.{self._author}", "TXT"))
+            self._steps = [_Step(self._author, own)]
+            if own is None:
+                await self._go_up()
+
+    async def _go_up(self) -> None:
+        if len(self._steps) == 1:
+            self._steps = await self._walk(self._author, self._steps)
 
     async def end(self, passed: Identifiers, unsure: Identifiers) -> Dmarc:
         said = Dmarc(Result.NONE, self._author)
         if not self._steps:
             return replace(said, why="what From names is no domain")
-        organisation = self._organisation(self._steps)
-        step = _applicable(self._steps, organisation)
+        step = _applicable(self._steps, self._organisation(self._steps))
         if isinstance(step, _Trouble):
             return replace(said, result=Result.TEMPERROR, why=step.text)
         if step is None:
@@ -131,25 +140,27 @@ class _Inquiry:
         if isinstance(policy, _Trouble):
             return replace(said, result=Result.TEMPERROR, why=policy.text)
         said = replace(said, policy=policy)
-        aligned = await self._aligned(record, organisation, passed)
+        aligned = await self._aligned(record, passed)
         if aligned is True:
             return replace(said, result=Result.PASS)
-        if aligned or await self._aligned(record, organisation, unsure):
+        if aligned or await self._aligned(record, unsure):
             text = aligned.text if aligned else "a check that might have helped could not be made"
             return replace(said, result=Result.TEMPERROR, why=text)
         return replace(said, result=Result.FAIL, disposition=self._disposition(record, policy))
 
-    async def _walk(self, domain: str) -> list[_Step]:
+    async def _walk(self, domain: str, begun: Iterable[_Step] = ()) -> list[_Step]:
         """The records at a domain and above it, the longest name first, up to one that says where its owner ends."""
-        names = list(self._targets(domain))
+        steps = list(begun)
+        names = [] if any(map(self._ends, steps)) else list(self._targets(domain))[len(steps) :]
         outcomes = await side_by_side([partial(self._ask, f"_dmarc.{name}", "TXT") for name in names])
-        steps = []
         for name, outcome in zip(names, outcomes, strict=True):
             steps.append(_Step(name, _record(name, outcome)))
-            found = steps[-1].found
-            if self._method is Method.TREE_WALK and isinstance(found, Record) and found.suffix != "u":
+            if self._ends(steps[-1]):
                 break
         return steps
+
+    def _ends(self, step: _Step) -> bool:
+        return self._method is Method.TREE_WALK and isinstance(step.found, Record) and step.found.suffix != "u"
 
     def _targets(self, domain: str) -> Iterator[str]:
         yield domain
@@ -187,7 +198,7 @@ class _Inquiry:
             return _Trouble(outcome.text)
         return record.nonexistent if isinstance(outcome, NoSuchName) else record.subdomains
 
-    async def _aligned(self, record: Record, organisation: _Organisation, identifiers: Identifiers) -> bool | _Trouble:
+    async def _aligned(self, record: Record, identifiers: Identifiers) -> bool | _Trouble:
         """Whether one of the domains is the author's own, or of the same organisation where that is enough."""
         spf, dkim = ({*_names(domains)} for domains in identifiers)
         if self._author in spf | dkim:
@@ -195,6 +206,8 @@ class _Inquiry:
         relaxed = (set() if record.strict_spf else spf) | (set() if record.strict_dkim else dkim)
         if not relaxed:
             return False
+        await self._go_up()
+        organisation = self._organisation(self._steps)
         if isinstance(organisation, _Trouble):
             return organisation
         near = sorted(domain for domain in relaxed if f".{domain}".endswith(f".{organisation}"))[:IDENTIFIERS_LIMIT]

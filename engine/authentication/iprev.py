@@ -1,6 +1,5 @@
 """iprev: whether a client's address has a name that has this address (RFC 8601 3)."""
 
-import ipaddress
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -66,4 +65,4 @@ async def names_of(ask: Ask, address: Address) -> Names:
 
 
 def _has(outcome: Outcome[str], address: Address) -> bool:
-    return isinstance(outcome, Answer) and address in map(ipaddress.ip_address, outcome.records)
+    return isinstance(outcome, Answer) and address in map(address_of, outcome.records)

@@ -19,8 +19,14 @@ class Signatures:
 
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
-        self.dkim = tuple(map(_late, fields.named(dkim.FIELD)[: dkim.SIGNATURES_LIMIT]))
+        self._dkim: tuple[DkimResult, ...] | None = None
         self.arc = ArcResult(Result.FAIL, LATE) if fields.named(arc.SEAL) else ArcResult(Result.NONE)
+
+    @property
+    def dkim(self) -> tuple[DkimResult, ...]:
+        if self._dkim is None:
+            return tuple(map(_late, self._fields.named(dkim.FIELD)[: dkim.SIGNATURES_LIMIT]))
+        return self._dkim
 
     async def check(self, body: Iterable[bytes], ask: Ask, now: float) -> None:
         """``body``, ``ask`` and ``now`` as for ``dkim.verify``."""
@@ -28,12 +34,16 @@ class Signatures:
         digests = await digest_body(body, signatures.forms | chain.forms)
 
         async def check_dkim() -> None:
-            self.dkim = await signatures.results(digests, ask)
+            self._dkim = await signatures.results(digests, ask)
 
         async def check_arc() -> None:
             self.arc = await chain.result(digests, ask)
 
-        await side_by_side([check_dkim, check_arc])
+        if chain.forms:
+            await side_by_side([check_dkim, check_arc])
+        else:  # nothing will be asked about a chain, so that there is no need for tasks
+            await check_arc()
+            await check_dkim()
 
 
 def _late(signature: Field) -> DkimResult:

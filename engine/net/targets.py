@@ -1,6 +1,7 @@
 """Hosts, ports, addresses and networks as text; and the addresses that mail must not reach."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -97,6 +98,7 @@ def _is_public(address: Address) -> bool:
     return address in _GLOBAL_UNICAST_6 and not any(address in network for network in _REFUSED_6)
 
 
+@lru_cache(maxsize=1024)  # several checks of each message look at the same one
 def address_of(peer: str) -> Address:
     """The address of a peer, without the zone that a link-local one has ("fe80::1%eth0"). ValueError for none."""
     return ip_address(peer.partition("%")[0])
