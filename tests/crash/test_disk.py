@@ -80,18 +80,23 @@ class Ext4:
         self.mount()
 
     def mount(self) -> None:
-        run("mount", "-o", "loop", str(self._image), str(self._data))
+        run("mount", "-o", "loop,errors=remount-ro", str(self._image), str(self._data))
 
     def unmount(self) -> None:
         run("umount", "-l", str(self._data))
 
-    def fail(self) -> None:
+    def shut_down(self) -> None:
         """Take nothing more from now on, not even what is in its journal and not yet on the disk."""
         folder = os.open(self._data, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.ioctl(folder, _EXT4_IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
         finally:
             os.close(folder)
+
+    def turn_read_only(self) -> None:
+        """Find an error, and be mounted read-only for it."""
+        device = Path(run("findmnt", "--noheadings", "--output", "SOURCE", str(self._data)).strip()).name
+        Path("/sys/fs/ext4", device, "trigger_fs_error").write_text("an error, for a test")
 
 
 @pytest.fixture
@@ -107,14 +112,21 @@ def ext4(prepared: Postroad, tmp_path: Path) -> Iterator[Ext4]:
 
 
 @needs("mkfs.ext4")
-def test_a_file_system_that_fails_at_once_and_is_mounted_again(prepared: Postroad, remote: Remote, ext4: Ext4) -> None:
+@pytest.mark.parametrize(
+    ("fail", "error"),
+    [(Ext4.shut_down, "Input/output error"), (Ext4.turn_read_only, "Read-only file system")],
+    ids=["shut down", "read-only"],
+)
+def test_a_file_system_that_fails_at_once_and_is_mounted_again(
+    prepared: Postroad, remote: Remote, ext4: Ext4, fail: Callable[[Ext4], None], error: str
+) -> None:
     prepared.change({"queue": {"reserve": "8 MB"}})
     server = prepared.start()
     load = Load(server, messages=0)
     load.start()
     load.until_answered(20)
-    ext4.fail()
-    assert "Input/output error" in server.wait_for("queue-failed")["error"]
+    fail(ext4)
+    assert error in server.wait_for("queue-failed")["error"]
     time.sleep(SECONDS)
     answered = len(load.ledger.answered)
     time.sleep(1)
