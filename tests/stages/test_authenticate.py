@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine import Duration, Message, Quarantine, Reject, Session
+from engine import Duration, Message, Reject, Session
 from engine.authentication.dkim import sign
 from engine.authentication.fields import split_message
+from engine.message import PARK, RELEASED
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
 from engine.net.zone import Zone, serve_zone
@@ -117,7 +118,7 @@ def of(domain: str) -> bytes:
     [
         ("example.com", Reject),
         ("a.example.com", Reject),
-        ("soft.com", Quarantine),
+        ("soft.com", Message),
         ("mild.com", Message),
         ("other.com", Message),
     ],
@@ -131,6 +132,16 @@ async def test_the_policy_of_a_domain_is_noted_or_applied(resolver, domain: str,
     assert isinstance(applied, verdict)
     if isinstance(applied, Reject):
         assert (applied.code, applied.text) == ("5.7.26", "Rejected by the DMARC policy of example.com")
+    else:
+        assert (applied.fact(PARK) is not None) == (domain == "soft.com")
+        assert fields(applied) == fields(noted)
+
+
+async def test_what_an_operator_released_is_not_parked_again(resolver) -> None:
+    about = came(of("soft.com"), sender="a@other.com", peer="192.0.2.9").with_fact(RELEASED, "the DMARC policy")
+    applied = await Authenticate(resolver, OURS, dmarc="apply")(about)
+    assert isinstance(applied, Message)
+    assert (applied.fact(PARK), applied.fact("dmarc.disposition")) == (None, "quarantine")
 
 
 async def test_a_trusted_sealer(resolver) -> None:
