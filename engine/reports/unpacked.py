@@ -3,6 +3,7 @@
 import email
 import email.policy
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,20 @@ DEPTH = 3
 
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ZIP = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+)
+"""What zipfile raises for an archive that is broken somewhere: it says BadZipFile only for what it looks for."""
 
 
 class Unreadable(ValueError):
@@ -71,7 +86,9 @@ class _Unpacking:
                         raise Unreadable("its zip archive has a file that is encrypted or packed in a rare way")
                     with archive.open(member) as stream:
                         yield self._taken(stream.read(self._left + 1))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        except Unreadable:
+            raise
+        except _DAMAGE as error:
             raise Unreadable(f"its zip archive is damaged: {error}") from error
 
     def _parts(self, octets: bytes, depth: int) -> Iterator[bytes]:

@@ -122,6 +122,7 @@ BAD_FILES = {
     "a zip bomb": (zipped(bytes(BOMB)), "a bomb"),
     "a zip bomb of many files": (zipped(*[bytes(2**20)] * 80), "a bomb"),
     "a zip packed in a rare way": (zipped(GOOGLE, method=zipfile.ZIP_BZIP2), "a rare way"),
+    "a zip whose files lie before its begin": (zipped(GOOGLE)[:-6] + b"\xff\xff\xff\x7f\0\0", "archive is damaged"),
     "a damaged zip": (zipped(GOOGLE)[:-30], "zip archive is damaged"),
 }
 
