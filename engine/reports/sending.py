@@ -109,9 +109,15 @@ class Sender:
             self._looked_back = True
         over = today(self._clock() - SETTLED - _share(office.hostname) * SPREAD)
         for key in await trio.to_thread.run_sync(self._kind.due, over):
-            draft = await self._kind.draft(office, key)
-            if draft is not None:
-                await self._send_one(key, draft)
+            try:
+                draft = await self._kind.draft(office, key)
+                if draft is not None:
+                    await self._send_one(key, draft)
+            except StorageError:
+                raise
+            except Exception as error:  # one report's trouble must not stop the others, nor the mail of this process
+                event.bug("report", error)
+                await trio.to_thread.run_sync(self._kind.drop, key)
 
     def _forget_uncertain(self) -> None:
         """What the process before us had in hand when it died may be in the queue: it is not sent again."""

@@ -68,6 +68,8 @@ class Tally:
             lost = self.counts.write(gathered)
         except StorageError as error:
             event("reports-not-counted", messages=gathered.rows.total(), error=str(error))
+        except Exception as error:  # counting must not stop the mail of this process
+            event.bug("counting for reports", error)
         else:
             if lost:
                 event("reports-not-counted", messages=lost, error="there is no room for more domains or rows")

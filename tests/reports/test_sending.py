@@ -16,7 +16,7 @@ from engine.config import Reports
 from engine.reports.counts import DAY, Counts
 from engine.reports.dmarc import AggregateReports
 from engine.reports.received import parse
-from engine.reports.rows import Row
+from engine.reports.rows import Observed, Published, Row
 from engine.reports.sending import KEPT, Office, Sender
 from tests.reports.samples import PUBLISHED, ROW
 from tests.reports.test_counts import gathered, of
@@ -115,8 +115,7 @@ STRANGE = {
 @pytest.mark.parametrize("case", STRANGE)
 async def test_the_schema_of_the_rfc(post: Post, case: str, tmp_path: Path) -> None:
     row: Row = STRANGE[case]
-    found = of()
-    post.counts.write(gathered(type(found)(PUBLISHED, row)))
+    post.counts.write(gathered(Observed(PUBLISHED, row)))
     await post.sender().send()
     path = tmp_path / "report.xml"
     path.write_bytes(xml(post.sent[0]))
@@ -174,6 +173,20 @@ async def test_what_cannot_be_sent_for_days_is_given_up(post: Post) -> None:
 async def test_what_is_refused_is_dropped(post: Post) -> None:
     post.verdicts = [Reject("no reports")]
     await post.sender().send()
+    assert post.counts.due(9) == []
+
+
+async def test_a_report_that_cannot_be_made_stops_no_other(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.counts.write(gathered(of("other.example", rua="mailto:a@other.example")))
+
+    def written(about: object, published: Published, rows: object) -> bytes:
+        if published.domain == "example.com":
+            raise RuntimeError("no template")
+        return b"<feedback/>"
+
+    monkeypatch.setattr("engine.reports.dmarc.written", written)
+    await post.sender().send()
+    assert [message.recipients for message in post.sent] == [("a@other.example",)]
     assert post.counts.due(9) == []
 
 
