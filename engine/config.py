@@ -132,6 +132,14 @@ class Oidc:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    org_name: str  # who reports, for people
+    email: str  # who may be asked about it; its domain is the one that reports
+    contact: str = ""  # more about that, such as an address in the web
+    lane: str = ""  # that reports go through; empty: "outbound" if that has a `queue`, else the first that has one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     allow_networks: tuple[Network, ...] = ()  # whose guesses are not counted
     network_guesses: int = 10  # wrong ones from one network within the window; then it is kept out
@@ -171,6 +179,7 @@ class Config:
     mailboxes: Mailboxes
     login: Login
     oidc: Oidc | None
+    reports: Reports | None
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -318,6 +327,7 @@ class _Reader:
             tls=self.tls(),
             acme=self.acme(),
             oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
+            reports=self.reports(lanes),
             lanes=lanes,
             stages=stages,
             **sections,
@@ -379,6 +389,18 @@ class _Reader:
             if domain.startswith("*.") and not by_dns:
                 self.problem("acme.domains", f'{domain}: wildcards are proven by challenge = "dns-01" alone')
         return dataclasses.replace(acme, domains=tuple(domains))
+
+    def reports(self, lanes: Iterable[Lane]) -> Reports | None:
+        if "reports" not in self.tables:
+            return None
+        reports: Reports = self.section("reports", Reports)
+        if not re.fullmatch(r"[^\s@<>()\[\],;:\"]+@[a-z0-9.-]+", reports.email) and "email" in self.table("reports"):
+            self.problem("reports.email", f'{reports.email!r} is no address; write it like "postmaster@example.org"')
+        queued = [lane.name for lane in lanes if QUEUE in lane.stages]
+        if reports.lane and reports.lane not in queued:
+            self.problem("reports.lane", f"no lane {reports.lane} has a `queue`{nearest(reports.lane, queued)}")
+        usual = "outbound" if "outbound" in queued else next(iter(queued), "")
+        return dataclasses.replace(reports, lane=reports.lane or usual)
 
     @staticmethod
     def missing(kind: type, values: Mapping[str, Any]) -> list[str]:
@@ -554,7 +576,7 @@ class _Reader:
 
     def top_level(self, stages: Mapping[str, Stage]) -> None:
         theirs = {table for stage in stages.values() for table in stage.spec.tables}
-        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "lane", "stage", *theirs}
+        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "reports", "lane", "stage", *theirs}
         for name in self.tables:
             if name not in known:
                 self.problem(name, f"unknown table{nearest(name, known)}")

@@ -18,6 +18,13 @@ Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | Non
 HEADER_LIMIT = 256 * 1024
 """Octets of content that are searched for the header section; more header than this is nobody's letter."""
 
+PARK = "quarantine.reason"
+"""The fact by which a stage parks a message that first goes through what is left of the lane before `queue`; behind
+`queue` it is parked at once. Its value is the reason."""
+
+RELEASED = "quarantine.released"
+"""The fact that an operator lets a message go on that was parked for the reason which is its value."""
+
 _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]

@@ -99,10 +99,10 @@ class Each:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a leg says, and no stage: a verdict that recipients go on after, on a message that the leg had changed."""
+    """What a leg says, and no stage: a verdict on a message that the leg had changed, which goes on or is parked."""
 
     message: Message
-    verdict: Each | Route
+    verdict: Each | Route | Quarantine
 
 
 Verdict: TypeAlias = Message | Reject | Defer | Discard | Quarantine | Route | Delivered | Each

@@ -1,16 +1,23 @@
 """Authenticate: who a message is from, as far as SPF, DKIM, DMARC, ARC and iprev can tell. A pure stage."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Literal
 
-from engine import Duration, Message, Quarantine, Reject, Verdict
+from engine import Duration, Message, Reject, Verdict
 from engine.authentication import evaluate, results
 from engine.authentication.dmarc import Dmarc, Method, Policy
 from engine.authentication.results import Finding
+from engine.message import PARK, RELEASED
 from engine.net.dns import Resolver, a_labels
 from engine.net.names import Hostname
+from engine.reports.observed import observed
+from engine.reports.tally import Tally
+
+_REPORT = re.compile(r"\s*Report\s+Domain:", re.IGNORECASE)
+"""How the Subject of an aggregate report begins (RFC 9990 2.6.2)."""
 
 
 @dataclass(slots=True)
@@ -22,6 +29,7 @@ class Authenticate:
 
     resolver: Resolver
     hostname: Hostname
+    tally: Tally
     _: KW_ONLY
     # Who says so in Authentication-Results (RFC 8601 2.5). Empty: the hostname.
     authserv_id: str = ""
@@ -61,16 +69,28 @@ class Authenticate:
         client = evaluate.Client(session.peer, session.helo, message.sender)
         # As it was received: what we have put on top since was never signed.
         found = await evaluate.authenticate(self.resolver.ask, client, message.content.chunks(), self._terms)
-        if self.dmarc == "apply" and found.dmarc.disposition is not Policy.NONE:
-            return _applied(found.dmarc)
-        return self._told(message, found.findings()).with_facts(found.facts())
+        message = self._told(message, found.findings()).with_facts(found.facts())
+        if self.tally.on:
+            self._count(message, found)
+        return self._applied(message, found.dmarc) if self.dmarc == "apply" else message
 
     def _told(self, message: Message, findings: list[Finding]) -> Message:
         return message.with_field(results.field(self.authserv_id, findings))
 
+    def _count(self, message: Message, found: evaluate.Authentication) -> None:
+        """Once for each message, and never one that is such a report: reports about reports would have no end."""
+        if message.envelope.attempts or message.fact(RELEASED) or _REPORT.match(message.header("Subject") or ""):
+            return
+        applied = found.dmarc.disposition if self.dmarc == "apply" else Policy.NONE
+        what = observed(found, self._terms.method, applied, "policies are only noted here")
+        if what is not None:
+            self.tally.count(what)
 
-def _applied(dmarc: Dmarc) -> Verdict:
-    if dmarc.disposition is Policy.REJECT:
-        text = f"Rejected by the DMARC policy of {dmarc.domain}"
-        return Reject(text, code="5.7.26", log=f"{dmarc.author} is not proved")  # RFC 7372 3.2
-    return Quarantine(f"the DMARC policy of {dmarc.domain} for mail from {dmarc.author}")
+    @staticmethod
+    def _applied(message: Message, dmarc: Dmarc) -> Verdict:
+        if dmarc.disposition is Policy.NONE or message.fact(RELEASED):
+            return message
+        if dmarc.disposition is Policy.REJECT:
+            text = f"Rejected by the DMARC policy of {dmarc.domain}"
+            return Reject(text, code="5.7.26", log=f"{dmarc.author} is not proved")  # RFC 7372 3.2
+        return message.with_fact(PARK, f"the DMARC policy of {dmarc.domain} for mail from {dmarc.author}")

@@ -32,6 +32,9 @@ ARROWS: dict[str, set[str]] = {
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
     "config": {"condition", "lanes", "stage", "units"},
+    "reports": {
+        "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
+    },
     "directory": {"protocols", "storage", "units", "observe"},
     "login": {"protocols", "storage", "net", "observe", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
@@ -41,11 +44,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "mailbox", "queue", "wakeup", "deadline", "acme",
+        "directory", "login", "mailbox", "queue", "wakeup", "deadline", "acme", "reports",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "queue", "runtime",
+        "lanes", "directory", "login", "queue", "reports", "runtime",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -11,7 +11,7 @@ from engine.authentication.keys import KeyRecord
 from engine.authentication.outcome import Failure, Result
 from engine.authentication.signature import Signature, chosen_fields, required, untimely
 from engine.authentication.signer import Signer, signed_field, signed_names
-from engine.authentication.tags import parse_tags, without_space
+from engine.authentication.tags import parse_tags, unquoted, without_space
 from engine.net.dns import Ask, a_labels, side_by_side
 
 FIELD = "dkim-signature"
@@ -101,7 +101,7 @@ def _said(tags: Mapping[str, str]) -> DkimResult:
         Result.PERMERROR,
         domain=tags.get("d", "").lower(),
         selector=tags.get("s", ""),
-        identity=tags.get("i", f"@{tags.get('d', '')}"),
+        identity=unquoted(tags["i"]) if "i" in tags else f"@{tags.get('d', '')}",
         algorithm=tags.get("a", ""),
         signature=without_space(tags.get("b", "")),
     )

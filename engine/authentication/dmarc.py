@@ -47,7 +47,8 @@ class Identifiers(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Dmarc:
     """The judgement. ``policy`` is what the owner of the domain asks for, ``disposition`` what that means for this
-    message; ``domain`` is where the record was found, empty if nowhere. ``why`` is for the operator."""
+    message; ``domain`` is where the record was found, empty if nowhere. ``why`` is for the operator. ``spf`` and
+    ``dkim``: whether these prove the author. ``sealer``: who is trusted that it passed where it came from."""
 
     result: Result
     author: str = ""
@@ -55,6 +56,10 @@ class Dmarc:
     disposition: Policy = Policy.NONE
     domain: str = ""
     why: str = ""
+    record: Record | None = None
+    spf: bool = False
+    dkim: bool = False
+    sealer: str = ""
 
 
 class _Trouble(NamedTuple):
@@ -81,6 +86,15 @@ async def discover(ask: Ask, authors: Iterable[str], method: Method = Method.TRE
     inquiries = [_Inquiry(ask, name, method) for name in dict.fromkeys(names)]
     await side_by_side([inquiry.begin for inquiry in inquiries])
     return Policies(inquiries)
+
+
+async def same_organisation(ask: Ask, one: str, other: str, method: Method = Method.TREE_WALK) -> bool | None:
+    """Whether two domains, in A-labels, belong to the same; None where the DNS would not say."""
+    inquiries = [_Inquiry(ask, domain, method) for domain in (one, other)]
+    found = await side_by_side([inquiry.organisation for inquiry in inquiries])
+    if any(isinstance(organisation, _Trouble) for organisation in found):
+        return None
+    return found[0] == found[1]
 
 
 class Policies:
@@ -133,18 +147,19 @@ class _Inquiry:
         if step is None:
             return replace(said, why="no policy is published")
         record, domain = step
-        said = replace(said, domain=domain, why=f"the policy of {domain}")
+        said = replace(said, domain=domain, record=record, why=f"the policy of {domain}")
         policy = await self._policy(record, domain)
         if policy is None:
             return replace(said, result=Result.PERMERROR, why=f"no policy can be read out of the record of {domain}")
         if isinstance(policy, _Trouble):
             return replace(said, result=Result.TEMPERROR, why=policy.text)
         said = replace(said, policy=policy)
-        aligned = await self._aligned(record, passed)
-        if aligned is True:
-            return replace(said, result=Result.PASS)
-        if aligned or await self._aligned(record, unsure):
-            text = aligned.text if aligned else "a check that might have helped could not be made"
+        spf, dkim = await self._aligned(record, passed)
+        if spf is True or dkim is True:
+            return replace(said, result=Result.PASS, spf=spf is True, dkim=dkim is True)
+        if spf or dkim or any(await self._aligned(record, unsure)):
+            trouble = spf or dkim
+            text = trouble.text if trouble else "a check that might have helped could not be made"
             return replace(said, result=Result.TEMPERROR, why=text)
         return replace(said, result=Result.FAIL, disposition=self._disposition(record, policy))
 
@@ -198,13 +213,19 @@ class _Inquiry:
             return _Trouble(outcome.text)
         return record.nonexistent if isinstance(outcome, NoSuchName) else record.subdomains
 
-    async def _aligned(self, record: Record, identifiers: Identifiers) -> bool | _Trouble:
+    async def _aligned(self, record: Record, identifiers: Identifiers) -> tuple[bool | _Trouble, bool | _Trouble]:
+        """Whether domains of SPF, and of DKIM, are aligned."""
+        return (
+            await self._are_aligned(identifiers.spf, strict=record.strict_spf),
+            await self._are_aligned(identifiers.dkim, strict=record.strict_dkim),
+        )
+
+    async def _are_aligned(self, domains: Sequence[str], *, strict: bool) -> bool | _Trouble:
         """Whether one of the domains is the author's own, or of the same organisation where that is enough."""
-        spf, dkim = ({*_names(domains)} for domains in identifiers)
-        if self._author in spf | dkim:
+        relaxed = {*_names(domains)}
+        if self._author in relaxed:
             return True
-        relaxed = (set() if record.strict_spf else spf) | (set() if record.strict_dkim else dkim)
-        if not relaxed:
+        if strict or not relaxed:
             return False
         await self._go_up()
         organisation = self._organisation(self._steps)
@@ -215,6 +236,10 @@ class _Inquiry:
         if organisation in found:
             return True
         return next((trouble for trouble in found if isinstance(trouble, _Trouble)), False)
+
+    async def organisation(self) -> _Organisation:
+        """The domain of the organisation that the domain belongs to."""
+        return await self._organisation_of(self._author)
 
     async def _organisation_of(self, domain: str) -> _Organisation:
         if self._method is Method.PUBLIC_SUFFIX:

@@ -42,12 +42,21 @@ class Record:
     suffix: str = "u"  # psd=: "y" a public suffix, "n" an organisation, "u" nothing is said
     testing: bool = False  # t=y
     percent: int = 100  # pct=, which RFC 9989 has dropped
+    reports: str = ""  # rua=, empty where no address in it can be read
+    failures: str = "0"  # fo=
 
 
 def select(texts: Sequence[bytes]) -> Record | None:
     """The record of a name out of its TXT records; several are none (RFC 9989 4.10)."""
     found = [text for text in (octets[:RECORD_LIMIT].decode("latin-1") for octets in texts) if _VERSION.match(text)]
     return _parsed(found[0]) if len(found) == 1 else None
+
+
+def reporting(texts: Sequence[bytes]) -> str | None:
+    """The rua= of the records by which a domain lets reports about others come to it, empty where none has one; None
+    where there is no such record (RFC 9990 4)."""
+    found = [text for text in (octets[:RECORD_LIMIT].decode("latin-1") for octets in texts) if _VERSION.match(text)]
+    return next(filter(None, (_parsed(text).reports for text in found)), "") if found else None
 
 
 @lru_cache(maxsize=512)
@@ -60,7 +69,10 @@ def _parsed(text: str) -> Record:
             tags.setdefault(name.strip(" \t").lower(), value.strip(" \t"))
     lower = {name: value.lower() for name, value in tags.items()}
     policies = _policies(lower)
-    if policies is None and any(map(_URI.fullmatch, tags.get("rua", "").split(","))):
+    reports = tags.get("rua", "")
+    if not any(map(_URI.fullmatch, reports.split(","))):
+        reports = ""
+    if policies is None and reports:
         policies = (Policy.NONE,) * 3  # the owner wants reports (RFC 9989 4.10.1)
     policy, subdomains, nonexistent = policies or (None, Policy.NONE, Policy.NONE)
     percent = lower.get("pct", "")
@@ -73,6 +85,8 @@ def _parsed(text: str) -> Record:
         suffix=lower["psd"] if lower.get("psd") in ("y", "n") else "u",
         testing=lower.get("t") == "y",
         percent=int(percent) if re.fullmatch(r"[0-9]{1,2}", percent) else 100,
+        reports=reports,
+        failures=lower.get("fo", "0"),
     )
 
 

@@ -158,7 +158,8 @@ class _Checks:
         if judged.disposition is not Policy.NONE:
             sealer = _vouching(self._signatures.arc, judged.author, self._terms.trusted_sealers)
             if sealer:
-                judged = replace(judged, disposition=Policy.NONE, why=f"{sealer}, a trusted sealer, saw it pass")
+                why = f"{sealer}, a trusted sealer, saw it pass"
+                judged = replace(judged, disposition=Policy.NONE, why=why, sealer=sealer)
         return Authentication(self._client, self._spf, self._signatures.dkim, self._signatures.arc, judged, self._iprev)
 
 

@@ -6,6 +6,7 @@ import re
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
 _VALUE = re.compile(rb"[!-:<-~\x80-\xff \t\r\n]*")  # RFC 8616 3: with UTF-8
 _SPACE = " \t\r\n"
+_QUOTED = re.compile(rb"=([0-9A-F]{2})")
 
 
 def parse_tags(octets: bytes) -> dict[str, str]:
@@ -51,6 +52,15 @@ def base64(value: str) -> bytes:
         return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
     except ValueError:
         raise ValueError("no base64") from None
+
+
+def unquoted(value: str) -> str:
+    """The text that dkim-quoted-printable stands for (RFC 6376 2.11), in which white space means nothing.
+
+    An equals sign before anything else stands for itself.
+    """
+    octets = without_space(value).encode()
+    return _QUOTED.sub(lambda match: bytes.fromhex(match[1].decode()), octets).decode(errors="replace")
 
 
 def listed(value: str) -> list[str]:

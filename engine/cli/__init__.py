@@ -20,6 +20,7 @@ _COMMANDS = {
     "cert": "List certificates; get and renew them by ACME.",
     "arc": "Seal a message by hand, as one that is handed on.",
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",
+    "reports": "Show what other servers report about the mail of our domains.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",
     "bench": "Postroad and other mail servers under the same load.",
 }

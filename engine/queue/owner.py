@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import outcome
 import trio
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 
 from engine.config import Queue
 from engine.links.link import Way
-from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
+from engine.message import PARK, RELEASED, Content, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.away import Away
 from engine.queue.bounce import Failure, bounce, wants_report
@@ -24,9 +25,6 @@ from engine.storage.writer import Batch, Writer, committed
 from engine.units import spelled
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
 from engine.wakeup import Wakeup
-
-QUARANTINE_FACT = "quarantine.reason"
-"""Left by a verdict before `queue`: the message is to be parked as soon as it is stored."""
 
 _TROUBLE = 5.0
 """Seconds until a change is tried again that the store could not take."""
@@ -175,7 +173,7 @@ class Owner:
     def _new_record(self, message: Message, lane: str) -> tuple[Record, Content]:
         content = message.content
         facts = message.envelope.facts
-        reason = str(facts[QUARANTINE_FACT]) if QUARANTINE_FACT in facts else ""
+        reason = str(facts[PARK]) if PARK in facts else ""
         domain = "" if reason else domain_of(message.envelope.recipients)
         now = self._now()
         must_wait = domain and self._lines.must_wait(domain, now)
@@ -223,7 +221,8 @@ class Owner:
         record = self._parked(identity)
         if record is None:
             return "it is not parked"
-        new = replace(record, state=WAITING, due=self._now(), decided=self._now(), reason="")
+        now = self._now()
+        new = replace(record, envelope=_released(record), state=WAITING, due=now, decided=now, reason="")
         await self.writer.apply(lambda batch: self.shard.replace(batch, record, new))
         event("released", id=identity)
         self._stored(new)
@@ -606,6 +605,11 @@ def _with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipi
     """The recipients as they are stored: only a lane that was picked before `queue` is kept, others are found anew."""
     lanes = {recipient.address: recipient.lane for recipient in record.envelope.recipients}
     return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
+
+
+def _released(record: Record) -> Envelope:
+    facts = {name: value for name, value in record.envelope.facts.items() if name != PARK}
+    return replace(record.envelope, facts=MappingProxyType({**facts, RELEASED: record.reason}))
 
 
 def _suspected(record: Record) -> Record:

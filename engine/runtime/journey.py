@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from engine.lanes import Course, Leg
 from engine.links.link import Link, Way
-from engine.message import Message, MessageId, Octets, Recipient
+from engine.message import PARK, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
 from engine.queue.content import FileContent, sync_folder
-from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
+from engine.queue.owner import Delivery, Owner
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 LANES = 20
@@ -193,7 +193,7 @@ class Arrival(Journey):
     def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         if isinstance(verdict, Quarantine):
             message = _restricted(message, recipients)
-            self._ready.append(message.with_fact(QUARANTINE_FACT, verdict.reason or "no reason given"))
+            self._ready.append(message.with_fact(PARK, verdict.reason or "no reason given"))
         elif not isinstance(verdict, Discard):
             refusal = _not_stored(verdict) if isinstance(verdict, Delivered) else verdict
             self._refused += [(recipient, refusal) for recipient in recipients]
@@ -283,6 +283,13 @@ class Departure(Journey):
         self._delivery = delivery
         course = roads.courses[lane]
         self._go(_Part(delivery.message, course.after))
+
+    def _go(self, part: _Part) -> None:
+        reason = part.message.fact(PARK)
+        if reason is None:
+            super()._go(part)
+        else:
+            self._settled(part.message.envelope.recipients, Quarantine(str(reason)), part.message)
 
     def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         self._delivery.became(recipient, others)

@@ -23,7 +23,9 @@ from engine.net.tls import ServerTls
 from engine.observe.events import event
 from engine.queue.owner import Delivery, Owner
 from engine.queue.store import Shard
+from engine.reports.tally import Tally
 from engine.runtime.certificates import Watcher, server_tls
+from engine.runtime.door import Door
 from engine.runtime.journey import Departure
 from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
@@ -33,6 +35,7 @@ from engine.verdict import Verdict
 
 if TYPE_CHECKING:
     from engine.acme.challenges import Responder
+    from engine.reports.sending import Sender
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
@@ -54,6 +57,7 @@ class Role:
         self.data = config.server.data
         self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
+        self.tally = Tally(self.data / "reports")
         self._opened_issuer: Issuer | None = None
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
@@ -68,6 +72,7 @@ class Role:
     def start(self, nursery: trio.Nursery) -> None:
         """The first revision is in force: begin."""
         nursery.start_soon(self._watch.run)
+        nursery.start_soon(self.tally.run)
         says = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=says).run)
 
@@ -78,6 +83,7 @@ class Role:
         self.directory.set_local(config.domains.local)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
+        self.tally.on = config.reports is not None
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
@@ -95,6 +101,7 @@ class Role:
             Logins: self.logins,
             ServerTls: self._opened_tls,
             Watch: self._watch,
+            Tally: self.tally,
         }
 
     def _resolver_for(self, config: Config) -> Resolver:
@@ -153,6 +160,7 @@ class Role:
         return shard
 
     def close(self) -> None:
+        self.tally.close()
         for shard in self._shards.values():
             shard.close()
 
@@ -189,6 +197,24 @@ class MailRole(Role):
         super().start(nursery)
         assert self._owner is not None
         nursery.start_soon(self._owner.run)
+        if self.here.process.index == 0:
+            nursery.start_soon(self._reports_sender().run)
+
+    def _reports_sender(self) -> "Sender":
+        # Needed by one process of all, and with it come all checks of authentication.
+        from engine.reports.dmarc import AggregateReports
+        from engine.reports.sending import Office, Sender
+
+        def office() -> Office | None:
+            reports = self.config.reports
+            return Office(reports, self.config.server.hostname) if reports else None
+
+        async def submit(message: Message) -> Verdict:
+            assert self.config.reports is not None
+            return await Door(self.config.reports.lane, self.now).submit(message)
+
+        kind = AggregateReports(lambda: self.tally.counts, lambda: self._resolver_for(self.config).ask)
+        return Sender(kind, office, submit)
 
     def switched(self, config: Config) -> None:
         super().switched(config)

@@ -301,7 +301,7 @@ class LegRunner:
             began = now
             index += 1
             if not isinstance(verdict, Message):
-                if asked is not message and isinstance(verdict, Each | Route):
+                if asked is not message and isinstance(verdict, Each | Route | Quarantine):
                     verdict = Changed(asked, verdict)
                 break
             if runner is not None and runner.deadline.passed:  # it was late, but has said what it had to say

@@ -1,4 +1,4 @@
-"""Chains: the cases of RFC 8617 5.2, each field and tag missing, empty, wrong, twice, changed."""
+"""Chains: the steps of RFC 8617 5.2; each tag missing, empty or wrong is in test_arc_suite.py."""
 
 import re
 from collections.abc import Callable
@@ -115,71 +115,17 @@ async def test_a_body_that_was_changed() -> None:
     assert found == ArcResult(Result.FAIL, "the newest message signature: the body was changed")
 
 
-# Tags of the message signature and of the seal that are other than usual; the seal covers the set as it is then.
+# Tags of the message signature and of the seal that are other than usual; the seal covers the set as it is then. What
+# ValiMail's suite has (test_arc_suite.py) is not here again.
 SETS = {
     "as is": (1, {}, {}, "pass"),
-    # ARC-Seal
-    "a seal without i": (1, {}, {"i": None}, "fail"),
-    "a seal with i empty": (1, {}, {"i": ""}, "fail"),
-    "a seal with i=0": (1, {}, {"i": "0"}, "fail"),
-    "a seal with i=blorp": (1, {}, {"i": "blorp"}, "fail"),
     "a seal with i=51": (1, {}, {"i": "51"}, "fail"),
     "a seal with h": (1, {}, {"h": "from"}, "fail"),
-    "a seal without a": (1, {}, {"a": None}, "fail"),
-    "a seal with a empty": (1, {}, {"a": ""}, "fail"),
-    "a seal with rsa-sha1": (1, {}, {"a": "rsa-sha1"}, "fail"),
-    "a seal with an unknown algorithm": (1, {}, {"a": "poem"}, "fail"),
-    "a seal without cv": (1, {}, {"cv": None}, "fail"),
-    "a seal with cv empty": (1, {}, {"cv": ""}, "fail"),
-    "a seal with cv unknown": (1, {}, {"cv": "perhaps"}, "fail"),
-    "a first seal with cv=pass": (1, {}, {"cv": "pass"}, "fail"),
-    "a first seal with cv=fail": (1, {}, {"cv": "fail"}, "fail"),
-    "a second seal with cv=none": (2, {}, {"cv": "none"}, "fail"),
-    "a second seal with cv=fail": (2, {}, {"cv": "fail"}, "fail"),
-    "a seal without d": (1, {}, {"d": None}, "fail"),
-    "a seal with d empty": (1, {}, {"d": ""}, "fail"),
-    "a seal with d no domain": (1, {}, {"d": "example..."}, "fail"),
-    "a seal without s": (1, {}, {"s": None}, "fail"),
-    "a seal with s empty": (1, {}, {"s": ""}, "fail"),
-    "a seal without t": (1, {}, {"t": None}, "pass"),
-    "a seal with t empty": (1, {}, {"t": ""}, "fail"),
-    "a seal with t no number": (1, {}, {"t": "yesterday"}, "fail"),
-    "a seal with an unknown tag": (1, {}, {"w": "catparty"}, "pass"),
     "a seal with a tag name in capitals": (1, {}, {"s": None, "S": "rsa"}, "fail"),
-    "a seal with a tag that has no name": (1, {}, {"_": ""}, "fail"),
-    # ARC-Message-Signature
-    "a signature without i": (1, {"i": None}, {}, "fail"),
-    "a signature with i empty": (1, {"i": ""}, {}, "fail"),
-    "a signature with i=0": (1, {"i": "0"}, {}, "fail"),
-    "a signature without a": (1, {"a": None}, {}, "fail"),
-    "a signature with rsa-sha1": (1, {"a": "rsa-sha1"}, {}, "fail"),
-    "a signature with an unknown algorithm": (1, {"a": "poem"}, {}, "fail"),
-    "a signature without bh": (1, {"bh": None}, {}, "fail"),
-    "a signature with bh empty": (1, {"bh": ""}, {}, "fail"),
-    "a signature with bh no base64": (1, {"bh": "&"}, {}, "fail"),
-    "a signature without c, relaxed": (1, {"c": None}, {}, "pass"),
-    "a signature with c empty": (1, {"c": ""}, {}, "fail"),
-    "a signature with c unknown": (1, {"c": "pancake/waffle"}, {}, "fail"),
-    "a signature without d": (1, {"d": None}, {}, "fail"),
-    "a signature with d empty": (1, {"d": ""}, {}, "fail"),
-    "a signature with d no domain": (1, {"d": "example..."}, {}, "fail"),
-    "a signature without h": (1, {"h": None}, {}, "fail"),
-    "a signature with h empty": (1, {"h": ""}, {}, "pass"),
-    "a signature with white space in h": (1, {"h": "from : to :  date"}, {}, "pass"),
-    "a signature with h in capitals": (1, {"h": "From:TO:Date"}, {}, "pass"),
-    "a signature with a field that is not there": (1, {"h": "from:comments:from"}, {}, "pass"),
     "a signature with an empty name": (1, {"h": "from:to::date"}, {}, "pass"),
     "a signature of its own results": (1, {"h": "from:arc-authentication-results"}, {}, "pass"),
-    "a signature of message signatures": (2, {"h": "from:arc-message-signature"}, {}, "pass"),
-    "a signature of seals": (2, {"h": "from:arc-seal"}, {}, "fail"),
-    "a signature without s": (1, {"s": None}, {}, "fail"),
-    "a signature with s empty": (1, {"s": ""}, {}, "fail"),
-    "a signature without t": (1, {"t": None}, {}, "pass"),
-    "a signature with t empty": (1, {"t": ""}, {}, "fail"),
-    "a signature with t no number": (1, {"t": "icecream"}, {}, "fail"),
     "a signature that expired": (1, {"x": "12346"}, {}, "fail"),
     "a signature with v, which means nothing": (1, {"v": "7"}, {}, "pass"),
-    "a signature with an unknown tag": (1, {"w": "catparty"}, {}, "pass"),
     "a signature with q unknown": (1, {"q": "pigeon"}, {}, "fail"),
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.authentication.tags import base64, listed, parse_tags
+from engine.authentication.tags import base64, listed, parse_tags, unquoted
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,21 @@ def test_base64() -> None:
 
 def test_listed() -> None:
     assert listed("a : b\r\n :c:") == ["a", "b", "c", ""]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("ada", "ada"),
+        ("a=40b", "a@b"),
+        ("a=3D40", "a=40"),
+        ("a =20\r\n b", "a b"),
+        ("=C3=A9", "\xe9"),
+        ("a=4", "a=4"),
+        ("a=zz", "a=zz"),
+        ("=FF", "\ufffd"),
+        ("é=2E", "\xe9."),
+    ],
+)
+def test_quoted_printable(value: str, text: str) -> None:
+    assert unquoted(value) == text

@@ -1,6 +1,7 @@
 """A running server that checks who its mail is from, with swaks as the client, and a DNS of our own."""
 
 import email
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from engine.authentication.results import parse
 from engine.net.zone import Zone
 from tests.support.background import dns
 from tests.support.programs import needs, run
-from tests.support.server import Postroad
+from tests.support.server import Postroad, until
 
 BOB = "bob@example.org"
 FORGED = "Authentication-Results: mx.example.org; dmarc=pass header.from=bank.example"
@@ -30,6 +31,7 @@ def server(tmp_path: Path) -> Iterator[Postroad]:
             "ann.example.": {"TXT": '"v=spf1 ip4:127.0.0.1 -all"'},
             "_dmarc.ann.example.": {"TXT": '"v=DMARC1; p=reject"'},
             "_dmarc.bank.example.": {"TXT": '"v=DMARC1; p=reject"'},
+            "_dmarc.shop.example.": {"TXT": '"v=DMARC1; p=quarantine"'},
             "localhost.": {"A": "127.0.0.1"},
             "1.0.0.127.in-addr.arpa.": {"PTR": "localhost."},
         },
@@ -83,3 +85,28 @@ def test_a_policy_is_noted_and_after_a_reload_applied(server: Postroad) -> None:
     assert "550 5.7.26 Rejected by the DMARC policy of bank.example" in swaks(server, "boss@bank.example", good=False)
     swaks(server, "ann@ann.example")
     assert len(server.mail_for(BOB, 2)) == 2
+
+
+@needs("swaks")
+@pytest.mark.parametrize(
+    "stages",
+    [
+        ["accept", "authenticate", "mark", "queue", "route"],
+        ["accept", "queue", "authenticate", "mark", "route"],
+    ],
+)
+def test_what_was_parked_goes_on_as_any_other_once_it_is_released(server: Postroad, stages: list[str]) -> None:
+    server.change({"stage": {"authenticate": {"dmarc": "apply"}}, "lane": {"inbound": {"stages": stages}}})
+    assert server.reload().returncode == 0
+    swaks(server, "sale@shop.example", "--header", FORGED)
+    (row,) = until(
+        lambda: json.loads(server.command("queue", "list", "--state", "quarantined", "--json").stdout),
+        "it to be parked",
+    )
+    assert row["reason"] == "the DMARC policy of shop.example for mail from shop.example"
+    assert server.command("queue", "release", row["id"]).returncode == 0
+    (octets,) = server.mail_for(BOB)
+    message = email.message_from_bytes(octets)
+    (written,) = message.get_all("Authentication-Results", [])
+    assert "dmarc=fail" in written
+    assert message["X-Mark"] == "quarantine"

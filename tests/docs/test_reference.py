@@ -27,6 +27,7 @@ TABLES = {
     "tls": engine.config.Tls,
     "acme": engine.config.Acme,
     "oidc": engine.config.Oidc,
+    "reports": engine.config.Reports,
 }
 
 

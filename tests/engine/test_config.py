@@ -318,6 +318,15 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (13, "[login] network_ipv6", "must be a number of bits from 0 to 128"),
         ],
     ),
+    ("[stage.door]", '[reports]\norg_name = "Us"\n[stage.door]', [(10, "[reports] email", "is required")]),
+    (
+        "[stage.door]",
+        '[reports]\norg_name = "Us"\nemail = "nobody"\nlane = "outbund"\n[stage.door]',
+        [
+            (12, "[reports] email", "'nobody' is no address; write it like \"postmaster@example.org\""),
+            (13, "[reports] lane", "no lane outbund has a `queue`; there are: inbound"),
+        ],
+    ),
     ("[stage.door]", '[oidc]\nissuer = "https://x.test"\n[stage.door]', [(10, "[oidc] audience", "is required")]),
     (
         "[stage.door]",

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 import engine.runtime.journey
 from engine import Defer, Delivered, Discard, Each, Message, Quarantine, Recipient, Reject, Route, Verdict
 from engine.lanes import Course, Leg
+from engine.message import PARK
 from engine.queue.content import FileContent
-from engine.queue.owner import QUARANTINE_FACT, Delivery
+from engine.queue.owner import Delivery
 from engine.queue.store import Record
 from engine.runtime.journey import LANES, Arrival, Departure
 from engine.verdict import Changed
@@ -182,14 +183,14 @@ def test_a_report_that_cannot_be_written_defers_the_whole_once(monkeypatch: pyte
 def test_a_quarantined_message_is_stored_with_the_reason() -> None:
     answers, roads = arrive(message(), lambda _: Quarantine("virus"), through)
     (queued,) = roads.links["in/queue"].seen
-    assert queued.fact(QUARANTINE_FACT) == "virus"
+    assert queued.fact(PARK) == "virus"
     assert not roads.links["in/1"].seen
     assert isinstance(answers[0], Delivered)
 
 
 def test_one_quarantined_recipient_leaves_the_others_alone() -> None:
     _, roads = arrive(message("b@rcpt.test", "c@rcpt.test"), lambda _: Each({"b@rcpt.test": Quarantine("virus")}))
-    found = {one.recipients: one.fact(QUARANTINE_FACT) for one in roads.links["in/queue"].seen}
+    found = {one.recipients: one.fact(PARK) for one in roads.links["in/queue"].seen}
     assert found == {("b@rcpt.test",): "virus", ("c@rcpt.test",): None}
 
 
@@ -320,6 +321,14 @@ def depart(about: Message, start: str, lanes: dict[str, Stage]) -> Trip:
 
 def delivered(_: Message) -> Verdict:
     return Delivered()
+
+
+@pytest.mark.parametrize("route", [Route("local"), Each({"b@rcpt.test": Route("local")})])
+def test_a_message_that_is_to_be_parked_goes_no_further(route: Route | Each) -> None:
+    lanes = {"in": lambda m: Changed(m.with_fact(PARK, "odd"), route), "local": delivered}
+    trip = depart(message("b@rcpt.test"), "in", lanes)
+    assert trip.outcomes == {"b@rcpt.test": Quarantine("odd")}
+    assert not trip.roads.links["local/stage"].seen
 
 
 def test_each_recipient_goes_down_its_lane() -> None:

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 import engine.queue.owner
 from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
-from engine.message import Octets
+from engine.message import PARK, Octets
 from engine.queue.bounce import wants_report
 from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent
-from engine.queue.owner import QUARANTINE_FACT, Delivery, Owner
+from engine.queue.owner import Delivery, Owner
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before
 from engine.storage.environment import StorageError
 from engine.storage.writer import committed
@@ -329,7 +329,7 @@ async def test_a_quarantined_message_stays_and_is_never_given_out_again(
 async def test_what_was_quarantined_before_the_queue_is_not_given_out_after_a_restart_either(
     post: Post, opened: Open, shard: Shard, mock_clock
 ) -> None:
-    await post.admit(message().with_fact(QUARANTINE_FACT, "virus"))
+    await post.admit(message().with_fact(PARK, "virus"))
     again = opened()
     await again.until(10_000.0)
     assert not post.given

@@ -293,7 +293,7 @@ async def test_a_leg_goes_on_from_a_later_stage() -> None:
     assert (done, len(way)) == (2, 1)
 
 
-@pytest.mark.parametrize("verdict", [Route("local"), Each({"b@rcpt.test": Route("local")})])
+@pytest.mark.parametrize("verdict", [Route("local"), Each({"b@rcpt.test": Route("local")}), Quarantine("odd")])
 async def test_what_stages_changed_is_not_lost_when_a_later_one_decides(verdict: Verdict) -> None:
     said, done, _ = await run_leg(running(tag), running(saying(verdict)))
     assert isinstance(said, Changed)

@@ -72,6 +72,13 @@ _POLICIES = _words(
     b"all|a|mx|ptr|ip4:|ip6:|include:|exists:|redirect=|exp=|x=|192.0.2.0|2001:db8::|/24|//64|%{|s|l|o|d|i|p|v|h|"
     b"c|r|t|2|-|}|%%|%_| |.|:|a.test|;p=|none|reject|;sp=|;np=|;rua=mailto:|;psd=|y|;t=|;pct=|=|;|\xc3\xa9"
 )
+_REPORT = _words(
+    b"<?xml version='1.0'?>|<feedback>|</feedback>|<report_metadata>|</report_metadata>|<org_name>|</org_name>|"
+    b"<date_range><begin>1</begin><end>2</end></date_range>|<policy_published>|</policy_published>|<p>none</p>|"
+    b"<record>|</record>|<row><count>1</count></row>|<auth_results><dkim><domain>a</domain></dkim></auth_results>|"
+    b"<!DOCTYPE a [|<!ENTITY a 'b'>|&a;|&#x9b;|<![CDATA[|]]>|PK\x03\x04|\x1f\x8b\x08|"
+    b"Content-Type: application/xml\n|Content-Type: message/rfc822\n|Content-Transfer-Encoding: base64\n|\n|\xff\xfe"
+)
 
 PARTS: dict[str, list[bytes]] = {
     "smtp_server": _CLIENT,
@@ -86,6 +93,7 @@ PARTS: dict[str, list[bytes]] = {
     "key_record": _SIGNED,
     "policy_records": _POLICIES,
     "authentication_results": _SIGNED,
+    "aggregate_report": _REPORT,
     "dns_question": _QUESTION,
     "dns_answer": _ANSWER,
     "link": _FRAME,

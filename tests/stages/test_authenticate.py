@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine import Duration, Message, Quarantine, Reject, Session
+from engine import Duration, Message, Reject, Session
 from engine.authentication.dkim import sign
 from engine.authentication.fields import split_message
+from engine.message import PARK, RELEASED
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
 from engine.net.zone import Zone, serve_zone
+from engine.reports.counts import Counts
+from engine.reports.tally import Tally
 from engine.stage import load_stage
 from stages.authenticate import Authenticate
 from tests.authentication.letters import HEADER, letter, records, rsa_signer, sealed
@@ -27,6 +30,7 @@ def zone() -> Zone:
         "_dmarc.example": "v=DMARC1; p=reject",
         "_dmarc.soft": "v=DMARC1; p=quarantine",
         "_dmarc.mild": "v=DMARC1; p=none",
+        "_dmarc.told": "v=DMARC1; p=reject; rua=mailto:dmarc@told.com",
     }
     names = {name: {"TXT": f'"{text}"'} for name, text in txt.items()}
     keys = {
@@ -49,12 +53,16 @@ def came(content: bytes = letter(HEADER), sender: str = "ada@example.com", **ses
     return replace(about, envelope=replace(about.envelope, session=Session(**usual)))
 
 
+def authenticate(resolver: Resolver, **settings) -> Authenticate:
+    return Authenticate(resolver, OURS, Tally(Path("nowhere")), **settings)
+
+
 def fields(about: Message) -> list[str]:
     return about.headers("Authentication-Results")
 
 
 async def test_what_was_found_is_written_on_top_and_left_as_facts(resolver) -> None:
-    about = await Authenticate(resolver, OURS)(came())
+    about = await authenticate(resolver)(came())
     assert isinstance(about, Message)
     assert about.header_octets().startswith(b"Authentication-Results: mx.example.org;\r\n\tspf=pass")
     (written,) = fields(about)
@@ -77,7 +85,7 @@ FORGED = [
 @pytest.mark.parametrize("forged", [*FORGED, b"".join(FORGED)])
 async def test_forged_fields_do_not_go_on_and_those_of_others_do(resolver, forged: bytes, session: dict) -> None:
     other = b"Authentication-Results: mx.example.net; spf=pass\r\n"
-    about = await Authenticate(resolver, OURS)(came(forged + other + letter(HEADER) + forged, **session))
+    about = await authenticate(resolver)(came(forged + other + letter(HEADER) + forged, **session))
     assert isinstance(about, Message)
     assert [field.partition(";")[0] for field in fields(about)] == ["mx.example.org", "mx.example.net"]
     assert b"".join(about.chunks()).endswith(other + letter(HEADER) + forged)  # what looks so in the body stays
@@ -85,7 +93,7 @@ async def test_forged_fields_do_not_go_on_and_those_of_others_do(resolver, forge
 
 async def test_another_name_for_all_servers_of_a_site(resolver) -> None:
     octets = b"".join(FORGED) + b"Authentication-Results: example.org; spf=pass\r\n" + letter(HEADER)
-    about = await Authenticate(resolver, OURS, authserv_id="example.org")(came(octets))
+    about = await authenticate(resolver, authserv_id="example.org")(came(octets))
     assert isinstance(about, Message)
     names = [field.partition(";")[0] for field in fields(about)]
     assert names[0] == "example.org"
@@ -102,7 +110,7 @@ async def test_another_name_for_all_servers_of_a_site(resolver) -> None:
 )
 async def test_what_begins_here_is_not_checked(session: dict, written: str, facts: str | None) -> None:
     resolver = Resolver(["127.0.0.1:1"])  # nobody
-    about = await Authenticate(resolver, OURS, dmarc="apply")(came(**session))
+    about = await authenticate(resolver, dmarc="apply")(came(**session))
     assert isinstance(about, Message)
     assert [" ".join(field.split()) for field in fields(about)] == [written]
     assert dict(about.envelope.facts) == ({"auth.result": facts} if facts else {})
@@ -117,27 +125,66 @@ def of(domain: str) -> bytes:
     [
         ("example.com", Reject),
         ("a.example.com", Reject),
-        ("soft.com", Quarantine),
+        ("soft.com", Message),
         ("mild.com", Message),
         ("other.com", Message),
     ],
 )
 async def test_the_policy_of_a_domain_is_noted_or_applied(resolver, domain: str, verdict: type) -> None:
     about = came(of(domain), sender="a@other.com", peer="192.0.2.9")
-    noted = await Authenticate(resolver, OURS)(about)
+    noted = await authenticate(resolver)(about)
     assert isinstance(noted, Message)
     assert noted.fact("dmarc.result") == ("none" if domain == "other.com" else "fail")
-    applied = await Authenticate(resolver, OURS, dmarc="apply")(about)
+    applied = await authenticate(resolver, dmarc="apply")(about)
     assert isinstance(applied, verdict)
     if isinstance(applied, Reject):
         assert (applied.code, applied.text) == ("5.7.26", "Rejected by the DMARC policy of example.com")
+    else:
+        assert (applied.fact(PARK) is not None) == (domain == "soft.com")
+        assert fields(applied) == fields(noted)
+
+
+async def test_what_an_operator_released_is_not_parked_again(resolver) -> None:
+    about = came(of("soft.com"), sender="a@other.com", peer="192.0.2.9").with_fact(RELEASED, "the DMARC policy")
+    applied = await authenticate(resolver, dmarc="apply")(about)
+    assert isinstance(applied, Message)
+    assert (applied.fact(PARK), applied.fact("dmarc.disposition")) == (None, "quarantine")
+
+
+@pytest.mark.parametrize(
+    ("domain", "changes", "counted"),
+    [
+        ("told.com", {}, [("none", "local_policy")]),
+        ("told.com", {"dmarc": "apply"}, [("reject", "")]),
+        ("soft.com", {}, []),  # nobody asks
+        ("other.com", {}, []),
+    ],
+)
+async def test_what_is_counted_for_reports(resolver, tmp_path, domain: str, changes: dict, counted: list) -> None:
+    stage = authenticate(resolver, **changes)
+    about = came(of(domain), sender="a@other.com", peer="192.0.2.9")
+    await stage(about)  # reports are off
+    stage.tally = Tally(tmp_path / "reports", lambda: 7)
+    stage.tally.on = True
+    await stage(about)
+    await stage(came(of(domain), trusted=True))
+    await stage(about.with_fact(RELEASED, "odd"))
+    await stage(replace(about, envelope=replace(about.envelope, attempts=1)))
+    report = letter([f"From: <a@{domain}>\r\n".encode(), b"Subject: Report domain: example.org Submitter: x\r\n"])
+    await stage(came(report, sender="a@other.com", peer="192.0.2.9"))
+    stage.tally.close()
+    counts = Counts.open(tmp_path / "reports")
+    found = [counts.read(key) for key in counts.due(8)]
+    counts.close()
+    rows = [(row.disposition, row.reason, count) for one in found if one for row, count in one[1]]
+    assert rows == [(*row, 1) for row in counted]
 
 
 async def test_a_trusted_sealer(resolver) -> None:
     header = sealed(HEADER, 1, results="i=1; list.example; dmarc=pass header.from=example.com")
     about = came(letter(header), sender="list@other.com", peer="192.0.2.9")
-    assert isinstance(await Authenticate(resolver, OURS, dmarc="apply")(about), Reject)
-    trusting = Authenticate(resolver, OURS, dmarc="apply", trusted_sealers=("Example.COM",))
+    assert isinstance(await authenticate(resolver, dmarc="apply")(about), Reject)
+    trusting = authenticate(resolver, dmarc="apply", trusted_sealers=("Example.COM",))
     saved = await trusting(about)
     assert isinstance(saved, Message)
     assert (saved.fact("arc.result"), saved.fact("dmarc.policy"), saved.fact("dmarc.disposition")) == (
@@ -149,14 +196,14 @@ async def test_what_we_put_on_top_before_does_not_matter_to_signatures(resolver)
     octets = letter(HEADER)
     octets = sign(*split_message([octets]), [rsa_signer()], time.time()) + octets  # which forbids a second Subject
     about = came(octets).with_header("Subject", "[external] Dinner")
-    checked = await Authenticate(resolver, OURS)(about)
+    checked = await authenticate(resolver)(about)
     assert isinstance(checked, Message)
     assert checked.fact("dkim[0].result") == "pass"
 
 
 async def test_without_a_resolver_that_answers_mail_goes_on() -> None:
     silent = Resolver(["127.0.0.1:1"], timeout=0.2)
-    about = await Authenticate(silent, OURS, dmarc="apply", time_limit=Duration("5s"))(came())
+    about = await authenticate(silent, dmarc="apply", time_limit=Duration("5s"))(came())
     assert isinstance(about, Message)
     assert [about.fact(name) for name in ("spf.result", "dmarc.result", "iprev.result")] == ["temperror"] * 3
 
@@ -164,7 +211,7 @@ async def test_without_a_resolver_that_answers_mail_goes_on() -> None:
 def test_the_engine_finds_it() -> None:
     spec = load_stage("authenticate", "", Path())
     assert spec.target is Authenticate
-    assert spec.services == {"resolver": Resolver, "hostname": Hostname}
+    assert spec.services == {"resolver": Resolver, "hostname": Hostname, "tally": Tally}
 
 
 def test_settings_that_cannot_work() -> None:

@@ -6,7 +6,13 @@ makes can be read again, and it keeps no more than it must.
 
 from collections.abc import Callable
 
-from tests.fuzz.targets.authentication import authentication_results, key_record, policy_records, signatures
+from tests.fuzz.targets.authentication import (
+    aggregate_report,
+    authentication_results,
+    key_record,
+    policy_records,
+    signatures,
+)
 from tests.fuzz.targets.dns import dns_answer, dns_question
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
 from tests.fuzz.targets.mail import addresses, headers, report
@@ -19,7 +25,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         smtp_server, login, parameters, smtp_client, replies, stuffing,
         pop3, pop3_body,
         addresses, headers, report,
-        signatures, key_record, policy_records, authentication_results,
+        signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
         link, configuration, condition, units, snapshot,
     )

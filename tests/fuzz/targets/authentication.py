@@ -12,6 +12,8 @@ from engine.authentication.reported import reported
 from engine.authentication.sealer import has_failed
 from engine.authentication.signatures import Signatures
 from engine.net.dns import Answer, Outcome
+from engine.reports.received import parse
+from engine.reports.unpacked import Unreadable, unpacked
 from tests.fuzz.targets.cutting import cut
 
 
@@ -46,6 +48,15 @@ def policy_records(data: bytes) -> None:
             assert len(spf_record.target_name(spf_record.expand(mechanism.domain, values))) <= spf_record.NAME_LIMIT
     record = dmarc_record.select([b"v=DMARC1;" + data])
     assert record is None or record.policy is None or record.policy in dmarc_record.Policy
+
+
+def aggregate_report(data: bytes) -> None:
+    """What others report about mail in our name, packed as they like."""
+    with contextlib.suppress(Unreadable):
+        for octets in unpacked(data[4:]):
+            parse(octets)
+    with contextlib.suppress(Unreadable):
+        parse(b"<feedback>" + data[4:])
 
 
 def authentication_results(data: bytes) -> None:
