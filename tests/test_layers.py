@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
     "config": {"condition", "lanes", "stage", "units"},
-    "directory": {"protocols", "storage", "units", "observe"},
+    "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "storage", "net", "observe", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
         "login"},

@@ -4,7 +4,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
-from engine.directory import Directory
+from engine.directory import Embedded
 
 
 @click.group()
@@ -52,5 +52,5 @@ def remove(ctx: click.Context, address: str) -> None:
     click.echo(f"Removed the alias {removed.address}.")
 
 
-def _is_unknown(directory: Directory, target: str) -> bool:
+def _is_unknown(directory: Embedded, target: str) -> bool:
     return directory.is_local(target.rpartition("@")[2]) and directory.find(target) is None

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.errors import Refused, Unusable
-from engine.directory import Directory, DirectoryError, Invalid, Unavailable
+from engine.directory import DirectoryError, Embedded, Invalid, Unavailable
 
 if TYPE_CHECKING:
     from engine.config import Config
     from engine.login import Guard
 
 
-def open_directory(ctx: click.Context) -> Directory:
+def open_directory(ctx: click.Context) -> Embedded:
     """The directory of the server that `--config` (in ``ctx.obj``) describes."""
     config = _config(ctx)
-    return Directory.open(config.server.data / "directory", config.domains.local)
+    return Embedded.open(config.server.data / "directory", config.domains.local)
 
 
 def open_guard(ctx: click.Context) -> "Guard":
@@ -38,7 +38,7 @@ def _config(ctx: click.Context) -> "Config":
 
 
 @contextmanager
-def opened(ctx: click.Context) -> Iterator[Directory]:
+def opened(ctx: click.Context) -> Iterator[Embedded]:
     """The open directory; its errors become those of the command."""
     with translated(), open_directory(ctx) as directory:
         yield directory

@@ -9,7 +9,7 @@ import trio
 
 from engine.cli.configured import config_option, configuration, fail
 from engine.config import Config
-from engine.directory import AlreadyThere, Directory, DirectoryError
+from engine.directory import AlreadyThere, DirectoryError, Embedded
 from engine.net.listening import CannotListen
 from engine.runtime.supervisor import CannotStart, Supervisor
 from engine.storage.environment import StorageError
@@ -59,7 +59,7 @@ def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
         kept.write_text(secrets.token_urlsafe(12) + "\n")
     password = kept.read_text().strip()
     path = config.server.data / "directory"
-    with Directory.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
+    with Embedded.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
         directory.add_account(address, password)
     host, port = bound["smtp"]
     click.echo(f"\nA demo account:  {address}  password {password}")

@@ -25,15 +25,15 @@ import hmac
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
 import lmdb
 import msgspec
 
 from engine.directory import passwords, totp
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
+from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Login
 from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
 from engine.directory.memory import Memory
 from engine.protocols import scram
@@ -51,62 +51,11 @@ MAP_SIZE = 2**30
 
 _MAX_KEY = 511  # LMDB's limit; no valid address comes near it, so a longer one is unknown
 
-SERVICES = ("smtp", "imap", "pop3")
-"""What an app password may be good for."""
-
 MOST_APP_PASSWORDS = 50
 """Of one account: each is tried at a login by SCRAM."""
 
 _APP_NAME = 64
 """Characters of the name of an app password."""
-
-FEW = 10
-"""Those an alias stands for at most, to be remembered: some 1,000 octets. A list is looked up anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """A domain whose mail stays here."""
-
-    name: str  # A-label
-    configured: bool  # by [domains] local in pipeline.toml, not by `postroad domain add`
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody with a mailbox. The mailbox belongs to ``id``, which is never given to another account."""
-
-    id: int
-    address: str  # as it compares: lower case, the domain an A-label
-    created: float  # Unix time in seconds
-    admin: bool = False  # gets the postmaster's mail of the domain
-    has_password: bool = True  # without one nobody can log in but by an app password
-    has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
-
-
-@dataclass(frozen=True, slots=True)
-class AppPassword:
-    """A password of one program, good for some services and nothing else. The account may have several."""
-
-    name: str
-    created: float  # Unix time in seconds
-    services: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Who has logged in, and by which app password; None: by the account's own password."""
-
-    account: Account
-    app_password: AppPassword | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """An address that stands for others, here or elsewhere; ``@domain`` stands for all that are not known there."""
-
-    address: str
-    targets: tuple[str, ...]
 
 
 class _Key(msgspec.Struct, frozen=True, array_like=True):
@@ -151,13 +100,17 @@ _TARGETS = msgspec.msgpack.Decoder(tuple[str, ...])
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Directory:
+class Embedded:
     """The open directory. One object a process (LMDB refuses a second one), shared by its threads; never forked.
 
     All methods are synchronous; look-ups take microseconds, changes wait for the disk, and those that hash a
     password (``verify``, ``add_account``, ``set_password``) block for longer: run them in a thread.
     Every method may raise Unavailable.
     """
+
+    limiter: ClassVar[None] = None
+    checks: ClassVar[int] = 2  # each takes 64 MiB and most of a core for a while (argon2id)
+    holds_keys: ClassVar[bool] = True
 
     def __init__(self, environment: lmdb.Environment, local_domains: tuple[str, ...], *, read_only: bool) -> None:
         self._environment = environment

@@ -19,7 +19,7 @@ from engine.cli.account import account
 from engine.cli.alias import alias
 from engine.cli.domain import domain
 from engine.config import Login
-from engine.directory import Directory
+from engine.directory import Embedded
 from engine.login import Guard
 
 PASSWORD = "correct horse"
@@ -31,7 +31,7 @@ import click
 from engine.cli import opening
 from engine.cli.account import account
 from engine.cli.domain import domain
-from engine.directory import Directory
+from engine.directory import Embedded
 
 @click.group()
 @click.option("--config", type=click.Path(path_type=Path))
@@ -41,7 +41,7 @@ def main(ctx, config):
 
 main.add_command(account)
 main.add_command(domain)
-opening.open_directory = lambda ctx: Directory.open(ctx.obj.parent / "directory", ["example.org"])
+opening.open_directory = lambda ctx: Embedded.open(ctx.obj.parent / "directory", ["example.org"])
 main()
 """
 
@@ -52,8 +52,8 @@ def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "open_guard", lambda ctx: Guard.open(ctx.obj.parent / "logins", Login()))
 
 
-def reopened(config: Path) -> Directory:
-    return Directory.open(config.parent / "directory", ["example.org"])
+def reopened(config: Path) -> Embedded:
+    return Embedded.open(config.parent / "directory", ["example.org"])
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_force_closes_a_domain(run: Any) -> None:
 
 
 def test_a_domain_that_stays_local_is_said_to_be(run: Any, config: Path) -> None:
-    with Directory.open(config.parent / "directory") as directory:  # before it came into pipeline.toml
+    with Embedded.open(config.parent / "directory") as directory:  # before it came into pipeline.toml
         directory.add_domain("example.org")
     added(run, "bob@example.org")
     assert "stays local" in run(domain, "remove", "example.org").output

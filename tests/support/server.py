@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.directory import Directory
+from engine.directory import Embedded
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,7 +133,7 @@ class Postroad:
 
     def account(self, *addresses: str) -> Self:
         """Add accounts, all with PASSWORD, in the way of `postroad account add`."""
-        with Directory.open(self.folder / "var" / "directory", self.settings["domains"]["local"]) as directory:
+        with Embedded.open(self.folder / "var" / "directory", self.settings["domains"]["local"]) as directory:
             for address in addresses:
                 directory.add_account(address, PASSWORD)
         return self
