@@ -86,7 +86,8 @@ class Accept:
     auth: bool = True
     # "required": this is where people with an account submit their mail (RFC 6409), and nobody else does.
     login: Literal["offered", "required"] = "offered"
-    # Where a login is required: "own" lets an account send in its own name, and in that of aliases that lead to it.
+    # Where a login is required: "own" lets an account send in its own name, in that of aliases and groups that lead to
+    # it, and in those that it was granted.
     senders: Literal["own", "any"] = "own"
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"

@@ -82,6 +82,19 @@ def admin(ctx: click.Context, address: str, revoke: bool) -> None:
     click.echo(f"{changed.address} is {'no longer ' if revoke else ''}an administrator.")
 
 
+@account.command()
+@click.argument("address")
+@click.argument("senders", metavar="SENDER...", nargs=-1, required=True)
+@click.option("--revoke", is_flag=True, help="The account may no longer do so.")
+@config_option
+@click.pass_context
+def grant(ctx: click.Context, address: str, senders: tuple[str, ...], revoke: bool) -> None:
+    """Let ADDRESS send in the name of each SENDER: an address, or @example.org for all of a domain."""
+    with opening.opened(ctx) as directory:
+        changed = directory.grant(address, () if revoke else senders, senders if revoke else ())
+    click.echo(f"{changed.address} may send as itself{''.join(f', {sender}' for sender in changed.send_as)}.")
+
+
 @account.group()
 def app_password() -> None:
     """App passwords: one for each program of an account, for some services alone."""
@@ -176,6 +189,7 @@ def _row(found: Account, is_local: bool) -> dict[str, Any]:
         "admin": found.admin,
         "has_password": found.has_password,
         "has_totp": found.has_totp,
+        "send_as": found.send_as,
         "domain_is_local": is_local,
         "state": [word for word, holds in state.items() if holds],
     }

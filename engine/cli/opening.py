@@ -1,13 +1,14 @@
 """How a command gets at the directory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from engine import directory as directories
 from engine.cli.errors import Refused, Unusable
-from engine.directory import DirectoryError, Embedded, Invalid, Unavailable
+from engine.directory import Directory, DirectoryError, Embedded, Invalid, Unavailable
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -42,6 +43,21 @@ def opened(ctx: click.Context) -> Iterator[Embedded]:
     """The open directory; its errors become those of the command."""
     with translated(), open_directory(ctx) as directory:
         yield directory
+
+
+def unknown(directory: Embedded, addresses: Iterable[str]) -> list[str]:
+    """Those whose domain is local, but who are not there."""
+    return [
+        address
+        for address in addresses
+        if directory.is_local(address.rpartition("@")[2]) and directory.find(address) is None
+    ]
+
+
+def warn_of(addresses: Iterable[str]) -> None:
+    """Say that they are ``unknown``."""
+    for address in addresses:
+        click.echo(f"Warning: there is no {address} here yet.", err=True)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The directory: which domains are ours, who has an account, what an alias stands for, and who may log in."""
 
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
-from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Login
+from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Group, Login
 from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
 from engine.directory.interface import Directory, asked
 from engine.directory.memory import Memory
@@ -21,6 +21,7 @@ __all__ = [
     "DirectoryError",
     "Domain",
     "Embedded",
+    "Group",
     "InUse",
     "Invalid",
     "Login",

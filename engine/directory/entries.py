@@ -27,6 +27,7 @@ class Account:
     admin: bool = False  # gets the postmaster's mail of the domain
     has_password: bool = True  # without one nobody can log in but by an app password
     has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
+    send_as: tuple[str, ...] = ()  # in whose name it may send besides its own; "@domain": all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,8 @@ class Alias:
 
     address: str
     targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Alias):
+    """An alias whose ``targets``, its members, come and go."""

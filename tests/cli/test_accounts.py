@@ -18,6 +18,7 @@ from engine.cli import opening
 from engine.cli.account import account
 from engine.cli.alias import alias
 from engine.cli.domain import domain
+from engine.cli.group import group
 from engine.config import Login
 from engine.directory import Embedded
 from engine.login import Guard
@@ -155,6 +156,7 @@ def test_the_list(run: Any, config: Path) -> None:
         "admin": True,
         "has_password": True,
         "has_totp": False,
+        "send_as": [],
         "domain_is_local": True,
         "state": ["admin"],
     }
@@ -289,6 +291,45 @@ def test_aliases_that_are_not_changed(run: Any, arguments: tuple[str, ...], code
     assert result.exit_code == code
     assert text in result.stderr
     assert run(alias, "list").output == "sales@example.org\tx@y.test\n"
+
+
+# group
+
+
+def test_groups_come_and_go_and_so_do_their_members(run: Any) -> None:
+    added(run, "bob@example.org")
+    result = run(group, "add", "Team@example.org", "Bob@example.org", "nobody@example.org")
+    assert result.stdout == "Added the group team@example.org.\n"
+    assert result.stderr == "Warning: there is no nobody@example.org here yet.\n"
+    changed = run(
+        group, "members", "team@example.org", "--add", "x@y.test", "--add", "no@example.org",
+        "--remove", "nobody@example.org",
+    )  # fmt: skip
+    assert changed.stdout == "Bob@example.org\nx@y.test\nno@example.org\n"
+    assert changed.stderr == "Warning: there is no no@example.org here yet.\n"
+    assert run(group, "list").output == "team@example.org\tBob@example.org, x@y.test, no@example.org\n"
+    shown = run(group, "members", "team@example.org", "--json")
+    assert json.loads(shown.output) == [
+        {"member": member} for member in ("Bob@example.org", "x@y.test", "no@example.org")
+    ]
+    assert run(group, "remove", "team@example.org").output == "Removed the group team@example.org.\n"
+    gone = run(group, "members", "team@example.org")
+    assert (gone.exit_code, "no such group" in gone.stderr) == (1, True)
+
+
+# grant
+
+
+def test_names_to_send_in_are_granted_and_taken_back(run: Any) -> None:
+    added(run, "bob@example.org")
+    granted = run(account, "grant", "bob@example.org", "Info@example.org", "@Partner.test")
+    assert granted.output == "bob@example.org may send as itself, info@example.org, @partner.test.\n"
+    assert json.loads(run(account, "list", "--json").output)[0]["send_as"] == ["info@example.org", "@partner.test"]
+    assert run(account, "grant", "bob@example.org", "info@example.org", "--revoke").exit_code == 0
+    revoked = run(account, "grant", "bob@example.org", "@partner.test", "--revoke")
+    assert revoked.output == "bob@example.org may send as itself.\n"
+    again = run(account, "grant", "bob@example.org", "@partner.test", "--revoke")
+    assert (again.exit_code, "was not granted" in again.stderr) == (1, True)
 
 
 # The configuration

@@ -1,8 +1,10 @@
 """The directory: who is found for which address, in one process and across several."""
 
+import re
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -15,11 +17,13 @@ from engine.directory import (
     DirectoryError,
     Domain,
     Embedded,
+    Group,
     InUse,
     Invalid,
     Memory,
     NotFound,
     Unavailable,
+    may_send_as,
 )
 
 LOCAL = ("example.org", "Bücher.example")
@@ -176,17 +180,32 @@ REFUSED = [
     (lambda d: d.remove_domain("example.org"), InUse, "remove it there"),
     (lambda d: d.remove_domain("example.org", force=True), InUse, "remove it there"),
     (lambda d: d.remove_domain("else.test"), NotFound, "no such domain: else.test"),
+    (lambda d: d.add_group("team@example.org"), AlreadyThere, "a group team@.*postroad group remove team@example.org"),
+    (lambda d: d.add_account("team@example.org"), AlreadyThere, "postroad group remove team@example.org"),
+    (lambda d: d.add_group("new@example.org", ["New@example.org"]), Invalid, "stands for itself"),
+    (lambda d: d.add_group("new@else.test"), NotFound, "postroad domain add else.test"),
+    (lambda d: d.add_group("@example.org"), Invalid, "is no address"),
+    (lambda d: d.remove_alias("team@example.org"), NotFound, "no such alias"),
+    (lambda d: d.remove_group("sales@example.org"), NotFound, "no such group: sales@example.org; postroad group list"),
+    (lambda d: d.change_group("bob@example.org", ["a@b.test"]), NotFound, "no such group"),
+    (lambda d: d.change_group("team@example.org", ["a@b.test"], ["x@example.org"]), NotFound, "x@.* is no member"),
+    (lambda d: d.change_group("team@example.org", ["team@example.org"]), Invalid, "stands for itself"),
+    (lambda d: d.grant("x@example.org", ["a@b.test"]), NotFound, "no such account"),
+    (lambda d: d.grant("bob@example.org", ["junk"]), Invalid, "is no address"),
+    (lambda d: d.grant("bob@example.org", [], ["a@b.test"]), NotFound, "was not granted to send as a@b.test"),
+    (lambda d: d.grant("bob@example.org", [f"a{n}@b.test" for n in range(101)]), Invalid, "100 other names at most"),
     (lambda d: d.remove_domain("added.test"), InUse, r"1 account\(s\) and 1 alias\(es\).*--force"),
 ]
 
 
 @pytest.mark.parametrize(("change", "error", "text"), REFUSED)
 def test_what_is_refused_changes_nothing(peopled: Embedded, change, error, text: str) -> None:
-    before = (peopled.domains(), peopled.accounts(), peopled.aliases())
+    peopled.add_group("team@example.org", ["bob@example.org"])
+    before = (peopled.domains(), peopled.accounts(), peopled.aliases(), peopled.groups())
     with pytest.raises(error, match=text) as caught:
         change(peopled)
     assert isinstance(caught.value, DirectoryError)
-    assert (peopled.domains(), peopled.accounts(), peopled.aliases()) == before
+    assert (peopled.domains(), peopled.accounts(), peopled.aliases(), peopled.groups()) == before
 
 
 def test_aliases_come_and_go(peopled: Embedded) -> None:
@@ -198,6 +217,54 @@ def test_aliases_come_and_go(peopled: Embedded) -> None:
     assert peopled.find("two@example.org") is None
     peopled.remove_alias("@Added.test")
     assert peopled.find("whoever@added.test") is None
+
+
+def test_members_of_a_group_come_and_go(directory: Embedded) -> None:
+    directory.add_group("Team@example.org")
+    assert directory.find("team@example.org") == Group("team@example.org", ())
+    directory.change_group("team@example.org", ["Ann@example.org", "Far@Elsewhere.test"])
+    directory.change_group("TEAM@example.org", ["ann@Example.org", "bob@example.org"], ["far@elsewhere.test"])
+    group = Group("team@example.org", ("Ann@example.org", "bob@example.org"))
+    assert directory.change_group("team@example.org") == group
+    assert (directory.groups(), directory.aliases()) == ([group], [])
+    assert directory.find("team+tag@example.org") == group
+    directory.remove_group("team@example.org")
+    assert (directory.find("team@example.org"), directory.groups()) == (None, [])
+
+
+SENDERS = [
+    ("bob@example.org", True),
+    ("BOB+tag@Example.org", True),
+    ("chief@example.org", True),  # an alias for one that is granted
+    ("Boss@example.org", True),
+    ("boss+tag@example.org", True),
+    ("any@partner.test", True),
+    ("x@sub.partner.test", False),
+    ("team@example.org", True),
+    ("all@example.org", True),  # a group of groups
+    ("others@example.org", False),
+    ("ann@example.org", False),
+    ("boss@other.test", False),
+    ("partner.test", False),
+]
+
+
+@pytest.mark.parametrize(("sender", "may"), SENDERS)
+def test_in_whose_name_an_account_may_send(directory: Embedded, sender: str, may: bool) -> None:
+    for name in ("ann", "bob", "boss"):
+        directory.add_account(f"{name}@example.org")
+    directory.add_alias("chief@example.org", ["boss@example.org"])
+    directory.add_group("team@example.org", ["ann@example.org", "bob+list@example.org"])
+    directory.add_group("all@example.org", ["others@example.org", "team@example.org"])
+    directory.add_group("others@example.org", ["ann@example.org"])
+    granted = directory.grant("bob@example.org", ["BOSS@example.org", "@Partner.test"])
+    assert granted.send_as == ("boss@example.org", "@partner.test")
+    assert may_send_as(directory, "bob@example.org", sender) is may
+    assert not may_send_as(directory, "nobody@example.org", sender)
+    directory.grant("bob@example.org", [], ["boss@example.org", "@partner.test"])
+    assert directory.account("bob@example.org") == replace(granted, send_as=())
+    by_grant = re.search("boss|chief|partner", sender, re.IGNORECASE)
+    assert may_send_as(directory, "bob@example.org", sender) is (may and not by_grant)
 
 
 def test_a_closed_domain_keeps_all_and_finds_nothing(peopled: Embedded) -> None:

@@ -245,6 +245,15 @@ def test_unknown_users_are_refused_at_rcpt(route: Route, recipient: str, refused
     assert answer == (Reject("no such user here", code="5.1.1") if refused else None)
 
 
+async def test_a_group_stands_for_its_members(directory: Embedded, route: Route) -> None:
+    directory.add_group("team@example.org", ["ann@example.org"])
+    assert await route(message("team@example.org")) == Each({"team@example.org": To("local", ("ann@example.org",))})
+    directory.change_group("team@example.org", ["x@elsewhere.test"], ["ann@example.org"])
+    assert await route(message("team@example.org")) == Each({"team@example.org": To("remote", ("x@elsewhere.test",))})
+    directory.change_group("team@example.org", (), ["x@elsewhere.test"])
+    assert await route(message("team@example.org")) == NO_SUCH_USER
+
+
 async def test_a_change_counts_for_the_next_message(directory: Embedded, route: Route) -> None:
     assert await route(message("x@new.test")) == To("remote")
     directory.add_domain("new.test")
