@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "net": {"protocols", "observe"},
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
-    "config": {"condition", "lanes", "stage", "units"},
+    "config": {"protocols", "condition", "lanes", "stage", "units"},
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "storage", "net", "observe", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",

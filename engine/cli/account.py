@@ -7,6 +7,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.cli.errors import Refused
 from engine.directory import SERVICES, SHORT, Account, totp
 
 
@@ -44,6 +45,22 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         local = {domain.name for domain in directory.domains()}
         rows = [_row(found, found.address.rpartition("@")[2] in local) for found in directory.accounts()]
     tables.show(rows, ("address", "id", "created", "state"), as_json=as_json)
+
+
+@account.command()
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def find(ctx: click.Context, address: str, as_json: bool) -> None:
+    """Show who gets mail for ADDRESS, as the server finds it: also in a directory that another server keeps."""
+    with opening.whichever(ctx) as directory:
+        found = directory.find(address)
+    if found is None:
+        raise Refused(f"nobody gets mail for {address} here")
+    row: dict[str, Any] = {"kind": type(found).__name__.lower(), "address": found.address}
+    row |= {"id": found.id, "send_as": found.send_as} if isinstance(found, Account) else {"targets": found.targets}
+    tables.show([row], tuple(row), as_json=as_json)
 
 
 @account.command()

@@ -1,7 +1,7 @@
 """How a command gets at the directory."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 def open_directory(ctx: click.Context) -> Embedded:
     """The directory of the server that `--config` (in ``ctx.obj``) describes."""
     config = _config(ctx)
+    if config.directory is not None:
+        raise Refused("[directory] in pipeline.toml says that another server keeps them: look, and change them, there")
     return Embedded.open(config.server.data / "directory", config.domains.local)
+
+
+@contextmanager
+def whichever(ctx: click.Context) -> Iterator[Directory]:
+    """The directory that the server asks, wherever it is kept; its errors become those of the command."""
+    with translated(), closing(directories.open_directory(_config(ctx))) as directory:
+        yield directory
 
 
 def open_guard(ctx: click.Context) -> "Guard":

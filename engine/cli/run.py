@@ -50,7 +50,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
     """Print a demo account and a line to copy. Its password is made at the first start and kept beside the data."""
-    if not config.domains.local or "smtp" not in bound:
+    if not config.domains.local or "smtp" not in bound or config.directory is not None:
         return
     address = f"demo@{config.domains.local[0]}"
     kept = config.server.data / "demo-password"

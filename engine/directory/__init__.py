@@ -4,6 +4,7 @@ from engine.directory.addresses import a_label, is_bare_postmaster, split, valid
 from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Group, Login
 from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
 from engine.directory.interface import Directory, asked
+from engine.directory.kinds import open_directory
 from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
 from engine.directory.senders import may_send_as
@@ -32,6 +33,7 @@ __all__ = [
     "asked",
     "is_bare_postmaster",
     "may_send_as",
+    "open_directory",
     "split",
     "valid_address",
     "valid_domain",

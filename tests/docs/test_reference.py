@@ -27,6 +27,7 @@ TABLES = {
     "tls": engine.config.Tls,
     "acme": engine.config.Acme,
     "oidc": engine.config.Oidc,
+    **{f"directory.{name}": kind for name, kind in engine.config.DIRECTORIES.items()},
 }
 
 

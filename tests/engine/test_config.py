@@ -329,6 +329,39 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (13, "[oidc] client_secret_file", "cannot read s: no such file"),
         ],
     ),
+    (
+        "[stage.door]",
+        '[directory.ldap]\nservers = ["ldaps://ldap.test"]\n[directory.open-ldap]\n[stage.door]',
+        [
+            (10, "[directory.ldap] postmaster", "is required"),
+            (10, "[directory.ldap] base", "is required"),
+            (12, "[directory.open-ldap]", "unknown table; did you mean ldap?"),
+        ],
+    ),
+    (
+        "[stage.door]",
+        '[directory.ldap]\nbase = "dc=a"\npostmaster = "x"\nservers = ["ldap://ldap.test", "ldap.test"]\n'
+        'starttls = false\nbind_dn = "cn=a"\naccount_filter = "(mail=a"\ngroup_filter = "(mail=a)"\n'
+        "connections = 0\n[stage.door]",
+        [
+            (12, "[directory.ldap] postmaster", "'x' is no address; write it like \"ann@example.org\""),
+            (
+                13,
+                "[directory.ldap] servers",
+                "'ldap.test' is no LDAP server; write it like \"ldaps://ldap.example.org\"",
+            ),
+            (
+                14,
+                "[directory.ldap] starttls",
+                "must be true for ldap://ldap.test: passwords would travel in the clear",
+            ),
+            (15, "[directory.ldap] bind_dn", "goes together with bind_password_file"),
+            (16, "[directory.ldap] account_filter", "\")\" is lacking before ''"),
+            (16, "[directory.ldap] account_filter", "must ask for {address}, or for {local} and {domain}"),
+            (17, "[directory.ldap] group_filter", "must ask for {address}, or for {local} and {domain}"),
+            (18, "[directory.ldap] connections", "must be at least 1"),
+        ],
+    ),
     ("[stage.door]", "[servr]\n[stage.door]", [(10, "[servr]", "unknown table; did you mean server?")]),
     (
         GOOD,
