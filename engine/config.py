@@ -160,6 +160,10 @@ class Ldap(Elsewhere):
     member_attribute: str = "member"
     members: typing.Literal["dn", "address"] = "dn"  # what that attribute holds
 
+    def bind_password(self) -> str:
+        """What the file holds, empty without one. OSError."""
+        return self.bind_password_file.read_text().rstrip("\n") if self.bind_password_file else ""
+
     @staticmethod
     def place(server: str) -> tuple[str, str, int]:
         """Scheme, host and port of ``ldap://…`` or ``ldaps://…``. ValueError."""
@@ -167,6 +171,20 @@ class Ldap(Elsewhere):
         if found.scheme not in _LDAP_PORTS or not found.hostname or found.path.strip("/") or found.query:
             raise ValueError(f'{server!r} is no LDAP server; write it like "ldaps://ldap.example.org"')
         return found.scheme, found.hostname, found.port or _LDAP_PORTS[found.scheme]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgresql(Elsewhere):
+    database: str  # what libpq takes: "host=db.example.org dbname=mail user=postroad", or a URI
+    password_file: Path | None = None
+    scram: bool = False  # whether accounts have keys for it
+    account_query: str = "SELECT id, address, password, scram, send_as FROM accounts WHERE address = %(address)s"
+    alias_query: str = "SELECT target FROM aliases WHERE address = %(address)s"
+    domain_query: str = "SELECT name FROM domains WHERE name = %(domain)s"
+
+    def password(self) -> str:
+        """What the file holds, empty without one. OSError."""
+        return self.password_file.read_text().rstrip("\n") if self.password_file else ""
 
 
 _LDAP_PORTS = {"ldap": 389, "ldaps": 636}
@@ -221,7 +239,7 @@ class Config:
 _SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
 }  # fmt: skip
-DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap}
+DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
 """Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""
 
 _ENGINE_HINTS: dict[str, Any] = {
@@ -735,6 +753,8 @@ class _Reader:
             self.problem(f"{place}.postmaster", f'{found.postmaster!r} is no address; write it like "ann@example.org"')
         if isinstance(found, Ldap):
             self.check_ldap(place, found)
+        if isinstance(found, Postgresql):
+            self.check_postgresql(place, found)
 
     def check_ldap(self, place: str, ldap: Ldap) -> None:
         if not ldap.servers:
@@ -757,6 +777,27 @@ class _Reader:
                 self.problem(f"{place}.{name}", str(error))
             if text and "{address}" not in text and "{local}" not in text:
                 self.problem(f"{place}.{name}", "must ask for {address}, or for {local} and {domain}")
+
+    def check_postgresql(self, place: str, postgresql: Postgresql) -> None:
+        for name, parameter in (("account_query", "address"), ("alias_query", "address"), ("domain_query", "domain")):
+            text = getattr(postgresql, name)
+            if (text or name == "account_query") and not re.search(rf"%\((?:local|{parameter})\)s", text):
+                self.problem(f"{place}.{name}", f"must ask for %({parameter})s")
+        try:
+            from psycopg import ProgrammingError
+            from psycopg.conninfo import conninfo_to_dict
+        except ImportError:
+            self.problem(place, "needs the package psycopg: pip install 'postroad[postgresql]'")
+            return
+        try:
+            parts = conninfo_to_dict(postgresql.database)
+        except ProgrammingError as error:
+            self.problem(f"{place}.database", " ".join(str(error).split()))
+            return
+        hosts = str(parts.get("host") or parts.get("hostaddr") or "/").split(",")
+        here = all(host.startswith(("/", "@")) or _is_loopback(host) for host in hosts)
+        if not here and parts.get("sslmode") not in ("verify-full", "verify-ca"):
+            self.problem(f"{place}.database", "goes to another machine: say sslmode=verify-full")
 
     def check_oidc(self, oidc: Oidc) -> None:
         if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):

@@ -8,7 +8,7 @@ import click
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
 from engine.cli.errors import Refused
-from engine.directory import SERVICES, SHORT, Account, totp
+from engine.directory import SERVICES, SHORT, Account, passwords, totp
 
 
 @click.group()
@@ -33,6 +33,15 @@ def add(ctx: click.Context, address: str, admin: bool, password_stdin: bool) -> 
     with opening.opened(ctx) as directory:
         added = directory.add_account(address, password, admin=admin)
     click.echo(f"Added the account {added.address}.")
+
+
+@account.command(name="hash")
+@_password_stdin
+def hash_(password_stdin: bool) -> None:
+    """Print what to store of a password in a database: the hash, and the keys of SCRAM."""
+    password = _password(password_stdin)
+    with opening.translated():
+        click.echo(f"{passwords.hashed(password)}\n{passwords.verifier(password)}")
 
 
 @account.command(name="list")

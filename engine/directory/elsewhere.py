@@ -1,6 +1,5 @@
 """What the directories have in common that another server keeps: threads, a cache, tags, catch-alls, the postmaster."""
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -49,6 +48,12 @@ class Elsewhere(ABC):
     def verify(self, address: str, password: str) -> Account | None: ...
 
     @abstractmethod
+    def keys(self, address: str, service: str = "", *, main: bool = True) -> scram.Keys: ...
+
+    @abstractmethod
+    def proven(self, address: str, key: scram.Key, service: str = "", *, main: bool = True) -> Login | None: ...
+
+    @abstractmethod
     def close(self) -> None: ...
 
     # What follows from it
@@ -85,13 +90,6 @@ class Elsewhere(ABC):
 
     def verify_app_password(self, *_: object, **__: object) -> Login | None:
         """None: only the embedded directory has app passwords."""
-        return None
-
-    def keys(self, *_: object, **__: object) -> scram.Keys:
-        nothing = scram.Key(os.urandom(32), os.urandom(32))
-        return scram.Keys(os.urandom(16), scram.ITERATIONS, (nothing,))
-
-    def proven(self, *_: object, **__: object) -> Login | None:
         return None
 
     def _name(self, address: str) -> tuple[str, str] | None:

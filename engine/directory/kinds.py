@@ -1,6 +1,6 @@
 """Which directory pipeline.toml names."""
 
-from engine.config import Config, Ldap
+from engine.config import Config, Ldap, Postgresql
 from engine.directory.interface import Directory
 from engine.directory.store import Embedded
 
@@ -18,4 +18,8 @@ def open_directory(config: Config) -> Directory:
         from engine.directory.ldap import LdapDirectory
 
         return LdapDirectory(settings, local)
+    if isinstance(settings, Postgresql):
+        from engine.directory.postgresql import PostgresqlDirectory
+
+        return PostgresqlDirectory(settings, local, secret=config.server.data / "salt")
     raise AssertionError(f"a directory of kind {type(settings).__name__}")

@@ -1,6 +1,7 @@
 """The directory of an LDAP server, such as OpenLDAP or Active Directory: found by search, logged in by bind."""
 
 import hashlib
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -10,11 +11,11 @@ from engine.config import NOWHERE
 from engine.config import Ldap as Settings
 from engine.directory.addresses import split, valid_address
 from engine.directory.elsewhere import Elsewhere
-from engine.directory.entries import Account, Alias, Group
+from engine.directory.entries import Account, Alias, Group, Login
 from engine.directory.errors import Invalid, Unavailable
 from engine.directory.ldap_connection import LdapConnection
 from engine.directory.pool import Pool
-from engine.protocols import ldap
+from engine.protocols import ldap, scram
 from engine.protocols.ldap_filter import escaped, parse_filter
 
 _ANYTHING = parse_filter("(objectClass=*)")
@@ -34,7 +35,7 @@ class LdapDirectory(Elsewhere):
         super().__init__(settings, local_domains, clock)
         self._settings = settings
         self._tls = _trusting(settings)
-        self._password = _read(settings)
+        self._password = settings.bind_password()
         self._pool = Pool(self._connect, settings.connections)
 
     def close(self) -> None:
@@ -68,6 +69,13 @@ class LdapDirectory(Elsewhere):
             return account if connection.bind(entry.dn, password) else None
         finally:
             connection.close()
+
+    def keys(self, *_: object, **__: object) -> scram.Keys:
+        """Keys that nothing fits: the server shows us none."""
+        return scram.Keys(os.urandom(16), scram.ITERATIONS, (scram.Key(os.urandom(32), os.urandom(32)),))
+
+    def proven(self, *_: object, **__: object) -> Login | None:
+        return None
 
     @property
     def _of_accounts(self) -> list[str]:
@@ -168,12 +176,3 @@ def _trusting(settings: Settings) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=settings.trust if settings.trust != NOWHERE else None)
     except OSError as error:
         raise Invalid(f"cannot use {settings.trust}: {error}") from error
-
-
-def _read(settings: Settings) -> str:
-    if settings.bind_password_file is None:
-        return ""
-    try:
-        return settings.bind_password_file.read_text().rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"cannot read {settings.bind_password_file}: {error}") from error

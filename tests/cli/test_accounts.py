@@ -20,8 +20,9 @@ from engine.cli.alias import alias
 from engine.cli.domain import domain
 from engine.cli.group import group
 from engine.config import Login
-from engine.directory import Embedded
+from engine.directory import Embedded, passwords
 from engine.login import Guard
+from engine.protocols import scram
 
 PASSWORD = "correct horse"
 
@@ -32,7 +33,7 @@ import click
 from engine.cli import opening
 from engine.cli.account import account
 from engine.cli.domain import domain
-from engine.directory import Embedded
+from engine.directory import Embedded, passwords
 
 @click.group()
 @click.option("--config", type=click.Path(path_type=Path))
@@ -330,6 +331,18 @@ def test_names_to_send_in_are_granted_and_taken_back(run: Any) -> None:
     assert revoked.output == "bob@example.org may send as itself.\n"
     again = run(account, "grant", "bob@example.org", "@partner.test", "--revoke")
     assert (again.exit_code, "was not granted" in again.stderr) == (1, True)
+
+
+# Passwords for a database
+
+
+def test_what_a_database_is_to_have_of_a_password(run: Any) -> None:
+    result = run(account, "hash", "--password-stdin", stdin=PASSWORD + "\n")
+    hashed, verifier = result.output.splitlines()
+    assert passwords.matches(hashed, PASSWORD)
+    keys = scram.parse_verifier(verifier)
+    assert keys.keys == (scram.key(PASSWORD, keys.salt, keys.iterations),)
+    assert run(account, "hash", "--password-stdin", stdin=PASSWORD).output.splitlines()[1] != verifier
 
 
 # The configuration

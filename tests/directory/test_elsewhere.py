@@ -7,6 +7,7 @@ from engine.directory import Account, Alias, Unavailable
 from engine.directory.cache import Cache
 from engine.directory.elsewhere import Elsewhere
 from engine.directory.pool import PAUSE, Pool
+from engine.protocols import scram
 from tests.support.post import Clock
 
 BOB = Account(1, "bob@example.org", 0.0)
@@ -32,6 +33,12 @@ class Known(Elsewhere):
 
     def verify(self, address: str, password: str) -> Account | None:
         return None
+
+    def keys(self, *_: object, **__: object) -> scram.Keys:
+        raise NotImplementedError
+
+    def proven(self, *_: object, **__: object) -> None:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass

@@ -4,13 +4,17 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))  # Postfix's stand in sbin
+# Debian has Postfix's programs in sbin, and PostgreSQL's in a folder for each of its versions.
+_PATH = os.pathsep.join(
+    (os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *sorted(glob("/usr/lib/postgresql/*/bin")))
+)
 
 
 def path_of(program: str) -> str:

@@ -366,14 +366,16 @@ def letter(subject: str, text: str = "Hello.") -> bytes:
 
 
 @contextlib.contextmanager
-def program(command: Sequence[str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """A foreign server that runs meanwhile, from the moment at which it answers on its port."""
-    popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def program(
+    command: Sequence[str], port: int, *, user: str | None = None, end: int = signal.SIGTERM
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A foreign server that runs meanwhile, from the moment at which it answers on its port; ``end`` ends it."""
+    popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, user=user)
     try:
         until(lambda: popen.poll() is not None or _answers(port), f"{command[0]} to listen")
         yield popen
     finally:
-        popen.terminate()
+        popen.send_signal(end)
         popen.communicate()
 
 
