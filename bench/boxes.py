@@ -14,7 +14,7 @@ import trio
 from bench.maildirs import made
 from bench.servers.base import DOMAIN
 from engine import Envelope, Message, MessageId, Recipient
-from engine.directory import Directory
+from engine.directory import Embedded
 from engine.mailbox import MailboxOwner
 from engine.message import Octets
 
@@ -91,7 +91,7 @@ def maildirs(folder: Path, boxes: Boxes, owner: str) -> None:
 
 async def store(folder: Path, boxes: Boxes) -> None:
     """``directory`` and ``mailbox`` in the data folder of a server that does not run: accounts, and their messages."""
-    with Directory.open(folder / "directory", [DOMAIN]) as directory:
+    with Embedded.open(folder / "directory", [DOMAIN]) as directory:
         accounts = {directory.add_account(user, PASSWORD).id: user for user in boxes.users()}
     with MailboxOwner(folder / "mailbox") as owner:
         limit = trio.CapacityLimiter(_AT_ONCE)

@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 import typing
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ import msgspec
 
 from engine.condition import Condition, parse_condition
 from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
+from engine.protocols.ldap_filter import BadFilter, parse_filter
 from engine.stage import Spec, StageError, load_stage
 from engine.units import Duration, Size
 
@@ -140,6 +142,63 @@ class Reports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A directory that another server keeps."""
+
+    postmaster: str  # who gets the mail for a postmaster whom it does not know
+    connections: int = 4  # of each process
+    timeout: Duration = Duration("5s")  # for one question
+    cache: int = 10_000  # answers that are remembered
+    cache_for: Duration = Duration("1m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ldap(Elsewhere):
+    base: str  # all people and groups are below it
+    servers: tuple[str, ...] = ()  # the first one that answers is asked
+    bind_dn: str = ""  # who we are to the server; empty: nobody
+    bind_password_file: Path | None = None
+    starttls: bool = True  # for "ldap://": only on this machine can one do without
+    trust: Path = NOWHERE  # who vouches for the server, where the system does not
+    account_filter: str = "(&(objectClass=inetOrgPerson)(mail={address}))"
+    address_attribute: str = "mail"
+    id_attribute: str = "entryUUID"  # never given to another entry (RFC 4530)
+    send_as_attribute: str = ""  # other names in which an account may send
+    group_filter: str = ""
+    member_attribute: str = "member"
+    members: typing.Literal["dn", "address"] = "dn"  # what that attribute holds
+
+    def bind_password(self) -> str:
+        """What the file holds, empty without one. OSError."""
+        return self.bind_password_file.read_text().rstrip("\n") if self.bind_password_file else ""
+
+    @staticmethod
+    def place(server: str) -> tuple[str, str, int]:
+        """Scheme, host and port of ``ldap://…`` or ``ldaps://…``. ValueError."""
+        found = urllib.parse.urlsplit(server)
+        if found.scheme not in _LDAP_PORTS or not found.hostname or found.path.strip("/") or found.query:
+            raise ValueError(f'{server!r} is no LDAP server; write it like "ldaps://ldap.example.org"')
+        return found.scheme, found.hostname, found.port or _LDAP_PORTS[found.scheme]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgresql(Elsewhere):
+    database: str  # what libpq takes: "host=db.example.org dbname=mail user=postroad", or a URI
+    password_file: Path | None = None
+    scram: bool = False  # whether accounts have keys for it
+    account_query: str = "SELECT id, address, password, scram, send_as FROM accounts WHERE address = %(address)s"
+    alias_query: str = "SELECT target FROM aliases WHERE address = %(address)s"
+    domain_query: str = "SELECT name FROM domains WHERE name = %(domain)s"
+
+    def password(self) -> str:
+        """What the file holds, empty without one. OSError."""
+        return self.password_file.read_text().rstrip("\n") if self.password_file else ""
+
+
+_LDAP_PORTS = {"ldap": 389, "ldaps": 636}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     allow_networks: tuple[Network, ...] = ()  # whose guesses are not counted
     network_guesses: int = 10  # wrong ones from one network within the window; then it is kept out
@@ -180,6 +239,7 @@ class Config:
     login: Login
     oidc: Oidc | None
     reports: Reports | None
+    directory: Elsewhere | None  # None: the embedded one
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -188,6 +248,9 @@ class Config:
 _SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
 }  # fmt: skip
+DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
+"""Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""
+
 _ENGINE_HINTS: dict[str, Any] = {
     "workers": int,
     "timeout": Duration,
@@ -328,6 +391,7 @@ class _Reader:
             acme=self.acme(),
             oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
             reports=self.reports(lanes),
+            directory=self.directory(),
             lanes=lanes,
             stages=stages,
             **sections,
@@ -342,8 +406,8 @@ class _Reader:
         self.check_listeners(config)
         return self.with_paths(config)
 
-    def section(self, name: str, kind: type) -> Any:
-        table = self.table(name)
+    def section(self, name: str, kind: type, table: Mapping[str, Any] | None = None) -> Any:
+        table = self.table(name) if table is None else table
         hints = typing.get_type_hints(kind)
         values = self.values(name, table, hints)
         for missing in self.missing(kind, values):
@@ -363,6 +427,23 @@ class _Reader:
         if not given.keys() & {"certificate", "key", "folder"}:
             self.problem("tls", 'names nothing; write certificate = "…" and key = "…", or folder = "…"')
         return tls
+
+    def directory(self) -> Elsewhere | None:
+        tables = self.table("directory")
+        for name in tables:
+            if name not in DIRECTORIES:
+                self.problem(f"directory.{name}", f"unknown table{nearest(name, DIRECTORIES)}")
+        named = [name for name in DIRECTORIES if name in tables]
+        if len(named) > 1:
+            self.problem(f"directory.{named[1]}", f"there is one directory, and [directory.{named[0]}] names another")
+        if not named:
+            return None
+        place = f"directory.{named[0]}"
+        table = self.table(named[0], tables, place)
+        found: Elsewhere = self.section(place, DIRECTORIES[named[0]], table)
+        if "postmaster" in table:
+            self.check_directory(place, found)
+        return found
 
     def acme(self) -> Acme | None:
         if "acme" not in self.tables:
@@ -576,7 +657,7 @@ class _Reader:
 
     def top_level(self, stages: Mapping[str, Stage]) -> None:
         theirs = {table for stage in stages.values() for table in stage.spec.tables}
-        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "reports", "lane", "stage", *theirs}
+        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "reports", "directory", "lane", "stage", *theirs}
         for name in self.tables:
             if name not in known:
                 self.problem(name, f"unknown table{nearest(name, known)}")
@@ -670,7 +751,75 @@ class _Reader:
                 self.check_readable("oidc.client_secret_file", secret)
                 oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
-        return dataclasses.replace(config, tls=tls, acme=acme, oidc=oidc, server=server)
+        directory = self.directory_with_paths(config.directory)
+        return dataclasses.replace(config, tls=tls, acme=acme, oidc=oidc, directory=directory, server=server)
+
+    def directory_with_paths(self, directory: Elsewhere | None) -> Elsewhere | None:
+        """With the files that it names, each of which can be read."""
+        paths: dict[str, Any] = {
+            key.name: self.path.parent / value
+            for key in dataclasses.fields(directory or Domains)
+            if isinstance(value := getattr(directory, key.name, None), Path) and value != NOWHERE
+        }
+        for key, path in paths.items():
+            self.check_readable(f"directory.{key}", path)
+        return dataclasses.replace(directory, **paths) if directory else None
+
+    def check_directory(self, place: str, found: Elsewhere) -> None:
+        for name, least in (("connections", 1), ("cache", 0)):
+            if getattr(found, name) < least:
+                self.problem(f"{place}.{name}", f"must be at least {least}")
+        if found.timeout <= 0:
+            self.problem(f"{place}.timeout", "must be more than nothing")
+        if not re.fullmatch(r"[^@\s]+@[^@\s]+", found.postmaster):
+            self.problem(f"{place}.postmaster", f'{found.postmaster!r} is no address; write it like "ann@example.org"')
+        if isinstance(found, Ldap):
+            self.check_ldap(place, found)
+        if isinstance(found, Postgresql):
+            self.check_postgresql(place, found)
+
+    def check_ldap(self, place: str, ldap: Ldap) -> None:
+        if not ldap.servers:
+            self.problem(f"{place}.servers", 'must name at least one, such as "ldaps://ldap.example.org"')
+        for server in ldap.servers:
+            try:
+                scheme, host, _ = ldap.place(server)
+            except ValueError as error:
+                self.problem(f"{place}.servers", str(error))
+                continue
+            if scheme == "ldap" and not ldap.starttls and not _is_loopback(host):
+                self.problem(f"{place}.starttls", f"must be true for {server}: passwords would travel in the clear")
+        if bool(ldap.bind_dn) != bool(ldap.bind_password_file):
+            self.problem(f"{place}.bind_dn", "goes together with bind_password_file")
+        for name in ("account_filter", "group_filter"):
+            text = getattr(ldap, name)
+            try:
+                parse_filter(text or "(a=*)")
+            except BadFilter as error:
+                self.problem(f"{place}.{name}", str(error))
+            if text and "{address}" not in text and "{local}" not in text:
+                self.problem(f"{place}.{name}", "must ask for {address}, or for {local} and {domain}")
+
+    def check_postgresql(self, place: str, postgresql: Postgresql) -> None:
+        for name, parameter in (("account_query", "address"), ("alias_query", "address"), ("domain_query", "domain")):
+            text = getattr(postgresql, name)
+            if (text or name == "account_query") and not re.search(rf"%\((?:local|{parameter})\)s", text):
+                self.problem(f"{place}.{name}", f"must ask for %({parameter})s")
+        try:
+            from psycopg import ProgrammingError
+            from psycopg.conninfo import conninfo_to_dict
+        except ImportError:
+            self.problem(place, "needs the package psycopg: pip install 'postroad[postgresql]'")
+            return
+        try:
+            parts = conninfo_to_dict(postgresql.database)
+        except ProgrammingError as error:
+            self.problem(f"{place}.database", " ".join(str(error).split()))
+            return
+        hosts = str(parts.get("host") or parts.get("hostaddr") or "/").split(",")
+        here = all(host.startswith(("/", "@")) or _is_loopback(host) for host in hosts)
+        if not here and parts.get("sslmode") not in ("verify-full", "verify-ca"):
+            self.problem(f"{place}.database", "goes to another machine: say sslmode=verify-full")
 
     def check_oidc(self, oidc: Oidc) -> None:
         if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):
@@ -683,6 +832,13 @@ class _Reader:
     def check_readable(self, key: str, path: Path) -> None:
         if not os.access(path, os.R_OK):
             self.problem(key, f"cannot read {path}: {'permission denied' if path.exists() else 'no such file'}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _own_stages() -> set[str]:

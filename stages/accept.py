@@ -13,7 +13,7 @@ import trio
 from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
 from engine import Session as Facts
 from engine.deadline import Deadline, Watch
-from engine.directory import Account, Alias, Directory, Unavailable
+from engine.directory import Directory, Unavailable, asked, may_send_as
 from engine.login import Logins
 from engine.message import Content as MessageContent
 from engine.message import Octets
@@ -47,10 +47,6 @@ _AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connectio
 
 _LAST_WORDS = 2.0
 """Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
-
-
-_ALIASES = 1000
-"""Aliases that are opened to see whether one leads to an account."""
 
 
 @dataclass
@@ -90,7 +86,8 @@ class Accept:
     auth: bool = True
     # "required": this is where people with an account submit their mail (RFC 6409), and nobody else does.
     login: Literal["offered", "required"] = "offered"
-    # Where a login is required: "own" lets an account send in its own name, and in that of aliases that lead to it.
+    # Where a login is required: "own" lets an account send in its own name, in that of aliases and groups that lead to
+    # it, and in those that it was granted.
     senders: Literal["own", "any"] = "own"
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
@@ -183,20 +180,11 @@ class Accept:
             bare_newlines=self.bare_newlines,
         )
 
-    def may_send_as(self, account: str, sender: str) -> bool:
-        """Whether mail for ``sender`` would come to the account. The null sender is nobody's: reports have it."""
-        opened: set[str] = set()
-        layer = [sender] if sender and self.senders == "own" else []
-        if not layer:
+    async def may_send_as(self, account: str, sender: str) -> bool:
+        """Whether the account may send in this name. The null sender is nobody's: reports have it."""
+        if not sender or self.senders == "any":
             return True
-        while layer and len(opened) < _ALIASES:
-            found = [self.directory.find(address) for address in layer]
-            if any(isinstance(one, Account) and one.address == account for one in found):
-                return True
-            aliases = {one.address: one for one in found if isinstance(one, Alias) and one.address not in opened}
-            opened |= aliases.keys()
-            layer = [target for alias in aliases.values() for target in alias.targets]
-        return False
+        return await asked(self.directory, may_send_as, self.directory, account, sender)
 
     def lacking(self, content: MessageContent, identity: MessageId, arrived: float) -> bytes:
         """The fields that a submitted message should have and has not (RFC 6409 8.2, 8.3)."""
@@ -395,7 +383,7 @@ class _Session:
         if not self._stage.door.has_room():
             self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
             return
-        if self._stage.login == "required" and not self._may_submit(said.sender):
+        if self._stage.login == "required" and not await self._may_submit(said.sender):
             return
         facts = self._facts()
         refusal = await self._stage.door.at_sender(facts, said.sender)
@@ -406,7 +394,7 @@ class _Session:
         self._latest = trio.current_time() + self._stage.message_timeout
         self._smtp.accept()
 
-    def _may_submit(self, sender: str) -> bool:
+    async def _may_submit(self, sender: str) -> bool:
         """Whether the client may send in this name; otherwise it has been told why not. ``relay_networks`` may."""
         login = self._smtp.login
         if not login:
@@ -415,7 +403,7 @@ class _Session:
                 self._smtp.refuse(530, "5.7.0", f"{first}AUTH: this is for those who have an account", counts=True)
             return self._trusted
         try:
-            allowed = self._stage.may_send_as(login, sender)
+            allowed = await self._stage.may_send_as(login, sender)
         except Unavailable as error:
             event("login-unavailable", peer=self._peer, error=str(error))
             self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")
@@ -441,7 +429,11 @@ class _Session:
     async def _recipient_refusal(self, recipient: str) -> Reject | Defer | None:
         assert self._transaction is not None
         local, at, domain = recipient.rpartition("@")
-        if at and not self._stage.directory.is_local(domain):
+        try:
+            is_local = not at or await asked(self._stage.directory, self._stage.directory.is_local, domain)
+        except Unavailable as error:
+            return Defer("Local trouble, please try again later", "4.3.0", log=str(error))
+        if not is_local:
             if not (self._trusted or self._smtp.login):
                 return Reject(f"Relaying to {domain} is not permitted", "5.7.1")
             if "%" in local or "!" in local or "@" in local:

@@ -1,11 +1,11 @@
 """Deliver into the mailboxes of this server: all local recipients of a message in one change, each exactly once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from engine import Defer, Delivered, Each, Message, Reject, Verdict
-from engine.directory import Directory
+from engine.directory import Directory, Unavailable, asked
 from engine.mailbox import Full, MailboxOwner, Outcome, StorageError
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
@@ -22,7 +22,10 @@ class Enqueue:
     directory: Directory
 
     async def __call__(self, message: Message) -> Verdict:
-        accounts = {address: self._account(address) for address in message.recipients}
+        try:
+            accounts = await asked(self.directory, self._accounts, message.recipients)
+        except Unavailable as error:
+            return Defer("the directory cannot be asked now", code="4.3.0", log=str(error))
         local: dict[int, str] = {}
         for address, account in accounts.items():
             if account is not None:
@@ -32,9 +35,9 @@ class Enqueue:
             {address: NO_SUCH_USER if account is None else outcomes[account] for address, account in accounts.items()}
         )
 
-    def _account(self, address: str) -> int | None:
-        account = self.directory.account(address)
-        return None if account is None else account.id
+    def _accounts(self, addresses: Iterable[str]) -> dict[str, int | None]:
+        found = {address: self.directory.account(address) for address in addresses}
+        return {address: account.id if account else None for address, account in found.items()}
 
     async def _deliver(self, message: Message, local: Mapping[int, str]) -> dict[int, Delivered | Defer | Reject]:
         try:

@@ -2,19 +2,21 @@
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, NamedTuple, TypeAlias, TypeGuard
 
 import msgspec
 
-from engine import Each, Message, Reject, Session, Verdict, verdict
+from engine import Defer, Each, Message, Reject, Session, Verdict, verdict
 from engine.directory import (
     FEW,
     Account,
     Alias,
     Directory,
     Memory,
+    Unavailable,
+    asked,
     is_bare_postmaster,
     split,
     valid_address,
@@ -57,6 +59,7 @@ NOBODY = Party("", "", "", is_local=False)
 """The empty sender, and any sender where no rule asks for it."""
 
 Test: TypeAlias = Callable[[Party], bool]
+Refusal: TypeAlias = Reject | Defer | None
 
 
 @dataclass(slots=True)
@@ -94,7 +97,28 @@ class Route:
             yield f"subaddress must be one character that stands before a tag, or empty, not {subaddress!r}"
         yield from _problems(rules)
 
+    @property
+    def waits(self) -> bool:
+        """Not while the directory is on this machine."""
+        return self.directory.limiter is not None
+
     async def __call__(self, message: Message) -> Verdict:
+        try:
+            return await asked(self.directory, self._judged, message)
+        except Unavailable as error:
+            return _put_off(error)
+
+    def at_recipient(self, session: Session, sender: str, recipient: str) -> Refusal | Awaitable[Refusal]:  # noqa: ARG002
+        """Refuse an unknown local user at RCPT. Whether others may be relayed to is not asked here."""
+        return asked(self.directory, self._refusal, recipient) if self.waits else self._refusal(recipient)
+
+    def _refusal(self, recipient: str) -> Refusal:
+        try:
+            return None if self._resolve(recipient) else NO_SUCH_USER
+        except Unavailable as error:
+            return _put_off(error)
+
+    def _judged(self, message: Message) -> Verdict:
         sender = self._sender(message.sender)
         recipients = message.recipients
         if len(recipients) == 1:
@@ -105,10 +129,6 @@ class Route:
         if _is_plain(first) and all(other == first for other in verdicts.values()):
             return first
         return Each(verdicts)
-
-    def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | None:  # noqa: ARG002
-        """Refuse an unknown local user at RCPT. Whether others may be relayed to is not asked here."""
-        return None if self._resolve(recipient) else NO_SUCH_USER
 
     def _verdict(self, recipient: str, sender: Party) -> verdict.Route | verdict.Routes | Reject:
         reached = self._resolve(recipient)
@@ -174,6 +194,10 @@ class Route:
 
     def _sender(self, address: str) -> Party:
         return self._party(address) if address and self._asks_sender else NOBODY
+
+
+def _put_off(error: Unavailable) -> Defer:
+    return Defer("Local trouble, please try again later", code="4.3.0", log=str(error))
 
 
 def _is_plain(given: object) -> TypeGuard[verdict.Route | Reject]:

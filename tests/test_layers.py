@@ -31,11 +31,11 @@ ARROWS: dict[str, set[str]] = {
     "net": {"protocols", "observe"},
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
-    "config": {"condition", "lanes", "stage", "units"},
+    "config": {"protocols", "condition", "lanes", "stage", "units"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
     },
-    "directory": {"protocols", "storage", "units", "observe"},
+    "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "storage", "net", "observe", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
         "login"},

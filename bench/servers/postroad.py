@@ -21,7 +21,7 @@ import trio
 from bench import Failed
 from bench.servers.base import HOST, NUMBERS, Running, Task, program, said, written
 from bench.usage import opened
-from engine.directory import Directory
+from engine.directory import Embedded
 from engine.net.zone import Zone, serve_zone
 
 PACKAGE = Path(__file__).parents[1]
@@ -155,7 +155,7 @@ def _directory(domain: str, users: int) -> bytes:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         path = Path(name) / "directory"
-        with Directory.open(path, [domain]) as directory:
+        with Embedded.open(path, [domain]) as directory:
             for number in range(users):
                 directory.add_account(f"u{number:02d}@{domain}")
             for number in range(NUMBERS):

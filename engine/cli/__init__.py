@@ -17,6 +17,7 @@ _COMMANDS = {
     "ban": "List who is kept out for guessing passwords, and let them in again.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
+    "group": "Add, list and remove groups; change their members.",
     "cert": "List certificates; get and renew them by ACME.",
     "arc": "Seal a message by hand, as one that is handed on.",
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",

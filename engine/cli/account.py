@@ -7,7 +7,8 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
-from engine.directory import SERVICES, SHORT, Account, totp
+from engine.cli.errors import Refused
+from engine.directory import SERVICES, SHORT, Account, passwords, totp
 
 
 @click.group()
@@ -34,6 +35,15 @@ def add(ctx: click.Context, address: str, admin: bool, password_stdin: bool) -> 
     click.echo(f"Added the account {added.address}.")
 
 
+@account.command(name="hash")
+@_password_stdin
+def hash_(password_stdin: bool) -> None:
+    """Print what to store of a password in a database: the hash, and the keys of SCRAM."""
+    password = _password(password_stdin)
+    with opening.translated():
+        click.echo(f"{passwords.hashed(password)}\n{passwords.verifier(password)}")
+
+
 @account.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @config_option
@@ -44,6 +54,22 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         local = {domain.name for domain in directory.domains()}
         rows = [_row(found, found.address.rpartition("@")[2] in local) for found in directory.accounts()]
     tables.show(rows, ("address", "id", "created", "state"), as_json=as_json)
+
+
+@account.command()
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def find(ctx: click.Context, address: str, as_json: bool) -> None:
+    """Show who gets mail for ADDRESS, as the server finds it: also in a directory that another server keeps."""
+    with opening.whichever(ctx) as directory:
+        found = directory.find(address)
+    if found is None:
+        raise Refused(f"nobody gets mail for {address} here")
+    row: dict[str, Any] = {"kind": type(found).__name__.lower(), "address": found.address}
+    row |= {"id": found.id, "send_as": found.send_as} if isinstance(found, Account) else {"targets": found.targets}
+    tables.show([row], tuple(row), as_json=as_json)
 
 
 @account.command()
@@ -80,6 +106,19 @@ def admin(ctx: click.Context, address: str, revoke: bool) -> None:
     with opening.opened(ctx) as directory:
         changed = directory.set_admin(address, not revoke)
     click.echo(f"{changed.address} is {'no longer ' if revoke else ''}an administrator.")
+
+
+@account.command()
+@click.argument("address")
+@click.argument("senders", metavar="SENDER...", nargs=-1, required=True)
+@click.option("--revoke", is_flag=True, help="The account may no longer do so.")
+@config_option
+@click.pass_context
+def grant(ctx: click.Context, address: str, senders: tuple[str, ...], revoke: bool) -> None:
+    """Let ADDRESS send in the name of each SENDER: an address, or @example.org for all of a domain."""
+    with opening.opened(ctx) as directory:
+        changed = directory.grant(address, () if revoke else senders, senders if revoke else ())
+    click.echo(f"{changed.address} may send as itself{''.join(f', {sender}' for sender in changed.send_as)}.")
 
 
 @account.group()
@@ -176,6 +215,7 @@ def _row(found: Account, is_local: bool) -> dict[str, Any]:
         "admin": found.admin,
         "has_password": found.has_password,
         "has_totp": found.has_totp,
+        "send_as": found.send_as,
         "domain_is_local": is_local,
         "state": [word for word, holds in state.items() if holds],
     }

@@ -4,7 +4,6 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
-from engine.directory import Directory
 
 
 @click.group()
@@ -24,10 +23,9 @@ def add(ctx: click.Context, address: str, targets: tuple[str, ...]) -> None:
     """
     with opening.opened(ctx) as directory:
         added = directory.add_alias(address, targets)
-        unknown = [target for target in added.targets if _is_unknown(directory, target)]
+        unknown = opening.unknown(directory, added.targets)
     click.echo(f"Added the alias {added.address} for {', '.join(added.targets)}.")
-    for target in unknown:
-        click.echo(f"Warning: there is no {target} here yet.", err=True)
+    opening.warn_of(unknown)
 
 
 @alias.command(name="list")
@@ -50,7 +48,3 @@ def remove(ctx: click.Context, address: str) -> None:
     with opening.opened(ctx) as directory:
         removed = directory.remove_alias(address)
     click.echo(f"Removed the alias {removed.address}.")
-
-
-def _is_unknown(directory: Directory, target: str) -> bool:
-    return directory.is_local(target.rpartition("@")[2]) and directory.find(target) is None

@@ -1,23 +1,33 @@
 """How a command gets at the directory."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from engine import directory as directories
 from engine.cli.errors import Refused, Unusable
-from engine.directory import Directory, DirectoryError, Invalid, Unavailable
+from engine.directory import Directory, DirectoryError, Embedded, Invalid, Unavailable
 
 if TYPE_CHECKING:
     from engine.config import Config
     from engine.login import Guard
 
 
-def open_directory(ctx: click.Context) -> Directory:
+def open_directory(ctx: click.Context) -> Embedded:
     """The directory of the server that `--config` (in ``ctx.obj``) describes."""
     config = _config(ctx)
-    return Directory.open(config.server.data / "directory", config.domains.local)
+    if config.directory is not None:
+        raise Refused("[directory] in pipeline.toml says that another server keeps them: look, and change them, there")
+    return Embedded.open(config.server.data / "directory", config.domains.local)
+
+
+@contextmanager
+def whichever(ctx: click.Context) -> Iterator[Directory]:
+    """The directory that the server asks, wherever it is kept; its errors become those of the command."""
+    with translated(), closing(directories.open_directory(_config(ctx))) as directory:
+        yield directory
 
 
 def open_guard(ctx: click.Context) -> "Guard":
@@ -38,10 +48,25 @@ def _config(ctx: click.Context) -> "Config":
 
 
 @contextmanager
-def opened(ctx: click.Context) -> Iterator[Directory]:
+def opened(ctx: click.Context) -> Iterator[Embedded]:
     """The open directory; its errors become those of the command."""
     with translated(), open_directory(ctx) as directory:
         yield directory
+
+
+def unknown(directory: Embedded, addresses: Iterable[str]) -> list[str]:
+    """Those whose domain is local, but who are not there."""
+    return [
+        address
+        for address in addresses
+        if directory.is_local(address.rpartition("@")[2]) and directory.find(address) is None
+    ]
+
+
+def warn_of(addresses: Iterable[str]) -> None:
+    """Say that they are ``unknown``."""
+    for address in addresses:
+        click.echo(f"Warning: there is no {address} here yet.", err=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import trio
 
 from engine.cli.configured import config_option, configuration, fail
 from engine.config import Config
-from engine.directory import AlreadyThere, Directory, DirectoryError
+from engine.directory import AlreadyThere, DirectoryError, Embedded
 from engine.net.listening import CannotListen
 from engine.runtime.supervisor import CannotStart, Supervisor
 from engine.storage.environment import StorageError
@@ -50,7 +50,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
     """Print a demo account and a line to copy. Its password is made at the first start and kept beside the data."""
-    if not config.domains.local or "smtp" not in bound:
+    if not config.domains.local or "smtp" not in bound or config.directory is not None:
         return
     address = f"demo@{config.domains.local[0]}"
     kept = config.server.data / "demo-password"
@@ -59,7 +59,7 @@ def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
         kept.write_text(secrets.token_urlsafe(12) + "\n")
     password = kept.read_text().strip()
     path = config.server.data / "directory"
-    with Directory.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
+    with Embedded.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
         directory.add_account(address, password)
     host, port = bound["smtp"]
     click.echo(f"\nA demo account:  {address}  password {password}")

@@ -32,6 +32,11 @@ def a_label(domain: str) -> str:
     return domain.lower() if domain.isascii() else _encoded(domain)
 
 
+def without_tag(local: str, character: str) -> str:
+    """What stands before ``character``, which begins a tag; all of it where there are no tags."""
+    return local.partition(character)[0] if character else local
+
+
 def is_bare_postmaster(address: str) -> bool:
     """Whether this is the one address that has no domain (RFC 5321 2.3.5, 4.5.1)."""
     return address.lower() == "postmaster"

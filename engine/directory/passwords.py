@@ -12,6 +12,7 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from engine.directory.errors import Invalid, Unavailable
+from engine.protocols import scram
 
 PROFILE = RFC_9106_LOW_MEMORY
 """RFC 9106 4, second recommended option: 64 MiB, 3 passes, 4 lanes. 85 ms a password on a 2-core server.
@@ -44,6 +45,11 @@ def hashed(password: str) -> str:
         # RFC 8265 4.2.2 (OpaqueString); PLAIN (RFC 4616) and POP3's PASS could not carry them.
         raise Invalid("the password holds a control character, such as a line break")
     return _HASHER.hash(_octets(password))
+
+
+def verifier(password: str) -> str:
+    """The keys of SCRAM to store, with a salt of their own. Blocks (see scram.ITERATIONS)."""
+    return scram.verifier(password, os.urandom(16))
 
 
 def matches(stored: str, password: str) -> bool:

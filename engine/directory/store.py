@@ -7,7 +7,7 @@ database key                            value
 ======== ============================== ==============================================
 domains  domain                         empty
 accounts domain NUL local part          MessagePack map: see _Record
-aliases  domain NUL local part          MessagePack list of addresses
+aliases  domain NUL local part          MessagePack list of addresses; of a group, a map: see _Group
 admins   domain NUL id (8 octets)       local part
 counters "account"                      the last id that was given out (8 octets)
 counters "salt"                         a secret that the salt of every name is made from
@@ -25,15 +25,15 @@ import hmac
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
 import lmdb
 import msgspec
 
 from engine.directory import passwords, totp
-from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
+from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain, without_tag
+from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Group, Login
 from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
 from engine.directory.memory import Memory
 from engine.protocols import scram
@@ -51,62 +51,14 @@ MAP_SIZE = 2**30
 
 _MAX_KEY = 511  # LMDB's limit; no valid address comes near it, so a longer one is unknown
 
-SERVICES = ("smtp", "imap", "pop3")
-"""What an app password may be good for."""
-
 MOST_APP_PASSWORDS = 50
 """Of one account: each is tried at a login by SCRAM."""
 
+MOST_GRANTS = 100
+"""Of one account: the directory remembers them with it."""
+
 _APP_NAME = 64
 """Characters of the name of an app password."""
-
-FEW = 10
-"""Those an alias stands for at most, to be remembered: some 1,000 octets. A list is looked up anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """A domain whose mail stays here."""
-
-    name: str  # A-label
-    configured: bool  # by [domains] local in pipeline.toml, not by `postroad domain add`
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody with a mailbox. The mailbox belongs to ``id``, which is never given to another account."""
-
-    id: int
-    address: str  # as it compares: lower case, the domain an A-label
-    created: float  # Unix time in seconds
-    admin: bool = False  # gets the postmaster's mail of the domain
-    has_password: bool = True  # without one nobody can log in but by an app password
-    has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
-
-
-@dataclass(frozen=True, slots=True)
-class AppPassword:
-    """A password of one program, good for some services and nothing else. The account may have several."""
-
-    name: str
-    created: float  # Unix time in seconds
-    services: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Who has logged in, and by which app password; None: by the account's own password."""
-
-    account: Account
-    app_password: AppPassword | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """An address that stands for others, here or elsewhere; ``@domain`` stands for all that are not known there."""
-
-    address: str
-    targets: tuple[str, ...]
 
 
 class _Key(msgspec.Struct, frozen=True, array_like=True):
@@ -144,20 +96,31 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     scram: _Key | None = None  # of the same password; None where that was last set or used before SCRAM was known
     app_passwords: tuple[_AppPassword, ...] = ()
     totp: _Totp | None = None
+    send_as: tuple[str, ...] = ()
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """A group as it is stored."""
+
+    members: tuple[str, ...]
 
 
 _RECORD = msgspec.msgpack.Decoder(_Record)
-_TARGETS = msgspec.msgpack.Decoder(tuple[str, ...])
+_TARGETS = msgspec.msgpack.Decoder(tuple[str, ...] | _Group)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Directory:
+class Embedded:
     """The open directory. One object a process (LMDB refuses a second one), shared by its threads; never forked.
 
     All methods are synchronous; look-ups take microseconds, changes wait for the disk, and those that hash a
     password (``verify``, ``add_account``, ``set_password``) block for longer: run them in a thread.
     Every method may raise Unavailable.
     """
+
+    limiter: ClassVar[None] = None
+    checks: ClassVar[int] = 2  # each takes 64 MiB and most of a core for a while (argon2id)
+    holds_keys: ClassVar[bool] = True
 
     def __init__(self, environment: lmdb.Environment, local_domains: tuple[str, ...], *, read_only: bool) -> None:
         self._environment = environment
@@ -231,7 +194,7 @@ class Directory:
         if name is None:
             return None
         found = self._read(self._find, name, subaddress)
-        if found is None and self._base(name[0], subaddress) == "postmaster" and self.is_local(name[1]):
+        if found is None and without_tag(name[0], subaddress) == "postmaster" and self.is_local(name[1]):
             return self._postmaster(name[1])
         return found
 
@@ -334,6 +297,13 @@ class Directory:
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""
         return self._write(self._change, _known(address), {"admin": admin})
 
+    def grant(self, address: str, added: Iterable[str], removed: Iterable[str] = ()) -> Account:
+        """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of one.
+
+        Invalid, NotFound. That a name is one of ours is not asked.
+        """
+        return self._write(self._grant, _known(address), list(map(_sender, added)), set(map(_sender, removed)))
+
     # The second factor
 
     def set_totp(self, address: str, secret: bytes | None) -> Account:
@@ -371,7 +341,7 @@ class Directory:
 
     def aliases(self) -> list[Alias]:
         """All aliases, those of closed domains too, by domain and name; a catch-all is first in its domain."""
-        return [Alias("@".join(name), _TARGETS.decode(value)) for name, value in self._read(_items, self._aliases)]
+        return [found for found in self._standing() if not isinstance(found, Group)]
 
     def add_alias(self, address: str, targets: Iterable[str]) -> Alias:
         """An alias that stands for ``targets``; ``@domain`` is a catch-all. Invalid, AlreadyThere, NotFound: as above.
@@ -379,11 +349,9 @@ class Directory:
         That a target exists is not asked: it may come later, or be elsewhere.
         """
         name = ("", valid_domain(address[1:])) if address.startswith("@") else _checked(address)
-        alias = Alias("@".join(name), tuple(dict.fromkeys(map(valid_address, targets))))
+        alias = Alias("@".join(name), _targets(name, targets))
         if not alias.targets:
             raise Invalid(f"the alias {alias.address} needs at least one address that it stands for")
-        if any(split(target) == name for target in alias.targets):
-            raise Invalid(f"the alias {alias.address} stands for itself")
         self._write(self._add_alias, name, alias)
         return alias
 
@@ -391,6 +359,29 @@ class Directory:
         """Remove the alias. NotFound."""
         local, _, domain = address.rpartition("@")
         return self._write(self._remove_alias, split(address) or (local, a_label(domain)))
+
+    # Groups
+
+    def groups(self) -> list[Group]:
+        """All groups, those of closed domains too, by domain and name."""
+        return [found for found in self._standing() if isinstance(found, Group)]
+
+    def add_group(self, address: str, members: Iterable[str] = ()) -> Group:
+        """A group, at first of these members. Invalid, AlreadyThere; NotFound: no local domain."""
+        name = _checked(address)
+        group = Group("@".join(name), _targets(name, members))
+        self._write(self._add_alias, name, group)
+        return group
+
+    def change_group(self, address: str, added: Iterable[str] = (), removed: Iterable[str] = ()) -> Group:
+        """The group with other members. Invalid; NotFound: no such group, or one who is to go is no member."""
+        name = _known(address)
+        come, gone = _targets(name, added), {_known(member) for member in removed}
+        return self._write(self._change_group, name, come, gone) if come or gone else self._read(self._group, name)
+
+    def remove_group(self, address: str) -> Group:
+        """Remove the group. NotFound."""
+        return self._write(self._remove_group, _known(address))
 
     # Transactions
 
@@ -438,10 +429,6 @@ class Directory:
             return ("postmaster", first) if first else None
         return split(address)
 
-    @staticmethod
-    def _base(local: str, subaddress: str) -> str:
-        return local.partition(subaddress)[0] if subaddress else local
-
     def _is_local(self, txn: Transaction, domain: str) -> bool:
         return domain in self._configured_set or _get(txn, self._domains, _octets(domain)) is not None
 
@@ -456,7 +443,7 @@ class Directory:
         if not self._is_local(txn, domain):
             return None
         found = self._remembered(txn, name)
-        base = self._base(local, subaddress)
+        base = without_tag(local, subaddress)
         if found is None and base and base != local:
             found = self._remembered(txn, (base, domain))
         return found or self._alias(txn, ("", domain))
@@ -477,9 +464,18 @@ class Directory:
         record = self._record(txn, name)
         return _account(name, record) if record else self._alias(txn, name)
 
+    def _standing(self) -> Iterator[Alias]:
+        return (_alias(name, value) for name, value in self._read(_items, self._aliases))
+
     def _alias(self, txn: Transaction, name: Name) -> Alias | None:
         value = _get(txn, self._aliases, _key(name))
-        return None if value is None else Alias("@".join(name), _TARGETS.decode(value))
+        return None if value is None else _alias(name, value)
+
+    def _group(self, txn: Transaction, name: Name) -> Group:
+        found = self._alias(txn, name)
+        if not isinstance(found, Group):
+            raise NotFound(f"no such group: {'@'.join(name)}; postroad group list shows those there are")
+        return found
 
     def _record(self, txn: Transaction, name: Name) -> _Record | None:
         value = _get(txn, self._accounts, _key(name))
@@ -536,9 +532,11 @@ class Directory:
             raise NotFound(f"{domain} is no local domain; add it with postroad domain add {domain}")
         if self._record(txn, name):
             raise AlreadyThere(f"there is an account {address} already")
-        if self._alias(txn, name):
+        found = self._alias(txn, name)
+        if found:
+            kind = _kind(found)
             raise AlreadyThere(
-                f"there is an alias {address} already; remove it first with postroad alias remove {address}"
+                f"there is {kind} {address} already; remove it first with postroad {kind.split()[1]} remove {address}"
             )
 
     def _add_account(self, txn: Transaction, name: Name, secrets: dict[str, Any], admin: bool) -> Account:
@@ -610,13 +608,43 @@ class Directory:
         self._change(txn, name, {"app_passwords": tuple(one for one in before if one is not gone)})
         return _app_password(gone)
 
+    def _grant(self, txn: Transaction, name: Name, added: list[str], removed: set[str]) -> Account:
+        before = self._record_or_error(txn, name).send_as
+        for sender in removed - set(before):
+            raise NotFound(f"{'@'.join(name)} was not granted to send as {sender}")
+        after = tuple(sender for sender in dict.fromkeys([*before, *added]) if sender not in removed)
+        if len(after) > MOST_GRANTS:
+            raise Invalid(f"an account may send in {MOST_GRANTS} other names at most; grant a whole domain")
+        return self._change(txn, name, {"send_as": after})
+
     def _add_alias(self, txn: Transaction, name: Name, alias: Alias) -> None:
         self._check_free(txn, name)
-        txn.put(_key(name), _encode(alias.targets), db=self._aliases)
+        self._put_alias(txn, name, alias)
+
+    def _put_alias(self, txn: Transaction, name: Name, alias: Alias) -> None:
+        value = _Group(alias.targets) if isinstance(alias, Group) else alias.targets
+        txn.put(_key(name), _encode(value), db=self._aliases)
+
+    def _change_group(self, txn: Transaction, name: Name, added: tuple[str, ...], removed: set[Name]) -> Group:
+        before = self._group(txn, name).targets
+        for stranger in removed - set(map(split, before)):
+            raise NotFound(f"{'@'.join(stranger)} is no member of {'@'.join(name)}")
+        # One who is named twice, in another case perhaps, is a member once.
+        members: dict[Name | None, str] = {}
+        for member in (*before, *added):
+            members.setdefault(split(member), member)
+        group = Group("@".join(name), tuple(member for one, member in members.items() if one not in removed))
+        self._put_alias(txn, name, group)
+        return group
+
+    def _remove_group(self, txn: Transaction, name: Name) -> Group:
+        group = self._group(txn, name)
+        txn.delete(_key(name), db=self._aliases)
+        return group
 
     def _remove_alias(self, txn: Transaction, name: Name) -> Alias:
         alias = self._alias(txn, name)
-        if alias is None:
+        if alias is None or isinstance(alias, Group):
             raise NotFound(f"no such alias: {'@'.join(name)}; postroad alias list shows those there are")
         txn.delete(_key(name), db=self._aliases)
         return alias
@@ -624,8 +652,23 @@ class Directory:
 
 def _account(name: Name, record: _Record) -> Account:
     return Account(
-        record.id, "@".join(name), record.created, record.admin, bool(record.password), record.totp is not None
+        record.id,
+        "@".join(name),
+        record.created,
+        record.admin,
+        bool(record.password),
+        record.totp is not None,
+        record.send_as,
     )
+
+
+def _alias(name: Name, value: bytes) -> Alias:
+    address, found = "@".join(name), _TARGETS.decode(value)
+    return Group(address, found.members) if isinstance(found, _Group) else Alias(address, found)
+
+
+def _kind(alias: Alias) -> str:
+    return "a group" if isinstance(alias, Group) else "an alias"
 
 
 def _app_password(stored: _AppPassword) -> AppPassword:
@@ -652,6 +695,19 @@ def _checked(address: str) -> Name:
     if name is None:
         raise Invalid(f"{address!r} is no address")
     return name
+
+
+def _targets(name: Name, addresses: Iterable[str]) -> tuple[str, ...]:
+    """Those whom ``name`` is to stand for. Invalid."""
+    targets = tuple(dict.fromkeys(map(valid_address, addresses)))
+    if any(split(target) == name for target in targets):
+        raise Invalid(f"{'@'.join(name)} stands for itself")
+    return targets
+
+
+def _sender(text: str) -> str:
+    """A name to send in, as it compares. Invalid."""
+    return "@" + valid_domain(text[1:]) if text.startswith("@") else "@".join(_checked(text))
 
 
 def _known(address: str) -> Name:

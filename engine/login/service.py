@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import trio
 
-from engine.directory import Account, Directory, Login, Unavailable
+from engine.directory import Account, Directory, Login, Unavailable, asked
 from engine.login.guard import NETWORK, Ban, Guard
 from engine.login.oidc import Issuer
 from engine.observe.events import event
@@ -24,9 +24,6 @@ WITH_ISSUER = ("OAUTHBEARER", "XOAUTH2")
 
 LONGEST = 8.0
 """Seconds that a wrong guess waits for its answer at most: a person bears it, and the client's time-out is far."""
-
-_AT_ONCE = 2
-"""Passwords checked at once: each takes 64 MiB and most of a core for a while (argon2id)."""
 
 _REPEATED = 10_000
 """Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess."""
@@ -45,7 +42,7 @@ class Logins:
         self.directory = directory
         self.guard = guard
         self.issuer = issuer  # may be replaced at any time, as the guard's settings
-        self._checking = trio.CapacityLimiter(_AT_ONCE)
+        self._checking = trio.CapacityLimiter(directory.checks)
         self._turns: dict[str, trio.Lock] = {}
         self._secret = os.urandom(32)
         self._wrong: dict[bytes, None] = {}  # in the order in which they came
@@ -57,7 +54,8 @@ class Logins:
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """What is offered, the best first."""
-        return MECHANISMS if self.issuer is None else (*MECHANISMS[:2], *WITH_ISSUER, *MECHANISMS[2:])
+        known = MECHANISMS[:2] if self.directory.holds_keys else ()
+        return (*known, *(WITH_ISSUER if self.issuer else ()), *MECHANISMS[2:])
 
     def limiter(self, question: Question) -> trio.CapacityLimiter | None:
         """What bounds how many questions of this kind are answered at once; None: as many as there are threads."""
@@ -106,7 +104,7 @@ class Visitor:
         Unavailable when that cannot be told now.
         """
         if isinstance(question, KeysWanted):
-            return self._keys(question.login)
+            return await asked(self._logins.directory, self._keys, question.login)
         if isinstance(question, Token):
             login, why, delay = await self._by_token(question)
         else:
@@ -127,11 +125,15 @@ class Visitor:
             return None, BANNED, LONGEST
         assert logins.issuer is not None  # or it would not have been offered
         address = await logins.issuer.login_of(question.token)
-        account = logins.directory.account(address) if address else None
-        wanted = logins.directory.account(question.login) if question.login else account
-        if account is None or wanted is None or account.id != wanted.id:
-            return None, "wrong", 1.0
-        return Login(account), "", 0.0
+        account = await asked(logins.directory, self._of_token, address, question.login) if address else None
+        return (Login(account), "", 0.0) if account else (None, "wrong", 1.0)
+
+    def _of_token(self, address: str, login: str) -> Account | None:
+        """The account of ``address``, if it is that of ``login`` too, where one is named."""
+        directory = self._logins.directory
+        account = directory.account(address)
+        wanted = directory.account(login) if login else account
+        return account if account and wanted and account.id == wanted.id else None
 
     async def _by_password(self, question: Credentials | Proof) -> Decided:
         async with self._logins.turn(self._logins.guard.network(self._peer)):

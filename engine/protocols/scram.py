@@ -20,6 +20,7 @@ _FIRST = re.compile(
     re.DOTALL,
 )
 _FINAL = re.compile(r"(?P<bare>c=(?P<binding>[^,]+),r=(?P<nonce>[^,]+)(?:,.*)?),p=(?P<proof>[^,]+)", re.DOTALL)
+_VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d{1,9}):([^$:]+)\$([^$:]+):([^$:]+)")
 
 
 class Broken(ValueError):
@@ -48,6 +49,22 @@ def key(password: str, salt: bytes, iterations: int, digest: str = "sha256") -> 
     salted = hashlib.pbkdf2_hmac(digest, _prepared(password).encode("utf-8", "surrogatepass"), salt, iterations)
     client = _hmac(salted, b"Client Key", digest)
     return Key(hashlib.new(digest, client).digest(), _hmac(salted, b"Server Key", digest))
+
+
+def verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> str:
+    """What to store of a password, as PostgreSQL writes it: "SCRAM-SHA-256$count:salt$stored:server". Blocks."""
+    made = key(password, salt, iterations)
+    salt_, stored, server = (base64.b64encode(octets).decode() for octets in (salt, made.stored, made.server))
+    return f"SCRAM-SHA-256${iterations}:{salt_}${stored}:{server}"
+
+
+def parse_verifier(text: str) -> Keys:
+    """The keys of what ``verifier`` gives. ValueError."""
+    found = _VERIFIER.fullmatch(text)
+    if found is None:
+        raise ValueError("it does not begin with SCRAM-SHA-256$")
+    salt, stored, server = (base64.b64decode(part, validate=True) for part in found.group(2, 3, 4))
+    return Keys(salt, int(found[1]), (Key(stored, server),))
 
 
 class Conversation:

@@ -9,7 +9,7 @@ import trio
 
 from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
-from engine.directory import Directory, Invalid, valid_domain
+from engine.directory import Directory, Invalid, open_directory, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.login import Guard, Issuer, Logins
@@ -55,7 +55,7 @@ class Role:
         self.here = here
         self.now = now
         self.data = config.server.data
-        self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
+        self.directory: Directory = open_directory(config)
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.tally = Tally(self.data / "reports")
         self._opened_issuer: Issuer | None = None

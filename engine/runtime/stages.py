@@ -41,7 +41,8 @@ class RunningStage:
         self._closed = trio.Event()
         self.instance = _build(stage.spec, stage.settings, services)
         self._function: Callable[[Message], Any] = self.instance
-        self.waits = stage.spec.synchronous or _waits(stage.spec.target)
+        # A stage may know better than its code shows, by an attribute of this name.
+        self.waits = stage.spec.synchronous or (_waits(stage.spec.target) and getattr(self.instance, "waits", True))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the stage, and close it in the same task once ``close`` is called."""

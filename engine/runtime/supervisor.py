@@ -425,6 +425,8 @@ class Supervisor:
             raise CannotStart("[server] workers cannot change while the server runs; restart it")
         if config.server.user != self._config.server.user:
             raise CannotStart("[server] user cannot change while the server runs; restart it")
+        if config.directory != self._config.directory:
+            raise CannotStart("[directory] cannot change while the server runs; restart it")
 
     async def _undo(self, number: int, fresh: list[_Child], sockets: dict[_Key, socket.socket]) -> None:
         for key, sock in self._sockets.items():

@@ -18,9 +18,11 @@ from engine.cli import opening
 from engine.cli.account import account
 from engine.cli.alias import alias
 from engine.cli.domain import domain
+from engine.cli.group import group
 from engine.config import Login
-from engine.directory import Directory
+from engine.directory import Embedded, passwords
 from engine.login import Guard
+from engine.protocols import scram
 
 PASSWORD = "correct horse"
 
@@ -31,7 +33,7 @@ import click
 from engine.cli import opening
 from engine.cli.account import account
 from engine.cli.domain import domain
-from engine.directory import Directory
+from engine.directory import Embedded, passwords
 
 @click.group()
 @click.option("--config", type=click.Path(path_type=Path))
@@ -41,7 +43,7 @@ def main(ctx, config):
 
 main.add_command(account)
 main.add_command(domain)
-opening.open_directory = lambda ctx: Directory.open(ctx.obj.parent / "directory", ["example.org"])
+opening.open_directory = lambda ctx: Embedded.open(ctx.obj.parent / "directory", ["example.org"])
 main()
 """
 
@@ -52,8 +54,8 @@ def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "open_guard", lambda ctx: Guard.open(ctx.obj.parent / "logins", Login()))
 
 
-def reopened(config: Path) -> Directory:
-    return Directory.open(config.parent / "directory", ["example.org"])
+def reopened(config: Path) -> Embedded:
+    return Embedded.open(config.parent / "directory", ["example.org"])
 
 
 @pytest.fixture
@@ -155,6 +157,7 @@ def test_the_list(run: Any, config: Path) -> None:
         "admin": True,
         "has_password": True,
         "has_totp": False,
+        "send_as": [],
         "domain_is_local": True,
         "state": ["admin"],
     }
@@ -239,7 +242,7 @@ def test_force_closes_a_domain(run: Any) -> None:
 
 
 def test_a_domain_that_stays_local_is_said_to_be(run: Any, config: Path) -> None:
-    with Directory.open(config.parent / "directory") as directory:  # before it came into pipeline.toml
+    with Embedded.open(config.parent / "directory") as directory:  # before it came into pipeline.toml
         directory.add_domain("example.org")
     added(run, "bob@example.org")
     assert "stays local" in run(domain, "remove", "example.org").output
@@ -289,6 +292,57 @@ def test_aliases_that_are_not_changed(run: Any, arguments: tuple[str, ...], code
     assert result.exit_code == code
     assert text in result.stderr
     assert run(alias, "list").output == "sales@example.org\tx@y.test\n"
+
+
+# group
+
+
+def test_groups_come_and_go_and_so_do_their_members(run: Any) -> None:
+    added(run, "bob@example.org")
+    result = run(group, "add", "Team@example.org", "Bob@example.org", "nobody@example.org")
+    assert result.stdout == "Added the group team@example.org.\n"
+    assert result.stderr == "Warning: there is no nobody@example.org here yet.\n"
+    changed = run(
+        group, "members", "team@example.org", "--add", "x@y.test", "--add", "no@example.org",
+        "--remove", "nobody@example.org",
+    )  # fmt: skip
+    assert changed.stdout == "Bob@example.org\nx@y.test\nno@example.org\n"
+    assert changed.stderr == "Warning: there is no no@example.org here yet.\n"
+    assert run(group, "list").output == "team@example.org\tBob@example.org, x@y.test, no@example.org\n"
+    shown = run(group, "members", "team@example.org", "--json")
+    assert json.loads(shown.output) == [
+        {"member": member} for member in ("Bob@example.org", "x@y.test", "no@example.org")
+    ]
+    assert run(group, "remove", "team@example.org").output == "Removed the group team@example.org.\n"
+    gone = run(group, "members", "team@example.org")
+    assert (gone.exit_code, "no such group" in gone.stderr) == (1, True)
+
+
+# grant
+
+
+def test_names_to_send_in_are_granted_and_taken_back(run: Any) -> None:
+    added(run, "bob@example.org")
+    granted = run(account, "grant", "bob@example.org", "Info@example.org", "@Partner.test")
+    assert granted.output == "bob@example.org may send as itself, info@example.org, @partner.test.\n"
+    assert json.loads(run(account, "list", "--json").output)[0]["send_as"] == ["info@example.org", "@partner.test"]
+    assert run(account, "grant", "bob@example.org", "info@example.org", "--revoke").exit_code == 0
+    revoked = run(account, "grant", "bob@example.org", "@partner.test", "--revoke")
+    assert revoked.output == "bob@example.org may send as itself.\n"
+    again = run(account, "grant", "bob@example.org", "@partner.test", "--revoke")
+    assert (again.exit_code, "was not granted" in again.stderr) == (1, True)
+
+
+# Passwords for a database
+
+
+def test_what_a_database_is_to_have_of_a_password(run: Any) -> None:
+    result = run(account, "hash", "--password-stdin", stdin=PASSWORD + "\n")
+    hashed, verifier = result.output.splitlines()
+    assert passwords.matches(hashed, PASSWORD)
+    keys = scram.parse_verifier(verifier)
+    assert keys.keys == (scram.key(PASSWORD, keys.salt, keys.iterations),)
+    assert run(account, "hash", "--password-stdin", stdin=PASSWORD).output.splitlines()[1] != verifier
 
 
 # The configuration

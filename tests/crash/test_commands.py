@@ -24,8 +24,8 @@ RESTORING = {
     "the new queue has come": Point("", SNAPSHOT_MODULE, "sync_folder", "before", count=4),
 }
 CHANGING = {
-    "before the commit of an account": Point("", DIRECTORY, "Directory._add_account", count=1),
-    "an account is committed": Point("", DIRECTORY, "Directory._write", count=1),
+    "before the commit of an account": Point("", DIRECTORY, "Embedded._add_account", count=1),
+    "an account is committed": Point("", DIRECTORY, "Embedded._write", count=1),
 }
 
 

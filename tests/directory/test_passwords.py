@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from engine.directory import Directory, Invalid, Unavailable, passwords
+from engine.directory import Embedded, Invalid, Unavailable, passwords
 from engine.directory.store import _Record
 from engine.protocols import scram
 
@@ -14,7 +14,7 @@ PASSWORD = "correct horse"
 
 @pytest.fixture
 def directory(tmp_path: Path):
-    with Directory.open(tmp_path / "directory", ["example.org"]) as opened:
+    with Embedded.open(tmp_path / "directory", ["example.org"]) as opened:
         yield opened
 
 
@@ -32,17 +32,17 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def stored_password(directory: Directory, name: str) -> str:
+def stored_password(directory: Embedded, name: str) -> str:
     record = directory._read(directory._record, (name, "example.org"))
     assert record
     return record.password
 
 
-def store_password(directory: Directory, name: str, stored: str) -> None:
+def store_password(directory: Embedded, name: str, stored: str) -> None:
     directory._write(directory._put, (name, "example.org"), _Record(1, 0.0, stored))
 
 
-def test_only_the_right_password_fits(directory: Directory) -> None:
+def test_only_the_right_password_fits(directory: Embedded) -> None:
     account = directory.add_account("user@example.org", PASSWORD)
     assert directory.verify("User@EXAMPLE.org", PASSWORD) == account
     assert directory.verify("user@example.org", PASSWORD + " ") is None
@@ -52,20 +52,20 @@ def test_only_the_right_password_fits(directory: Directory) -> None:
     assert PASSWORD not in repr(account)
 
 
-def test_a_new_password_replaces_the_old(directory: Directory) -> None:
+def test_a_new_password_replaces_the_old(directory: Embedded) -> None:
     directory.add_account("user@example.org", PASSWORD)
     directory.set_password("user@example.org", "another one")
     assert directory.verify("user@example.org", PASSWORD) is None
     assert directory.verify("user@example.org", "another one")
 
 
-def test_a_password_is_the_same_on_every_keyboard(directory: Directory) -> None:
+def test_a_password_is_the_same_on_every_keyboard(directory: Embedded) -> None:
     directory.add_account("user@example.org", "pass-w\u00f6rd")
     assert directory.verify("user@example.org", "pass-wo\u0308rd")
     assert directory.verify("user@example.org", "pass-w\udcf6rd") is None
 
 
-def test_whoever_cannot_log_in_costs_a_hash_of_the_same_parameters(directory: Directory, checked: list[str]) -> None:
+def test_whoever_cannot_log_in_costs_a_hash_of_the_same_parameters(directory: Embedded, checked: list[str]) -> None:
     directory.add_account("user@example.org", PASSWORD)
     directory.add_account("silent@example.org")
     for address in ("user@example.org", "nobody@example.org", "silent@example.org", "user@elsewhere.test", "garbage"):
@@ -78,7 +78,7 @@ def test_whoever_cannot_log_in_costs_a_hash_of_the_same_parameters(directory: Di
     assert {tuple(map(len, stored.split("$"))) for stored in checked} == {tuple(map(len, passwords.DUMMY.split("$")))}
 
 
-def test_the_dummy_is_no_shortcut_and_no_way_in(directory: Directory) -> None:
+def test_the_dummy_is_no_shortcut_and_no_way_in(directory: Embedded) -> None:
     assert not passwords.outdated(passwords.DUMMY)
     assert passwords.matches(passwords.DUMMY, "") is False
     directory.add_account("silent@example.org")
@@ -86,7 +86,7 @@ def test_the_dummy_is_no_shortcut_and_no_way_in(directory: Directory) -> None:
 
 
 def test_an_account_without_password_has_no_login_even_with_a_fitting_dummy(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
+    directory: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "DUMMY", passwords.hashed("guessed"))
     directory.add_account("silent@example.org")
@@ -98,7 +98,7 @@ def test_parameters_are_those_of_rfc_9106() -> None:
     assert passwords.hashed("x").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
-def test_a_hash_with_old_parameters_is_renewed_at_login(directory: Directory) -> None:
+def test_a_hash_with_old_parameters_is_renewed_at_login(directory: Embedded) -> None:
     directory.add_account("user@example.org")
     old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
     store_password(directory, "user", old)
@@ -110,7 +110,7 @@ def test_a_hash_with_old_parameters_is_renewed_at_login(directory: Directory) ->
     assert directory.verify("user@example.org", PASSWORD)
 
 
-def test_renewal_does_not_undo_a_change(directory: Directory) -> None:
+def test_renewal_does_not_undo_a_change(directory: Embedded) -> None:
     directory.add_account("user@example.org")
     store_password(directory, "user", "changed meanwhile")
     directory._write(directory._renew, ("user", "example.org"), "the one that was checked", {"password": "renewed"})
@@ -119,15 +119,15 @@ def test_renewal_does_not_undo_a_change(directory: Directory) -> None:
 
 def test_a_read_only_directory_lets_in_and_leaves_the_hash(tmp_path: Path) -> None:
     old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-    with Directory.open(tmp_path / "directory", ["example.org"]) as directory:
+    with Embedded.open(tmp_path / "directory", ["example.org"]) as directory:
         directory.add_account("user@example.org")
         store_password(directory, "user", old)
-    with Directory.open(tmp_path / "directory", ["example.org"], read_only=True) as directory:
+    with Embedded.open(tmp_path / "directory", ["example.org"], read_only=True) as directory:
         assert directory.verify("user@example.org", PASSWORD)
         assert stored_password(directory, "user") == old
 
 
-def test_a_damaged_hash_is_said_to_be_one(directory: Directory) -> None:
+def test_a_damaged_hash_is_said_to_be_one(directory: Embedded) -> None:
     directory.add_account("user@example.org")
     store_password(directory, "user", "{SHA}abc")
     with pytest.raises(Unavailable, match="damaged"):
@@ -135,7 +135,7 @@ def test_a_damaged_hash_is_said_to_be_one(directory: Directory) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "two\nlines", "nul\0", "\x7f", "\udcff"])
-def test_passwords_that_no_client_could_send(directory: Directory, password: str) -> None:
+def test_passwords_that_no_client_could_send(directory: Embedded, password: str) -> None:
     with pytest.raises(Invalid, match="the password") as caught:
         directory.add_account("user@example.org", password)
     assert not password or password not in str(caught.value)
@@ -145,13 +145,13 @@ def test_passwords_that_no_client_could_send(directory: Directory, password: str
 # SCRAM
 
 
-def key_of(directory: Directory, address: str, password: str) -> bool:
+def key_of(directory: Embedded, address: str, password: str) -> bool:
     """Whether the password is what a login by SCRAM would have to prove."""
     keys = directory.keys(address)
     return scram.key(password, keys.salt, keys.iterations) in keys.keys
 
 
-def test_the_key_follows_the_password(directory: Directory) -> None:
+def test_the_key_follows_the_password(directory: Embedded) -> None:
     directory.add_account("user@example.org", PASSWORD)
     assert key_of(directory, "User@EXAMPLE.org", PASSWORD)
     directory.set_password("user@example.org", "another one")
@@ -160,7 +160,7 @@ def test_the_key_follows_the_password(directory: Directory) -> None:
 
 
 @pytest.mark.parametrize("address", ["nobody@example.org", "user@elsewhere.test", "garbage", "silent@example.org"])
-def test_who_cannot_log_in_is_asked_like_anybody_else(directory: Directory, address: str) -> None:
+def test_who_cannot_log_in_is_asked_like_anybody_else(directory: Embedded, address: str) -> None:
     directory.add_account("user@example.org", PASSWORD)
     directory.add_account("silent@example.org")
     known, unknown = directory.keys("user@example.org"), directory.keys(address)
@@ -172,7 +172,7 @@ def test_who_cannot_log_in_is_asked_like_anybody_else(directory: Directory, addr
 def test_the_salt_of_a_name_stays(tmp_path: Path) -> None:
     salts = []
     for _ in range(2):
-        with Directory.open(tmp_path / "directory", ["example.org"]) as directory:
+        with Embedded.open(tmp_path / "directory", ["example.org"]) as directory:
             salts.append(directory.keys("user@example.org").salt)
             if not directory.account("user@example.org"):
                 directory.add_account("user@example.org", PASSWORD)
@@ -180,7 +180,7 @@ def test_the_salt_of_a_name_stays(tmp_path: Path) -> None:
     assert len(set(salts)) == 1
 
 
-def test_an_older_account_gets_its_key_when_its_password_is_checked(directory: Directory) -> None:
+def test_an_older_account_gets_its_key_when_its_password_is_checked(directory: Embedded) -> None:
     directory.add_account("user@example.org")
     store_password(directory, "user", passwords.hashed(PASSWORD))
     assert not key_of(directory, "user@example.org", PASSWORD)
@@ -190,7 +190,7 @@ def test_an_older_account_gets_its_key_when_its_password_is_checked(directory: D
     assert key_of(directory, "user@example.org", PASSWORD)
 
 
-def test_a_key_of_another_count_is_made_anew(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_another_count_is_made_anew(directory: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
     directory.add_account("user@example.org", PASSWORD)
     monkeypatch.setattr(scram, "ITERATIONS", 5000)
     assert not key_of(directory, "user@example.org", PASSWORD)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.directory import Directory, NotFound, totp
+from engine.directory import Embedded, NotFound, totp
 
 ANN = "ann@example.org"
 SECRET = b"12345678901234567890"
@@ -43,12 +43,12 @@ def test_what_is_no_code(given: str) -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path):
-    with Directory.open(tmp_path / "directory", ["example.org"]) as directory:
+    with Embedded.open(tmp_path / "directory", ["example.org"]) as directory:
         directory.add_account(ANN)
         yield directory
 
 
-def test_a_code_counts_once(directory: Directory) -> None:
+def test_a_code_counts_once(directory: Embedded) -> None:
     assert not directory.verify_totp(ANN, "000000")
     assert directory.set_totp(ANN, SECRET).has_totp
     code = totp.code(SECRET, int(time.time()) // totp.STEP)

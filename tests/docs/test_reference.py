@@ -28,6 +28,7 @@ TABLES = {
     "acme": engine.config.Acme,
     "oidc": engine.config.Oidc,
     "reports": engine.config.Reports,
+    **{f"directory.{name}": kind for name, kind in engine.config.DIRECTORIES.items()},
 }
 
 

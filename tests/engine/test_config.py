@@ -1,11 +1,12 @@
 """`pipeline.toml`: what is wrong with it is said, all of it, with the line and what was meant."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from engine import Duration, Size
-from engine.config import Config, ConfigError, load, nearest, parse
+from engine.config import Config, ConfigError, Postgresql, load, nearest, parse
 from engine.lanes import MAIL
 
 ROOT = Path(__file__).parents[2]
@@ -338,6 +339,45 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (13, "[oidc] client_secret_file", "cannot read s: no such file"),
         ],
     ),
+    (
+        "[stage.door]",
+        '[directory.ldap]\nservers = ["ldaps://ldap.test"]\n[directory.open-ldap]\n[stage.door]',
+        [
+            (10, "[directory.ldap] postmaster", "is required"),
+            (10, "[directory.ldap] base", "is required"),
+            (12, "[directory.open-ldap]", "unknown table; did you mean ldap?"),
+        ],
+    ),
+    (
+        "[stage.door]",
+        '[directory.ldap]\nbase = "dc=a"\npostmaster = "x"\nservers = ["ldap://ldap.test", "ldap.test"]\n'
+        'starttls = false\nbind_dn = "cn=a"\naccount_filter = "(mail=a"\ngroup_filter = "(mail=a)"\n'
+        "connections = 0\n[stage.door]",
+        [
+            (12, "[directory.ldap] postmaster", "'x' is no address; write it like \"ann@example.org\""),
+            (
+                13,
+                "[directory.ldap] servers",
+                "'ldap.test' is no LDAP server; write it like \"ldaps://ldap.example.org\"",
+            ),
+            (
+                14,
+                "[directory.ldap] starttls",
+                "must be true for ldap://ldap.test: passwords would travel in the clear",
+            ),
+            (15, "[directory.ldap] bind_dn", "goes together with bind_password_file"),
+            (16, "[directory.ldap] account_filter", "\")\" is lacking before ''"),
+            (16, "[directory.ldap] account_filter", "must ask for {address}, or for {local} and {domain}"),
+            (17, "[directory.ldap] group_filter", "must ask for {address}, or for {local} and {domain}"),
+            (18, "[directory.ldap] connections", "must be at least 1"),
+        ],
+    ),
+    (
+        "[stage.door]",
+        '[directory.postgresql]\npostmaster = "ann@example.org"\ndatabase = ""\n'
+        '[directory.ldap]\npostmaster = "ann@example.org"\nbase = "dc=a"\nservers = ["ldaps://a.test"]\n[stage.door]',
+        [(10, "[directory.postgresql]", "there is one directory, and [directory.ldap] names another")],
+    ),
     ("[stage.door]", "[servr]\n[stage.door]", [(10, "[servr]", "unknown table; did you mean server?")]),
     (
         GOOD,
@@ -371,6 +411,48 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
 def test_what_is_wrong_is_said_exactly(folder: Path, old: str, new: str, expected: list[tuple[int, str, str]]) -> None:
     assert GOOD.count(old) == 1
     assert problems(folder, GOOD.replace(old, new)) == expected
+
+
+POSTGRESQL = '[directory.postgresql]\npostmaster = "ann@example.org"\n'
+DATABASES = [
+    ("", ""),
+    ("dbname=mail", ""),
+    ("host=/run/postgresql", ""),
+    ("host=localhost,127.0.0.1,::1", ""),
+    ("hostaddr=127.0.0.1", ""),
+    ("postgresql://db.test/mail?sslmode=verify-full", ""),
+    ("host=db.test sslmode=verify-ca", ""),
+    ("host=db.test", "goes to another machine: say sslmode=verify-full"),
+    ("host=127.0.0.1,db.test sslmode=require", "goes to another machine: say sslmode=verify-full"),
+    ("hostaddr=192.0.2.1", "goes to another machine: say sslmode=verify-full"),
+    ("hots=db.test", 'invalid connection option "hots"'),
+]
+
+
+@pytest.mark.parametrize(("database", "why"), DATABASES)
+def test_a_database_on_another_machine_is_reached_under_tls(folder: Path, database: str, why: str) -> None:
+    pytest.importorskip("psycopg")
+    text = GOOD.replace("[stage.door]", f'{POSTGRESQL}database = "{database}"\n[stage.door]')
+    if why:
+        assert problems(folder, text) == [(12, "[directory.postgresql] database", why)]
+    else:
+        assert isinstance(read(folder, text).directory, Postgresql)
+
+
+def test_queries_must_ask_for_somebody(folder: Path) -> None:
+    pytest.importorskip("psycopg")
+    table = f'{POSTGRESQL}database = ""\naccount_query = ""\nalias_query = ""\ndomain_query = "SELECT 1"\n[stage.door]'
+    assert problems(folder, GOOD.replace("[stage.door]", table)) == [
+        (13, "[directory.postgresql] account_query", "must ask for %(address)s"),
+        (15, "[directory.postgresql] domain_query", "must ask for %(domain)s"),
+    ]
+
+
+def test_what_is_not_installed_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    needed = "needs the package psycopg: pip install 'postroad[postgresql]'"
+    text = GOOD.replace("[stage.door]", f'{POSTGRESQL}database = ""\n[stage.door]')
+    assert problems(folder, text) == [(10, "[directory.postgresql]", needed)]
 
 
 def test_mistakes_of_several_places_are_said_at_once_in_their_order(folder: Path) -> None:

@@ -428,6 +428,22 @@ async def test_stages_that_never_wait_are_done_at_once() -> None:
     assert ended[0][:2] == (Reject("no"), 2)
 
 
+async def test_a_stage_may_say_itself_that_it_never_waits() -> None:
+    @dataclass
+    class Knowing:
+        waits: bool
+
+        async def __call__(self, message: Message) -> Verdict:
+            if self.waits:
+                await trio.lowlevel.checkpoint()
+            return message
+
+    for waits in (False, True):
+        stage = running(Knowing, {bool: waits})
+        assert stage.waits is waits
+        assert await stage.call(found := message()) is found
+
+
 async def test_a_synchronous_stage_that_hangs_is_left_behind(autojump_clock) -> None:
     go = threading.Event()
 

@@ -56,6 +56,11 @@ _CONDITION = _words(
     b"-|'a'|1.5|True|"
     b"None|lambda: 0|f()|\\|:="
 )
+_LDAP = _words(
+    b"0\x0c\x02\x01\x01|0\x25\x02\x01\x01|e\x07\n\x01\x00\x04\x00\x04\x00|d\x20|\x04\x05dc=ab|0\x10|0\x0e|\x04\x04mail|1\x06|"
+    b"\x04\x04a@b.|s\x03\x04\x01x|\x84\xff\xff\xff\xff|\x80|\xa0\x00|0\x84\x00\x00\x00\x05|\x02\x02\x01\x2c|\x02\x01\x00|x\x07"
+)
+_FILTER = (*_words(b"(|)|&|!|=|*|mail|:dn:|:=|2.5.13.5|>=|~=|\\2a|\\|a@b.test|\xc3\xa4|\x00"), b"(|")
 _UNITS = _words(b"25| MB|KiB|.|1e|9999999999|h|m|ms|w| |-|\xd9\xa1|TB")
 _ARCHIVE = _words(
     b'ustar\x00000|content/|0000000000|queue/0/data.mdb|postroad-queue.json|{"format": 2|\x1f\x8b\x08|'
@@ -95,6 +100,8 @@ PARTS: dict[str, list[bytes]] = {
     "authentication_results": _SIGNED,
     "aggregate_report": _REPORT,
     "dns_question": _QUESTION,
+    "ldap_answers": _LDAP,
+    "ldap_filter": list(_FILTER),
     "dns_answer": _ANSWER,
     "link": _FRAME,
     "configuration": _TOML,

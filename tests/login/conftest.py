@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Login as Settings
-from engine.directory import Directory, passwords
+from engine.directory import Embedded, passwords
 from engine.login import Guard
 from engine.protocols import scram
 from tests.support.post import Clock
@@ -31,8 +31,8 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def directory(tmp_path: Path, checked: list[tuple[str, str]]) -> Iterator[Directory]:
-    with Directory.open(tmp_path / "directory", ["example.org"]) as directory:
+def directory(tmp_path: Path, checked: list[tuple[str, str]]) -> Iterator[Embedded]:
+    with Embedded.open(tmp_path / "directory", ["example.org"]) as directory:
         directory.add_account("ann@example.org", PASSWORD)
         yield directory
 

@@ -11,7 +11,7 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from engine.config import Oidc
-from engine.directory import Directory, Unavailable
+from engine.directory import Embedded, Unavailable
 from engine.login import Guard, Issuer, Logins
 from engine.protocols.sasl import Token
 from tests.support.issuer import Provider
@@ -128,7 +128,7 @@ async def test_an_issuer_that_is_away_and_comes_back(provider: Provider) -> None
      (ANN, "bob@example.org", False), ("", "nobody@example.org", False), ("nobody", "nobody", False)],
 )  # fmt: skip
 async def test_a_token_lets_in_the_account_that_it_is_for(
-    provider: Provider, issuer: Issuer, directory: Directory, guard: Guard, *, login: str, address: str, wanted: bool
+    provider: Provider, issuer: Issuer, directory: Embedded, guard: Guard, *, login: str, address: str, wanted: bool
 ) -> None:
     directory.add_account("bob@example.org")
     directory.set_totp(ANN, bytes(20))  # the issuer's affair

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from engine.directory import Account, Directory, Unavailable, passwords
+from engine.directory import Account, Embedded, Unavailable, passwords
 from engine.login import Guard, Logins, Visitor, service
 from engine.protocols.sasl import Challenge, Credentials, KeysWanted, Offer, Proof, Scram
 from engine.protocols.scram import Keys
@@ -29,7 +29,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def logins(directory: Directory, guard: Guard, events: list[dict[str, Any]]) -> Logins:
+def logins(directory: Embedded, guard: Guard, events: list[dict[str, Any]]) -> Logins:
     return Logins(directory, guard)
 
 
@@ -70,7 +70,7 @@ async def test_the_right_password_lets_in_at_once(logins: Logins, events, autoju
 @pytest.mark.parametrize("login", [ANN, "nobody@example.org", "silent@example.org", "garbage"])
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM"])
 async def test_all_who_are_wrong_wait_twice_as_long_each_time(
-    logins: Logins, directory: Directory, checked, autojump_clock, *, login: str, way: str
+    logins: Logins, directory: Embedded, checked, autojump_clock, *, login: str, way: str
 ) -> None:
     directory.add_account("silent@example.org")
     logins.guard.settings = service_settings(logins, network_guesses=100, account_guesses=100)
@@ -92,7 +92,7 @@ def service_settings(logins: Logins, **changes: int) -> Any:
 
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM"])
 async def test_who_is_kept_out_cannot_get_in_even_with_the_right_password(
-    logins: Logins, directory: Directory, checked, *, events, autojump_clock, way: str
+    logins: Logins, directory: Embedded, checked, *, events, autojump_clock, way: str
 ) -> None:
     salt = directory.keys(ANN).salt
     for number in range(3):
@@ -124,7 +124,7 @@ async def test_its_own_people_still_get_in_while_all_the_world_guesses(logins: L
 
 
 async def test_an_app_password_lets_in_where_it_is_good_for_and_is_told(
-    logins: Logins, directory: Directory, *, events, checked, clock, autojump_clock
+    logins: Logins, directory: Embedded, *, events, checked, clock, autojump_clock
 ) -> None:
     password = directory.add_app_password(ANN, "phone", ["smtp"])
     account = directory.account(ANN)
@@ -142,7 +142,7 @@ async def test_an_app_password_lets_in_where_it_is_good_for_and_is_told(
 
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM"])
 async def test_an_app_password_opens_an_account_at_which_all_the_world_guesses(
-    logins: Logins, directory: Directory, checked, autojump_clock, way: str
+    logins: Logins, directory: Embedded, checked, autojump_clock, way: str
 ) -> None:
     password = directory.add_app_password(ANN, "phone")
     for number in range(5):
@@ -155,7 +155,7 @@ async def test_an_app_password_opens_an_account_at_which_all_the_world_guesses(
 
 
 async def test_with_a_second_factor_only_app_passwords_open_mail(
-    logins: Logins, directory: Directory, checked, autojump_clock
+    logins: Logins, directory: Embedded, checked, autojump_clock
 ) -> None:
     directory.set_totp(ANN, bytes(20))
     password = directory.add_app_password(ANN, "phone")
@@ -235,7 +235,7 @@ def test_remembered_guesses_are_bounded(logins: Logins, monkeypatch: pytest.Monk
     assert not logins.is_repeated(HOME, by_password("29"))
 
 
-async def test_fail2ban_can_read_who_guesses(directory: Directory, guard: Guard, capfd, autojump_clock) -> None:
+async def test_fail2ban_can_read_who_guesses(directory: Embedded, guard: Guard, capfd, autojump_clock) -> None:
     """By the lines of docs/operating.md; what a guesser says cannot pass for an address."""
     page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
     (pattern,) = re.findall(r"^failregex = (.*)$", page, re.MULTILINE)

@@ -36,6 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postroad]:
             ("pool@example.org", "loop@example.org"),
         ):
             assert server.command("alias", "add", alias, *targets).returncode == 0
+        assert server.command("group", "add", "team@example.org", EVE).returncode == 0
+        assert server.command("account", "grant", EVE, "boss@example.org").returncode == 0
         yield server
 
 
@@ -102,6 +104,8 @@ def test_an_account_sends_to_the_world(server: Postroad, listener: str) -> None:
         ("eve+shop@example.org", True),
         ("info@example.org", True),
         ("office@example.org", True),  # an alias for an alias
+        ("team@example.org", True),
+        ("boss@example.org", True),
         ("", True),  # reports, such as a receipt that was asked for (RFC 8098)
         (BOB, False),
         ("bobs@example.org", False),

@@ -218,3 +218,18 @@ def test_nothing_raises(responses: list[bytes]) -> None:
     for response in responses:
         if isinstance(exchange.step(response), KeysWanted):
             exchange.take(Keys(SALT, COUNT, (ANN,)))
+
+
+def test_keys_as_postgresql_writes_them() -> None:
+    text = scram.verifier("pencil", b"\x01" * 16, 4096)
+    assert text.startswith("SCRAM-SHA-256$4096:AQEBAQEBAQEBAQEBAQEBAQ==$")
+    keys = scram.parse_verifier(text)
+    assert keys == scram.Keys(b"\x01" * 16, 4096, (scram.key("pencil", b"\x01" * 16, 4096),))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "md5abc", "SCRAM-SHA-256$4096:AQ==$AQ==", "SCRAM-SHA-256$x:AQ==$AQ==:AQ==", "SCRAM-SHA-256$1:A$A:A"]
+)
+def test_what_are_no_keys(text: str) -> None:
+    with pytest.raises(ValueError):
+        scram.parse_verifier(text)

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from engine import Defer, Delivered, Each, Envelope, Message, MessageId, Recipient, Reject
+from engine.directory import Unavailable
 from engine.mailbox import MailboxOwner
 from engine.message import Octets
 from engine.storage.environment import StorageError
@@ -24,6 +25,8 @@ class Account:
 
 class Accounts:
     """A directory of a few accounts; Ann has two addresses."""
+
+    limiter = None
 
     ids = {"ann@example.org": 1, "postmaster@example.org": 1, "ben@example.org": 2}  # noqa: RUF012 - never changed
 
@@ -61,6 +64,15 @@ async def test_verdicts(owner: MailboxOwner, recipients: list[str], verdict: obj
     assert await Enqueue(owner, Accounts())(message(*recipients)) == verdict
     assert len(owner.reader.messages(1)) == any(Accounts.ids.get(address) == 1 for address in recipients)
     assert owner.writer.changes == any(address in Accounts.ids for address in recipients)
+
+
+async def test_without_the_directory_mail_waits(owner: MailboxOwner) -> None:
+    class Away(Accounts):
+        def account(self, address: str) -> Account | None:
+            raise Unavailable("the server is away")
+
+    verdict = await Enqueue(owner, Away())(message("ann@example.org"))
+    assert verdict == Defer("the directory cannot be asked now", code="4.3.0", log="the server is away")
 
 
 async def test_a_message_handed_over_again_is_delivered_already(owner: MailboxOwner) -> None:

@@ -2,14 +2,16 @@
 
 import inspect
 import itertools
+import threading
 from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
-from engine import Each, Envelope, Message, MessageId, Recipient, Reject, Session
+from engine import Defer, Each, Envelope, Message, MessageId, Recipient, Reject, Session
 from engine.config import convert
-from engine.directory import Directory
+from engine.directory import Directory, Embedded, Unavailable
 from engine.message import Octets
 from engine.stage import load_stage
 from engine.verdict import Route as To
@@ -30,7 +32,7 @@ RULES = (
 
 @pytest.fixture
 def directory(tmp_path: Path):
-    with Directory.open(tmp_path / "directory", ["example.org", "second.test", "bücher.example"]) as opened:
+    with Embedded.open(tmp_path / "directory", ["example.org", "second.test", "bücher.example"]) as opened:
         for name in ("bob", "ann", "boss", "tag+ged"):
             opened.add_account(f"{name}@example.org")
         opened.add_account("jörg@bücher.example")
@@ -38,7 +40,7 @@ def directory(tmp_path: Path):
 
 
 @pytest.fixture
-def route(directory: Directory) -> Route:
+def route(directory: Embedded) -> Route:
     return Route(directory, rules=RULES)
 
 
@@ -88,7 +90,7 @@ async def test_an_exact_account_with_a_tag_in_its_name_is_left_alone(route: Rout
     assert await route(message("tag+ged@example.org")) == To("local")
 
 
-async def test_tags_can_be_turned_off_or_written_otherwise(directory: Directory) -> None:
+async def test_tags_can_be_turned_off_or_written_otherwise(directory: Embedded) -> None:
     rules = (Rule(to="*", lane="all"),)
     dashed = Route(directory, rules=rules, subaddress="-")
     assert await dashed(message("bob-x@example.org")) == Each({"bob-x@example.org": To("all", ("bob@example.org",))})
@@ -186,7 +188,7 @@ NOWHERE = ["loop-a@example.org", "loop-b@example.org", "dead@example.org"]
 
 
 @pytest.fixture
-def aliased(directory: Directory, route: Route) -> Route:
+def aliased(directory: Embedded, route: Route) -> Route:
     for alias, targets in ALIASES.items():
         directory.add_alias(alias, targets)
     return route
@@ -213,7 +215,7 @@ async def test_an_alias_that_leads_to_nobody_is_refused(aliased: Route, alias: s
 
 @pytest.mark.parametrize(("depth", "reached"), [(10, True), (11, False)])
 async def test_aliases_follow_each_other_ten_times(
-    directory: Directory, route: Route, depth: int, reached: bool
+    directory: Embedded, route: Route, depth: int, reached: bool
 ) -> None:
     chain = [f"a{number}@example.org" for number in range(depth)] + ["bob@example.org"]
     for alias, target in itertools.pairwise(chain):
@@ -243,12 +245,59 @@ def test_unknown_users_are_refused_at_rcpt(route: Route, recipient: str, refused
     assert answer == (Reject("no such user here", code="5.1.1") if refused else None)
 
 
-async def test_a_change_counts_for_the_next_message(directory: Directory, route: Route) -> None:
+async def test_a_group_stands_for_its_members(directory: Embedded, route: Route) -> None:
+    directory.add_group("team@example.org", ["ann@example.org"])
+    assert await route(message("team@example.org")) == Each({"team@example.org": To("local", ("ann@example.org",))})
+    directory.change_group("team@example.org", ["x@elsewhere.test"], ["ann@example.org"])
+    assert await route(message("team@example.org")) == Each({"team@example.org": To("remote", ("x@elsewhere.test",))})
+    directory.change_group("team@example.org", (), ["x@elsewhere.test"])
+    assert await route(message("team@example.org")) == NO_SUCH_USER
+
+
+async def test_a_change_counts_for_the_next_message(directory: Embedded, route: Route) -> None:
     assert await route(message("x@new.test")) == To("remote")
     directory.add_domain("new.test")
     assert await route(message("x@new.test")) == NO_SUCH_USER
     directory.add_account("x@new.test")
     assert await route(message("x@new.test")) == To("local")
+
+
+# A directory elsewhere
+
+
+async def test_a_directory_elsewhere_is_asked_in_threads(
+    directory: Embedded, route: Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not route.waits
+    threads = set()
+
+    def find(self: Embedded, address: str, *, subaddress: str) -> None:
+        threads.add(threading.current_thread())
+
+    monkeypatch.setattr(Embedded, "limiter", trio.CapacityLimiter(1))
+    monkeypatch.setattr(Embedded, "find", find)
+    assert route.waits
+    assert await route(message("x@example.org")) == NO_SUCH_USER
+    refusal = route.at_recipient(Session(peer="192.0.2.1"), "", "x@example.org")
+    assert inspect.isawaitable(refusal)
+    assert await refusal == NO_SUCH_USER
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_without_the_directory_mail_waits(
+    route: Route, monkeypatch: pytest.MonkeyPatch, *, elsewhere: bool
+) -> None:
+    def away(self: Embedded, *_: object, **__: object) -> None:
+        raise Unavailable("the server is away")
+
+    monkeypatch.setattr(Embedded, "limiter", trio.CapacityLimiter(1) if elsewhere else None)
+    monkeypatch.setattr(Embedded, "find", away)
+    put_off = Defer("Local trouble, please try again later", code="4.3.0", log="the server is away")
+    assert await route(message("x@example.org")) == put_off
+    refusal = route.at_recipient(Session(peer="192.0.2.1"), "", "x@example.org")
+    assert (await refusal if inspect.isawaitable(refusal) else refusal) == put_off
 
 
 # Settings
@@ -269,18 +318,18 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("rules", "text"), WRONG)
-def test_rules_that_cannot_work(directory: Directory, rules: tuple[Rule, ...], text: str) -> None:
+def test_rules_that_cannot_work(directory: Embedded, rules: tuple[Rule, ...], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Route(directory, rules=rules)
     assert list(Route.check(rules=rules))
 
 
-def test_all_mistakes_are_told(directory: Directory) -> None:
+def test_all_mistakes_are_told(directory: Embedded) -> None:
     with pytest.raises(ValueError, match=r"subaddress.*rule 1 names no lane.*no domain name.*must take everyone"):
         Route(directory, rules=(Rule(to="a b", lane=""),), subaddress="++")
 
 
-async def test_wildcards_in_any_script(directory: Directory) -> None:
+async def test_wildcards_in_any_script(directory: Embedded) -> None:
     route = Route(directory, rules=(Rule(to="*.BÜCHER.test", lane="books"), Rule(to="*", lane="remote")))
     assert await route(message("x@shop.bücher.test")) == To("books")
     assert await route(message("x@shop.xn--bcher-kva.test")) == To("books")

@@ -4,13 +4,17 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))  # Postfix's stand in sbin
+# Debian has Postfix's programs in sbin, and PostgreSQL's in a folder for each of its versions.
+_PATH = os.pathsep.join(
+    (os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *sorted(glob("/usr/lib/postgresql/*/bin")))
+)
 
 
 def path_of(program: str) -> str:
@@ -19,6 +23,17 @@ def path_of(program: str) -> str:
 
 def needs(*programs: str, perl: str = "") -> Callable[[Any], Any]:
     """Mark a test that drives these programs, the first of which may need a Perl module for it."""
+
+    def mark(test: Any) -> Any:
+        for one in marks(*programs, perl=perl):
+            test = one(test)
+        return test
+
+    return mark
+
+
+def marks(*programs: str, perl: str = "") -> list[pytest.MarkDecorator]:
+    """The marks that ``needs`` gives, for ``pytestmark`` in a module whose tests all drive these programs."""
     absent = [program for program in programs if shutil.which(program, path=_PATH) is None]
     if (
         perl
@@ -29,11 +44,7 @@ def needs(*programs: str, perl: str = "") -> Callable[[Any], Any]:
 
     if absent and os.environ.get("POSTROAD_NO_SKIPS"):
         raise LookupError(f"{', '.join(absent)} not installed, and here no test may be skipped")
-
-    def mark(test: Any) -> Any:
-        return pytest.mark.client(pytest.mark.skipif(bool(absent), reason=f"{', '.join(absent)} not installed")(test))
-
-    return mark
+    return [pytest.mark.skipif(bool(absent), reason=f"{', '.join(absent)} not installed"), pytest.mark.client]
 
 
 def run(*command: str, stdin: bytes = b"", good: bool = True) -> str:

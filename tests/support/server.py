@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.directory import Directory
+from engine.directory import Embedded
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,7 +133,7 @@ class Postroad:
 
     def account(self, *addresses: str) -> Self:
         """Add accounts, all with PASSWORD, in the way of `postroad account add`."""
-        with Directory.open(self.folder / "var" / "directory", self.settings["domains"]["local"]) as directory:
+        with Embedded.open(self.folder / "var" / "directory", self.settings["domains"]["local"]) as directory:
             for address in addresses:
                 directory.add_account(address, PASSWORD)
         return self
@@ -366,14 +366,16 @@ def letter(subject: str, text: str = "Hello.") -> bytes:
 
 
 @contextlib.contextmanager
-def program(command: Sequence[str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """A foreign server that runs meanwhile, from the moment at which it answers on its port."""
-    popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def program(
+    command: Sequence[str], port: int, *, user: str | None = None, end: int = signal.SIGTERM
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A foreign server that runs meanwhile, from the moment at which it answers on its port; ``end`` ends it."""
+    popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, user=user)
     try:
         until(lambda: popen.poll() is not None or _answers(port), f"{command[0]} to listen")
         yield popen
     finally:
-        popen.terminate()
+        popen.send_signal(end)
         popen.communicate()
 
 

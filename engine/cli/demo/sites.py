@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from engine.cli.demo.ways import Journal
-from engine.directory import Directory
+from engine.directory import Embedded
 from engine.net.zone import Zone, serve_zone
 
 HOST = "127.0.0.1"
@@ -138,7 +138,7 @@ async def _start(nursery: trio.Nursery, journal: Journal, plan: _Plan) -> Site:
 
 def _add_accounts(data: Path, domain: str, people: Mapping[str, str]) -> None:
     data.mkdir(mode=0o700)
-    with Directory.open(data / "directory", [domain]) as directory:
+    with Embedded.open(data / "directory", [domain]) as directory:
         for address, password in people.items():
             directory.add_account(address, password)
 

@@ -14,6 +14,7 @@ from tests.fuzz.targets.authentication import (
     signatures,
 )
 from tests.fuzz.targets.dns import dns_answer, dns_question
+from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
 from tests.fuzz.targets.mail import addresses, headers, report
 from tests.fuzz.targets.pop3 import pop3, pop3_body
@@ -27,6 +28,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         addresses, headers, report,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
+        ldap_answers, ldap_filter,
         link, configuration, condition, units, snapshot,
     )
 }  # fmt: skip

@@ -1,0 +1,60 @@
+"""What a directory knows: domains, accounts, and addresses that stand for others."""
+
+from dataclasses import dataclass
+
+SERVICES = ("smtp", "imap", "pop3")
+"""What an app password may be good for."""
+
+FEW = 10
+"""Those an alias stands for at most, to be remembered: some 1,000 octets. A list is looked up anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain whose mail stays here."""
+
+    name: str  # A-label
+    configured: bool  # by [domains] local in pipeline.toml, not by `postroad domain add`
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody with a mailbox. The mailbox belongs to ``id``, which is never given to another account."""
+
+    id: int
+    address: str  # as it compares: lower case, the domain an A-label
+    created: float  # Unix time in seconds
+    admin: bool = False  # gets the postmaster's mail of the domain
+    has_password: bool = True  # without one nobody can log in but by an app password
+    has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
+    send_as: tuple[str, ...] = ()  # in whose name it may send besides its own; "@domain": all of it
+
+
+@dataclass(frozen=True, slots=True)
+class AppPassword:
+    """A password of one program, good for some services and nothing else. The account may have several."""
+
+    name: str
+    created: float  # Unix time in seconds
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who has logged in, and by which app password; None: by the account's own password."""
+
+    account: Account
+    app_password: AppPassword | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """An address that stands for others, here or elsewhere; ``@domain`` stands for all that are not known there."""
+
+    address: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Alias):
+    """An alias whose ``targets``, its members, come and go."""
