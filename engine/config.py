@@ -20,7 +20,7 @@ import msgspec
 from engine.condition import Condition, parse_condition
 from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
 from engine.stage import Spec, StageError, load_stage
-from engine.units import Duration, Size
+from engine.units import Duration, Rate, Size
 
 IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 """Listeners whose connections begin with the TLS handshake (RFC 8314)."""
@@ -264,6 +264,8 @@ def _decode(kind: type, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(f"Expected a {'size' if kind is Size else 'duration'}, got {value!r}")
         return kind(value)
+    if kind is Rate:
+        return Rate(_text(value))
     if isinstance(kind, type) and issubclass(kind, Path):
         return Path(_text(value))
     if kind is _Network:

@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "acme": {"storage", "net", "observe"},
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"protocols", "storage", "units", "observe"},
-    "login": {"protocols", "storage", "net", "observe", "config", "directory"},
+    "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
         "login"},
     "queue": {

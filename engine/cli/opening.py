@@ -11,7 +11,7 @@ from engine.directory import Directory, DirectoryError, Invalid, Unavailable
 
 if TYPE_CHECKING:
     from engine.config import Config
-    from engine.login import Guard
+    from engine.login import Guard, Rates
 
 
 def open_directory(ctx: click.Context) -> Directory:
@@ -26,6 +26,13 @@ def open_guard(ctx: click.Context) -> "Guard":
 
     config = _config(ctx)
     return Guard.open(config.server.data / "logins", config.login)
+
+
+def open_rates(ctx: click.Context) -> "Rates":
+    """How much its accounts have sent."""
+    from engine.login import Rates
+
+    return Rates.open(_config(ctx).server.data / "rates")
 
 
 def _config(ctx: click.Context) -> "Config":

@@ -12,7 +12,7 @@ from engine.deadline import Watch
 from engine.directory import Directory, Invalid, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
-from engine.login import Guard, Issuer, Logins
+from engine.login import Guard, Issuer, Logins, Rates
 from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -54,6 +54,7 @@ class Role:
         self.data = config.server.data
         self.directory = Directory.open(self.data / "directory", local_domains=_local_domains(config))
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
+        self.rates = Rates.open(self.data / "rates")
         self._opened_issuer: Issuer | None = None
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
@@ -93,6 +94,7 @@ class Role:
             Resolver: self._resolver_for(config),
             Directory: self.directory,
             Logins: self.logins,
+            Rates: self.rates,
             ServerTls: self._opened_tls,
             Watch: self._watch,
         }
