@@ -1,7 +1,7 @@
 """The names that the author of a stage imports, and nothing else."""
 
 from engine.message import Envelope, Fact, Message, MessageId, Recipient, Session
-from engine.units import Duration, Size
+from engine.units import Duration, Rate, Size
 from engine.verdict import Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Message",
     "MessageId",
     "Quarantine",
+    "Rate",
     "Recipient",
     "Reject",
     "Route",

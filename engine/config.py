@@ -22,7 +22,7 @@ from engine.condition import Condition, parse_condition
 from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
 from engine.protocols.ldap_filter import BadFilter, parse_filter
 from engine.stage import Spec, StageError, load_stage
-from engine.units import Duration, Size
+from engine.units import Duration, Rate, Size
 
 IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 """Listeners whose connections begin with the TLS handshake (RFC 8314)."""
@@ -209,6 +209,20 @@ class Login:
     network_ipv6: int = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Srs:
+    domain: str  # ours, at which bounces come back
+    secret_file: Path  # one secret a line: the first one signs, all are good
+    max_age: Duration = Duration("21d")  # as libsrs2 has it: a bounce comes within days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batv:
+    secret_file: Path  # as for SRS
+    require: bool = False  # whether bounces without a tag are refused
+    exempt: tuple[str, ...] = ()  # addresses and domains that get them all the same
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stage with its settings, and what the engine itself is to do about it."""
@@ -240,6 +254,8 @@ class Config:
     oidc: Oidc | None
     reports: Reports | None
     directory: Elsewhere | None  # None: the embedded one
+    srs: Srs | None
+    batv: Batv | None
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -291,6 +307,11 @@ def parse(text: str, path: Path) -> Config:
     return config
 
 
+def secrets_in(path: Path) -> tuple[bytes, ...]:
+    """The secrets in a file, one a line. OSError."""
+    return tuple(filter(None, map(bytes.strip, path.read_bytes().splitlines())))
+
+
 def convert(value: object, kind: Any) -> Any:
     """``value`` from TOML as the annotated type ``kind``. ValueError with a text for people."""
     if typing.get_origin(kind) is typing.Literal and value not in typing.get_args(kind):
@@ -336,6 +357,8 @@ def _decode(kind: type, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise ValueError(f"Expected a {'size' if kind is Size else 'duration'}, got {value!r}")
         return kind(value)
+    if kind is Rate:
+        return Rate(_text(value))
     if isinstance(kind, type) and issubclass(kind, Path):
         return Path(_text(value))
     if kind is _Network:
@@ -392,6 +415,8 @@ class _Reader:
             oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
             reports=self.reports(lanes),
             directory=self.directory(),
+            srs=self.section("srs", Srs) if "srs" in self.tables else None,
+            batv=self.section("batv", Batv) if "batv" in self.tables else None,
             lanes=lanes,
             stages=stages,
             **sections,
@@ -493,10 +518,7 @@ class _Reader:
 
     def check_sections(self, server: Server, queue: Queue, domains: Domains, dns: Dns) -> None:
         for domain in domains.local:
-            try:
-                idna.encode(domain.rstrip("."), uts46=True)
-            except idna.IDNAError as error:
-                self.problem("domains.local", f"{domain!r} is no domain name: {error}")
+            self.check_domain("domains.local", domain)
         for address in dns.servers:
             try:
                 _address(address if re.search(r"(\]|^[\d.]+):\d+$", address) else _with_port(address))
@@ -516,6 +538,12 @@ class _Reader:
             self.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
         if not queue.retry:
             self.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
+
+    def check_domain(self, key: str, domain: str) -> None:
+        try:
+            idna.encode(domain.rstrip("."), uts46=True)
+        except idna.IDNAError as error:
+            self.problem(key, f"{domain!r} is no domain name: {error}")
 
     def check_login(self, login: Login) -> None:
         for name in ("network_guesses", "account_guesses"):
@@ -657,7 +685,20 @@ class _Reader:
 
     def top_level(self, stages: Mapping[str, Stage]) -> None:
         theirs = {table for stage in stages.values() for table in stage.spec.tables}
-        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "reports", "directory", "lane", "stage", *theirs}
+        known = {
+            *_SECTIONS,
+            "listen",
+            "tls",
+            "acme",
+            "oidc",
+            "reports",
+            "directory",
+            "srs",
+            "batv",
+            "lane",
+            "stage",
+            *theirs,
+        }
         for name in self.tables:
             if name not in known:
                 self.problem(name, f"unknown table{nearest(name, known)}")
@@ -752,7 +793,15 @@ class _Reader:
                 oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
         directory = self.directory_with_paths(config.directory)
-        return dataclasses.replace(config, tls=tls, acme=acme, oidc=oidc, directory=directory, server=server)
+        srs, batv = config.srs, config.batv
+        if srs:
+            self.check_domain("srs.domain", srs.domain)
+            srs = dataclasses.replace(srs, secret_file=self.secret_file("srs", base / srs.secret_file))
+        if batv:
+            batv = dataclasses.replace(batv, secret_file=self.secret_file("batv", base / batv.secret_file))
+        return dataclasses.replace(
+            config, tls=tls, acme=acme, oidc=oidc, directory=directory, srs=srs, batv=batv, server=server
+        )
 
     def directory_with_paths(self, directory: Elsewhere | None) -> Elsewhere | None:
         """With the files that it names, each of which can be read."""
@@ -820,6 +869,15 @@ class _Reader:
         here = all(host.startswith(("/", "@")) or _is_loopback(host) for host in hosts)
         if not here and parts.get("sslmode") not in ("verify-full", "verify-ca"):
             self.problem(f"{place}.database", "goes to another machine: say sslmode=verify-full")
+
+    def secret_file(self, section: str, path: Path) -> Path:
+        """``path``, with a problem where it has no secrets."""
+        try:
+            if not secrets_in(path):
+                self.problem(f"{section}.secret_file", f"there is no secret in {path}; write one a line")
+        except OSError as error:
+            self.problem(f"{section}.secret_file", f"cannot read {path}: {error.strerror}")
+        return path
 
     def check_oidc(self, oidc: Oidc) -> None:
         if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):

@@ -1,4 +1,4 @@
-"""Sizes and durations as operators write them: "25 MB", "5m"."""
+"""Sizes, durations and rates as operators write them: "25 MB", "5m", "100/1h"."""
 
 import math
 import re
@@ -45,6 +45,28 @@ class Duration(float):
         if value < 0:
             raise ValueError("a duration cannot be negative")
         return super().__new__(cls, value)
+
+
+class Rate(str):
+    """So many within a time. ``Rate("100/1h")``: 100 within an hour.
+
+    Raises ValueError for text that is no rate.
+    """
+
+    __slots__ = ("most", "period")
+
+    most: int
+    period: Duration
+
+    def __new__(cls, text: str) -> Self:
+        most, _, period = text.partition("/")
+        if not re.fullmatch(r"[0-9]{1,12}", most.strip()) or int(most) < 1:
+            raise ValueError(f'{text!r} is no rate; write it like "100/1h"')
+        rate = super().__new__(cls, text)
+        rate.most, rate.period = int(most), Duration(period)
+        if rate.period <= 0:
+            raise ValueError("a rate needs some time")
+        return rate
 
 
 def spelled(seconds: float) -> str:

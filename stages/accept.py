@@ -10,11 +10,24 @@ from typing import Any, ClassVar, Literal
 
 import trio
 
-from engine import Defer, Delivered, Discard, Duration, Envelope, Message, MessageId, Recipient, Reject, Size, Verdict
+from engine import (
+    Defer,
+    Delivered,
+    Discard,
+    Duration,
+    Envelope,
+    Message,
+    MessageId,
+    Rate,
+    Recipient,
+    Reject,
+    Size,
+    Verdict,
+)
 from engine import Session as Facts
 from engine.deadline import Deadline, Watch
 from engine.directory import Directory, Unavailable, asked, may_send_as
-from engine.login import Logins
+from engine.login import Excess, Logins, Rates, Sender
 from engine.message import Content as MessageContent
 from engine.message import Octets
 from engine.net.connection import Connection, ConnectionLost
@@ -45,6 +58,8 @@ from engine.runtime.door import Door
 
 _AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connections_per_network", "max_errors")
 
+_RATES = ("account_messages", "account_recipients", "network_messages", "network_recipients")
+
 _LAST_WORDS = 2.0
 """Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
 
@@ -59,6 +74,7 @@ class Accept:
     door: Door
     directory: Directory
     logins: Logins
+    rates: Rates
     hostname: Hostname
     tls: ServerTls
     watch: Watch
@@ -89,6 +105,12 @@ class Accept:
     # Where a login is required: "own" lets an account send in its own name, in that of aliases and groups that lead to
     # it, and in those that it was granted.
     senders: Literal["own", "any"] = "own"
+    # What an account may send: far more than people do, and little for who has stolen a password.
+    account_messages: tuple[Rate, ...] = ()
+    account_recipients: tuple[Rate, ...] = (Rate("1000/1h"), Rate("5000/1d"))
+    # The same for each network of clients that have not logged in, and are not in relay_networks.
+    network_messages: tuple[Rate, ...] = ()
+    network_recipients: tuple[Rate, ...] = ()
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
 
@@ -101,6 +123,10 @@ class Accept:
                 yield f"{name} must be a number of bits from 0 to {bits}"
         if settings.get("login") == "required" and not settings.get("auth", True):
             yield 'login = "required" lets nobody in where auth is false'
+        for name in _RATES:
+            rates = settings.get(name, ())
+            if len({rate.period for rate in rates}) < len(rates):
+                yield f"{name} has two rates over the same time"
 
     def __post_init__(self) -> None:
         self._open = 0
@@ -186,6 +212,17 @@ class Accept:
             return True
         return await asked(self.directory, may_send_as, self.directory, account, sender)
 
+    def counted(self, session: Facts) -> Sender | None:
+        """Who is counted for what comes in this session; None where nobody's mail is limited."""
+        if session.login:
+            sender = Sender("account", session.login, self.account_messages, self.account_recipients)
+        elif session.trusted:
+            return None
+        else:
+            network = network_of(session.peer, self.network_ipv4, self.network_ipv6)
+            sender = Sender("network", network, self.network_messages, self.network_recipients)
+        return sender if sender.messages or sender.recipients else None
+
     def lacking(self, content: MessageContent, identity: MessageId, arrived: float) -> bytes:
         """The fields that a submitted message should have and has not (RFC 6409 8.2, 8.3)."""
         if self.login != "required":
@@ -227,6 +264,7 @@ class _Transaction:
 
     mail: Mail
     facts: Facts
+    sender: Sender | None
     recipients: list[Recipient] = field(default_factory=list)
     identity: MessageId | None = None
     content: ContentWriter | None = None
@@ -386,11 +424,14 @@ class _Session:
         if self._stage.login == "required" and not await self._may_submit(said.sender):
             return
         facts = self._facts()
+        sender = self._stage.counted(facts)
+        if not await self._is_within(sender, self._stage.rates.excess, recipients=1):
+            return
         refusal = await self._stage.door.at_sender(facts, said.sender)
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._transaction = _Transaction(said, facts)
+        self._transaction = _Transaction(said, facts, sender)
         self._latest = trio.current_time() + self._stage.message_timeout
         self._smtp.accept()
 
@@ -413,17 +454,44 @@ class _Session:
             self._smtp.refuse(553, "5.7.1", f"{login} may not send as {sender}", counts=True)
         return allowed
 
+    async def _is_within(
+        self, sender: Sender | None, weigh: Callable[[Sender, int], Excess | None], *, recipients: int
+    ) -> bool:
+        """Whether a message to so many is within the rates; otherwise the client has been told why not."""
+        if sender is None:
+            return True
+        try:
+            excess = await trio.to_thread.run_sync(weigh, sender, recipients)
+        except Unavailable as error:
+            event("rate-unknown", peer=self._peer, error=str(error))
+            self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")
+            return False
+        if excess is None:
+            return True
+        if excess.is_news:
+            who = {sender.kind: sender.name}
+            event(
+                "limited", peer=self._peer, address=who.get("account"), network=who.get("network"), what=excess.what,
+                rate=excess.rate, until=round(excess.until),
+            )  # fmt: skip
+        self._smtp.refuse(450, "4.7.1", str(excess))
+        return False
+
     async def _rcpt(self, said: Rcpt) -> None:
-        assert self._transaction is not None
+        transaction = self._transaction
+        assert transaction is not None
         refusal = await self._recipient_refusal(said.recipient)
         if refusal is not None:
             event(
-                "recipient-refused", peer=self._peer, to=said.recipient, **{"from": self._transaction.mail.sender},
+                "recipient-refused", peer=self._peer, to=said.recipient, **{"from": transaction.mail.sender},
                 code=refusal.code, text=refusal.text,
             )  # fmt: skip
             self._refuse(refusal, counts=True)
             return
-        self._transaction.recipients.append(Recipient(said.recipient, said.notify, said.original))
+        count = len(transaction.recipients) + 1
+        if count > 1 and not await self._is_within(transaction.sender, self._stage.rates.excess, recipients=count):
+            return
+        transaction.recipients.append(Recipient(said.recipient, said.notify, said.original))
         self._smtp.accept()
 
     async def _recipient_refusal(self, recipient: str) -> Reject | Defer | None:
@@ -490,6 +558,11 @@ class _Session:
 
     async def _submit(self, transaction: _Transaction, content: MessageContent) -> None:
         assert transaction.identity is not None
+        if not await self._is_within(
+            transaction.sender, self._stage.rates.take, recipients=len(transaction.recipients)
+        ):
+            self.forget()  # another session has used up what there was
+            return
         mail = transaction.mail
         arrived = time.time()
         recipients = tuple(transaction.recipients)

@@ -36,7 +36,8 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
-    "login": {"protocols", "storage", "net", "observe", "config", "directory"},
+    "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
+    "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
         "login"},
     "queue": {
@@ -44,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "mailbox", "queue", "wakeup", "deadline", "acme", "reports",
+        "directory", "login", "return_path", "mailbox", "queue", "wakeup", "deadline", "acme", "reports",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",

@@ -15,6 +15,7 @@ _COMMANDS = {
     "queue": "List what is in the queue; release or delete what is parked.",
     "account": "Add, list and remove accounts; set passwords.",
     "ban": "List who is kept out for guessing passwords, and let them in again.",
+    "rate": "List who has sent how much lately, and let them send on.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
     "group": "Add, list and remove groups; change their members.",

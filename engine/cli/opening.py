@@ -12,7 +12,7 @@ from engine.directory import Directory, DirectoryError, Embedded, Invalid, Unava
 
 if TYPE_CHECKING:
     from engine.config import Config
-    from engine.login import Guard
+    from engine.login import Guard, Rates
 
 
 def open_directory(ctx: click.Context) -> Embedded:
@@ -36,6 +36,13 @@ def open_guard(ctx: click.Context) -> "Guard":
 
     config = _config(ctx)
     return Guard.open(config.server.data / "logins", config.login)
+
+
+def open_rates(ctx: click.Context) -> "Rates":
+    """How much its accounts have sent."""
+    from engine.login import Rates
+
+    return Rates.open(_config(ctx).server.data / "rates")
 
 
 def _config(ctx: click.Context) -> "Config":

@@ -2,6 +2,7 @@
 
 from engine.login.guard import Ban, Guard
 from engine.login.oidc import Issuer
+from engine.login.rates import Excess, Rates, Sender
 from engine.login.service import Logins, Visitor
 
-__all__ = ["Ban", "Guard", "Issuer", "Logins", "Visitor"]
+__all__ = ["Ban", "Excess", "Guard", "Issuer", "Logins", "Rates", "Sender", "Visitor"]

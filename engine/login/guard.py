@@ -14,7 +14,6 @@ used     account's id, time of creation    Unix time of an app password's last u
 """
 
 import hashlib
-import ipaddress
 import math
 import struct
 import time
@@ -28,8 +27,8 @@ import msgspec
 
 from engine.config import Login as Settings
 from engine.directory import Unavailable, split
-from engine.net.targets import Network, address_of, network_of
-from engine.storage.environment import StorageError, open_environment, translated
+from engine.net.targets import address_of, network_of, overlap
+from engine.storage.environment import StorageError, forget, open_environment, translated
 
 T = TypeVar("T")
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -237,12 +236,11 @@ class Guard:
                 yield Ban(kind, name, found.count, found.until)
 
     def _lift(self, txn: Transaction, what: str) -> list[Ban]:
-        network, name = _as_network(what), _name(what)
+        name = _name(what)
         lifted = [
             ban
             for ban in self._bans(txn, self._clock())
-            if (ban.kind == ACCOUNT and ban.name == name)
-            or (ban.kind == NETWORK and network is not None and _overlap(_as_network(ban.name), network))
+            if (ban.name == name if ban.kind == ACCOUNT else overlap(ban.name, what))
         ]
         for ban in lifted:
             txn.delete(_key(ban.kind, ban.name), db=self._guesses)
@@ -252,21 +250,15 @@ class Guard:
         """Forget what is over, now and then; and where there is too much, counts before bans, and bans at last."""
         if now - self._swept > _SWEEP:
             self._swept = now
-            _forget(txn, self._guesses, lambda value: not self._counts(_COUNT.decode(value), now))
-            _forget(txn, self._known, lambda value: now - _TIME.unpack(value)[0] > KNOWN_FOR)
+            forget(txn, self._guesses, lambda value: not self._counts(_COUNT.decode(value), now))
+            forget(txn, self._known, lambda value: now - _TIME.unpack(value)[0] > KNOWN_FOR)
         for over in (lambda value: _COUNT.decode(value).until <= now, lambda _: True):
             if txn.stat(self._guesses)["entries"] >= MOST:
-                _forget(txn, self._guesses, over)
+                forget(txn, self._guesses, over)
 
 
 def _put(txn: Transaction, key: bytes, value: bytes, database: Any) -> None:
     txn.put(key, value, db=database)
-
-
-def _forget(txn: Transaction, database: Any, over: Callable[[bytes], bool]) -> None:
-    gone = [bytes(key) for key, value in txn.cursor(database) if over(value)]
-    for key in gone:
-        txn.delete(key, db=database)
 
 
 def _key(kind: str, name: str) -> bytes:
@@ -296,14 +288,3 @@ def _network(peer: str, ipv4: int, ipv6: int) -> str:
         return network_of(peer, ipv4, ipv6)
     except ValueError:
         return peer  # one that is gone already has no address
-
-
-def _as_network(text: str) -> Network | None:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-
-
-def _overlap(one: Any, other: Any) -> bool:
-    return one is not None and one.version == other.version and bool(one.overlaps(other))

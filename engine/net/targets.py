@@ -113,3 +113,12 @@ def network_of(peer: str, ipv4: int, ipv6: int) -> str:
 def is_loopback(address: str) -> bool:
     """Whether this address leads to this machine. ValueError for what is no address."""
     return any(ip_address(address) in network for network in _LOOPBACK)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two networks or addresses have an address in common; what is neither has none."""
+    try:
+        networks = ip_network(one, strict=False), ip_network(other, strict=False)
+    except ValueError:
+        return False
+    return networks[0].version == networks[1].version and networks[0].overlaps(networks[1])

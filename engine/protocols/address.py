@@ -14,14 +14,15 @@ Address = NewType("Address", str)
 Empty for the null reverse-path. ``postmaster`` in any case of letters, without a domain, is one too (RFC 5321 4.1.1.3).
 """
 
-LOCAL_LIMIT = 64
-"""Octets of a local part, quotes counted (RFC 5321 4.5.3.1.1)."""
-
 DOMAIN_LIMIT = 255
 """Octets of a domain (RFC 5321 4.5.3.1.2)."""
 
 PATH_LIMIT = 256
-"""Octets of a path, angle brackets counted (RFC 5321 4.5.3.1.3)."""
+"""Octets of a path, angle brackets counted (RFC 5321 4.5.3.1.3).
+
+A local part has no limit of its own: forwarders and mailers make ones that are longer than the 64 octets of RFC 5321
+4.5.3.1.1, which 4.5.3.1 asks us to take.
+"""
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 _UTEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]"
@@ -29,7 +30,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 
 # Nearly every path is this one: an ASCII dot-atom at an ASCII domain.
-_PLAIN = re.compile(rf"<(?=[^@]{{1,{LOCAL_LIMIT}}}@){_ATEXT}++(?:\.{_ATEXT}++)*+@{_DOMAIN}>")
+_PLAIN = re.compile(rf"<{_ATEXT}++(?:\.{_ATEXT}++)*+@{_DOMAIN}>")
 _DOT_ATOM = re.compile(rf"{_UTEXT}++(?:\.{_UTEXT}++)*+")
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*+"')
 _ROUTE = re.compile(r"@[^@,:]+(?:,@[^@,:]+)*:")
@@ -139,8 +140,6 @@ def _mailbox(address: str) -> Address | Malformed:
         return Malformed("an address is local-part@domain")
     if not (_QUOTED if local.startswith('"') else _DOT_ATOM).fullmatch(local):
         return Malformed("the part before the @ is malformed")
-    if len(local.encode()) > LOCAL_LIMIT:
-        return Malformed(f"the part before the @ is longer than {LOCAL_LIMIT} octets")
     if len(domain.encode()) > DOMAIN_LIMIT or len(address.encode()) + 2 > PATH_LIMIT:
         return Malformed(f"the address is longer than {PATH_LIMIT} octets")
     if not _is_domain(domain):

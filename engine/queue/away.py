@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.message import MessageId
+from engine.storage.boot import this_boot
 
 PLACES = 65_536
 """Messages that are noted at once; more are not noted."""
@@ -24,14 +25,6 @@ _HEAD = struct.Struct("=16sd")  # boot id, last sign of life
 _PLACE = struct.Struct("=16sd")  # message id, when it was given out; all zero: nobody
 _NOBODY = bytes(_PLACE.size)
 _MANY = 64  # places that are looked at together
-
-
-def _boot() -> bytes:
-    """16 octets that are others after each start of the machine."""
-    try:
-        return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
-    except (OSError, ValueError):
-        return bytes(16)
 
 
 class Away:
@@ -48,7 +41,7 @@ class Away:
             os.close(descriptor)
         self._used = 0  # places that were ever taken
         self._free: list[int] = []
-        self._boot = _boot()
+        self._boot = this_boot()
         boot, alive = _HEAD.unpack_from(self._map)
         noted = self._clear()
         self.left_behind = [i for i, since in noted if boot == self._boot and since >= alive - RECENT]

@@ -1,7 +1,9 @@
 """An LMDB environment as all our stores open it: synced, in a private folder, never across a fork."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lmdb
 
@@ -17,10 +19,14 @@ class Full(StorageError):
     """No room: the disk is full, or the environment has reached its map size."""
 
 
-def open_environment(path: Path, *, map_size: int, databases: int, read_only: bool = False) -> lmdb.Environment:
+def open_environment(
+    path: Path, *, map_size: int, databases: int, read_only: bool = False, sync: bool = True
+) -> lmdb.Environment:
     """Open (and make, mode 0700) the environment at ``path``. StorageError when that cannot be done.
 
     ``map_size`` is address space in octets, not disk: large from the start, because resizing a shared map is unsafe.
+    Without ``sync`` nothing is lost when a process dies, but when the machine does all may be broken: it is to be
+    opened by no later start of it.
     """
     try:
         if not read_only:
@@ -34,12 +40,20 @@ def open_environment(path: Path, *, map_size: int, databases: int, read_only: bo
             mode=0o600,
             readonly=read_only,
             create=not read_only,
+            sync=sync,
         )
     except (OSError, lmdb.Error) as error:
         raise StorageError(f"cannot open the store in {path}: {_reason(error)}") from error
     if not read_only:
         environment.reader_check()  # slots of processes that were killed would hold old pages for ever
     return environment
+
+
+def forget(txn: "lmdb.Transaction[bytes]", database: Any, over: Callable[[bytes], bool]) -> None:
+    """Delete the entries of whose values that holds."""
+    gone = [bytes(key) for key, value in txn.cursor(database) if over(value)]
+    for key in gone:
+        txn.delete(key, db=database)
 
 
 def free_space(path: Path) -> int:

@@ -29,6 +29,8 @@ TABLES = {
     "oidc": engine.config.Oidc,
     "reports": engine.config.Reports,
     **{f"directory.{name}": kind for name, kind in engine.config.DIRECTORIES.items()},
+    "srs": engine.config.Srs,
+    "batv": engine.config.Batv,
 }
 
 

@@ -53,7 +53,7 @@ def test_what_has_been_away_for_long_is_no_reason(tmp_path: Path) -> None:
 
 def test_a_new_start_of_the_machine_suspects_nobody(tmp_path: Path, monkeypatch) -> None:
     Away(tmp_path / "away").note(MessageId.new())
-    monkeypatch.setattr("engine.queue.away._boot", lambda: b"0123456789abcdef")
+    monkeypatch.setattr("engine.queue.away.this_boot", lambda: b"0123456789abcdef")
     assert Away(tmp_path / "away").left_behind == []
 
 

@@ -1,8 +1,8 @@
-"""Sizes and durations as operators write them."""
+"""Sizes, durations and rates as operators write them."""
 
 import pytest
 
-from engine import Duration, Size
+from engine import Duration, Rate, Size
 from engine.units import spelled
 
 SIZES = [
@@ -44,3 +44,17 @@ def test_what_is_no_duration_is_refused(text: str | float) -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert spelled(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "seconds"), [("100/1h", 100, 3600.0), (" 1 / 30s", 1, 30.0), ("5000/1d", 5000, 86400.0)]
+)
+def test_a_rate_is_read(text: str, most: int, seconds: float) -> None:
+    rate = Rate(text)
+    assert (rate.most, rate.period, str(rate)) == (most, seconds, text)
+
+
+@pytest.mark.parametrize("text", ["", "100", "0/1h", "-1/1h", "1/h", "x/1h", "1/0s", "1e3/1h"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"rate|duration"):
+        Rate(text)

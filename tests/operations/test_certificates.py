@@ -13,7 +13,7 @@ import trustme
 
 from tests.support.load import subjects
 from tests.support.programs import Certificates, needs, path_of, put
-from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
+from tests.support.server import PASSWORD, PATIENCE, Postroad, blind, letter, until
 
 BOB = "bob@example.org"
 AUTHORITY = trustme.CA()
@@ -22,12 +22,6 @@ AUTHORITY = trustme.CA()
 def issue(folder: Path, *names: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     put(AUTHORITY.issue_cert(*names), folder / "fullchain.pem", folder / "privkey.pem")
-
-
-def blind() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 def serial(server: Postroad, name: str | None = None, listener: str = "pop3s") -> bytes:

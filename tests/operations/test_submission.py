@@ -3,13 +3,12 @@
 import re
 import secrets
 import smtplib
-import ssl
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.programs import Certificates
-from tests.support.server import PASSWORD, PATIENCE, Dialogue, Postroad, body, letter, until
+from tests.support.server import PASSWORD, Dialogue, Postroad, blind, body, letter, until
 
 BOB, EVE = "bob@example.org", "eve@example.org"
 SETTINGS = {
@@ -41,23 +40,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postroad]:
         yield server
 
 
-def blind() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
-def logged_in(server: Postroad, listener: str = "submissions", user: str = EVE) -> smtplib.SMTP:
-    client: smtplib.SMTP
-    if listener == "submissions":
-        client = smtplib.SMTP_SSL("127.0.0.1", server.ports[listener], timeout=PATIENCE, context=blind())
-    else:
-        client = server.smtp(listener)
-        client.starttls(context=blind())
-    client.login(user, PASSWORD)
-    return client
-
-
 def arrived(server: Postroad, subject: str) -> bytes:
     """Bob's message with that subject, as soon as it is there."""
     field = f"Subject: {subject}\r\n".encode()
@@ -87,7 +69,7 @@ def test_nothing_before_tls_and_a_login(server: Postroad) -> None:
 
 @pytest.mark.parametrize("listener", ["submission", "submissions"])
 def test_an_account_sends_to_the_world(server: Postroad, listener: str) -> None:
-    with logged_in(server, listener) as client:
+    with server.logged_in(EVE, listener) as client:
         assert client.mail(EVE)[0] == 250
         assert client.rcpt("somebody@elsewhere.example")[0] == 250
         client.rset()
@@ -115,7 +97,7 @@ def test_an_account_sends_to_the_world(server: Postroad, listener: str) -> None:
     ],
 )
 def test_whose_name_an_account_may_send_in(server: Postroad, sender: str, allowed: bool) -> None:
-    with logged_in(server) as client:
+    with server.logged_in(EVE) as client:
         code, text = client.docmd("MAIL", f"FROM:<{sender}>")
         assert code == (250 if allowed else 553), text
         if not allowed:
@@ -141,7 +123,7 @@ NAMED = b"message-id: <its-own@client.example>\r\n"
 def test_what_a_message_lacks_is_added(server: Postroad, given: bytes, added: list[bytes], size: int) -> None:
     subject = secrets.token_hex(8)
     content = given + f"From: {EVE}\r\nSubject: {subject}\r\n\r\n".encode() + b"some words\r\n" * (size // 12)
-    with logged_in(server) as client:
+    with server.logged_in(EVE) as client:
         client.sendmail(EVE, [BOB], content)
     message = arrived(server, subject)
     assert message.endswith(content)
@@ -163,7 +145,7 @@ def test_what_an_operator_may_say_instead(server: Postroad) -> None:
     try:
         server.change({"stage": {"submit": {"senders": "any"}}})
         assert server.reload().returncode == 0
-        with logged_in(server) as client:
+        with server.logged_in(EVE) as client:
             assert client.mail("ann@example.net")[0] == 250
         server.change({"stage": {"submit": {"relay_networks": ["127.0.0.0/8"]}}})
         assert server.reload().returncode == 0

@@ -62,7 +62,8 @@ GOOD = [
     "a@[IPv6:2001:db8:0:0:0:0:0:25]",
     "a@[IPv6:::ffff:192.0.2.128]",
     # Limits
-    f"{'l' * 64}@example.com",
+    f"{'l' * 242}@example.com",  # a path of 256 octets
+    f'"{"l" * 240}"@example.com',
     f"a@{LABEL63}.example",
     f"a@{LABEL63}.{LABEL63}.{LABEL63}.{'y' * 60}",  # a path of 256 octets
 ]
@@ -114,8 +115,8 @@ BAD = [
     "a@example.com\n",
     f"a@{LABEL63}x.example",
     f"a@{LABEL63}.{LABEL63}.{LABEL63}.{'y' * 61}",
-    f"{'l' * 65}@example.com",
-    f'"{"l" * 63}"@example.com',
+    f"{'l' * 243}@example.com",
+    f'"{"l" * 241}"@example.com',
     "a@[127.0.0.1",
     "a@127.0.0.1]",
     "a@[]",
@@ -141,7 +142,7 @@ BAD_UTF8 = [
     "a@\ud800.org",
     "\udcff@example.org",
     f"a@{'ü' * 63}.org",  # longer than 63 octets as an A-label
-    f"{'ü' * 33}@example.org",  # 66 octets
+    f"{'ü' * 122}@example.org",  # a path of 258 octets
     "ü..ü@example.org",
 ]
 

@@ -9,6 +9,7 @@ import re
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -255,6 +256,17 @@ class Postroad:
     def smtp(self, port: str = "smtp") -> smtplib.SMTP:
         return smtplib.SMTP("127.0.0.1", self.ports[port], local_hostname="client.example.net", timeout=PATIENCE)
 
+    def logged_in(self, user: str, listener: str = "submissions") -> smtplib.SMTP:
+        """A connection to ``submission`` or ``submissions`` of an account that has PASSWORD."""
+        if listener == "submissions":
+            port = self.ports[listener]
+            client: smtplib.SMTP = smtplib.SMTP_SSL("127.0.0.1", port, timeout=PATIENCE, context=blind())
+        else:
+            client = self.smtp(listener)
+            client.starttls(context=blind())
+        client.login(user, PASSWORD)
+        return client
+
     def send(self, content: bytes, *recipients: str, sender: str = "ann@example.net") -> None:
         with self.smtp() as client:
             client.sendmail(sender, recipients, content)
@@ -346,6 +358,13 @@ class Dialogue:
     def close(self) -> None:
         self._file.close()
         self.socket.close()
+
+
+def blind() -> ssl.SSLContext:
+    """Believes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def anonymous_memory(pid: int) -> int:

@@ -1,0 +1,219 @@
+"""Rates: how much each account, and each network of strangers, has sent lately, and who may send no more for now.
+
+All processes share it by LMDB: key "account" or "network" NUL name, value a MessagePack list of spans, one for each
+kind and period that is limited.
+
+Nothing is synced: that would be one more sync for each message. The counts outlive every process, and so a restart of
+the server; a new start of the machine begins anew, in a folder of its own.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+
+import lmdb
+import msgspec
+
+from engine.directory import Unavailable, split
+from engine.net.targets import overlap
+from engine.storage.boot import UNKNOWN, this_boot
+from engine.storage.environment import StorageError, forget, open_environment, translated
+from engine.units import Rate, spelled
+
+T = TypeVar("T")
+Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+Kind: TypeAlias = Literal["account", "network"]
+
+MAP_SIZE = 2**28
+"""Address space in octets: far more than MOST entries take."""
+
+MOST = 200_000
+"""Accounts and networks that are counted at once: nobody fills our disk by coming from more of them."""
+
+_SWEEP = 600.0
+"""Seconds between two looks for what is over."""
+
+MESSAGES, RECIPIENTS = "messages", "recipients"
+
+
+class _Span(msgspec.Struct, array_like=True):
+    what: str  # MESSAGES or RECIPIENTS
+    period: float  # seconds
+    since: float  # Unix time of the first one
+    count: int = 0
+    limited: bool = False  # something was refused
+
+    @property
+    def until(self) -> float:
+        return self.since + self.period
+
+    def holds(self, now: float) -> bool:
+        return self.since <= now < self.until  # one from the future was begun by another clock
+
+
+_decode = msgspec.msgpack.Decoder(list[_Span]).decode
+_encode = msgspec.msgpack.Encoder().encode
+_NOTHING = _encode([])
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One whose mail is counted, and how much of it is taken."""
+
+    kind: Kind
+    name: str  # the account's address, or the network
+    messages: tuple[Rate, ...] = ()
+    recipients: tuple[Rate, ...] = ()
+
+    def costs(self, recipients: int) -> Iterator[tuple[str, Rate, int]]:
+        """What a message to so many counts for, in each of the rates."""
+        yield from ((MESSAGES, rate, 1) for rate in self.messages)
+        yield from ((RECIPIENTS, rate, recipients) for rate in self.recipients)
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """Why a message is one too many."""
+
+    what: str  # MESSAGES or RECIPIENTS
+    rate: Rate
+    until: float  # Unix time from which on there is room again
+    wait: float  # seconds until then
+    is_news: bool  # it is the first one that was refused
+
+    def __str__(self) -> str:
+        taken = f"{self.rate.most} {self.what} within {spelled(self.rate.period)} are taken"
+        return f"{taken}, come again in {spelled(math.ceil(self.wait))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What somebody has sent within a period that is not over."""
+
+    kind: str
+    name: str
+    what: str
+    count: int
+    period: float  # seconds
+    until: float  # Unix time of its end
+    limited: bool
+
+
+class Rates:
+    """The open store. One object a process, shared by its threads. Every method may raise Unavailable."""
+
+    def __init__(self, environment: lmdb.Environment, clock: Callable[[], float] = time.time) -> None:
+        self._environment = environment
+        self._clock = clock
+        self._swept = clock()
+
+    @classmethod
+    def open(cls, folder: Path, clock: Callable[[], float] = time.time) -> Self:
+        """Open the store within ``folder``, and make it if need be. Unavailable."""
+        boot = this_boot()
+        path = folder / boot.hex()
+        try:
+            environment = open_environment(path, map_size=MAP_SIZE, databases=0, sync=boot == UNKNOWN)
+            for old in set(folder.iterdir()) - {path}:
+                shutil.rmtree(old, ignore_errors=True)
+            return cls(environment, clock)
+        except (OSError, StorageError, lmdb.Error) as error:
+            raise Unavailable(str(error)) from error
+
+    def close(self) -> None:
+        self._environment.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def excess(self, sender: Sender, recipients: int) -> Excess | None:
+        """Why a message to so many cannot be taken now; None: it can."""
+        return self._change(self._weighed, sender, recipients, False)
+
+    def take(self, sender: Sender, recipients: int) -> Excess | None:
+        """Count a message to so many, unless it is one too many: then why."""
+        return self._change(self._weighed, sender, recipients, True)
+
+    def sent(self) -> list[Sent]:
+        """What everybody has sent within periods that are not over."""
+        return self._change(lambda txn: list(self._sent(txn, self._clock())))
+
+    def lift(self, who: str) -> list[Sent]:
+        """Forget what an account, an IP address or a network has sent: that which counted."""
+        return self._change(self._lift, who)
+
+    # Transactions
+
+    def _change(self, change: Callable[..., T], *args: Any) -> T:
+        try:
+            with self._environment.begin(write=True) as txn:
+                return change(txn, *args)
+        except lmdb.Error as error:
+            raise Unavailable(f"cannot tell who has sent how much: {translated(error)}") from error
+
+    def _weighed(self, txn: Transaction, sender: Sender, recipients: int, take: bool) -> Excess | None:
+        now = self._clock()
+        key = _key(sender.kind, sender.name)
+        spans = _held(txn.get(key) or _NOTHING, now)
+        costs = [(_span(spans, what, rate.period, now), rate, cost) for what, rate, cost in sender.costs(recipients)]
+        for span, rate, cost in costs:
+            if span.count + cost > rate.most:
+                excess = Excess(span.what, rate, span.until, span.until - now, is_news=not span.limited)
+                span.limited = True
+                txn.put(key, _encode(spans))
+                return excess
+        if take:
+            self._make_room(txn, now)
+            for span, _, cost in costs:
+                span.count += cost
+            txn.put(key, _encode(spans))
+        return None
+
+    def _sent(self, txn: Transaction, now: float) -> Iterator[Sent]:
+        for key, value in txn.cursor():
+            kind, _, name = key.decode().partition("\0")
+            for span in _held(value, now):
+                yield Sent(kind, name, span.what, span.count, span.period, span.until, span.limited)
+
+    def _lift(self, txn: Transaction, who: str) -> list[Sent]:
+        account = "@".join(split(who) or ())
+        lifted = [
+            sent
+            for sent in self._sent(txn, self._clock())
+            if (sent.name == account if sent.kind == "account" else overlap(sent.name, who))
+        ]
+        for kind, name in {(sent.kind, sent.name) for sent in lifted}:
+            txn.delete(_key(kind, name))
+        return lifted
+
+    def _make_room(self, txn: Transaction, now: float) -> None:
+        """Forget what is over, now and then; and where there is too much, all but what is limited, and that at last."""
+        if now - self._swept > _SWEEP:
+            self._swept = now
+            forget(txn, None, lambda value: not _held(value, now))
+        for over in (lambda value: not any(span.limited for span in _held(value, now)), lambda _: True):
+            if txn.stat()["entries"] >= MOST:
+                forget(txn, None, over)
+
+
+def _held(value: bytes, now: float) -> list[_Span]:
+    return [span for span in _decode(value) if span.holds(now)]
+
+
+def _span(spans: list[_Span], what: str, period: float, now: float) -> _Span:
+    """That of these which is for this, or a new one."""
+    found = next((span for span in spans if (span.what, span.period) == (what, period)), None)
+    if found is None:
+        spans.append(found := _Span(what, float(period), now))
+    return found
+
+
+def _key(kind: str, name: str) -> bytes:
+    return f"{kind}\0{name}".encode()
