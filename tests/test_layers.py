@@ -31,6 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "net": {"protocols", "observe"},
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
+    "signing": {"storage", "net", "authentication"},
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"protocols", "storage", "units", "observe"},
     "login": {"protocols", "storage", "net", "observe", "config", "directory"},
@@ -41,11 +42,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "mailbox", "queue", "wakeup", "deadline", "acme",
+        "directory", "login", "mailbox", "queue", "wakeup", "deadline", "acme", "signing",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "queue", "runtime",
+        "lanes", "directory", "login", "queue", "runtime", "signing",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -18,6 +18,7 @@ _COMMANDS = {
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
     "cert": "List certificates; get and renew them by ACME.",
+    "dkim": "Make, publish and replace the keys that sign our mail.",
     "arc": "Seal a message by hand, as one that is handed on.",
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",
