@@ -32,6 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
     "signing": {"storage", "net", "authentication"},
+    "presence": {"net", "authentication", "signing"},
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"protocols", "storage", "units", "observe"},
     "login": {"protocols", "storage", "net", "observe", "config", "directory"},
@@ -47,6 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
         "lanes", "directory", "login", "queue", "runtime", "signing",
+        "presence",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
