@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -23,6 +24,9 @@ from engine.signing.publishing import take_up
 
 LOOK = 5.0
 """Seconds between two looks at the files of the keys."""
+
+LARGE = 256 * 1024
+"""Octets of a message from which on it is signed in a thread: to go there costs as much as to hash 100 KB."""
 
 ASK = 60.0
 """Seconds between two questions whether keys that wait have been published."""
@@ -73,8 +77,8 @@ class Sign:
             return message
         if not signers:
             return message
-        # In a thread: OpenSSL lets go of the interpreter while it computes by RSA, and a body may be large.
-        signed = await trio.to_thread.run_sync(sign, fields, body, signers, time.time(), limiter=self._threads)
+        make = partial(sign, fields, body, signers, time.time())
+        signed = await trio.to_thread.run_sync(make, limiter=self._threads) if message.size > LARGE else make()
         for own in reversed(Fields.parse(signed).all):
             message = message.with_field(own.octets)
         return message.with_fact(SIGNED, signers[0].domain)

@@ -12,11 +12,12 @@ import stages.sign
 from engine import Message, Session
 from engine.authentication.dkim import verify
 from engine.authentication.fields import split_message
+from engine.message import Octets
 from engine.net.dns import Resolver
 from engine.net.zone import Zone, serve_zone
 from engine.signing import Keyring, KeyStore
 from engine.signing.publishing import txt
-from stages.sign import LOOK, Sign
+from stages.sign import LARGE, LOOK, Sign
 from tests.authentication.letters import NOW, records
 from tests.authentication.zone import Asked
 from tests.support.keys import put_keys
@@ -134,6 +135,15 @@ async def test_whom_a_login_vouches_for(sign: Sign, authors, author: str, vouche
     sign.authors = authors
     done = await sign(letter(author, sender="info@EXAMPLE.org"))
     assert len(await signatures(done)) == 2 * vouched
+
+
+async def test_large_mail(sign: Sign) -> None:
+    """It is signed in a thread."""
+    about = letter()
+    large = replace(about, content=Octets(b"".join(about.content.chunks()) + b"line  of text \r\n" * (LARGE // 16)))
+    done = await sign(large)
+    assert large.size > LARGE
+    assert await signatures(done) == both("example.com")
 
 
 async def test_nobody_can_add_a_field(sign: Sign) -> None:
