@@ -131,12 +131,11 @@ class _Check:
 
     async def _dkim(self, number: int) -> Finding:
         signer = self._host.signers[number]
-        trouble = await unpublished(self._ask, signer)
         name = record_name(signer.domain, signer.selector)
-        verdict = Verdict.WRONG if "another key" in trouble else Verdict.MISSING if trouble else Verdict.GOOD
-        return Finding(
-            f"DKIM {signer.selector}", verdict, True, trouble or "our key", "our key", self._record(name, "TXT")
-        )
+        outcome = await self._ask(name, "TXT")
+        trouble = await unpublished(self._ask, signer)
+        what, record = f"DKIM {signer.selector}", self._record(name, "TXT")
+        return Finding(what, _verdict(outcome, not trouble), True, trouble or "our key", "our key", record)
 
     async def _dmarc(self) -> Finding:
         domain = self._host.domain

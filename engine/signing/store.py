@@ -147,7 +147,7 @@ class KeyStore:
 def _files(folder: Path, suffix: str = ".pem") -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith(suffix))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

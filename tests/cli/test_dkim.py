@@ -75,6 +75,14 @@ def test_what_has_been_retired_for_long_is_not_needed(run: Run, tmp_path: Path) 
     assert store.find("example.net") == []
 
 
+def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "dkim").write_text("a file")
+    done = run("new", DOMAIN)
+    assert (done.exit_code, type(done.exception)) == (2, SystemExit)
+    assert "dkim" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

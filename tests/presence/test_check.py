@@ -1,12 +1,16 @@
 """What is found of a domain, case by case, out of a told DNS."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine.net.dns import Answer
 from engine.presence.check import Finding, Verdict, check
 from engine.presence.records import Host, sts_policy
+from tests.authentication.letters import ed25519, ed25519_signer, record, rsa
 from tests.support.told_dns import TROUBLE, ToldDns
 
+SIGNER = ed25519_signer("example.org")
 HOST = Host("example.org", "mx.example.org", ("192.0.2.25",), {"submissions": 465, "pop3": 0}, key_info=b"key")
 TLSA = "3 1 1 2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
 GOOD = {
@@ -29,7 +33,8 @@ async def found(changes, what: str, policy: str | None = None) -> Finding:
             raise OSError("no route")
         return policy
 
-    findings = await check(ToldDns({**GOOD, **changes}), fetch, HOST)
+    host = replace(HOST, signers=(SIGNER,) if what.startswith("DKIM ") else ())
+    findings = await check(ToldDns({**GOOD, **changes}), fetch, host)
     return next(finding for finding in findings if finding.what == what)
 
 
@@ -58,6 +63,10 @@ async def found(changes, what: str, policy: str | None = None) -> Finding:
         ("example.org", {**GOOD["example.org"], "DNSKEY": "257 3 13 AAAA"}, "DNSSEC", "good", False),
         ("example.org", GOOD["example.org"], "DNSSEC", "missing", False),
         ("example.org", GOOD["example.org"], "DKIM", "missing", True),
+        ("ed._domainkey.example.org", {"TXT": record(ed25519())}, "DKIM ed", "good", False),
+        ("ed._domainkey.example.org", {"TXT": record(rsa())}, "DKIM ed", "wrong", True),
+        ("ed._domainkey.example.org", {"TXT": TROUBLE}, "DKIM ed", "unknown", True),
+        ("ed._domainkey.example.org", {}, "DKIM ed", "missing", True),
     ],
 )  # fmt: skip
 async def test_what_is_found(name: str, records, what: str, verdict: str, hurts: bool) -> None:

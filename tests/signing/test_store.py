@@ -49,6 +49,13 @@ def test_names(store: KeyStore) -> None:
             store.make(DOMAIN, name)
 
 
+def test_what_else_lies_there_is_no_key(store: KeyStore) -> None:
+    store.make(DOMAIN, "a")
+    (store.folder / "notes.txt").write_text("hello")
+    (store.folder / DOMAIN / "waiting" / "a-rsa.pem.new").write_text("half a key")
+    assert [key.selector for key in store.find()] == ["a-ed25519", "a-rsa"]
+
+
 def test_the_next_pair_retires_the_former(store: KeyStore) -> None:
     store.make(DOMAIN, "a")
     assert [key.selector for key in store.put_in_force(DOMAIN)] == ["a-ed25519", "a-rsa"]
