@@ -31,6 +31,8 @@ ARROWS: dict[str, set[str]] = {
     "net": {"protocols", "observe"},
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
+    "signing": {"storage", "net", "authentication"},
+    "presence": {"net", "authentication", "signing"},
     "config": {"protocols", "condition", "lanes", "stage", "units"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
@@ -45,11 +47,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "return_path", "mailbox", "queue", "wakeup", "deadline", "acme", "reports",
+        "directory", "login", "return_path", "mailbox", "queue", "wakeup", "deadline", "acme", "reports", "signing",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "queue", "reports", "runtime",
+        "lanes", "directory", "login", "queue", "reports", "runtime", "signing", "presence",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -1,7 +1,6 @@
 """What ACME keeps in the data folder: the account's key, certificates, and the answers to challenges under way."""
 
 import contextlib
-import os
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from engine.acme.jose import Key
 from engine.net.certificates import CHAIN, ISSUED, KEY, Pair
+from engine.storage.files import write
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")  # RFC 8555 8.1: base64url
 _NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
@@ -83,18 +83,6 @@ class Store:
 
 def key_pem(key: Key) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def write(path: Path, octets: bytes) -> None:
-    """Put a file in its place, whole, for our user alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(octets)
-        file.flush()
-        os.fsync(descriptor)
-    new.replace(path)
 
 
 def _read(path: Path) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from engine.authentication.fields import Fields
@@ -41,7 +42,8 @@ def author_domains(fields: Fields) -> tuple[str, ...]:
     return tuple(domain for field in found for domain in _domains(field.value))
 
 
-def _domains(value: bytes) -> list[str]:
+@lru_cache(maxsize=256)  # of 16 KB at most; who writes, writes again
+def _domains(value: bytes) -> tuple[str, ...]:
     tokens = list(_tokens(value.decode(errors="surrogateescape")))  # names come in any charset, domains do not
     found = []
     for mailbox in _mailboxes(tokens):
@@ -50,7 +52,7 @@ def _domains(value: bytes) -> list[str]:
             found.append(_domain(address))
         elif len(address) < len(mailbox):
             raise ValueError("From holds an address without a domain")
-    return found
+    return tuple(found)
 
 
 def _tokens(text: str) -> Iterator[Token]:

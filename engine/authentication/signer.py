@@ -3,8 +3,9 @@
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -95,20 +96,28 @@ def signed_field(name: str, tags: Sequence[tuple[str, str]], before: bytes, sign
 def _folded(name: str, tags: Iterable[tuple[str, str]]) -> bytes:
     """The field up to the "b=" that ends it, in lines."""
     lines = [f"{name}:"]
-    for piece in [*_pieces(tags), " b="]:
-        if len(lines[-1]) + len(piece) > _LINE:
-            lines.append(" " + piece.lstrip(" "))
+    for tag, value in tags:
+        if tag == "h":
+            lines += _folded_names(value)
         else:
-            lines[-1] += piece
+            _put(lines, f" {tag}={value};")
+    _put(lines, " b=")
     return "\r\n".join(lines).encode()
 
 
-def _pieces(tags: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Tags, and the names within h=, apart from each other, for lines end between them."""
-    for name, value in tags:
-        first, *others = re.split("(?<=:)", value) if name == "h" else [value]
-        yield from _ended([f" {name}={first}", *others])
+@lru_cache(maxsize=256)  # messages of one program have the same fields
+def _folded_names(value: str) -> tuple[str, ...]:
+    """The tag h= on lines of its own, which end between names."""
+    first, *others = re.split("(?<=:)", f" h={value};")
+    lines = [first]
+    for name in others:
+        _put(lines, name)
+    return tuple(lines)
 
 
-def _ended(pieces: list[str]) -> list[str]:
-    return [*pieces[:-1], pieces[-1] + ";"]
+def _put(lines: list[str], piece: str) -> None:
+    """Put it at the end of the last line, or on a new one."""
+    if len(lines[-1]) + len(piece) > _LINE:
+        lines.append(" " + piece.lstrip(" "))
+    else:
+        lines[-1] += piece

@@ -1,6 +1,6 @@
 """How a command that needs no server asks the DNS."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.cli.errors import Unusable
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 
-def answered(dns: str | None, check: Callable[["Ask"], Awaitable[Found]]) -> Found:
-    """What a check finds by asking that server. ValueError becomes the command's error."""
+def answered(dns: str | None, check: Callable[["Ask"], Awaitable[Found]], configured: Sequence[str] = ()) -> Found:
+    """What a check finds by asking that server, else those of the configuration. ValueError becomes the command's."""
     import trio
 
     from engine.net.dns import Resolver
 
     async def checked() -> Found:
-        return await check(Resolver([dns] if dns else ()).ask)
+        return await check(Resolver([dns] if dns else configured).ask)
 
     try:
         return trio.run(checked)

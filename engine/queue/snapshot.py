@@ -17,6 +17,7 @@ import msgspec
 from engine.queue.content import sync_folder
 from engine.queue.store import FORMAT, Shard, content_folder, shard_numbers
 from engine.storage.environment import StorageError
+from engine.storage.files import give_to
 from engine.storage.ownership import held, workspace
 from engine.storage.writer import committed
 
@@ -116,7 +117,7 @@ def restore(file: Path, data: Path, *, map_size: int) -> int:
         content_folder(data).mkdir(mode=0o700, exist_ok=True)
         (new / "queue").mkdir(mode=0o700, exist_ok=True)
         (new / "before").mkdir()
-        _give_to(data.stat(), content_folder(data), new)
+        give_to(data.stat(), content_folder(data), new)
         for path in content_folder(new).iterdir():  # before the records that refer to them
             path.rename(content_folder(data) / path.name)
         sync_folder(content_folder(data))
@@ -136,14 +137,6 @@ def _refuse_messages(data: Path, number: int, map_size: int) -> None:
                 f"the queue in {data} is not empty: shard {number} has {waiting} messages; "
                 "let the server deliver them first, or restore into another data folder"
             )
-
-
-def _give_to(owner: os.stat_result, *folders: Path) -> None:
-    """Who restores as root restores for the user whose folder it is."""
-    if os.geteuid() == 0 and owner.st_uid:
-        for folder in folders:
-            for path in (folder, *folder.rglob("*")):
-                os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _unpacked(file: Path, folder: Path) -> int:

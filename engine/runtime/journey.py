@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from engine.lanes import Course, Leg
 from engine.links.link import Link, Way
-from engine.message import PARK, Message, MessageId, Octets, Recipient
+from engine.message import PARK, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
 from engine.queue.content import FileContent, sync_folder
@@ -240,7 +240,7 @@ class Arrival(Journey):
         identity = MessageId.new()
         octets = bounce(identity, self._hostname, self._message, failures, envelope.arrived)
         to = (Recipient(envelope.sender, notify="NEVER"),)
-        back = replace(envelope, sender="", recipients=to, prepended=b"", left_out=())
+        back = Envelope("", to, arrived=envelope.arrived, smtputf8=envelope.smtputf8)  # it begins here: no session
         return [Message(identity, back, Octets(octets))]
 
     def _stored(self, verdict: Verdict | Changed) -> None:

@@ -30,6 +30,7 @@ from engine.runtime.door import Door
 from engine.runtime.journey import Departure
 from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
+from engine.signing import Keyring
 from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
@@ -68,6 +69,7 @@ class Role:
         self._dns = config.dns
         self._opened_tls = self.tls = ServerTls()
         self._watch = Watch()
+        self._keyring = Keyring(self.data)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
@@ -110,6 +112,7 @@ class Role:
             ServerTls: self._opened_tls,
             Watch: self._watch,
             Tally: self.tally,
+            Keyring: self._keyring,
         }
 
     def _resolver_for(self, config: Config) -> Resolver:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 import engine.runtime.journey
-from engine import Defer, Delivered, Discard, Each, Message, Quarantine, Recipient, Reject, Route, Verdict
+from engine import Defer, Delivered, Discard, Each, Message, Quarantine, Recipient, Reject, Route, Session, Verdict
 from engine.lanes import Course, Leg
 from engine.message import PARK
 from engine.queue.content import FileContent
@@ -152,11 +152,14 @@ def test_recipients_that_share_a_message_object_go_on_together() -> None:
 
 
 def test_a_partial_refusal_is_told_by_a_bounce(reported: list[str]) -> None:
-    answers, roads = arrive(message("b@rcpt.test", "bad@rcpt.test"), lambda _: Each({"bad@rcpt.test": Reject("no")}))
+    about = message("b@rcpt.test", "bad@rcpt.test").with_fact("scan.score", 9)
+    about = replace(about, envelope=replace(about.envelope, session=Session(peer="192.0.2.1", login="a")))
+    answers, roads = arrive(about, lambda _: Each({"bad@rcpt.test": Reject("no")}))
     kept, report = roads.links["in/queue"].seen
     assert kept.recipients == ("b@rcpt.test",)
     assert (report.sender, report.recipients) == ("", ("a@sender.test",))
     assert report.id != kept.id
+    assert (report.session, dict(report.envelope.facts)) == (Session(), {})
     assert reported == ["bad@rcpt.test"]
     assert isinstance(answers[0], Delivered)
 

@@ -1,0 +1,1 @@
+"""A domain's presence in the DNS: what there should be, by our configuration, and what there is."""

@@ -1,0 +1,81 @@
+"""The records that a domain whose mail is here should have."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from engine.authentication.signer import Signer
+from engine.signing.publishing import record, record_name, txt
+
+SERVICES = ("submissions", "submission", "imaps", "imap", "pop3s", "pop3")
+"""What mail programs look for by SRV records, best first (RFC 6186 3, RFC 8314 5.1); our listeners have these names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What our configuration says of the server for a domain. All names are in A-labels."""
+
+    domain: str
+    hostname: str
+    addresses: tuple[str, ...] = ()  # that the world sees; empty: we cannot know
+    ports: Mapping[str, int] = field(default_factory=dict)  # listener → port
+    signers: tuple[Signer, ...] = ()  # the domain's keys that sign or wait
+    key_info: bytes = b""  # SubjectPublicKeyInfo of a certificate whose key stays; empty: there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as a zone file has it; ``name`` without the final dot."""
+
+    name: str
+    rdtype: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}. IN {self.rdtype} {self.text}"
+
+
+def wanted(host: Host) -> Iterator[Record]:
+    """What can be published as it stands."""
+    domain, hostname = host.domain, host.hostname
+    yield Record(domain, "MX", f"10 {hostname}.")
+    if within(hostname, domain):
+        yield from addresses(host)
+    yield Record(domain, "TXT", txt("v=spf1 mx -all"))
+    if hostname != domain and within(hostname, domain):  # for reports, which have no sender (RFC 7208 2.3)
+        yield Record(hostname, "TXT", txt("v=spf1 a -all"))
+    for signer in host.signers:
+        yield Record(record_name(signer.domain, signer.selector), "TXT", txt(record(signer.key)))
+    yield Record(f"_dmarc.{domain}", "TXT", txt(f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"))
+    yield Record(f"_smtp._tls.{domain}", "TXT", txt(f"v=TLSRPTv1; rua=mailto:postmaster@{domain}"))
+    for rank, service in enumerate(service for service in SERVICES if host.ports.get(service)):
+        yield Record(f"_{service}._tcp.{domain}", "SRV", f"{rank} 1 {host.ports[service]} {hostname}.")
+
+
+def addresses(host: Host) -> Iterator[Record]:
+    for address in host.addresses:
+        yield Record(host.hostname, "A" if ip_address(address).version == 4 else "AAAA", address)
+
+
+def reverse(host: Host) -> Iterator[Record]:
+    """In zones of whoever gave us the addresses."""
+    for address in host.addresses:
+        yield Record(ip_address(address).reverse_pointer, "PTR", f"{host.hostname}.")
+
+
+def tlsa(host: Host) -> Record | None:
+    """DANE for our certificate's key (RFC 7672 3.1.1), of use in a zone that DNSSEC signs; None without one."""
+    if not host.key_info:
+        return None
+    return Record(f"_25._tcp.{host.hostname}", "TLSA", f"3 1 1 {hashlib.sha256(host.key_info).hexdigest()}")
+
+
+def sts_policy(hosts: Sequence[str]) -> str:
+    """The file ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt`` (RFC 8461 3.2)."""
+    lines = ["version: STSv1", "mode: testing", *(f"mx: {host}" for host in hosts), "max_age: 86400"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def within(name: str, domain: str) -> bool:
+    return f".{name}".endswith(f".{domain}")

@@ -1,0 +1,24 @@
+"""Files that are put in their place whole, and for our user alone."""
+
+import os
+from pathlib import Path
+
+
+def write(path: Path, octets: bytes) -> None:
+    """Put a file in its place, whole and synced, with mode 0600; its folders come into being with 0700."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(descriptor)
+    new.replace(path)
+
+
+def give_to(owner: os.stat_result, *folders: Path) -> None:
+    """What root has made, with all that is in it, is the user's whose folder it is for."""
+    if os.geteuid() == 0 and owner.st_uid:
+        for folder in folders:
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, owner.st_uid, owner.st_gid)
