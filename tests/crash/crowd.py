@@ -58,7 +58,7 @@ class Readers:
         return len(self._had)
 
     def tokens(self) -> Counter[str]:
-        return Counter(token for token in self._had.values() if token)
+        return Counter(filter(None, list(self._had.values())))
 
     def visit(self) -> None:
         with contextlib.closing(_pop3(self._server)) as client:
