@@ -142,6 +142,20 @@ class Login:
     network_ipv6: int = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Srs:
+    domain: str  # ours, at which bounces come back
+    secret_file: Path  # one secret a line: the first one signs, all are good
+    max_age: Duration = Duration("21d")  # as libsrs2 has it: a bounce comes within days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batv:
+    secret_file: Path  # as for SRS
+    require: bool = False  # whether bounces without a tag are refused
+    exempt: tuple[str, ...] = ()  # addresses and domains that get them all the same
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stage with its settings, and what the engine itself is to do about it."""
@@ -171,6 +185,8 @@ class Config:
     mailboxes: Mailboxes
     login: Login
     oidc: Oidc | None
+    srs: Srs | None
+    batv: Batv | None
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -217,6 +233,11 @@ def parse(text: str, path: Path) -> Config:
     if reader.problems:
         raise ConfigError(path, reader.problems)
     return config
+
+
+def secrets_in(path: Path) -> tuple[bytes, ...]:
+    """The secrets in a file, one a line. OSError."""
+    return tuple(filter(None, map(bytes.strip, path.read_bytes().splitlines())))
 
 
 def convert(value: object, kind: Any) -> Any:
@@ -320,6 +341,8 @@ class _Reader:
             tls=self.tls(),
             acme=self.acme(),
             oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
+            srs=self.section("srs", Srs) if "srs" in self.tables else None,
+            batv=self.section("batv", Batv) if "batv" in self.tables else None,
             lanes=lanes,
             stages=stages,
             **sections,
@@ -392,10 +415,7 @@ class _Reader:
 
     def check_sections(self, server: Server, queue: Queue, domains: Domains, dns: Dns) -> None:
         for domain in domains.local:
-            try:
-                idna.encode(domain.rstrip("."), uts46=True)
-            except idna.IDNAError as error:
-                self.problem("domains.local", f"{domain!r} is no domain name: {error}")
+            self.check_domain("domains.local", domain)
         for address in dns.servers:
             try:
                 _address(address if re.search(r"(\]|^[\d.]+):\d+$", address) else _with_port(address))
@@ -415,6 +435,12 @@ class _Reader:
             self.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
         if not queue.retry:
             self.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
+
+    def check_domain(self, key: str, domain: str) -> None:
+        try:
+            idna.encode(domain.rstrip("."), uts46=True)
+        except idna.IDNAError as error:
+            self.problem(key, f"{domain!r} is no domain name: {error}")
 
     def check_login(self, login: Login) -> None:
         for name in ("network_guesses", "account_guesses"):
@@ -556,7 +582,7 @@ class _Reader:
 
     def top_level(self, stages: Mapping[str, Stage]) -> None:
         theirs = {table for stage in stages.values() for table in stage.spec.tables}
-        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "lane", "stage", *theirs}
+        known = {*_SECTIONS, "listen", "tls", "acme", "oidc", "srs", "batv", "lane", "stage", *theirs}
         for name in self.tables:
             if name not in known:
                 self.problem(name, f"unknown table{nearest(name, known)}")
@@ -650,7 +676,22 @@ class _Reader:
                 self.check_readable("oidc.client_secret_file", secret)
                 oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
-        return dataclasses.replace(config, tls=tls, acme=acme, oidc=oidc, server=server)
+        srs, batv = config.srs, config.batv
+        if srs:
+            self.check_domain("srs.domain", srs.domain)
+            srs = dataclasses.replace(srs, secret_file=self.secret_file("srs", base / srs.secret_file))
+        if batv:
+            batv = dataclasses.replace(batv, secret_file=self.secret_file("batv", base / batv.secret_file))
+        return dataclasses.replace(config, tls=tls, acme=acme, oidc=oidc, srs=srs, batv=batv, server=server)
+
+    def secret_file(self, section: str, path: Path) -> Path:
+        """``path``, with a problem where it has no secrets."""
+        try:
+            if not secrets_in(path):
+                self.problem(f"{section}.secret_file", f"there is no secret in {path}; write one a line")
+        except OSError as error:
+            self.problem(f"{section}.secret_file", f"cannot read {path}: {error.strerror}")
+        return path
 
     def check_oidc(self, oidc: Oidc) -> None:
         if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):

@@ -207,6 +207,10 @@ class Message(Struct, frozen=True):
             return self
         return self._changed(prepended=prepended, left_out=left_out)
 
+    def with_sender(self, sender: str) -> "Message":
+        """A copy that goes on from another address. A bounce of ours still goes to the one that is in the queue."""
+        return self._changed(sender=sender)
+
     def with_fact(self, name: str, value: Fact) -> "Message":
         return self._changed(facts=MappingProxyType({**self.envelope.facts, name: value}))
 

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, NamedTuple, TypeAlias, TypeGuard
@@ -20,6 +21,7 @@ from engine.directory import (
     valid_address,
     valid_domain,
 )
+from engine.return_path import ReturnPaths
 
 EVERYONE = "*"
 LOCAL = "local"
@@ -29,6 +31,7 @@ DEPTH = 10
 """Aliases that may follow each other on the way to a person; what lies deeper is dropped."""
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
+NOT_OURS = Reject("this is no report about mail that was sent from here", code="5.7.1")
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
@@ -66,10 +69,11 @@ class Route:
     A recipient in a local domain is looked up first: an account is written as the directory has it, an alias is
     replaced by those it stands for, each of which goes through the rules on its own, and an unknown one is refused.
     A member of an alias that is unknown goes down its lane as well, so that the sender gets a bounce for it; if
-    nobody else is left, the alias itself is refused.
+    nobody else is left, the alias itself is refused. A return path of ours stands for whom it was made for.
     """
 
     directory: Directory
+    returns: ReturnPaths = field(default_factory=ReturnPaths)
     _: KW_ONLY
     rules: tuple[Rule, ...]
     subaddress: str = "+"  # the character before a tag, "user+tag"; empty: no tags
@@ -106,9 +110,23 @@ class Route:
             return first
         return Each(verdicts)
 
-    def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | None:  # noqa: ARG002
-        """Refuse an unknown local user at RCPT. Whether others may be relayed to is not asked here."""
-        return None if self._resolve(recipient) else NO_SUCH_USER
+    def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | None:
+        """Refuse an unknown local user at RCPT, and a bounce of what was never sent.
+
+        Whether others may be relayed to is not asked here.
+        """
+        reached = self._resolve(recipient)
+        if not reached:
+            return NO_SUCH_USER
+        return NOT_OURS if not sender and not session.trusted and self._lacks_tag(recipient, reached) else None
+
+    def _lacks_tag(self, recipient: str, reached: tuple[Party, ...]) -> bool:
+        """Whether mail from there goes out with a tag, and this bounce comes back without. Only people's mail does."""
+        batv = self.returns.batv
+        if batv is None or not batv.require or self.returns.is_tagged(recipient):
+            return False
+        names = {self._party(recipient).name, *(party.name for party in reached)}
+        return any(party.is_local for party in reached) and not any(map(batv.is_exempt, names))
 
     def _verdict(self, recipient: str, sender: Party) -> verdict.Route | verdict.Routes | Reject:
         reached = self._resolve(recipient)
@@ -127,6 +145,12 @@ class Route:
 
     def _resolve(self, recipient: str) -> tuple[Party, ...]:
         """Those who get the mail for ``recipient``; empty when nobody does. Asked at RCPT, and again behind `queue`."""
+        if self.returns.is_tagged(recipient) and self._party(recipient).is_local:
+            opened = self.returns.opened(recipient, time.time())
+            return self._found(opened) if opened else ()
+        return self._found(recipient)
+
+    def _found(self, recipient: str) -> tuple[Party, ...]:
         state = self.directory.state
         reached = self._reached.get(state, recipient)
         if reached is None:

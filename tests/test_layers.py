@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "config": {"condition", "lanes", "stage", "units"},
     "directory": {"protocols", "storage", "units", "observe"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
+    "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
         "login"},
     "queue": {
@@ -41,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "mailbox", "queue", "wakeup", "deadline", "acme",
+        "directory", "login", "return_path", "mailbox", "queue", "wakeup", "deadline", "acme",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",

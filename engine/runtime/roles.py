@@ -23,6 +23,7 @@ from engine.net.tls import ServerTls
 from engine.observe.events import event
 from engine.queue.owner import Delivery, Owner
 from engine.queue.store import Shard
+from engine.return_path import ReturnPaths
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.journey import Departure
 from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
@@ -56,6 +57,8 @@ class Role:
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.rates = Rates.open(self.data / "rates")
         self._opened_issuer: Issuer | None = None
+        self.returns = ReturnPaths()
+        self._opened_returns = ReturnPaths()
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -79,6 +82,7 @@ class Role:
         self.directory.set_local(config.domains.local)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
+        self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
@@ -89,12 +93,14 @@ class Role:
         _local_domains(config)
         self._opened_tls = server_tls(config, self.tls)
         self._opened_issuer = self._issuer_for(config)
+        self._opened_returns = _return_paths(config)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
             Directory: self.directory,
             Logins: self.logins,
             Rates: self.rates,
+            ReturnPaths: self.returns,
             ServerTls: self._opened_tls,
             Watch: self._watch,
         }
@@ -344,6 +350,14 @@ def _resolver(config: Config) -> Resolver:
         return Resolver(config.dns.servers, timeout=config.dns.timeout)
     except ValueError as error:
         raise ConfigError(config.path, [Problem(0, "[dns] servers", str(error))]) from error
+
+
+def _return_paths(config: Config) -> ReturnPaths:
+    try:
+        return ReturnPaths.of(config)
+    except OSError as error:
+        text = f"cannot read {error.filename}: {error.strerror}"
+        raise ConfigError(config.path, [Problem(0, "secret_file", text)]) from error
 
 
 def _local_domains(config: Config) -> tuple[str, ...]:

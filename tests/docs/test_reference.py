@@ -27,6 +27,8 @@ TABLES = {
     "tls": engine.config.Tls,
     "acme": engine.config.Acme,
     "oidc": engine.config.Oidc,
+    "srs": engine.config.Srs,
+    "batv": engine.config.Batv,
 }
 
 

@@ -11,6 +11,7 @@ from engine import Each, Envelope, Message, MessageId, Recipient, Reject, Sessio
 from engine.config import convert
 from engine.directory import Directory
 from engine.message import Octets
+from engine.return_path import ReturnPaths
 from engine.stage import load_stage
 from engine.verdict import Route as To
 from stages.route import NO_SUCH_USER, Route, Rule
@@ -299,7 +300,7 @@ def test_rules_are_read_from_pipeline_toml() -> None:
 def test_the_engine_finds_the_stage_and_its_table(tmp_path: Path) -> None:
     spec = load_stage("route", "", tmp_path)
     assert spec.target is Route
-    assert dict(spec.services) == {"directory": Directory}
+    assert dict(spec.services) == {"directory": Directory, "returns": ReturnPaths}
     assert dict(spec.settings) == {"rules": tuple[Rule, ...], "subaddress": str}
     assert spec.required == {"rules"}
     assert spec.tables == {"route": "rules"}
