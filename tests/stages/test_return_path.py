@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import Each, Envelope, Message, MessageId, Recipient, Session
-from engine.directory import Directory
+from engine.directory import Directory, Embedded
 from engine.message import Octets
 from engine.return_path import Batv, ReturnPaths, Srs
 from engine.verdict import Route as To
@@ -25,7 +25,7 @@ SRS, BATV = Srs("example.org", (b"secret",), 21 * 86_400.0), Batv((b"other secre
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Directory]:
-    with Directory.open(tmp_path / "directory", ["example.org", "second.test"]) as opened:
+    with Embedded.open(tmp_path / "directory", ["example.org", "second.test"]) as opened:
         opened.add_account(ANN)
         opened.add_account("list@example.org")
         opened.add_alias("anns@example.org", [ANN, FAR])
