@@ -48,7 +48,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "queue", "reports", "runtime",
+        "lanes", "directory", "login", "mailbox", "queue", "reports", "runtime",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
