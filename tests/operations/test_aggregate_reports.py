@@ -27,17 +27,17 @@ def zone() -> Zone:
 
 
 def days_earlier(store: Path) -> None:
-    """What was counted today, as if that were some days ago."""
+    """What was counted, as if that had been two days ago."""
     counts = Counts.open(store)
-    (key,) = counts.due(today() + 2)
-    found = counts.read(key)
-    assert found is not None
-    published, rows = found
     earlier = Gathered()
-    for row, count in rows:
-        for _ in range(count):
-            earlier.add(key.day - 2, Observed(published, row))
-    counts.drop(key)
+    for key in counts.due(today() + 1):
+        found = counts.read(key)
+        assert found is not None
+        published, rows = found
+        for row, count in rows:
+            for _ in range(count):
+                earlier.add(today() - 2, Observed(published, row))
+        counts.drop(key)
     counts.write(earlier)
     counts.close()
 
