@@ -51,7 +51,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "queue", "reports", "runtime", "signing", "presence",
+        "lanes", "directory", "login", "mailbox", "queue", "reports", "runtime", "signing", "presence",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -1,14 +1,18 @@
 """`postroad reports`: what other servers say about the mail of our domains."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli import tables
+from engine.cli import opening, tables
+from engine.cli.configured import config_option, configuration
+from engine.cli.errors import Refused, Unusable
+from engine.reports.unpacked import LIMIT
 
 if TYPE_CHECKING:
     from engine.reports.received import Record, Report
@@ -22,36 +26,89 @@ def reports() -> None:
 
 
 @reports.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--account", metavar="ADDRESS", help="All reports in the mailbox of an account of ours as well.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, with all records.")
-def show(files: tuple[Path, ...], as_json: bool) -> None:
+@config_option
+@click.pass_context
+def show(ctx: click.Context, files: tuple[Path, ...], account: str | None, as_json: bool) -> None:
     """Say who sent mail for our domains, and how much of it passed: what failed first, then by number of messages.
 
-    FILES are reports as they come: .xml, .xml.gz, .zip, or whole messages. The columns dkim and spf count the messages
-    that passed by them and were aligned with the domain in From.
+    FILES are reports as they come: .xml, .xml.gz, .zip, or whole messages. One that is there twice counts once. The
+    columns dkim and spf count the messages that passed by them and were aligned with the domain in From.
     """
-    from engine.reports.received import parse
-    from engine.reports.unpacked import LIMIT, Unreadable, unpacked
-
-    found: list[Report] = []
-    failed = False
-    for path in files:
-        try:
-            with path.open("rb") as stream:
-                octets = stream.read(LIMIT + 1)
-            found += [parse(xml) for xml in unpacked(octets)]
-        except (Unreadable, OSError) as error:
-            click.echo(f"postroad: {path}: {error}", err=True)
-            failed = True
-    rows = _by_source(found)
+    if not files and account is None:
+        raise click.UsageError("name FILES, or an account by --account")
+    found: dict[object, Report] = {}
+    good = _gather(found, _of_files(files))
+    if account is not None:
+        good &= _gather(found, _of_account(ctx, account), may_be_other_mail=True)
+    reports = [*found.values()]
+    rows = _by_source(reports)
     if as_json:
-        click.echo(json.dumps(_told(found, rows), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(_told(reports, rows), ensure_ascii=False, indent=2))
     else:
-        for report in found:
+        for report in reports:
             click.echo(_summary(report), err=True)
         tables.show(rows, COLUMNS, as_json=False)
-    if failed:
+    if not good:
         raise SystemExit(1)
+
+
+def _gather(
+    found: dict[object, "Report"], letters: Iterable[tuple[str, bytes]], *, may_be_other_mail: bool = False
+) -> bool:
+    """Add what is in them, by what makes a report one; whether all could be read."""
+    from engine.reports.received import parse
+    from engine.reports.unpacked import NoReport, Unreadable, unpacked
+
+    good = True
+    for name, octets in letters:
+        try:
+            for report in map(parse, unpacked(octets)):
+                found.setdefault((report.org_name, report.identity, report.domain, report.begin), report)
+        except Unreadable as error:
+            if not (may_be_other_mail and isinstance(error, NoReport)):
+                click.echo(f"postroad: {name}: {error}", err=True)
+                good = False
+    return good
+
+
+def _of_files(paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+    for path in paths:
+        try:
+            with path.open("rb") as stream:
+                yield str(path), _bounded([stream.read(LIMIT + 1)])
+        except OSError as error:
+            raise Unusable(f"{path}: {error.strerror}") from error
+
+
+def _of_account(ctx: click.Context, address: str) -> Iterator[tuple[str, bytes]]:
+    """Its messages, which the server may take in and hand out meanwhile."""
+    from engine.mailbox import Mailboxes, MessageGone, StorageError
+
+    config = configuration(ctx)
+    with opening.opened(ctx) as directory:
+        account = directory.account(address)
+    if account is None:
+        raise Refused(f"there is no account {address}")
+    try:
+        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
+            for entry in mailboxes.messages(account.id):
+                with suppress(MessageGone):
+                    yield f"message {entry.uid} of {address}", _bounded(mailboxes.chunks(account.id, entry.uid))
+    except StorageError as error:
+        raise Unusable(str(error)) from error
+
+
+def _bounded(pieces: Iterable[bytes]) -> bytes:
+    """So much of it that one which is too large is seen to be."""
+    octets = b""
+    for piece in pieces:
+        octets += piece
+        if len(octets) > LIMIT:
+            break
+    return octets
 
 
 def _summary(report: "Report") -> str:

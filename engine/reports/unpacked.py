@@ -39,11 +39,15 @@ class Unreadable(ValueError):
     """The text says why, for people."""
 
 
+class NoReport(Unreadable):
+    """There is nothing in it that might be one."""
+
+
 def unpacked(octets: bytes) -> list[bytes]:
     """All XML in a file, at least one. Unreadable."""
     found = list(_Unpacking().found(octets, DEPTH))
     if not found:
-        raise Unreadable("it holds no XML, bare or in gzip, zip or a message")
+        raise NoReport("it holds no XML, bare or in gzip, zip or a message")
     return found
 
 

@@ -58,3 +58,16 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(tmp_path: Path) -> N
     assert result.exit_code == 1
     assert result.stderr.startswith(f"postroad: {bad}: its XML is broken: no element found: line 1, column 10\n")
     assert len(result.stdout.splitlines()) == 2
+
+
+def test_a_report_that_came_twice_counts_once(tmp_path: Path) -> None:
+    packed, _ = files(tmp_path)
+    again = tmp_path / "again.xml"
+    again.write_bytes(GOOGLE)
+    assert show(packed, again).stdout == show(packed).stdout
+
+
+def test_nothing_to_show() -> None:
+    result = show()
+    assert result.exit_code == 2
+    assert "name FILES, or an account by --account" in result.stderr

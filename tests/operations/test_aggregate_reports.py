@@ -27,17 +27,17 @@ def zone() -> Zone:
 
 
 def days_earlier(store: Path) -> None:
-    """What was counted today, as if that were some days ago."""
+    """What was counted, as if that had been two days ago."""
     counts = Counts.open(store)
-    (key,) = counts.due(today() + 2)
-    found = counts.read(key)
-    assert found is not None
-    published, rows = found
     earlier = Gathered()
-    for row, count in rows:
-        for _ in range(count):
-            earlier.add(key.day - 2, Observed(published, row))
-    counts.drop(key)
+    for key in counts.due(today() + 1):
+        found = counts.read(key)
+        assert found is not None
+        published, rows = found
+        for row, count in rows:
+            for _ in range(count):
+                earlier.add(today() - 2, Observed(published, row))
+        counts.drop(key)
     counts.write(earlier)
     counts.close()
 
@@ -66,6 +66,10 @@ def test_what_was_counted_is_reported_once(tmp_path: Path) -> None:
         with server:
             server.send(b"Subject: the end\r\n\r\n", DMARC)
             assert len(server.mail_for(DMARC, 2)) == 2
+            shown = server.command("reports", "show", "--account", DMARC)
+            assert server.command("reports", "show", "--account", "eve@example.org").returncode == 1
+    assert [line.split("\t")[:5] for line in shown.stdout.splitlines()] == [["ann.example", "127.0.0.1", "4", "3", "1"]]
+    assert (shown.returncode, len(shown.stderr.splitlines())) == (0, 1)  # of the other message nothing is said
     assert email.message_from_bytes(octets)["From"] == "postmaster@example.org"
     (xml,) = unpacked(octets)
     report = parse(xml)
