@@ -18,6 +18,10 @@ def check(ctx: click.Context) -> None:
     config = configuration(ctx)
     try:
         found = list(troubles(server_tls(config, ServerTls())))
+        if config.directory is not None:
+            from engine.runtime.roles import directory_of  # slow to import
+
+            directory_of(config).close()
     except ConfigError as error:
         print_problems(error)
         sys.exit(2)

@@ -57,16 +57,18 @@ class LdapDirectory(Elsewhere):
 
     def verify(self, address: str, password: str) -> Account | None:
         name = self._name(address)
-        if name is None or not password:
-            return None
-        entry = self._search(self._settings.account_filter, *name, self._of_accounts)
-        account = self._account_or_alias(entry, "@".join(name)) if entry else None
-        if entry is None or not isinstance(account, Account):
-            return None
+        entry = self._search(self._settings.account_filter, *name, self._of_accounts) if name else None
+        found = self._account_or_alias(entry, "@".join(name)) if entry and name else None
+        account = found if isinstance(found, Account) else None
+        # Who is unknown waits for the server as long as anybody else.
+        dn = entry.dn if entry and account else f"cn=nobody,{self._settings.base}"
+        return account if self._may_log_in(dn, password) else None
+
+    def _may_log_in(self, dn: str, password: str) -> bool:
         # By a connection of its own: what is searched for by the others must never be seen with this one's eyes.
         connection = LdapConnection.open(self._settings, self._tls)
         try:
-            return account if connection.bind(entry.dn, password) else None
+            return connection.bind(dn, password)
         finally:
             connection.close()
 

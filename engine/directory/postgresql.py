@@ -4,7 +4,7 @@ import hmac
 import os
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,7 @@ from engine.protocols import scram
 
 
 class PostgresqlDirectory(Elsewhere):
-    """``secret`` is the file of what salts are made from for names that are none; it is made on the first need.
-
-    Invalid, from the constructor, for a file that cannot be used.
-    """
+    """``secret`` is the file of what salts are made from for names that are none; it is made on the first need."""
 
     def __init__(
         self,
@@ -36,7 +33,7 @@ class PostgresqlDirectory(Elsewhere):
         super().__init__(settings, local_domains, clock)
         self._settings = settings
         self.holds_keys = settings.scram
-        self._secret = _kept(secret)
+        self._secret_path = secret
         self._pool = Pool(partial(PostgresqlConnection.open, settings, settings.password()), settings.connections)
 
     def close(self) -> None:
@@ -73,6 +70,10 @@ class PostgresqlDirectory(Elsewhere):
     def proven(self, address: str, key: scram.Key, service: str = "", *, main: bool = True) -> Login | None:  # noqa: ARG002
         row, keys = self._own_row(address), self._keys_of(address)
         return Login(_account(row)) if main and row and keys and key in keys.keys else None
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return _kept(self._secret_path)
 
     def _keys_of(self, address: str) -> scram.Keys | None:
         row = self._own_row(address)
@@ -142,4 +143,4 @@ def _kept(path: Path) -> bytes:
             made.unlink()
         return path.read_bytes()
     except OSError as error:
-        raise Invalid(f"cannot use {path}: {error.strerror}") from error
+        raise Unavailable(f"cannot use {path}: {error.strerror}") from error

@@ -23,9 +23,9 @@ BASE, SUBTREE = 0, 2
 
 SUCCESS, SIZE_LIMIT_EXCEEDED, NO_SUCH_OBJECT = 0, 4, 32
 
-REFUSED = frozenset({48, 49, 50, 53})
-"""What a bind with a wrong password, or of one who may not log in, is answered with: inappropriateAuthentication,
-invalidCredentials, insufficientAccessRights, unwillingToPerform. RFC 4511 A.1"""
+REFUSED = frozenset({NO_SUCH_OBJECT, 48, 49, 50, 53})
+"""What a bind with a wrong password, or of one who may not log in, is answered with: noSuchObject,
+inappropriateAuthentication, invalidCredentials, insufficientAccessRights, unwillingToPerform. RFC 4511 A.1"""
 
 LARGEST = 2**24
 """Octets of one answer: far more than an entry with its addresses."""

@@ -57,7 +57,7 @@ class Role:
         self.here = here
         self.now = now
         self.data = config.server.data
-        self.directory: Directory = open_directory(config)
+        self.directory = directory_of(config)
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.tally = Tally(self.data / "reports")
         self.rates = Rates.open(self.data / "rates")
@@ -367,6 +367,14 @@ def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
         CERTIFICATES: CertificatesRole,
     }
     return roles.get(here.process.place, Role)(config, here, now)
+
+
+def directory_of(config: Config) -> Directory:
+    """The directory that the configuration names, open. ConfigError for files that cannot be used; Unavailable."""
+    try:
+        return open_directory(config)
+    except (Invalid, OSError) as error:
+        raise ConfigError(config.path, [Problem(0, "[directory]", str(error))]) from error
 
 
 def _mailbox_reserve(config: Config) -> int:

@@ -25,7 +25,7 @@ RESTORING = {
 }
 CHANGING = {
     "before the commit of an account": Point("", DIRECTORY, "Embedded._add_account", count=1),
-    "an account is committed": Point("", DIRECTORY, "Embedded._write", count=1),
+    "an account is committed": Point("", DIRECTORY, "Embedded._write", count=2),  # the first one is of the salts
 }
 
 

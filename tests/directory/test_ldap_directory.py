@@ -11,6 +11,7 @@ import pytest
 from engine.config import Ldap, parse
 from engine.directory import Account, Alias, Group, Unavailable, may_send_as, pool
 from engine.directory.ldap import LdapDirectory, number
+from engine.directory.ldap_connection import LdapConnection
 from tests.support.programs import Certificates, marks
 from tests.support.server import BASE, PASSWORD, merged, toml
 from tests.support.slapd import Slapd, slapd
@@ -101,6 +102,17 @@ def test_logins(directory: LdapDirectory, login: str, password: str, good: bool)
     assert directory.verify_app_password(login, password, "smtp") is None
 
 
+@pytest.mark.parametrize("login", [ANN, "nobody@example.org", "team@example.org", "x@elsewhere.test", "garbage"])
+def test_nobody_can_tell_by_what_is_asked_who_is_there(
+    directory: LdapDirectory, monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    names: list[str] = []
+    bind = LdapConnection.bind
+    monkeypatch.setattr(LdapConnection, "bind", lambda self, dn, password: names.append(dn) or bind(self, dn, password))
+    assert directory.verify(login, "wrong") is None
+    assert len([name for name in names if "postroad" not in name]) == 1
+
+
 def test_in_whose_name_an_account_may_send(directory: LdapDirectory) -> None:
     names = [ANN, "a.nn@example.org", "team@example.org", "boss@example.org", "x@partner.test", BOB]
     assert [may_send_as(directory, ANN, name) for name in names] == [True, True, True, True, True, False]
@@ -148,8 +160,7 @@ def test_a_server_that_comes_and_goes(server: Slapd, monkeypatch: pytest.MonkeyP
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(server: Slapd) -> None:
-    directory = opened(server, cache=0, timeout="500ms")
-    assert directory.find(BOB)
+    directory = opened(server, timeout="500ms")
     with server.held_up(), pytest.raises(Unavailable, match=r"no answer|timed out"):
         directory.find(BOB)
     directory.close()

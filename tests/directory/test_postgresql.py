@@ -132,7 +132,7 @@ MISCONFIGURED = [
             "account_query": "SELECT pg_sleep(60), id, address FROM accounts WHERE address = %(address)s",
             "timeout": "1s",
         },
-        "no answer within 1 s",
+        "no answer within 1 s|timeout expired",
     ),
 ]
 

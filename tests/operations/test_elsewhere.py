@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from email import message_from_bytes
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,8 @@ def test_while_it_is_away_all_wait_and_nobody_is_turned_away(pair: tuple[Postroa
             client.ask("MAIL FROM:<x@example.net>", "250")
             client.ask(f"RCPT TO:<{BOB}>", "451 4.3.0")
             client.ask("RCPT TO:<nobody@example.org>", "451 4.3.0")
+            # Whether a domain is ours only the database has a say in.
+            client.ask("RCPT TO:<x@elsewhere.test>", "451" if isinstance(people, Postgresql) else "250")
         with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
             login(server)
         assert refused.value.smtp_code == 454
@@ -104,6 +107,15 @@ def test_while_it_is_away_all_wait_and_nobody_is_turned_away(pair: tuple[Postroa
     finally:
         people.start()
     assert "queued in time" in [subject(mail) for mail in server.mail_for(BOB, before + 1)]
+
+
+def test_a_file_that_cannot_be_used_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "authority.pem").write_text("nonsense")
+    table = {"servers": ["ldaps://ldap.test"], "base": "dc=a", "postmaster": ANN, "trust": "authority.pem"}
+    server = Postroad(tmp_path, {"directory": {"ldap": table}})
+    done = server.command("check")
+    assert done.returncode == 2
+    assert f"[directory]: cannot use {tmp_path}/authority.pem" in done.stderr
 
 
 def test_another_directory_needs_a_restart(pair: tuple[Postroad, Slapd | Postgresql]) -> None:

@@ -62,6 +62,7 @@ class Postgresql:
             "password_file": str(self._secret),
             "scram": True,
             "postmaster": "ann@example.org",
+            "timeout": "30s",
             **changes,
         }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.programs import Certificates, path_of, run
-from tests.support.server import PASSWORD, Settings, free_port, program
+from tests.support.server import PASSWORD, Settings, free_port, program, until
 
 SECRET = "of the service"
 
@@ -124,6 +124,7 @@ class Slapd:
             "send_as_attribute": "description",
             "group_filter": "(&(objectClass=groupOfNames)(mail={address}))",
             "postmaster": "ann@example.org",
+            "timeout": "30s",
             **changes,
         }
 
@@ -140,9 +141,14 @@ class Slapd:
         """It takes connections meanwhile, and says nothing."""
         os.kill(self._popen.pid, signal.SIGSTOP)
         try:
+            until(self._stands_still, "slapd to stand still")
             yield
         finally:
             os.kill(self._popen.pid, signal.SIGCONT)
+
+    def _stands_still(self) -> bool:
+        threads = Path(f"/proc/{self._popen.pid}/task").glob("*/stat")
+        return all(one.read_text().rpartition(")")[2].split()[0] == "T" for one in threads)
 
 
 @contextlib.contextmanager
