@@ -17,8 +17,8 @@ BOB = "bob@example.org"
 LARGE = "line\r\n" * 50_000
 SYSTEMCTL = {"systemctl stop postroad": Postroad.stop, "systemctl start postroad": Postroad.start}
 
-ELSEWHERE = ("make compiled", "postroad arc seal")
-"""What other tests try: `make test-compiled`, tests/cli/test_arc_command.py."""
+ELSEWHERE = ("make compiled", "postroad arc seal", "postroad dkim")
+"""What other tests try: `make test-compiled`, tests/cli/test_arc_command.py and test_dkim.py."""
 
 
 def commands(heading: str) -> list[str]:
