@@ -31,7 +31,6 @@ LARGE = 256 * 1024
 ASK = 60.0
 """Seconds between two questions whether keys that wait have been published."""
 
-
 SIGNED = "sign.domain"
 """The fact that says by whom: a message is signed once, in whatever lanes this stage stands."""
 
@@ -46,7 +45,8 @@ class Sign:
     keyring: Keyring
     resolver: Resolver
     _: KW_ONLY
-    # Whose mail a login vouches for: that of its account's domain, also that of the envelope sender's, or anybody's.
+    # Whose mail a login vouches for: that of its account's domain and those below it, also that of the envelope
+    # sender's, or anybody's.
     authors: Literal["login", "sender", "any"] = "login"
     _stack: AsyncExitStack = field(init=False, repr=False, default_factory=AsyncExitStack)
     _threads: trio.CapacityLimiter = field(init=False, repr=False)
@@ -103,7 +103,8 @@ class Sign:
         if not message.session.login or self.authors == "any":
             return True
         addresses = [message.session.login] + [message.sender] * (self.authors == "sender")
-        return domain in {a_labels(address.rpartition("@")[2]) for address in addresses}
+        own = [a_labels(address.rpartition("@")[2]) for address in addresses if address]
+        return any(f".{domain}".endswith(f".{one}") for one in own)  # who has a domain has those below it
 
     # -- keys
 

@@ -79,6 +79,7 @@ def why(capfd: pytest.CaptureFixture[str]) -> list[str]:
         (letter("ANN@Example.COM"), "example.com"),
         (letter("ann@example.com, bob@example.com"), "example.com"),
         (letter("ann@news.example.com", session=NETWORK), "example.com"),
+        (letter("ann@news.example.com"), "example.com"),
         (letter("ann@example.org", session=NETWORK), "example.org"),
         (letter("ann@bücher.example", session=NETWORK), "xn--bcher-kva.example"),
         (letter("MAILER-DAEMON@mx.example.org", session=OURS, sender=""), "example.org"),
@@ -113,7 +114,14 @@ async def test_mail_of_others_is_left_alone(sign: Sign, about: Message, capfd) -
         (letter("<ann@example.com"), "From has an address that nothing ends"),
         (letter(more="no field\r\n"), "the header holds a line that is no field"),
         (letter("ann@example.org"), "the login ann@example.com does not vouch for authors of example.org"),
-        (letter("ann@news.example.com"), "the login ann@example.com does not vouch for authors of news.example.com"),
+        (
+            letter(session=replace(LOGIN, login="ann@badexample.com")),
+            "the login ann@badexample.com does not vouch for authors of example.com",
+        ),
+        (
+            letter(session=replace(LOGIN, login="ann@news.example.com")),
+            "the login ann@news.example.com does not vouch for authors of example.com",
+        ),
     ],
 )
 async def test_what_cannot_be_signed_goes_on_and_says_why(sign: Sign, about: Message, reason: str, capfd) -> None:
@@ -128,6 +136,7 @@ async def test_what_cannot_be_signed_goes_on_and_says_why(sign: Sign, about: Mes
         ("sender", "info@example.org", True),
         ("sender", "ann@example.com", True),
         ("sender", "ann@xn--bcher-kva.example", False),
+        ("login", "news@lists.example.com", True),
         ("any", "ann@xn--bcher-kva.example", True),
     ],
 )
