@@ -12,7 +12,7 @@ from engine.authentication.dkim import verify
 from engine.authentication.fields import split_message
 from engine.net.zone import Zone
 from tests.authentication.zone import Asked
-from tests.operations.test_submission import SETTINGS, logged_in
+from tests.operations.test_submission import SETTINGS
 from tests.support.background import dns, smtp_server
 from tests.support.programs import Certificates, needs, path_of, run
 from tests.support.remote import Remote
@@ -68,7 +68,7 @@ def records(server: Postroad) -> dict[str, str]:
 def sent(server: Postroad, remote: Remote, content: bytes, *recipients: str) -> bytes:
     """What the next server gets of a message that Ann submits."""
     remote.received.clear()
-    with logged_in(server, user=ANN) as client:
+    with server.logged_in(ANN) as client:
         client.sendmail(ANN, recipients or [BOB], content)
     return received(remote)
 

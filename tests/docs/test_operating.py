@@ -18,7 +18,7 @@ LARGE = "line\r\n" * 50_000
 SYSTEMCTL = {"systemctl stop postroad": Postroad.stop, "systemctl start postroad": Postroad.start}
 
 ELSEWHERE = ("make compiled", "postroad arc seal", "postroad reports show", "postroad dkim")
-"""What other tests try: `make test-compiled`; in tests/cli, test_{arc_command,reports_command,dkim}.py."""
+"""What other tests try: `make test-compiled`; in tests/cli, test_{arc,reports,dkim}_command.py."""
 
 
 def commands(heading: str) -> list[str]:
