@@ -202,7 +202,7 @@ class Accept:
             starttls=self.tls.context is not None,
             auth=self.logins.mechanisms if self.auth else (),
             tls_active=bool(connection.tls),
-            bindings=connection.bindings,
+            channel=connection.channel,
             bare_newlines=self.bare_newlines,
         )
 
@@ -396,7 +396,7 @@ class _Session:
         await self._flush()
         assert self._stage.tls.context is not None
         await self._connection.start_tls(self._stage.tls.context, server_side=True)
-        self._smtp.tls_started(self._connection.bindings)
+        self._smtp.tls_started(self._connection.channel)
         self._allow_time()
         self.forget()
 
