@@ -87,6 +87,7 @@ class Tls:
     certificate: Path = NOWHERE  # the default, with its key; without them what is in the folder must do
     key: Path = NOWHERE
     folder: Path = NOWHERE  # NAME/fullchain.pem and NAME/privkey.pem, chosen by the name that a client asks for
+    client_ca: Path = NOWHERE  # authorities of the certificates by which people log in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -449,7 +450,7 @@ class _Reader:
         for one, other in (("certificate", "key"), ("key", "certificate")):
             if one in given and other not in given:
                 self.problem(f"tls.{other}", "is required")
-        if not given.keys() & {"certificate", "key", "folder"}:
+        if not given.keys() & {"certificate", "key", "folder"} and "acme" not in self.tables:
             self.problem("tls", 'names nothing; write certificate = "…" and key = "…", or folder = "…"')
         return tls
 

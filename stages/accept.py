@@ -175,6 +175,11 @@ class Accept:
                 session.cut()
 
     @property
+    def people(self) -> bool:
+        """Whether all clients are people with an account, who may have a certificate that shows it."""
+        return self.login == "required"
+
+    @property
     def draining(self) -> bool:
         return self._draining
 
@@ -202,7 +207,7 @@ class Accept:
             starttls=self.tls.context is not None,
             auth=self.logins.mechanisms if self.auth else (),
             tls_active=bool(connection.tls),
-            bindings=connection.bindings,
+            channel=connection.channel,
             bare_newlines=self.bare_newlines,
         )
 
@@ -394,9 +399,10 @@ class _Session:
 
     async def _start_tls(self, _: StartTls) -> None:
         await self._flush()
-        assert self._stage.tls.context is not None
-        await self._connection.start_tls(self._stage.tls.context, server_side=True)
-        self._smtp.tls_started(self._connection.bindings)
+        context = self._stage.tls.offered(people=self._stage.people)
+        assert context is not None
+        await self._connection.start_tls(context, server_side=True)
+        self._smtp.tls_started(self._connection.channel)
         self._allow_time()
         self.forget()
 

@@ -9,18 +9,21 @@ from typing import TypeAlias
 
 import trio
 
-from engine.directory import Account, Directory, Login, Unavailable, asked
+from engine.directory import Account, Directory, Login, Unavailable, asked, split
 from engine.login.guard import NETWORK, Ban, Guard
 from engine.login.oidc import Issuer
 from engine.observe.events import event
-from engine.protocols.sasl import Credentials, KeysWanted, Proof, Question, Token
+from engine.protocols.sasl import EXTERNAL, Certificate, Credentials, KeysWanted, Proof, Question, Token
 from engine.protocols.scram import Key, Keys
 
-MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
-"""What is offered in any case, the best first."""
+WITH_KEYS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
+"""What is offered where the directory holds keys."""
 
 WITH_ISSUER = ("OAUTHBEARER", "XOAUTH2")
-"""What is offered besides where tokens of an issuer are taken."""
+"""What is offered where tokens of an issuer are taken."""
+
+WITH_PASSWORDS = ("PLAIN", "LOGIN")
+"""What is offered in any case."""
 
 LONGEST = 8.0
 """Seconds that a wrong guess waits for its answer at most: a person bears it, and the client's time-out is far."""
@@ -54,8 +57,9 @@ class Logins:
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """What is offered, the best first."""
-        known = MECHANISMS[:2] if self.directory.holds_keys else ()
-        return (*known, *(WITH_ISSUER if self.issuer else ()), *MECHANISMS[2:])
+        by_keys = WITH_KEYS if self.directory.holds_keys else ()
+        by_tokens = WITH_ISSUER if self.issuer else ()
+        return (EXTERNAL, *by_keys, *by_tokens, *WITH_PASSWORDS)
 
     def limiter(self, question: Question) -> trio.CapacityLimiter | None:
         """What bounds how many questions of this kind are answered at once; None: as many as there are threads."""
@@ -107,6 +111,8 @@ class Visitor:
             return await asked(self._logins.directory, self._keys, question.login)
         if isinstance(question, Token):
             login, why, delay = await self._by_token(question)
+        elif isinstance(question, Certificate):
+            login, why, delay = await self._by_certificate(question)
         else:
             login, why, delay = await self._by_password(question)
         app_password = login.app_password.name if login and login.app_password else None
@@ -134,6 +140,23 @@ class Visitor:
         account = directory.account(address)
         wanted = directory.account(login) if login else account
         return account if account and wanted and account.id == wanted.id else None
+
+    async def _by_certificate(self, question: Certificate) -> Decided:
+        """As ``_decided``. Nobody can guess at certificates, so wrong ones are not counted."""
+        logins = self._logins
+        if logins.guard.standing(self._peer, question.login, None).network:
+            return None, BANNED, LONGEST
+        account = await asked(logins.directory, self._of_certificate, question)
+        return (Login(account), "", 0.0) if account else (None, "wrong", 1.0)
+
+    def _of_certificate(self, question: Certificate) -> Account | None:
+        """The account of the address that is wanted; where none is, that of the only one which has an account."""
+        wanted = split(question.login)
+        if question.login and wanted is None:
+            return None
+        addresses = [one for one in question.addresses if wanted is None or split(one) == wanted]
+        found = {account.id: account for account in map(self._logins.directory.account, addresses) if account}
+        return next(iter(found.values())) if len(found) == 1 else None
 
     async def _by_password(self, question: Credentials | Proof) -> Decided:
         async with self._logins.turn(self._logins.guard.network(self._peer)):

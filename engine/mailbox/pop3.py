@@ -117,7 +117,7 @@ class _Visit:
             tries=limits.tries,
             mistakes=limits.mistakes,
             auth=self._visitor.mechanisms,
-            bindings=self._connection.bindings,
+            channel=self._connection.channel,
         )
 
     async def _converse(self) -> None:
@@ -137,7 +137,7 @@ class _Visit:
                 case pop3.StartTls():
                     await self._flush()
                     await self._start_tls()
-                    self._session.tls_started(self._connection.bindings)
+                    self._session.tls_started(self._connection.channel)
                 case pop3.Retrieve() as retrieve:
                     await self._retrieve(retrieve)
                 case pop3.Remove(numbers):

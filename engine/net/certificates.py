@@ -28,6 +28,15 @@ class CertificateError(Exception):
     """A certificate and its key cannot be used; the text says which, and why."""
 
 
+def stamp(*paths: Path) -> tuple[int, ...]:
+    """Another one when one of the files is another one. Empty when one is not there."""
+    try:
+        found = [os.stat(path) for path in paths]
+    except OSError:
+        return ()
+    return tuple(number for status in found for number in (status.st_ino, status.st_mtime_ns, status.st_size))
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two PEM files: a certificate with those up to its authority, and its private key."""
@@ -37,11 +46,7 @@ class Pair:
 
     def stamp(self) -> tuple[int, ...]:
         """Another one when one of the files is another one. Empty when one is not there."""
-        try:
-            found = [os.stat(path) for path in (self.certificate, self.key)]
-        except OSError:
-            return ()
-        return tuple(number for status in found for number in (status.st_ino, status.st_mtime_ns, status.st_size))
+        return stamp(self.certificate, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,17 @@ def read_certificate(pair: Pair) -> Certificate:
         expires=found.not_valid_after_utc.timestamp(),
         pem=chain + b"\n" + secret,
     )
+
+
+def read_authorities(path: Path) -> bytes:
+    """The certificates in a PEM file, one after the other in DER. CertificateError."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        return b"".join(one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(_octets(path)))
+    except ValueError as error:
+        raise CertificateError(f"{path} holds no certificate in PEM") from error
 
 
 def pairs_in(folders: Iterable[Path]) -> Iterator[Pair]:

@@ -10,6 +10,7 @@ import trio
 
 from engine.net import channel_binding
 from engine.observe.events import event
+from engine.protocols.sasl import CLEAR, Channel
 
 RECEIVE = 64 * 1024
 """Octets asked for at once: a typical message with its whole dialogue fits, a large one streams."""
@@ -63,9 +64,11 @@ class Connection:
         return f"{self._tls_stream.version()} {cipher[0] if cipher else ''}"
 
     @property
-    def bindings(self) -> dict[str, bytes]:
-        """What a login can be bound to, by type (RFC 5056); empty in the clear. For a server's side alone."""
-        return {} if self._tls_stream is None else channel_binding.bindings(self._tls_stream)
+    def channel(self) -> Channel:
+        """What TLS says that a login can rest upon. For a server's side alone."""
+        if self._tls_stream is None:
+            return CLEAR
+        return Channel(channel_binding.bindings(self._tls_stream), _addresses(self._tls_stream))
 
     @property
     def ssl_object(self) -> trio.SSLStream[trio.SocketStream] | None:
@@ -158,6 +161,15 @@ def _host(name: object) -> str:
     except (OSError, IndexError):
         return ""
     return host.removeprefix("::ffff:") if "." in host else host
+
+
+def _addresses(stream: trio.SSLStream[trio.SocketStream]) -> tuple[str, ...]:
+    """Those that the certificate of the client is for, by its subjectAltName (RFC 5280 4.2.1.6): none but verified."""
+    try:
+        certificate = stream.getpeercert() or {}
+    except (ValueError, ssl.SSLError):  # an authority has signed what makes no sense
+        return ()
+    return tuple(value for kind, value in certificate.get("subjectAltName", ()) if kind == "email")
 
 
 def _lost(error: BaseException) -> ConnectionLost:

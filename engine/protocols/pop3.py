@@ -2,7 +2,7 @@
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -90,7 +90,7 @@ class Session:
     something is answered by the method that it names before the next one can be had; RuntimeError otherwise.
 
     ``plaintext`` permits a login without TLS; ``tls`` is whether TLS runs already, ``stls`` whether it can be started.
-    ``auth`` names SASL mechanisms, ``bindings`` are those of the TLS channel (RFC 5056).
+    ``auth`` names SASL mechanisms, ``channel`` is what TLS says, if it runs.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Session:
         tries: int = 3,
         mistakes: int = 10,
         auth: Sequence[str] = (),
-        bindings: Mapping[str, bytes] = sasl.UNBOUND,
+        channel: sasl.Channel = sasl.CLEAR,
     ) -> None:
         self.state = State.AUTHORIZATION
         self._tls = tls
@@ -113,7 +113,7 @@ class Session:
         self._mistakes = mistakes  # commands that make no sense that are left
         self._user: str | None = None
         self._auth = auth
-        self._offer = sasl.Offer(auth, bindings)
+        self._offer = sasl.Offer(auth, channel)
         self._exchange: sasl.Exchange | None = None
         self._responding = False  # the next line is a response to a challenge
         self._items: Sequence[Item] = ()
@@ -181,11 +181,11 @@ class Session:
         if self._tries <= 0:
             self.state = State.CLOSED
 
-    def tls_started(self, bindings: Mapping[str, bytes] = sasl.UNBOUND) -> None:
-        """TLS runs now: whatever was learnt before is void (RFC 2595 section 4). ``bindings`` are its channel's."""
+    def tls_started(self, channel: sasl.Channel = sasl.CLEAR) -> None:
+        """TLS runs now: whatever was learnt before is void (RFC 2595 section 4). ``channel`` is what it says."""
         self._answer(StartTls)
         self._tls = True
-        self._offer = sasl.Offer(self._auth, bindings)
+        self._offer = sasl.Offer(self._auth, channel)
         self._user = None
         self._received.clear()
 

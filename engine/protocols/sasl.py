@@ -7,7 +7,7 @@ challenge (``encode``), has the question answered, or refuses. The cancelling ``
 import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeAlias
 
 from engine.protocols.scram import Broken, Conversation, Key, Keys
@@ -15,13 +15,24 @@ from engine.protocols.scram import Broken, Conversation, Key, Keys
 RESPONSE_LIMIT = 12_288
 """Octets of a base64 line that a server must be able to take (RFC 4954 4)."""
 
-UNBOUND: Final[Mapping[str, bytes]] = {}
-"""The bindings of a channel that has none."""
-
 # The strict mode of binascii lets a needless "=" pass.
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
+EXTERNAL = "EXTERNAL"
+
 _PLUS = "-PLUS"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What a login may rest upon besides what the client says: what is known of its TLS."""
+
+    bindings: Mapping[str, bytes] = field(default_factory=dict)  # by type (RFC 5056)
+    addresses: tuple[str, ...] = ()  # in the client's certificate, which has been verified
+
+
+CLEAR: Final = Channel()
+"""A channel of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +78,22 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """*Is a certificate for these addresses good for this login?* An empty login is whoever the certificate is for."""
+
+    mechanism: str
+    login: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """The client broke the mechanism's rules."""
 
     text: str
 
 
-Question: TypeAlias = Credentials | KeysWanted | Proof | Token
+Question: TypeAlias = Credentials | KeysWanted | Proof | Token | Certificate
 Step: TypeAlias = Challenge | Question | Failure
 
 
@@ -203,31 +223,55 @@ _OAUTHBEARER = re.compile(rf"[ny],(?:a=(?P<login>[^,\0\x01]+))?,\x01{_FIELDS}{_A
 _XOAUTH2 = re.compile(rf"user=(?P<login>[^\0\x01]+)\x01{_AUTH}\x01")
 
 
-def _oauthbearer(_: Mapping[str, bytes]) -> Exchange:
+class External:
+    """EXTERNAL (RFC 4422 A): one response, the identity that is wanted, or nothing. TLS has proven who it is."""
+
+    __slots__ = ("_addresses",)
+
+    def __init__(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses
+
+    def step(self, response: bytes | None) -> Step:
+        if response is None:
+            return Challenge(b"")
+        if b"\0" in response:
+            return Failure("An identity holds no NUL")
+        try:
+            return Certificate(EXTERNAL, response.decode(), self._addresses)
+        except UnicodeDecodeError:
+            return Failure("An identity is in UTF-8")
+
+
+def _external(channel: Channel) -> Exchange:
+    return External(channel.addresses)
+
+
+def _oauthbearer(_: Channel) -> Exchange:
     return Bearer("OAUTHBEARER", _OAUTHBEARER)
 
 
-def _xoauth2(_: Mapping[str, bytes]) -> Exchange:
+def _xoauth2(_: Channel) -> Exchange:
     return Bearer("XOAUTH2", _XOAUTH2)
 
 
-def _scram_sha_256(bindings: Mapping[str, bytes]) -> Exchange:
-    return Scram("SCRAM-SHA-256", Conversation(bindings))
+def _scram_sha_256(channel: Channel) -> Exchange:
+    return Scram("SCRAM-SHA-256", Conversation(channel.bindings))
 
 
-def _scram_sha_256_plus(bindings: Mapping[str, bytes]) -> Exchange:
-    return Scram("SCRAM-SHA-256-PLUS", Conversation(bindings, plus=True))
+def _scram_sha_256_plus(channel: Channel) -> Exchange:
+    return Scram("SCRAM-SHA-256-PLUS", Conversation(channel.bindings, plus=True))
 
 
-def _plain(_: Mapping[str, bytes]) -> Exchange:
+def _plain(_: Channel) -> Exchange:
     return Plain()
 
 
-def _login(_: Mapping[str, bytes]) -> Exchange:
+def _login(_: Channel) -> Exchange:
     return Login()
 
 
-MECHANISMS: Mapping[str, Callable[[Mapping[str, bytes]], Exchange]] = {
+MECHANISMS: Mapping[str, Callable[[Channel], Exchange]] = {
+    EXTERNAL: _external,
     "SCRAM-SHA-256-PLUS": _scram_sha_256_plus,
     "SCRAM-SHA-256": _scram_sha_256,
     "OAUTHBEARER": _oauthbearer,
@@ -235,28 +279,35 @@ MECHANISMS: Mapping[str, Callable[[Mapping[str, bytes]], Exchange]] = {
     "PLAIN": _plain,
     "LOGIN": _login,
 }
-"""By name in capitals, the best first; calling the value with the channel's bindings begins an exchange."""
+"""By name in capitals, the best first; calling the value with the channel begins an exchange."""
 
 
 class Offer:
     """The mechanisms that one connection is offered.
 
-    ``bindings`` are those of its TLS (RFC 5056), by type; where there are none, nothing can be bound to the channel.
-    ValueError for a name that is none.
+    Where its ``channel`` has no bindings, nothing can be bound to it; without addresses it proves nobody. ValueError
+    for a name that is none.
     """
 
-    def __init__(self, names: Iterable[str], bindings: Mapping[str, bytes]) -> None:
+    def __init__(self, names: Iterable[str], channel: Channel = CLEAR) -> None:
         wanted = tuple(names)
         unknown = [name for name in wanted if name not in MECHANISMS]
         if unknown:
             raise ValueError(f"no such SASL mechanism: {', '.join(unknown)}")
-        self.names = tuple(name for name in wanted if bindings or not name.endswith(_PLUS))
+        self.names = tuple(name for name in wanted if _is_possible(name, channel))
         # Without -PLUS on offer a client that could bind rightly says that we cannot. RFC 5802 6
-        self._bindings = bindings if any(name.endswith(_PLUS) for name in self.names) else {}
+        bound = any(name.endswith(_PLUS) for name in self.names)
+        self._channel = channel if bound else replace(channel, bindings={})
 
     def begin(self, name: str) -> Exchange:
         """A login by one of ``names``."""
-        return MECHANISMS[name](self._bindings)
+        return MECHANISMS[name](self._channel)
+
+
+def _is_possible(name: str, channel: Channel) -> bool:
+    if name == EXTERNAL:
+        return bool(channel.addresses)
+    return bool(channel.bindings) or not name.endswith(_PLUS)
 
 
 def encode(challenge: Challenge) -> bytes:

@@ -119,7 +119,7 @@ class SmtpServer:
     ``size_limit`` is octets of content, ``recipients_limit`` accepted recipients a transaction, ``errors_limit`` errors
     of the client before a 421, ``command_line_limit`` octets of a command line with its CRLF (RFC 5321 4.5.3.1.4 wants
     512, and room for the parameters of extensions). ``starttls`` offers STARTTLS as long as TLS is not active; ``auth``
-    names SASL mechanisms, which are offered only under TLS; ``bindings`` are those of its channel, if it is active.
+    names SASL mechanisms, which are offered only under TLS; ``channel`` is what TLS says, if it is active.
     ``bare_newlines="accept"`` takes content with a bare CR or
     LF as it is, for senders that cannot be mended; the end of content stays strict.
     """
@@ -135,7 +135,7 @@ class SmtpServer:
         starttls: bool = False,
         auth: tuple[str, ...] = (),
         tls_active: bool = False,
-        bindings: Mapping[str, bytes] = sasl.UNBOUND,
+        channel: sasl.Channel = sasl.CLEAR,
         bare_newlines: Literal["refuse", "accept"] = "refuse",
     ) -> None:
         self._hostname = hostname
@@ -145,7 +145,7 @@ class SmtpServer:
         self._command_line_limit = command_line_limit
         self._starttls = starttls
         self._auth = auth
-        self._offer = sasl.Offer(auth, bindings)
+        self._offer = sasl.Offer(auth, channel)
         self._lead = 0  # octets of context that the buffer opens with, see _read_lines
         self._scanned = 0  # octets of the buffer that hold no end of content
         self._chunk_left = 0
@@ -245,13 +245,13 @@ class SmtpServer:
         self._replies.append(reply(421, enhanced, text))
         self._read = SmtpServer._over
 
-    def tls_started(self, bindings: Mapping[str, bytes] = sasl.UNBOUND) -> None:
+    def tls_started(self, channel: sasl.Channel = sasl.CLEAR) -> None:
         """The handshake is done: forgets all the client said, and octets that came before it (RFC 3207 4.2).
 
-        ``bindings`` are those of the new channel (RFC 5056), by type.
+        ``channel`` is what TLS says.
         """
         self.tls_active = True
-        self._offer = sasl.Offer(self._auth, bindings)
+        self._offer = sasl.Offer(self._auth, channel)
         self.hello = self.login = ""
         self._extended = False
         self._drop_input()

@@ -25,6 +25,11 @@ def own_pair(config: Config) -> Pair | None:
     return Pair(tls.certificate, tls.key) if tls and tls.certificate != NOWHERE else None
 
 
+def client_ca(config: Config) -> Path | None:
+    """The authorities of people's certificates."""
+    return config.tls.client_ca if config.tls and config.tls.client_ca != NOWHERE else None
+
+
 def folders(config: Config) -> tuple[Path, ...]:
     """Where a folder for each further pair lies: what [tls] names, and what ACME has got."""
     if config.tls is None:
@@ -49,23 +54,25 @@ def server_tls(config: Config, now: ServerTls) -> ServerTls:
 
     It lives on, because the stages of a revision that is not changed have it.
     """
-    asked = own_pair(config), folders(config), config.server.hostname
-    found = now if asked == (now.own, now.folders, now.hostname) else ServerTls(*asked)
+    asked = own_pair(config), folders(config), config.server.hostname, client_ca(config)
+    found = now if asked == (now.own, now.folders, now.hostname, now.client_ca) else ServerTls(*asked)
     try:
         found.look()
-        if found.own in found.errors:
-            raise CertificateError(found.errors[found.own])
+        for named in (found.own and found.own.certificate, found.client_ca):
+            if named in found.errors:
+                raise CertificateError(found.errors[named])
     except CertificateError as error:
         raise ConfigError(config.path, [Problem(0, "[tls]", str(error))]) from error
     return found
 
 
-def troubles(tls: ServerTls) -> Iterator[tuple[Pair, str]]:
-    """What an operator should do something about."""
+def troubles(tls: ServerTls) -> Iterator[tuple[Path, str]]:
+    """What an operator should do something about, by certificate."""
     yield from tls.errors.items()
     now = time.time()
     for certificate in tls.certificates:
-        yield from ((certificate.pair, f"{certificate.pair.certificate} {flaw}") for flaw in certificate.flaws(now))
+        path = certificate.pair.certificate
+        yield from ((path, f"{path} {flaw}") for flaw in certificate.flaws(now))
 
 
 class Watcher:
@@ -74,7 +81,7 @@ class Watcher:
     def __init__(self, now: Callable[[], ServerTls], *, says: bool) -> None:
         self._now = now
         self._says = says
-        self._said: set[tuple[Pair, str]] = set()
+        self._said: set[tuple[Path, str]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -89,12 +96,12 @@ class Watcher:
                     self._say(renewed, set(troubles(tls)))
             await trio.sleep(LOOK)
 
-    def _say(self, renewed: list[Certificate], found: set[tuple[Pair, str]]) -> None:
+    def _say(self, renewed: list[Certificate], found: set[tuple[Path, str]]) -> None:
         for certificate in renewed:
             event(
                 "certificate-taken-up", certificate=certificate.pair.certificate, names=certificate.names,
                 expires=day(certificate.expires),
             )  # fmt: skip
-        for pair, why in sorted(found - self._said, key=str):
-            event("certificate-trouble", certificate=pair.certificate, why=why)
+        for path, why in sorted(found - self._said):
+            event("certificate-trouble", certificate=path, why=why)
         self._said = found

@@ -141,16 +141,18 @@ class Role:
         stage = self.now().source(listener)
         if stage is None:
             return
-        if listener in IMPLICIT_TLS and not await self._under_tls(connection, listener):
+        people = getattr(stage.instance, "people", False)
+        if listener in IMPLICIT_TLS and not await self._under_tls(connection, listener, people=people):
             return
         await stage.instance.serve(connection, listener)
 
-    async def _under_tls(self, connection: Connection, listener: str) -> bool:
+    async def _under_tls(self, connection: Connection, listener: str, *, people: bool) -> bool:
         try:
-            if self.tls.context is None:
+            context = self.tls.offered(people=people)
+            if context is None:
                 raise ConnectionLost("there is no certificate yet")
             with trio.fail_after(_HANDSHAKE):
-                await connection.start_tls(self.tls.context, server_side=True)
+                await connection.start_tls(context, server_side=True)
         except (ConnectionLost, trio.TooSlowError) as error:
             event("handshake-failed", listener=listener, peer=connection.peer, error=str(error))
             return False
@@ -335,7 +337,7 @@ class ReadersRole(Role):
             await self._asker.serve(endpoint)
 
     async def serve(self, listener: str, connection: Connection) -> None:
-        self._pop3.tls = self.tls.context
+        self._pop3.tls = self.tls.offered(people=True)
         await self._pop3.serve(connection, implicit_tls=listener == "pop3s")
 
 

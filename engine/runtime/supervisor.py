@@ -20,7 +20,7 @@ from engine.lanes import MAIL
 from engine.net.listening import bind
 from engine.observe.events import event
 from engine.queue.store import content_folder
-from engine.runtime.certificates import own_pair
+from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.control import Control
 from engine.runtime.leftovers import sweep
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
@@ -205,8 +205,8 @@ class Supervisor:
         os.initgroups(user, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
-        own = own_pair(self._config)
-        for path in (own.certificate, own.key) if own else ():
+        own, authorities = own_pair(self._config), client_ca(self._config)
+        for path in (*((own.certificate, own.key) if own else ()), *((authorities,) if authorities else ())):
             if not os.access(path, os.R_OK):
                 raise CannotStart(f"[tls] the user {user} cannot read {path}; give it to a group that {user} is in")
 

@@ -481,6 +481,14 @@ def test_names_for_acme_are_a_labels(folder: Path) -> None:
     assert config.tls is not None
 
 
+def test_authorities_of_clients_go_with_a_certificate_by_acme(folder: Path) -> None:
+    (folder / "people.pem").touch()
+    tables = '[acme]\nchallenge = "dns-01"\nhook = ["hook"]\n[tls]\nclient_ca = "people.pem"\n'
+    config = read(folder, GOOD.replace("[stage.door]", f"{tables}[stage.door]"))
+    assert config.tls is not None
+    assert config.tls.client_ca == folder / "people.pem"
+
+
 def test_a_good_file_is_read_into_typed_values(folder: Path) -> None:
     more = '[queue]\nretry = ["1m", "1h 30m"]\nreserve = "1 GB"\n[stage.mark]\nlimit = "30 MB"\ntimeout = "5s"\n'
     config = read(folder, GOOD.replace('[stage.mark]\nuse = "f.py:mark"\n', more + 'use = "f.py:mark"\n'))

@@ -13,7 +13,7 @@ import trio.testing
 
 from engine.directory import Account, Embedded, Unavailable, passwords
 from engine.login import Guard, Logins, Visitor, service
-from engine.protocols.sasl import Challenge, Credentials, KeysWanted, Offer, Proof, Scram
+from engine.protocols.sasl import Certificate, Challenge, Credentials, KeysWanted, Offer, Proof, Scram
 from engine.protocols.scram import Keys
 from tests.login.conftest import PASSWORD
 from tests.support import scram
@@ -39,7 +39,7 @@ def by_password(password: str, login: str = ANN) -> Credentials:
 
 async def by_scram(visitor: Visitor, password: str, login: str = ANN) -> Account | None:
     """A whole login by SCRAM."""
-    exchange, client = Offer(("SCRAM-SHA-256",), {}).begin("SCRAM-SHA-256"), scram.Client(login, password)
+    exchange, client = Offer(("SCRAM-SHA-256",)).begin("SCRAM-SHA-256"), scram.Client(login, password)
     assert isinstance(exchange, Scram)
     wanted = exchange.step(client.first)
     assert isinstance(wanted, KeysWanted)
@@ -246,3 +246,52 @@ async def test_fail2ban_can_read_who_guesses(directory: Embedded, guard: Guard, 
     await logins.visitor("smtp", HOME).answer(by_password(PASSWORD))
     found = [failed.search(line) for line in capfd.readouterr().err.splitlines()]
     assert [one and one["host"] for one in found] == [FAR, None]
+
+
+BOB = "bob@example.org"
+
+
+@pytest.mark.parametrize(
+    ("login", "addresses", "wanted"),
+    [
+        ("", (ANN,), ANN),
+        (ANN, (ANN,), ANN),
+        ("Ann@EXAMPLE.org", (ANN,), ANN),
+        ("", ("Ann@Example.ORG",), ANN),
+        ("", (ANN, "ANN@example.org"), ANN),
+        ("", ("ann@elsewhere.example", ANN), ANN),
+        (BOB, (ANN, BOB), BOB),
+        ("kim@bücher.example", ("kim@xn--bcher-kva.example",), "kim@xn--bcher-kva.example"),
+        ("", (ANN, BOB), None),
+        (BOB, (ANN,), None),
+        ("nobody@example.org", (ANN, "nobody@example.org"), None),
+        ("ann+tag@example.org", (ANN,), None),
+        ("info@example.org", ("info@example.org",), None),  # an alias
+        ("garbage", ("rubbish", ANN), None),
+        ("", (), None),
+    ],
+)
+async def test_a_certificate_lets_in_the_account_that_it_is_for(
+    logins: Logins, directory: Embedded, events, autojump_clock, *, login: str, addresses: tuple[str, ...],
+    wanted: str | None,
+) -> None:  # fmt: skip
+    directory.add_domain("bücher.example")
+    directory.add_account(BOB)
+    directory.add_account("kim@bücher.example")
+    directory.add_alias("info@example.org", [ANN])
+    directory.set_totp(ANN, bytes(20))  # a certificate is no password
+    start = trio.current_time()
+    account = await logins.visitor("smtp", FAR).answer(Certificate("EXTERNAL", login, addresses))
+    assert account == (directory.account(wanted) if wanted else None)
+    assert trio.current_time() - start == (0.0 if wanted else 1.0)
+    (event,) = events
+    assert (event["mechanism"], event["address"], event["ok"]) == ("EXTERNAL", login or wanted or "", bool(wanted))
+    assert logins.guard.guesses(FAR) == 0
+
+
+async def test_a_banned_network_is_kept_out_with_a_certificate_too(logins: Logins, events, autojump_clock) -> None:
+    for number in range(3):
+        await logins.visitor("smtp", FAR).answer(by_password(f"guess {number}"))
+    assert await logins.visitor("smtp", FAR).answer(Certificate("EXTERNAL", ANN, (ANN,))) is None
+    assert events[-1]["why"] == service.BANNED
+    assert await logins.visitor("smtp", HOME).answer(Certificate("EXTERNAL", ANN, (ANN,))) is not None

@@ -45,9 +45,9 @@ async def met(context: ssl.SSLContext) -> tuple[dict[str, bytes], bytes]:
     async def serve() -> None:
         accepted, _ = await listener.accept()
         connection = Connection.of(accepted)
-        assert connection.bindings == {}
+        assert connection.channel.bindings == {}
         await connection.start_tls(context, server_side=True)
-        found.update(connection.bindings)
+        found.update(connection.channel.bindings)
         await connection.send(b"x")
         connection.close()
 

@@ -43,9 +43,19 @@ def shake(
     tls: ServerTls, name: str | None, asking: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None
 ) -> ssl.SSLObject:
     """The client's side of a handshake in memory, with the session tickets that follow it."""
+    return shaken(tls.context, name, asking, session)[0]
+
+
+def shaken(
+    context: ssl.SSLContext | None,
+    name: str | None,
+    asking: ssl.SSLContext | None = None,
+    session: ssl.SSLSession | None = None,
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Both sides of it: the client's, then the server's."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    assert tls.context is not None
-    server = tls.context.wrap_bio(to_server, to_client, server_side=True)
+    assert context is not None
+    server = context.wrap_bio(to_server, to_client, server_side=True)
     asker = (asking or client()).wrap_bio(to_client, to_server, server_hostname=name, session=session)
     waiting = [asker, server]
     while waiting:
@@ -57,7 +67,7 @@ def shake(
             waiting.remove(side)
     server.write(b"tickets came before this")
     asker.read(100)
-    return asker
+    return asker, server
 
 
 def names_got(tls: ServerTls, name: str | None, asking: ssl.SSLContext | None = None) -> set[str]:
@@ -157,7 +167,7 @@ def test_a_renewal_that_is_half_done_changes_nothing(tmp_path: Path) -> None:
     other.key.unlink()
     own.key.write_bytes(AUTHORITY.issue_cert("x.example").private_key_pem.bytes())
     assert tls.look() == []
-    assert set(tls.errors) == {own, other}
+    assert set(tls.errors) == {own.certificate, other.certificate}
     assert names_got(tls, "mx.example.org") == {"mx.example.org"}
     assert names_got(tls, "a.example.org") == {"a.example.org"}
     issue(tmp_path / "more" / "b", "b.example.org")
@@ -166,7 +176,7 @@ def test_a_renewal_that_is_half_done_changes_nothing(tmp_path: Path) -> None:
     assert names_got(tls, "b.example.org") == {"b.example.org"}
     own.key.write_bytes(good)
     tls.look()
-    assert set(tls.errors) == {other}
+    assert set(tls.errors) == {other.certificate}
 
 
 def test_a_bad_pair_in_a_folder_leaves_the_others(tmp_path: Path) -> None:
@@ -174,7 +184,7 @@ def test_a_bad_pair_in_a_folder_leaves_the_others(tmp_path: Path) -> None:
     bad = issue(tmp_path / "b", "b.example.org")
     bad.certificate.write_text("nonsense")
     tls = opened(folders=[tmp_path])
-    assert tls.errors == {bad: f"{bad.certificate} holds no certificate in PEM"}
+    assert tls.errors == {bad.certificate: f"{bad.certificate} holds no certificate in PEM"}
     assert names_got(tls, "b.example.org") == {"a.example.org"}
 
 
@@ -216,6 +226,121 @@ def test_the_ciphers_are_those_of_the_list(tmp_path: Path) -> None:
     assert context is not None
     offered = {cipher["name"] for cipher in context.get_ciphers() if not cipher["name"].startswith("TLS_")}
     assert offered == set(CIPHERS.split(":"))
+
+
+# -- the certificates of clients
+
+PEOPLE, STRANGERS = trustme.CA(), trustme.CA()
+ANN = "ann@example.org"
+VERSIONS = pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda one: one.name
+)
+
+
+def person(
+    authority: trustme.CA | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, **options: Any
+) -> ssl.SSLContext:
+    asking = client(version)
+    if authority is not None:
+        authority.issue_cert(ANN, **options).configure_cert(asking)
+    return asking
+
+
+def seen(
+    tls: ServerTls, asking: ssl.SSLContext, name: str = "a.example.org", *, people: bool = True
+) -> dict[str, Any] | None:
+    """What a listener knows of a client's certificate."""
+    return shaken(tls.offered(people=people), name, asking)[1].getpeercert()
+
+
+@pytest.fixture
+def asking_tls(tmp_path: Path) -> ServerTls:
+    own = issue(tmp_path / "own", "mx.example.org")
+    issue(tmp_path / "more" / "a", "a.example.org")
+    PEOPLE.cert_pem.write_to_path(tmp_path / "people.pem")
+    tls = ServerTls(own, [tmp_path / "more"], "mx.example.org", tmp_path / "people.pem")
+    tls.look()
+    return tls
+
+
+@VERSIONS
+@pytest.mark.parametrize("name", ["mx.example.org", "a.example.org"])
+def test_people_may_show_a_certificate(asking_tls: ServerTls, version: ssl.TLSVersion, name: str) -> None:
+    certificate = seen(asking_tls, person(PEOPLE, version), name)
+    assert certificate is not None
+    assert certificate["subjectAltName"] == (("email", ANN),)
+    assert not seen(asking_tls, person(None, version), name)
+    with pytest.raises(ssl.SSLError):
+        seen(asking_tls, person(STRANGERS, version), name)
+    with pytest.raises(ssl.SSLError):
+        seen(asking_tls, person(PEOPLE, version, not_after=NOW - DAY), name)
+
+
+@VERSIONS
+def test_other_servers_are_not_asked(asking_tls: ServerTls, version: ssl.TLSVersion) -> None:
+    for authority in (PEOPLE, STRANGERS, None):
+        assert not seen(asking_tls, person(authority, version), people=False)
+
+
+@VERSIONS
+def test_a_resumed_session_has_the_certificate_still(asking_tls: ServerTls, version: ssl.TLSVersion) -> None:
+    asking, context = person(PEOPLE, version), asking_tls.offered(people=True)
+    first, _ = shaken(context, None, asking)
+    again, server = shaken(context, None, asking, first.session)
+    assert again.session_reused
+    assert server.getpeercert()
+    again, server = shaken(asking_tls.offered(people=False), None, asking, first.session)
+    assert not again.session_reused
+    assert not server.getpeercert()
+
+
+def test_other_authorities_are_taken_up(asking_tls: ServerTls, tmp_path: Path) -> None:
+    asking = person(PEOPLE)
+    session = shaken(asking_tls.offered(people=True), None, asking)[0].session
+    STRANGERS.cert_pem.write_to_path(tmp_path / "people.pem")
+    assert asking_tls.look() == []
+    assert seen(asking_tls, person(STRANGERS))
+    with pytest.raises(ssl.SSLError):
+        shaken(asking_tls.offered(people=True), None, asking, session)
+
+
+def test_an_authority_below_another_one_is_enough(asking_tls: ServerTls, tmp_path: Path) -> None:
+    below = PEOPLE.create_child_ca()
+    assert seen(asking_tls, person(below))
+    below.cert_pem.write_to_path(tmp_path / "people.pem")
+    asking_tls.look()
+    assert seen(asking_tls, person(below))
+    with pytest.raises(ssl.SSLError):
+        seen(asking_tls, person(PEOPLE))
+
+
+def test_authorities_that_cannot_be_read_leave_the_last_ones(asking_tls: ServerTls, tmp_path: Path) -> None:
+    file = tmp_path / "people.pem"
+    for spoil, why in (
+        (lambda: file.write_text("nonsense"), f"{file} holds no certificate in PEM"),
+        (file.unlink, f"cannot read {file}: no such file or directory"),
+    ):
+        spoil()
+        asking_tls.look()
+        assert asking_tls.errors == {file: why}
+        before = asking_tls.context
+        asking_tls.look()
+        assert asking_tls.context is before
+        assert seen(asking_tls, person(PEOPLE))
+    file.write_bytes(PEOPLE.cert_pem.bytes() + b"\n# others\n" + STRANGERS.cert_pem.bytes())
+    asking_tls.look()
+    assert asking_tls.errors == {}
+    assert seen(asking_tls, person(PEOPLE))
+    assert seen(asking_tls, person(STRANGERS))
+
+
+def test_other_authorities_count_for_a_certificate_that_is_broken_by_now(asking_tls: ServerTls, tmp_path: Path) -> None:
+    (tmp_path / "more" / "a" / "privkey.pem").unlink()
+    STRANGERS.cert_pem.write_to_path(tmp_path / "people.pem")
+    asking_tls.look()
+    with pytest.raises(ssl.SSLError):
+        seen(asking_tls, person(PEOPLE), "a.example.org")
+    assert seen(asking_tls, person(STRANGERS), "a.example.org")
 
 
 # -- what is said about bad ones

@@ -5,14 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.protocols.sasl import (
+    CLEAR,
+    EXTERNAL,
     MECHANISMS,
+    Certificate,
     Challenge,
+    Channel,
     Credentials,
     Failure,
-    KeysWanted,
     Login,
     Offer,
     Plain,
+    Question,
     Token,
     decode,
     decode_initial,
@@ -78,9 +82,9 @@ def test_no_base64(line: bytes) -> None:
 
 @given(st.sampled_from(sorted(MECHANISMS)), st.lists(st.binary(), min_size=2))
 def test_nothing_raises(name: str, responses: list[bytes]) -> None:
-    exchange = MECHANISMS[name]({})
+    exchange = MECHANISMS[name](CLEAR)
     for response in responses:
-        assert isinstance(exchange.step(response), Challenge | Credentials | KeysWanted | Token | Failure)
+        assert isinstance(exchange.step(response), Challenge | Question | Failure)
 
 
 @given(st.binary())
@@ -103,7 +107,7 @@ def test_any_octets_survive(octets: bytes) -> None:
     ],
 )
 def test_bearer_tokens(name: str, response: bytes, login: str) -> None:
-    exchange = Offer((name,), {}).begin(name)
+    exchange = Offer((name,)).begin(name)
     assert exchange.step(None) == Challenge(b"")
     step = exchange.step(response)
     assert step == Token(name, login, "vF9dft4qmT")
@@ -121,4 +125,29 @@ def test_bearer_tokens(name: str, response: bytes, login: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_bearer_token(name: str, response: bytes) -> None:
-    assert isinstance(Offer((name,), {}).begin(name).step(response), Failure)
+    assert isinstance(Offer((name,)).begin(name).step(response), Failure)
+
+
+ANN_AND_BOB = ("ann@example.org", "bob@example.org")
+
+
+@pytest.mark.parametrize(
+    ("response", "login"),
+    [(b"", ""), (b"ann@example.org", "ann@example.org"), ("jürgen@bücher.example".encode(), "jürgen@bücher.example")],
+)
+def test_external(response: bytes, login: str) -> None:
+    exchange = Offer((EXTERNAL,), Channel(addresses=ANN_AND_BOB)).begin(EXTERNAL)
+    assert exchange.step(None) == Challenge(b"")
+    assert exchange.step(response) == Certificate(EXTERNAL, login, ANN_AND_BOB)
+
+
+@pytest.mark.parametrize("response", [b"\xff", b"ann\0bob", b"\0"])
+def test_no_identity(response: bytes) -> None:
+    assert isinstance(Offer((EXTERNAL,), Channel(addresses=ANN_AND_BOB)).begin(EXTERNAL).step(response), Failure)
+
+
+def test_external_is_offered_by_certificate_alone() -> None:
+    names = (EXTERNAL, "PLAIN")
+    assert Offer(names, Channel(addresses=ANN_AND_BOB)).names == names
+    assert Offer(names, Channel(bindings={"tls-exporter": b"x"})).names == ("PLAIN",)
+    assert Offer(names).names == ("PLAIN",)

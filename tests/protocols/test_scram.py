@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.protocols import scram
-from engine.protocols.sasl import Challenge, Failure, KeysWanted, Offer, Proof, Scram
+from engine.protocols.sasl import Challenge, Channel, Failure, KeysWanted, Offer, Proof, Scram
 from engine.protocols.scram import Broken, Conversation, Key, Keys
 from tests.support.scram import Client
 
@@ -73,7 +73,7 @@ def attempt(
     keys: tuple[Key, ...] = (ANN,),
 ) -> Proof | Failure:
     """A whole login, up to the question whether it may be."""
-    exchange = Offer(("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"), bindings).begin(mechanism)
+    exchange = Offer(("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"), Channel(bindings)).begin(mechanism)
     assert isinstance(exchange, Scram)
     step = exchange.step(client.first)
     if isinstance(step, Failure):
@@ -129,11 +129,11 @@ def test_a_channel_that_is_not_bound_as_it_should(client: Client, mechanism: str
 
 def test_a_client_that_could_bind_may_say_so_where_we_cannot() -> None:
     assert attempt(Client("ann", "pencil", "y,,")) == Proof("SCRAM-SHA-256", "ann", ANN)
-    assert Offer(("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"), {}).names == ("SCRAM-SHA-256",)
+    assert Offer(("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")).names == ("SCRAM-SHA-256",)
 
 
 def test_where_plus_is_not_wanted_the_same_holds_under_tls() -> None:
-    exchange = Offer(("SCRAM-SHA-256",), END_POINT).begin("SCRAM-SHA-256")
+    exchange = Offer(("SCRAM-SHA-256",), Channel(END_POINT)).begin("SCRAM-SHA-256")
     assert exchange.step(b"y,,n=ann,r=x") == KeysWanted("SCRAM-SHA-256", "ann")
 
 
@@ -213,7 +213,7 @@ def test_no_key_shows() -> None:
 
 @given(st.lists(st.binary() | st.sampled_from([b"n,,n=ann,r=x", b"c=biws,r=x,p=AAAA", b""]), max_size=4))
 def test_nothing_raises(responses: list[bytes]) -> None:
-    exchange = Offer(("SCRAM-SHA-256",), {}).begin("SCRAM-SHA-256")
+    exchange = Offer(("SCRAM-SHA-256",)).begin("SCRAM-SHA-256")
     assert isinstance(exchange, Scram)
     for response in responses:
         if isinstance(exchange.step(response), KeysWanted):

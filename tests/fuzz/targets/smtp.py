@@ -42,7 +42,7 @@ from engine.protocols.smtp_server import SmtpServer
 from tests.fuzz.targets.cutting import cut, limits, option, pieces_of
 from tests.support.smtp import KEYS, accept
 
-BINDINGS = {"tls-exporter": bytes(32)}
+CHANNEL = sasl.Channel({"tls-exporter": bytes(32)}, ("a@example.org",))
 LINE, HOLD = 128, 64
 """Octets of a command line, and of content that is held back."""
 
@@ -114,7 +114,7 @@ def login(data: bytes) -> None:
     for line, response in zip(lines, responses, strict=True):
         assert response is None or response == base64.b64decode(line, validate=True)
     for name, mechanism in sasl.MECHANISMS.items():
-        exchange = mechanism(BINDINGS)
+        exchange = mechanism(CHANNEL)
         for response in (None, *responses, *lines):
             step = exchange.step(response)
             if isinstance(step, sasl.KeysWanted):
@@ -124,6 +124,9 @@ def login(data: bytes) -> None:
                 continue
             if isinstance(step, sasl.Proof):
                 assert step.key is None, "it fits by chance"
+            if isinstance(step, sasl.Certificate):
+                assert step.addresses == CHANNEL.addresses
+                assert "\0" not in step.login
             if isinstance(step, sasl.Credentials):
                 assert step.login
                 assert step.password
