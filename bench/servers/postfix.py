@@ -28,6 +28,9 @@ from bench.servers.base import (
 )
 from bench.usage import Group, opened
 
+_ACCEPTS = "00010000"
+"""The flag of a socket that listens (proc(5))."""
+
 _PATIENCE = 20.0
 """Seconds until a milter must listen."""
 
@@ -117,6 +120,7 @@ header_checks = regexp:{checks}
 """
 _OPENDKIM = """\
 Mode v
+On-Default accept
 AuthservID mx.{domain}
 Socket local:{folder}/opendkim
 UserID postfix
@@ -234,10 +238,16 @@ async def _milters(task: Task, etc: Path, group: Group, log: BinaryIO) -> None:
         inside = ["unshare", "--mount", "sh", "-c", _ENTER, "sh", str(resolv)]
         await group.open([*inside, _program(name), "-f", option, str(config)], stdout=log, stderr=log)
         with trio.move_on_after(_PATIENCE) as waiting:
-            while not (folder / name).exists():
+            while not _listens(folder / name):
                 await trio.sleep(0.02)
         if waiting.cancelled_caught:
             raise Failed(f"{name} does not start")
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody takes connections there: the file is there earlier. A milter bears none that says nothing."""
+    sockets = Path("/proc/net/unix").read_text().splitlines()
+    return any(line.endswith(f" {path}") and line.split()[3] == _ACCEPTS for line in sockets)
 
 
 def _laid_out(folder: Path) -> Path:

@@ -52,7 +52,7 @@ LINING_UP = {
     "one more stands in line": Point("mail-", "engine.queue.lines", "Lines.stored", count=2),
 }
 PARKING = {
-    "to be parked, not stored": Point("mail-", OWNER, "Owner._change", "before", count=1),
+    "to be parked, not stored": Point("mail-", OWNER, "Owner._change", "before", count=2),  # the first is at its start
     "parked": Point("mail-", OWNER, "Owner._settled", "before", count=1),
     "one of two is parked, the file has two names": Point("mail-", OWNER, "Owner._parked_apart", count=1),
     "one of two is parked": Point("mail-", OWNER, "Owner._settled", count=1),
