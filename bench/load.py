@@ -13,7 +13,7 @@ import trio
 
 from bench import Failed, usage
 from bench.measure import Cell, Run
-from bench.servers.base import DOMAIN, HOST, absent, answering, free_port, program
+from bench.servers.base import DOMAIN, HOST, SOURCE, absent, answering, free_port, program
 
 _COUNTERS = re.compile(rb"mesg=(\d+)(?=[\r\n ])")
 
@@ -48,15 +48,10 @@ async def send(
     ``letter``: a file with the message, instead of one of the cell's size; its lines end in LF. ``numbered`` puts a
     number before each recipient, another for each message. Failed after ``limit`` seconds.
     """
-    command = [program("smtp-source") or "smtp-source", "-4", "-C", "20", "-M", "source.test", "-S", "A message"]
-    command += ["-f", "sender@source.test", "-t", f"u@{DOMAIN}", *(["-N"] if numbered else [])]
-    command += [
-        "-s",
-        str(min(cell.sessions, count)),
-        "-m",
-        str(count),
-        *(["-F", str(letter)] if letter else ["-l", str(cell.size)]),
-    ]
+    command = [program("smtp-source") or "smtp-source", "-4", "-C", "20", "-M", SOURCE, "-S", "A message"]
+    command += ["-f", f"sender@{SOURCE}", "-t", f"u@{DOMAIN}", *(["-N"] if numbered else [])]
+    command += ["-s", str(min(cell.sessions, count)), "-m", str(count)]
+    command += ["-F", str(letter)] if letter else ["-l", str(cell.size)]
     command += [*(["-d"] if cell.reuse else []), f"inet:{HOST}:{port}"]
     started = trio.current_time()
     with trio.move_on_after(limit):

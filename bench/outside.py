@@ -17,13 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench import Failed, usage
-from bench.servers.base import HOST, absent, program, written
+from bench.servers.base import HOST, SOURCE, absent, program, written
 from engine.authentication.dkim import sign
 from engine.authentication.fields import split_message
 from engine.authentication.signer import Signer
 
-DOMAIN = "source.test"
-SENDER = f"sender@{DOMAIN}"
+SENDER = f"sender@{SOURCE}"
 
 RESOLVER = "127.53.53.53"
 """Where the DNS server listens, on the port of the DNS: resolv.conf(5) can name no other port."""
@@ -64,7 +63,7 @@ def missing() -> str | None:
 
 def letter(size: int) -> bytes:
     """A letter of so many octets with lines that end in CRLF, signed by DKIM (RSA, 2048 bits)."""
-    head = f"From: Ann <{SENDER}>\r\nTo: You <you@bench.test>\r\nSubject: A message\r\nMessage-ID: <1@{DOMAIN}>\r\n"
+    head = f"From: Ann <{SENDER}>\r\nTo: You <you@bench.test>\r\nSubject: A message\r\nMessage-ID: <1@{SOURCE}>\r\n"
     head += "Date: Sat, 28 Nov 2026 12:00:00 +0000\r\n\r\n"
     room = max(size - len(head) - len(_signed(head.encode())), 0)
     body = (_LINE * (room // len(_LINE) + 1))[: max(room - 2, 0)] + b"\r\n"
@@ -74,7 +73,7 @@ def letter(size: int) -> bytes:
 def _signed(octets: bytes) -> bytes:
     """The field that signs a message."""
     fields, body = split_message([octets])
-    return sign(fields, body, [Signer(DOMAIN, "s1", _key())], time.time())
+    return sign(fields, body, [Signer(SOURCE, "s1", _key())], time.time())
 
 
 @functools.cache
@@ -85,16 +84,16 @@ def _key() -> RSAPrivateKey:
 def _records() -> list[str]:
     key = base64.b64encode(_key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
     texts = {
-        DOMAIN: f"v=spf1 ip4:{HOST} -all",
-        f"s1._domainkey.{DOMAIN}": f"v=DKIM1; k=rsa; p={key}",
-        f"_dmarc.{DOMAIN}": "v=DMARC1; p=reject",
+        SOURCE: f"v=spf1 ip4:{HOST} -all",
+        f"s1._domainkey.{SOURCE}": f"v=DKIM1; k=rsa; p={key}",
+        f"_dmarc.{SOURCE}": "v=DMARC1; p=reject",
     }
     return [
         *(f"{name}. 300 IN TXT {' '.join(_strings(text))}" for name, text in texts.items()),
-        f"{DOMAIN}. 300 IN MX 10 client.{DOMAIN}.",
-        f"{DOMAIN}. 300 IN A {HOST}",
-        f"client.{DOMAIN}. 300 IN A {HOST}",
-        f"1.0.0.127.in-addr.arpa. 300 IN PTR client.{DOMAIN}.",
+        f"{SOURCE}. 300 IN MX 10 client.{SOURCE}.",
+        f"{SOURCE}. 300 IN A {HOST}",
+        f"client.{SOURCE}. 300 IN A {HOST}",
+        f"1.0.0.127.in-addr.arpa. 300 IN PTR client.{SOURCE}.",
     ]
 
 
@@ -116,7 +115,7 @@ async def resolver(folder: Path) -> AsyncIterator[str]:
 
 
 async def _answering(log: Path) -> None:
-    question = dns.message.make_query(DOMAIN, "MX")
+    question = dns.message.make_query(SOURCE, "MX")
     with trio.move_on_after(_PATIENCE):
         while True:
             with contextlib.suppress(OSError, dns.exception.DNSException):

@@ -21,6 +21,9 @@ from bench.usage import Group
 HOST = "127.0.0.1"  # never anything else
 
 DOMAIN = "bench.test"
+SOURCE = "source.example"
+"""The domain that mail is from. libunbound, which OpenDKIM asks, knows by itself that .test has no names (RFC 6761)."""
+
 USERS = 100
 
 NUMBERS = 60_000

@@ -10,7 +10,7 @@ import trio
 
 from bench import outside
 from bench.servers import all_servers
-from bench.servers.base import HOST, Running, Task
+from bench.servers.base import HOST, SOURCE, Running, Task
 from tests.support.programs import needs
 
 SERVERS = {server.key: server for server in all_servers()}
@@ -26,7 +26,7 @@ def folder() -> Iterator[Path]:
 
 
 def submit(running: Running, content: bytes, sender: str = outside.SENDER) -> None:
-    with smtplib.SMTP(HOST, running.port, local_hostname=f"client.{outside.DOMAIN}") as client:
+    with smtplib.SMTP(HOST, running.port, local_hostname=f"client.{SOURCE}") as client:
         client.sendmail(sender, ["17u@bench.test"], content)
 
 
@@ -37,8 +37,8 @@ def test_a_letter_has_the_size_that_is_asked_for() -> None:
         assert letter.startswith(b"DKIM-Signature: ")
 
 
-@needs("unbound")
-@pytest.mark.parametrize("key", ["postroad"])
+@needs("unbound", "opendkim", "opendmarc", "postfix")
+@pytest.mark.parametrize("key", ["postroad", "postfix-tuned"])
 async def test_what_is_proved_is_delivered_and_what_is_forged_is_refused(key: str, folder: Path) -> None:
     if missing := SERVERS[key].missing() or outside.missing():
         pytest.skip(missing)
