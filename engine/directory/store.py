@@ -38,6 +38,7 @@ from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unav
 from engine.directory.memory import Memory
 from engine.protocols import scram
 from engine.storage.environment import StorageError, open_environment, translated
+from engine.storage.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -110,7 +111,7 @@ _TARGETS = msgspec.msgpack.Decoder(tuple[str, ...] | _Group)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Embedded:
+class Embedded(Store):
     """The open directory. One object a process (LMDB refuses a second one), shared by its threads; never forked.
 
     All methods are synchronous; look-ups take microseconds, changes wait for the disk, and those that hash a
@@ -123,7 +124,7 @@ class Embedded:
     holds_keys: ClassVar[bool] = True
 
     def __init__(self, environment: lmdb.Environment, local_domains: tuple[str, ...], *, read_only: bool) -> None:
-        self._environment = environment
+        super().__init__(environment)
         self._configured = local_domains
         self._configured_set = frozenset(local_domains)
         self._read_only = read_only
@@ -156,15 +157,6 @@ class Embedded:
         """Other domains are local by configuration from now on. Invalid when one of them is no domain name."""
         self._configured = tuple(dict.fromkeys(map(valid_domain, local_domains)))
         self._configured_set = frozenset(self._configured)
-
-    def close(self) -> None:
-        self._environment.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # Looking up
 

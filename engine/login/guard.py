@@ -29,6 +29,7 @@ from engine.config import Login as Settings
 from engine.directory import Unavailable, split
 from engine.net.targets import address_of, network_of, overlap
 from engine.storage.environment import StorageError, forget, open_environment, translated
+from engine.storage.store import Store
 
 T = TypeVar("T")
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -88,14 +89,14 @@ class Standing:
     counts: bool = True  # its guesses are counted
 
 
-class Guard:
+class Guard(Store):
     """The open store. One object a process, shared by its threads. Every method may raise Unavailable."""
 
     def __init__(
         self, environment: lmdb.Environment, settings: Settings, clock: Callable[[], float] = time.time
     ) -> None:
         self.settings = settings  # may be replaced at any time
-        self._environment = environment
+        super().__init__(environment)
         self._clock = clock
         self._swept = clock()
         self._guesses, self._known, self._used = (environment.open_db(name) for name in (b"guesses", b"known", b"used"))
@@ -107,15 +108,6 @@ class Guard:
             return cls(open_environment(path, map_size=MAP_SIZE, databases=3), settings, clock)
         except (StorageError, lmdb.Error) as error:
             raise Unavailable(str(error)) from error
-
-    def close(self) -> None:
-        self._environment.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def network(self, peer: str) -> str:
         """What the IP address ``peer`` belongs to: all in it are counted as one."""

@@ -22,6 +22,7 @@ from engine.directory import Unavailable, split
 from engine.net.targets import overlap
 from engine.storage.boot import UNKNOWN, this_boot
 from engine.storage.environment import StorageError, forget, open_environment, translated
+from engine.storage.store import Store
 from engine.units import Rate, spelled
 
 T = TypeVar("T")
@@ -103,11 +104,11 @@ class Sent:
     limited: bool
 
 
-class Rates:
+class Rates(Store):
     """The open store. One object a process, shared by its threads. Every method may raise Unavailable."""
 
     def __init__(self, environment: lmdb.Environment, clock: Callable[[], float] = time.time) -> None:
-        self._environment = environment
+        super().__init__(environment)
         self._clock = clock
         self._swept = clock()
 
@@ -123,15 +124,6 @@ class Rates:
             return cls(environment, clock)
         except (OSError, StorageError, lmdb.Error) as error:
             raise Unavailable(str(error)) from error
-
-    def close(self) -> None:
-        self._environment.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def excess(self, sender: Sender, recipients: int) -> Excess | None:
         """Why a message to so many cannot be taken now; None: it can."""

@@ -24,6 +24,7 @@ import msgspec
 
 from engine.reports.rows import Observed, Published, Row
 from engine.storage.environment import StorageError, open_environment, translated
+from engine.storage.store import Store
 
 T = TypeVar("T")
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -83,20 +84,17 @@ class Gathered:
         self.rows[day, domain, found.row] += 1
 
 
-class Counts:
+class Counts(Store):
     """The open store. One object a process, shared by its threads. Every method may raise StorageError."""
 
     def __init__(self, environment: lmdb.Environment) -> None:
-        self._environment = environment
+        super().__init__(environment)
         self._domains, self._rows = (environment.open_db(name) for name in (b"domains", b"rows"))
 
     @classmethod
     def open(cls, path: Path, map_size: int = MAP_SIZE) -> Self:
         """Open, and make if need be, the store in the folder ``path``."""
         return cls(open_environment(path, map_size=map_size, databases=2))
-
-    def close(self) -> None:
-        self._environment.close()
 
     def write(self, gathered: Gathered) -> int:
         """Add what a process has gathered, in one commit; the messages for which there was no room."""

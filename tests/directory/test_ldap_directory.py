@@ -1,6 +1,5 @@
 """The directory of a real LDAP server: who is found, who may log in, and what happens when it cannot be asked."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from engine.directory.ldap_connection import LdapConnection
 from tests.support.programs import Certificates, marks
 from tests.support.server import BASE, PASSWORD, merged, toml
 from tests.support.slapd import Slapd, slapd
+from tests.support.threads import all_at_once
 
 pytestmark = marks("slapd", "slapadd")
 
@@ -174,15 +174,5 @@ def test_the_second_server_stands_in_for_the_first(server: Slapd) -> None:
 
 
 def test_many_threads_at_once(directory: LdapDirectory) -> None:
-    found: list[object] = []
-
-    def look() -> None:
-        for _ in range(20):
-            found.append(directory.look_up("bob", "example.org"))
-
-    threads = [threading.Thread(target=look) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    found = all_at_once(lambda: directory.look_up("bob", "example.org"))
     assert found == [directory.account(BOB)] * 160

@@ -1,6 +1,5 @@
 """The directory of a real PostgreSQL: who is found, who may log in, and what happens when it cannot be asked."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from engine.protocols import scram as server_scram
 from tests.support.postgresql import Postgresql, postgresql
 from tests.support.programs import marks
 from tests.support.server import BASE, PASSWORD, merged, toml
+from tests.support.threads import all_at_once
 
 pytest.importorskip("psycopg")
 from engine.directory.postgresql import PostgresqlDirectory
@@ -171,15 +171,5 @@ def test_a_server_that_comes_and_goes(server: Postgresql, tmp_path: Path, monkey
 
 
 def test_many_threads_at_once(directory: PostgresqlDirectory) -> None:
-    found: list[object] = []
-
-    def look() -> None:
-        for _ in range(20):
-            found.append(directory.look_up("bob", "example.org"))
-
-    threads = [threading.Thread(target=look) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    found = all_at_once(lambda: directory.look_up("bob", "example.org"))
     assert found == [directory.account(BOB)] * 160
