@@ -38,6 +38,9 @@ _FOLDER = "postroad-"
 """How the names of our folders for sockets begin."""
 
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_HAND_AGAIN = 0.5
+"""Seconds until a worker that was out of descriptors is offered a listener again."""
+
 _STEADY = 60.0
 """Seconds that a worker must live before the next restart is quick again."""
 
@@ -263,13 +266,20 @@ class Supervisor:
     async def _hand_listeners(self, child: _Child) -> None:
         for (name, process), sock in self._sockets.items():
             if process == child.process.name:
-                await child.control.send("listen", (sock.fileno(),), name=name)
+                await child.control.send("listen", sock, name=name)
+
+    async def _hand_again(self, child: _Child, name: str) -> None:
+        """A listener to a worker that had no descriptor left for it, and may have one soon."""
+        await trio.sleep(_HAND_AGAIN)
+        sock = self._sockets.get((name, child.process.name))
+        if sock is not None and not child.dead:
+            await child.control.send("listen", sock, name=name)
 
     async def _listen_to(self, child: _Child) -> None:
         """Hear a worker until it is dead, then bring up another in its place."""
         while (said := await child.control.receive()) is not None:
             child.heard = trio.current_time()
-            command, values, _ = said
+            command, values = said
             if command in ("prepared", "switched", "drained"):
                 child.answered(command, values["number"])
             elif command == "failed":
@@ -278,6 +288,8 @@ class Supervisor:
                 child.why = values["error"]
             elif command == "ended":
                 child.ended.set()
+            elif command == "deaf":
+                self._nursery.start_soon(self._hand_again, child, values["name"])
         child.kill()
         code = await trio.to_thread.run_sync(child.popen.wait)
         child.control.close()
@@ -455,7 +467,7 @@ class Supervisor:
         started = {child.process.name for child in fresh}
         for (name, process), sock in self._sockets.items():
             if process not in started and old.get((name, process)) is not sock:
-                await self._children[process].control.send("listen", (sock.fileno(),), name=name)
+                await self._children[process].control.send("listen", sock, name=name)
 
     async def _retire(self, old: Config, number: int, staying: list[_Child], leaving: list[_Child]) -> None:
         """Once nobody has a message under the old revision any more, let go of it."""

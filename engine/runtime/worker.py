@@ -21,7 +21,7 @@ from engine.net.listening import accept_connections
 from engine.observe.events import capture_logging, event
 from engine.observe.turns import WrittenOnceATurn
 from engine.queue.content import FileContent
-from engine.runtime.control import Control
+from engine.runtime.control import LOST, Control
 from engine.runtime.door import Door
 from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
@@ -52,6 +52,7 @@ class Worker:
         self._revisions: dict[int, Revision] = {}
         self._current: Revision | None = None
         self._listening: dict[str, trio.CancelScope] = {}
+        self._deaf: set[str] = set()  # listeners whose sockets we had no descriptors for
         self._role: Role
         self._here: Here
         self._nursery: trio.Nursery
@@ -61,7 +62,7 @@ class Worker:
         command = await self._control.receive()
         if command is None:
             return
-        _, values, _ = command
+        _, values = command
         process = Process(**values["process"])
         event.process = process.name
         capture_logging()
@@ -93,11 +94,11 @@ class Worker:
             "hush": self._hush,
         }
         while (command := await self._control.receive()) is not None:
-            name, values, fds = command
+            name, values = command
             if name == "drain":
                 await self._drain(values["grace"])
                 return
-            await commands[name](**values, **({"fds": fds} if fds else {}))
+            await commands[name](**values)
         event("supervisor-gone")
 
     # -- revisions
@@ -173,9 +174,20 @@ class Worker:
 
     # -- listeners
 
-    async def _listen(self, name: str, fds: list[int]) -> None:
+    async def _listen(self, name: str, fd: int) -> None:
+        if fd == LOST:
+            if name not in self._deaf:
+                self._deaf.add(name)
+                event("out-of-descriptors", listener=name, error="its socket could not be taken")
+            await self._control.send("deaf", name=name)
+            return
+        self._deaf.discard(name)
+        sock = socket.socket(fileno=fd)
+        if name in self._listening:  # it was handed again by a reload, and again as we could not take it before
+            sock.close()
+            return
         scope = self._listening[name] = trio.CancelScope()
-        self._nursery.start_soon(self._accept, name, socket.socket(fileno=fds[0]), scope)
+        self._nursery.start_soon(self._accept, name, sock, scope)
 
     async def _accept(self, name: str, sock: socket.socket, scope: trio.CancelScope) -> None:
         async def serve(connection: Connection) -> None:
