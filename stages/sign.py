@@ -1,8 +1,9 @@
-"""Sign: DKIM for the domain of the author (RFC 6376), by every key of it that is in force. A pure stage."""
+"""Sign: DKIM for the domain of the author (RFC 6376), by every key of it that is in force; and ARC (RFC 8617) for what
+others wrote and an alias of ours sends on. A pure stage."""
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -13,10 +14,14 @@ from typing import Literal, Self
 import trio
 
 from engine import Message, Session, Verdict
+from engine.authentication import results
 from engine.authentication.author import author_domains
 from engine.authentication.dkim import sign
 from engine.authentication.fields import Fields, split_message
+from engine.authentication.outcome import Result
+from engine.authentication.sealer import seal
 from engine.authentication.signer import Signer
+from engine.directory import split
 from engine.net.dns import Resolver, a_labels
 from engine.observe.events import event
 from engine.signing import Keyring
@@ -34,10 +39,13 @@ ASK = 60.0
 SIGNED = "sign.domain"
 """The fact that says by whom: a message is signed once, in whatever lanes this stage stands."""
 
+SEALED = "sign.sealed"
+"""The same of the seal on forwarded mail."""
+
 
 @dataclass
 class Sign:
-    """Put a signature by each key of the author's domain on top of mail that begins here; all other mail is left alone.
+    """Put a signature by each key of the author's domain on top of mail that begins here, and a seal on forwarded mail.
 
     What cannot be signed goes on unsigned: a signature helps the receiver, and its lack is no fault of the message.
     """
@@ -67,21 +75,41 @@ class Sign:
         await self._stack.__aexit__(kind, error, trace)
 
     async def __call__(self, message: Message) -> Verdict:
-        if not self.keyring or not _begins_here(message.session) or message.fact(SIGNED):
+        if not self.keyring:
             return message
-        fields, body = split_message(message.chunks())
+        begins_here = _begins_here(message.session)
+        if message.fact(SIGNED if begins_here else SEALED):
+            return message
         try:
-            signers = self._signers(message, fields)
+            return await (self._signed(message) if begins_here else self._sealed(message))
         except ValueError as error:
             event("unsigned", id=message.id, why=str(error))
             return message
+
+    async def _signed(self, message: Message) -> Message:
+        fields, body = split_message(message.chunks())
+        signers = self._signers(message, fields)
         if not signers:
             return message
-        make = partial(sign, fields, body, signers, time.time())
-        signed = await trio.to_thread.run_sync(make, limiter=self._threads) if message.size > LARGE else make()
-        for own in reversed(Fields.parse(signed).all):
+        own = await self._made(message, partial(sign, fields, body, signers, time.time()))
+        return own.with_fact(SIGNED, signers[0].domain)
+
+    async def _sealed(self, message: Message) -> Message:
+        """With what `authenticate` found, so that the next server need not refuse what it can no longer prove."""
+        status, found = message.fact("arc.result"), _own_results(message)
+        signers = self.keyring.signers(_forwarder(message))
+        if not signers or status is None or found is None:
+            return message
+        fields, body = split_message(message.chunks())
+        make = partial(seal, fields, body, signers[0], found, chain=Result(str(status)), now=time.time())
+        return (await self._made(message, make)).with_fact(SEALED, signers[0].domain)
+
+    async def _made(self, message: Message, make: Callable[[], bytes]) -> Message:
+        """The message with header fields on top that take as long to make as to hash all of it."""
+        octets = await trio.to_thread.run_sync(make, limiter=self._threads) if message.size > LARGE else make()
+        for own in reversed(Fields.parse(octets).all):
             message = message.with_field(own.octets)
-        return message.with_fact(SIGNED, signers[0].domain)
+        return message
 
     def _signers(self, message: Message, fields: Fields) -> Sequence[Signer]:
         """Who signs; nobody where we have no key of the author's domain. ValueError says why nobody may."""
@@ -140,3 +168,16 @@ class Sign:
 def _begins_here(session: Session) -> bool:
     """Whether the message was submitted by those who may, or is a report of our own, which nobody brought."""
     return session.trusted or bool(session.login) or not session.peer
+
+
+def _forwarder(message: Message) -> str:
+    """The domain of ours that sends a message on, in A-labels: that of the address for which it came."""
+    originals = [recipient.original.partition(";")[2] for recipient in message.envelope.recipients]
+    name = next(filter(None, map(split, originals)), None)
+    return a_labels(name[1]) if name else ""
+
+
+def _own_results(message: Message) -> str | None:
+    """What we said of the message in Authentication-Results: an authserv-id and results."""
+    own = Fields.parse(message.envelope.prepended).named(results.NAME.lower())
+    return own[0].value.decode().strip() if own else None

@@ -1,14 +1,21 @@
 """Mail that an alias sends outside, mail that goes out, and the bounces of both that come back."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import trio
 
+from engine.authentication.arc import ArcResult, validate_arc
+from engine.authentication.fields import split_message
 from engine.net.zone import Zone
+from tests.authentication.letters import records
+from tests.authentication.zone import Asked
 from tests.support.background import dns, smtp_server
+from tests.support.keys import put_keys
 from tests.support.remote import Received, Remote
 from tests.support.server import Postroad, letter, until
 
@@ -95,6 +102,26 @@ def test_our_own_mail_is_signed_and_other_bounces_are_refused(post: Post) -> Non
     assert len(server.mail_for(ANN)) == 1
     server.send(letter("from here"), "no@far.test", sender=ANN)
     assert len(server.mail_for(ANN, 2)) == 2, "a report of our own needs no tag"
+
+
+def test_forwarded_mail_is_sealed_with_what_we_found(post: Post) -> None:
+    put_keys(post.server.folder / "var", "example.org")
+    inbound = {"stages": ["accept", "authenticate", "queue", "route"]}
+    post.server.change(
+        {"lane": {"inbound": inbound, "remote": {"stages": ["sign", "return_path", "resolve", "relay"]}}}
+    )
+    assert post.server.reload().returncode == 0
+    with post.server.dialogue(STRANGER) as client:
+        client.start(OUT, sender="someone@elsewhere.test").content(letter("for two"))
+    fields, body = split_message([post.arrived(1).content])
+
+    async def validate() -> ArcResult:
+        return await validate_arc(fields, body, Asked(records("example.org")), time.time())
+
+    found = trio.run(validate)
+    assert (found.result, [one.domain for one in found.sets]) == ("pass", ["example.org"])
+    assert found.sets[0].results.startswith("mx.example.org;")
+    assert "spf=none" in found.sets[0].results
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 import stages.sign
 from engine import Message, Session
+from engine.authentication.arc import ArcResult, validate_arc
 from engine.authentication.dkim import verify
 from engine.authentication.fields import split_message
 from engine.message import Octets
@@ -209,3 +210,60 @@ async def test_keys_that_wait_sign_once_they_are_published(tmp_path: Path, nurse
     assert (taken["event"], taken["domain"], sorted(taken["selectors"])) == (
         "keys-in-force", "example.com", ["ed", "rsa"],
     )  # fmt: skip
+
+
+# -- what others wrote, and an alias sends on
+
+
+def forwarded(original: str = "rfc822;info@example.com", arc: str | None = "none", told: str = "spf=pass") -> Message:
+    about = letter("Zoe <zoe@example.net>", session=STRANGER, sender="zoe@example.net")
+    recipients = tuple(replace(one, original=original) for one in about.envelope.recipients)
+    prepended = f"Authentication-Results: mx.example.com;\r\n {told}\r\n".encode() if told else b""
+    facts = {"arc.result": arc} if arc else {}
+    return replace(about, envelope=replace(about.envelope, recipients=recipients, prepended=prepended, facts=facts))
+
+
+async def chain(about: object) -> ArcResult:
+    assert isinstance(about, Message)
+    fields, body = split_message(about.chunks())
+    return await validate_arc(fields, body, Asked(KEYS), time.time())
+
+
+async def test_forwarded_mail_is_sealed_by_the_domain_that_forwards(sign: Sign, capfd) -> None:
+    done = await sign(forwarded())
+    found = await chain(done)
+    assert (found.result, len(found.sets)) == ("pass", 1)
+    assert (found.sets[0].domain, found.sets[0].signing_domain) == ("example.com", "example.com")
+    assert found.sets[0].results.split() == ["mx.example.com;", "spf=pass"]
+    assert done.fact("sign.sealed") == "example.com"
+    assert await signatures(done) == []
+    assert await sign(done) is done
+    assert why(capfd) == []
+
+
+async def test_the_next_link_of_a_chain(sign: Sign) -> None:
+    first = await sign(forwarded())
+    assert isinstance(first, Message)
+    there = replace(first, content=Octets(b"".join(first.chunks())), envelope=forwarded(arc="pass").envelope)
+    found = await chain(await sign(there))
+    assert (found.result, len(found.sets), found.oldest_pass) == ("pass", 2, 0)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        forwarded("rfc822;info@example.net"),  # we have no key of it
+        forwarded(""),
+        forwarded(arc=None),  # nobody looked at its chain
+        forwarded(told=""),
+    ],
+)
+async def test_forwarded_mail_that_cannot_be_sealed_is_left_alone(sign: Sign, about: Message, capfd) -> None:
+    assert await sign(about) is about
+    assert why(capfd) == []
+
+
+async def test_a_seal_that_would_not_be_true_is_not_put(sign: Sign, capfd) -> None:
+    about = forwarded(arc="pass")
+    assert await sign(about) is about
+    assert why(capfd) == ["the message has no chain, which cannot be pass"]
