@@ -127,28 +127,38 @@ class Rates(Store):
 
     def excess(self, sender: Sender, recipients: int) -> Excess | None:
         """Why a message to so many cannot be taken now; None: it can."""
-        return self._change(self._weighed, sender, recipients, False)
+        # As is usual, and then nobody need wait for who writes.
+        within = self._do(self._is_within, sender, recipients, write=False)
+        return None if within else self._do(self._weighed, sender, recipients, False)
 
     def take(self, sender: Sender, recipients: int) -> Excess | None:
         """Count a message to so many, unless it is one too many: then why."""
-        return self._change(self._weighed, sender, recipients, True)
+        return self._do(self._weighed, sender, recipients, True)
 
     def sent(self) -> list[Sent]:
         """What everybody has sent within periods that are not over."""
-        return self._change(lambda txn: list(self._sent(txn, self._clock())))
+        return self._do(lambda txn: list(self._sent(txn, self._clock())), write=False)
 
     def lift(self, who: str) -> list[Sent]:
         """Forget what an account, an IP address or a network has sent: that which counted."""
-        return self._change(self._lift, who)
+        return self._do(self._lift, who)
 
     # Transactions
 
-    def _change(self, change: Callable[..., T], *args: Any) -> T:
+    def _do(self, what: Callable[..., T], *args: Any, write: bool = True) -> T:
         try:
-            with self._environment.begin(write=True) as txn:
-                return change(txn, *args)
+            with self._environment.begin(write=write) as txn:
+                return what(txn, *args)
         except lmdb.Error as error:
             raise Unavailable(f"cannot tell who has sent how much: {translated(error)}") from error
+
+    def _is_within(self, txn: Transaction, sender: Sender, recipients: int) -> bool:
+        now = self._clock()
+        spans = _held(txn.get(_key(sender.kind, sender.name)) or _NOTHING, now)
+        return all(
+            _span(spans, what, rate.period, now).count + cost <= rate.most
+            for what, rate, cost in sender.costs(recipients)
+        )
 
     def _weighed(self, txn: Transaction, sender: Sender, recipients: int, take: bool) -> Excess | None:
         now = self._clock()
