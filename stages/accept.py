@@ -25,6 +25,8 @@ from engine import (
     Verdict,
 )
 from engine import Session as Facts
+from engine.authentication.author import authors
+from engine.authentication.fields import split_message
 from engine.deadline import Deadline, Watch
 from engine.directory import Directory, Unavailable, asked, may_send_as
 from engine.login import Excess, Logins, Rates, Sender
@@ -102,9 +104,9 @@ class Accept:
     auth: bool = True
     # "required": this is where people with an account submit their mail (RFC 6409), and nobody else does.
     login: Literal["offered", "required"] = "offered"
-    # Where a login is required: "own" lets an account send in its own name, in that of aliases and groups that lead to
-    # it, and in those that it was granted.
-    senders: Literal["own", "any"] = "own"
+    # Where a login is required: "own" lets an account send and write in its own name, in that of aliases and groups
+    # that lead to it, and in those that it was granted; "envelope" does not look at who wrote (From).
+    senders: Literal["own", "envelope", "any"] = "own"
     # What an account may send: far more than people do, and little for who has stolen a password.
     account_messages: tuple[Rate, ...] = ()
     account_recipients: tuple[Rate, ...] = (Rate("1000/1h"), Rate("5000/1d"))
@@ -460,6 +462,26 @@ class _Session:
             self._smtp.refuse(553, "5.7.1", f"{login} may not send as {sender}", counts=True)
         return allowed
 
+    async def _may_write(self, login: str, content: MessageContent) -> bool:
+        """Whether the account may have written what it sends; otherwise the client has been told why not."""
+        if not login or self._stage.login != "required" or self._stage.senders != "own":
+            return True
+        fields, _ = split_message(content.chunks())
+        try:
+            for author in map(str, authors(fields)):
+                if not await self._stage.may_send_as(login, author):
+                    event("author-refused", peer=self._peer, login=login, author=author)
+                    self._smtp.refuse(550, "5.7.1", f"{login} may not write as {author}, whom From names", counts=True)
+                    return False
+        except ValueError as error:
+            self._smtp.refuse(550, "5.6.0", str(error), counts=True)
+            return False
+        except Unavailable as error:
+            event("login-unavailable", peer=self._peer, error=str(error))
+            self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")
+            return False
+        return True
+
     async def _is_within(
         self, sender: Sender | None, weigh: Callable[[Sender, int], Excess | None], *, recipients: int
     ) -> bool:
@@ -564,6 +586,9 @@ class _Session:
 
     async def _submit(self, transaction: _Transaction, content: MessageContent) -> None:
         assert transaction.identity is not None
+        if not await self._may_write(transaction.facts.login, content):
+            self.forget()
+            return
         if not await self._is_within(
             transaction.sender, self._stage.rates.take, recipients=len(transaction.recipients)
         ):

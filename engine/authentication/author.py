@@ -31,25 +31,40 @@ class Token(NamedTuple):
     text: str
 
 
-def author_domains(fields: Fields) -> tuple[str, ...]:
-    """The domains of all mailboxes in all From fields, in their order, in A-labels; nothing without a mailbox.
+class Author(NamedTuple):
+    """The address of one who wrote a message."""
+
+    local: str  # as it is written, with its quotes
+    domain: str  # in A-labels
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+
+def authors(fields: Fields) -> tuple[Author, ...]:
+    """All mailboxes in all From fields, in their order.
 
     ValueError says what is wrong where a field leaves room for doubt: then nobody can say who the author is.
     """
     found = fields.named("from")
     if sum(len(field.octets) for field in found) > FROM_LIMIT:
         raise ValueError(f"From has more than {FROM_LIMIT} octets")
-    return tuple(domain for field in found for domain in _domains(field.value))
+    return tuple(author for field in found for author in _authors(field.value))
+
+
+def author_domains(fields: Fields) -> tuple[str, ...]:
+    """The domains of all ``authors``, in their order. ValueError as there."""
+    return tuple([author.domain for author in authors(fields)])
 
 
 @lru_cache(maxsize=256)  # of 16 KB at most; who writes, writes again
-def _domains(value: bytes) -> tuple[str, ...]:
+def _authors(value: bytes) -> tuple[Author, ...]:
     tokens = list(_tokens(value.decode(errors="surrogateescape")))  # names come in any charset, domains do not
     found = []
     for mailbox in _mailboxes(tokens):
         address = _address(mailbox)
         if any(token.text == "@" for token in address):
-            found.append(_domain(address))
+            found.append(_author(address))
         elif len(address) < len(mailbox):
             raise ValueError("From holds an address without a domain")
     return tuple(found)
@@ -117,15 +132,16 @@ def _address(mailbox: list[Token]) -> list[Token]:
     return inner[inner.index(Token("special", ":")) + 1 :]
 
 
-def _domain(address: list[Token]) -> str:
+def _author(address: list[Token]) -> Author:
     at = [number for number, token in enumerate(address) if token == Token("special", "@")]
     local, domain = address[: at[-1]], address[at[-1] + 1 :]
     if len(at) != 1 or not local or any(token.kind not in {"atom", "quoted"} for token in local):
         raise ValueError("From holds an address that is none")
+    written = "".join(token.text for token in local)
     text = "".join(token.text for token in domain)
     if len(domain) == 1 and domain[0].kind == "literal":
-        return text.lower()
+        return Author(written, text.lower())
     name = a_labels(text)
     if not _DOMAIN.fullmatch(name):
         raise ValueError(f"From holds an address whose domain is none: {text!a}")
-    return name
+    return Author(written, name)

@@ -90,7 +90,7 @@ def test_curl(server: Postroad, certificates: Certificates, provider: Provider, 
         run(
             "curl", "-sS", f"{scheme}://127.0.0.1:{server.ports[listener]}", "--ssl-reqd", "--cacert",
             str(certificates.authority), "--login-options", f"AUTH={mechanism}", *secret, "--upload-file", "-",
-            "--mail-rcpt", BOB, *options, stdin=letter("by curl"), good=good,
+            "--mail-rcpt", BOB, *options, stdin=letter("by curl", author=ANN), good=good,
         )  # fmt: skip
 
     server.forget()

@@ -108,7 +108,7 @@ def test_who_may_in(server: Postroad, listener: str) -> None:
 def test_mail_is_sent(server: Postroad, listener: str) -> None:
     with sending(server, listener, person(ANN)) as client:
         assert client.auth("EXTERNAL", lambda challenge=None: "")[0] == 235
-        client.sendmail(ANN, [BOB], letter(f"by {listener}"))
+        client.sendmail(ANN, [BOB], letter(f"by {listener}", author=ANN))
     until(lambda: any(f"by {listener}".encode() in message for message in server.mailbox(BOB)), "the message")
 
 
@@ -191,8 +191,8 @@ def test_curl(server: Postroad, certificates: Certificates, pair: tuple[str, str
     mail = ("--mail-from", ANN, "--mail-rcpt", ANN, "--upload-file", "-")
     for listener, scheme in (("submission", "smtp"), ("submissions", "smtps")):
         url = f"{scheme}://127.0.0.1:{server.ports[listener]}"
-        curl(url, *mail, stdin=letter(f"curl by {listener}"))
-        curl(url, *mail, stdin=letter("another one"), user=BOB, good=False)
+        curl(url, *mail, stdin=letter(f"curl by {listener}", author=ANN))
+        curl(url, *mail, stdin=letter("another one", author=BOB), user=BOB, good=False)
     server.mail_for(ANN, 2)
     assert "Subject: curl by" in curl(f"pop3://127.0.0.1:{server.ports['pop3']}/1")
     assert "Subject: curl by" in curl(f"pop3s://127.0.0.1:{server.ports['pop3s']}/2")

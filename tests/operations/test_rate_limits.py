@@ -38,7 +38,7 @@ def send(server: Postroad, user: str, *recipients: str) -> int:
         for recipient in recipients:
             if (code := client.rcpt(recipient)[0]) != 250:
                 return code
-        return client.data(letter("counted"))[0]
+        return client.data(letter("counted", author=user))[0]
 
 
 def rows(server: Postroad, *options: str) -> list[tuple[str, str, str]]:
@@ -77,13 +77,13 @@ def test_recipients_are_counted_and_a_message_takes_those_that_are_within(server
         client.mail(EVE)
         assert [client.rcpt(BOB)[0] for _ in range(3)] == [250] * 3
         assert client.rcpt(BOB) == (452, b"4.5.3 Too many recipients")
-        assert client.data(letter("three"))[0] == 250
+        assert client.data(letter("three", author=EVE))[0] == 250
         client.mail(EVE)
         assert client.rcpt("nobody@example.org")[0] == 550
         assert client.rcpt(BOB)[0] == 250
         code, text = client.rcpt(BOB)
         assert (code, text[:30]) == (450, b"4.7.1 4 recipients within 24 h")
-        assert client.data(letter("one"))[0] == 250
+        assert client.data(letter("one", author=EVE))[0] == 250
         assert client.mail(EVE)[0] == 450
     assert server.wait_for("limited", address=EVE)["what"] == "recipients"
 
@@ -93,7 +93,7 @@ def test_sessions_side_by_side_share_what_there_is(server: Postroad) -> None:
     for client in clients:
         assert client.mail(EVE)[0] == 250
         assert client.rcpt(BOB)[0] == 250
-    assert [client.data(letter("at once"))[0] for client in clients] == [250, 250, 250, 450]
+    assert [client.data(letter("at once", author=EVE))[0] for client in clients] == [250, 250, 250, 450]
     assert clients[3].mail(EVE)[0] == 450
     for client in clients:
         client.close()

@@ -73,9 +73,34 @@ def test_an_account_sends_to_the_world(server: Postroad, listener: str) -> None:
         assert client.mail(EVE)[0] == 250
         assert client.rcpt("somebody@elsewhere.example")[0] == 250
         client.rset()
-        client.sendmail(EVE, [BOB], letter(f"by {listener}"))
+        client.sendmail(EVE, [BOB], letter(f"by {listener}", author=EVE))
     message = arrived(server, f"by {listener}")
     assert re.search(rb"^Received: from [^\n]+ \(authenticated\)\r\n[^\n]+\r\n[^\n]+ with ESMTPSA ", message, re.M)
+
+
+@pytest.mark.parametrize(
+    ("author", "answer"),
+    [
+        ("Eve <eve@example.org>", "250"),
+        ("Eve <EVE+shop@Example.ORG>, info@example.org", "250"),
+        ('"eve"@example.org', "250"),
+        ("Our team <boss@example.org>", "250"),
+        ("undisclosed:;", "250"),
+        (f"Bob <{BOB}>", f"550 5.7.1 {EVE} may not write as {BOB}, whom From names"),
+        (f"eve@example.org, {BOB}", f"550 5.7.1 {EVE} may not write as {BOB}, whom From names"),
+        ("eve@example.org <eve@elsewhere.example>", f"550 5.7.1 {EVE} may not write as eve@elsewhere.example"),
+        ("<eve@example.org", "550 5.6.0 From has an address that nothing ends"),
+    ],
+)
+def test_whose_mail_an_account_may_send(server: Postroad, author: str, answer: str) -> None:
+    with server.logged_in(EVE) as client:
+        for command, argument in (("MAIL", f"FROM:<{EVE}>"), ("RCPT", f"TO:<{BOB}>")):
+            assert client.docmd(command, argument)[0] == 250
+        code, text = client.data(f"From: {author}\r\nSubject: hello\r\n\r\nhello\r\n")
+        assert f"{code} {text.decode()}".startswith(answer)
+        assert client.docmd("MAIL", f"FROM:<{EVE}>")[0] == 250, "the session goes on"
+    if "may not write" in answer:
+        assert server.wait_for("author-refused", author=answer.split()[7].rstrip(","))["login"] == EVE
 
 
 @pytest.mark.parametrize(

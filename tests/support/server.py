@@ -380,8 +380,8 @@ def body(message: bytes) -> bytes:
     return message.partition(b"\r\n\r\n")[2]
 
 
-def letter(subject: str, text: str = "Hello.") -> bytes:
-    return f"From: Ann <ann@example.net>\r\nTo: somebody\r\nSubject: {subject}\r\n\r\n{text}\r\n".encode()
+def letter(subject: str, text: str = "Hello.", author: str = "Ann <ann@example.net>") -> bytes:
+    return f"From: {author}\r\nTo: somebody\r\nSubject: {subject}\r\n\r\n{text}\r\n".encode()
 
 
 @contextlib.contextmanager
