@@ -21,6 +21,7 @@ import msgspec
 from engine.condition import Condition, parse_condition
 from engine.lanes import MAIL, QUEUE, Course, Lane, Placing, plan
 from engine.protocols.ldap_filter import BadFilter, parse_filter
+from engine.protocols.sasl import MECHANISMS
 from engine.stage import Spec, StageError, load_stage
 from engine.units import Duration, Rate, Size
 
@@ -208,6 +209,7 @@ class Login:
     ban: Duration = Duration("1h")
     network_ipv4: int = 32  # prefix of what counts as one network
     network_ipv6: int = 64
+    mechanisms: tuple[str, ...] = tuple(MECHANISMS)  # of SASL, that are offered where they can be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +267,9 @@ class Config:
 _SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
 }  # fmt: skip
+_DONE_BY = {"reports": "authenticate", "srs": "return_path", "batv": "return_path"}
+"""The stages without which these tables mean nothing."""
+
 DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
 """Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""
 
@@ -430,6 +435,7 @@ class _Reader:
         }
         config = dataclasses.replace(config, courses=plan(lanes, placing))
         self.check_listeners(config)
+        self.check_served(config)
         return self.with_paths(config)
 
     def section(self, name: str, kind: type, table: Mapping[str, Any] | None = None) -> Any:
@@ -553,6 +559,9 @@ class _Reader:
         for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
             if not 0 <= getattr(login, name) <= bits:
                 self.problem(f"login.{name}", f"must be a number of bits from 0 to {bits}")
+        for name in login.mechanisms:
+            if name not in MECHANISMS:
+                self.problem("login.mechanisms", f"there is no mechanism {name}{nearest(name, MECHANISMS)}")
 
     def values(self, place: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
         found = {}
@@ -773,6 +782,13 @@ class _Reader:
                 )
         if not config.listen:
             self.problem("listen", 'no listener; write at least [listen] smtp = "127.0.0.1:2525"')
+
+    def check_served(self, config: Config) -> None:
+        """Find tables that say what a stage is to do which stands in no lane."""
+        uses = {config.stages[name].spec.use for lane in config.lanes for name in lane.stages if name in config.stages}
+        for table, stage in _DONE_BY.items():
+            if table in self.tables and f"stages.{stage}" not in uses:
+                self.problem(table, f"nothing does what it says: put `{stage}` into a lane")
 
     def with_paths(self, config: Config) -> Config:
         base = self.path.parent

@@ -59,7 +59,8 @@ class Logins:
         """What is offered, the best first."""
         by_keys = WITH_KEYS if self.directory.holds_keys else ()
         by_tokens = WITH_ISSUER if self.issuer else ()
-        return (EXTERNAL, *by_keys, *by_tokens, *WITH_PASSWORDS)
+        possible = (EXTERNAL, *by_keys, *by_tokens, *WITH_PASSWORDS)
+        return tuple([name for name in possible if name in self.guard.settings.mechanisms])
 
     def limiter(self, question: Question) -> trio.CapacityLimiter | None:
         """What bounds how many questions of this kind are answered at once; None: as many as there are threads."""

@@ -295,3 +295,9 @@ async def test_a_banned_network_is_kept_out_with_a_certificate_too(logins: Login
     assert await logins.visitor("smtp", FAR).answer(Certificate("EXTERNAL", ANN, (ANN,))) is None
     assert events[-1]["why"] == service.BANNED
     assert await logins.visitor("smtp", HOME).answer(Certificate("EXTERNAL", ANN, (ANN,))) is not None
+
+
+def test_an_operator_says_what_is_offered(logins: Logins) -> None:
+    assert "SCRAM-SHA-256-PLUS" in logins.mechanisms
+    logins.guard.settings = dataclasses.replace(logins.guard.settings, mechanisms=("LOGIN", "SCRAM-SHA-256", "XOAUTH2"))
+    assert logins.mechanisms == ("SCRAM-SHA-256", "LOGIN"), "in our order, and only where it can be had"

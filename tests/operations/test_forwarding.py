@@ -137,7 +137,7 @@ def test_what_cannot_be_meant(tmp_path: Path, changes: dict[str, dict[str, str]]
     (tmp_path / "secrets").write_text("secret")
     (tmp_path / "empty").write_text("\n \n")
     server = Postroad(tmp_path, {"srs": {"domain": "example.org", "secret_file": "secrets"}})
-    server.change({"batv": {"secret_file": "secrets"}})
+    server.change({"batv": {"secret_file": "secrets"}, "lane": {"remote": {"stages": ["return_path", "relay"]}}})
     assert server.command("check").returncode == 0
     server.change(changes)
     done = server.command("check")
