@@ -5,13 +5,13 @@ import secrets
 import sys
 
 import click
-import trio
 
 from engine.cli.configured import config_option, configuration, fail
 from engine.config import Config
 from engine.directory import AlreadyThere, DirectoryError, Embedded
 from engine.net.listening import CannotListen
-from engine.runtime.supervisor import CannotStart, Supervisor
+from engine.runtime.supervisor import CannotStart
+from engine.runtime.supervisor import run as serve
 from engine.storage.environment import StorageError
 
 
@@ -31,7 +31,7 @@ def run(ctx: click.Context, demo: bool) -> None:
         sys.stdout.flush()
 
     try:
-        trio.run(Supervisor(config, announce).run)
+        serve(config, announce)
     except BaseExceptionGroup as group:
         known, rest = group.split((CannotStart, CannotListen, StorageError, DirectoryError))
         if rest is not None or known is None:

@@ -7,8 +7,6 @@ import resource
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -24,15 +22,13 @@ from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.control import Control
 from engine.runtime.leftovers import sweep
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
+from engine.runtime.spawner import CannotFork, Spawner
 from engine.runtime.state import State
 from engine.storage.environment import StorageError
 from engine.wakeup import Answer
 
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
-
-FIRST_SIGN = 120.0
-"""Seconds that a worker has until its first sign of life: a machine that is overloaded may take long to load it."""
 
 _FOLDER = "postroad-"
 """How the names of our folders for sockets begin."""
@@ -56,15 +52,17 @@ class CannotStart(Exception):
 class _Child:
     """One worker process as the supervisor sees it."""
 
-    def __init__(self, process: Process, life: int, popen: "subprocess.Popen[bytes]", control: Control) -> None:
+    def __init__(self, process: Process, life: int, pid: int, control: Control) -> None:
         self.process = process
         self.life = life
-        self.popen = popen
+        self.pid = pid
+        self._fd = os.pidfd_open(pid)
         self.control = control
         self.heard = self.began = trio.current_time()
         self.dead = False
         self.why = ""  # its own last words
         self.ended = trio.Event()
+        self.gone = trio.Event()
         self.wanted = True
         self._answers: dict[tuple[str, int], Answer] = {}
 
@@ -82,14 +80,23 @@ class _Child:
 
     def died(self, how: str) -> None:
         self.dead = True
+        os.close(self._fd)
+        self.control.close()
         self.why = self.why or f"the worker died{how}"
         for answer in self._answers.values():
             answer.give(self.why)
         self.ended.set()
+        self.gone.set()
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.popen.kill()
+        if not self.dead:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._fd, signal.SIGKILL)
+
+    async def wait(self) -> int:
+        """Until the process has ended: its exit code, negative for a signal."""
+        await trio.lowlevel.wait_readable(self._fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 class Supervisor:
@@ -104,6 +111,7 @@ class Supervisor:
         self._lives: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
         self._sockets: dict[_Key, socket.socket] = {}
+        self._spawner = Spawner()
         self._folder = ""
         self._changing = trio.Lock()
         self._stopping = False
@@ -120,6 +128,7 @@ class Supervisor:
         self._clean_up_after_crash()
         self._folder = self._state.folder = tempfile.mkdtemp(prefix=_FOLDER)
         try:
+            self._spawner.start()
             sweep(self._config)
             with trio.open_signal_receiver(signal.SIGHUP, signal.SIGTERM, signal.SIGINT) as signals:
                 async with trio.open_nursery() as self._nursery:
@@ -136,9 +145,11 @@ class Supervisor:
                             child.kill()
                         self._nursery.cancel_scope.cancel()
         finally:
+            self._spawner.close()
             for child in self._children.values():
                 child.kill()
-                child.popen.wait()
+                if not child.dead:
+                    os.waitpid(child.pid, 0)
             for sock in self._sockets.values():
                 sock.close()
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -230,15 +241,15 @@ class Supervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         life = self._lives[process.name] = self._lives.get(process.name, 0) + 1
         self._state.lives(self._lives)
-        popen = subprocess.Popen(  # a few milliseconds, and only when a worker starts
-            [sys.executable, "-m", "engine.runtime.worker", str(theirs.fileno())],
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        theirs.close()
-        child = self._children[process.name] = _Child(process, life, popen, Control(ours))
-        event("worker-started", worker=process.name, life=life, pid=popen.pid)
+        try:
+            pid = await self._spawner.fork(process.name, theirs)
+        except CannotFork as error:
+            ours.close()
+            raise CannotStart(f"{process.name}: {error}") from error
+        finally:
+            theirs.close()
+        child = self._children[process.name] = _Child(process, life, pid, Control(ours))
+        event("worker-started", worker=process.name, life=life, pid=pid)
         self._nursery.start_soon(self._listen_to, child)
         values = {"name": process.name, "place": process.place, "index": process.index}
         await child.control.send("start", process=values, life=life, folder=self._folder, config=str(self._config.path))
@@ -291,8 +302,7 @@ class Supervisor:
             elif command == "deaf":
                 self._nursery.start_soon(self._hand_again, child, values["name"])
         child.kill()
-        code = await trio.to_thread.run_sync(child.popen.wait)
-        child.control.close()
+        code = await child.wait()
         child.died(_how(code))
         if self._stopping or not child.wanted:
             return
@@ -314,7 +324,12 @@ class Supervisor:
         async with self._changing:
             if self._stopping or self._children.get(name) is not child or not child.wanted:
                 return
-            new = await self._spawn(child.process)
+            try:
+                new = await self._spawn(child.process)
+            except CannotStart as error:
+                event("worker-failed", worker=name, error=str(error))
+                self._nursery.start_soon(self._restart, child)
+                return
             try:
                 await self._all([new], "prepare", "prepared", number=self._number, text=self._config.text)
                 await self._introduce(new)
@@ -337,12 +352,21 @@ class Supervisor:
             now = trio.current_time()
             if now - before > 2:  # we were stopped ourselves: what the workers have said is still to be heard
                 continue
+            hang = self._config.server.hang
             for child in list(self._children.values()):
-                hang = self._config.server.hang
-                limit = hang if child.heard > child.began else max(hang, FIRST_SIGN)
-                if not child.dead and now - child.heard > limit:
-                    event("worker-hangs", worker=child.process.name, seconds=limit)
+                if not child.dead and now - child.heard > hang:
+                    event("worker-hangs", worker=child.process.name, seconds=hang)
                     child.kill()
+            self._bury_strays()
+
+    def _bury_strays(self) -> None:
+        """Programs that a filter had started are our children once their worker has died: take note of their end."""
+        ours = {self._spawner.pid, *(child.pid for child in self._children.values())}
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in ours:  # whoever waits for it is about to hear of it
+                    return
+                os.waitpid(ended.si_pid, 0)
 
     # -- orders
 
@@ -382,8 +406,8 @@ class Supervisor:
             for child in children:
                 await child.ended.wait()
         with trio.move_on_after(2):
-            while any(child.popen.poll() is None for child in children):
-                await trio.sleep(0.01)
+            for child in children:
+                await child.gone.wait()
         for child in children:
             child.kill()
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import gc
-import os
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -228,14 +226,10 @@ class Worker:
         return self._role.shard(shard).stored(MessageId(identity), size)
 
 
-def main() -> None:
-    """Entry point of a worker process: the control socket's descriptor is its only argument."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor decides
-    os.umask(0o077)
+def main(control_socket: socket.socket) -> None:
+    """Run a worker in this process, until the supervisor ends it or is gone."""
     sys.setswitchinterval(_SWITCH_INTERVAL)
     gc.set_threshold(_COLLECT_AFTER)
-    control_socket = socket.socket(fileno=int(sys.argv[1]))
     with contextlib.suppress(KeyboardInterrupt):
         trio.run(_main, control_socket, strict_exception_groups=True, instruments=[WrittenOnceATurn()])
 
@@ -257,7 +251,3 @@ def _first_line(error: BaseException) -> str:
         error = error.exceptions[0]
     text: Any = str(error).splitlines()
     return f"{type(error).__name__}: {text[0] if text else ''}"
-
-
-if __name__ == "__main__":
-    main()

@@ -30,6 +30,23 @@ def test_kill_a_worker(server: Postroad, remote: Remote, victim: str) -> None:
     settle_accounts(server, remote, load.ledger)
 
 
+def test_kill_the_zygote(server: Postroad, remote: Remote) -> None:
+    """No worker dies with it; the next one that has to be started gets another."""
+    load = Load(server)
+    load.start()
+    load.until_answered(1)
+    before = server.workers()
+    os.kill(server.wait_for("zygote-started")["pid"], signal.SIGKILL)
+    load.until_answered(MESSAGES // 2)
+    assert server.workers() == before
+    os.kill(before["mail-0"], signal.SIGKILL)
+    load.wait()
+    server.wait_for("worker-restarted", worker="mail-0")
+    assert len(server.all("zygote-started")) == 2
+    assert {event["worker"] for event in server.all("worker-died")} == {"mail-0"}
+    settle_accounts(server, remote, load.ledger)
+
+
 def test_kill_everything_twice(server: Postroad, remote: Remote) -> None:
     load = Load(server)
     load.start()

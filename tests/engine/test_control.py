@@ -61,7 +61,8 @@ def test_a_socket_that_cannot_be_had_is_lost_alone(ends: tuple[Control, Control]
             with no_descriptors_left():
                 assert await theirs.receive() == ("listen", {"name": "smtp", "fd": LOST})
             command = await theirs.receive()
-            assert command is not None and command[1]["name"] == "pop3"
+            assert command is not None
+            assert command[1]["name"] == "pop3"
             assert os.fstat(command[1]["fd"]).st_ino == os.fstat(two.fileno()).st_ino
             os.close(command[1]["fd"])
 

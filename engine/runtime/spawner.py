@@ -1,0 +1,90 @@
+"""New workers for the supervisor, forked by a process that has loaded their code once: `engine.runtime.zygote`.
+
+A worker is there after some milliseconds instead of a second of loading, and shares the memory of its code with the
+others. The supervisor adopts it: the zygote forks twice, and whoever's parent has ended belongs to the nearest
+ancestor that has said so (prctl(2), PR_SET_CHILD_SUBREAPER). So a zygote that dies takes no worker with it.
+"""
+
+import contextlib
+import ctypes
+import socket
+import struct
+import subprocess
+import sys
+
+import trio
+
+from engine.observe.events import event
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_PATIENCE = 120.0
+"""Seconds until a zygote that does not answer is killed: a machine that is overloaded may take long to load it."""
+
+MOST = 512
+"""Octets of a request or an answer at most."""
+
+
+class CannotFork(Exception):
+    """There is no new process; the text says why."""
+
+
+class Spawner:
+    """Has a zygote, starts another when that one has died, and asks it for processes."""
+
+    def __init__(self) -> None:
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._socket: trio.socket.SocketType
+        self._lock = trio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        return self._popen.pid if self._popen is not None else None
+
+    def start(self) -> None:
+        """Let it load what it needs, which the first fork then waits for."""
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", "engine.runtime.zygote", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        ours.setblocking(False)
+        self._socket = trio.socket.from_stdlib_socket(ours)
+        event("zygote-started", pid=self._popen.pid)
+
+    def close(self) -> None:
+        if self._popen is not None:
+            self._socket.close()
+            self._popen.kill()
+            self._popen.wait()
+            self._popen = None
+
+    async def fork(self, name: str, control: socket.socket) -> int:
+        """The process id of a new worker, our child, which obeys what comes over ``control``. CannotFork if none."""
+        async with self._lock:
+            for _ in range(2):  # it may have died since the last time
+                if self._popen is None:
+                    self.start()
+                answer = ""
+                try:
+                    with contextlib.suppress(OSError), trio.move_on_after(_PATIENCE):
+                        answer = await self._ask(name, control)
+                finally:
+                    if not answer:  # so that nobody takes a late answer for another's
+                        self.close()
+                pid, _, why = answer.partition(" ")
+                if why:
+                    raise CannotFork(f"no new process: {why}")
+                if pid:
+                    return int(pid)
+        raise CannotFork("no new process: the process that makes them died twice")
+
+    async def _ask(self, name: str, control: socket.socket) -> str:
+        rights = struct.pack("i", control.fileno())
+        await self._socket.sendmsg([name.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        return (await self._socket.recv(MOST)).decode()
