@@ -96,7 +96,9 @@ class _Child:
     async def wait(self) -> int:
         """Until the process has ended: its exit code, negative for a signal."""
         await trio.lowlevel.wait_readable(self._fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        while (ended := os.waitpid(self.pid, os.WNOHANG)) == (0, 0):  # a debugger is told first
+            await trio.sleep(0.01)
+        return os.waitstatus_to_exitcode(ended[1])
 
 
 class Supervisor:

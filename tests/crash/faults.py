@@ -56,7 +56,11 @@ def refusing(pid: int, what: str) -> Iterator[None]:
         yield
     finally:
         tracer.terminate()
-        tracer.wait(10)
+        try:
+            tracer.wait(5)
+        except subprocess.TimeoutExpired:  # it waits for a process that is dying, which waits for it
+            tracer.kill()
+            tracer.wait()
 
 
 @contextlib.contextmanager
