@@ -275,14 +275,15 @@ class Postroad:
         """An open connection to the SMTP port, past the greeting."""
         return Dialogue(self.ports["smtp"], source)
 
-    def mailbox(self, address: str) -> list[bytes]:
-        """All messages of the account, read by POP3."""
+    def mailbox(self, address: str, *, lines: int | None = None) -> list[bytes]:
+        """All messages of the account, or so many lines of their bodies, read by POP3."""
         client = poplib.POP3("127.0.0.1", self.ports["pop3"], timeout=PATIENCE)
         with contextlib.closing(client):
             client.user(address)
             client.pass_(PASSWORD)
             count, _ = client.stat()
-            found = [b"\r\n".join(client.retr(number)[1]) + b"\r\n" for number in range(1, count + 1)]
+            read = client.retr if lines is None else (lambda number: client.top(number, lines))
+            found = [b"\r\n".join(read(number)[1]) + b"\r\n" for number in range(1, count + 1)]
             client.quit()
             return found
 
