@@ -267,8 +267,8 @@ class Config:
 _SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
 }  # fmt: skip
-_DONE_BY = {"reports": "authenticate", "srs": "return_path", "batv": "return_path"}
-"""The stages without which these tables mean nothing."""
+_ACTED_ON = ("reports", "srs", "batv")
+"""Tables that say what some stage is to do."""
 
 DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
 """Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""
@@ -785,10 +785,11 @@ class _Reader:
 
     def check_served(self, config: Config) -> None:
         """Find tables that say what a stage is to do which stands in no lane."""
-        uses = {config.stages[name].spec.use for lane in config.lanes for name in lane.stages if name in config.stages}
-        for table, stage in _DONE_BY.items():
-            if table in self.tables and f"stages.{stage}" not in uses:
-                self.problem(table, f"nothing does what it says: put `{stage}` into a lane")
+        names = {name for lane in config.lanes for name in lane.stages}
+        served = {table for name in names & config.stages.keys() for table in config.stages[name].spec.acts_on}
+        for table in _ACTED_ON:
+            if table in self.tables and table not in served:
+                self.problem(table, "no lane has a stage that does what it says; see this table in docs/pipeline.md")
 
     def with_paths(self, config: Config) -> Config:
         base = self.path.parent

@@ -43,6 +43,7 @@ class Spec:
     home: str = ""  # the process that alone can run it; empty: any
     listens: tuple[str, ...] = ()  # listeners that a source serves
     tables: Mapping[str, str] = field(default_factory=dict)  # top-level tables that are settings of this stage
+    acts_on: tuple[str, ...] = ()  # top-level tables of the engine that mean nothing without this stage
     hooks: tuple[str, ...] = ()
 
 
@@ -168,5 +169,6 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         home=getattr(target, "home", ""),
         listens=tuple(getattr(target, "listens", ())),
         tables=dict(getattr(target, "tables", {})),
+        acts_on=tuple(getattr(target, "acts_on", ())),
         hooks=tuple(hook for hook in HOOKS if is_class and hasattr(target, hook)),
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from engine import Duration, Message, Reject, Verdict
 from engine.authentication import evaluate, results
@@ -26,6 +26,8 @@ class Authenticate:
 
     Clients that logged in, or that are trusted by their network, are not checked: their mail begins here.
     """
+
+    acts_on: ClassVar = ("reports",)
 
     resolver: Resolver
     hostname: Hostname

@@ -13,6 +13,8 @@ class ReturnPath:
     its bounces to be such (BATV).
     """
 
+    acts_on = ("srs", "batv")
+
     def __init__(self, directory: Directory, returns: ReturnPaths) -> None:
         self._directory = directory
         self._returns = returns
