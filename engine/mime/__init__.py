@@ -1,0 +1,1 @@
+"""What a message says, read from its octets: its parts, its header, its text. No sockets, no store, no exceptions."""
