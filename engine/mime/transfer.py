@@ -11,7 +11,8 @@ HELD = 64 * 1024
 
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _PADDING = re.compile(rb"=+")
-_TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")  # is deleted, RFC 2045 6.7 rule 3
+_TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")  # is deleted, RFC 2045 6.7 rule 3
+_NO_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
 _UNSETTLED = re.compile(rb"(?<!=)=++(?:[ \t]*+\r?|[0-9A-Fa-f])\Z|(?<![ \t=])[ \t]*+\r?\Z")
 
 
@@ -62,12 +63,14 @@ def _quoted_printable(chunks: Iterable[bytes]) -> Iterator[bytes]:
         rest = data[end:]
         if octets := _settled(data[:end]):
             yield octets
-    if octets := _settled(_TRAILING.sub(b"", rest)):
+    if octets := _settled(rest.rstrip(b" \t").removesuffix(b"=")):
         yield octets
 
 
 def _settled(data: bytes) -> bytes:
-    return binascii.a2b_qp(_TRAILING.sub(b"", data) if b" \r" in data or b" \n" in data or b"\t" in data else data)
+    if b" \r" in data or b" \n" in data or b"\t" in data:
+        data = _TRAILING.sub(b"", data)
+    return binascii.a2b_qp(_NO_ESCAPE.sub(b"=3D", data))  # it would drop what follows an "=" that is no escape
 
 
 _DECODERS = {b"base64": _base64, b"quoted-printable": _quoted_printable}
