@@ -31,12 +31,17 @@ def codec(charset: str) -> str | None:
     return found.name if known else None
 
 
+def _western(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error("mime.western", _western)
+
+
 def guess(octets: bytes) -> str:
-    """Text whose charset nobody tells: UTF-8 if it can be, else what Western mailers send without a word."""
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")
+    """Text whose charset nobody tells: UTF-8, and where it is none, what Western mailers send without a word."""
+    return octets.decode("utf-8", "mime.western")
 
 
 def decode(octets: bytes, charset: str) -> str:
@@ -47,28 +52,9 @@ def decode(octets: bytes, charset: str) -> str:
     return octets.decode(name, "replace")
 
 
-class Decoder:
-    """`decode` of octets that come in chunks; what is unlabelled is judged by its first chunk that is not ASCII."""
-
-    def __init__(self, charset: str) -> None:
-        name = codec(charset)
-        self._decoder = None if name is None or name == "ascii" else codecs.getincrementaldecoder(name)("replace")
-
-    def feed(self, octets: bytes) -> str:
-        if self._decoder is None:
-            if octets.isascii():
-                return octets.decode("ascii")
-            self._decoder = codecs.getincrementaldecoder(_guessed(octets))("replace")
-        return self._decoder.decode(octets)
-
-    def end(self) -> str:
-        """What is left, when no more octets come."""
-        return "" if self._decoder is None else self._decoder.decode(b"", True)
-
-
-def _guessed(octets: bytes) -> str:
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(octets)  # the last character may be cut
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+def decoder(charset: str) -> codecs.IncrementalDecoder:
+    """What does `decode` for octets that come in chunks."""
+    name = codec(charset)
+    if name is None or name == "ascii":
+        return codecs.getincrementaldecoder("utf-8")("mime.western")
+    return codecs.getincrementaldecoder(name)("replace")

@@ -12,7 +12,7 @@ LENGTH = 200
 READ = 64 * 1024
 """Octets of a part's body that are looked at."""
 
-_SLICE = 2048
+_SLICE = 512
 
 TRIES = 5
 """Parts that are looked at until one has words."""
@@ -20,9 +20,10 @@ TRIES = 5
 Read = Callable[[int, int], Iterable[bytes]]
 """Gives the octets of the message from an offset to another in chunks."""
 
-# Bidirectional embeddings and isolates, and what neither is seen nor takes part in a word that is.
+# Controls, those of direction among them.
 _UNWANTED = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffc\ud800-\udfff\xad]+")
-_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200d\u2060-\u2064\u3164]+")
+_INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064\u3164"
+"""What is seen only between other characters, if at all; letters that advertise fill their previews with it."""
 
 
 def preview(message: Part, read: Read) -> str:
@@ -43,14 +44,16 @@ def shortened(pieces: Iterable[str]) -> str:
     for piece in pieces:
         gathered += piece
         if len(gathered) > look_at:
-            if len(_words(gathered)) > LENGTH:
-                break
+            words = _words(gathered)
+            if len(words) > LENGTH:
+                return words[:LENGTH].rstrip()
             look_at = 2 * len(gathered)
     return _words(gathered)[:LENGTH].rstrip()
 
 
 def _words(text: str) -> str:
-    return " ".join([word for word in _UNWANTED.sub(" ", text).split() if not _INVISIBLE.fullmatch(word)])
+    words = _UNWANTED.sub(" ", text).split()
+    return " ".join(words if text.isascii() else [seen for word in words if (seen := word.strip(_INVISIBLE))])
 
 
 def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from engine.mime.addresses import addresses
-from engine.mime.charsets import Decoder
+from engine.mime.charsets import decoder
 from engine.mime.fields import Fields, text
 from engine.mime.markup import Text
 from engine.mime.part import Part
@@ -42,10 +42,10 @@ def text_of(part: Part, body: Iterable[bytes]) -> Iterator[str]:
     """The text of a part's body, of HTML what is read in it; nothing of a body in an unknown encoding."""
     if not is_known(part.encoding):
         return
-    decoder = Decoder(part.charset)
+    characters = decoder(part.charset)
     markup = Text() if part.subtype.lower() in {b"html", b"xhtml"} else None
     for octets in decoded(body, part.encoding):
-        piece = decoder.feed(octets)
+        piece = characters.decode(octets)
         yield markup.feed(piece) if markup else piece
-    rest = decoder.end()
+    rest = characters.decode(b"", final=True)
     yield markup.feed(rest) + markup.end() if markup else rest

@@ -53,7 +53,7 @@ class _Open:
         if kind.type.lower() == b"multipart" and not self.parts:  # what shows no parts is text, RFC 2045 5.2
             kind = kind._replace(type=TEXT.type, subtype=TEXT.subtype, parameters=TEXT.parameters)
         return Part(
-            self.start, self.body, max(end, self.body), max(lines - self.lines, 0),
+            self.start, self.body, end, lines - self.lines,
             kind.type, kind.subtype, kind.parameters, kind.encoding, tuple(self.parts), self.envelope, kind.details,
         )  # fmt: skip
 
@@ -255,5 +255,7 @@ class Scanner:
     def _close(self, level: int, end: int, lines: int) -> None:
         """Close what is open above that level."""
         while len(self._stack) > level:
-            part = self._stack.pop().closed(end, lines)
-            self._stack[-1].parts.append(part)
+            part = self._stack.pop()
+            if part.body > end:  # the empty line that ends its header is that of the delimiter as well
+                end, lines = part.body, part.lines
+            self._stack[-1].parts.append(part.closed(end, lines))

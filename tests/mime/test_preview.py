@@ -106,7 +106,7 @@ PREVIEWS = [
     (of("Content-Type: image/png", "", "PNG"), ""),
     (of("Content-Type: text/plain", "Content-Disposition: attachment", "", "x"), ""),
     (b"", ""),
-    (of("", "a\0b\x1b[31m\u202ec\u200b \u200b\u034f d\u2028e"), "a b [31m c\u200b d e"),
+    (of("", "a\0b\x1b[31m\u202ec\u200b \u200b\u034f d\u2028e"), "a b [31m c d e"),
     (of("", "x" * 300), "x" * 200),
     (of("", "日本 " * 300), ("日本 " * 67)[:200].rstrip()),
     (

@@ -282,6 +282,14 @@ def test_the_end_of_an_outer_multipart_ends_those_in_it() -> None:
     assert bodies(octets) == [b"x"]
 
 
+def test_an_empty_line_that_is_header_and_delimiter_belongs_to_all_that_end_there() -> None:
+    octets = b"Content-Type: multipart/digest; boundary=bc\n\n--bc\n\n"
+    octets = of(b"multipart/mixed; boundary=b", b"--b\n" + octets + b"--b\n\nx")
+    whole = structure([octets])
+    ranges_hold(whole, 0, len(octets))
+    assert outline(whole)[1:] == (("multipart/digest", ("message/rfc822", "text/plain")), "text/plain")
+
+
 # ---- any chunks give the same tree ----
 
 LINES = [
