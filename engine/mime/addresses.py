@@ -22,16 +22,16 @@ class Address(NamedTuple):
 
 END_OF_GROUP = Address(None, None, None, None)
 
-LIMIT = 10_000
-"""Addresses of one field that are read."""
+LIMIT = 64 * 1024
+"""Octets of a field that are read: some thousand addresses."""
+
+_BETWEEN = re.compile(rb"[ \t\r\n,;]*+")
 
 # Most addresses: a name of words or in quotes and an address in angle brackets, or that address alone.
+_WORD = rb"[^][()<>@,:;\"\\ \t\r\n]++"
 _PLAIN = re.compile(
-    rb"""[ \t\r\n]*+
-    (?:(?:"([^"\\\r\n]*+)"[ \t\r\n]*+|([^][()<>@,:;"\\\r\n]*+))<([^][()<>@,:;"\\ \t\r\n]++)@([^][()<>@,:;"\\ \t\r\n]++)>
-    |([^][()<>@,:;"\\ \t\r\n]++)@([^][()<>@,:;"\\ \t\r\n]++))
-    [ \t\r\n]*+(?:,|\Z)""",
-    re.VERBOSE,
+    rb"""(?:(?:"([^"\\\r\n]*+)"[ \t\r\n]*+|([^][()<>@,:;"\\\r\n]*+))<(%b)@(%b)>|(%b)@(%b))[ \t\r\n]*+(?:,|\Z)"""
+    % ((_WORD,) * 4)
 )
 _TOKEN = re.compile(
     rb"""
@@ -53,8 +53,9 @@ _SPACES = re.compile(rb"[ \t\r\n]+")
 def addresses(value: bytes) -> list[Address]:
     """All addresses of a field's value, groups marked by their two ends."""
     found: list[Address] = []
-    position, size = 0, len(value)
-    while position < size and len(found) < LIMIT:
+    position = 0
+    value = value[:LIMIT]
+    while (position := _BETWEEN.match(value, position).end()) < len(value):  # type: ignore[union-attr]
         plain = _PLAIN.match(value, position)
         if plain is None:
             position = _Reader(value, position).into(found)
@@ -82,10 +83,7 @@ class _Reader:
     def into(self, found: list[Address]) -> int:
         """Append what is found; where to go on."""
         in_group = False
-        while len(found) < LIMIT:
-            token = _TOKEN.match(self._value, self._position)
-            if token is None:
-                break
+        while token := _TOKEN.match(self._value, self._position):
             self._position = token.end()
             special = token["special"] or b""
             in_angle = self._angle is not None and not self._is_closed
@@ -95,7 +93,7 @@ class _Reader:
                     return self._position
                 if special == b";":
                     found.append(END_OF_GROUP)
-                    return self._skip_comma()
+                    return self._position
             elif special == b":" and not in_angle and not in_group and b"@" not in self._words:
                 found.append(Address(None, None, _phrase(self._words), None))
                 self._forget()
@@ -105,13 +103,6 @@ class _Reader:
         self._add(found)
         if in_group:
             found.append(END_OF_GROUP)
-        return self._position
-
-    def _skip_comma(self) -> int:
-        while (token := _TOKEN.match(self._value, self._position)) and (token["space"] or token[0] == b","):
-            self._position = token.end()
-            if token[0] == b",":
-                break
         return self._position
 
     def _take(self, token: re.Match[bytes], special: bytes) -> None:

@@ -1,6 +1,7 @@
 """Octets to text by the name of a charset (RFC 2978), as mailers use these names."""
 
 import codecs
+import re
 from functools import lru_cache
 
 _NAMES = {
@@ -17,6 +18,9 @@ _NO_CHARSETS = {
 }  # fmt: skip
 """Text encodings of Python that no mail has; some of them take quadratic time."""
 
+_ESCAPED = re.compile("[\udc80-\udcff]")
+_WESTERN = {0xDC00 + octet: bytes([octet]).decode("cp1252", "replace") for octet in range(0x80, 0x100)}
+
 
 @lru_cache(maxsize=256)
 def codec(charset: str) -> str | None:
@@ -31,17 +35,13 @@ def codec(charset: str) -> str | None:
     return found.name if known else None
 
 
-def _western(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
-
-
-codecs.register_error("mime.western", _western)
-
-
 def guess(octets: bytes) -> str:
     """Text whose charset nobody tells: UTF-8, and where it is none, what Western mailers send without a word."""
-    return octets.decode("utf-8", "mime.western")
+    return _with_western(octets.decode("utf-8", "surrogateescape"))
+
+
+def _with_western(text: str) -> str:
+    return text.translate(_WESTERN) if _ESCAPED.search(text) else text
 
 
 def decode(octets: bytes, charset: str) -> str:
@@ -55,6 +55,15 @@ def decode(octets: bytes, charset: str) -> str:
 def decoder(charset: str) -> codecs.IncrementalDecoder:
     """What does `decode` for octets that come in chunks."""
     name = codec(charset)
-    if name is None or name == "ascii":
-        return codecs.getincrementaldecoder("utf-8")("mime.western")
-    return codecs.getincrementaldecoder(name)("replace")
+    return _Guess() if name is None or name == "ascii" else codecs.getincrementaldecoder(name)("replace")
+
+
+class _Guess(codecs.IncrementalDecoder):
+    """`guess` for chunks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    def decode(self, octets: bytes, final: bool = False) -> str:  # type: ignore[override]
+        return _with_western(self._decoder.decode(octets, final))

@@ -17,6 +17,10 @@ _INLINE = {
 _HIDDEN = {"script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "template"}
 """Elements whose content nobody reads; it ends with their own end tag, whatever is in it."""
 
+_SURE = 64
+"""Characters from a "<" on by which it is known what it begins."""
+
+_TAG = re.compile(r"<(?=[a-zA-Z!?/]|\Z)")
 _NAME = re.compile(r"</?([a-zA-Z][^\s/>]{0,40})")
 _TAG_STOP = re.compile(r"=\s*(?=[\"'])|>")
 _LONG_NUMBER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # Python refuses to read very long ones
@@ -56,14 +60,15 @@ class Text:
         return after
 
     def _in_text(self, data: str, place: int, pieces: list[str]) -> int:
-        start = data.find("<", place)
-        if start < 0:
+        found = _TAG.search(data, place)
+        if found is None:
             unsure = _ENTITY_START.search(data, max(place, len(data) - 50))
             end = unsure.start() if unsure else len(data)
             pieces.append(_plain(data[place:end]))
             return self._keep(data, end)
+        start = found.start()
         pieces.append(_plain(data[place:start]))
-        if len(data) - start < 64 and data.find(">", start) < 0 and not _is_text(data, start):
+        if len(data) - start < _SURE and data.find(">", start) < 0:
             return self._keep(data, start)
         return self._open(data, start, pieces)
 
@@ -73,11 +78,8 @@ class Text:
             return start + 2  # "<!-->" is a whole comment
         name = _NAME.match(data, start)
         if name is None:
-            if data.startswith(("<!", "<?", "</"), start):
-                self._until = ">"
-                return start + 2
-            pieces.append("<")
-            return start + 1
+            self._until = ">"
+            return start + 2
         tag = name[1].lower()
         if tag not in _INLINE:
             pieces.append(" ")
@@ -101,11 +103,6 @@ class Text:
         """The rest is looked at again when more has come."""
         self._rest = data[place:]
         return len(data)
-
-
-def _is_text(data: str, start: int) -> bool:
-    """Whether the "<" begins nothing, as far as can be told."""
-    return start + 1 < len(data) and not (data[start + 1].isalpha() or data[start + 1] in "!/?")
 
 
 def _find_end_tag(data: str, tag: str, place: int) -> int:

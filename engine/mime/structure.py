@@ -15,7 +15,7 @@ from engine.mime.part import Part
 DEPTH = 50
 """Containers within one another that are opened; a deeper one is a leaf of application/octet-stream."""
 
-PARTS = 10_000
+PARTS = 2_000
 """Parts that are told apart; all that follows belongs to the last one."""
 
 HEADER_LIMIT = 256 * 1024
@@ -24,7 +24,8 @@ HEADER_LIMIT = 256 * 1024
 BOUNDARY_LIMIT = 998
 """Octets of a boundary: no line is longer (RFC 5322 2.1.1). RFC 2046 5.1.1 has 70, mailers have had more."""
 
-_BREAK = re.compile(rb"\n(?:\r?\n|--)")
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
+_EMPTY_LINE_OR_DELIMITER = re.compile(rb"\n(?:\r?\n|--)")
 
 
 def structure(chunks: Iterable[bytes]) -> Part:
@@ -122,7 +123,8 @@ class Scanner:
 
     def _scan_section(self, data: bytes, *, is_last: bool) -> bool:
         start = self._place
-        while found := _BREAK.search(data, start):
+        pattern = _EMPTY_LINE_OR_DELIMITER if self._by_length else _EMPTY_LINE
+        while found := pattern.search(data, start):
             if not found[0].endswith(b"-"):
                 self._end_section(data, found.end())
                 return True

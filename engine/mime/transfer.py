@@ -13,7 +13,7 @@ _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 _PADDING = re.compile(rb"=+")
 _TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")  # is deleted, RFC 2045 6.7 rule 3
 _NO_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")
-_UNSETTLED = re.compile(rb"(?<!=)=++(?:[ \t]*+\r?|[0-9A-Fa-f])\Z|(?<![ \t=])[ \t]*+\r?\Z")
+_UNSETTLED = re.compile(rb"(?<!=)=++(?:[ \t\r]*+|[0-9A-Fa-f])\Z|(?<![ \t\r=])[ \t\r]*+\Z")
 
 
 def is_known(encoding: bytes) -> bool:

@@ -389,6 +389,8 @@ HOSTILE: list[tuple[str, Callable[[int], bytes]]] = [
     ("groups", lambda count: b"To: " + b"a:" * count),
     ("brackets", lambda count: b"To: " + b"<a" * count),
     ("addresses", lambda count: b"To: " + b"a@b," * count),
+    ("commas", lambda count: b"To: " + b"," * count),
+    ("octets of no charset", lambda count: b"Content-Type: a/b; boundary=" + b"\xff" * count),
 ]
 
 
