@@ -1,8 +1,8 @@
 """SORT on plain records (RFC 5256 3, RFC 5957), and the collation i;unicode-casemap (RFC 5051)."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -10,7 +10,6 @@ from engine.mime.addresses import Address, addresses
 from engine.mime.dates import sent_or
 from engine.mime.fields import Fields, text
 from engine.mime.subjects import base_subject
-from engine.mime.words import decoded
 
 KEY_LIMIT = 1_000
 """Characters of a text that are compared."""
@@ -46,7 +45,9 @@ class Sortable(Protocol):
         ...
 
 
-_CRITERIA = {
+Mail = TypeVar("Mail", bound=Sortable)
+
+_CRITERIA: dict[str, Callable[[Sortable], float | str]] = {
     "ARRIVAL": lambda mail: mail.received,
     "CC": lambda mail: mail.keys.cc,
     "DATE": lambda mail: mail.keys.sent,
@@ -62,7 +63,7 @@ CRITERIA = frozenset(_CRITERIA)
 """What SORT can be asked for, REVERSE left out."""
 
 
-def ordered(mails: Iterable[Sortable], criteria: Sequence[tuple[str, bool]]) -> list[Sortable]:
+def ordered(mails: Iterable[Mail], criteria: Sequence[tuple[str, bool]]) -> list[Mail]:
     """The messages, which come in sequence, by the criteria: a name of CRITERIA, and whether it is reversed.
 
     Those that are equal stay in sequence, reversed or not. KeyError for a name that is none.
@@ -117,4 +118,4 @@ def _display(address: Address | None) -> str:
     if address.name:
         return casemap(text(address.name))
     mailbox = text(address.mailbox or b"")
-    return casemap(f"{mailbox}@{decoded(text(address.host))}" if address.host else mailbox)
+    return casemap(f"{mailbox}@{text(address.host)}" if address.host else mailbox)
