@@ -4,14 +4,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from email.errors import MessageError
-from email.header import decode_header, make_header
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol, Self, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from engine.mime.words import decoded
 
 Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | None"
 
@@ -229,7 +229,7 @@ class Message(Struct, frozen=True):
 
     def _fields(self, name: str) -> Iterator[str]:
         for match in _pattern(name).finditer(self.header_octets()):
-            yield _decoded(match[1])
+            yield decoded(_unfolded(match[1]))
 
 
 @lru_cache(maxsize=64)
@@ -289,13 +289,3 @@ def _header_section(chunks: Iterator[bytes]) -> bytes:
 
 def _unfolded(raw: bytes) -> str:
     return _FOLD.sub(b"", raw).strip().decode("utf-8", "replace")
-
-
-def _decoded(raw: bytes) -> str:
-    text = _unfolded(raw)
-    if "=?" not in text:
-        return text
-    try:
-        return str(make_header(decode_header(text)))
-    except (ValueError, LookupError, MessageError):  # an unknown charset or broken base64: show it as it came
-        return text

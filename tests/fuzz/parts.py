@@ -29,6 +29,13 @@ _TEXT = _words(
     b'<|>|@|a|example.org|"|\\|[127.0.0.1]|[IPv6:::1]|.|,:|xn--|postmaster|=?utf-8?b?|=?iso-2022-jp?q?|?=|YQ==|=E9|'
     b"Subject: |From: |\r\n|\r\n |\n|\xc3\xa9|\xef\xbc\xa1|+2B"
 )
+_MAIL = _words(
+    b"Content-Type: |multipart/mixed; boundary=b|multipart/digest; boundary*0=bc|message/rfc822|"
+    b"text/html; charset=utf-8|Content-Transfer-Encoding: |base64|quoted-printable|Content-Disposition: attachment; "
+    b"filename*=utf-8''a|Date: |Fri, 21 Nov 1997 09:55:06 -0600|References: |<a@b>|From: |To: |g: a@b;|"
+    b"Subject: |Re: |[fwd: |=?utf-8?q?=C3=A4?=|--b|--bc|--b--|\r\n|\n|\n\n|\r\n\r\n| |<p>|<!--|<script>|&amp;|=C3|w6Q=|"
+    b'"|\\|,|@|;|(|)|\xc3\xa4|\xff|\0'
+)
 _QUESTION = _words(
     b"\x00\x1d\x00\x07|\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00|\x07example\x03org\x00|\x02mx\xc0\x0c|\x05alias|"
     b"\x04loop|"
@@ -99,6 +106,8 @@ PARTS: dict[str, list[bytes]] = {
     "policy_records": _POLICIES,
     "authentication_results": _SIGNED,
     "aggregate_report": _REPORT,
+    "mime": _MAIL,
+    "mail_texts": _MAIL,
     "dns_question": _QUESTION,
     "ldap_answers": _LDAP,
     "ldap_filter": list(_FILTER),

@@ -17,6 +17,7 @@ from tests.fuzz.targets.dns import dns_answer, dns_question
 from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
 from tests.fuzz.targets.mail import addresses, headers, report
+from tests.fuzz.targets.mime import mail_texts, mime
 from tests.fuzz.targets.pop3 import pop3, pop3_body
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
 
@@ -25,7 +26,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for target in (
         smtp_server, login, parameters, smtp_client, replies, stuffing,
         pop3, pop3_body,
-        addresses, headers, report,
+        addresses, headers, report, mime, mail_texts,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
         ldap_answers, ldap_filter,

@@ -1,0 +1,135 @@
+"""Content fields and their parameters (RFC 2045 5.1, RFC 2183), with continuations and charsets (RFC 2231)."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from engine.mime.charsets import decode, guess
+from engine.mime.words import decoded
+
+Parameters = tuple[tuple[bytes, bytes], ...]
+"""Names and values as they were sent, quotes removed. RFC 2231 is left to IMAP's clients, and to `value_of` here."""
+
+LIMIT = 200
+"""Parameters of one field that are read."""
+
+_TOKEN = re.compile(rb"[^\s\0-\x20()<>@,;:\\\"/\[\]?=\x7f]++")
+_GAP = re.compile(rb"[\s;]*+")
+_NAME = re.compile(rb"([^\s=;\"()]++)\s*+(?:=\s*+)?")
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
+_STRING = re.compile(rb'("(?:[^"\\]|\\.)*+"?)', re.DOTALL)
+_SLASH = re.compile(rb"\s*+/\s*+")
+_BARE = re.compile(rb"[^;]*+")
+_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)", re.DOTALL)
+_NUMBERED = re.compile(rb"\*(\d{1,3})(\*)?")
+
+
+def media_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
+    """Type, subtype and parameters of a Content-Type that is unfolded; None where it is malformed (RFC 2045 5.2)."""
+    value = without_comments(value)
+    first = _TOKEN.match(value)
+    if first is None:
+        return None
+    kind, end = first[0], first.end()
+    slash = _SLASH.match(value, end)
+    second = _TOKEN.match(value, slash.end()) if slash else None
+    if second is None:
+        return None
+    return kind, second[0], parameters(value, second.end())
+
+
+def token_and_parameters(value: bytes) -> tuple[bytes, Parameters]:
+    """What a Content-Disposition says; the token is empty where there is none."""
+    value = without_comments(value)
+    first = _TOKEN.match(value)
+    return (first[0], parameters(value, first.end())) if first else (b"", ())
+
+
+def without_comments(value: bytes) -> bytes:
+    """The value without comments outside of quotes, white space around it stripped."""
+    if b"(" not in value:
+        return value.strip()
+    pieces = []
+    for number, piece in enumerate(_STRING.split(value)):
+        pieces.append(piece if number % 2 else _COMMENT.sub(b" ", piece))
+    return b"".join(pieces).strip()
+
+
+def parameters(value: bytes, start: int = 0) -> Parameters:
+    """What follows from ``start``, up to LIMIT; a value without quotes may hold what RFC 2045 forbids there."""
+    found: list[tuple[bytes, bytes]] = []
+    position = start
+    while len(found) < LIMIT:
+        position = _GAP.match(value, position).end()  # type: ignore[union-attr]
+        name = _NAME.match(value, position)
+        if name is None:
+            rest = _BARE.match(value, position)
+            if position >= len(value) or rest is None:
+                break
+            position = max(rest.end(), position + 1)
+            continue
+        position = name.end()
+        if b"=" not in name[0]:
+            continue
+        quoted = _QUOTED.match(value, position)
+        if quoted:
+            found.append((name[1], _PAIR.sub(rb"\1", quoted[1])))
+            position = _BARE.match(value, quoted.end()).end()  # type: ignore[union-attr]
+        else:
+            bare = _BARE.match(value, position)
+            found.append((name[1], bare[0].rstrip()))  # type: ignore[index]
+            position = bare.end()  # type: ignore[union-attr]
+    return tuple(found)
+
+
+def parameter(among: Parameters, name: bytes) -> bytes:
+    """The plain value of a parameter in lower case, such as a charset; empty where there is none."""
+    for key, value in among:
+        if key.lower() == name:
+            return value
+    return value_of(among, name).encode() if any(key.lower().startswith(name + b"*") for key, _ in among) else b""
+
+
+def value_of(among: Parameters, name: bytes) -> str:
+    """The value as text: continued and in a charset by RFC 2231, else with encoded words, as mailers write them."""
+    pieces, charset = _pieces(among, name)
+    if pieces:
+        return decode(b"".join(pieces), charset) if charset else guess(b"".join(pieces))
+    for key, value in among:
+        if key.lower() == name:
+            return decoded(guess(value))
+    return ""
+
+
+def _pieces(among: Parameters, name: bytes) -> tuple[list[bytes], str]:
+    """The octets of an extended or continued parameter, in order, and their charset (RFC 2231 3, 4)."""
+    sections: dict[int, tuple[bytes, bool]] = {}
+    for written, value in among:
+        key = written.lower()
+        if key == name + b"*":
+            return _first(value, is_encoded=True)
+        numbered = _NUMBERED.fullmatch(key, len(name)) if key.startswith(name) else None
+        if numbered:
+            sections.setdefault(int(numbered[1]), (value, bool(numbered[2])))
+    if 0 not in sections:
+        return [], ""
+    pieces, charset = _first(sections[0][0], is_encoded=sections[0][1])
+    pieces.extend(unquote_to_bytes(value) if encoded else value for value, encoded in _in_order(sections))
+    return pieces, charset
+
+
+def _in_order(sections: dict[int, tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool]]:
+    number = 1
+    while number in sections:
+        yield sections[number]
+        number += 1
+
+
+def _first(value: bytes, *, is_encoded: bool) -> tuple[list[bytes], str]:
+    if not is_encoded:
+        return [value], ""
+    charset, quote, rest = value.partition(b"'")
+    if not quote or b"'" not in rest:
+        return [unquote_to_bytes(value)], "utf-8"
+    return [unquote_to_bytes(rest.partition(b"'")[2])], charset.decode("ascii", "replace")

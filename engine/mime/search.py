@@ -1,0 +1,51 @@
+"""The text of a message as SEARCH looks for it (RFC 9051 6.4.4): decoded, streamed."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from engine.mime.addresses import addresses
+from engine.mime.charsets import decoder
+from engine.mime.fields import Fields, text
+from engine.mime.markup import Text
+from engine.mime.part import Part
+from engine.mime.transfer import decoded, is_known
+
+_ADDRESSES = {
+    b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to", b"resent-from", b"resent-to", b"resent-cc", b"resent-sender",
+}  # fmt: skip
+
+
+def header_texts(found: Fields) -> Iterator[tuple[str, str]]:
+    """Name in lower case and decoded value of each field. Of fields with addresses: their names and addresses."""
+    for name, value in found:
+        key = name.lower()
+        yield key.decode("ascii"), ", ".join(address_texts(value)) if key in _ADDRESSES else text(value)
+
+
+def address_texts(value: bytes) -> Iterator[str]:
+    """Each address of a list as ``name <mailbox@host>``, decoded; a group by its name."""
+    for name, _, mailbox, host in addresses(value):
+        if mailbox is None:
+            continue
+        address = text(mailbox + b"@" + host if host else mailbox)
+        yield f"{text(name)} <{address}>" if name else address
+
+
+def body_texts(message: Part, read: Callable[[int, int], Iterable[bytes]]) -> Iterator[str]:
+    """The text of all text parts, in pieces; a line end between parts. ``read`` gives octets of the message."""
+    for part in message.walk():
+        if not part.parts and part.type.lower() == b"text":
+            yield from text_of(part, read(part.body, part.end))
+            yield "\n"
+
+
+def text_of(part: Part, body: Iterable[bytes]) -> Iterator[str]:
+    """The text of a part's body, of HTML what is read in it; nothing of a body in an unknown encoding."""
+    if not is_known(part.encoding):
+        return
+    characters = decoder(part.charset)
+    markup = Text() if part.subtype.lower() in {b"html", b"xhtml"} else None
+    for octets in decoded(body, part.encoding):
+        piece = characters.decode(octets)
+        yield markup.feed(piece) if markup else piece
+    rest = characters.decode(b"", final=True)
+    yield markup.feed(rest) + markup.end() if markup else rest
