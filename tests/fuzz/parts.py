@@ -6,7 +6,7 @@ def _words(text: bytes) -> list[bytes]:
 
 
 _CLIENT = _words(
-    b"EHLO a\r\n|HELO a\r\n|MAIL FROM:<a@b.test>| SIZE=10| BODY=8BITMIME|RCPT TO:<c@d.test>|DATA\r\n|.\r\n|"
+    b"EHLO a\r\n|HELO a\r\n|LHLO a\r\n|MAIL FROM:<a@b.test>| SIZE=10| BODY=8BITMIME|RCPT TO:<c@d.test>|DATA\r\n|.\r\n|"
     b"..\r\n|\r\n.\r\n|\n.\n|BDAT 5 LAST\r\n|BDAT 3\r\n|BDAT 900 LAST\r\n|RSET\r\n|QUIT\r\n|AUTH PLAIN |AGEAYg==|"
     b"AUTH LOGIN\r\n|YQ==\r\n|STARTTLS\r\n|\r\n|\n|\r| |\xff|NOOP\r\n|VRFY x\r\n|hello"
 )
