@@ -19,9 +19,9 @@ from msgspec.structs import replace
 from engine import Defer, Delivered, Duration, Each, Envelope, Message, MessageId, Recipient, Reject
 from engine.message import Octets
 from engine.net.names import Hostname
+from engine.outbound.pool import PENALTY, Pool
+from engine.outbound.schedule import retry_delay
 from stages.relay import Relay
-from stages.relay.pool import PENALTY, Pool
-from stages.relay.schedule import retry_delay
 from tests.support.programs import needs, path_of
 from tests.support.remote import DROP, SILENCE, USUAL, Remote, serving
 
