@@ -23,11 +23,11 @@ _PARAMETERS = _words(
 _POP3 = _words(
     b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
     b"AUTH PLAIN |AUTH LOGIN\r\n|AGEAYg==\r\n|*\r\n|"
-    b"STLS\r\n| 1|\r\n|\n|\r|\xff|99999999999999999999999999999999999999999999999999"
+    b"STLS\r\n|UTF8\r\n|LANG\r\n|LANG *\r\n| 1|\r\n|\n|\r|\xff|99999999999999999999999999999999999999999999999999"
 )
 _TEXT = _words(
     b'<|>|@|a|example.org|"|\\|[127.0.0.1]|[IPv6:::1]|.|,:|xn--|postmaster|=?utf-8?b?|=?iso-2022-jp?q?|?=|YQ==|=E9|'
-    b"Subject: |From: |\r\n|\r\n |\n|\xc3\xa9|\xef\xbc\xa1|+2B"
+    b"Subject: |From: |Content-Type: |; name=|\r\n|\r\n |\n|\xc3\xa9|\xef\xbc\xa1|+2B"
 )
 _QUESTION = _words(
     b"\x00\x1d\x00\x07|\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00|\x07example\x03org\x00|\x02mx\xc0\x0c|\x05alias|"
@@ -108,4 +108,4 @@ PARTS: dict[str, list[bytes]] = {
     "condition": _CONDITION,
     "units": _UNITS,
     "snapshot": _ARCHIVE,
-} | dict.fromkeys(("addresses", "headers", "report"), _TEXT)
+} | dict.fromkeys(("addresses", "headers", "report", "pop3_surrogate"), _TEXT)
