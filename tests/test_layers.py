@@ -64,6 +64,8 @@ FACE = {"message", "units", "verdict"}
 ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
     ("engine/config.py", "lmtp"): "a listener",
+    ("engine/config.py", "authenticate"): "whom to name where a table is there for nobody",
+    ("engine/config.py", "return_path"): "whom to name where a table is there for nobody",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 
