@@ -221,7 +221,9 @@ class _Visit:
             pieces = native if self._session.utf8 else in_ascii(native)
             try:
                 some = await trio.to_thread.run_sync(_some, pieces)
-            except (MessageGone, StorageError) as error:
+            except MessageGone:
+                return self._session.not_retrieved(gone=True)
+            except StorageError as error:
                 log.error("pop3 %s: %s", self.peer, error)
                 return self._session.not_retrieved()
             self._session.body_begins()

@@ -220,9 +220,10 @@ class Session:
         self._answer(Retrieve)
         self._outgoing += b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"
 
-    def not_retrieved(self) -> None:
+    def not_retrieved(self, *, gone: bool = False) -> None:
+        """``gone``: somebody else has removed it meanwhile, so that trying again is of no use."""
         self._answer(Retrieve)
-        self._error("[SYS/TEMP] the message cannot be read now")
+        self._error("the message is gone" if gone else "[SYS/TEMP] the message cannot be read now")
 
     def removed(self) -> None:
         self._answer(Remove)
