@@ -234,6 +234,9 @@ def _smtp_client(pieces: list[bytes], chosen: int) -> list[object]:
             assert _kept(client._parser) <= 6 * LINE
     except PeerError:
         heard.append(PeerError)
+    for transaction in _TRANSACTIONS:
+        if client.content_sent(transaction):
+            assert len(client.decided(transaction)) == len(transaction.recipients)
     return _checked(heard)
 
 
