@@ -185,6 +185,7 @@ class Session:
         except Trouble:
             if self._sending:
                 await self._hear_last_words()
+            self._settle_heard()
             raise
 
     async def _settle_all(self, following: Callable[[bool], Job | None]) -> None:
@@ -301,6 +302,9 @@ class Session:
         with contextlib.suppress(ConnectionLost, PeerError), trio.move_on_after(LAST_WORDS):
             while data := await self._connection.receive():
                 self._client.receive(data)
+
+    def _settle_heard(self) -> None:
+        """What the server had said before it broke off, or before it said nonsense, counts."""
         while event := self._client.next_event():
             if isinstance(event, Finished):
                 self._settle(event)

@@ -15,7 +15,7 @@ a reply to the content for each recipient that was accepted, and CHUNKING is not
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -195,13 +195,15 @@ class Replies:
         """Whether octets are left that make no whole reply."""
         return bool(self._buffer or self._lines)
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """The replies that ``data`` completes. PeerError for what is no reply."""
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """The replies that ``data`` completes. PeerError for what is no reply, behind those that came before it."""
         *lines, self._buffer = (self._buffer + data if self._buffer else data).split(b"\n")
-        replies = [reply for line in lines if (reply := self._line(line))]
+        for line in lines:
+            reply = self._line(line)
+            if reply is not None:
+                yield reply
         if len(self._buffer) > REPLY_LINE:
             raise PeerError("a reply line has no end")
-        return replies
 
     def _line(self, line: bytes) -> Reply | None:
         if not self._lines and line[3:4] == b" " and len(line) <= _COMMON:
@@ -352,7 +354,7 @@ class SmtpClient:
         )
 
     def receive(self, data: bytes) -> None:
-        """Take octets from the server. PeerError when they make no sense."""
+        """Take octets from the server. PeerError when they make no sense; there may be events of what came before."""
         for reply in self._parser.feed(data):
             self.replies += 1
             if not self._expected:

@@ -128,6 +128,11 @@ async def test_who_was_answered_before_the_end_is_not_tried_again(fault: object,
     assert [got.recipients for got in remote.received].count((B,)) == 1
 
 
+async def test_answers_count_that_come_in_one_piece_with_nonsense() -> None:
+    remote = Remote({f". {A}": b"250 2.0.0 Ok\r\n250 2.0.0 Ok\r\nwhat?\r\n"})
+    assert await outcomes(remote, A, B, C) == {A: Delivered, B: Delivered, C: Defer}
+
+
 async def test_dropped_between_messages_costs_nothing() -> None:
     remote = Remote({"MAIL": ("250 Ok", DROP, "250 Ok")})
     async with lmtp(remote) as stage:

@@ -628,3 +628,10 @@ async def _listening(port: int) -> None:
             await stream.aclose()
             return
     raise AssertionError("smtp-sink does not listen")
+
+
+async def test_a_yes_with_nonsense_behind_it_is_a_yes() -> None:
+    """Both come in one piece; the message must not be sent again."""
+    remote = Remote({".": b"250 2.0.0 Ok\r\nwhat?\r\n"})
+    assert await send_one(remote) == Delivered("250 2.0.0 Ok", "mx1.example.net")
+    assert sum(command.startswith("MAIL") for command in remote.commands) == 1
