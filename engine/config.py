@@ -120,6 +120,7 @@ class Queue:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mailboxes:
     plaintext_login: bool = False  # a password in the clear from beyond loopback; contract: never by default
+    login_delay: Duration = Duration("0s")
     map_size: Size = Size("256 GiB")
 
 

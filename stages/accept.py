@@ -1,4 +1,4 @@
-"""Accept mail by SMTP: the driver of a session, its limits, and who may send where."""
+"""Accept mail by SMTP or LMTP: the driver of a session, its limits, and who may send where."""
 
 import math
 import time
@@ -15,6 +15,7 @@ from engine import (
     Delivered,
     Discard,
     Duration,
+    Each,
     Envelope,
     Message,
     MessageId,
@@ -68,7 +69,10 @@ _LAST_WORDS = 2.0
 
 @dataclass
 class Accept:
-    """ESMTP server (RFC 5321) with SIZE, PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN, STARTTLS and AUTH."""
+    """ESMTP server (RFC 5321) with SIZE, PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN, STARTTLS and AUTH.
+
+    Or an LMTP server (RFC 2033) with the same, for software that we trust to bring mail.
+    """
 
     source: ClassVar[bool] = True
     listens: ClassVar[tuple[str, ...]] = ("smtp",)
@@ -81,6 +85,11 @@ class Accept:
     tls: ServerTls
     watch: Watch
     _: KW_ONLY
+    # "lmtp": LHLO, and a reply for each recipient behind the content, so that its client need not write bounces.
+    protocol: Literal["smtp", "lmtp"] = "smtp"
+    # Who may connect. Empty: everybody by SMTP, and by LMTP, which is no protocol for the open (RFC 2033 5), this
+    # machine alone.
+    clients: tuple[Network, ...] = ()
     # Clients that may send to any domain, as if they had logged in. None by default: no open relay.
     relay_networks: tuple[Network, ...] = ()
     # Octets of a message: what large providers take.
@@ -195,12 +204,15 @@ class Accept:
         return ""
 
     def _trusted(self, peer: str) -> bool:
-        if not self.relay_networks:
-            return False
-        address = address_of(peer)
-        return any(address in network for network in self.relay_networks)
+        return bool(self.relay_networks) and _within(peer, self.relay_networks)
 
-    def protocol(self, connection: Connection) -> SmtpServer:
+    def admits(self, peer: str) -> bool:
+        """Whether that client may connect at all."""
+        if self.clients:
+            return _within(peer, self.clients)
+        return self.protocol == "smtp" or address_of(peer).is_loopback
+
+    def conversation(self, connection: Connection) -> SmtpServer:
         return SmtpServer(
             hostname=self.hostname,
             size_limit=self.max_size,
@@ -211,6 +223,7 @@ class Accept:
             tls_active=bool(connection.tls),
             channel=connection.channel,
             bare_newlines=self.bare_newlines,
+            lmtp=self.protocol == "lmtp",
         )
 
     async def may_send_as(self, account: str, sender: str) -> bool:
@@ -250,6 +263,11 @@ class Accept:
         ).encode()
 
 
+def _within(peer: str, networks: tuple[Network, ...]) -> bool:
+    address = address_of(peer)
+    return any(address in network for network in networks)
+
+
 class _Dates:
     """RFC 5322 dates, made once a second."""
 
@@ -284,7 +302,7 @@ class _Session:
     def __init__(self, stage: Accept, connection: Connection, peer: str, trusted: bool) -> None:
         self._stage = stage
         self._connection = connection
-        self._smtp = stage.protocol(connection)
+        self._smtp = stage.conversation(connection)
         self._peer = peer
         self._visitor = stage.logins.visitor("smtp", peer)
         self._trusted = trusted
@@ -308,6 +326,10 @@ class _Session:
         if crowded:
             event("connection-refused", peer=self._peer, why=crowded)
             self._smtp.close("4.3.2", crowded)
+            return
+        if not self._stage.admits(self._peer):
+            event("connection-refused", peer=self._peer, why="Not among the clients")
+            self._smtp.refuse(554, "5.7.1", "This server is not for you")
             return
         refusal = await self._stage.door.at_connect(self._facts())
         if refusal is None:
@@ -510,10 +532,7 @@ class _Session:
         assert transaction is not None
         refusal = await self._recipient_refusal(said.recipient)
         if refusal is not None:
-            event(
-                "recipient-refused", peer=self._peer, to=said.recipient, **{"from": transaction.mail.sender},
-                code=refusal.code, text=refusal.text,
-            )  # fmt: skip
+            self._note_refusal(transaction, said.recipient, refusal)
             self._refuse(refusal, counts=True)
             return
         count = len(transaction.recipients) + 1
@@ -615,32 +634,48 @@ class _Session:
         writer, transaction.content = transaction.content, None
         self._deadline.lift()
         self._submitted = True
-        verdict = await self._stage.door.submit(message)
+        separately = self._stage.protocol == "lmtp"
+        verdict = await self._stage.door.submit(message, separately=separately)
         self._submitted = False
-        if writer is not None and not isinstance(verdict, Delivered):
+        verdicts = [_of_one(verdict, recipient.address) for recipient in recipients] if separately else [verdict]
+        if writer is not None and not any(isinstance(one, Delivered) for one in verdicts):
             writer.discard()
-        self._answer(verdict, transaction.identity)
+        for one, recipient in zip(verdicts, recipients, strict=False):
+            if isinstance(verdict, Each) and isinstance(one, Reject | Defer):
+                self._note_refusal(transaction, recipient.address, one)
+            self._answer(one, transaction.identity)
+        self.forget()
+
+    def _note_refusal(self, transaction: _Transaction, recipient: str, refusal: Reject | Defer) -> None:
+        event(
+            "recipient-refused", peer=self._peer, to=recipient, **{"from": transaction.mail.sender}, code=refusal.code,
+            text=refusal.text,
+        )  # fmt: skip
 
     def _answer(self, verdict: Verdict, identity: MessageId) -> None:
         if isinstance(verdict, Delivered):
-            self._smtp.accept(verdict.reply)
+            self._smtp.accept(verdict.reply, one=True)
         elif isinstance(verdict, Discard):
-            self._smtp.accept(f"queued as {identity}")  # what vanishes must not be told from what does not
+            self._smtp.accept(f"queued as {identity}", one=True)  # what vanishes must not be told from what does not
         elif isinstance(verdict, Reject | Defer):
-            self._refuse(verdict)
+            self._refuse(verdict, one=True)
         else:
-            self._refuse(Defer("Local trouble, please try again later"))
-        self.forget()
+            self._refuse(Defer("Local trouble, please try again later"), one=True)
 
-    def _refuse(self, verdict: Reject | Defer, *, counts: bool = False) -> None:
+    def _refuse(self, verdict: Reject | Defer, *, counts: bool = False, one: bool = False) -> None:
         if isinstance(verdict, Reject):
-            self._smtp.refuse(
-                550, verdict.code if verdict.code.startswith("5.") else "5.7.1", verdict.text, counts=counts
-            )
+            enhanced = verdict.code if verdict.code.startswith("5.") else "5.7.1"
+            self._smtp.refuse(550, enhanced, verdict.text, counts=counts, one=one)
         else:
             full = verdict.code == "4.3.1"
             enhanced = verdict.code if verdict.code.startswith("4.") else "4.3.0"
-            self._smtp.refuse(452 if full else 451, enhanced, verdict.text, counts=counts)
+            self._smtp.refuse(452 if full else 451, enhanced, verdict.text, counts=counts, one=one)
+
+
+def _of_one(verdict: Verdict, recipient: str) -> Verdict:
+    found = verdict.verdicts[recipient] if isinstance(verdict, Each) else verdict
+    assert not isinstance(found, tuple), "routes are no answer"
+    return found
 
 
 _ANSWERS: dict[type, Callable[[_Session, Any], Awaitable[None]] | None] = {

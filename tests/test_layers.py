@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login"},
+    "outbound": {"protocols", "message", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
@@ -63,6 +64,7 @@ FACE = {"message", "units", "verdict"}
 
 ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
+    ("engine/config.py", "lmtp"): "a listener",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 

@@ -3,8 +3,9 @@
 import contextlib
 import ipaddress
 import logging
+import math
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,6 +18,7 @@ from engine.net.connection import Connection, ConnectionLost
 from engine.observe.events import event
 from engine.protocols import pop3
 from engine.protocols.scram import Keys
+from engine.protocols.surrogate import in_ascii
 from engine.storage.environment import StorageError
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class Limits:
     idle: float = 600.0  # RFC 1939 section 3: at least ten minutes
     tries: int = 3  # failed logins
     mistakes: int = 10  # commands that make no sense
+    between_logins: float = 0.0  # of one account, RFC 2449 section 6.5; 0: it may come at any time
 
 
 class Pop3Server:
@@ -64,6 +67,18 @@ class Pop3Server:
         self.allow_plaintext = allow_plaintext
         self.limits = limits
         self.held: set[int] = set()  # accounts that a session has open
+        self._logins: dict[int, float] = {}  # account → when it was last opened, oldest first
+
+    def too_soon(self, account: int) -> bool:
+        """Whether the account must wait before it may be opened again; else it counts as opened now."""
+        delay, now = self.limits.between_logins, trio.current_time()
+        while self._logins and (oldest := next(iter(self._logins.items())))[1] <= now - delay:
+            del self._logins[oldest[0]]
+        if account in self._logins:
+            return True
+        if delay:
+            self._logins[account] = now
+        return False
 
     async def serve(self, connection: Connection, *, implicit_tls: bool = False) -> None:
         """Serve one connection to its end and close it. Never raises, but for cancellation."""
@@ -118,6 +133,7 @@ class _Visit:
             mistakes=limits.mistakes,
             auth=self._visitor.mechanisms,
             channel=self._connection.channel,
+            login_delay=math.ceil(limits.between_logins),
         )
 
     async def _converse(self) -> None:
@@ -178,6 +194,8 @@ class _Visit:
             return self._session.refused(pop3.Refusal.CREDENTIALS)
         if answer.id in self._server.held:
             return self._session.refused(pop3.Refusal.IN_USE)
+        if self._server.too_soon(answer.id):
+            return self._session.refused(pop3.Refusal.TOO_SOON)
         return await self._open(answer.id)
 
     async def _open(self, account: int) -> None:
@@ -199,17 +217,20 @@ class _Visit:
             mailboxes.chunks(self.account, uid)
             if retrieve.lines is None
             else mailboxes.top(self.account, uid, retrieve.lines)
-        ) as pieces:
+        ) as native:
+            pieces = native if self._session.utf8 else in_ascii(native)
             try:
                 some = await trio.to_thread.run_sync(_some, pieces)
-            except (MessageGone, StorageError) as error:
+            except MessageGone:
+                return self._session.not_retrieved(gone=True)
+            except StorageError as error:
                 log.error("pop3 %s: %s", self.peer, error)
                 return self._session.not_retrieved()
             self._session.body_begins()
             await self._send_body(some, pieces)
             return self._session.body_ends()
 
-    async def _send_body(self, some: list[bytes], pieces: Generator[bytes, None, None]) -> None:
+    async def _send_body(self, some: list[bytes], pieces: Iterator[bytes]) -> None:
         while some:
             for piece in some:
                 self._session.body(piece)
@@ -229,7 +250,7 @@ class _Visit:
             self._session.removed()
 
 
-def _some(pieces: Generator[bytes, None, None]) -> list[bytes]:
+def _some(pieces: Iterator[bytes]) -> list[bytes]:
     return list(islice(pieces, PIECES_AT_ONCE))
 
 

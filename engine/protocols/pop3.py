@@ -1,4 +1,4 @@
-"""The server's side of POP3 (RFC 1939, 2449, 2595, 3206, 5034): octets in, events out."""
+"""The server's side of POP3 (RFC 1939, 2449, 2595, 3206, 5034, 6856): octets in, events out."""
 
 import enum
 import re
@@ -14,6 +14,10 @@ LINE_LIMIT = 512
 
 HIGH_WATER = 64 * 1024
 """Octets of replies that gather before they must be sent: small answers to pipelined commands share one send."""
+
+
+LANGUAGES = {"en": "English"}
+"""Those of our texts, by their tags (RFC 5646)."""
 
 
 class State(enum.Enum):
@@ -80,6 +84,7 @@ class Refusal(enum.Enum):
 
     CREDENTIALS = "[AUTH] wrong user name or password"
     IN_USE = "[IN-USE] another session holds this mailbox"
+    TOO_SOON = "[LOGIN-DELAY] the last login was a moment ago; wait until the next one"
     TEMPORARY = "[SYS/TEMP] the mailbox cannot be opened now"
 
 
@@ -90,7 +95,8 @@ class Session:
     something is answered by the method that it names before the next one can be had; RuntimeError otherwise.
 
     ``plaintext`` permits a login without TLS; ``tls`` is whether TLS runs already, ``stls`` whether it can be started.
-    ``auth`` names SASL mechanisms, ``channel`` is what TLS says, if it runs.
+    ``auth`` names SASL mechanisms, ``channel`` is what TLS says, if it runs. ``login_delay`` is how many seconds an
+    account must wait between two logins; the driver sees to it.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class Session:
         mistakes: int = 10,
         auth: Sequence[str] = (),
         channel: sasl.Channel = sasl.CLEAR,
+        login_delay: int = 0,
     ) -> None:
         self.state = State.AUTHORIZATION
         self._tls = tls
@@ -111,6 +118,8 @@ class Session:
         self._plaintext = plaintext
         self._tries = tries  # failed logins that are left
         self._mistakes = mistakes  # commands that make no sense that are left
+        self._login_delay = login_delay
+        self.utf8 = False  # the client takes internationalized header fields; others must get a surrogate
         self._user: str | None = None
         self._auth = auth
         self._offer = sasl.Offer(auth, channel)
@@ -211,9 +220,10 @@ class Session:
         self._answer(Retrieve)
         self._outgoing += b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"
 
-    def not_retrieved(self) -> None:
+    def not_retrieved(self, *, gone: bool = False) -> None:
+        """``gone``: somebody else has removed it meanwhile, so that trying again is of no use."""
         self._answer(Retrieve)
-        self._error("[SYS/TEMP] the message cannot be read now")
+        self._error("the message is gone" if gone else "[SYS/TEMP] the message cannot be read now")
 
     def removed(self) -> None:
         self._answer(Remove)
@@ -249,7 +259,11 @@ class Session:
         if len(line) > LINE_LIMIT:
             self._mistake("line too long")
             return None
-        keyword, _, rest = line.decode("utf-8", "replace").partition(" ")
+        try:
+            keyword, _, rest = line.decode().partition(" ")
+        except UnicodeDecodeError:  # RFC 6856 2.2
+            self._mistake("a command is ASCII or UTF-8")
+            return None
         command = COMMANDS.get(keyword.upper())
         if command is None:
             self._mistake("unknown command")
@@ -339,12 +353,29 @@ class Session:
     # One function a command. Each answers, or returns an event for the driver to answer.
 
     def capa(self) -> None:
-        names = ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE"]
+        # EXPIRE: nothing but DELE removes mail. RFC 2449 section 6.7
+        names = ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER", "LANG"]
+        names += [f"LOGIN-DELAY {self._login_delay}"] if self._login_delay else []
+        # RFC 6856 section 2.2: USER here is that names and passwords may be UTF-8.
+        names += ["UTF8 USER"] if self._may_login() else ["UTF8"]
         # RFC 2449 section 6.3: USER is listed where it would be obeyed. RFC 2595 section 4: STLS before login only.
         names += ["USER"] if self._may_login() else []
         names += [f"SASL {' '.join(self._offer.names)}"] if self._may_login() and self._offer.names else []
         names += ["STLS"] if self._stls and not self._tls and self.state is State.AUTHORIZATION else []
         self._ok("capabilities", [*names, "IMPLEMENTATION Postroad"])
+
+    def lang(self, wanted: str = "") -> None:
+        """RFC 6856 section 3: without a language they are listed, "*" leaves the choice to us."""
+        if not wanted:
+            self._ok("languages", (f"{tag} {name}" for tag, name in LANGUAGES.items()))
+        elif wanted in ("*", "i-default") or wanted.partition("-")[0].lower() in LANGUAGES:
+            self._ok("en English it is")
+        else:
+            self._error("no such language; LANG lists those there are")
+
+    def use_utf8(self) -> None:
+        self.utf8 = True
+        self._ok("header fields may be UTF-8")
 
     def user(self, name: str) -> None:
         if not self._may_login():
@@ -375,6 +406,9 @@ class Session:
     def stls(self) -> Event | None:
         if self._tls or not self._stls:
             self._mistake("TLS runs already" if self._tls else "TLS is not offered here")
+            return None
+        if self.utf8:
+            self._mistake("STLS comes before UTF8")  # RFC 6856 section 2.1
             return None
         # What was sent along with STLS was never protected: obeying it under TLS would let a stranger put commands in.
         self._received.clear()
@@ -443,6 +477,7 @@ TRANSACTION = frozenset({State.TRANSACTION})
 BOTH = AUTHORIZATION | TRANSACTION
 
 TEXT = re.compile(r"(.+)")
+LANGUAGE = re.compile(r" *(?:(\S{1,100}) *)?")
 MECHANISM = re.compile(r"([A-Za-z0-9_-]{1,20})(?: ([A-Za-z0-9+/=]+))? *")
 NUMBER = re.compile(r" *([0-9]{1,10}) *")
 MAYBE_NUMBER = re.compile(r" *(?:([0-9]{1,10}) *)?")
@@ -450,6 +485,8 @@ TWO_NUMBERS = re.compile(r" *([0-9]{1,10}) +([0-9]{1,10}) *")
 
 COMMANDS = {
     "CAPA": Command(Session.capa, needs=BOTH, usage="CAPA"),
+    "LANG": Command(Session.lang, needs=BOTH, usage="LANG [language]", arguments=LANGUAGE),
+    "UTF8": Command(Session.use_utf8, needs=AUTHORIZATION, usage="UTF8"),
     "USER": Command(Session.user, needs=AUTHORIZATION, usage="USER name", arguments=TEXT),
     "PASS": Command(Session.password, needs=AUTHORIZATION, usage="PASS password", arguments=TEXT),
     "AUTH": Command(

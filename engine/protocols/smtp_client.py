@@ -1,4 +1,4 @@
-"""The sending side of SMTP (RFC 5321): replies in, events and commands out. It owns no socket and no clock.
+"""The sending side of SMTP (RFC 5321) and LMTP (RFC 2033): replies in, events and commands out. No socket, no clock.
 
 A driver sends what ``outgoing`` gives, feeds what arrives to ``receive`` and asks ``next_event`` what it means::
 
@@ -9,12 +9,13 @@ A driver sends what ``outgoing`` gives, feeds what arrives to ``receive`` and as
     Finished                                   # one reply for each recipient
 
 With PIPELINING (RFC 2920) the commands of a transaction leave in one send. With CHUNKING (RFC 3030) too, the whole
-content is one ``BDAT … LAST``; an ``inline`` transaction does not even wait for the replies before it.
+content is one ``BDAT … LAST``; an ``inline`` transaction does not even wait for the replies before it. By LMTP there is
+a reply to the content for each recipient that was accepted, and CHUNKING is not used.
 """
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -194,13 +195,15 @@ class Replies:
         """Whether octets are left that make no whole reply."""
         return bool(self._buffer or self._lines)
 
-    def feed(self, data: bytes) -> list[Reply]:
-        """The replies that ``data`` completes. PeerError for what is no reply."""
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """The replies that ``data`` completes. PeerError for what is no reply, behind those that came before it."""
         *lines, self._buffer = (self._buffer + data if self._buffer else data).split(b"\n")
-        replies = [reply for line in lines if (reply := self._line(line))]
+        for line in lines:
+            reply = self._line(line)
+            if reply is not None:
+                yield reply
         if len(self._buffer) > REPLY_LINE:
             raise PeerError("a reply line has no end")
-        return replies
 
     def _line(self, line: bytes) -> Reply | None:
         if not self._lines and line[3:4] == b" " and len(line) <= _COMMON:
@@ -295,12 +298,13 @@ class DotStuffing:
 class _Running:
     """A transaction between MAIL and its last reply."""
 
-    __slots__ = ("accepted", "chunking", "inline", "replies", "sent", "stuffing", "transaction", "wanted")
+    __slots__ = ("accepted", "chunking", "done", "inline", "replies", "sent", "stuffing", "transaction", "wanted")
 
     def __init__(self, transaction: Transaction, *, chunking: bool, inline: bool) -> None:
         self.transaction = transaction
         self.replies: list[Reply | None] = [None] * len(transaction.recipients)
         self.accepted = 0
+        self.done: set[int] = set()  # LMTP: recipients for whom the content was answered
         self.chunking = chunking
         self.inline = inline
         self.stuffing = DotStuffing()
@@ -314,7 +318,7 @@ _Step: TypeAlias = "tuple[Awaits, _Running | None, int]"
 class SmtpClient:
     """One connection's dialogue. ``PeerError`` out of ``receive`` ends it; ValueError means a caller's mistake."""
 
-    def __init__(self, hostname: str) -> None:
+    def __init__(self, hostname: str, *, lmtp: bool = False) -> None:
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
         self.extensions: Mapping[str, str] = {}
@@ -322,6 +326,7 @@ class SmtpClient:
         self._chunking = False
         self.replies = 0  # whole replies so far: progress, for the driver's deadline
         self._hostname = hostname
+        self._lmtp = lmtp
         self._parser = Replies()
         self._expected: deque[_Step] = deque([(Awaits.GREETING, None, 0)])
         self._waiting: deque[tuple[bytes, _Step]] = deque()  # commands held back, for want of PIPELINING
@@ -340,10 +345,16 @@ class SmtpClient:
 
         Only after DATA: when BDAT fails the server wants RSET (RFC 3030 2), so its reply must be seen first.
         """
-        return self.pipelining and not self._chunking and self._sending is None and len(self._expected) == 1
+        return (
+            self.pipelining
+            and not self._chunking
+            and self._sending is None
+            and bool(self._expected)
+            and all(awaits is Awaits.FINAL for awaits, _, _ in self._expected)
+        )
 
     def receive(self, data: bytes) -> None:
-        """Take octets from the server. PeerError when they make no sense."""
+        """Take octets from the server. PeerError when they make no sense; there may be events of what came before."""
         for reply in self._parser.feed(data):
             self.replies += 1
             if not self._expected:
@@ -353,6 +364,8 @@ class SmtpClient:
                 continue
             awaits, running, index = self._expected.popleft()
             if reply.code == 421 and awaits not in _OPENING:
+                if running is not None and running.done:  # LMTP: the others were not accepted, and some were
+                    self._settle(running, reply)
                 self._events.append(Closing(reply))
                 continue
             _ON_REPLY[awaits](self, reply, running, index)
@@ -377,7 +390,7 @@ class SmtpClient:
     def tls_started(self) -> None:
         """The handshake is done: forget what the server said before it, and say EHLO anew (RFC 3207 4.2)."""
         self._learn({})
-        self._greet(b"EHLO ", Awaits.EHLO)
+        self._say_hello()
 
     def quit(self) -> None:
         self._command(b"QUIT\r\n", (Awaits.QUIT, None, 0))
@@ -433,6 +446,14 @@ class SmtpClient:
             for _, running, _ in self._expected
         )
 
+    def decided(self, transaction: Transaction) -> tuple[Reply | None, ...]:
+        """The replies that have decided on recipients of a transaction under way; None: the server has yet to say."""
+        running = next(one for _, one, _ in self._expected if one is not None and one.transaction is transaction)
+        return tuple(
+            None if reply is None or (reply.positive and index not in running.done) else reply
+            for index, reply in enumerate(running.replies)
+        )
+
     def _sending_now(self) -> _Running:
         if self._sending is None:
             raise ValueError("no content is wanted")
@@ -454,12 +475,19 @@ class SmtpClient:
     def _greet(self, verb: bytes, awaits: Awaits) -> None:
         self._command(verb + self._hostname.encode() + b"\r\n", (awaits, None, 0))
 
+    def _say_hello(self) -> None:
+        self._greet(b"LHLO " if self._lmtp else b"EHLO ", Awaits.EHLO)
+
     def _want_content(self, running: _Running) -> None:
         if running.chunking:
             running.wanted = running.transaction.size
             self._outgoing.append(b"BDAT %d LAST\r\n" % running.wanted)
         self._sending = running
-        self._expected.append((Awaits.FINAL, running, 0))
+        if self._lmtp:
+            accepted = [index for index, reply in enumerate(running.replies) if reply and reply.positive]
+            self._expected += [(Awaits.FINAL, running, index) for index in accepted]
+        else:
+            self._expected.append((Awaits.FINAL, running, 0))
         self._events.append(ContentWanted(running.transaction))
 
     def _objection(self, transaction: Transaction) -> Reply | None:
@@ -519,19 +547,19 @@ class SmtpClient:
     def _learn(self, extensions: Mapping[str, str]) -> None:
         self.extensions = extensions
         self.pipelining = "PIPELINING" in extensions
-        self._chunking = self.pipelining and "CHUNKING" in extensions
+        self._chunking = self.pipelining and "CHUNKING" in extensions and not self._lmtp
 
     def _on_greeting(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if not reply.positive:
             self._events.append(Refused(reply))
         else:
-            self._greet(b"EHLO ", Awaits.EHLO)
+            self._say_hello()
 
     def _on_ehlo(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if reply.positive:
             self._learn(_extensions(reply))
             self._events.append(Ready(self.extensions))
-        elif reply.permanent:
+        elif reply.permanent and not self._lmtp:
             self._greet(b"HELO ", Awaits.HELO)  # RFC 5321 3.2: an old server
         else:
             self._events.append(Refused(reply))
@@ -595,14 +623,20 @@ class SmtpClient:
         self._unclean = True
         self._settle(running, reply)
 
-    def _on_final(self, reply: Reply, running: _Running | None, _index: int) -> None:
+    def _on_final(self, reply: Reply, running: _Running | None, index: int) -> None:
         assert running
         if _decides(reply):
             if not running.sent:
                 raise PeerError(f"the content was accepted before its end: {reply}")
         elif running.chunking:
             self._unclean = True  # RFC 3030 2: the state after a failed BDAT is indeterminate until RSET
-        self._settle(running, reply)
+        if not self._lmtp:
+            self._settle(running, reply)
+            return
+        running.replies[index] = reply
+        running.done.add(index)
+        if len(running.done) == running.accepted:
+            self._finish(running)
 
     def _on_empty(self, _reply: Reply, running: _Running | None, _index: int) -> None:
         assert running
@@ -612,7 +646,10 @@ class SmtpClient:
         self._events.append(Quit())
 
     def _settle(self, running: _Running, reply: Reply) -> None:
-        running.replies = [reply if before and before.positive else before for before in running.replies]
+        """One reply for all recipients that have only been accepted so far."""
+        for index, before in enumerate(running.replies):
+            if before and before.positive and index not in running.done:
+                running.replies[index] = reply
         self._finish(running)
 
     def _finish(self, running: _Running) -> None:

@@ -18,6 +18,9 @@ A driver reads the protocol like this::
 After ``ContentBegin`` comes one ``Content`` with everything if the message is small (``HOLD_LIMIT``), else several
 ``ContentPart`` and a ``ContentEnd``. In either case ``Reset`` instead, if the rules of SMTP refuse the content.
 
+Under LMTP (RFC 2033) the content is answered for each ``Rcpt`` that was accepted, in their order: ``accept`` and
+``refuse`` with ``one`` answer for the next, without it for all that are left.
+
 Line breaks are CRLF and nothing else. A command with a bare CR or LF is refused as a whole: it reaches to the next
 CRLF, so that nothing behind a bare LF is ever taken for a command. In content nothing but CRLF.CRLF is the end.
 """
@@ -72,7 +75,7 @@ START, READY, SENDER, RECIPIENTS, CHUNKS, TURNED_AWAY = Phase
 ANY = (START, READY, SENDER, RECIPIENTS, CHUNKS)
 
 _OUT_OF_ORDER: Mapping[Phase, bytes] = {
-    START: reply(503, "5.5.1", "HELO or EHLO comes first"),
+    START: reply(503, "5.5.1", "HELO or EHLO comes first"),  # LMTP: _LHLO_FIRST
     READY: reply(503, "5.5.1", "MAIL comes first"),
     SENDER: reply(503, "5.5.1", "A transaction is under way"),
     RECIPIENTS: reply(503, "5.5.1", "A transaction is under way"),
@@ -80,12 +83,14 @@ _OUT_OF_ORDER: Mapping[Phase, bytes] = {
     TURNED_AWAY: reply(503, "5.5.1", "There is no service for you here"),
 }
 
+_LHLO_FIRST = reply(503, "5.5.1", "LHLO comes first")
 _LONG_LINE = reply(500, "5.5.2", "The line is too long")
 _CONTROLS = reply(500, "5.5.2", "A command holds no control characters, and ends in CRLF")
 _NOT_UTF8 = reply(500, "5.5.2", "A command is ASCII or UTF-8")
 _UNKNOWN = reply(500, "5.5.1", "Unknown command")
 _NO_ARGUMENT = reply(501, "5.5.4", "This command takes no argument")
 _HELLO_SYNTAX = reply(501, "5.5.4", "Syntax: EHLO hostname")
+_LHLO_SYNTAX = reply(501, "5.5.4", "Syntax: LHLO hostname")
 _BDAT_SYNTAX = reply(501, "5.5.4", "Syntax: BDAT octets [LAST]")
 _VRFY_SYNTAX = reply(501, "5.5.4", "Syntax: VRFY address")
 _AUTH_SYNTAX = reply(501, "5.5.4", "Syntax: AUTH mechanism [initial response]")
@@ -94,6 +99,7 @@ _BARE_NEWLINE = reply(550, "5.6.0", "Line breaks must be CRLF")
 _TOO_MANY_RECIPIENTS = reply(452, "4.5.3", "Too many recipients")
 _NO_RECIPIENTS = reply(503, "5.5.1", "RCPT comes first")
 _NO_VALID_RECIPIENTS = reply(554, "5.5.1", "No valid recipients")
+_NO_LMTP_RECIPIENTS = reply(503, "5.5.1", "No valid recipients")  # RFC 2033 4.2 wants 503
 _CHUNK_FAILED = reply(503, "5.5.1", "An earlier chunk was refused")
 _NOT_OFFERED = reply(502, "5.5.1", "This command is not offered")
 _NEEDS_TLS = reply(538, "5.7.11", "Encryption is required: STARTTLS comes first")
@@ -108,8 +114,9 @@ _NOOP = reply(250, "2.0.0", "Nothing done")
 _CHUNK_TAKEN = reply(250, "2.0.0", "Chunk taken")
 _CANNOT_VERIFY = reply(252, "2.5.2", "Cannot VRFY; send the message and see")
 _HELP = reply(214, "2.0.0", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY STARTTLS AUTH; see RFC 5321")
+_LMTP_HELP = reply(214, "2.0.0", "LHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY STARTTLS AUTH; see RFC 2033")
 # What a chunk is refused with by fault of the client; the rest may be pipelined in good faith.
-_COUNTED_OF_CHUNKS = frozenset({_BDAT_SYNTAX, _NO_RECIPIENTS, *_OUT_OF_ORDER.values()})
+_COUNTED_OF_CHUNKS = frozenset({_BDAT_SYNTAX, _NO_RECIPIENTS, _LHLO_FIRST, *_OUT_OF_ORDER.values()})
 _TOO_MANY_ERRORS = reply(421, "4.7.0", "Too many errors")
 
 
@@ -121,7 +128,7 @@ class SmtpServer:
     512, and room for the parameters of extensions). ``starttls`` offers STARTTLS as long as TLS is not active; ``auth``
     names SASL mechanisms, which are offered only under TLS; ``channel`` is what TLS says, if it is active.
     ``bare_newlines="accept"`` takes content with a bare CR or
-    LF as it is, for senders that cannot be mended; the end of content stays strict.
+    LF as it is, for senders that cannot be mended; the end of content stays strict. ``lmtp`` makes it a server of LMTP.
     """
 
     def __init__(
@@ -137,8 +144,12 @@ class SmtpServer:
         tls_active: bool = False,
         channel: sasl.Channel = sasl.CLEAR,
         bare_newlines: Literal["refuse", "accept"] = "refuse",
+        lmtp: bool = False,
     ) -> None:
         self._hostname = hostname
+        self._lmtp = lmtp
+        self._kind = "LMTP" if lmtp else "ESMTP"
+        self._commands = LMTP_COMMANDS if lmtp else COMMANDS
         self._size_limit = size_limit
         self._recipients_limit = recipients_limit
         self._errors_limit = errors_limit
@@ -150,6 +161,7 @@ class SmtpServer:
         self._scanned = 0  # octets of the buffer that hold no end of content
         self._chunk_left = 0
         self._chunk_last = False
+        self._finals_left = 0  # replies to the content that are still to come
         self._swallowed: tuple[bytes, Event | None] = (b"", None)
         self._tally = Tally(size_limit, strict=bare_newlines == "refuse")
 
@@ -172,12 +184,12 @@ class SmtpServer:
 
     # What the driver calls.
 
-    def greet(self, text: str = "ESMTP Postroad") -> None:
+    def greet(self, text: str = "") -> None:
         """Queues the 220. To turn the client away, call ``refuse`` instead (RFC 5321 3.1): then only QUIT is heard."""
         if self._decision is not GREETING:
             raise RuntimeError("the client has been greeted already")
         self._decision = None
-        self._replies.append(reply(220, "", f"{self._hostname} {text}"))
+        self._replies.append(reply(220, "", f"{self._hostname} {text or f'{self._kind} Postroad'}"))
 
     def receive(self, data: bytes) -> None:
         """Takes octets from the peer; ``b""`` is the end of file."""
@@ -215,28 +227,35 @@ class SmtpServer:
         self._replies.clear()
         return octets
 
-    def accept(self, text: str | None = None, *, code: int = 0, enhanced: str = "") -> None:
-        """Says yes to the last event, in standard words where ``text`` is None."""
+    def accept(self, text: str | None = None, *, code: int = 0, enhanced: str = "", one: bool = False) -> None:
+        """Says yes to the last event, in standard words where ``text`` is None; ``one``: for one recipient alone."""
         decision = self._decided()
         if decision is GREETING or decision is LOGIN:
             self._decision = decision
             raise RuntimeError(f"{decision.name} is not accepted by accept()")
+        said = decision.standard
         if text is not None and decision.code:
-            self._replies.append(reply(code or decision.code, enhanced or decision.enhanced, text))
-        elif decision.standard:
-            self._replies.append(decision.standard)
-        decision.accepted(self)
+            said = reply(code or decision.code, enhanced or decision.enhanced, text)
+        for _ in range(self._times(decision, one=one)):
+            if said:
+                self._replies.append(said)
+            decision.accepted(self)
 
-    def refuse(self, code: int, enhanced: str, text: str, *, counts: bool = False) -> None:
+    def refuse(self, code: int, enhanced: str, text: str, *, counts: bool = False, one: bool = False) -> None:
         """Says no to the last event; ``counts`` makes it one of the client's errors. A 421 also ends the session.
+
+        ``one``: for one recipient alone.
 
         ValueError unless ``code`` is 4xx or 5xx and ``enhanced`` is of the same class.
         """
         check_refusal(code, enhanced)
-        self._decided().refused(self, reply(code, enhanced, text))
+        decision = self._decided()
+        for _ in range(self._times(decision, one=one)):
+            decision.refused(self, reply(code, enhanced, text))
         if counts:
             self._count_error()
         if code == 421:
+            self._decision = None
             self._read = SmtpServer._over
 
     def close(self, enhanced: str, text: str) -> None:
@@ -277,8 +296,8 @@ class SmtpServer:
     def protocol(self) -> str:
         """How the message comes, for the ``with`` of a Received field (RFC 3848, RFC 6531 3.7.3)."""
         if not self._extended:
-            return "SMTP"
-        base = "UTF8SMTP" if self._smtputf8 else "ESMTP"
+            return self._kind.removeprefix("E")
+        base = f"UTF8{self._kind.removeprefix('E')}" if self._smtputf8 else self._kind
         return base + "S" * self.tls_active + "A" * bool(self.login)
 
     # Reading: each function uses up octets and returns an event, or None when it said all it had to say in a reply.
@@ -298,11 +317,11 @@ class SmtpServer:
         if not line.isprintable() and _CONTROL.search(line):
             return self._error(_CONTROLS)
         verb, _, argument = line.partition(" ")
-        command = COMMANDS.get(verb) or COMMANDS.get(_capitals(verb))
+        command = self._commands.get(verb) or self._commands.get(_capitals(verb))
         if command is None:
             return self._error(_UNKNOWN)
         if self._phase not in command.needs:
-            return self._error(_OUT_OF_ORDER[self._phase])
+            return self._error(self._out_of_order())
         return command.run(self, argument.strip(" "))
 
     def _await_line(self, limit: int, too_long: bytes) -> Event | None:
@@ -400,7 +419,7 @@ class SmtpServer:
             return NEED_DATA
         self._read = SmtpServer._read_command
         refusal, event = self._swallowed
-        self._replies.append(refusal)
+        self._replies.append(refusal * (self._finals if self._chunk_last else 1))
         if refusal in _COUNTED_OF_CHUNKS:
             self._count_error()
         if self._chunk_last and self._phase is CHUNKS:
@@ -441,11 +460,11 @@ class SmtpServer:
     def _content_ended(self, data: bytes) -> Event | None:
         self._tally.add(data)
         if not self._tally.finish():
-            refusal = self._content_refusal()
+            refusal, count = self._content_refusal(), self._finals
             self._clear_transaction()
-            return self._refused_content(refusal)
+            return self._refused_content(refusal, count)
         if not self._parts:
-            self._decision = CONTENT
+            self._await_finals()
             return Content(data)
         if not data:
             return self._end_content()
@@ -454,8 +473,21 @@ class SmtpServer:
 
     def _end_content(self) -> Event | None:
         self._read = SmtpServer._read_command
-        self._decision = CONTENT
+        self._await_finals()
         return ContentEnd(self._tally.size)
+
+    @property
+    def _finals(self) -> int:
+        """How many replies the end of content gets (RFC 2033 4.2): without recipients there is still one."""
+        return max(self._recipients, 1) if self._lmtp else 1
+
+    def _await_finals(self) -> None:
+        self._decision = CONTENT
+        self._finals_left = self._finals
+
+    def _times(self, decision: "Decision", *, one: bool) -> int:
+        """How many replies a decision makes."""
+        return self._finals_left if decision is CONTENT and not one else 1
 
     def _chunk_ended(self, data: bytes) -> Event | None:
         """A chunk that is not the last one."""
@@ -469,8 +501,8 @@ class SmtpServer:
     def _content_refusal(self) -> bytes:
         return _TOO_LARGE if self._tally.too_large else _BARE_NEWLINE
 
-    def _refused_content(self, refusal: bytes) -> Event:
-        self._replies.append(refusal)
+    def _refused_content(self, refusal: bytes, count: int = 1) -> Event:
+        self._replies.append(refusal * count)
         if refusal is _BARE_NEWLINE:
             self._count_error()
         return _reset_by(refusal)
@@ -499,7 +531,7 @@ class SmtpServer:
 
     def _greeted(self, name: str, *, extended: bool) -> Event | None:
         if not _HELLO_NAME.fullmatch(name):
-            return self._error(_HELLO_SYNTAX)
+            return self._error(_LHLO_SYNTAX if self._lmtp else _HELLO_SYNTAX)
         self.hello, self._extended = name, extended
         self._clear_transaction()
         self._replies.append(reply(250, "", "\n".join([self._hostname, *(self._extensions() if extended else ())])))
@@ -566,14 +598,22 @@ class SmtpServer:
         if last is not None and last.upper() != "LAST":
             return _BDAT_SYNTAX
         if self._phase is SENDER:
-            return _NO_VALID_RECIPIENTS if self._recipients_tried else _NO_RECIPIENTS
+            return self._no_recipients()
         if self._chunk_failed:
             return _CHUNK_FAILED
-        return None if self._phase in (RECIPIENTS, CHUNKS) else _OUT_OF_ORDER[self._phase]
+        return None if self._phase in (RECIPIENTS, CHUNKS) else self._out_of_order()
+
+    def _out_of_order(self) -> bytes:
+        return _LHLO_FIRST if self._lmtp and self._phase is START else _OUT_OF_ORDER[self._phase]
 
     def _lacks_recipients(self) -> Event | None:
         # A pipelining client sends DATA before it knows that every recipient was refused: no error. RFC 2920 3.1
-        return self._say(_NO_VALID_RECIPIENTS) if self._recipients_tried else self._error(_NO_RECIPIENTS)
+        return self._say(self._no_recipients()) if self._recipients_tried else self._error(_NO_RECIPIENTS)
+
+    def _no_recipients(self) -> bytes:
+        if not self._recipients_tried:
+            return _NO_RECIPIENTS
+        return _NO_LMTP_RECIPIENTS if self._lmtp else _NO_VALID_RECIPIENTS
 
     def _rset(self, argument: str) -> Event | None:
         if argument:
@@ -601,7 +641,7 @@ class SmtpServer:
         return self._say(_NOT_OFFERED)
 
     def _help(self, argument: str) -> Event | None:  # noqa: ARG002 - one text for every topic
-        return self._say(_HELP)
+        return self._say(_LMTP_HELP if self._lmtp else _HELP)
 
     def _start_tls(self, argument: str) -> Event | None:
         if not self._starttls or self.tls_active:
@@ -674,6 +714,15 @@ class SmtpServer:
         self._phase = RECIPIENTS
         self._recipients += 1
 
+    def _content_decided(self, refusal: bytes = b"") -> None:
+        """One recipient's final reply, or all recipients' in SMTP."""
+        if refusal:
+            self._replies.append(refusal)
+        self._finals_left -= 1
+        self._decision = CONTENT if self._finals_left else None
+        if not self._finals_left:
+            self._clear_transaction()
+
     def _refuse(self, refusal: bytes) -> None:
         self._replies.append(refusal)
 
@@ -738,8 +787,8 @@ CHUNK: Final = Decision("ContentBegin", b"", SmtpServer._begin_chunk, SmtpServer
 CONTENT: Final = Decision(
     "Content",
     reply(250, "2.0.0", "Message accepted"),
-    SmtpServer._clear_transaction,
-    SmtpServer._refuse_and_clear,
+    SmtpServer._content_decided,
+    SmtpServer._content_decided,
     250,
     "2.0.0",
 )
@@ -770,6 +819,13 @@ COMMANDS: Mapping[str, Command] = {
     "STARTTLS": Command(SmtpServer._start_tls, needs=(START, READY)),
     "AUTH": Command(SmtpServer._authenticate, needs=(READY,)),
 }
+
+
+LMTP_COMMANDS: Mapping[str, Command] = {
+    "LHLO": COMMANDS["EHLO"],
+    **{verb: command for verb, command in COMMANDS.items() if verb not in ("HELO", "EHLO")},
+}
+"""RFC 2033 4.1: LHLO in their place, with the meaning of EHLO."""
 
 
 def _capitals(word: str) -> str:

@@ -9,6 +9,7 @@ from engine.message import Message, MessageId, Session
 from engine.queue.content import ContentWriter
 from engine.queue.store import content_folder
 from engine.runtime.journey import Arrival, Roads
+from engine.runtime.separate import SeparateArrival
 from engine.runtime.stages import RunningStage
 from engine.storage.room import Room
 from engine.verdict import Defer, Reject, Verdict
@@ -32,15 +33,17 @@ class Door:
         self._current = current
         self._room = Room()
 
-    async def submit(self, message: Message) -> Verdict:
+    async def submit(self, message: Message, *, separately: bool = False) -> Verdict:
         """Take the message through the lane to `queue`.
 
         Delivered when it is stored and synced: only then may the client hear 250. Discard, Reject, Defer otherwise.
+        ``separately``: the client can be told of each recipient, by an ``Each`` of these.
         Cancelling the wait does not stop the message.
         """
         revision = self._current()
         answer = Answer()
-        Arrival(revision, self._course(revision), message, revision.config.server.hostname, answer.give)
+        kind = SeparateArrival if separately else Arrival
+        kind(revision, self._course(revision), message, revision.config.server.hostname, answer.give)
         return await answer.wait()  # type: ignore[return-value]
 
     def content(self, identity: MessageId) -> ContentWriter:

@@ -5,6 +5,7 @@ There is no task for a message. A leg's verdict comes back in a callback, which 
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from msgspec.structs import replace
@@ -229,7 +230,7 @@ class Arrival(Journey):
         self._open = len(messages)
         link = self._roads.links[f"{self._course.lane}/queue"]
         for message in messages:
-            link.submit(message, lambda verdict, _stopped, _way: self._stored(verdict))
+            link.submit(message, partial(self._stored, message))
 
     def _report(self) -> list[Message]:
         """Some recipients are refused for good while others get the message: the sender is told by a bounce."""
@@ -243,14 +244,21 @@ class Arrival(Journey):
         back = Envelope("", to, arrived=envelope.arrived, smtputf8=envelope.smtputf8)  # it begins here: no session
         return [Message(identity, back, Octets(octets))]
 
-    def _stored(self, verdict: Verdict | Changed) -> None:
+    def _stored(self, message: Message, verdict: Verdict | Changed, _stopped: int, _way: Way) -> None:
         self._open -= 1
         if not isinstance(verdict, Delivered):  # whatever else it is: what is not stored must not get 250
-            self._trouble = verdict if isinstance(verdict, Defer) else _not_stored(verdict)
+            self._not_taken(message, verdict if isinstance(verdict, Defer) else _not_stored(verdict))
         if self._open == 0:
             if len(self._ready) > 1 and isinstance(self._message.content, FileContent):
                 self._message.content.path.unlink(missing_ok=True)  # the parts have names of their own for it
             self._finish(self._trouble or Delivered(f"queued as {self._message.id}"))
+
+    def _not_taken(self, message: Message, trouble: Defer) -> None:  # noqa: ARG002
+        self._trouble = trouble
+
+    def _told(self, verdict: Verdict) -> Verdict:
+        """What the client hears when the whole ended like this."""
+        return verdict
 
     def _finish(self, verdict: Verdict) -> None:
         self._answered = True
@@ -269,7 +277,7 @@ class Arrival(Journey):
             way=self.way,
             revision=self._roads.number,
         )  # fmt: skip
-        self._answer(verdict)
+        self._answer(self._told(verdict))
 
 
 class Departure(Journey):

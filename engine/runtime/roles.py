@@ -13,7 +13,7 @@ from engine.directory import Directory, Invalid, open_directory, valid_domain
 from engine.lanes import MAIL
 from engine.links.request import Asker, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Mailboxes, MailboxOwner, Pop3Server
+from engine.mailbox import Limits, Mailboxes, MailboxOwner, Pop3Server
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
 from engine.net.connection import Connection, ConnectionLost
@@ -314,6 +314,7 @@ class ReadersRole(Role):
             remove=self._remove,
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
+            limits=Limits(between_logins=config.mailboxes.login_delay),
         )
 
     async def _remove(self, account: int, uids: Collection[int]) -> None:
@@ -322,6 +323,7 @@ class ReadersRole(Role):
     def switched(self, config: Config) -> None:
         super().switched(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
+        self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
 
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:

@@ -13,7 +13,7 @@ from tests.crash.system import BOB, EVERY, FAR, Load, settle_accounts, tokens, v
 from tests.support.remote import DROP, Remote
 from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
 
-OWNER, WRITER, SESSION = "engine.queue.owner", "engine.storage.writer", "stages.relay.session"
+OWNER, WRITER, SESSION = "engine.queue.owner", "engine.storage.writer", "engine.outbound.session"
 
 ARRIVING = {
     "content written, not synced": Point("mail-", "engine.queue.content", "ContentWriter.finish", "before"),

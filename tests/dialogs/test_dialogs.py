@@ -6,7 +6,7 @@ sent at once. ``S:`` the beginning of a reply line, ``S~`` a regex for all of it
 ``O:`` settings of the server. ``#`` a comment.
 
 The driver refuses recipients whose address begins with "refused", content after EHLO full.example, and passwords other
-than "secret".
+than "secret". By LMTP it puts off the content for recipients whose address begins with "later".
 """
 
 import ast
@@ -46,6 +46,7 @@ class Obliging:
         self.smtp.greet()
         self.parts: list[bytes] = []
         self.messages: list[bytes] = []
+        self.recipients: list[str] = []
 
     def send(self, octets: bytes, step: int) -> str:
         """The replies to octets that are fed in pieces of ``step``."""
@@ -64,13 +65,15 @@ class Obliging:
                 case ContentBegin() if self.smtp.hello == "full.example":
                     self.smtp.refuse(452, "4.3.1", "The disk is full")
                 case Mail() | Rcpt() | ContentBegin():
+                    self.recipients = [] if isinstance(event, Mail) else self.recipients
+                    self.recipients += [event.recipient] if isinstance(event, Rcpt) else []
                     self.smtp.accept()
                 case ContentPart(data):
                     self.parts.append(data)
                 case Content() | ContentEnd():
                     self.messages.append(event.data if isinstance(event, Content) else b"".join(self.parts))
                     self.parts.clear()
-                    self.smtp.accept("queued")
+                    self.finish()
                 case Auth(Credentials(_, login, "secret")):
                     self.smtp.authenticated(login)
                 case Auth():
@@ -79,6 +82,16 @@ class Obliging:
                     self.parts.clear()
                 case Quit() | TooManyErrors() | Disconnected():
                     return
+
+    def finish(self) -> None:
+        if not any(recipient.startswith("later") for recipient in self.recipients):
+            self.smtp.accept("queued")
+            return
+        for recipient in self.recipients:
+            if recipient.startswith("later"):
+                self.smtp.refuse(451, "4.2.1", "Not now", one=True)
+            else:
+                self.smtp.accept("queued", one=True)
 
 
 def read_dialog(path: Path) -> Iterator[tuple[str, str]]:

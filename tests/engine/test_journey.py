@@ -15,6 +15,7 @@ from engine.queue.content import FileContent
 from engine.queue.owner import Delivery
 from engine.queue.store import Record
 from engine.runtime.journey import LANES, Arrival, Departure
+from engine.runtime.separate import SeparateArrival
 from engine.verdict import Changed
 from tests.support.messages import LETTER, message
 
@@ -84,12 +85,14 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def arrive(about: Message, *stages: Stage, queue: Stage = stored) -> tuple[list[Verdict], Map]:
+def arrive(
+    about: Message, *stages: Stage, queue: Stage = stored, kind: type[Arrival] = Arrival
+) -> tuple[list[Verdict], Map]:
     legs = tuple(Leg(f"in/{number}", (str(number),)) for number in range(len(stages)))
     roads = Map({"in": Course("in", before=legs, queued=True)}, {})
     roads.links = {leg.name: Line(stage) for leg, stage in zip(legs, stages, strict=True)} | {"in/queue": Line(queue)}
     answers: list[Verdict] = []
-    Arrival(roads, roads.courses["in"], about, "mx.test", answers.append)
+    kind(roads, roads.courses["in"], about, "mx.test", answers.append)
     return answers, roads
 
 
@@ -275,6 +278,61 @@ def test_parts_of_a_large_message_that_cannot_be_linked_are_put_off(tmp_path: Pa
     )
     assert [type(answer) for answer in answers] == [Defer]
     assert not roads.links["in/queue"].seen
+
+
+# -- before `queue`, with a client that hears of each recipient
+
+
+A, B, C = "a@rcpt.test", "b@rcpt.test", "c@rcpt.test"
+
+
+def told(*stages: Stage, queue: Stage = stored) -> tuple[dict[str, type], Map]:
+    """What is said of each recipient."""
+    about = message(A, B, C)
+    (answer,), roads = arrive(about, *stages, queue=queue, kind=SeparateArrival)
+    assert roads.inside == 0
+    verdicts = answer.verdicts if isinstance(answer, Each) else dict.fromkeys(about.recipients, answer)
+    return {address: type(verdict) for address, verdict in verdicts.items()}, roads
+
+
+def test_each_recipient_has_its_verdict_and_the_others_are_stored(reported: list[str]) -> None:
+    found, roads = told(lambda _: Each({A: Reject("no"), B: Defer("later")}), through)
+    assert found == {A: Reject, B: Defer, C: Delivered}
+    assert roads.links["in/queue"].recipients == [(C,)]
+    assert not reported  # the client has heard it
+
+
+def test_each_recipient_has_its_verdict_where_none_is_taken() -> None:
+    found, roads = told(lambda _: Each({A: Reject("no"), B: Defer("later"), C: Discard("spam")}))
+    assert found == {A: Reject, B: Defer, C: Discard}
+    assert not roads.links["in/queue"].seen
+
+
+def test_what_was_not_stored_is_put_off_for_its_own_recipients() -> None:
+    def full_for_c(about: Message) -> Verdict:
+        return Defer("full") if about.recipients == (C,) else Delivered()
+
+    found, _ = told(lambda m: Each({A: Reject("no"), B: m.with_header("X", "b")}), queue=full_for_c)
+    assert found == {A: Reject, B: Delivered, C: Defer}
+    found, _ = told(lambda _: Each({A: Reject("no")}), queue=lambda _: Defer("full"))
+    assert found == {A: Reject, B: Defer, C: Defer}
+    found, _ = told(lambda m: Each({B: m.with_header("X", "b")}), queue=lambda _: Defer("full"))
+    assert found == {A: Defer, B: Defer, C: Defer}
+
+
+def test_an_alias_before_the_queue_ties_all_recipients_together(reported: list[str]) -> None:
+    opened = Each({A: Route("local", (B, "d@rcpt.test"))})
+    found, roads = told(lambda _: opened, lambda _: Each({"d@rcpt.test": Defer("later")}))
+    assert found == {A: Defer, B: Defer, C: Defer}
+    assert not roads.links["in/queue"].seen
+    found, roads = told(lambda _: opened, lambda _: Each({"d@rcpt.test": Reject("no")}))
+    assert found == {A: Delivered, B: Delivered, C: Delivered}
+    assert reported == ["d@rcpt.test"]
+
+
+def test_a_lane_that_is_picked_before_the_queue_ties_nobody() -> None:
+    found, _ = told(lambda m: Each(dict.fromkeys(m.recipients, Route("local"))), lambda _: Each({A: Reject("no")}))
+    assert found == {A: Reject, B: Delivered, C: Delivered}
 
 
 # -- behind `queue`

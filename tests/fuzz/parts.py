@@ -6,7 +6,7 @@ def _words(text: bytes) -> list[bytes]:
 
 
 _CLIENT = _words(
-    b"EHLO a\r\n|HELO a\r\n|MAIL FROM:<a@b.test>| SIZE=10| BODY=8BITMIME|RCPT TO:<c@d.test>|DATA\r\n|.\r\n|"
+    b"EHLO a\r\n|HELO a\r\n|LHLO a\r\n|MAIL FROM:<a@b.test>| SIZE=10| BODY=8BITMIME|RCPT TO:<c@d.test>|DATA\r\n|.\r\n|"
     b"..\r\n|\r\n.\r\n|\n.\n|BDAT 5 LAST\r\n|BDAT 3\r\n|BDAT 900 LAST\r\n|RSET\r\n|QUIT\r\n|AUTH PLAIN |AGEAYg==|"
     b"AUTH LOGIN\r\n|YQ==\r\n|STARTTLS\r\n|\r\n|\n|\r| |\xff|NOOP\r\n|VRFY x\r\n|hello"
 )
@@ -23,11 +23,11 @@ _PARAMETERS = _words(
 _POP3 = _words(
     b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
     b"AUTH PLAIN |AUTH LOGIN\r\n|AGEAYg==\r\n|*\r\n|"
-    b"STLS\r\n| 1|\r\n|\n|\r|\xff|99999999999999999999999999999999999999999999999999"
+    b"STLS\r\n|UTF8\r\n|LANG\r\n|LANG *\r\n| 1|\r\n|\n|\r|\xff|99999999999999999999999999999999999999999999999999"
 )
 _TEXT = _words(
     b'<|>|@|a|example.org|"|\\|[127.0.0.1]|[IPv6:::1]|.|,:|xn--|postmaster|=?utf-8?b?|=?iso-2022-jp?q?|?=|YQ==|=E9|'
-    b"Subject: |From: |\r\n|\r\n |\n|\xc3\xa9|\xef\xbc\xa1|+2B"
+    b"Subject: |From: |Content-Type: |; name=|\r\n|\r\n |\n|\xc3\xa9|\xef\xbc\xa1|+2B"
 )
 _MAIL = _words(
     b"Content-Type: |multipart/mixed; boundary=b|multipart/digest; boundary*0=bc|message/rfc822|"
@@ -117,4 +117,4 @@ PARTS: dict[str, list[bytes]] = {
     "condition": _CONDITION,
     "units": _UNITS,
     "snapshot": _ARCHIVE,
-} | dict.fromkeys(("addresses", "headers", "report"), _TEXT)
+} | dict.fromkeys(("addresses", "headers", "report", "pop3_surrogate"), _TEXT)

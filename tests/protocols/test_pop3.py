@@ -79,8 +79,15 @@ def converse(session: Session, pieces: list[bytes], answer: Callable[[Session, E
 
 
 DIALOG = [
-    (b"CAPA", b"+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nUSER\r\n"
-              b"IMPLEMENTATION Postroad\r\n.\r\n"),
+    (b"CAPA", b"+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
+              b"LANG\r\nUTF8 USER\r\nUSER\r\nIMPLEMENTATION Postroad\r\n.\r\n"),
+    (b"LANG", b"+OK languages\r\nen English\r\n.\r\n"),
+    (b"LANG en-GB", b"+OK en English it is\r\n"),
+    (b"LANG *", b"+OK en English it is\r\n"),
+    (b"LANG de", b"-ERR no such language; LANG lists those there are\r\n"),
+    (b"UTF8 x", b"-ERR write it like this: UTF8\r\n"),
+    (b"UTF8", b"+OK header fields may be UTF-8\r\n"),
+    (b"USER \xff", b"-ERR a command is ASCII or UTF-8\r\n"),
     (b"STAT", b"-ERR not in AUTHORIZATION state\r\n"),
     (b"PASS secret", b"-ERR USER comes first\r\n"),
     (b"USER ann", b"+OK now the password\r\n"),
@@ -107,8 +114,10 @@ DIALOG = [
     (b"TOP 1", b"-ERR write it like this: TOP number lines\r\n"),
     (b"RETR x", b"-ERR write it like this: RETR number\r\n"),
     (b"STAT 1", b"-ERR write it like this: STAT\r\n"),
-    (b"CAPA", b"+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nUSER\r\n"
-              b"IMPLEMENTATION Postroad\r\n.\r\n"),
+    (b"CAPA", b"+OK capabilities\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nEXPIRE NEVER\r\n"
+              b"LANG\r\nUTF8 USER\r\nUSER\r\nIMPLEMENTATION Postroad\r\n.\r\n"),
+    (b"UTF8", b"-ERR not in TRANSACTION state\r\n"),
+    (b"lang i-default", b"+OK en English it is\r\n"),
     (b"APOP ann c4c9334bac560ecc979e58001b3e22fb", b"-ERR unknown command\r\n"),
     (b"DELE 1", b"+OK message 1 deleted\r\n"),
     (b"QUIT", b"+OK good bye\r\n"),
@@ -119,7 +128,7 @@ ALL_OUT = GREETING + b"".join(reply for _, reply in DIALOG)
 
 
 def test_each_command_and_its_reply() -> None:
-    session = Session("mx.example.org", plaintext=True)
+    session = Session("mx.example.org", plaintext=True, mistakes=50)
     assert session.outgoing() == GREETING
     for line, reply in DIALOG:
         assert converse(session, [line + b"\r\n"]) == reply, line
@@ -132,17 +141,18 @@ def test_the_dialog_meets_every_command_but_stls_and_auth() -> None:
 
 
 def test_everything_pipelined_in_one_piece() -> None:
-    assert converse(Session("mx.example.org", plaintext=True), [ALL_IN]) == ALL_OUT
+    assert converse(Session("mx.example.org", plaintext=True, mistakes=50), [ALL_IN]) == ALL_OUT
 
 
 def test_everything_byte_by_byte() -> None:
-    assert converse(Session("mx.example.org", plaintext=True), [bytes([octet]) for octet in ALL_IN]) == ALL_OUT
+    octets = [bytes([octet]) for octet in ALL_IN]
+    assert converse(Session("mx.example.org", plaintext=True, mistakes=50), octets) == ALL_OUT
 
 
 @given(st.lists(st.integers(0, len(ALL_IN)), max_size=20))
 def test_everything_in_any_pieces(cuts: list[int]) -> None:
     pieces = [ALL_IN[a:b] for a, b in zip([0, *sorted(cuts)], [*sorted(cuts), len(ALL_IN)], strict=True)]
-    assert converse(Session("mx.example.org", plaintext=True), pieces) == ALL_OUT
+    assert converse(Session("mx.example.org", plaintext=True, mistakes=50), pieces) == ALL_OUT
 
 
 FRAGMENTS = [*(line for line, _ in DIALOG), b"STLS", b"\r\n", b"\r\n", b"\n", b" ", b"1", b"0", b"99999999999"]
@@ -355,3 +365,14 @@ def test_nobody_is_let_in_before_the_proof() -> None:
     assert session.next_event() == Login(KeysWanted("SCRAM-SHA-256", "ann"))
     with pytest.raises(AssertionError, match="proven"):
         session.logged_in(ITEMS)
+
+
+def test_stls_comes_before_utf8() -> None:
+    session = Session("mx.example.org", stls=True)
+    assert b"UTF8\r\n" in converse(session, [b"CAPA\r\n"])
+    assert converse(session, [b"UTF8\r\nSTLS\r\n"]).endswith(b"-ERR STLS comes before UTF8\r\n")
+    assert session.utf8
+
+
+def test_the_time_between_two_logins_is_announced() -> None:
+    assert b"\r\nLOGIN-DELAY 60\r\n" in converse(Session("mx.example.org", login_delay=60), [b"CAPA\r\n"])

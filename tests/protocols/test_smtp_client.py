@@ -74,10 +74,10 @@ REPLIES = [
 
 @pytest.mark.parametrize(("octets", "reply"), REPLIES)
 def test_a_reply_whole_and_octet_by_octet(octets: bytes, reply: Reply) -> None:
-    assert Replies().feed(octets) == [reply]
+    assert list(Replies().feed(octets)) == [reply]
     parser = Replies()
     assert [got for octet in octets for got in parser.feed(bytes([octet]))] == [reply]
-    assert Replies().feed(octets * 3) == [reply] * 3
+    assert list(Replies().feed(octets * 3)) == [reply] * 3
 
 
 @pytest.mark.parametrize(
@@ -100,21 +100,21 @@ def test_a_reply_whole_and_octet_by_octet(octets: bytes, reply: Reply) -> None:
 )
 def test_what_is_no_reply(octets: bytes) -> None:
     with pytest.raises(PeerError):
-        Replies().feed(octets)
+        list(Replies().feed(octets))
 
 
 def test_an_endless_reply_costs_bounded_memory() -> None:
     parser = Replies()
     for _ in range(REPLY_TOTAL // 700):
-        parser.feed(b"250-x\r\n" * 100)
+        list(parser.feed(b"250-x\r\n" * 100))
     with pytest.raises(PeerError):
-        parser.feed(b"250-x\r\n" * 100 * 20)
+        list(parser.feed(b"250-x\r\n" * 100 * 20))
 
 
 @given(st.binary(max_size=200))
 def test_no_octets_bring_anything_but_replies_or_a_peer_error(octets: bytes) -> None:
     try:
-        replies = Replies().feed(octets)
+        replies = list(Replies().feed(octets))
     except PeerError:
         return
     assert all("\r" not in str(reply) and "\n" not in str(reply) for reply in replies)

@@ -19,9 +19,9 @@ from msgspec.structs import replace
 from engine import Defer, Delivered, Duration, Each, Envelope, Message, MessageId, Recipient, Reject
 from engine.message import Octets
 from engine.net.names import Hostname
+from engine.outbound.pool import PENALTY, Pool
+from engine.outbound.schedule import retry_delay
 from stages.relay import Relay
-from stages.relay.pool import PENALTY, Pool
-from stages.relay.schedule import retry_delay
 from tests.support.programs import needs, path_of
 from tests.support.remote import DROP, SILENCE, USUAL, Remote, serving
 
@@ -628,3 +628,10 @@ async def _listening(port: int) -> None:
             await stream.aclose()
             return
     raise AssertionError("smtp-sink does not listen")
+
+
+async def test_a_yes_with_nonsense_behind_it_is_a_yes() -> None:
+    """Both come in one piece; the message must not be sent again."""
+    remote = Remote({".": b"250 2.0.0 Ok\r\nwhat?\r\n"})
+    assert await send_one(remote) == Delivered("250 2.0.0 Ok", "mx1.example.net")
+    assert sum(command.startswith("MAIL") for command in remote.commands) == 1

@@ -79,7 +79,8 @@ class Certificates:
         self.certificate = folder / "cert.pem"
         self.key = folder / "key.pem"
         authority = trustme.CA()
-        issued = authority.issue_cert(*(names or ("mx.example.org", "localhost", "127.0.0.1")))
+        names = names or ("mx.example.org", "localhost", "127.0.0.1")
+        issued = authority.issue_cert(*names, common_name=names[0])  # fetchmail wants that there is one
         authority.cert_pem.write_to_path(self.authority)
         put(issued, self.certificate, self.key)
 

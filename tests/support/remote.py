@@ -1,4 +1,4 @@
-"""A scripted SMTP server on loopback: it does what a server does, except where its script says otherwise."""
+"""A scripted SMTP or LMTP server on loopback: it does what a server does, except where its script says otherwise."""
 
 import contextlib
 import itertools
@@ -7,7 +7,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import trio
@@ -56,12 +56,14 @@ class Received:
 class Remote:
     """A server. ``script`` maps a verb ("MAIL", "." for the content, "CONNECT") or a verb with an address
     ("RCPT b@example.net") to an answer, or to several that are given in turn, the last one from then on. What it has
-    for "CONTENT" it does when the first octets of a content have come.
+    for "CONTENT" it does when the first octets of a content have come. With ``lmtp`` there is LHLO alone, and a content
+    is answered for each recipient (". b@example.net" or "."), and counted as received for each that heard yes.
     """
 
     script: Mapping[str, Answer | Sequence[Answer]] = field(default_factory=dict)
     extensions: tuple[str, ...] = USUAL
     tls: ssl.SSLContext | None = None
+    lmtp: bool = False
     port: int = 0
     delay: float = 0.0  # seconds before a content is answered
     commands: list[str] = field(default_factory=list)
@@ -151,9 +153,21 @@ class _Dialogue:
         if isinstance(answer, str) and answer.startswith("421"):
             raise _Dropped
 
+    async def on_lhlo(self, line: str) -> None:
+        if self.remote.lmtp:
+            await self.hello("LHLO")
+        else:
+            await self.write("500 5.5.1 What?")
+
     async def on_ehlo(self, line: str) -> None:
-        if "EHLO" in self.remote.script:
-            await self.say("EHLO")
+        if self.remote.lmtp:
+            await self.write("500 5.5.1 What?")
+        else:
+            await self.hello("EHLO")
+
+    async def hello(self, verb: str) -> None:
+        if verb in self.remote.script:
+            await self.say(verb)
             return
         offers = [offer for offer in self.remote.extensions if not (self.encrypted and offer == "STARTTLS")]
         lines = ["remote.example", *offers]
@@ -216,6 +230,10 @@ class _Dialogue:
             await trio.sleep(self.remote.delay)
         if not received.recipients:
             await self.write("554 5.5.1 No valid recipients")  # RFC 2920 3.1
+        elif self.remote.lmtp:
+            for recipient in received.recipients:
+                if await self.say(f". {recipient}", "."):
+                    self.remote.received.append(replace(received, recipients=(recipient,)))
         elif await self.say("."):
             self.remote.received.append(received)
 
@@ -238,11 +256,12 @@ def _address(line: str) -> str:
 
 @asynccontextmanager
 async def serving(remote: Remote, address: str = "127.0.0.1") -> AsyncIterator[Remote]:
-    """Let ``remote`` listen on a loopback address, on its port or a free one."""
-    listener = trio.socket.socket()
-    await listener.bind((address, remote.port))
+    """Let ``remote`` listen on a loopback address, on its port or a free one, or on a Unix socket."""
+    local = address.startswith("/")
+    listener = trio.socket.socket(trio.socket.AF_UNIX if local else trio.socket.AF_INET)
+    await listener.bind(address if local else (address, remote.port))
     listener.listen(100)
-    remote.port = listener.getsockname()[1]
+    remote.port = 0 if local else listener.getsockname()[1]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_accept, listener, remote, nursery)
         yield remote

@@ -276,9 +276,10 @@ class Postroad:
         return Dialogue(self.ports["smtp"], source)
 
     def mailbox(self, address: str, *, lines: int | None = None) -> list[bytes]:
-        """All messages of the account, or so many lines of their bodies, read by POP3."""
+        """All messages of the account as they are stored, or so many lines of their bodies, read by POP3."""
         client = poplib.POP3("127.0.0.1", self.ports["pop3"], timeout=PATIENCE)
         with contextlib.closing(client):
+            client.utf8()
             client.user(address)
             client.pass_(PASSWORD)
             count, _ = client.stat()

@@ -18,14 +18,14 @@ from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
 from tests.fuzz.targets.mail import addresses, headers, report
 from tests.fuzz.targets.mime import mail_texts, mime
-from tests.fuzz.targets.pop3 import pop3, pop3_body
+from tests.fuzz.targets.pop3 import pop3, pop3_body, pop3_surrogate
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
         smtp_server, login, parameters, smtp_client, replies, stuffing,
-        pop3, pop3_body,
+        pop3, pop3_body, pop3_surrogate,
         addresses, headers, report, mime, mail_texts,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,

@@ -1,10 +1,12 @@
 """POP3: what a client may say to our server."""
 
+import contextlib
 import re
 
 from engine.protocols import pop3 as protocol
 from engine.protocols import sasl
 from engine.protocols.pop3 import Closed, Login, Refusal, Remove, Retrieve, Session, Signal, StartTls
+from engine.protocols.surrogate import in_ascii
 from tests.fuzz.targets.cutting import cut, limits, option
 
 LINE, HIGH_WATER = 80, 100
@@ -24,6 +26,7 @@ def pop3(data: bytes) -> None:
     with limits(protocol, LINE_LIMIT=LINE, HIGH_WATER=HIGH_WATER), limits(sasl, RESPONSE_LIMIT=LINE):
         said, asked = _pop3(whole, chosen)
         assert (said, asked) == _pop3(pieces, chosen)
+    said = re.sub(rb"(?m)^\+ [A-Za-z0-9+/=]*\r\n", b"", said)  # challenges
     assert re.fullmatch(rb"(?:%s(?:(?!\+OK|-ERR|\.\r)[^\n]*\n)*(?:\.\r\n)?)+" % _REPLY, said)
 
 
@@ -72,6 +75,24 @@ def pop3_body(data: bytes) -> None:
     assert b"." not in [line.rstrip(b"\r") for line in lines[:-2]]
     read = b"".join(line.removeprefix(b".") + b"\n" for line in lines[:-2])
     assert read in (content, content + b"\r\n")
+
+
+def pop3_surrogate(data: bytes) -> None:
+    """A message for a reader that knows ASCII alone: the same in pieces, no field more, and the body as it was."""
+    whole, pieces = cut(data)
+    content = b"".join(whole)
+    made = b"".join(in_ascii(iter(whole)))
+    assert made == b"".join(in_ascii(iter(pieces)))
+    if content.isascii():
+        assert made == content
+    end = re.search(rb"(?:\A|\n)\r?\n", content)
+    header, body = (content[: end.end()], content[end.end() :]) if end else (content, b"")
+    assert made.endswith(body)
+    fields = made[: len(made) - len(body)]
+    assert len(re.findall(rb"(?m)^[^ \t\r\n]", fields)) <= len(re.findall(rb"(?m)^[^ \t\r\n]", header))
+    with contextlib.suppress(UnicodeDecodeError):
+        header.decode()
+        assert fields.isascii()
 
 
 def _sent(pieces: list[bytes]) -> bytes:

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import trio
 
-from engine import Message
 from engine.deadline import Deadline, Watch
+from engine.message import Message
 from engine.net.connection import EXHAUSTED, Connection, ConnectionLost
 from engine.protocols.smtp_client import (
     Awaits,
@@ -104,6 +104,7 @@ class Terms:
     context: ssl.SSLContext
     timeouts: Timeouts
     watch: Watch
+    lmtp: bool = False
 
 
 class Job:
@@ -126,13 +127,13 @@ class Job:
     def __init__(self, message: Message, transaction: Transaction, targets: Sequence[tuple[str, str]]) -> None:
         self.message = message
         self.transaction = transaction
-        self.targets = targets  # (host, address), in the order to try
+        self.targets = targets  # (host, address or path of a socket), in the order to try
         self.failed: frozenset[str] = frozenset()  # addresses that are not to be tried again in this attempt
         self.returned = False
         self.unreached = False  # no server could be spoken to, so it was never begun
         self.abandoned = False
         self._settled = Wakeup()
-        self.replies: tuple[Reply, ...] = ()
+        self.replies: tuple[Reply | None, ...] = ()  # None: `trouble` stands for it
         self.remote = ""
         self.trouble: Trouble | None = None
 
@@ -148,8 +149,10 @@ class Job:
         self.replies, self.remote, self.trouble = replies, remote, None
         self._settled.wake()
 
-    def fail(self, trouble: Trouble) -> None:
-        self.trouble = trouble
+    def fail(self, trouble: Trouble, replies: tuple[Reply | None, ...] = ()) -> None:
+        """``replies``: what was decided on its recipients all the same."""
+        self.replies = replies or (None,) * len(self.transaction.recipients)
+        self.remote, self.trouble = trouble.remote, trouble
         self._settled.wake()
 
 
@@ -162,7 +165,7 @@ class Session:
         self.open: deque[Job] = deque()
         self.served = 0  # transactions that came to their end
         self._connection = connection
-        self._client = SmtpClient(terms.hostname)
+        self._client = SmtpClient(terms.hostname, lmtp=terms.lmtp)
         self._terms = terms
         self._deadline = Deadline(terms.watch)
         self._sending = False  # what was sent last has not gone out yet
@@ -182,6 +185,7 @@ class Session:
         except Trouble:
             if self._sending:
                 await self._hear_last_words()
+            self._settle_heard()
             raise
 
     async def _settle_all(self, following: Callable[[bool], Job | None]) -> None:
@@ -197,6 +201,10 @@ class Session:
     def unsure(self, job: Job) -> bool:
         """Whether the server may have taken the message although we have no reply."""
         return self._client.content_sent(job.transaction)
+
+    def decided(self, job: Job) -> tuple[Reply | None, ...]:
+        """What the server has said of the recipients of a job that is under way."""
+        return self._client.decided(job.transaction)
 
     async def quit(self) -> None:
         """Say goodbye and close."""
@@ -294,6 +302,9 @@ class Session:
         with contextlib.suppress(ConnectionLost, PeerError), trio.move_on_after(LAST_WORDS):
             while data := await self._connection.receive():
                 self._client.receive(data)
+
+    def _settle_heard(self) -> None:
+        """What the server had said before it broke off, or before it said nonsense, counts."""
         while event := self._client.next_event():
             if isinstance(event, Finished):
                 self._settle(event)
@@ -376,10 +387,12 @@ async def _attempt(terms: Terms, host: str, address: str, port: int, *, with_tls
 
 async def _connect(terms: Terms, host: str, address: str, port: int) -> Connection:
     try:
-        sock = trio.socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        local = address.startswith("/")
+        family = socket.AF_UNIX if local else socket.AF_INET6 if ":" in address else socket.AF_INET
+        sock = trio.socket.socket(family, socket.SOCK_STREAM)
         try:
             with trio.fail_after(terms.timeouts.connect):
-                await sock.connect((address, port))
+                await sock.connect(address if local else (address, port))
             return Connection.of(sock)
         except BaseException:
             sock.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import trio
 
-from stages.relay.session import Exhausted, Job, Session, Terms, Trouble, open_session
+from engine.outbound.session import Exhausted, Job, Session, Terms, Trouble, open_session
 
 log = logging.getLogger("postroad.relay")
 
@@ -88,13 +88,21 @@ class Pool:
     """All connections of the stage. Each is a task in ``nursery``; none of them can hurt another."""
 
     def __init__(
-        self, nursery: trio.Nursery, terms: Terms, *, connections: int, idle: float, messages_per_connection: int
+        self,
+        nursery: trio.Nursery,
+        terms: Terms,
+        *,
+        connections: int,
+        idle: float,
+        messages_per_connection: int,
+        penalty: float = PENALTY,
     ) -> None:
         self._nursery = nursery
         self._terms = terms
         self._connections = connections
         self._idle = idle
         self._messages_per_connection = messages_per_connection
+        self._penalty_time = penalty
         self._sites: dict[tuple[str, int], _Site] = {}
         self._penalties: dict[str, tuple[float, Trouble]] = {}
         self._closing = False
@@ -246,7 +254,7 @@ class Pool:
             job = session.open.pop()
             if session.unsure(job):
                 # It may come twice. RFC 5321 4.5.4.1 wants that rather than a loss.
-                job.fail(trouble)
+                job.fail(trouble, session.decided(job))
                 continue
             # Once is free for a job that was not the first on its connection: that may just have been closed as idle.
             if job.returned or not (session.served or session.open):
@@ -296,4 +304,4 @@ class Pool:
     def _penalise(self, address: str, trouble: Trouble) -> None:
         if len(self._penalties) >= PENALTIES:
             self._penalties = {key: value for key, value in self._penalties.items() if self._penalty(key)}
-        self._penalties[address] = (trio.current_time() + PENALTY, trouble)
+        self._penalties[address] = (trio.current_time() + self._penalty_time, trouble)

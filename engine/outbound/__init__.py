@@ -1,0 +1,1 @@
+"""Handing messages on to other servers, by SMTP or LMTP: what the stages that do so share."""

@@ -1,0 +1,151 @@
+"""What a stage that hands messages on holds open, and how it makes verdicts out of the replies."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from engine.deadline import Watch
+from engine.message import Message
+from engine.outbound.pool import PENALTY, Pool
+from engine.outbound.schedule import retry_delay
+from engine.outbound.session import Job, Terms, Trouble
+from engine.protocols.smtp_client import Reply, To, Transaction
+from engine.verdict import Defer, Delivered, Each, Reject, Verdict
+
+_Outcome = Delivered | Defer | Reject
+
+
+@dataclass(kw_only=True)
+class Sending:
+    """The connections of one stage: open it when the stage is opened, and close it with it.
+
+    ``connections`` is how many there may be to one site at a time. ``retry`` and ``expire`` are seconds: the pauses
+    between attempts, of which the last repeats, and the age at which a message is returned. ``penalty`` is how long an
+    address that could not be used is not tried.
+    """
+
+    terms: Terms
+    watch: Watch
+    connections: int
+    idle: float
+    messages_per_connection: int
+    recipients_per_transaction: int
+    retry: Sequence[float]
+    expire: float
+    penalty: float = PENALTY
+    strict_8bit: bool = False
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
+    _pool: Pool = field(init=False)
+
+    async def __aenter__(self) -> Self:
+        beside = await self._stack.enter_async_context(trio.open_nursery())
+        beside.start_soon(self.watch.run)
+        self._stack.callback(beside.cancel_scope.cancel)  # once the last connection has ended
+        nursery = await self._stack.enter_async_context(trio.open_nursery())
+        self._pool = Pool(
+            nursery,
+            self.terms,
+            connections=self.connections,
+            idle=self.idle,
+            messages_per_connection=self.messages_per_connection,
+            penalty=self.penalty,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.drain()
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        finally:
+            self._pool.fail_all()
+
+    async def deliver(self, message: Message, targets: Sequence[tuple[str, str]], site: str, port: int) -> Verdict:
+        """Hand the message to the first of ``targets``, (host, address), that takes it; what became of each recipient.
+
+        ``site`` names all the targets together. An address may be the path of a Unix socket; ``port`` is nothing then.
+        """
+        jobs = [Job(message, transaction, targets) for transaction in self._transactions(message)]
+        if len(jobs) == 1:
+            await self._pool.deliver(jobs[0], site, port)
+        else:
+            async with trio.open_nursery() as nursery:
+                for job in jobs:
+                    nursery.start_soon(self._pool.deliver, job, site, port)
+        return self._verdict(message, jobs)
+
+    def _transactions(self, message: Message) -> list[Transaction]:
+        envelope = message.envelope
+        utf8_headers = envelope.smtputf8 and not message.header_octets().isascii()
+        strict_8bit = self.strict_8bit and any(not chunk.isascii() for chunk in message.chunks())
+        recipients = tuple([To(each.address, each.notify, each.original) for each in envelope.recipients])
+        return [
+            Transaction(
+                envelope.sender,
+                recipients[start : start + self.recipients_per_transaction],
+                message.size,
+                envelope.body,
+                envelope.smtputf8,
+                utf8_headers,
+                strict_8bit,
+                envelope.ret,
+                envelope.envid,
+            )
+            for start in range(0, len(recipients), self.recipients_per_transaction)
+        ]
+
+    def _verdict(self, message: Message, jobs: list[Job]) -> Verdict:
+        if len(jobs) == 1 and len(jobs[0].replies) == 1 and (reply := jobs[0].replies[0]) and reply.positive:
+            return Delivered(str(reply), jobs[0].remote)  # as nearly always, so no more is worked out
+        retry_after = retry_delay(self.retry, message.envelope.attempts)
+        expires = message.envelope.arrived + self.expire
+        verdicts: dict[str, _Outcome] = {}
+        for job in jobs:
+            outcomes = _outcomes(job, retry_after, expires)
+            verdicts |= {to.address: found for to, found in zip(job.transaction.recipients, outcomes, strict=True)}
+        first, *others = verdicts.values()
+        return first if all(outcome == first for outcome in others) else Each(verdicts)
+
+
+def _outcomes(job: Job, retry_after: float, expires: float) -> list[_Outcome]:
+    trouble = job.trouble or Trouble("The server gave no answer")
+    return [
+        _deferred(job, trouble, retry_after, expires)
+        if reply is None
+        else _outcome(reply, job.remote, retry_after, expires)
+        for reply in job.replies
+    ]
+
+
+def _outcome(reply: Reply, remote: str, retry_after: float, expires: float) -> _Outcome:
+    if reply.positive:
+        return Delivered(str(reply), remote)
+    if reply.local:
+        return Reject(reply.text, code=reply.status, remote=remote)
+    if reply.permanent:
+        return Reject("The next server refused it", code=reply.status, reply=str(reply), remote=remote)
+    return Defer(
+        "The next server asks us to try later",
+        code=reply.status,
+        retry_after=retry_after,
+        reply=str(reply),
+        remote=remote,
+        expires=expires,
+    )
+
+
+def _deferred(job: Job, trouble: Trouble, retry_after: float, expires: float) -> Defer:
+    return Defer(
+        trouble.text,
+        code=trouble.code,
+        retry_after=retry_after,
+        reply=trouble.reply,
+        remote=trouble.remote,
+        unreached=job.unreached,
+        expires=expires,
+    )
