@@ -1,6 +1,8 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
 from engine.mailbox.deliver import Outcome, Place, Quota, Recipient
+from engine.mailbox.news import NewsDesk, Watch
+from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
 from engine.mailbox.pop3 import Limits, Pop3Server
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
@@ -19,6 +21,8 @@ __all__ = [
     "Mailboxes",
     "Message",
     "MessageGone",
+    "News",
+    "NewsDesk",
     "Outcome",
     "Place",
     "Pop3Server",
@@ -27,4 +31,5 @@ __all__ = [
     "StorageError",
     "Usage",
     "View",
+    "Watch",
 ]
