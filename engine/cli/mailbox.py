@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 
 import click
+import trio
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option, configuration, fail
@@ -14,7 +15,7 @@ from engine.cli.workers import ask
 from engine.config import Config
 from engine.directory import Account
 from engine.links.request import Unanswered
-from engine.mailbox import Mailboxes, StorageError
+from engine.mailbox import Mailboxes, MailboxOwner, StorageError
 from engine.mailbox.commands import Undelete, packed, unpack_answer
 from engine.mailbox.names import canonical
 from engine.runtime.places import MAILBOXES
@@ -73,6 +74,28 @@ def usage(ctx: click.Context, address: str, as_json: bool) -> None:
     rows.append({"mailbox": "(all)", "messages": total.messages, "unseen": "", "size": total.size})
     rows.append({"mailbox": "(removed, kept)", "messages": total.kept, "unseen": "", "size": total.kept_size})
     tables.show(rows, ("mailbox", "messages", "unseen", "size"), as_json=as_json)
+
+
+@mailbox.command()
+@config_option
+@click.pass_context
+def restored(ctx: click.Context) -> None:
+    """Say that the mailboxes were put back from a backup, before the server runs on them.
+
+    Mail that comes from now on gets no number that clients have seen before.
+    """
+    config = configuration(ctx)
+
+    async def renumber() -> int:
+        with MailboxOwner(config.server.data / "mailbox", map_size=config.mailboxes.map_size) as owner:
+            return await owner.restored()
+
+    try:
+        State(config.server.data).take()  # until this process ends: no server starts meanwhile
+        count = trio.run(renumber)
+    except (OSError, StorageError) as error:
+        fail(str(error))
+    click.echo(f"The mailboxes of {tables.counted(count, 'account')} go on with numbers that nobody has seen.")
 
 
 @mailbox.command()

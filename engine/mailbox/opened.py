@@ -185,7 +185,7 @@ class OpenMailbox:
             for key in old:
                 self._batch.delete(self._databases.log, key)
             self.logged -= len(old)
-            self.lowest = int.from_bytes(old[-1][12:20], "big")
+            self.lowest = max(self.lowest, int.from_bytes(old[-1][12:20], "big"))
 
 
 class OpenAccount:

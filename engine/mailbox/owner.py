@@ -34,6 +34,7 @@ from engine.mailbox.messages import Ready, append
 from engine.mailbox.opened import Effects, News
 from engine.mailbox.reader import Mailboxes
 from engine.mailbox.removal import Condemn, Drop, Erase, Forget, Purge, Step, accounts_with_kept, half_done
+from engine.mailbox.restored import Jump
 from engine.mailbox.rows import NO_FILE, ContentRow
 from engine.mailbox.undelete import undelete
 from engine.mailbox.upgrade import bring_up
@@ -182,6 +183,19 @@ class MailboxOwner:
         for account_id in await trio.to_thread.run_sync(self._keeping, end):
             total += await self._steps(Purge(self.databases, account_id, end, STEP))
         return total
+
+    async def restored(self) -> int:
+        """Never again give out what was given out after this copy of the store was made; for how many accounts.
+
+        Do it once the store was put back from a backup, before anyone uses it. Done in steps: if it is broken off, do
+        it again.
+        """
+        total, after = 0, b""
+        while True:
+            jumped = await self._apply(Jump(self.databases, after, STEP))
+            total, after = total + jumped.count, jumped.last
+            if jumped.count < STEP:
+                return total
 
     async def tend(self) -> NoReturn:
         """Now and every hour: finish removals that were broken off.

@@ -48,6 +48,9 @@ def test_what_was_removed_is_shown_and_brought_back(tmp_path: Path) -> None:
         done = server.command("mailbox", "undelete", BOB, "--since", "yesterday")
         assert done.returncode == 2
         assert "is no time" in done.stderr
+        assert server.command("mailbox", "restored").returncode == 1
     done = server.command("mailbox", "undelete", BOB)
     assert done.returncode == 1
     assert "no server runs" in done.stderr
+    done = server.command("mailbox", "restored")
+    assert done.stdout == "The mailboxes of 1 account go on with numbers that nobody has seen.\n"

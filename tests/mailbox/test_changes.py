@@ -1,6 +1,7 @@
 """What clients ask for, where the model does not go: limits, large content, quotas, purging."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -295,6 +296,36 @@ async def test_whoever_was_away_too_long_looks_at_all_anew(owner: MailboxOwner, 
         await owner.remove(ANN, [uid])
     assert owner.reader.changes(ANN, INBOX, since) is None
     assert owner.reader.changes(ANN, 77, since) is None
+
+
+async def test_a_store_that_was_put_back_gives_out_nothing_that_clients_have_seen(tmp_path: Path) -> None:
+    path, copy = tmp_path / "mailbox", tmp_path / "backup"
+
+    async def use(owner: MailboxOwner) -> tuple[set[object], set[str]]:
+        """What clients see of messages that come, and of a mailbox that is made."""
+        seen: set[object] = set()
+        for _ in range(3):
+            await owner.deliver(written(b"x"), TO_ANN)
+        made = await owner.change(Create(account=ANN, name="new"))
+        status = owner.reader.status(ANN, INBOX)
+        assert status is not None
+        seen |= {made.mailbox, ("validity", made.uidvalidity), ("modseq", status.modseq)}
+        uidls = {entry.uidl for entry in owner.reader.messages(ANN)}
+        return seen, uidls
+
+    with MailboxOwner(path) as owner:
+        await owner.deliver(written(b"x"), TO_ANN)
+        old = {entry.uidl for entry in owner.reader.messages(ANN)}
+        shutil.copytree(path, copy)
+        seen, uidls = await use(owner)
+        since = max(number for kind, number in filter(lambda one: isinstance(one, tuple), seen) if kind == "modseq")
+    with MailboxOwner(copy) as owner:
+        assert await owner.restored() == 1
+        assert owner.reader.changes(ANN, INBOX, since) is None
+        again, new_uidls = await use(owner)
+        assert not seen & again
+        assert uidls & new_uidls == old
+        assert owner.reader.verify() == []
 
 
 def test_ranges_and_records_hold_any_uids() -> None:
