@@ -12,6 +12,7 @@ from bench.micro.loop import Loop, held
 from bench.micro.measure import Measure
 from bench.micro.samples import KIB, letter, message
 from engine.mailbox import MailboxOwner
+from engine.mailbox.commands import Create
 from engine.message import Octets
 
 pytestmark = pytest.mark.benchmark(group="Mailboxes on a disk")
@@ -61,3 +62,23 @@ def test_listing(measure: Measure, tmp_path: Path) -> None:
         filled.run(fill, filled.opened, 10_000)
         entries = measure("POP3's listing of 10,000 messages", filled.opened.reader.messages, 1)
         assert len(entries) == 10_000
+
+
+def test_select(measure: Measure, tmp_path: Path) -> None:
+    with held(opened(tmp_path)) as loop:
+        loop.run(fill, loop.opened, 10_000)
+        view = measure("IMAP's SELECT of 10,000 messages", loop.opened.reader.select, 1, 1)
+        assert view is not None
+        assert len(view.uids) == 10_000
+
+
+async def make(owner: MailboxOwner, count: int) -> None:
+    for number in range(count):
+        await owner.change(Create(account=1, name=f"folder {number}"))
+
+
+def test_folders(measure: Measure, tmp_path: Path) -> None:
+    with held(opened(tmp_path)) as loop:
+        loop.run(make, loop.opened, 200)
+        folders = measure("LIST with STATUS of 200 mailboxes", loop.opened.reader.folders, 1)
+        assert len(folders) == 206

@@ -48,6 +48,12 @@ def release(batch: Batch, databases: Databases, key: bytes) -> list[str]:
     return [] if content.token == NO_FILE else [file_name(key, content.token)]
 
 
+def files_in_use(snapshot: Snapshot, databases: Databases) -> set[str]:
+    """The names of all files that content lies in."""
+    contents = ((key, ContentRow.parse(value)) for key, value in snapshot.scan(databases.content))
+    return {file_name(key, content.token) for key, content in contents if content.token != NO_FILE}
+
+
 def keys(batch: Batch, database: Database, prefix: bytes, limit: int | None = None) -> list[bytes]:
     """The keys that begin with ``prefix``, at most ``limit`` of them."""
     return [key for key, _ in islice(Snapshot(batch.transaction).scan(database, prefix), limit)]

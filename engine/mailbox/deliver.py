@@ -14,6 +14,8 @@ from engine.mailbox.rows import MessageRow
 from engine.message import MessageId
 from engine.storage.writer import Batch
 
+_LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\0"))
+
 
 class Outcome(enum.Enum):
     """What became of one message for one account."""
@@ -139,3 +141,20 @@ def _found(account: OpenAccount, places: Iterable[Place]) -> list[tuple[OpenMail
         mailbox = inbox if one.mailbox == INBOX_NAME else account.named(one.mailbox) or inbox
         found.setdefault(mailbox.number, (mailbox, one))
     return list(found.values())
+
+
+def part_for(sender: str, recipient: str | Recipient) -> Part:
+    """What an account gets: by the address alone, into INBOX."""
+    if isinstance(recipient, str):
+        return Part(_heading(sender, recipient))
+    return Part(_heading(sender, recipient.address), recipient.places, recipient.quota)
+
+
+def _heading(sender: str, address: str) -> bytes:
+    """The header fields of one delivery: RFC 5321 4.4, and the address that it was for, whatever To says."""
+    fields = f"Return-Path: <{_one_line(sender)}>\r\nDelivered-To: {_one_line(address)}\r\n"
+    return fields.encode("utf-8", "surrogateescape")
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else text.translate(_LINE_BREAKS)  # which nearly always finds nothing, in 1.5 µs

@@ -19,7 +19,16 @@ from engine.mailbox.layout import (
     name_key,
 )
 from engine.mailbox.names import AT_FIRST
-from engine.mailbox.rows import AccountRow, EntryRow, KeptRow, MailboxRow, MessageRow
+from engine.mailbox.rows import (
+    AccountRow,
+    EntryRow,
+    KeptRow,
+    MailboxRow,
+    MessageRow,
+    pack_account,
+    pack_mailbox,
+    pack_message,
+)
 from engine.storage.writer import Batch
 
 
@@ -71,26 +80,26 @@ class OpenMailbox:
 
     def add(self, message: MessageRow) -> int:
         """Put a message in, its MODSEQ and the time that it came in set; its UID."""
+        content, flags, keywords, _, size, received, _, heading = message
         account, uid = self._account, self.uidnext
         self.uidnext += 1
-        content, flags, keywords, _, size, received, _, heading = message
-        row = MessageRow(content, flags, keywords, account.modseq, size, received, account.now, heading)
-        self._batch.put(self._databases.message, message_key(account.id, self.number, uid), row.octets())
-        self._count(message, 1)
+        octets = pack_message(content, flags, keywords, account.modseq, size, received, account.now) + heading
+        self._batch.put(self._databases.message, message_key(account.id, self.number, uid), octets)
+        self._count(flags, size, 1)
         return uid
 
     def change(self, uid: int, old: MessageRow, flags: int, keywords: int) -> None:
         """Set the flags of a message."""
-        self._count(old, -1)
         new = old._replace(flags=flags, keywords=keywords, modseq=self._account.modseq)
-        self._count(new, 1)
-        self._put(uid, new)
+        self._batch.put(self._databases.message, message_key(self._account.id, self.number, uid), new.octets())
+        self._count(old.flags, -old.size, -1)
+        self._count(flags, old.size, 1)
         self._flagged.append(uid)
 
     def take(self, uid: int, message: MessageRow) -> None:
         """Take a message out. Its reference to the content is now the caller's."""
         self._batch.delete(self._databases.message, message_key(self._account.id, self.number, uid))
-        self._count(message, -1)
+        self._count(message.flags, -message.size, -1)
         self._expunged.append(uid)
 
     def expunge(self, uid: int, message: MessageRow) -> None:
@@ -135,18 +144,16 @@ class OpenMailbox:
         self.modseq = account.modseq
         if self._flagged or self._expunged:
             self._log()
-        row = MailboxRow(
+        octets = pack_mailbox(
             self.uidvalidity, self.uidnext, self.modseq, self.lowest, self.messages, self.unseen, self.deleted,
-            self.size, self.deleted_size, self.logged, self.gone, self.name,
+            self.size, self.deleted_size, self.logged, self.gone,
         )  # fmt: skip
-        self._batch.put(self._databases.mailbox, mailbox_key(account.id, self.number), row.octets())
+        key = mailbox_key(account.id, self.number)
+        self._batch.put(self._databases.mailbox, key, octets + self.name.encode())
 
-    def _put(self, uid: int, message: MessageRow) -> None:
-        key = message_key(self._account.id, self.number, uid)
-        self._batch.put(self._databases.message, key, message.octets())
-
-    def _count(self, message: MessageRow, sign: int) -> None:
-        account, flags, size = self._account, message.flags, sign * message.size
+    def _count(self, flags: int, size: int, sign: int) -> None:
+        """Count one message with these flags: that it came, or with minus signs that it went."""
+        account = self._account
         self.changed = True
         self.messages += sign
         self.size += size
@@ -286,11 +293,9 @@ class OpenAccount:
             if mailbox is not None and mailbox.changed:
                 mailbox.save()
                 news.append(News(self.id, mailbox.number, self.modseq))
-        row = AccountRow(
-            self._erased, self.newest, self.modseq if news else self.modseq - 1, self.messages, self.size, self.kept,
-            self.kept_size,
-        )  # fmt: skip
-        self.batch.put(self.databases.account, account_key(self.id), row.octets())
+        modseq = self.modseq if news else self.modseq - 1
+        octets = pack_account(self._erased, self.newest, modseq, self.messages, self.size, self.kept, self.kept_size)
+        self.batch.put(self.databases.account, account_key(self.id), octets)
         return news
 
     def _new_uidvalidity(self) -> int:

@@ -26,7 +26,8 @@ from engine.mailbox.commands import (
     packed,
     unpack_command,
 )
-from engine.mailbox.deliver import Deliver, Delivered, Outcome, Part, Recipient
+from engine.mailbox.content import files_in_use
+from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, part_for
 from engine.mailbox.incoming import clear, ready
 from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
 from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key, file_name
@@ -35,7 +36,7 @@ from engine.mailbox.opened import Effects, News
 from engine.mailbox.reader import Mailboxes
 from engine.mailbox.removal import Condemn, Drop, Erase, Forget, Purge, Step, accounts_with_kept, half_done
 from engine.mailbox.restored import Jump
-from engine.mailbox.rows import NO_FILE, ContentRow
+from engine.mailbox.rows import NO_FILE
 from engine.mailbox.undelete import undelete
 from engine.mailbox.upgrade import bring_up
 from engine.message import Message
@@ -63,8 +64,6 @@ STEADY = 60.0
 log = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Effects)
-
-_LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\0"))
 
 
 class MailboxOwner:
@@ -288,7 +287,7 @@ class MailboxOwner:
             content=content_key(message),
             size=staged.size,
             staged=staged,
-            parts={account: _part(message.sender, recipient) for account, recipient in recipients.items()},
+            parts={account: part_for(message.sender, recipient) for account, recipient in recipients.items()},
             received=int(message.envelope.arrived * 1000) or now,
             now=now,
         )
@@ -334,13 +333,9 @@ class MailboxOwner:
         """Remove files that no record refers to: a crash came between the file and its commit."""
         clear(self.path)
         found = our_files(self.path / LARGE)
-        if not found:
-            return
-        with self.reader.snapshot() as snapshot:
-            for key, value in snapshot.scan(self.databases.content):
-                content = ContentRow.parse(value)
-                if content.token != NO_FILE:
-                    found.discard(file_name(key, content.token))
+        if found:
+            with self.reader.snapshot() as snapshot:
+                found -= files_in_use(snapshot, self.databases)
         if found:
             self._large.discard(found)
             event("leftovers-removed", files=len(found), why="content that no message in a mailbox refers to")
@@ -349,22 +344,6 @@ class MailboxOwner:
         self.environment.close()
         if self._lock >= 0:
             os.close(self._lock)
-
-
-def _part(sender: str, recipient: str | Recipient) -> Part:
-    if isinstance(recipient, str):
-        return Part(_heading(sender, recipient))
-    return Part(_heading(sender, recipient.address), recipient.places, recipient.quota)
-
-
-def _heading(sender: str, address: str) -> bytes:
-    """The header fields of one delivery: RFC 5321 4.4, and the address that it was for, whatever To says."""
-    fields = f"Return-Path: <{_one_line(sender)}>\r\nDelivered-To: {_one_line(address)}\r\n"
-    return fields.encode("utf-8", "surrogateescape")
-
-
-def _one_line(text: str) -> str:
-    return text if text.isprintable() else text.translate(_LINE_BREAKS)  # which nearly always finds nothing, in 1.5 µs
 
 
 def _storage_error(error: OSError) -> StorageError:

@@ -13,6 +13,9 @@ _ENTRY = struct.Struct(">IB")
 _MESSAGE = struct.Struct(">24sIQQQQQ")
 _CONTENT = struct.Struct(">IIQQ8s")
 
+# For deliveries, which write these without making a record first: its fields in their order, the last text left out.
+pack_account, pack_mailbox, pack_message = _ACCOUNT.pack, _MAILBOX.pack, _MESSAGE.pack
+
 
 class AccountRow(NamedTuple):
     """What is known of one account of the directory, and what it uses. What is kept after an expunge counts apart."""
