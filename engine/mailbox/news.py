@@ -1,8 +1,11 @@
 """Who waits for what happens in which account: the sessions of one process that IDLE."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
+import zmq
+
+from engine.links.publish import heard
 from engine.mailbox.opened import News
 from engine.wakeup import Wakeup
 
@@ -20,6 +23,8 @@ class Watch:
     async def wait(self) -> dict[int, int] | None:
         """Mailboxes that have changed since the last call, each with its MODSEQ; None: any may have. Waits for some."""
         await self._some.wait()
+        while not (self._changed or self._all):  # it came before the last call had taken all
+            await self._some.wait()
         changed, self._changed = self._changed, {}
         lost, self._all = self._all, False
         return None if lost else changed
@@ -54,6 +59,15 @@ class NewsDesk:
     def tell(self, news: News) -> None:
         for watch in self._watches.get(news.account, ()):
             watch.told(news)
+
+    async def listen(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        """Take what the owner of the mailboxes publishes at ``endpoint``, until cancelled."""
+        async with aclosing(heard(context, endpoint)) as told:
+            async for values in told:
+                if values:
+                    self.tell(News(*values))
+                else:  # a greeting: what was said before it has not come
+                    self.lost()
 
     def lost(self) -> None:
         """Some news may not have come: the owner was not there. Whoever watches has to look."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Collection
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,10 @@ from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
 from engine.directory import Directory, Invalid, open_directory, valid_domain
 from engine.lanes import MAIL
-from engine.links.publish import Publisher, heard
+from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Mailboxes, MailboxOwner, News, NewsDesk, Pop3Server
+from engine.mailbox import Mailboxes, MailboxOwner, NewsDesk, Pop3Server
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -358,15 +357,8 @@ class ReadersRole(Role):
         with scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._asker.serve, between(self.here.folder, name, life, REMOVE))
-                nursery.start_soon(self._listen, between(self.here.folder, name, life, NEWS))
-
-    async def _listen(self, endpoint: str) -> None:
-        async with aclosing(heard(self.here.context, endpoint)) as told:
-            async for values in told:
-                if values:
-                    self.news.tell(News(*values))
-                else:  # a greeting
-                    self.news.lost()
+                endpoint = between(self.here.folder, name, life, NEWS)
+                nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
     async def serve(self, listener: str, connection: Connection) -> None:
         self._pop3.tls = self.tls.offered(people=True)
