@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "message", "storage", "net", "observe", "links", "directory",
-        "login"},
+        "login", "wakeup"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
