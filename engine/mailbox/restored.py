@@ -18,7 +18,7 @@ UIDS = 2**20
 """More messages than come into one mailbox between two backups; a mailbox has room for 4,000 such jumps."""
 
 MODSEQS = 2**32
-"""More changes than are made; there is room for a million jumps in the 63 bits of RFC 7162."""
+"""More changes than are made; the 63 bits of RFC 7162 have room for 2**31 such jumps."""
 
 MAILBOXES = 2**16
 """More mailboxes than are made, in one account or in all."""
