@@ -122,6 +122,7 @@ class Mailboxes:
     plaintext_login: bool = False  # a password in the clear from beyond loopback; contract: never by default
     login_delay: Duration = Duration("0s")
     map_size: Size = Size("256 GiB")
+    keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
 
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"

@@ -10,6 +10,8 @@ from engine.mailbox import Full, MailboxOwner, Outcome, StorageError
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
 
+FULL = Defer("the mailbox is full", code="4.2.2")
+
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
@@ -49,8 +51,14 @@ class Enqueue:
         return {account: _verdict(outcome) for account, outcome in outcomes.items()}
 
 
-def _verdict(outcome: Outcome) -> Delivered | Reject:
-    return NO_SUCH_USER if outcome is Outcome.GONE else Delivered(outcome.value)
+def _verdict(outcome: Outcome) -> Delivered | Defer | Reject:
+    match outcome:
+        case Outcome.GONE:
+            return NO_SUCH_USER
+        case Outcome.OVER_QUOTA:
+            return FULL
+        case _:
+            return Delivered(outcome.value)
 
 
 def _one_or_each(verdicts: Mapping[str, Delivered | Defer | Reject]) -> Verdict:

@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
-        "login"},
+        "login", "wakeup"},
     "outbound": {"protocols", "message", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",

@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-import trio
-import zmq
 
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.workers import ask
 from engine.config import Config
 from engine.lanes import MAIL
-from engine.links.request import Asker, Unanswered
+from engine.links.request import Unanswered
 from engine.message import MessageId
 from engine.queue.snapshot import restore as put_back
 from engine.queue.snapshot import take
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, shard_numbers
 from engine.queue.verify import Verification
-from engine.runtime.places import between
 from engine.runtime.roles import QUEUE_SERVICE
-from engine.runtime.state import State
+from engine.runtime.state import Running, State
 from engine.storage.environment import StorageError
 
 
@@ -175,28 +173,17 @@ def _each(config: Config, ids: tuple[str, ...], function: str, done: str) -> Non
     for identity, text in wanted.items():
         said = "there is no such message" if identity not in shards else None
         if said is None:
-            said = trio.run(_ask, running.folder, running.lives, shards[identity], function, identity)
+            said = _ask(running, shards[identity], function, identity)
         failed |= bool(said)
         click.echo(f"{text}: {said}" if said else f"{done} {text}.", err=bool(said))
     if failed:
         raise SystemExit(1)
 
 
-async def _ask(folder: str, lives: dict[str, int], shard: int, function: str, identity: MessageId) -> str:
+def _ask(running: Running, shard: int, function: str, identity: MessageId) -> str:
     """What the owner of the shard says: empty when it has done it."""
-    worker = f"{MAIL}-{shard}"
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    said = f"{worker} does not answer"
     try:
-        async with trio.open_nursery() as nursery:
-            asker = Asker(context)
-            nursery.start_soon(asker.serve, between(folder, worker, lives.get(worker, 0), QUEUE_SERVICE))
-            with trio.move_on_after(10):
-                try:
-                    said = await asker.ask(function, bytes(identity))
-                except Unanswered as error:
-                    said = str(error)
-            nursery.cancel_scope.cancel()
-    finally:
-        context.destroy(linger=0)
+        said: str = ask(running, f"{MAIL}-{shard}", QUEUE_SERVICE, function, bytes(identity))
+    except Unanswered as error:
+        return str(error)
     return said

@@ -2,7 +2,8 @@
 
 ZeroMQ's file descriptor does not say "readable" but "read EVENTS again", once, and any send, receive or look at
 EVENTS may eat that edge. So EVENTS is read again after every operation, and whoever finds input wakes the receiver.
-Sends never wait: the high-water mark is off, because a link's credits bound what is under way.
+Sends never wait: the high-water mark is off, because a link's credits bound what is under way. Where nothing does, as
+with PUB and SUB, there is one, and what is above it is dropped.
 """
 
 from collections.abc import Sequence
@@ -21,9 +22,9 @@ _send, _receive, _get = _Plain.send, _Plain.recv, _Plain.get
 class Socket:
     """A ZeroMQ socket with one receiving task."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, *, behind: int = 0) -> None:
         self._socket = context.socket(kind)
-        self._socket.set_hwm(0)
+        self._socket.set_hwm(behind)
         self._socket.linger = 0
         self._fd = int(self._socket.get(zmq.FD))
         self._closed = False
@@ -35,6 +36,14 @@ class Socket:
     def connect(self, endpoint: str) -> None:
         self._socket.set(zmq.RECONNECT_IVL, 10)  # milliseconds: the peer may bind a moment later
         self._socket.connect(endpoint)
+
+    def subscribe(self) -> None:
+        """Of a SUB socket: take all that is published."""
+        self._socket.setsockopt(zmq.SUBSCRIBE, b"")
+
+    def greet(self, frame: bytes) -> None:
+        """Of an XPUB socket: send this to each that subscribes."""
+        self._socket.setsockopt(zmq.XPUB_WELCOME_MSG, frame)
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Hand the frames over at once; to a peer that is gone, nowhere."""

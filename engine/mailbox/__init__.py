@@ -1,19 +1,35 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
-from engine.mailbox.changes import Outcome
+from engine.mailbox.deliver import Outcome, Place, Quota, Recipient
+from engine.mailbox.news import NewsDesk, Watch
+from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
 from engine.mailbox.pop3 import Limits, Pop3Server
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
+from engine.mailbox.rows import MailboxRow
+from engine.mailbox.views import Changes, Folder, Message, Usage, View
 from engine.storage.environment import Full, StorageError
 
 __all__ = [
+    "Changes",
     "Entry",
+    "Folder",
     "Full",
     "Limits",
     "MailboxOwner",
+    "MailboxRow",
     "Mailboxes",
+    "Message",
     "MessageGone",
+    "News",
+    "NewsDesk",
     "Outcome",
+    "Place",
     "Pop3Server",
+    "Quota",
+    "Recipient",
     "StorageError",
+    "Usage",
+    "View",
+    "Watch",
 ]

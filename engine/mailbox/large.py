@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.mailbox.layout import CHUNK, INLINE, NO_FILE, content_key, file_name
+from engine.mailbox.layout import CHUNK, INLINE, content_key, file_name
+from engine.mailbox.rows import NO_FILE
 from engine.message import Message
 
 READ = 64 * 1024

@@ -1,28 +1,32 @@
-"""The mailbox store on disk: its databases, the keys in them, and the records as octets.
+"""The mailbox store on disk: its databases and the keys in them. The values are in ``rows``.
 
-    database   key                                       value
-    meta       a name                                    "format", "uidvalidity", "erasing" + account
-    account    account u64                               AccountRow
-    mailbox    account u64, mailbox u32                  MailboxRow
-    message    account u64, mailbox u32, uid u32         MessageRow: fixed size, then the heading
-    content    message id 16, variant 8                  ContentRow
-    chunk      message id 16, variant 8, number u32      octets
-    delivered  message id 16, account u64                mailbox u32, uid u32
+    database    key                                              value
+    meta        a name                                           "format", "uidvalidity", and what is half done
+    account     account u64                                      AccountRow
+    mailbox     account u64, mailbox u32                         MailboxRow
+    entry       account u64, name                                EntryRow: the mailbox of that name
+    subscribed  account u64, name                                nothing
+    keyword     account u64, mailbox u32, bit u8                 the keyword that has this bit
+    message     account u64, mailbox u32, uid u32                MessageRow: fixed size, then the heading
+    log         account u64, mailbox u32, modseq u64, part u16   what was changed, and the UIDs (``log``)
+    kept        account u64, time u64, mailbox u32, uid u32      KeptRow: a message that was expunged then
+    content     message id 16, variant 8                         ContentRow
+    chunk       message id 16, variant 8, number u32             octets
+    delivered   message id 16, account u64                       mailbox u32, uid u32
 
 Every number is big endian, so that keys sort as numbers do: a mailbox is one range of ``message``, an account is one
-range of ``mailbox`` and of ``message``, and content lies in the order of its arrival.
+range of all that begins with its number, and content lies in the order of its arrival.
 """
 
 import hashlib
 import struct
-from typing import NamedTuple, Self
 
 import lmdb
 
 from engine.message import Message, MessageId
 from engine.storage.writer import Database
 
-FORMAT = 1
+FORMAT = 2
 
 MAP_SIZE = 2**40
 """Octets of address space, not of disk: more than one machine's mail, because a shared map must not be resized."""
@@ -40,99 +44,23 @@ INBOX = 1
 LARGE = "large"
 """The folder, beside the LMDB files, of content that has a file of its own."""
 
+INCOMING = "incoming"
+"""The folder, beside the LMDB files, in which other processes put large content that is to be appended."""
+
 MAX_DATABASES = 16
 
-_ACCOUNT = struct.Struct(">BI")
-_MAILBOX = struct.Struct(">IIQIQ")
-_MESSAGE = struct.Struct(">24sIQQQQQ")
-_CONTENT = struct.Struct(">IIQQ8s")
+FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
+ERASING, DROPPING = b"erasing", b"dropping"
+
 _PLACE = struct.Struct(">II")
 
 _account_key = struct.Struct(">Q").pack
 _mailbox_key = struct.Struct(">QI").pack
 _message_key = struct.Struct(">QII").pack
+_keyword_key = struct.Struct(">QIB").pack
+_log_key = struct.Struct(">QIQH").pack
+_kept_key = struct.Struct(">QQII").pack
 _number = struct.Struct(">I")
-
-NO_FILE = bytes(8)
-
-
-class AccountRow(NamedTuple):
-    """What is known of one account of the directory."""
-
-    erased: bool = False  # for ever: account numbers are never used again
-    newest: int = INBOX  # the highest mailbox number that was given out
-
-    def octets(self) -> bytes:
-        return _ACCOUNT.pack(*self)
-
-    @classmethod
-    def parse(cls, octets: bytes) -> Self:
-        erased, newest = _ACCOUNT.unpack(octets)
-        return cls(bool(erased), newest)
-
-
-class MailboxRow(NamedTuple):
-    """One mailbox: its place in IMAP's order of things (RFC 9051 2.3.1, RFC 7162 3.1) and its sums."""
-
-    uidvalidity: int
-    uidnext: int = 1
-    modseq: int = 1  # the highest that was given out
-    messages: int = 0
-    size: int = 0  # octets of all messages
-
-    def octets(self) -> bytes:
-        return _MAILBOX.pack(*self)
-
-    @classmethod
-    def parse(cls, octets: bytes) -> Self:
-        return cls(*_MAILBOX.unpack(octets))
-
-
-class MessageRow(NamedTuple):
-    """One message in one mailbox. All but the heading has a fixed size, so that a mailbox is read in one quick scan."""
-
-    content: bytes  # key of its content
-    flags: int
-    keywords: int  # one bit for each keyword of the mailbox
-    modseq: int
-    size: int  # octets, heading included
-    received: int  # Unix milliseconds: IMAP's internal date
-    saved: int  # Unix milliseconds: when it came into this mailbox
-    heading: bytes  # header fields of this delivery alone, put before the content
-
-    def octets(self) -> bytes:
-        return _MESSAGE.pack(*self[:-1]) + self.heading
-
-    @classmethod
-    def parse(cls, octets: bytes) -> Self:
-        return cls._make((*_MESSAGE.unpack_from(octets), octets[_MESSAGE.size :]))
-
-    @staticmethod
-    def size_in(octets: bytes) -> int:
-        """The size alone, for a listing of many."""
-        size: int = _MESSAGE.unpack_from(octets)[4]
-        return size
-
-
-class ContentRow(NamedTuple):
-    """The octets that the messages of one or many mailboxes share: chunks first, then what is in the file."""
-
-    references: int  # messages that have this content
-    chunks: int
-    inline: int  # octets in chunks
-    filed: int  # octets in the file
-    token: bytes  # makes the name of the file; NO_FILE: there is none
-
-    @property
-    def size(self) -> int:
-        return self.inline + self.filed
-
-    def octets(self) -> bytes:
-        return _CONTENT.pack(*self)
-
-    @classmethod
-    def parse(cls, octets: bytes) -> Self:
-        return cls(*_CONTENT.unpack(octets))
 
 
 class Databases:
@@ -145,7 +73,12 @@ class Databases:
         self.meta = opened(b"meta")
         self.account = opened(b"account")
         self.mailbox = opened(b"mailbox")
+        self.entry = opened(b"entry")
+        self.subscribed = opened(b"subscribed")
+        self.keyword = opened(b"keyword")
         self.message = opened(b"message")
+        self.log = opened(b"log")
+        self.kept = opened(b"kept")
         self.content = opened(b"content")
         self.chunk = opened(b"chunk")
         self.delivered = opened(b"delivered")
@@ -159,6 +92,15 @@ def mailbox_key(account_id: int, mailbox: int) -> bytes:
     return _mailbox_key(account_id, mailbox)
 
 
+def name_key(account_id: int, name: str) -> bytes:
+    """The key of ``entry`` and ``subscribed``."""
+    return _account_key(account_id) + name.encode()
+
+
+def keyword_key(account_id: int, mailbox: int, bit: int) -> bytes:
+    return _keyword_key(account_id, mailbox, bit)
+
+
 def message_key(account_id: int, mailbox: int, uid: int) -> bytes:
     return _message_key(account_id, mailbox, uid)
 
@@ -166,6 +108,15 @@ def message_key(account_id: int, mailbox: int, uid: int) -> bytes:
 def uid_of(key: bytes) -> int:
     """The UID at the end of a key of ``message``."""
     return int.from_bytes(key[-4:], "big")
+
+
+def log_key(account_id: int, mailbox: int, modseq: int, part: int = 0) -> bytes:
+    return _log_key(account_id, mailbox, modseq, part)
+
+
+def kept_key(account_id: int, expunged: int, mailbox: int = 0, uid: int = 0) -> bytes:
+    """``expunged``: Unix milliseconds."""
+    return _kept_key(account_id, expunged, mailbox, uid)
 
 
 def content_key(message: Message) -> bytes:
@@ -190,7 +141,11 @@ def place(mailbox: int, uid: int) -> bytes:
 
 
 def erasing_key(account_id: int) -> bytes:
-    return b"erasing" + _account_key(account_id)
+    return ERASING + _account_key(account_id)
+
+
+def dropping_key(account_id: int, mailbox: int) -> bytes:
+    return DROPPING + _mailbox_key(account_id, mailbox)
 
 
 def file_name(content: bytes, token: bytes) -> str:

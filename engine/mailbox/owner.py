@@ -4,33 +4,47 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 import lmdb
+import msgspec
 import trio
 
-from engine.mailbox.changes import Condemn, Deliver, Delivered, Erase, Forget, Outcome, Remove, Removed
-from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
-from engine.mailbox.layout import (
-    FORMAT,
-    LARGE,
-    MAP_SIZE,
-    MAX_DATABASES,
-    NO_FILE,
-    ContentRow,
-    Databases,
-    content_key,
-    file_name,
+from engine.mailbox.changes import COMMANDS, Applied, Change
+from engine.mailbox.commands import (
+    Answer,
+    AnyCommand,
+    Append,
+    Delete,
+    Expunge,
+    Move,
+    Store,
+    Undelete,
+    packed,
+    unpack_command,
 )
+from engine.mailbox.content import files_in_use
+from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, part_for
+from engine.mailbox.incoming import clear, ready
+from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
+from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key, file_name
+from engine.mailbox.messages import Ready, append
+from engine.mailbox.opened import Effects, News
 from engine.mailbox.reader import Mailboxes
+from engine.mailbox.removal import Condemn, Drop, Erase, Forget, Purge, Step, accounts_with_kept, half_done
+from engine.mailbox.restored import Jump
+from engine.mailbox.rows import NO_FILE
+from engine.mailbox.undelete import undelete
+from engine.mailbox.upgrade import bring_up
 from engine.message import Message
 from engine.observe.events import event
 from engine.storage.environment import Full, StorageError, open_environment, translated
 from engine.storage.ownership import held
 from engine.storage.room import Room
-from engine.storage.writer import Writer
+from engine.storage.writer import Batch, Writer
 
 RESERVE = 64 * 2**20
 """Octets of disk that deliveries leave free, so that removals, which write too, still find room."""
@@ -49,13 +63,14 @@ STEADY = 60.0
 
 log = logging.getLogger(__name__)
 
-_LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\0"))
+E = TypeVar("E", bound=Effects)
 
 
 class MailboxOwner:
     """The store in ``path``, open for changes. Use it inside ``trio.run``, as a context manager or with ``close``.
 
-    StorageError when another process owns it, or it cannot be opened. What a method answers is on disk, synced.
+    StorageError when another process owns it, or it cannot be opened. What a method answers is on disk, synced. What
+    has begun is not cancelled.
     """
 
     def __init__(
@@ -64,17 +79,20 @@ class MailboxOwner:
         *,
         map_size: int = MAP_SIZE,
         reserve: int = RESERVE,
+        keep_expunged: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
-        self.reserve = reserve  # may be changed at any time
+        self.reserve = reserve  # may be changed at any time, as may the next two
+        self.keep_expunged = keep_expunged  # seconds for which what was expunged can be brought back
+        self.tell: Callable[[News], None] = lambda _: None  # is called after each commit with what has changed
         self._clock = clock
         self.environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
         self._lock = -1
         try:
             self._lock = held(path)
             self.databases = Databases(self.environment, create=True)
-            _check_format(self.environment, self.databases)
+            bring_up(self.environment, self.databases)
             self._large = LargeFiles(path / LARGE)
             self.reader = Mailboxes(self.environment, self.databases, path)
             self._clean()
@@ -101,26 +119,50 @@ class MailboxOwner:
         self.writer.close()
         self._release()
 
-    async def deliver(self, message: Message, recipients: Mapping[int, str]) -> Mapping[int, Outcome]:
-        """Put ``message`` into the INBOX of each account, in one change; what became of it for each.
+    async def deliver(self, message: Message, recipients: Mapping[int, str | Recipient]) -> Mapping[int, Outcome]:
+        """Put ``message`` into the mailboxes of each account, in one change; what became of it for each.
 
-        ``recipients`` maps an account's number to the address that the sender wrote to. StorageError (Full when there
-        is no room) when nothing at all was stored. A delivery that has begun is not cancelled.
+        ``recipients`` maps an account's number to the address that the sender wrote to, which means its INBOX, or to
+        more than that. StorageError (Full when there is no room) when nothing at all was stored.
         """
-        if not self._room.above(self.reserve, self.path):
-            raise Full("no room in the store: the disk is nearly full")
+        self._check_room()
         if not is_large(message):
-            return (await self.writer.apply(self._change(message, recipients, stage_inline(message)))).outcomes
+            return (await self._apply(self._delivery(message, recipients, stage_inline(message)))).outcomes
         if await trio.to_thread.run_sync(self._has_all, message, recipients):
             return dict.fromkeys(recipients, Outcome.ALREADY)
         return await self._deliver_large(message, recipients)
 
     async def remove(self, account_id: int, uids: Collection[int]) -> int:
-        """Remove messages from an account's INBOX, all in one change; how many were there. StorageError: none was."""
-        with trio.CancelScope(shield=True):
-            removed = await self.writer.apply(Remove(self.databases, account_id, tuple(uids)))
-            await self._discard(removed)
-        return removed.messages
+        """Remove messages from an account's INBOX; how many were there. StorageError: perhaps not all were removed."""
+        answer = await self.change(Expunge(account=account_id, mailbox=INBOX, uids=tuple(uids), deleted_only=False))
+        return len(answer.sources)
+
+    async def change(self, command: AnyCommand) -> Answer:
+        """Do what a client asks for. StorageError (Full when there is no room) when it may be half done, or not at all.
+
+        Changes to very many messages are done in steps, so that deliveries never wait long behind them; COPY and
+        APPEND, which have to be done whole, in one.
+        """
+        match command:
+            case Append():
+                return await self._append(command)
+            case Undelete():
+                return await self._undelete(command)
+            case Store() | Expunge() | Move():
+                parts = [command.uids[start : start + STEP] for start in range(0, len(command.uids), STEP)] or [()]
+                answer = Answer()
+                for uids in parts:
+                    answer += await self._do(msgspec.structs.replace(command, uids=uids))
+                return answer
+            case _:
+                answer = await self._do(command)
+                if isinstance(command, Delete) and answer.problem is None:
+                    await self._drop(command.account, answer.mailbox)
+                return answer
+
+    async def answer(self, octets: bytes) -> bytes:
+        """``change``, asked for by another process."""
+        return packed(await self.change(unpack_command(octets)))
 
     async def erase(self, account_id: int) -> int:
         """Remove all that an account had, and refuse every later delivery to it; how many messages went.
@@ -128,29 +170,37 @@ class MailboxOwner:
         Done in steps. One that was broken off is taken up again by ``tend``.
         """
         await self.writer.apply(Condemn(self.databases, account_id))
-        total = 0
-        while True:
-            with trio.CancelScope(shield=True):
-                removed = await self.writer.apply(Erase(self.databases, account_id, STEP))
-                await self._discard(removed)
-            total += removed.messages
-            if not removed.messages:
-                return total
+        return await self._steps(Erase(self.databases, account_id, STEP))
 
     async def forget(self, before: float) -> int:
         """Forget the deliveries of messages whose id is older than ``before``, Unix time in seconds; how many."""
-        total = 0
+        return await self._steps(Forget(self.databases, before, STEP))
+
+    async def purge(self, before: float) -> int:
+        """Let messages go that were expunged before ``before``, Unix time in seconds; how many."""
+        end, total = int(before * 1000), 0
+        for account_id in await trio.to_thread.run_sync(self._keeping, end):
+            total += await self._steps(Purge(self.databases, account_id, end, STEP))
+        return total
+
+    async def restored(self) -> int:
+        """Never again give out what was given out after this copy of the store was made; for how many accounts.
+
+        Do it once the store was put back from a backup, before anyone uses it. Done in steps: if it is broken off, do
+        it again.
+        """
+        total, after = 0, b""
         while True:
-            dropped = await self.writer.apply(Forget(self.databases, before, STEP))
-            total += dropped
-            if dropped < STEP:
+            jumped = await self._apply(Jump(self.databases, after, STEP))
+            total, after = total + jumped.count, jumped.last
+            if jumped.count < STEP:
                 return total
 
     async def tend(self) -> NoReturn:
-        """Now and every hour: finish erasures that were broken off.
+        """Now and every hour: finish removals that were broken off.
 
-        Every hour without a jump of the clock: forget deliveries older than REMEMBER. A failure is logged, and tried
-        again in the next round.
+        Every hour without a jump of the clock: forget deliveries older than REMEMBER, and purge what was expunged long
+        enough ago. A failure is logged, and tried again in the next round.
         """
         steady = False  # nobody knows what the clock did before
         while True:
@@ -163,59 +213,129 @@ class MailboxOwner:
             steady = abs(self._clock() - trio.current_time() - set_at) <= STEADY
 
     async def _round(self, *, forget: bool) -> None:
-        for account_id in await trio.to_thread.run_sync(self._unfinished):
+        erasing, dropping = await trio.to_thread.run_sync(self._half_done)
+        for account_id in erasing:
             await self.erase(account_id)
+        for account_id, mailbox in dropping:
+            await self._drop(account_id, mailbox)
         if forget:
             await self.forget(self._clock() - REMEMBER)
+            await self.purge(self._clock() - self.keep_expunged)
 
-    def _change(self, message: Message, recipients: Mapping[int, str], staged: Staged) -> Deliver:
-        now = int(self._clock() * 1000)
+    async def _apply(self, change: Callable[[Batch], E]) -> E:
+        """Have a change committed, tell what is new, and remove the files that nobody refers to any more."""
+        with trio.CancelScope(shield=True):
+            effects = await self.writer.apply(change)
+            for news in effects.news:
+                self.tell(news)
+            if effects.files:
+                await self._discard(effects.files)
+        return effects
+
+    async def _steps(self, step: Callable[[Batch], Step]) -> int:
+        """Do it until there is no more; to how many it was done."""
+        total = 0
+        while True:
+            done = await self._apply(step)
+            total += done.count
+            if not done.more:
+                return total
+
+    async def _work(self, account: int, work: Applied) -> Answer:
+        change = Change(self.databases, account, work, now=self._now(), keep=self.keep_expunged > 0)
+        return (await self._apply(change)).answer
+
+    async def _do(self, command: AnyCommand) -> Answer:
+        function = COMMANDS[type(command)]
+        return await self._work(command.account, lambda account: function(account, command))
+
+    async def _drop(self, account: int, mailbox: int) -> None:
+        keep = self.keep_expunged > 0
+        await self._steps(Drop(self.databases, account, mailbox, STEP, now=self._now(), keep=keep))
+
+    async def _undelete(self, command: Undelete) -> Answer:
+        answer = Answer()
+        while True:
+            more = await self._work(command.account, partial(undelete, command=command, limit=STEP))
+            answer += more
+            if len(more.uids) < STEP:
+                return answer
+
+    async def _append(self, command: Append) -> Answer:
+        self._check_room()
+        with trio.CancelScope(shield=True):  # the files must end up either referred to or removed
+            done: list[Ready] = []
+            used = False
+            try:
+                for asked in command.messages:
+                    done.append(await trio.to_thread.run_sync(ready, asked, self.path, self._large))
+                answer = await self._work(command.account, partial(append, command=command, ready=done))
+                used = answer.problem is None
+            except OSError as error:
+                raise _storage_error(error) from error
+            finally:
+                if not used:
+                    files = [file_name(one.key, one.staged.token) for one in done if one.staged.token != NO_FILE]
+                    await self._discard(files)
+        return answer
+
+    def _delivery(self, message: Message, recipients: Mapping[int, str | Recipient], staged: Staged) -> Deliver:
+        now = self._now()
         return Deliver(
             databases=self.databases,
             message_id=message.id,
             content=content_key(message),
+            size=staged.size,
             staged=staged,
-            headings={account: _heading(message.sender, address) for account, address in recipients.items()},
+            parts={account: part_for(message.sender, recipient) for account, recipient in recipients.items()},
             received=int(message.envelope.arrived * 1000) or now,
             now=now,
         )
 
-    async def _deliver_large(self, message: Message, recipients: Mapping[int, str]) -> Mapping[int, Outcome]:
-        done = Delivered({}, file_used=False)
+    async def _deliver_large(
+        self, message: Message, recipients: Mapping[int, str | Recipient]
+    ) -> Mapping[int, Outcome]:
+        done = Delivered()
         with trio.CancelScope(shield=True):  # the file must end up either referred to or removed
             try:
                 staged = await trio.to_thread.run_sync(self._large.stage, message, limiter=self._copiers)
             except OSError as error:
                 raise _storage_error(error) from error
             try:
-                done = await self.writer.apply(self._change(message, recipients, staged))
+                done = await self._apply(self._delivery(message, recipients, staged))
             finally:
                 if not done.file_used:
                     await trio.to_thread.run_sync(self._large.discard, [file_name(content_key(message), staged.token)])
         return done.outcomes
 
-    async def _discard(self, removed: Removed) -> None:
-        if removed.files:
-            await trio.to_thread.run_sync(self._large.discard, removed.files)
+    async def _discard(self, files: Collection[str]) -> None:
+        await trio.to_thread.run_sync(self._large.discard, files)
 
-    def _has_all(self, message: Message, recipients: Mapping[int, str]) -> bool:
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _check_room(self) -> None:
+        if not self._room.above(self.reserve, self.path):
+            raise Full("no room in the store: the disk is nearly full")
+
+    def _has_all(self, message: Message, recipients: Collection[int]) -> bool:
         return all(self.reader.delivered(message.id, account) for account in recipients)
 
-    def _unfinished(self) -> list[int]:
+    def _half_done(self) -> tuple[list[int], list[tuple[int, int]]]:
         with self.reader.snapshot() as snapshot:
-            marks = snapshot.scan(self.databases.meta, b"erasing")
-            return [int.from_bytes(key[-8:], "big") for key, _ in marks]
+            return half_done(snapshot, self.databases)
+
+    def _keeping(self, before: int) -> list[int]:
+        with self.reader.snapshot() as snapshot:
+            return accounts_with_kept(snapshot, self.databases, before)
 
     def _clean(self) -> None:
         """Remove files that no record refers to: a crash came between the file and its commit."""
+        clear(self.path)
         found = our_files(self.path / LARGE)
-        if not found:
-            return
-        with self.reader.snapshot() as snapshot:
-            for key, value in snapshot.scan(self.databases.content):
-                content = ContentRow.parse(value)
-                if content.token != NO_FILE:
-                    found.discard(file_name(key, content.token))
+        if found:
+            with self.reader.snapshot() as snapshot:
+                found -= files_in_use(snapshot, self.databases)
         if found:
             self._large.discard(found)
             event("leftovers-removed", files=len(found), why="content that no message in a mailbox refers to")
@@ -224,25 +344,6 @@ class MailboxOwner:
         self.environment.close()
         if self._lock >= 0:
             os.close(self._lock)
-
-
-def _check_format(environment: lmdb.Environment, databases: Databases) -> None:
-    with environment.begin(write=True) as transaction:
-        found = transaction.get(b"format", db=databases.meta)
-        if found is None:
-            transaction.put(b"format", bytes([FORMAT]), db=databases.meta)
-        elif found != bytes([FORMAT]):
-            raise StorageError(f"the mailboxes have format {found[0]}; this Postroad knows format {FORMAT}")
-
-
-def _heading(sender: str, address: str) -> bytes:
-    """The header fields of one delivery: RFC 5321 4.4, and the address that it was for, whatever To says."""
-    fields = f"Return-Path: <{_one_line(sender)}>\r\nDelivered-To: {_one_line(address)}\r\n"
-    return fields.encode("utf-8", "surrogateescape")
-
-
-def _one_line(text: str) -> str:
-    return text if text.isprintable() else text.translate(_LINE_BREAKS)  # which nearly always finds nothing, in 1.5 µs
 
 
 def _storage_error(error: OSError) -> StorageError:

@@ -1,6 +1,6 @@
 """Reading the mailboxes, in any process: short transactions, bounded pieces, never a change."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +8,14 @@ from typing import Self
 
 import lmdb
 
-from engine.mailbox import large
+from engine.mailbox import large, upgrade, views
 from engine.mailbox.layout import (
+    CHUNK,
     INBOX,
     LARGE,
     MAP_SIZE,
     MAX_DATABASES,
-    NO_FILE,
-    ContentRow,
     Databases,
-    MailboxRow,
-    MessageRow,
     chunk_key,
     delivered_key,
     file_name,
@@ -26,8 +23,10 @@ from engine.mailbox.layout import (
     message_key,
     uid_of,
 )
+from engine.mailbox.rows import NO_FILE, ContentRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
+from engine.mailbox.views import Changes, Folder, Message, Usage, View
 from engine.message import MessageId
 from engine.storage.environment import StorageError, open_environment, translated
 
@@ -69,10 +68,16 @@ class Mailboxes:
         """
         environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES, read_only=True)
         try:
-            return cls(environment, Databases(environment, create=False), path)
+            mailboxes = cls(environment, Databases(environment, create=False), path)
+            with mailboxes.snapshot() as snapshot:
+                upgrade.check(snapshot, mailboxes._databases)
         except lmdb.Error as error:
             environment.close()
             raise StorageError(f"the store in {path} is not ready: its owner has not opened it yet") from error
+        except StorageError:
+            environment.close()
+            raise
+        return mailboxes
 
     def close(self) -> None:
         """Close a view that ``open`` made."""
@@ -90,10 +95,45 @@ class Mailboxes:
                 for key, value in snapshot.scan(self._databases.message, mailbox_key(account_id, INBOX))
             ]
 
-    def chunks(self, account_id: int, uid: int) -> Generator[bytes, None, None]:
+    def folders(self, account_id: int) -> list[Folder]:
+        """All names of the account, by name, each with its status. Empty before the account's first use."""
+        with self.snapshot() as snapshot:
+            return views.folders(snapshot, self._databases, account_id)
+
+    def folder(self, account_id: int, name: str) -> Folder | None:
+        """What a name, as ``canonical`` gives it, stands for; None: for nothing."""
+        with self.snapshot() as snapshot:
+            return views.folder(snapshot, self._databases, account_id, name)
+
+    def status(self, account_id: int, mailbox: int) -> MailboxRow | None:
+        """The place of a mailbox in the order of things, and its sums; None when there is none."""
+        with self.snapshot() as snapshot:
+            return views.status_of(snapshot, self._databases, account_id, mailbox)
+
+    def select(self, account_id: int, mailbox: int) -> View | None:
+        """A mailbox whole, as arrays; None when there is none."""
+        with self.snapshot() as snapshot:
+            return views.view(snapshot, self._databases, account_id, mailbox)
+
+    def of(self, account_id: int, mailbox: int, uids: Iterable[int]) -> list[Message]:
+        """The records of those of the messages that are there."""
+        with self.snapshot() as snapshot:
+            return views.messages(snapshot, self._databases, account_id, mailbox, uids)
+
+    def changes(self, account_id: int, mailbox: int, since: int) -> Changes | None:
+        """What happened in a mailbox after that MODSEQ; None: look at it all anew, if it is there at all."""
+        with self.snapshot() as snapshot:
+            return views.changes(snapshot, self._databases, account_id, mailbox, since)
+
+    def usage(self, account_id: int) -> Usage:
+        """What the account uses of its quota."""
+        with self.snapshot() as snapshot:
+            return views.usage(snapshot, self._databases, account_id)
+
+    def chunks(self, account_id: int, uid: int, mailbox: int = INBOX) -> Generator[bytes, None, None]:
         """The message as octets, in pieces of at most about 64 KiB. MessageGone when it is not there, at any piece."""
         with self.snapshot() as snapshot:
-            message, content = self._find(snapshot, account_id, uid)
+            message, content = self._find(snapshot, account_id, mailbox, uid)
             piece = message.heading + self._some(snapshot, message.content, content, 0)
         file = self._file(message.content, content)
         yield piece
@@ -102,6 +142,20 @@ class Mailboxes:
                 piece = self._some(snapshot, message.content, content, first)
             yield piece
         yield from file
+
+    def part(self, account_id: int, mailbox: int, uid: int, start: int, length: int) -> bytes:
+        """``length`` octets of the message from ``start`` on, or as many as there are. MessageGone."""
+        with self.snapshot() as snapshot:
+            message, content = self._find(snapshot, account_id, mailbox, uid)
+            octets = message.heading[start : start + length]
+            start = max(0, start - len(message.heading))
+            first, last = start // CHUNK, -(-(start + length - len(octets)) // CHUNK)
+            wanted = range(first, min(last, content.chunks))
+            inline = self._numbered(snapshot, message.content, wanted)
+        octets += inline[start - first * CHUNK :][: length - len(octets)] if wanted else b""
+        if len(octets) < length and content.filed:
+            octets += self._filed(message.content, content, max(0, start - content.inline), length - len(octets))
+        return octets
 
     def top(self, account_id: int, uid: int, lines: int) -> Generator[bytes, None, None]:
         """The header section, the empty line and the first ``lines`` lines of the body (RFC 1939 section 7, TOP)."""
@@ -127,8 +181,8 @@ class Mailboxes:
         except lmdb.Error as error:
             raise translated(error) from error
 
-    def _find(self, snapshot: Snapshot, account_id: int, uid: int) -> tuple[MessageRow, ContentRow]:
-        octets = snapshot.get(self._databases.message, message_key(account_id, INBOX, uid))
+    def _find(self, snapshot: Snapshot, account_id: int, mailbox: int, uid: int) -> tuple[MessageRow, ContentRow]:
+        octets = snapshot.get(self._databases.message, message_key(account_id, mailbox, uid))
         if octets is None:
             raise MessageGone(f"account {account_id} has no message {uid}")
         message = MessageRow.parse(octets)
@@ -138,7 +192,9 @@ class Mailboxes:
         return message, ContentRow.parse(octets)
 
     def _some(self, snapshot: Snapshot, key: bytes, content: ContentRow, first: int) -> bytes:
-        numbers = range(first, min(first + CHUNKS_AT_ONCE, content.chunks))
+        return self._numbered(snapshot, key, range(first, min(first + CHUNKS_AT_ONCE, content.chunks)))
+
+    def _numbered(self, snapshot: Snapshot, key: bytes, numbers: Iterable[int]) -> bytes:
         found = [snapshot.get(self._databases.chunk, chunk_key(key, number)) for number in numbers]
         octets = [chunk for chunk in found if chunk is not None]
         if len(octets) < len(found):
@@ -149,13 +205,24 @@ class Mailboxes:
         if content.token == NO_FILE:
             return iter(())
         pieces = large.read(self._path / LARGE / file_name(key, content.token))
-        try:
+        with _file_errors():
             next(pieces)
-        except FileNotFoundError as error:
-            raise MessageGone("the message was removed while it was read") from error
-        except OSError as error:
-            raise StorageError(f"cannot read the content of a message: {error}") from error
         return pieces
+
+    def _filed(self, key: bytes, content: ContentRow, start: int, length: int) -> bytes:
+        with _file_errors(), (self._path / LARGE / file_name(key, content.token)).open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MessageGone("the message was removed while it was read") from error
+    except OSError as error:
+        raise StorageError(f"cannot read the content of a message: {error}") from error
 
 
 def first_lines(pieces: Iterator[bytes], lines: int) -> Generator[bytes, None, None]:

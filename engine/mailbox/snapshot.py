@@ -19,11 +19,23 @@ class Snapshot:
     def get(self, database: Database, key: bytes) -> bytes | None:
         return cast("bytes | None", self._transaction.get(key, db=database))
 
-    def scan(self, database: Database, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Every item whose key begins with ``prefix``, in the order of keys."""
+    def scan(self, database: Database, prefix: bytes = b"", start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every item whose key begins with ``prefix``, in the order of keys; none before ``start``."""
         cursor = self._transaction.cursor(database)
-        if cursor.set_range(prefix) if prefix else cursor.first():
+        start = max(start, prefix)
+        if cursor.set_range(start) if start else cursor.first():
             for key, value in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
+                if not key.startswith(prefix):
+                    return
+                yield key, value
+
+    def backwards(self, database: Database, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every item whose key begins with ``prefix``, the last first."""
+        cursor = self._transaction.cursor(database)
+        # Behind the last possible key, or at the very end: one step back from there.
+        there = cursor.prev() if cursor.set_range(prefix + b"\xff" * 32) else cursor.last()
+        if there:
+            for key, value in cast("Iterator[tuple[bytes, bytes]]", cursor.iterprev()):
                 if not key.startswith(prefix):
                     return
                 yield key, value

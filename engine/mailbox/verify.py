@@ -1,64 +1,168 @@
-"""Does the store agree with itself? References, sizes, sums and files, all counted anew."""
+"""Does the store agree with itself? References, sizes, sums, names and files, all counted anew."""
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.mailbox.flags import DELETED, SEEN
 from engine.mailbox.large import our_files
-from engine.mailbox.layout import (
-    LARGE,
-    NO_FILE,
-    ContentRow,
-    Databases,
-    MailboxRow,
-    MessageRow,
-    chunk_key,
-    file_name,
-    uid_of,
-)
+from engine.mailbox.layout import LARGE, Databases, chunk_key, file_name, uid_of
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, EntryRow, KeptRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class Sums:
+    """What there is of a mailbox or an account."""
+
+    messages: int = 0
+    unseen: int = 0
+    deleted: int = 0
+    size: int = 0
+    deleted_size: int = 0
+    uid: int = 0  # the highest
+    modseq: int = 0  # the highest
+    keywords: int = 0  # bits
+    kept: int = 0
+    kept_size: int = 0
+
+    def add(self, message: MessageRow, uid: int) -> None:
+        self.messages += 1
+        self.size += message.size
+        self.unseen += not message.flags & SEEN
+        self.deleted += bool(message.flags & DELETED)
+        self.deleted_size += message.size if message.flags & DELETED else 0
+        self.uid = max(self.uid, uid)
+        self.modseq = max(self.modseq, message.modseq)
+        self.keywords |= message.keywords
+
+
+@dataclass(slots=True)
+class Found:
+    """What was counted while the messages were looked at."""
+
+    mailboxes: dict[bytes, Sums] = field(default_factory=dict)
+    accounts: dict[bytes, Sums] = field(default_factory=dict)
+    references: Counter[bytes] = field(default_factory=Counter)
+
+    def mailbox(self, key: bytes) -> Sums:
+        return self.mailboxes.setdefault(key, Sums())
+
+    def account(self, key: bytes) -> Sums:
+        return self.accounts.setdefault(key, Sums())
 
 
 def problems(snapshot: Snapshot, databases: Databases, path: Path) -> Iterator[str]:
     """Every contradiction, in words. One long transaction, and memory that grows with the number of messages."""
-    references: Counter[bytes] = Counter()
-    sums: dict[bytes, tuple[int, int, int]] = {}  # mailbox → messages, octets, highest UID
+    found = Found()
     contents = {key: ContentRow.parse(value) for key, value in snapshot.scan(databases.content)}
-    for key, value in snapshot.scan(databases.message):
-        message, mailbox = MessageRow.parse(value), key[:12]
-        count, size, _ = sums.get(mailbox, (0, 0, 0))
-        sums[mailbox] = (count + 1, size + message.size, uid_of(key))
-        references[message.content] += 1
-        content = contents.get(message.content)
-        if content is None:
-            yield f"message {key.hex()} has no content"
-        elif len(message.heading) + content.size != message.size:
-            yield f"message {key.hex()} has a wrong size"
-    yield from _mailboxes(snapshot, databases, sums)
+    yield from _messages(snapshot, databases, contents, found)
+    yield from _accounts(snapshot, databases, found)
+    yield from _mailboxes(snapshot, databases, found)
+    yield from _names(snapshot, databases)
     yield from _chunks(snapshot, databases, contents)
     yield from _files(contents, path / LARGE)
     for name, content in contents.items():
-        if references[name] != content.references:
-            yield f"content {name.hex()} counts {content.references} references, and has {references[name]}"
+        if found.references[name] != content.references:
+            yield f"content {name.hex()} counts {content.references} references, and has {found.references[name]}"
 
 
-def _mailboxes(snapshot: Snapshot, databases: Databases, sums: dict[bytes, tuple[int, int, int]]) -> Iterator[str]:
-    validities: Counter[int] = Counter()
-    known = set()
-    for key, value in snapshot.scan(databases.mailbox):
-        row = MailboxRow.parse(value)
-        validities[row.uidvalidity] += 1
-        known.add(key)
-        count, size, highest = sums.get(key, (0, 0, 0))
-        if (row.messages, row.size) != (count, size):
-            yield f"mailbox {key.hex()} counts {row.messages} messages of {row.size} octets, and has {count} of {size}"
-        if highest >= row.uidnext:
-            yield f"mailbox {key.hex()} has UID {highest}, and would give out {row.uidnext}"
-    yield from (f"mailbox {key.hex()} has messages, and no record" for key in sums.keys() - known)
-    yield from (f"UIDVALIDITY {number} was given out twice" for number, times in validities.items() if times > 1)
+def _messages(
+    snapshot: Snapshot, databases: Databases, contents: dict[bytes, ContentRow], found: Found
+) -> Iterator[str]:
+    for key, value in snapshot.scan(databases.message):
+        message = MessageRow.parse(value)
+        found.mailbox(key[:12]).add(message, uid_of(key))
+        found.account(key[:8]).add(message, 0)
+        found.references[message.content] += 1
+        yield from _content(f"message {key.hex()}", message, contents)
+    for key, value in snapshot.scan(databases.kept):
+        message = KeptRow.parse(value).message
+        sums = found.account(key[:8])
+        sums.kept += 1
+        sums.kept_size += message.size
+        found.references[message.content] += 1
+        yield from _content(f"kept message {key.hex()}", message, contents)
     for _, value in snapshot.scan(databases.delivered):
         if len(value) != 8:
             yield "a record of a delivery is malformed"
+
+
+def _content(what: str, message: MessageRow, contents: dict[bytes, ContentRow]) -> Iterator[str]:
+    content = contents.get(message.content)
+    if content is None:
+        yield f"{what} has no content"
+    elif len(message.heading) + content.size != message.size:
+        yield f"{what} has a wrong size"
+
+
+def _accounts(snapshot: Snapshot, databases: Databases, found: Found) -> Iterator[str]:
+    known = set()
+    newest: dict[bytes, tuple[int, int]] = {}  # the highest number and MODSEQ of an account's mailboxes
+    for key, value in snapshot.scan(databases.mailbox):
+        number, modseq = newest.get(key[:8], (0, 0))
+        newest[key[:8]] = (max(number, uid_of(key)), max(modseq, MailboxRow.parse(value).modseq))
+    for key, value in snapshot.scan(databases.account):
+        known.add(key)
+        row, sums = AccountRow.parse(value), found.account(key)
+        counted = (row.messages, row.size, row.kept, row.kept_size)
+        there = (sums.messages, sums.size, sums.kept, sums.kept_size)
+        if counted != there:
+            yield f"account {key.hex()} counts {counted} messages, octets, and kept ones, and has {there}"
+        number, modseq = newest.get(key, (0, 0))
+        if number > row.newest:
+            yield f"account {key.hex()} has mailbox {number}, and would give out {row.newest + 1}"
+        if modseq > row.modseq:
+            yield f"account {key.hex()} has MODSEQ {modseq}, and would give out {row.modseq + 1}"
+    yield from (f"account {key.hex()} has messages, and no record" for key in found.accounts.keys() - known)
+
+
+def _mailboxes(snapshot: Snapshot, databases: Databases, found: Found) -> Iterator[str]:
+    validities: Counter[int] = Counter()
+    logged = Counter(key[:12] for key, _ in snapshot.scan(databases.log))
+    keywords = Counter(key[:12] for key, _ in snapshot.scan(databases.keyword))
+    known = set()
+    for key, value in snapshot.scan(databases.mailbox):
+        known.add(key)
+        row, sums = MailboxRow.parse(value), found.mailbox(key)
+        validities[row.uidvalidity] += 1
+        if (row.messages, row.size) != (sums.messages, sums.size):
+            yield (
+                f"mailbox {key.hex()} counts {row.messages} messages of {row.size} octets, "
+                f"and has {sums.messages} of {sums.size}"
+            )
+        counted = (row.unseen, row.deleted, row.deleted_size)
+        if counted != (there := (sums.unseen, sums.deleted, sums.deleted_size)):
+            yield f"mailbox {key.hex()} counts {counted} unseen, deleted, and their octets, and has {there}"
+        if sums.uid >= row.uidnext:
+            yield f"mailbox {key.hex()} has UID {sums.uid}, and would give out {row.uidnext}"
+        if sums.modseq > row.modseq:
+            yield f"mailbox {key.hex()} has MODSEQ {sums.modseq} above its highest {row.modseq}"
+        if sums.keywords >> keywords[key]:
+            yield f"mailbox {key.hex()} has a message with a keyword that has no name"
+        if logged[key] != row.logged:
+            yield f"mailbox {key.hex()} counts {row.logged} records in its log, and has {logged[key]}"
+    yield from (f"mailbox {key.hex()} has messages, and no record" for key in found.mailboxes.keys() - known)
+    yield from (f"mailbox {key.hex()} has a log or keywords, and no record" for key in {*logged, *keywords} - known)
+    yield from (f"UIDVALIDITY {number} was given out twice" for number, times in validities.items() if times > 1)
+
+
+def _names(snapshot: Snapshot, databases: Databases) -> Iterator[str]:
+    rows = {key: MailboxRow.parse(value) for key, value in snapshot.scan(databases.mailbox)}
+    named = set()
+    for key, value in snapshot.scan(databases.entry):
+        entry, name = EntryRow.parse(value), key[8:].decode()
+        if not entry.mailbox:
+            continue
+        mailbox = key[:8] + entry.mailbox.to_bytes(4, "big")
+        named.add(mailbox)
+        row = rows.get(mailbox)
+        if row is None or row.gone:
+            yield f"{name!r} of account {key[:8].hex()} stands for a mailbox that is not there"
+        elif row.name != name:
+            yield f"mailbox {mailbox.hex()} believes to be {row.name!r}, and is {name!r}"
+    yield from (f"mailbox {key.hex()} has no name" for key, row in rows.items() if not row.gone and key not in named)
 
 
 def _chunks(snapshot: Snapshot, databases: Databases, contents: dict[bytes, ContentRow]) -> Iterator[str]:

@@ -11,9 +11,11 @@ from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
 from engine.directory import Directory, Invalid, open_directory, valid_domain
 from engine.lanes import MAIL
-from engine.links.request import Asker, answer_requests
+from engine.links.publish import Publisher
+from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Limits, Mailboxes, MailboxOwner, Pop3Server
+from engine.mailbox import Limits, Mailboxes, MailboxOwner, NewsDesk, Pop3Server
+from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
 from engine.net.connection import Connection, ConnectionLost
@@ -41,6 +43,12 @@ if TYPE_CHECKING:
 
 REMOVE = "mailbox.remove"
 """The request by which a reader's server asks the mailboxes' owner to remove messages."""
+
+CHANGE = "mailbox.change"
+"""The request by which other processes ask the mailboxes' owner for any change; arguments and answer are octets."""
+
+NEWS = "mailbox.news"
+"""Where the mailboxes' owner says after each commit what has changed."""
 
 QUEUE_SERVICE = "queue"
 """Where the owner of a shard answers what an operator asks of it."""
@@ -266,21 +274,29 @@ class MailboxesRole(Role):
         self._owner: MailboxOwner | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        self._owner = MailboxOwner(
-            self.data / "mailbox", map_size=self.config.mailboxes.map_size, reserve=_mailbox_reserve(self.config)
+        self._owner = owner = MailboxOwner(
+            self.data / "mailbox",
+            map_size=self.config.mailboxes.map_size,
+            reserve=_mailbox_reserve(self.config),
+            keep_expunged=self.config.mailboxes.keep_expunged,
         )
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
+        publisher = Publisher(here.context, between(here.folder, here.process.name, here.life, NEWS))
+        owner.tell = lambda news: publisher.tell(*news)
+        functions: dict[str, Function] = {REMOVE: owner.remove, CHANGE: owner.answer}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._owner.tend)
-            nursery.start_soon(free_readers, self._owner.environment)
-            nursery.start_soon(answer_requests, here.context, endpoint, {REMOVE: self._owner.remove})
+            nursery.start_soon(owner.tend)
+            nursery.start_soon(free_readers, owner.environment)
+            nursery.start_soon(answer_requests, here.context, endpoint, functions)
+            nursery.start_soon(publisher.serve)
             task_status.started()
 
     def switched(self, config: Config) -> None:
         super().switched(config)
         if self._owner is not None:
             self._owner.reserve = _mailbox_reserve(config)
+            self._owner.keep_expunged = config.mailboxes.keep_expunged
 
     def services(self, config: Config) -> dict[Any, Any]:
         return super().services(config) | {MailboxOwner: self._owner}
@@ -300,6 +316,7 @@ class ReadersRole(Role):
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         self._mailboxes: Mailboxes
+        self.news = NewsDesk()
         self._pop3 = self._server(config)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -320,6 +337,10 @@ class ReadersRole(Role):
     async def _remove(self, account: int, uids: Collection[int]) -> None:
         await self._asker.ask(REMOVE, account, list(uids))
 
+    async def change(self, command: AnyCommand) -> Answer:
+        """Have the owner of the mailboxes do it. Unanswered: nobody knows whether it was done."""
+        return unpack_answer(await self._asker.ask(CHANGE, packed(command)))
+
     def switched(self, config: Config) -> None:
         super().switched(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
@@ -328,15 +349,18 @@ class ReadersRole(Role):
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:
             self._asking = trio.CancelScope()
-            self._nursery.start_soon(self._ask, between(self.here.folder, name, life, REMOVE), self._asking)
+            self._nursery.start_soon(self._ask, name, life, self._asking)
 
     def peer_lost(self, name: str) -> None:
         if name == MAILBOXES and self._asking is not None:
             self._asking.cancel()
 
-    async def _ask(self, endpoint: str, scope: trio.CancelScope) -> None:
+    async def _ask(self, name: str, life: int, scope: trio.CancelScope) -> None:
         with scope:
-            await self._asker.serve(endpoint)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._asker.serve, between(self.here.folder, name, life, REMOVE))
+                endpoint = between(self.here.folder, name, life, NEWS)
+                nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
     async def serve(self, listener: str, connection: Connection) -> None:
         self._pop3.tls = self.tls.offered(people=True)

@@ -45,17 +45,20 @@ class Batch:
 
     def get(self, database: Database, key: bytes) -> bytes | None:
         """The value as this batch has left it so far, or None. A look through ``transaction`` would flush first."""
-        if (database, key) in self._deletes:
+        if self._deletes and (database, key) in self._deletes:
             return None
-        pending = self._puts.get(database, {}).get(key)
-        if pending is not None:
+        puts = self._puts.get(database)
+        if puts is not None and (pending := puts.get(key)) is not None:
             return pending
         return cast("bytes | None", self._transaction.get(key, db=database))
 
     def put(self, database: Database, key: bytes, value: bytes) -> None:
-        if (database, key) in self._deletes:
+        if self._deletes and (database, key) in self._deletes:
             self.flush()
-        self._puts.setdefault(database, {})[key] = value
+        puts = self._puts.get(database)
+        if puts is None:
+            puts = self._puts[database] = {}
+        puts[key] = value
 
     def put_all(self, database: Database, items: Iterable[tuple[bytes, bytes]]) -> None:
         for key, value in items:

@@ -59,7 +59,7 @@ PARKING = {
 }
 TAKING = {
     "removed, the file is left": Point("mailboxes", "engine.mailbox.owner", "MailboxOwner._discard", "before", count=1),
-    "a removal not committed": Point("mailboxes", "engine.mailbox.changes", "Remove.__call__", count=1),
+    "a removal not committed": Point("mailboxes", "engine.mailbox.changes", "Change.__call__", count=1),
 }
 MAKING = {
     "a shard without all of its databases": Point("mail-0", "engine.queue.store", "Shard._database", count=3),
@@ -179,7 +179,8 @@ def _parked(server: Postroad) -> list[str]:
 
 
 @pytest.mark.parametrize("point", points(TAKING, every=2))
-def test_the_mailboxes_die_while_mail_is_removed(dies, point: Point) -> None:
+def test_the_mailboxes_die_while_mail_is_removed(dies, prepared: Postroad, point: Point) -> None:
+    prepared.change({"mailboxes": {"keep_expunged": "0s"}})
     server = dies(point)
     server.send(letter("token-0-", "line\r\n" * 50_000), BOB)
     server.mail_for(BOB)

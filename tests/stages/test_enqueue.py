@@ -8,7 +8,7 @@ import trio
 
 from engine import Defer, Delivered, Each, Envelope, Message, MessageId, Recipient, Reject
 from engine.directory import Unavailable
-from engine.mailbox import MailboxOwner
+from engine.mailbox import MailboxOwner, Outcome
 from engine.message import Octets
 from engine.storage.environment import StorageError
 from stages.enqueue import Enqueue
@@ -37,6 +37,23 @@ class Accounts:
 def message(*recipients: str) -> Message:
     envelope = Envelope("bob@example.net", tuple(map(Recipient, recipients)))
     return Message(MessageId.new(), envelope, Octets(b"Subject: hi\r\n\r\nHello\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (Outcome.DELIVERED, DELIVERED),
+        (Outcome.ALREADY, Delivered("delivered already")),
+        (Outcome.GONE, NOBODY),
+        (Outcome.OVER_QUOTA, Defer("the mailbox is full", code="4.2.2")),
+    ],
+)
+async def test_every_outcome_is_a_verdict(outcome: Outcome, verdict: object) -> None:
+    class Mailboxes:
+        async def deliver(self, message: Message, recipients: dict[int, str]) -> dict[int, Outcome]:
+            return dict.fromkeys(recipients, outcome)
+
+    assert await Enqueue(Mailboxes(), Accounts())(message("ann@example.org")) == verdict
 
 
 @pytest.fixture

@@ -1,0 +1,150 @@
+"""`postroad mailbox`: what is in the mailboxes, and how removed mail comes back."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+
+import click
+import trio
+
+from engine.cli import opening, tables
+from engine.cli.configured import config_option, configuration, fail
+from engine.cli.workers import ask
+from engine.config import Config
+from engine.directory import Account
+from engine.links.request import Unanswered
+from engine.mailbox import Mailboxes, MailboxOwner, StorageError
+from engine.mailbox.commands import Undelete, packed, unpack_answer
+from engine.mailbox.names import canonical
+from engine.runtime.places import MAILBOXES
+from engine.runtime.roles import CHANGE, REMOVE
+from engine.runtime.state import State
+from engine.units import Duration
+
+PATIENCE = 600
+"""Seconds for the owner of the mailboxes to bring back very much."""
+
+
+@click.group()
+def mailbox() -> None:
+    """The mailboxes: what they hold, and mail that was removed from them."""
+
+
+@mailbox.command()
+@click.argument("address")
+@click.option("--folder", default="", help="Only what was in this mailbox: INBOX, Archive/2026.")
+@click.option("--since", default="", metavar="TIME", help="Only what was removed since then: 2h, 3d, 2026-03-01T12:00.")
+@config_option
+@click.pass_context
+def undelete(ctx: click.Context, address: str, folder: str, since: str) -> None:
+    """Bring removed mail back into its mailbox, as new messages. The server must be running."""
+    config = configuration(ctx)
+    command = Undelete(account=_account(ctx, address).id, since=_milliseconds(since), name=_name(folder))
+    running = State(config.server.data).running()
+    if running is None:
+        fail(f"no server runs on {config.server.data}; start it first")
+    try:
+        octets = ask(running, MAILBOXES, REMOVE, CHANGE, packed(command), seconds=PATIENCE)
+    except Unanswered as error:
+        fail(str(error))
+    answer = unpack_answer(octets)
+    if answer.problem is not None:
+        fail(f"there is no mailbox of {address}")
+    click.echo(f"{tables.counted(len(answer.uids), 'message')} brought back.")
+
+
+@mailbox.command()
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def usage(ctx: click.Context, address: str, as_json: bool) -> None:
+    """Show how much each mailbox of an account holds, and how much removed mail is kept. Sizes are octets."""
+    config = configuration(ctx)
+    account = _account(ctx, address)
+    with _reading(config) as mailboxes:
+        rows = [
+            {"mailbox": one.name, "messages": one.status.messages, "unseen": one.status.unseen, "size": one.status.size}
+            for one in mailboxes.folders(account.id)
+            if one.status is not None
+        ]
+        total = mailboxes.usage(account.id)
+    rows.append({"mailbox": "(all)", "messages": total.messages, "unseen": "", "size": total.size})
+    rows.append({"mailbox": "(removed, kept)", "messages": total.kept, "unseen": "", "size": total.kept_size})
+    tables.show(rows, ("mailbox", "messages", "unseen", "size"), as_json=as_json)
+
+
+@mailbox.command()
+@config_option
+@click.pass_context
+def restored(ctx: click.Context) -> None:
+    """Say that the mailboxes were put back from a backup, before the server runs on them.
+
+    Mail that comes from now on gets no number that clients have seen before.
+    """
+    config = configuration(ctx)
+
+    async def renumber() -> int:
+        with MailboxOwner(config.server.data / "mailbox", map_size=config.mailboxes.map_size) as owner:
+            return await owner.restored()
+
+    try:
+        State(config.server.data).take()  # until this process ends: no server starts meanwhile
+        count = trio.run(renumber)
+    except (OSError, StorageError) as error:
+        fail(str(error))
+    click.echo(f"The mailboxes of {tables.counted(count, 'account')} go on with numbers that nobody has seen.")
+
+
+@mailbox.command()
+@config_option
+@click.pass_context
+def verify(ctx: click.Context) -> None:
+    """Count everything in the mailboxes anew, and say what does not agree. The server may run."""
+    with _reading(configuration(ctx)) as mailboxes:
+        problems = mailboxes.verify()
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        fail(f"{tables.counted(len(problems), 'contradiction')}; stop the server, and keep a copy of its data folder")
+    click.echo("no contradiction.")
+
+
+@contextmanager
+def _reading(config: Config) -> Iterator[Mailboxes]:
+    try:
+        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
+            yield mailboxes
+    except StorageError as error:
+        fail(str(error))
+
+
+def _account(ctx: click.Context, address: str) -> Account:
+    with opening.whichever(ctx) as directory:
+        account = directory.account(address)
+    if account is None:
+        fail(f"there is no account {address}")
+    return account
+
+
+def _name(folder: str) -> str:
+    try:
+        return canonical(folder) if folder else ""
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--folder") from None
+
+
+def _milliseconds(text: str) -> int:
+    """A time as Unix milliseconds: so long ago, or a date of ISO 8601 in the zone of this machine."""
+    if not text:
+        return 0
+    try:
+        if re.fullmatch(r"[\d.\smhdws]+", text):
+            return int((time.time() - Duration(text)) * 1000)
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time; write it like 2h, 3d or 2026-03-01T12:00", param_hint="--since"
+        ) from None

@@ -1,0 +1,161 @@
+"""What a reader of mailboxes asks their owner to change, and the answer, as they travel between processes.
+
+All that a command does has happened or not when the answer comes; an error that is raised instead means that nobody
+knows. UIDs that are not there are ignored, as RFC 9051 wants it of UID commands. Times are Unix milliseconds.
+"""
+
+import enum
+from typing import TypeAlias
+
+import msgspec
+
+from engine.mailbox.deliver import Quota
+from engine.mailbox.flags import Mode
+
+
+class Problem(enum.Enum):
+    """Why nothing was done: response codes of RFC 9051 7.1, RFC 6154 and RFC 9208, and one of our own."""
+
+    NONEXISTENT = "NONEXISTENT"  # of COPY, MOVE and APPEND: TRYCREATE
+    ALREADYEXISTS = "ALREADYEXISTS"
+    CANNOT = "CANNOT"  # no such name can be, or not with INBOX
+    HASCHILDREN = "HASCHILDREN"
+    USEATTR = "USEATTR"
+    OVERQUOTA = "OVERQUOTA"
+    LIMIT = "LIMIT"  # of keywords
+    GONE = "GONE"  # the account was removed
+
+
+class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """What all have in common."""
+
+    account: int
+
+
+class Begin(Command, frozen=True, tag=True, kw_only=True):
+    """Make the mailboxes that every account has, if this is its first use."""
+
+
+class Create(Command, frozen=True, tag=True, kw_only=True):
+    """Make a mailbox, and those above it that are missing (RFC 9051 6.3.4)."""
+
+    name: str
+    use: str = ""  # "\\Sent" and so on (RFC 6154 section 3)
+
+
+class Delete(Command, frozen=True, tag=True, kw_only=True):
+    """Delete a mailbox; the name stays while there are names below it (RFC 9051 6.3.5)."""
+
+    name: str
+
+
+class Rename(Command, frozen=True, tag=True, kw_only=True):
+    """Rename a mailbox and those below it; of INBOX, move its messages to a new mailbox (RFC 9051 6.3.6)."""
+
+    name: str
+    to: str
+
+
+class Subscribe(Command, frozen=True, tag=True, kw_only=True):
+    """Subscribe to a name, or not any longer; there need be no such mailbox (RFC 9051 6.3.7)."""
+
+    name: str
+    on: bool = True
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """One message of APPEND: its octets, or the name of a file in the folder ``incoming`` that holds them."""
+
+    content: bytes = b""
+    file: str = ""
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+    received: int = 0  # 0: now
+
+
+class Append(Command, frozen=True, tag=True, kw_only=True):
+    """Put messages into a mailbox, all or none (RFC 9051 6.3.12, RFC 3502)."""
+
+    mailbox: int
+    messages: tuple[Appended, ...]
+    quota: Quota = Quota()
+
+
+class Copy(Command, frozen=True, tag=True, kw_only=True):
+    """Copy messages to another mailbox or the same, all or none (RFC 9051 6.4.7)."""
+
+    mailbox: int
+    uids: tuple[int, ...]
+    to: int
+    quota: Quota = Quota()
+
+
+class Move(Command, frozen=True, tag=True, kw_only=True):
+    """Move messages to another mailbox (RFC 6851)."""
+
+    mailbox: int
+    uids: tuple[int, ...]
+    to: int
+
+
+class Expunge(Command, frozen=True, tag=True, kw_only=True):
+    r"""Remove those of the messages that have \Deleted (RFC 9051 6.4.9), or all."""
+
+    mailbox: int
+    uids: tuple[int, ...]
+    deleted_only: bool = True
+
+
+class Store(Command, frozen=True, tag=True, kw_only=True):
+    """Change flags; of messages whose MODSEQ is greater than ``unchanged_since``, none (RFC 7162 3.1.3)."""
+
+    mailbox: int
+    uids: tuple[int, ...]
+    mode: Mode
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+    unchanged_since: int | None = None
+
+
+class Undelete(Command, frozen=True, tag=True, kw_only=True):
+    """Bring back what was expunged since then, with new UIDs; all, or what was in the mailbox of that name."""
+
+    since: int = 0
+    name: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came of a command. Fields that it has no use for are empty."""
+
+    problem: Problem | None = None
+    mailbox: int = 0  # where messages came to, or which was made
+    uidvalidity: int = 0  # of that mailbox
+    sources: tuple[int, ...] = ()  # UIDs that were copied, moved, removed or changed
+    uids: tuple[int, ...] = ()  # UIDs in ``mailbox``, in the order of ``sources`` or of the messages appended
+    failed: tuple[int, ...] = ()  # UIDs that were changed since ``unchanged_since``
+    modseq: int = 0  # the MODSEQ of the last change
+
+    def __add__(self, more: "Answer") -> "Answer":
+        """The answer to a command that was done in two parts."""
+        return Answer(
+            more.problem, more.mailbox, more.uidvalidity, self.sources + more.sources, self.uids + more.uids,
+            self.failed + more.failed, max(self.modseq, more.modseq),
+        )  # fmt: skip
+
+
+AnyCommand: TypeAlias = Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
+
+_commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)
+_answers = msgspec.msgpack.Decoder(Answer)
+packed = msgspec.msgpack.Encoder().encode
+"""A command or an answer as octets."""
+
+
+def unpack_command(octets: bytes) -> AnyCommand:
+    """ValueError for what is none."""
+    return _commands.decode(octets)
+
+
+def unpack_answer(octets: bytes) -> Answer:
+    """ValueError for what is none."""
+    return _answers.decode(octets)

@@ -1,0 +1,59 @@
+"""Content that messages share: counted references, and what goes with the last of them."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from engine.mailbox.large import Staged
+from engine.mailbox.layout import Databases, chunk_key, file_name
+from engine.mailbox.rows import NO_FILE, ContentRow
+from engine.mailbox.snapshot import Snapshot
+from engine.storage.writer import Batch, Database
+
+
+def refer(batch: Batch, databases: Databases, key: bytes, added: int, staged: Staged) -> bool:
+    """Count ``added`` new references; store the content where it is new. Whether the staged file is in use from now."""
+    octets = batch.get(databases.content, key)
+    if octets is not None:
+        content = ContentRow.parse(octets)
+        content = content._replace(references=content.references + added)
+    else:
+        content = ContentRow(added, len(staged.chunks), staged.inline, staged.filed, staged.token)
+        batch.put_all(databases.chunk, ((chunk_key(key, number), chunk) for number, chunk in enumerate(staged.chunks)))
+    batch.put(databases.content, key, content.octets())
+    return octets is None
+
+
+def share(batch: Batch, databases: Databases, keys: Iterable[bytes]) -> None:
+    """Count one more reference for each key. LookupError: there is no such content."""
+    for key in keys:
+        octets = batch.get(databases.content, key)
+        if octets is None:
+            raise LookupError(f"content {key.hex()} is lost; run a check of the store")
+        content = ContentRow.parse(octets)
+        batch.put(databases.content, key, content._replace(references=content.references + 1).octets())
+
+
+def release(batch: Batch, databases: Databases, key: bytes) -> list[str]:
+    """Take one reference away; with the last one the content goes. The names of files that may go with it."""
+    octets = batch.get(databases.content, key)
+    if octets is None:
+        return []
+    content = ContentRow.parse(octets)
+    if content.references > 1:
+        batch.put(databases.content, key, content._replace(references=content.references - 1).octets())
+        return []
+    batch.delete(databases.content, key)
+    for number in range(content.chunks):
+        batch.delete(databases.chunk, chunk_key(key, number))
+    return [] if content.token == NO_FILE else [file_name(key, content.token)]
+
+
+def files_in_use(snapshot: Snapshot, databases: Databases) -> set[str]:
+    """The names of all files that content lies in."""
+    contents = ((key, ContentRow.parse(value)) for key, value in snapshot.scan(databases.content))
+    return {file_name(key, content.token) for key, content in contents if content.token != NO_FILE}
+
+
+def keys(batch: Batch, database: Database, prefix: bytes, limit: int | None = None) -> list[bytes]:
+    """The keys that begin with ``prefix``, at most ``limit`` of them."""
+    return [key for key, _ in islice(Snapshot(batch.transaction).scan(database, prefix), limit)]

@@ -1,0 +1,76 @@
+"""Large content that another process wants to append: it is written to a file there, and its owner takes it from it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.mailbox.commands import Appended
+from engine.mailbox.large import LargeFiles, is_large, read, stage_inline
+from engine.mailbox.layout import INCOMING, content_key
+from engine.mailbox.messages import Ready
+from engine.message import Content, Envelope, Message, MessageId, Octets
+
+
+class IncomingFile:
+    """A new file that takes a message of any size, to be named in ``Appended.file``. Every method may block.
+
+    Use it as a context manager: the file is gone afterwards, whether its owner has taken its content or not. OSError.
+    """
+
+    def __init__(self, store: Path) -> None:
+        folder = store / INCOMING
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.name = str(MessageId.new())
+        self._path = folder / self.name
+        self._file = self._path.open("xb")
+
+    def write(self, octets: bytes) -> None:
+        self._file.write(octets)
+
+    def finish(self) -> str:
+        """All has been written; the name of the file."""
+        self._file.close()
+        return self.name
+
+    def __enter__(self) -> "IncomingFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filed:
+    """Content in a file of that folder."""
+
+    path: Path
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        return read(self.path)
+
+
+def ready(asked: Appended, store: Path, large: LargeFiles) -> Ready:
+    """Make a message ready to be appended; blocks on the disk where it is large. OSError; then nothing is left."""
+    content: Content = _filed(store / INCOMING, asked.file) if asked.file else Octets(asked.content)
+    message = Message(MessageId.new(), Envelope("", ()), content)
+    staged = large.stage(message) if is_large(message) else stage_inline(message)
+    return Ready(asked, content_key(message), staged)
+
+
+def clear(store: Path) -> None:
+    """Remove what others left there when they died."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(store / INCOMING):
+            with contextlib.suppress(OSError):
+                os.unlink(entry)
+
+
+def _filed(folder: Path, name: str) -> _Filed:
+    if Path(name).name != name:
+        raise FileNotFoundError(f"{name!r} names no file of {folder}")
+    path = folder / name
+    return _Filed(path, path.stat().st_size)

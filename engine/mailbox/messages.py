@@ -1,0 +1,71 @@
+"""Changes to the messages of one mailbox that a client asks for: append, flags, expunge."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.mailbox.commands import Answer, Append, Appended, Expunge, Problem, Store
+from engine.mailbox.content import refer
+from engine.mailbox.flags import DELETED, Mode
+from engine.mailbox.large import Staged
+from engine.mailbox.opened import OpenAccount
+from engine.mailbox.rows import MessageRow
+from engine.mailbox.transfer import present
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A message to append whose content can be referred to."""
+
+    asked: Appended
+    key: bytes
+    staged: Staged
+
+
+def append(account: OpenAccount, command: Append, ready: Sequence[Ready]) -> Answer:
+    mailbox = account.mailbox(command.mailbox)
+    if mailbox is None:
+        return Answer(Problem.NONEXISTENT)
+    if command.quota.exceeded(account, sum(one.staged.size for one in ready), len(ready)):
+        return Answer(Problem.OVERQUOTA)
+    rows = []
+    for one in ready:
+        bits = mailbox.bits(one.asked.keywords)
+        if bits is None:
+            return Answer(Problem.LIMIT)
+        received = one.asked.received or account.now
+        rows.append(MessageRow(one.key, one.asked.flags, bits, 0, one.staged.size, received, 0, b""))
+    uids = [mailbox.add(row) for row in rows]
+    for one in ready:
+        refer(account.batch, account.databases, one.key, 1, one.staged)
+    return Answer(None, mailbox.number, mailbox.uidvalidity, uids=tuple(uids), modseq=account.modseq)
+
+
+def expunge(account: OpenAccount, command: Expunge) -> Answer:
+    mailbox = account.mailbox(command.mailbox)
+    if mailbox is None:
+        return Answer(Problem.NONEXISTENT)
+    gone = [
+        (uid, row) for uid, row in present(mailbox, command.uids) if row.flags & DELETED or not command.deleted_only
+    ]
+    for uid, row in gone:
+        mailbox.expunge(uid, row)
+    return Answer(sources=tuple(uid for uid, _ in gone), modseq=account.modseq)
+
+
+def store(account: OpenAccount, command: Store) -> Answer:
+    mailbox = account.mailbox(command.mailbox)
+    if mailbox is None:
+        return Answer(Problem.NONEXISTENT)
+    bits = mailbox.bits(command.keywords, make=command.mode is not Mode.REMOVE)
+    if bits is None:
+        return Answer(Problem.LIMIT)
+    changed, failed = [], []
+    for uid, row in present(mailbox, command.uids):
+        if command.unchanged_since is not None and row.modseq > command.unchanged_since:
+            failed.append(uid)
+            continue
+        flags, keywords = command.mode(row.flags, command.flags), command.mode(row.keywords, bits)
+        if (flags, keywords) != (row.flags, row.keywords):
+            mailbox.change(uid, row, flags, keywords)
+            changed.append(uid)
+    return Answer(sources=tuple(changed), failed=tuple(failed), modseq=account.modseq)

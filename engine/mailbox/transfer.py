@@ -1,0 +1,63 @@
+"""Messages from one mailbox into another, with the flags and dates that they have: copy and move."""
+
+from collections.abc import Iterable
+
+from engine.mailbox.commands import Answer, Copy, Move, Problem
+from engine.mailbox.opened import OpenAccount, OpenMailbox
+from engine.mailbox.rows import MessageRow
+
+
+def copy(account: OpenAccount, command: Copy) -> Answer:
+    mailbox, to = account.mailbox(command.mailbox), account.mailbox(command.to)
+    if mailbox is None or to is None:
+        return Answer(Problem.NONEXISTENT)
+    found = present(mailbox, command.uids)
+    rows = [row for _, row in found]
+    if command.quota.exceeded(account, sum(row.size for row in rows), len(rows)):
+        return Answer(Problem.OVERQUOTA)
+    translated = _translated(mailbox, to, rows)
+    if translated is None:
+        return Answer(Problem.LIMIT)
+    account.share(rows)
+    return _put(account, to, [uid for uid, _ in found], translated)
+
+
+def move(account: OpenAccount, command: Move) -> Answer:
+    mailbox, to = account.mailbox(command.mailbox), account.mailbox(command.to)
+    if mailbox is None or to is None:
+        return Answer(Problem.NONEXISTENT)
+    return transfer(account, mailbox, to, command.uids)
+
+
+def transfer(account: OpenAccount, mailbox: OpenMailbox, to: OpenMailbox, uids: Iterable[int]) -> Answer:
+    """Take messages out of one mailbox and put them into another."""
+    found = present(mailbox, uids)
+    translated = _translated(mailbox, to, [row for _, row in found])
+    if translated is None:
+        return Answer(Problem.LIMIT)
+    for uid, row in found:
+        mailbox.take(uid, row)
+    return _put(account, to, [uid for uid, _ in found], translated)
+
+
+def present(mailbox: OpenMailbox, uids: Iterable[int]) -> list[tuple[int, MessageRow]]:
+    """Those of the messages that are there, each once, in ascending order."""
+    rows = ((uid, mailbox.get(uid)) for uid in sorted(set(uids)))
+    return [(uid, row) for uid, row in rows if row is not None]
+
+
+def _translated(mailbox: OpenMailbox, to: OpenMailbox, rows: Iterable[MessageRow]) -> list[MessageRow] | None:
+    """The rows with the bits that their keywords have in another mailbox; None: it has no bits left."""
+    known: dict[int, int] = {0: 0}
+    for row in rows:
+        if row.keywords not in known:
+            bits = to.bits(mailbox.keywords(row.keywords))
+            if bits is None:
+                return None
+            known[row.keywords] = bits
+    return [row._replace(keywords=known[row.keywords]) for row in rows]
+
+
+def _put(account: OpenAccount, to: OpenMailbox, sources: Iterable[int], rows: Iterable[MessageRow]) -> Answer:
+    uids = tuple(to.add(row) for row in rows)
+    return Answer(None, to.number, to.uidvalidity, tuple(sources), uids, modseq=account.modseq)
