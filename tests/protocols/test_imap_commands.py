@@ -209,6 +209,7 @@ FETCHES: list[tuple[bytes, Command]] = [
     (b'FETCH 1 BODY.PEEK[2.HEADER.FIELDS.NOT ("X y")]',
      Fetch(numbers(b"1"), False, (
          Body(Section((2,), "HEADER.FIELDS.NOT", ("X y",)), b'BODY[2.HEADER.FIELDS.NOT ("X y")]'),))),
+    (b"FETCH 1 (" + b" ".join([b"FLAGS"] * 40) + b")", Fetch(numbers(b"1"), False, (FLAGS,))),
     (b"FETCH 1 (RFC822 RFC822.HEADER RFC822.TEXT RFC822.SIZE)",
      Fetch(numbers(b"1"), False, (
          Body(Section(), b"RFC822", False), Body(Section(text="HEADER"), b"RFC822.HEADER"),
@@ -356,7 +357,9 @@ WRONG = [
     (b"FETCH 1 (ALL)", b"The fetch item ALL is unknown here"),
     (b"FETCH 1 ()", b"A fetch item is missing or malformed"),
     (b"FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", b"ENABLE QRESYNC comes first"),
-    (b"FETCH 1 FLAGS (PARTIAL 1:2)", b"The modifier PARTIAL is unknown here or stands twice"),
+    (b"FETCH 1 FLAGS (FOO)", b"The modifier FOO is unknown here"),
+    (b"FETCH 1 (FLAGS  UID)", b"A fetch item is missing or malformed"),
+    (b"FETCH 1 FLAGS (PARTIAL 1:2)", b"PARTIAL goes with UID FETCH"),
     (b"FETCH 1 BODY[HEADER.FIELDS (a\rb)]", b"A space is missing"),
     (b'FETCH 1 BODY[HEADER.FIELDS ({3+}\r\na\r\n)]', b"A field name holds no line break"),
     (b"STORE 1 +FLAGS (\\Recent)", b"\\Recent cannot be set"),

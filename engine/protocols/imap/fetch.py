@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -23,6 +24,8 @@ MACROS: Mapping[str, tuple[str, ...]] = {
     "FULL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"),
 }
 
+# Items in parentheses without strings, few enough to be remembered.
+_PLAIN = re.compile(rb'\((?:[^()"{\r\n]|\([^()"{\r\n]{0,500}\)){1,200}+\)')
 _ITEM = re.compile(rb"[A-Za-z0-9.]++")
 _PART = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8})*+")
 _TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
@@ -87,50 +90,80 @@ class Fetch(Struct, frozen=True):
         return any(isinstance(item, Body | Binary) and not item.peek for item in self.items)
 
 
+class _Modifiers(Struct):
+    """What may follow the items."""
+
+    changed_since: int | None = None
+    vanished: bool = False
+    partial: tuple[int, int] | None = None
+
+
 def fetch(cursor: Cursor, *, uid: bool) -> Fetch:
     cursor.space()
     messages = cursor.sequence_set(uid=uid)
     cursor.space()
-    items = list(cursor.items(lambda: fetch_item(cursor)) if cursor.sees(b"(") else _macro(cursor))
-    since: int | None = None
-    vanished = False
-    partial: tuple[int, int] | None = None
-
-    def modifier() -> None:
-        nonlocal since, vanished, partial
-        name = cursor.word("A modifier")
-        if name == "CHANGEDSINCE" and since is None:
-            cursor.space()
-            since = cursor.number("A mod-sequence")
-        elif name == "VANISHED" and not vanished:
-            cursor.require("QRESYNC")
-            vanished = True
-        elif name == "PARTIAL" and uid and partial is None:
-            cursor.space()
-            partial = partial_range(cursor)
-        else:
-            raise Malformed(f"The modifier {name} is unknown here or stands twice")
-
-    if cursor.accept(b" ") and not cursor.at_end:
-        cursor.items(modifier)
-    if vanished and (since is None or not uid):
-        raise Malformed("VANISHED goes with UID FETCH and CHANGEDSINCE")  # RFC 7162 3.2.6
-    if since is not None:
-        items.append(Attribute("MODSEQ"))
+    items = _items(cursor)
+    found = _modifiers(cursor, uid=uid)
+    if found.changed_since is not None:
+        items = (*items, Attribute("MODSEQ"))
     if uid:
-        items.insert(0, Attribute("UID"))
-    found = tuple(dict.fromkeys(items))
-    cursor.condstore = Attribute("MODSEQ") in found
-    return Fetch(messages, uid, found, since, vanished, partial)
+        items = (Attribute("UID"), *items)
+    items = tuple(dict.fromkeys(items))
+    cursor.condstore = Attribute("MODSEQ") in items
+    return Fetch(messages, uid, items, found.changed_since, found.vanished, found.partial)
 
 
-def _macro(cursor: Cursor) -> list[Item]:
+def _items(cursor: Cursor) -> tuple[Item, ...]:
+    if not cursor.sees(b"("):
+        return _macro(cursor)
+    if cursor.sees_match(_PLAIN):
+        return _plain(cursor.match(_PLAIN, "Fetch items")[0])
+    return cursor.items(lambda: fetch_item(cursor))
+
+
+@lru_cache(maxsize=256)
+def _plain(octets: bytes) -> tuple[Item, ...]:
+    """The items in parentheses. A client says the same ones thousands of times."""
+    cursor = Cursor(octets)
+    items = cursor.items(lambda: fetch_item(cursor))
+    cursor.end()
+    return items
+
+
+def _macro(cursor: Cursor) -> tuple[Item, ...]:
     start = cursor.position
     name = cursor.match(_ITEM, "A fetch item")[0].decode("ascii").upper()
     if name in MACROS:
-        return [Attribute(item) for item in MACROS[name]]
+        return tuple(Attribute(item) for item in MACROS[name])
     cursor.position = start
-    return [fetch_item(cursor)]
+    return (fetch_item(cursor),)
+
+
+def _modifiers(cursor: Cursor, *, uid: bool) -> _Modifiers:
+    found = _Modifiers()
+    if cursor.accept(b" ") and not cursor.at_end:
+        cursor.items(lambda: _modifier(cursor, found))
+    # RFC 7162 3.2.6, RFC 9394 3.2
+    if found.vanished and (found.changed_since is None or not uid):
+        raise Malformed("VANISHED goes with UID FETCH and CHANGEDSINCE")
+    if found.partial is not None and not uid:
+        raise Malformed("PARTIAL goes with UID FETCH")
+    return found
+
+
+def _modifier(cursor: Cursor, found: _Modifiers) -> None:
+    name = cursor.word("A modifier")
+    if name == "CHANGEDSINCE":
+        cursor.space()
+        found.changed_since = cursor.number("A mod-sequence")
+    elif name == "VANISHED":
+        cursor.require("QRESYNC")
+        found.vanished = True
+    elif name == "PARTIAL":
+        cursor.space()
+        found.partial = partial_range(cursor)
+    else:
+        raise Malformed(f"The modifier {name} is unknown here")
 
 
 def fetch_item(cursor: Cursor) -> Item:
