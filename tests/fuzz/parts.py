@@ -25,6 +25,18 @@ _POP3 = _words(
     b"AUTH PLAIN |AUTH LOGIN\r\n|AGEAYg==\r\n|*\r\n|"
     b"STLS\r\n|UTF8\r\n|LANG\r\n|LANG *\r\n| 1|\r\n|\n|\r|\xff|99999999999999999999999999999999999999999999999999"
 )
+_IMAP = _words(
+    b"a |b LOGIN ann x|AUTHENTICATE PLAIN| AGEAYg==|*|ENABLE QRESYNC|SELECT |EXAMINE x (CONDSTORE)|"
+    b" (QRESYNC (1 2 3:4 (1 2)))|APPEND x |REPLACE 1 x |UID |CATENATE (|TEXT |URL /x |UTF8 (|(\\Seen $x) |"
+    b'"17-Jul-1996 02:44:25 -0700" |FETCH 1:* |STORE 1 +FLAGS.SILENT |SEARCH |RETURN (MIN PARTIAL 1:5) |'
+    b"CHARSET UTF-8 |OR |NOT |UNSEEN |SINCE 1-Feb-1994 |HEADER |MODSEQ 5|SORT (REVERSE DATE) UTF-8 ALL|"
+    b'THREAD REFERENCES UTF-8 |COPY 1,$ |MOVE * y|EXPUNGE|LIST |() |"" |% |RETURN (STATUS (MESSAGES) CHILDREN)|'
+    b"STATUS x (SIZE)|BODY.PEEK[1.HEADER.FIELDS (a)]<0.5>|BINARY[]|PREVIEW (LAZY)|FULL|(CHANGEDSINCE 1 VANISHED)|"
+    b"(UNCHANGEDSINCE 1) |NOTIFY SET (selected (MessageNew (UID) MessageExpunge))|IDLE|DONE|"
+    b"SETMETADATA x (/private/a NIL)|GETMETADATA (DEPTH 1) x (/shared/a)|SETACL x y +lr|SETQUOTA x (STORAGE 1)|"
+    b"ID (|NIL|CREATE x (USE (\\Sent))|RENAME |STARTTLS|COMPRESS DEFLATE|LOGOUT|NOOP|CLOSE|{3+}\r\n|{3}\r\n|"
+    b'~{2+}\r\n|{99+}\r\n|abc|(|)|"|\\|&U,BTFw-|\xc3\xa9|\x00|\r\n|\r\n|\r\n|\r|\n| |+'
+)
 _TEXT = _words(
     b'<|>|@|a|example.org|"|\\|[127.0.0.1]|[IPv6:::1]|.|,:|xn--|postmaster|=?utf-8?b?|=?iso-2022-jp?q?|?=|YQ==|=E9|'
     b"Subject: |From: |Content-Type: |; name=|\r\n|\r\n |\n|\xc3\xa9|\xef\xbc\xa1|+2B"
@@ -100,6 +112,10 @@ PARTS: dict[str, list[bytes]] = {
     "replies": _SERVER,
     "stuffing": _words(b".|\r\n|\r|\n|..|x"),
     "pop3": _POP3,
+    "imap": _IMAP,
+    "imap_words": _words(
+        b'1:*|,4|$|INBOX|&U,BTFw-|&-|\xc3\xa9|{2}\r\n|ab|"|\\|17-Jul-1996 02:44:25 -0700|%|*|/|NIL|\x00'
+    ),
     "pop3_body": _words(b".|\r\n|\r|\n|..|x"),
     "signatures": _SIGNED,
     "key_record": _SIGNED,

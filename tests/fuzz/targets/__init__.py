@@ -14,6 +14,7 @@ from tests.fuzz.targets.authentication import (
     signatures,
 )
 from tests.fuzz.targets.dns import dns_answer, dns_question
+from tests.fuzz.targets.imap import imap, imap_words
 from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
 from tests.fuzz.targets.mail import addresses, headers, report
@@ -26,6 +27,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for target in (
         smtp_server, login, parameters, smtp_client, replies, stuffing,
         pop3, pop3_body, pop3_surrogate,
+        imap, imap_words,
         addresses, headers, report, mime, mail_texts,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,

@@ -1,0 +1,57 @@
+"""Dates and date-times of IMAP (RFC 9051 9: date, date-time), in English whatever the locale."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_NUMBERS = {month.upper(): number for number, month in enumerate(_MONTHS, 1)}
+
+_DATE = re.compile(rb"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
+_DATE_TIME = re.compile(
+    rb"([ 0-9][0-9]-[A-Za-z]{3}-[0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
+)
+
+
+def parse_date(text: bytes) -> date | None:
+    """``1-Feb-1994``; None where it is none."""
+    match = _DATE.fullmatch(text)
+    if match is None or match[2].upper() not in _NUMBERS:
+        return None
+    try:
+        return date(int(match[3]), _NUMBERS[match[2].upper()], int(match[1]))
+    except ValueError:
+        return None
+
+
+def parse_date_time(text: bytes) -> datetime | None:
+    """``17-Jul-1996 02:44:25 -0700``, without its quotes, with its zone; None where it is none."""
+    match = _DATE_TIME.fullmatch(text)
+    day = parse_date(match[1].lstrip()) if match else None
+    if match is None or day is None:
+        return None
+    offset = timedelta(hours=int(match[6]), minutes=int(match[7]))
+    zone = timezone(-offset if match[5] == b"-" else offset) if offset < timedelta(hours=24) else None
+    try:
+        # A leap second is the second before it: Python's clock has none.
+        moment = datetime(day.year, day.month, day.day, int(match[2]), int(match[3]), min(int(match[4]), 59))
+        return moment.replace(tzinfo=zone) if zone and int(match[7]) < 60 and int(match[4]) <= 60 else None
+    except ValueError:
+        return None
+
+
+def date_time(moment: datetime) -> bytes:
+    """``"17-Jul-1996 02:44:25 -0700"`` in its quotes; ``moment`` must have a zone."""
+    offset = moment.utcoffset()
+    if offset is None:
+        raise ValueError("a moment without a zone")
+    minutes = int(offset.total_seconds()) // 60
+    sign = b"-" if minutes < 0 else b"+"
+    return b'"%2d-%b-%04d %02d:%02d:%02d %b%02d%02d"' % (
+        moment.day, _MONTHS[moment.month - 1], moment.year, moment.hour, moment.minute, moment.second,
+        sign, abs(minutes) // 60, abs(minutes) % 60,
+    )  # fmt: skip
+
+
+def utc(seconds: float) -> bytes:
+    """The moment so many seconds after the epoch, in UTC and in quotes."""
+    return date_time(datetime.fromtimestamp(seconds, UTC))

@@ -1,0 +1,186 @@
+"""Commands out of lines and literals: the whole ones are read, announced literals judged, wrong ones read past."""
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from engine.protocols.imap.append import AppendEvent, Appending
+from engine.protocols.imap.cursor import Cursor, Incomplete, Limits, Malformed
+from engine.protocols.imap.events import ContentPart
+from engine.protocols.imap.reader import Item, Line, Part, Pause, RawLine, Reader, Skipped, TooLong
+from engine.protocols.imap.table import COMMANDS, Command, Row, State
+
+_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}(?![^ ])')
+_NAME = re.compile(rb" ((?:UID )?[A-Z]++)", re.IGNORECASE)
+
+NO_TAG = b"*"
+
+
+class Whole(Struct, frozen=True):
+    """A command that has been read."""
+
+    command: Command
+    condstore: bool  # it enables CONDSTORE
+
+
+class Appended(Struct, frozen=True):
+    """What an APPEND or REPLACE says up to its next literal, or its end."""
+
+    events: tuple[AppendEvent, ...]
+
+
+class Refused(Struct, frozen=True):
+    """A command that is malformed or out of place. ``appending``: events of it have been given out before."""
+
+    error: Malformed
+    appending: bool = False
+
+
+Taken: TypeAlias = Whole | Appended | ContentPart | RawLine | Refused
+
+
+class Intake:
+    """What one client says. ``send`` takes what is to be said to it; ``offered`` are our capabilities."""
+
+    __slots__ = (
+        "_announced", "_appending", "_features", "_limits", "_offered", "_reader", "_send", "_state", "_verdict", "row",
+        "tag",
+    )  # fmt: skip
+
+    def __init__(self, offered: frozenset[str], limits: Limits, send: Callable[[bytes], None]) -> None:
+        self.tag = NO_TAG
+        self.row: Row | None = None  # of the command under way
+        self._offered = offered
+        self._limits = limits
+        self._send = send
+        self._reader = Reader(limits)
+        self._state = State.NOT_AUTHENTICATED
+        self._features: frozenset[str] = frozenset()
+        self._appending: Appending | None = None  # its events have been given out
+        self._announced: Pause | None = None  # the literal that ``content`` lets come
+        self._verdict = b""  # said when the rest of a command has been read past
+
+    @property
+    def is_appending(self) -> bool:
+        """Whether an APPEND or REPLACE is under way, of which events have been given out."""
+        return self._appending is not None
+
+    def receive(self, data: bytes) -> None:
+        self._reader.receive(data)
+
+    def clear(self) -> None:
+        """Forgets all that has been received and not been read."""
+        self._reader.clear()
+
+    def expect_line(self, limit: int) -> None:
+        """The next line, of so many octets at most, is a ``RawLine``."""
+        self._reader.expect_line(limit)
+
+    def next(self, state: State, features: frozenset[str]) -> Taken | None:
+        """What comes next of a client in this state, that has enabled these; None until more is received."""
+        self._state, self._features = state, features
+        while (item := self._reader.next()) is not None:
+            taken = self._take(item)
+            if taken is not None:
+                return taken
+        return None
+
+    def content(self) -> None:
+        """The literal that was announced last may come, in parts."""
+        announced, self._announced = self._announced, None
+        if announced is None:
+            raise RuntimeError("no content is announced")
+        self._reader.stream()
+        self._continue(announced)
+
+    def finish(self, line: bytes) -> None:
+        """The last word on the command under way; said once all of it has been read past."""
+        self.row = self._appending = self._announced = None
+        if self._reader.within:
+            self._verdict = line
+            self._reader.skip()
+        else:
+            self._send(line)
+
+    def flush(self) -> None:
+        """Says now what waits for the end of a command."""
+        verdict, self._verdict = self._verdict, b""
+        self._send(verdict)
+
+    def _take(self, item: Item) -> Taken | None:
+        match item:
+            case Part(octets):
+                return ContentPart(octets)
+            case RawLine():
+                return item
+            case Skipped():
+                self.flush()
+                return None
+            case TooLong(octets):
+                self.tag = self.tag if self.is_appending else _tag_of(octets)
+                return Refused(Malformed("The command is too long", code=b"TOOBIG"), self.is_appending)
+            case Line() | Pause():
+                try:
+                    return self._read(item)
+                except Malformed as error:
+                    return Refused(error, self.is_appending)
+
+    def _read(self, item: Line | Pause) -> Taken | None:
+        """Raises Malformed."""
+        if self._appending is not None:
+            cursor = Cursor(item.octets, features=self._features, limits=self._limits)
+            return self._append(self._appending, cursor, item)
+        row, cursor = self._begin(item.octets)
+        if row.append is not None:
+            return self._append(Appending(row.append, self.tag), cursor, item)
+        if isinstance(item, Pause):
+            self._gather(item)
+            return None
+        assert row.read is not None
+        command = row.read(cursor)
+        cursor.end()
+        return Whole(command, cursor.condstore)
+
+    def _begin(self, octets: bytes) -> tuple[Row, Cursor]:
+        """The row of a command, and a cursor behind its name. Malformed where it may not be said."""
+        self.tag = _tag_of(octets)
+        if self.tag == NO_TAG:
+            raise Malformed("A command begins with a tag")
+        named = _NAME.match(octets, len(self.tag))
+        row = COMMANDS.get(named[1].upper()) if named else None
+        if named is None or row is None or (row.offered and row.offered not in self._offered):
+            raise Malformed("Unknown command")
+        if self._state not in row.states:
+            raise Malformed(f"Not now: {self._state.value}")
+        self.row = row
+        return row, Cursor(octets, named.end(), features=self._features, limits=self._limits)
+
+    def _append(self, appending: Appending, cursor: Cursor, item: Line | Pause) -> Taken | None:
+        """The events up to a literal of content; an argument is taken in, and all since the last content read again."""
+        pause = item if isinstance(item, Pause) else None
+        try:
+            events = appending.read(cursor, pause.literal if pause else None)
+        except Incomplete:
+            if pause is None:
+                raise
+            self._gather(pause)
+            return None
+        self._appending, self._announced = appending, pause
+        return Appended(tuple(events))
+
+    def _gather(self, pause: Pause) -> None:
+        if not self._reader.fits(pause.literal):
+            raise Malformed("The literal is too large", code=b"TOOBIG")
+        self._reader.gather()
+        self._continue(pause)
+
+    def _continue(self, pause: Pause) -> None:
+        if pause.literal.synchronizing:
+            self._send(b"+ Ready for the literal\r\n")
+
+
+def _tag_of(octets: bytes) -> bytes:
+    found = _TAG.match(octets)
+    return found[0] if found else NO_TAG
