@@ -18,6 +18,7 @@ from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
 from tests.fuzz.targets.mail import addresses, headers, report
 from tests.fuzz.targets.pop3 import pop3, pop3_body
+from tests.fuzz.targets.sieve import managesieve, sieve_letter, sieve_regex, sieve_script
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -25,6 +26,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for target in (
         smtp_server, login, parameters, smtp_client, replies, stuffing,
         pop3, pop3_body,
+        sieve_script, sieve_letter, sieve_regex, managesieve,
         addresses, headers, report,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
