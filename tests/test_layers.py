@@ -21,6 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "units": set(),
     "verdict": {"message"},
     "observe": set(),
+    "sieve": {"protocols", "message"},
     "condition": {"message"},
     "stage": set(),
     "lanes": set(),
@@ -53,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "mailbox", "queue", "reports", "runtime", "signing", "presence",
+        "lanes", "directory", "login", "mailbox", "queue", "reports", "runtime", "signing", "presence", "sieve",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -129,7 +130,7 @@ def test_a_module_imports_only_what_it_stands_on(path: Path) -> None:
     assert not above & {found.split(".")[0] for found in imports(path)}
 
 
-@pytest.mark.parametrize("name", ["protocols", "mime", "message", "verdict", "units", "condition", "lanes"])
+@pytest.mark.parametrize("name", ["protocols", "mime", "message", "verdict", "units", "condition", "lanes", "sieve"])
 def test_what_only_computes_touches_no_loop_socket_or_store(name: str) -> None:
     paths = [path for path in modules("engine") if part(path, "engine") == name]
     assert paths

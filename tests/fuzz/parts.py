@@ -103,6 +103,20 @@ _REPORT = _words(
     b"<!DOCTYPE a [|<!ENTITY a 'b'>|&a;|&#x9b;|<![CDATA[|]]>|PK\x03\x04|\x1f\x8b\x08|"
     b"Content-Type: application/xml\n|Content-Type: message/rfc822\n|Content-Transfer-Encoding: base64\n|\n|\xff\xfe"
 )
+_SIEVE = _words(
+    b'require "|fileinto|variables|regex|editheader|vacation|include|ihave|imap4flags|relational|body|date|index|";|'
+    b'require ["variables", "fileinto", "regex", "editheader", "body", "date", "vacation", "imap4flags", "copy"];\n|'
+    b"if |elsif |else |anyof (|allof (|not |true|header |address |envelope |exists |size :over 1K|string |hasflag |"
+    b':is |:contains |:matches |:regex |:value "gt" |:count "eq" |:comparator "i;octet" |:all |:domain |:index 1 |'
+    b'"subject" |"*a?" |"${1}" |"${x}" |"(a|b)*"|["a", "b"] |{ |} |( |) |, |; |keep|stop|discard|redirect "a@b.test"|'
+    b'set "x" |addflag |addheader "X" "y"|deleteheader "x"|fileinto "a"|text:\n|.\n|#|/*|*/|\n|\\|"|\xc3\xa9|\xff|:'
+)
+_MANAGESIEVE = _words(
+    b'AUTHENTICATE "PLAIN"|AUTHENTICATE "LOGIN"\r\n| "AGEAYg=="|"*"\r\n|STARTTLS\r\n|LOGOUT\r\n|CAPABILITY\r\n|'
+    b'HAVESPACE "a" 10\r\n|PUTSCRIPT "a" |LISTSCRIPTS\r\n|SETACTIVE ""\r\n|GETSCRIPT "a"\r\n|DELETESCRIPT "b"\r\n|'
+    b'RENAMESCRIPT "a" |CHECKSCRIPT |NOOP |UNAUTHENTICATE\r\n|{5+}\r\n|{0}\r\n|{99999+}\r\n|keep;|"|\\|\r\n|\n| |\xff|5'
+)
+_EXPRESSION = _words(b"a|b|(|)|[|]|[^|[:alpha:]|*|+|?|{2}|{1,3}|{|.|^|$|\\|-|\n|aaaa|\xc3\xa9|A")
 
 PARTS: dict[str, list[bytes]] = {
     "smtp_server": _CLIENT,
@@ -116,6 +130,10 @@ PARTS: dict[str, list[bytes]] = {
     "imap_words": _words(
         b'1:*|,4|$|INBOX|&U,BTFw-|&-|\xc3\xa9|{2}\r\n|ab|"|\\|17-Jul-1996 02:44:25 -0700|%|*|/|NIL|\x00'
     ),
+    "sieve_script": _SIEVE,
+    "sieve_letter": _TEXT,
+    "sieve_regex": [*_EXPRESSION, b"|"],
+    "managesieve": _MANAGESIEVE,
     "pop3_body": _words(b".|\r\n|\r|\n|..|x"),
     "signatures": _SIGNED,
     "key_record": _SIGNED,

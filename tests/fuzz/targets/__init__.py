@@ -20,6 +20,7 @@ from tests.fuzz.targets.local import condition, configuration, link, snapshot, u
 from tests.fuzz.targets.mail import addresses, headers, report
 from tests.fuzz.targets.mime import mail_texts, mime
 from tests.fuzz.targets.pop3 import pop3, pop3_body, pop3_surrogate
+from tests.fuzz.targets.sieve import managesieve, sieve_letter, sieve_regex, sieve_script
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -28,6 +29,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         smtp_server, login, parameters, smtp_client, replies, stuffing,
         pop3, pop3_body, pop3_surrogate,
         imap, imap_words,
+        sieve_script, sieve_letter, sieve_regex, managesieve,
         addresses, headers, report, mime, mail_texts,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
