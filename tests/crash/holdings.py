@@ -21,7 +21,7 @@ from tests.support.server import ROOT, Postroad, anonymous_memory, until
 
 TELLING = Path(__file__).parent / "telling"
 ENVIRONMENTS = ("queue/0", "queue/1", "mailbox", "directory")
-MESSAGES = ("envelopes", "content", "due", "lines", "turns", "message", "chunk")
+MESSAGES = ("envelopes", "content", "due", "lines", "turns", "message", "kept", "chunk")
 """Databases that are empty when there is no mail."""
 
 KEPT = "engine.runtime.stages.LegRunner._work"

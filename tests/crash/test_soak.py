@@ -217,6 +217,7 @@ def test_nothing_leaks(prepared: Postroad, remote: Remote, zone: Zone, tmp_path:
     prepared.change(
         {
             "tls": Certificates(tmp_path / "tls").settings,
+            "mailboxes": {"keep_expunged": "0s"},  # what is read and removed is to be gone
             "stage": {"accept": {"command_timeout": "5s"}, "relay": {"idle": "2s"}},
         }
     )
