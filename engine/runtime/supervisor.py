@@ -59,12 +59,15 @@ class _Child:
         self._fd = os.pidfd_open(pid)
         self.control = control
         self.heard = self.began = trio.current_time()
-        self.dead = False
         self.why = ""  # its own last words
-        self.ended = trio.Event()
+        self.ended = trio.Event()  # it has nothing left to do
         self.gone = trio.Event()
         self.wanted = True
         self._answers: dict[tuple[str, int], Answer] = {}
+
+    @property
+    def dead(self) -> bool:
+        return self.gone.is_set()
 
     async def expect(self, answer: str, number: int) -> str:
         """Wait for an answer: "" when it came, else why it will not."""
@@ -79,7 +82,6 @@ class _Child:
         self._answers.setdefault((answer, number), Answer()).give(why)
 
     def died(self, how: str) -> None:
-        self.dead = True
         os.close(self._fd)
         self.control.close()
         self.why = self.why or f"the worker died{how}"
@@ -110,6 +112,7 @@ class Supervisor:
         self._number = 1
         self._tried = 1  # the last revision that was tried: one that was refused leaves its number, and late answers
         self._children: dict[str, _Child] = {}
+        self._waited_for: set[int] = set()  # process ids of workers, also of those that are no longer wanted
         self._lives: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
         self._sockets: dict[_Key, socket.socket] = {}
@@ -250,6 +253,7 @@ class Supervisor:
             raise CannotStart(f"{process.name}: {error}") from error
         finally:
             theirs.close()
+        self._waited_for.add(pid)
         child = self._children[process.name] = _Child(process, life, pid, Control(ours))
         event("worker-started", worker=process.name, life=life, pid=pid)
         self._nursery.start_soon(self._listen_to, child)
@@ -305,6 +309,7 @@ class Supervisor:
                 self._nursery.start_soon(self._hand_again, child, values["name"])
         child.kill()
         code = await child.wait()
+        self._waited_for.discard(child.pid)
         child.died(_how(code))
         if self._stopping or not child.wanted:
             return
@@ -363,10 +368,9 @@ class Supervisor:
 
     def _bury_strays(self) -> None:
         """Programs that a filter had started are our children once their worker has died: take note of their end."""
-        ours = {self._spawner.pid, *(child.pid for child in self._children.values())}
         with contextlib.suppress(ChildProcessError):
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if ended.si_pid in ours:  # whoever waits for it is about to hear of it
+                if ended.si_pid in {self._spawner.pid, *self._waited_for}:  # who waits for it is about to hear of it
                     return
                 os.waitpid(ended.si_pid, 0)
 
