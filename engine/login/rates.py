@@ -153,18 +153,13 @@ class Rates(Store):
             raise Unavailable(f"cannot tell who has sent how much: {translated(error)}") from error
 
     def _is_within(self, txn: Transaction, sender: Sender, recipients: int) -> bool:
-        now = self._clock()
-        spans = _held(txn.get(_key(sender.kind, sender.name)) or _NOTHING, now)
-        return all(
-            _span(spans, what, rate.period, now).count + cost <= rate.most
-            for what, rate, cost in sender.costs(recipients)
-        )
+        _, costs = _weights(txn, sender, recipients, self._clock())
+        return all(span.count + cost <= rate.most for span, rate, cost in costs)
 
     def _weighed(self, txn: Transaction, sender: Sender, recipients: int, take: bool) -> Excess | None:
         now = self._clock()
         key = _key(sender.kind, sender.name)
-        spans = _held(txn.get(key) or _NOTHING, now)
-        costs = [(_span(spans, what, rate.period, now), rate, cost) for what, rate, cost in sender.costs(recipients)]
+        spans, costs = _weights(txn, sender, recipients, now)
         for span, rate, cost in costs:
             if span.count + cost > rate.most:
                 excess = Excess(span.what, rate, span.until, span.until - now, is_news=not span.limited)
@@ -203,6 +198,14 @@ class Rates(Store):
         for over in (lambda value: not any(span.limited for span in _held(value, now)), lambda _: True):
             if txn.stat()["entries"] >= MOST:
                 forget(txn, None, over)
+
+
+def _weights(
+    txn: Transaction, sender: Sender, recipients: int, now: float
+) -> tuple[list[_Span], list[tuple[_Span, Rate, int]]]:
+    """The spans of a sender, and what a message to so many would add to each that is limited."""
+    spans = _held(txn.get(_key(sender.kind, sender.name)) or _NOTHING, now)
+    return spans, [(_span(spans, what, rate.period, now), rate, cost) for what, rate, cost in sender.costs(recipients)]
 
 
 def _held(value: bytes, now: float) -> list[_Span]:
