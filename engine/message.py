@@ -101,6 +101,11 @@ class Recipient(Struct, frozen=True, gc=False):
     original: str = ""  # ORCPT as given, "rfc822;user@example.org", or the address before an alias changed it
     lane: str = ""  # the lane that `route` picked
 
+    @property
+    def original_address(self) -> str:
+        """That of ``original``, or empty."""
+        return self.original.partition(";")[2]
+
 
 class Session(Struct, frozen=True, gc=False):
     """What is known of the connection that brought the message."""

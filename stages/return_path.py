@@ -43,5 +43,5 @@ def _is_forwarded(recipient: Recipient, session: Session) -> bool:
     """Whether an alias stood for this recipient: strangers reach nobody outside otherwise."""
     if not (session.login or session.trusted):
         return True
-    original = recipient.original.partition(";")[2]
+    original = recipient.original_address
     return bool(original) and split(original) != split(recipient.address)

@@ -172,9 +172,9 @@ def _begins_here(session: Session) -> bool:
 
 def _forwarder(message: Message) -> str:
     """The domain of ours that sends a message on, in A-labels: that of the address for which it came."""
-    originals = [recipient.original.partition(";")[2] for recipient in message.envelope.recipients]
+    originals = [recipient.original_address for recipient in message.envelope.recipients]
     name = next(filter(None, map(split, originals)), None)
-    return a_labels(name[1]) if name else ""
+    return name[1] if name else ""
 
 
 def _own_results(message: Message) -> str | None:
