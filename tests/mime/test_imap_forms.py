@@ -1,7 +1,5 @@
 """ENVELOPE, BODY and BODYSTRUCTURE as octets: the examples of RFC 9051 and RFC 5322, broken fields, sections."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from engine.mime.fields import only
 from engine.mime.rendering import nstring, string
 from engine.mime.sections import Section, parse, section
 from engine.mime.structure import structure
+from tests.support.lists import is_one_list
 
 # The message of RFC 9051 8, as far as it is shown there.
 EXAMPLE = b"""\
@@ -146,23 +145,6 @@ def test_strings(octets: bytes, expected: bytes) -> None:
     assert (string(b""), nstring(b""), nstring(None)) == (b'""', b"NIL", b"NIL")
 
 
-_ITEM = re.compile(rb'[()]|"(?:[^"\\\r\n\0\x80-\xff]|\\["\\])*"|NIL|\d+|\{(\d+)\}\r\n| ')
-
-
-def is_well_formed(answer: bytes) -> bool:
-    """Whether a client reads it as one list, and nothing after it."""
-    place = level = 0
-    while place < len(answer):
-        item = _ITEM.match(answer, place)
-        if item is None:
-            return False
-        level += (item[0] == b"(") - (item[0] == b")")
-        place = item.end() + int(item[1] or 0)
-        if level == 0:
-            return place == len(answer)
-    return False
-
-
 PIECES = [
     b"From: ", b"To: ", b"Content-Type: ", b"Content-Disposition: ", b"Content-Language: ",
     b"multipart/mixed; boundary=b", b"message/rfc822", b"\n", b"\r\n", b"\n\n", b"--b", b" ", b"a", b"@", b"<", b">",
@@ -173,9 +155,9 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join))
 def test_whatever_the_message_is_a_client_can_read_the_answers(octets: bytes) -> None:
     message = structure([octets])
-    assert is_well_formed(message.envelope)
-    assert is_well_formed(body(message))
-    assert is_well_formed(bodystructure(message))
+    assert is_one_list(message.envelope)
+    assert is_one_list(body(message))
+    assert is_one_list(bodystructure(message))
 
 
 # ---- sections ----

@@ -16,8 +16,7 @@ from engine.mime.threads import Threadable, ordered_subject, references, rendere
 from engine.mime.transfer import decoded
 from engine.mime.words import decoded as words
 from tests.fuzz.targets.cutting import cut, limits
-
-_ITEM = re.compile(rb'[()]|"(?:[^"\\\r\n\0\x80-\xff]|\\["\\])*"|NIL|\d+|\{(\d+)\}\r\n| ')
+from tests.support.lists import is_one_list
 
 
 def mime(data: bytes) -> None:
@@ -32,7 +31,7 @@ def mime(data: bytes) -> None:
     assert (message.start, message.end) == (0, len(octets))
     _within(message, 0, len(octets))
     for answer in (message.envelope, body(message), bodystructure(message)):
-        assert _is_one_list(answer)
+        assert is_one_list(answer)
     for specifier in ("1", "TEXT", "1.MIME", "1.HEADER", "2.1", "HEADER.FIELDS (Subject)"):
         range_ = section(message, specifier)
         assert range_ is None or range_.picked(octets[range_.start : range_.end]) is not None
@@ -70,17 +69,3 @@ def _within(part: Part, start: int, end: int) -> None:
     for inner in part.parts:
         _within(inner, place, part.end)
         place = inner.end
-
-
-def _is_one_list(answer: bytes) -> bool:
-    """Whether a client reads it as one list, and nothing after it."""
-    place = level = 0
-    while place < len(answer):
-        item = _ITEM.match(answer, place)
-        if item is None:
-            return False
-        level += (item[0] == b"(") - (item[0] == b")")
-        place = item.end() + int(item[1] or 0)
-        if level == 0:
-            return place == len(answer)
-    return False
