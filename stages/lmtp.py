@@ -2,20 +2,17 @@
 
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import trio
 
 from engine import Defer, Duration, Message, Verdict
-from engine.deadline import Watch
-from engine.net.names import Hostname
 from engine.net.targets import host_and_port
-from engine.net.tls import client_context
 from engine.outbound.schedule import retry_delay
 from engine.outbound.sending import Sending
-from engine.outbound.session import Terms, Timeouts, TlsPolicy
+from engine.outbound.session import Timeouts
+from engine.outbound.stage import Outbound
 
 LMTP_PORT = 24
 """RFC 2033 5 leaves the port to the site, but for 25; this one is for private mail systems (RFC 1700)."""
@@ -25,47 +22,25 @@ PENALTY = 1.0
 
 MESSAGES_PER_CONNECTION = 1000
 
-_AT_LEAST_ONE = ("connections", "recipients_per_transaction")
-
 
 @dataclass
-class Lmtp:
+class Lmtp(Outbound):
     """Delivers into a store such as Dovecot or Cyrus, and returns what it said of each recipient.
 
     Each worker that runs the stage has connections of its own. They are kept for the next message while there is one
     within ``idle``. The host's name is looked up as the system does it.
     """
 
-    effect: ClassVar[bool] = True
-
-    hostname: Hostname
-
-    host: str = field(default="", kw_only=True)
+    _: KW_ONLY
+    host: str = ""
     """`"store.example.org:24"`, or an address; the port may be left out."""
-    socket: str = field(default="", kw_only=True)
+    socket: str = ""
     """The path of a Unix socket, in place of a host."""
-    connections: int = field(default=20, kw_only=True)
-    """At a time, of one worker."""
-    recipients_per_transaction: int = field(default=100, kw_only=True)
-    """RFC 5321 4.5.3.1.8: every server takes as many."""
-    idle: Duration = field(default=Duration("3s"), kw_only=True)
-    """How long a connection is kept for the next message."""
-    retry: tuple[Duration, ...] = field(
-        default=(Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h")), kw_only=True
-    )
-    """Delays between attempts; the last one repeats. Short: the store is our own."""
-    expire: Duration = field(default=Duration("5d"), kw_only=True)
-    """Age at which a message that still waits is returned to its sender."""
-    tls: TlsPolicy = field(default="opportunistic", kw_only=True)
-    """`opportunistic`: where offered, unverified. `require`: always. `verify`: with a trusted certificate. `never`."""
-    connect_timeout: Duration = field(default=Duration("30s"), kw_only=True)
-    command_timeout: Duration = field(default=Duration("5m"), kw_only=True)
-    final_timeout: Duration = field(default=Duration("10m"), kw_only=True)
+    retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
+    """Short: the store is our own."""
 
     def __post_init__(self) -> None:
-        problems = list(self.check(**{name: getattr(self, name) for name in self.__dataclass_fields__}))
-        if problems:
-            raise ValueError("; ".join(problems))
+        super().__post_init__()
         self._host, self._port = host_and_port(self.host, LMTP_PORT) if self.host else ("", 0)
 
     @staticmethod
@@ -83,13 +58,9 @@ class Lmtp:
             yield "socket must be a whole path, from the root folder on"
         if path and settings.get("tls", "") in ("require", "verify"):
             yield "there is no TLS on a Unix socket"
-        yield from (f"{name} must be at least 1" for name in _AT_LEAST_ONE if settings.get(name, 1) < 1)
-        if "retry" in settings and not settings["retry"]:
-            yield "retry needs at least one delay"
+        yield from Outbound.check(**settings)
 
-    async def __aenter__(self) -> Self:
-        watch = Watch()
-        tls: TlsPolicy = "never" if self.socket else self.tls
+    def _made(self) -> Sending:
         timeouts = Timeouts(
             connect=self.connect_timeout,
             greeting=self.command_timeout,
@@ -98,23 +69,13 @@ class Lmtp:
             block=self.command_timeout,
             final=self.final_timeout,
         )
-        self._sending = await Sending(
-            terms=Terms(self.hostname, tls, client_context(verify=tls == "verify"), timeouts, watch, lmtp=True),
-            watch=watch,
-            connections=self.connections,
-            idle=self.idle,
-            penalty=PENALTY,
+        return self._by(
+            timeouts,
+            "never" if self.socket else self.tls,
             messages_per_connection=MESSAGES_PER_CONNECTION,
-            recipients_per_transaction=self.recipients_per_transaction,
-            retry=self.retry,
-            expire=self.expire,
-        ).__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._sending.__aexit__(kind, error, trace)
+            penalty=PENALTY,
+            lmtp=True,
+        )
 
     async def __call__(self, message: Message) -> Verdict:
         try:

@@ -1,79 +1,44 @@
 """Hand messages on to the next server, by SMTP."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 from engine import Defer, Duration, Message, Reject, Verdict
-from engine.deadline import Watch
-from engine.net.names import Hostname
 from engine.net.targets import permitted
-from engine.net.tls import client_context
 from engine.outbound.sending import Sending
-from engine.outbound.session import Terms, Timeouts, TlsPolicy
+from engine.outbound.session import Timeouts
+from engine.outbound.stage import Outbound
 
 SMTP_PORT = 25
 
-_AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
-
 
 @dataclass
-class Relay:
+class Relay(Outbound):
     """Delivers to the servers that `resolve` found, and returns what each recipient's server said.
 
     It needs the facts ``resolve.site``, ``resolve.hosts`` (a list of [preference, host, [addresses]] in the order to
     try) and, for another port than 25, ``resolve.port``. All recipients of a message belong to that one site.
     """
 
-    effect: ClassVar[bool] = True
     partition: ClassVar[str] = "resolve.site"
 
-    hostname: Hostname
-
-    allow_networks: tuple[IPv4Network | IPv6Network, ...] = field(default=(), kw_only=True)
+    _: KW_ONLY
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks that mail may be sent into."""
-    connections: int = field(default=20, kw_only=True)
-    """To one site at a time (Postfix: default_destination_concurrency_limit)."""
-    messages_per_connection: int = field(default=1000, kw_only=True)
-    recipients_per_transaction: int = field(default=100, kw_only=True)
-    """RFC 5321 4.5.3.1.8: every server takes as many."""
-    idle: Duration = field(default=Duration("3s"), kw_only=True)
-    """How long a connection is kept for the next message."""
-    retry: tuple[Duration, ...] = field(
-        default=(Duration("5m"), Duration("15m"), Duration("1h"), Duration("4h")), kw_only=True
-    )
-    """Delays between attempts; the last one repeats (RFC 5321 4.5.4.1)."""
-    expire: Duration = field(default=Duration("5d"), kw_only=True)
-    """Age at which a message that still waits is returned to its sender."""
-    tls: TlsPolicy = field(default="opportunistic", kw_only=True)
-    """`opportunistic`: where offered, unverified. `require`: always. `verify`: with a trusted certificate. `never`."""
-    strict_8bit: bool = field(default=False, kw_only=True)
+    messages_per_connection: int = 1000
+    strict_8bit: bool = False
     """Return 8-bit content to its sender where the next server does not offer 8BITMIME, rather than send it anyway."""
-    connect_timeout: Duration = field(default=Duration("30s"), kw_only=True)
-    greeting_timeout: Duration = field(default=Duration("5m"), kw_only=True)
-    command_timeout: Duration = field(default=Duration("5m"), kw_only=True)
-    data_timeout: Duration = field(default=Duration("2m"), kw_only=True)
-    block_timeout: Duration = field(default=Duration("3m"), kw_only=True)
-    final_timeout: Duration = field(default=Duration("10m"), kw_only=True)
+    greeting_timeout: Duration = Duration("5m")
+    data_timeout: Duration = Duration("2m")
+    block_timeout: Duration = Duration("3m")
 
     def __post_init__(self) -> None:
-        problems = list(self.check(**{name: getattr(self, name) for name in (*_AT_LEAST_ONE, "retry")}))
-        if problems:
-            raise ValueError("; ".join(problems))
+        super().__post_init__()
         self._may_connect = lru_cache(4096)(partial(permitted, allow_networks=self.allow_networks))
 
-    @staticmethod
-    def check(**settings: Any) -> Iterator[str]:
-        """What is wrong with the settings that were given."""
-        yield from (f"{name} must be at least 1" for name in _AT_LEAST_ONE if settings.get(name, 1) < 1)
-        if "retry" in settings and not settings["retry"]:
-            yield "retry needs at least one delay"
-
-    async def __aenter__(self) -> Self:
-        watch = Watch()
+    def _made(self) -> Sending:
         timeouts = Timeouts(
             connect=self.connect_timeout,
             greeting=self.greeting_timeout,
@@ -82,23 +47,9 @@ class Relay:
             block=self.block_timeout,
             final=self.final_timeout,
         )
-        self._sending = await Sending(
-            terms=Terms(self.hostname, self.tls, client_context(verify=self.tls == "verify"), timeouts, watch),
-            watch=watch,
-            connections=self.connections,
-            idle=self.idle,
-            messages_per_connection=self.messages_per_connection,
-            recipients_per_transaction=self.recipients_per_transaction,
-            retry=self.retry,
-            expire=self.expire,
-            strict_8bit=self.strict_8bit,
-        ).__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._sending.__aexit__(kind, error, trace)
+        return self._by(
+            timeouts, self.tls, messages_per_connection=self.messages_per_connection, strict_8bit=self.strict_8bit
+        )
 
     async def __call__(self, message: Message) -> Verdict:
         site, port = message.fact("resolve.site"), message.fact("resolve.port", SMTP_PORT)

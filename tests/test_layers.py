@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup"},
-    "outbound": {"protocols", "message", "verdict", "net", "wakeup", "deadline"},
+    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
