@@ -7,7 +7,8 @@ import pytest
 
 from bench.micro.measure import Measure
 from bench.micro.samples import KIB, letter
-from engine.protocols.pop3 import Closed, Login, Remove, Retrieve, Session, Signal
+from engine.protocols.asking import Closed, Login
+from engine.protocols.pop3 import Remove, Retrieve, Session, Signal
 
 pytestmark = pytest.mark.benchmark(group="POP3")
 

@@ -17,6 +17,7 @@ from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.net.connection import Connection, ConnectionLost
 from engine.observe.events import event
 from engine.protocols import pop3
+from engine.protocols.asking import Closed, Login, StartTls
 from engine.protocols.scram import Keys
 from engine.protocols.surrogate import in_ascii
 from engine.storage.environment import StorageError
@@ -148,9 +149,9 @@ class _Visit:
                     self._session.receive(data)
                 case pop3.Signal.SEND_FIRST:
                     await self._flush()
-                case pop3.Login() as login:
+                case Login() as login:
                     await self._log_in(login)
-                case pop3.StartTls():
+                case StartTls():
                     await self._flush()
                     await self._start_tls()
                     self._session.tls_started(self._connection.channel)
@@ -158,7 +159,7 @@ class _Visit:
                     await self._retrieve(retrieve)
                 case pop3.Remove(numbers):
                     await self._remove(numbers)
-                case pop3.Closed():
+                case Closed():
                     self.release()  # before the last reply: the client may come back as soon as it has that
                     await self._flush()
                     return
@@ -179,7 +180,7 @@ class _Visit:
             raise ConnectionLost("a TLS listener without a certificate")
         await self._connection.start_tls(self._server.tls, server_side=True)
 
-    async def _log_in(self, login: pop3.Login) -> None:
+    async def _log_in(self, login: Login) -> None:
         try:
             answer = await self._visitor.answer(login.question)
         except Unavailable as error:

@@ -5,26 +5,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.protocols import sasl
+from engine.protocols.asking import Asking, Closed, Login, StartTls
 from engine.protocols.managesieve_events import (
     CheckScript,
-    Closed,
     Code,
     DeleteScript,
     Event,
     GetScript,
     HaveSpace,
     ListScripts,
-    Login,
     PutScript,
     RenameScript,
     SetActive,
     Signal,
-    StartTls,
     State,
     Unauthenticate,
 )
 from engine.protocols.managesieve_words import Reader, TooLong, Word
-from engine.protocols.scram import Keys
 
 NAME_LIMIT = 512
 """Octets of the name of a script: 128 characters (RFC 5804 1.6)."""
@@ -36,7 +33,7 @@ _QUOTABLE = re.compile(rb"[^\x00\r\n]{0,1024}")
 _UNSAFE_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/]")
 
 
-class Session:
+class Session(Asking):
     """One ManageSieve session, as its server sees it.
 
     Feed ``receive``, ask ``next_event`` again and again, and send what ``outgoing`` hands over. An event that asks
@@ -63,6 +60,7 @@ class Session:
         auth: Sequence[str] = (),
         channel: sasl.Channel = sasl.CLEAR,
     ) -> None:
+        super().__init__()
         self.state = State.NON_AUTHENTICATED
         self._implementation = implementation
         self._extensions = extensions
@@ -76,24 +74,14 @@ class Session:
         self._mistakes = mistakes  # commands that make no sense that are left
         self._auth = auth
         self._offer = sasl.Offer(auth, channel)
-        self._exchange: sasl.Exchange | None = None
-        self._responding = False  # what comes next is a response to a challenge
-        self._question: Event | None = None
         self._owner = ""
         self._reader = Reader()
-        self._outgoing = bytearray()
         self._capabilities()
         self._ok(f"{implementation} ready")
 
     def receive(self, data: bytes) -> None:
         """Octets from the client."""
         self._reader.receive(data)
-
-    def outgoing(self) -> bytes:
-        """Take all that is to be sent now."""
-        data = bytes(self._outgoing)
-        self._outgoing.clear()
-        return data
 
     def next_event(self) -> Event | Signal:
         """Obey commands up to the first that asks something of the driver."""
@@ -111,19 +99,9 @@ class Session:
 
     # Answers
 
-    def take_keys(self, keys: Keys) -> None:
-        """Answers a login that asks ``sasl.KeysWanted``."""
-        if not isinstance(self._exchange, sasl.Scram):
-            raise RuntimeError("no login waits for keys")
-        challenge = self._exchange.take(keys)
-        self._answer(Login)
-        self._challenge(challenge)
-
     def logged_in(self, owner: str) -> None:
         """``owner`` is who has logged in, told as the capability OWNER (RFC 5804 1.7)."""
-        login = self._answer(Login)
-        assert isinstance(login, Login)
-        assert not isinstance(login.question, sasl.KeysWanted), "nothing has been proven yet"
+        self._proven()
         self.state = State.AUTHENTICATED
         self._owner = owner
         self._exchange = None
@@ -169,13 +147,6 @@ class Session:
         self._answer(GetScript)
         self._outgoing += b"{%d}\r\n%s\r\n" % (len(content), content)
         self._ok("the script")
-
-    def _answer(self, *kinds: type[Event]) -> Event:
-        question = self._question
-        if not isinstance(question, kinds):
-            raise RuntimeError(f"nothing asked for this answer; open: {question}")
-        self._question = None
-        return question
 
     def _next_command(self) -> list[Word] | None:
         authenticated = self.state is State.AUTHENTICATED
@@ -232,9 +203,8 @@ class Session:
             return None
         return Login(step)
 
-    def _challenge(self, challenge: sasl.Challenge) -> None:
-        self._outgoing += b'"' + sasl.encode(challenge) + b'"\r\n'
-        self._responding = True
+    def _written(self, challenge: sasl.Challenge) -> bytes:
+        return b'"' + sasl.encode(challenge) + b'"\r\n'
 
     # Replies
 

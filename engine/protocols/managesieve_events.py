@@ -4,7 +4,7 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from engine.protocols import sasl
+from engine.protocols.asking import Closed, Login, StartTls
 
 
 class State(enum.Enum):
@@ -31,18 +31,6 @@ class Code(enum.Enum):
     TRYLATER = "TRYLATER"
     TOO_WEAK = "AUTH-TOO-WEAK"
     ENCRYPT_NEEDED = "ENCRYPT-NEEDED"
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Answer with ``logged_in`` or ``refused``; ``sasl.KeysWanted`` with ``take_keys`` or ``refused``."""
-
-    question: sasl.Question
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    """Send what is outgoing, do the handshake, and call ``tls_started``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +93,6 @@ class RenameScript:
 @dataclass(frozen=True, slots=True)
 class Unauthenticate:
     """The session is as before the login. Answer with ``done``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Send what is outgoing and close."""
 
 
 Event: TypeAlias = (

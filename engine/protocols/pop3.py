@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from engine.protocols import sasl
-from engine.protocols.scram import Keys
+from engine.protocols.asking import Asking, Closed, Login, StartTls
 
 LINE_LIMIT = 512
 """Octets of a command line, its end not counted. RFC 2449 section 4 asks for 255; pass phrases may need more."""
@@ -45,18 +45,6 @@ class Item(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """Answer with ``logged_in`` or ``refused``; ``sasl.KeysWanted`` with ``take_keys`` or ``refused``."""
-
-    question: sasl.Question
-
-
-@dataclass(frozen=True, slots=True)
-class StartTls:
-    """Send what is outgoing, do the handshake, and call ``tls_started``."""
-
-
-@dataclass(frozen=True, slots=True)
 class Retrieve:
     """Answer with ``body_begins``, ``body``…, ``body_ends``, or with ``not_retrieved``."""
 
@@ -71,11 +59,6 @@ class Remove:
     numbers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Send what is outgoing and close."""
-
-
 Event: TypeAlias = Login | StartTls | Retrieve | Remove | Closed
 
 
@@ -88,7 +71,7 @@ class Refusal(enum.Enum):
     TEMPORARY = "[SYS/TEMP] the mailbox cannot be opened now"
 
 
-class Session:
+class Session(Asking):
     """One POP3 session, as its server sees it.
 
     Feed ``receive``, ask ``next_event`` again and again, and send what ``outgoing`` hands over. An event that asks
@@ -112,6 +95,7 @@ class Session:
         channel: sasl.Channel = sasl.CLEAR,
         login_delay: int = 0,
     ) -> None:
+        super().__init__()
         self.state = State.AUTHORIZATION
         self._tls = tls
         self._stls = stls
@@ -123,14 +107,10 @@ class Session:
         self._user: str | None = None
         self._auth = auth
         self._offer = sasl.Offer(auth, channel)
-        self._exchange: sasl.Exchange | None = None
-        self._responding = False  # the next line is a response to a challenge
         self._items: Sequence[Item] = ()
         self._deleted: set[int] = set()
-        self._question: Event | None = None
         self._lines: Iterator[str] = iter(())  # of a listing that is being sent
         self._received = bytearray()
-        self._outgoing = bytearray()
         self._line_start = True  # of the body that is being sent
         self._tail = b"\r\n"
         self._ok(f"{hostname} POP3 server ready")
@@ -138,12 +118,6 @@ class Session:
     def receive(self, data: bytes) -> None:
         """Octets from the client."""
         self._received += data
-
-    def outgoing(self) -> bytes:
-        """Take all that is to be sent now."""
-        data = bytes(self._outgoing)
-        self._outgoing.clear()
-        return data
 
     @property
     def full(self) -> bool:
@@ -166,19 +140,9 @@ class Session:
                 return event
         return Closed()
 
-    def take_keys(self, keys: Keys) -> None:
-        """Answers a login that asks ``sasl.KeysWanted``."""
-        if not isinstance(self._exchange, sasl.Scram):
-            raise RuntimeError("no login waits for keys")
-        challenge = self._exchange.take(keys)
-        self._answer(Login)
-        self._challenge(challenge)
-
     def logged_in(self, items: Sequence[Item]) -> None:
         """The password is right; ``items`` are the messages, which keep their numbers for the whole session."""
-        login = self._answer(Login)
-        assert isinstance(login, Login)
-        assert not isinstance(login.question, sasl.KeysWanted), "nothing has been proven yet"
+        self._proven()
         self.state = State.TRANSACTION
         self._items = items
         self._ok(f"mailbox has {self._sums()}")
@@ -233,13 +197,6 @@ class Session:
         self._answer(Remove)
         self.state = State.CLOSED
         self._error("[SYS/TEMP] some deleted messages not removed")
-
-    def _answer(self, kind: type[Event]) -> Event:
-        question = self._question
-        if not isinstance(question, kind):
-            raise RuntimeError(f"nothing asked for this answer; open: {question}")
-        self._question = None
-        return question
 
     def _next_line(self) -> bytes | None:
         end = self._received.find(b"\n")
@@ -301,9 +258,8 @@ class Session:
             return None
         return Login(step)
 
-    def _challenge(self, challenge: sasl.Challenge) -> None:
-        self._outgoing += b"+ " + sasl.encode(challenge) + b"\r\n"
-        self._responding = True
+    def _written(self, challenge: sasl.Challenge) -> bytes:
+        return b"+ " + sasl.encode(challenge) + b"\r\n"
 
     def _listed(self) -> bool:
         """Put lines of the listing out until it ends or enough has gathered; whether it has ended."""

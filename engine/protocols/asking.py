@@ -1,0 +1,71 @@
+"""What the server's sides of POP3 and ManageSieve have in common: replies that gather, and questions to the driver."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from engine.protocols import sasl
+from engine.protocols.scram import Keys
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Answer with ``logged_in`` or ``refused``; ``sasl.KeysWanted`` with ``take_keys`` or ``refused``."""
+
+    question: sasl.Question
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Send what is outgoing, do the handshake, and call ``tls_started``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Send what is outgoing and close."""
+
+
+class Asking:
+    """A session that asks its driver one question at a time, among them what its SASL exchange wants to know."""
+
+    def __init__(self) -> None:
+        self._outgoing = bytearray()
+        self._question: object = None
+        self._exchange: sasl.Exchange | None = None
+        self._responding = False  # what comes next is a response to a challenge
+
+    def outgoing(self) -> bytes:
+        """Take all that is to be sent now."""
+        data = bytes(self._outgoing)
+        self._outgoing.clear()
+        return data
+
+    def take_keys(self, keys: Keys) -> None:
+        """Answers a login that asks ``sasl.KeysWanted``."""
+        if not isinstance(self._exchange, sasl.Scram):
+            raise RuntimeError("no login waits for keys")
+        challenge = self._exchange.take(keys)
+        self._answer(Login)
+        self._challenge(challenge)
+
+    def _proven(self) -> None:
+        """Answers a login for good."""
+        login = self._answer(Login)
+        assert not isinstance(login.question, sasl.KeysWanted), "nothing has been proven yet"
+
+    def _answer(self, *kinds: type[E]) -> E:
+        """The question that waits, which is none now; RuntimeError where it is of none of these kinds."""
+        question = self._question
+        if not isinstance(question, kinds):
+            raise RuntimeError(f"nothing asked for this answer; open: {question}")
+        self._question = None
+        return question
+
+    def _challenge(self, challenge: sasl.Challenge) -> None:
+        self._outgoing += self._written(challenge)
+        self._responding = True
+
+    def _written(self, challenge: sasl.Challenge) -> bytes:
+        """The challenge as the protocol puts it on the wire."""
+        raise NotImplementedError
