@@ -35,13 +35,13 @@ SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
 
 NO_LIMIT = Duration(float("inf"))
-READERS = ("pop3", "pop3s")
+READERS = ("pop3", "pop3s", "imap", "imaps")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
 
 CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
 """How an ACME authority finds out whose a name is, and the listener that answers it."""
 
-LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "imap", "imaps", "web", *CHALLENGES.values())
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "web", *CHALLENGES.values())
 
 
 @dataclass(frozen=True, slots=True)

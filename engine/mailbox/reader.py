@@ -58,7 +58,7 @@ class Mailboxes:
     def __init__(self, environment: lmdb.Environment, databases: Databases, path: Path) -> None:
         self._environment = environment
         self._databases = databases
-        self._path = path
+        self.path = path
 
     @classmethod
     def open(cls, path: Path, *, map_size: int = MAP_SIZE) -> Self:
@@ -120,6 +120,23 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             return views.messages(snapshot, self._databases, account_id, mailbox, uids)
 
+    def renewed(self, account_id: int, mailbox: int, view: View) -> View | None:
+        """What ``select`` gives, made from an earlier view where that is less work."""
+        with self.snapshot() as snapshot:
+            return views.renewed(snapshot, self._databases, account_id, mailbox, view)
+
+    def rows(self, account_id: int, mailbox: int, uids: Iterable[int]) -> dict[int, MessageRow]:
+        """The records of those of the messages that are there, by UID, in the order given."""
+        with self.snapshot() as snapshot:
+            keys = [message_key(account_id, mailbox, uid) for uid in uids]
+            found = snapshot.many(self._databases.message, keys)
+            return {uid_of(key): MessageRow.parse(octets) for key, octets in found}
+
+    def octets(self, rows: Iterable[MessageRow]) -> list[bytes]:
+        """Whole messages, which must be small, by their records. MessageGone where the content of one is not there."""
+        with self.snapshot() as snapshot:
+            return [self._octets(snapshot, row) for row in rows]
+
     def changes(self, account_id: int, mailbox: int, since: int) -> Changes | None:
         """What happened in a mailbox after that MODSEQ; None: look at it all anew, if it is there at all."""
         with self.snapshot() as snapshot:
@@ -170,7 +187,7 @@ class Mailboxes:
     def verify(self) -> list[str]:
         """Every contradiction in the store, in words: references, sizes, sums, files. Slow: one long transaction."""
         with self.snapshot() as snapshot:
-            return list(problems(snapshot, self._databases, self._path))
+            return list(problems(snapshot, self._databases, self.path))
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -191,6 +208,15 @@ class Mailboxes:
             raise StorageError(f"message {uid} of account {account_id} has lost its content; run a check of the store")
         return message, ContentRow.parse(octets)
 
+    def _octets(self, snapshot: Snapshot, row: MessageRow) -> bytes:
+        octets = snapshot.get(self._databases.content, row.content)
+        if octets is None:
+            raise MessageGone("the message was removed before it was read")
+        content = ContentRow.parse(octets)
+        inline = self._numbered(snapshot, row.content, range(content.chunks))
+        filed = b"".join(self._file(row.content, content)) if content.filed else b""
+        return row.heading + inline + filed
+
     def _some(self, snapshot: Snapshot, key: bytes, content: ContentRow, first: int) -> bytes:
         return self._numbered(snapshot, key, range(first, min(first + CHUNKS_AT_ONCE, content.chunks)))
 
@@ -204,13 +230,13 @@ class Mailboxes:
     def _file(self, key: bytes, content: ContentRow) -> Iterator[bytes]:
         if content.token == NO_FILE:
             return iter(())
-        pieces = large.read(self._path / LARGE / file_name(key, content.token))
+        pieces = large.read(self.path / LARGE / file_name(key, content.token))
         with _file_errors():
             next(pieces)
         return pieces
 
     def _filed(self, key: bytes, content: ContentRow, start: int, length: int) -> bytes:
-        with _file_errors(), (self._path / LARGE / file_name(key, content.token)).open("rb") as file:
+        with _file_errors(), (self.path / LARGE / file_name(key, content.token)).open("rb") as file:
             file.seek(start)
             return file.read(length)
 

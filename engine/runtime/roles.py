@@ -10,6 +10,8 @@ import trio
 from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
 from engine.directory import Directory, Invalid, open_directory, valid_domain
+from engine.imap import ImapService
+from engine.imap.letters import Nothing
 from engine.lanes import MAIL
 from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
@@ -315,24 +317,30 @@ class ReadersRole(Role):
         self._asker = Asker(here.context)
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
-        self._mailboxes: Mailboxes
         self.news = NewsDesk()
-        self._pop3 = self._server(config)
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        async with trio.open_nursery() as self._nursery:
-            task_status.started()
-            await trio.sleep_forever()
-
-    def _server(self, config: Config) -> Pop3Server:
-        return Pop3Server(
-            Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
+        self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size)
+        self._pop3 = Pop3Server(
+            self._mailboxes,
             visitor=partial(self.logins.visitor, "pop3"),
             remove=self._remove,
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
             limits=Limits(between_logins=config.mailboxes.login_delay),
         )
+        self._imap = ImapService(
+            self._mailboxes,
+            visitor=partial(self.logins.visitor, "imap"),
+            change=self.change,
+            news=self.news,
+            derived=Nothing(),
+            hostname=config.server.hostname,
+            allow_plaintext=config.mailboxes.plaintext_login,
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
 
     async def _remove(self, account: int, uids: Collection[int]) -> None:
         await self._asker.ask(REMOVE, account, list(uids))
@@ -345,6 +353,7 @@ class ReadersRole(Role):
         super().switched(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
+        self._imap.allow_plaintext = config.mailboxes.plaintext_login
 
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:
@@ -363,8 +372,9 @@ class ReadersRole(Role):
                 nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
     async def serve(self, listener: str, connection: Connection) -> None:
-        self._pop3.tls = self.tls.offered(people=True)
-        await self._pop3.serve(connection, implicit_tls=listener == "pop3s")
+        server = self._pop3 if listener.startswith("pop3") else self._imap
+        server.tls = self.tls.offered(people=True)
+        await server.serve(connection, implicit_tls=listener in IMPLICIT_TLS)
 
 
 class CertificatesRole(Role):

@@ -1,0 +1,165 @@
+"""What somebody who has logged in does: the account, the mailbox that is selected, and the ways to the store."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import trio
+
+from engine.directory import Account
+from engine.imap.letters import Shelf
+from engine.imap.place import Place
+from engine.imap.reply import No
+from engine.imap.selected import Selected
+from engine.mailbox import Mailboxes, Quota
+from engine.mailbox.commands import Answer, AnyCommand, Begin, Problem
+from engine.mailbox.layout import INBOX
+from engine.mailbox.names import SEPARATOR, canonical
+from engine.protocols.imap.responses import Space
+from engine.protocols.imap.server import ImapServer
+from engine.protocols.imap.view import May
+
+if TYPE_CHECKING:
+    from engine.imap.notifying import Wishes
+    from engine.imap.server import ImapService
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Session:
+    """From a login to the end of the connection, or to UNAUTHENTICATE.
+
+    ``flush`` sends what is outgoing. StorageError and Unanswered of its ways to the store mean that the command could
+    not be done now.
+    """
+
+    def __init__(
+        self, service: "ImapService", imap: ImapServer, account: Account, flush: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.service = service
+        self.imap = imap
+        self.account = account
+        self.flush = flush
+        self.selected: Selected | None = None
+        self.wishes: Wishes | None = None  # of NOTIFY
+
+    async def begin(self) -> None:
+        """Make the mailboxes that every account has, if it is used for the first time."""
+        if self.mailboxes.status(self.account.id, INBOX) is None:
+            await self.change(Begin(account=self.account.id))
+
+    @property
+    def mailboxes(self) -> Mailboxes:
+        return self.service.mailboxes
+
+    @property
+    def mailbox(self) -> Selected:
+        """The one that is selected: the protocol lets no command through that needs one where there is none."""
+        assert self.selected is not None
+        return self.selected
+
+    @property
+    def shelf(self) -> Shelf:
+        """The messages of the mailbox that is selected."""
+        return Shelf(self.mailboxes, self.service.derived, self.mailbox.account, self.mailbox.mailbox)
+
+    @property
+    def spaces(self) -> tuple[list[Space], list[Space], list[Space]]:
+        """What names begin with: the account's own, those of others, and public ones (RFC 2342)."""
+        return [Space("", SEPARATOR)], [], []
+
+    async def quota(self, account: int) -> Quota:
+        """What the account may hold."""
+        return Quota()
+
+    async def read(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Something that may block, in a thread."""
+        return await trio.to_thread.run_sync(lambda: function(*args, **kwargs))
+
+    async def change(self, command: AnyCommand) -> Answer:
+        """Have a change made."""
+        return await self.service.change(command)
+
+    def find(self, name: str) -> Place:
+        """The mailbox of that name. No where there is none that can be selected."""
+        place = self.look(name)
+        if place is None or not place.mailbox:
+            raise No("There is no such mailbox", b"NONEXISTENT")
+        return place
+
+    def look(self, name: str) -> Place | None:
+        """What the name leads to: a mailbox or a level without one."""
+        try:
+            folder = self.mailboxes.folder(self.account.id, canonical(name))
+        except ValueError:
+            return None
+        return Place(self.account.id, folder.name, folder) if folder is not None else None
+
+    def home(self, name: str) -> tuple[int, str]:
+        """The account in which a mailbox of that name would be made, and how its owner would call it."""
+        return self.account.id, name
+
+    def listed(self) -> list[tuple[str, Place]]:
+        """All names that the session may see, with what they lead to, by name."""
+        return [
+            (folder.name, Place(self.account.id, folder.name, folder))
+            for folder in self.mailboxes.folders(self.account.id)
+        ]
+
+    def demand(self, place: Place, rights: str) -> None:
+        """No where one of these rights is missing (RFC 4314 4)."""
+        if not set(rights) <= set(place.rights):
+            raise No("You may not do that here", b"NOPERM")
+
+    # News of the mailbox that is selected.
+
+    async def take_in(self) -> None:
+        """Learn what has happened in the mailbox; nothing is told yet."""
+        selected = self.selected
+        if selected is None or selected.gone:
+            return
+        status = self.mailboxes.status(selected.account, selected.mailbox)
+        if status is not None and status.uidvalidity == selected.uidvalidity and status.modseq == selected.modseq:
+            return
+        changes = None
+        if status is not None and status.uidvalidity == selected.uidvalidity:
+            changes = await self.service.views.changes(selected.account, selected.mailbox, selected.modseq, status)
+        if changes is not None:
+            selected.take(changes)
+        else:
+            selected.take_all(await self.service.views.of(selected.account, selected.mailbox))
+
+    def tell(self, may: May) -> None:
+        """Queue the news that may be told."""
+        selected = self.selected
+        if selected is not None:
+            features = self.imap.features
+            self.imap.send(*selected.told(may, features=features, rev2="IMAP4rev2" in features))
+
+    def tell_keywords(self) -> None:
+        """Queue the names of keywords that are new, before flags are told in which they stand."""
+        if self.selected is not None:
+            self.imap.send(*self.selected.told_keywords())
+
+    async def catch_up(self, may: May) -> None:
+        """Learn what has happened, and queue it."""
+        await self.take_in()
+        self.tell(may)
+
+
+def refused(problem: Problem) -> No:
+    """The answer to a change that was not made."""
+    text, code = _PROBLEMS[problem]
+    return No(text, code)
+
+
+_PROBLEMS = {
+    Problem.NONEXISTENT: ("There is no such mailbox", b"NONEXISTENT"),
+    Problem.ALREADYEXISTS: ("There is such a mailbox already", b"ALREADYEXISTS"),
+    Problem.CANNOT: ("That cannot be done with this mailbox", b"CANNOT"),
+    Problem.HASCHILDREN: ("There are mailboxes below it", b"HASCHILDREN"),
+    Problem.USEATTR: ("Another mailbox has this use", b"USEATTR"),
+    Problem.OVERQUOTA: ("The mailbox is full: remove messages, or ask for more room", b"OVERQUOTA"),
+    Problem.LIMIT: ("The mailbox has too many keywords", b"LIMIT"),
+    Problem.GONE: ("The account is no more", b"UNAVAILABLE"),
+}
