@@ -1,6 +1,7 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
 from engine.mailbox.deliver import Outcome, Place, Quota, Recipient
+from engine.mailbox.locks import MailboxLocks
 from engine.mailbox.news import NewsDesk, Watch
 from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
@@ -16,6 +17,7 @@ __all__ = [
     "Folder",
     "Full",
     "Limits",
+    "MailboxLocks",
     "MailboxOwner",
     "MailboxRow",
     "Mailboxes",

@@ -23,7 +23,8 @@ def processes(config: Config) -> list[Process]:
     """Every worker that the configuration asks for. What messages end in comes first, what lets them in last."""
     found = [Process(MAILBOXES, MAILBOXES)]
     if any(name in READERS for name in config.listen):
-        found.append(Process(READING, READING))
+        count = config.mailboxes.readers or len(os.sched_getaffinity(0))
+        found += [Process(f"{READING}-{index}", READING, index) for index in range(count)]
     if config.acme:
         found.append(Process(CERTIFICATES, CERTIFICATES))
     for name, stage in config.stages.items():

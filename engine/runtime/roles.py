@@ -16,7 +16,7 @@ from engine.lanes import MAIL
 from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Limits, Mailboxes, MailboxOwner, NewsDesk, Pop3Server
+from engine.mailbox import Limits, Mailboxes, MailboxLocks, MailboxOwner, NewsDesk, Pop3Server
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -323,6 +323,7 @@ class ReadersRole(Role):
             self._mailboxes,
             visitor=partial(self.logins.visitor, "pop3"),
             remove=self._remove,
+            locks=MailboxLocks(self.data / "mailbox" / "pop3-locks"),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
             limits=Limits(between_logins=config.mailboxes.login_delay),
