@@ -6,6 +6,7 @@ from contextlib import aclosing, contextmanager
 import zmq
 
 from engine.links.publish import heard
+from engine.mailbox.layout import PUBLIC
 from engine.mailbox.opened import News
 from engine.wakeup import Wakeup
 
@@ -21,7 +22,10 @@ class Watch:
         self._some = Wakeup()
 
     async def wait(self) -> dict[int, int] | None:
-        """Mailboxes that have changed since the last call, each with its MODSEQ; None: any may have. Waits for some."""
+        """Mailboxes that have changed since the last call, each with its MODSEQ; None: any may have. Waits for some.
+
+        Mailbox 0: what others share with the account, public mailboxes, or metadata of the server.
+        """
         await self._some.wait()
         while not (self._changed or self._all):  # it came before the last call had taken all
             await self._some.wait()
@@ -57,7 +61,11 @@ class NewsDesk:
                 self._watches.pop(account, None)
 
     def tell(self, news: News) -> None:
-        for watch in self._watches.get(news.account, ()):
+        if (news.account, news.mailbox) == (PUBLIC, 0):  # for everybody
+            heard_by = [watch for watches in self._watches.values() for watch in watches]
+        else:
+            heard_by = [*self._watches.get(news.account, ())]
+        for watch in heard_by:
             watch.told(news)
 
     async def listen(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
