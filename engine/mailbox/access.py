@@ -5,7 +5,6 @@ from an older Postroad stands before them.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 from engine.directory import Account, Directory, is_member
@@ -16,9 +15,10 @@ from engine.mailbox.names import LONGEST, OTHERS, SEPARATOR, above, below, canon
 from engine.mailbox.names import PUBLIC as PUBLIC_NAME
 from engine.mailbox.reader import Mailboxes
 from engine.mailbox.rights import GROUP, MINUS, RIGHTS, Identity, held
-from engine.mailbox.rows import EntryRow
+from engine.mailbox.rows import EntryRow, MailboxRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.views import Folder
+from engine.storage.writer import Database
 
 __all__ = ["Access", "Identity", "Place"]
 
@@ -74,23 +74,26 @@ class Access:
 
         The folder has that name too, and no special use: that is its owner's.
         """
-        databases, found = self._databases, []
+        databases = self._databases
+        found: dict[str, tuple[int, MailboxRow, str]] = {}
         with self._mailboxes.snapshot() as snapshot:
+            own, subscribed = (
+                _reserved(snapshot, database, me) for database in (databases.entry, databases.subscribed)
+            )
             seen = {key for name in me.names for key in _mailboxes_of(snapshot, databases, name)}
-            owners = {account: self._prefix(snapshot, account) for account, _ in seen}
+            prefixes = {account: self._prefix(snapshot, account) for account, _ in seen}
             for account, mailbox in seen:
-                prefix = owners[account]
                 status = views.status_of(snapshot, databases, account, mailbox)
+                prefix = prefixes[account]
                 if prefix is None or status is None or account == me.account:
                     continue
                 name, rights = prefix + status.name, held(grants(snapshot, databases, account, mailbox), me)
-                is_own, subscribed = _known(snapshot, databases, me.account, name)
-                if "l" in rights and not is_own:
-                    found.append((Folder(name, mailbox, subscribed=subscribed, status=status), rights))
-        parents = {name for folder, _ in found for name in above(folder.name)}
+                if "l" in rights and name not in own:
+                    found[name] = mailbox, status, rights
+        parents = {parent for name in found for parent in above(name)}
         return [
-            (folder.name, replace(folder, children=folder.name in parents), rights)
-            for folder, rights in sorted(found, key=lambda one: one[0].name)
+            (name, Folder(name, mailbox, "", True, name in subscribed, name in parents, status), rights)
+            for name, (mailbox, status, rights) in sorted(found.items())
         ]
 
     def rights(self, me: Identity, account: int, mailbox: int) -> str:
@@ -168,12 +171,10 @@ def _mailbox(snapshot: Snapshot, databases: Databases, account: int, name: str) 
     return EntryRow.parse(octets).mailbox if octets is not None else 0
 
 
-def _known(snapshot: Snapshot, databases: Databases, account: int, name: str) -> tuple[bool, bool]:
-    """Whether an account has a mailbox of this name itself, and whether it is subscribed to the name."""
-    if len(name.encode()) > LONGEST:
-        return False, False
-    key = name_key(account, name)
-    return _mailbox(snapshot, databases, account, name) != 0, snapshot.get(databases.subscribed, key) is not None
+def _reserved(snapshot: Snapshot, database: Database, me: Identity) -> set[str]:
+    """The names among an account's own, or among those it is subscribed to, that mean mailboxes of others."""
+    prefixes = (name_key(me.account, below(space)) for space in (OTHERS, PUBLIC_NAME))
+    return {key[8:].decode() for prefix in prefixes for key, _ in snapshot.scan(database, prefix)}
 
 
 def _mailboxes_of(snapshot: Snapshot, databases: Databases, identifier: str) -> Iterable[tuple[int, int]]:

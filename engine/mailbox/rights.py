@@ -82,12 +82,12 @@ def changed(rights: str, operation: str, named: str) -> str:
 
 def held(grants: Iterable[Grant], me: Identity) -> str:
     """The rights that somebody holds: all that were given, without those that were taken away."""
-    given, taken, names = "", "", set(me.names)
+    given, taken, names = "", "", me.names
     for name, rights, who in grants:
-        if who not in (0, me.account):  # it meant an earlier account of this address
+        if who and who != me.account:  # it meant an earlier account of this address
             continue
         if name in names:
             given += rights
         elif name[:1] == MINUS and name[1:] in names:
             taken += rights
-    return changed(plain(given), MINUS, taken)
+    return "".join([letter for letter in RIGHTS if letter in given and letter not in taken])
