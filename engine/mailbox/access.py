@@ -129,12 +129,12 @@ class Access:
             return (PUBLIC, rest) if rest else None
         parts = rest.split(SEPARATOR)
         for end in range(1, len(parts)):  # the local part of an address may have a separator in it
-            address = SEPARATOR.join(parts[:end])
-            if len(address.encode()) > LONGEST:
+            key = sharer_name_key(SEPARATOR.join(parts[:end]))
+            if len(key) > LONGEST:
                 break
-            key = snapshot.get(self._databases.sharer, sharer_name_key(address))
-            if key is not None:
-                return int.from_bytes(key, "big"), SEPARATOR.join(parts[end:])
+            account = snapshot.get(self._databases.sharer, key)
+            if account is not None:
+                return int.from_bytes(account, "big"), SEPARATOR.join(parts[end:])
         return None
 
     def _prefix(self, snapshot: Snapshot, account: int) -> str | None:

@@ -168,7 +168,7 @@ def sharer_key(account_id: int) -> bytes:
 
 
 def sharer_name_key(address: str) -> bytes:
-    return b"@" + address.encode()
+    return b"@" + address.encode(errors="surrogatepass")  # a client may ask for anything
 
 
 def metadata_prefix(account_id: int, mailbox: int, viewer: int) -> bytes:

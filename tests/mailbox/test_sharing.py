@@ -5,10 +5,24 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mailbox_samples import written
 
 from engine.directory import Embedded
-from engine.mailbox import Access, Identity, MailboxOwner, News, NewsDesk, Place, Quota, Recipient, verify
+from engine.mailbox import (
+    Access,
+    Identity,
+    Mailboxes,
+    MailboxOwner,
+    News,
+    NewsDesk,
+    Place,
+    Quota,
+    Recipient,
+    StorageError,
+    verify,
+)
 from engine.mailbox.access import Place as Found
 from engine.mailbox.commands import (
     Answer,
@@ -26,12 +40,13 @@ from engine.mailbox.commands import (
     SetMetadata,
     Subscribe,
 )
-from engine.mailbox.layout import INBOX, PUBLIC, mailbox_key, shared_key, sharer_key
+from engine.mailbox.layout import INBOX, MAX_DATABASES, PUBLIC, Databases, mailbox_key, shared_key, sharer_key
 from engine.mailbox.names import LONGEST
 from engine.mailbox.opened import OpenAccount
 from engine.mailbox.rights import RIGHTS
 from engine.mailbox.sharing import MOST
 from engine.mailbox.snapshot import Snapshot
+from engine.storage.environment import open_environment
 
 ANN, BEN, CAT = Identity(1, "ann@example.org"), Identity(2, "ben@example.org"), Identity(3, "cat@example.org")
 SALES = Identity(4, "dan@example.org", frozenset({"sales@example.org"}))
@@ -264,7 +279,26 @@ async def test_names_too_long_for_a_key_are_listed(office: Office) -> None:
     assert place.mailbox
 
 
-async def test_rights_go_with_the_folder_and_with_either_account(office: Office) -> None:
+async def test_any_name_is_looked_for(office: Office) -> None:
+    await office.share("INBOX", BEN, "lr")
+
+    @given(
+        st.lists(
+            st.sampled_from(["Other Users", "Public", "ann@example.org", "INBOX", "", "/"]) | st.text(), min_size=1
+        )
+    )
+    def looked_for(parts: list[str]) -> None:
+        place = office.access.place(BEN, "/".join(parts))
+        assert place is None or place.account in {ANN.account, BEN.account}
+        if place is not None and place.account == ANN.account:
+            assert (place.name.partition("/")[0], place.rights) == ("INBOX", "lr")
+
+    looked_for()
+
+
+@pytest.mark.parametrize("step", [1, 500])
+async def test_rights_go_with_the_folder_and_with_either_account(office: Office, monkeypatch, step: int) -> None:
+    monkeypatch.setattr("engine.mailbox.owner.STEP", step)
     number = await office.folder("Work")
     await office.share("Work", BEN, "lr")
     await office.owner.change(
@@ -287,6 +321,23 @@ async def test_rights_go_with_the_folder_and_with_either_account(office: Office)
         databases = office.owner.databases
         for database in (databases.acl, databases.shared, databases.sharer, databases.metadata):
             assert next(snapshot.scan(database), None) is None
+
+
+async def test_a_store_from_before_gets_what_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    with MailboxOwner(path) as owner:
+        await owner.change(Begin(account=ANN.account))
+    environment = open_environment(path, map_size=2**30, databases=MAX_DATABASES)
+    databases = Databases(environment, create=True)
+    with environment.begin(write=True) as transaction:
+        for database in (databases.acl, databases.shared, databases.sharer, databases.metadata):
+            transaction.drop(database)
+    environment.close()
+    with pytest.raises(StorageError, match="not ready"):
+        Mailboxes.open(path)
+    with MailboxOwner(path) as owner:
+        assert (await Office(owner).share("INBOX", BEN, "lr")).problem is None
+        assert Office(owner).seen(BEN) == {"Other Users/ann@example.org/INBOX": "lr"}
 
 
 @pytest.fixture
