@@ -136,7 +136,7 @@ class SetAcl(Command, frozen=True, tag=True, kw_only=True):
     identifier: str  # "-" before it: negative rights
     rights: str
     operation: str = ""  # "+", "-", or empty to replace them
-    grantee: int = 0  # the account that the identifier means; 0: it is none of this server, or no address
+    grantee: int = 0  # the account that the identifier means; 0: none, or as is known already
     owner: str = ""  # the address of ``account``, by which others see the mailbox; empty: as they see it already
 
 

@@ -23,9 +23,9 @@ def set_acl(account: OpenAccount, command: SetAcl) -> Answer:
         grants.introduce(account.batch, account.databases, account.id, command.owner)
     known = account.grants(mailbox.number)
     before = known.get(name, Grant(name, ""))
-    # An earlier account of that address leaves nothing to the new one.
-    rights = before.rights if before.who == command.grantee else ""
-    after = Grant(name, changed(rights, command.operation, named), command.grantee)
+    grantee = command.grantee or before.who
+    rights = before.rights if before.who == grantee else ""  # an earlier account of that address leaves nothing
+    after = Grant(name, changed(rights, command.operation, named), grantee)
     if after.rights and before == after:
         return Answer()
     if not after.rights:

@@ -401,6 +401,9 @@ async def test_owner_and_holders_hear_of_rights(office: Office) -> None:
     told.clear()
     assert (await office.share("INBOX", BEN, "lr")).modseq == 0
     assert told == []
+    await office.share("INBOX", BEN.address, "w", operation="+")  # without his number
+    assert office.access.rights(BEN, ANN.account, INBOX) == "lrw"
+    assert BEN.account in {news.account for news in told}
     await office.share("INBOX", "anyone", "l")
     assert (told.pop().account, told.pop().account) == (PUBLIC, ANN.account)
     desk = NewsDesk()
@@ -408,6 +411,14 @@ async def test_owner_and_holders_hear_of_rights(office: Office) -> None:
         desk.tell(News(PUBLIC, 0, 9))
         desk.tell(News(PUBLIC, 5, 10))
         assert await watch.wait() == await other.wait() == {0: 9}
+        desk.follow(watch, ANN.account, INBOX)
+        desk.tell(News(ANN.account, INBOX, 10))
+        assert await watch.wait() is None
+        desk.unfollow(watch, ANN.account, INBOX)
+        desk.unfollow(watch, ANN.account, INBOX)
+        for news in (News(ANN.account, INBOX, 11), News(CAT.account, INBOX, 12)):
+            desk.tell(news)
+        assert await watch.wait() == {INBOX: 12}
 
 
 async def test_a_check_finds_what_does_not_agree(office: Office) -> None:
