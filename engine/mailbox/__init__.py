@@ -1,5 +1,6 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
+from engine.mailbox.access import Access, Identity
 from engine.mailbox.deliver import Outcome, Place, Quota, Recipient
 from engine.mailbox.locks import MailboxLocks
 from engine.mailbox.news import NewsDesk, Watch
@@ -12,10 +13,12 @@ from engine.mailbox.views import Changes, Folder, Message, Usage, View
 from engine.storage.environment import Full, StorageError
 
 __all__ = [
+    "Access",
     "Changes",
     "Entry",
     "Folder",
     "Full",
+    "Identity",
     "Limits",
     "MailboxLocks",
     "MailboxOwner",

@@ -24,6 +24,8 @@ class Problem(enum.Enum):
     OVERQUOTA = "OVERQUOTA"
     LIMIT = "LIMIT"  # of keywords
     GONE = "GONE"  # the account was removed
+    TOO_BIG = "METADATA MAXSIZE"  # RFC 5464 4.3; the number to be said with it is metadata.LARGEST
+    TOO_MANY = "METADATA TOOMANY"
 
 
 class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -87,7 +89,8 @@ class Copy(Command, frozen=True, tag=True, kw_only=True):
     mailbox: int
     uids: tuple[int, ...]
     to: int
-    quota: Quota = Quota()
+    to_account: int | None = None  # whose mailbox ``to`` is; None: of the same account
+    quota: Quota = Quota()  # of that account
 
 
 class Move(Command, frozen=True, tag=True, kw_only=True):
@@ -96,6 +99,8 @@ class Move(Command, frozen=True, tag=True, kw_only=True):
     mailbox: int
     uids: tuple[int, ...]
     to: int
+    to_account: int | None = None  # whose mailbox ``to`` is; None: of the same account
+    quota: Quota = Quota()  # of that account, if it is another one
 
 
 class Expunge(Command, frozen=True, tag=True, kw_only=True):
@@ -124,6 +129,32 @@ class Undelete(Command, frozen=True, tag=True, kw_only=True):
     name: str = ""
 
 
+class SetAcl(Command, frozen=True, tag=True, kw_only=True):
+    """Give or take rights to a mailbox (RFC 4314 3.1). Whoever asks for it must hold the right ``a``."""
+
+    mailbox: int
+    identifier: str  # "-" before it: negative rights
+    rights: str
+    operation: str = ""  # "+", "-", or empty to replace them
+    grantee: int = 0  # the account that the identifier means; 0: none, or as is known already
+    owner: str = ""  # the address of ``account``, by which others see the mailbox; empty: as they see it already
+
+
+class DeleteAcl(Command, frozen=True, tag=True, kw_only=True):
+    """Take all rights of one identifier away (RFC 4314 3.2)."""
+
+    mailbox: int
+    identifier: str
+
+
+class SetMetadata(Command, frozen=True, tag=True, kw_only=True):
+    """Set or remove entries, all or none (RFC 5464 4.3)."""
+
+    mailbox: int  # 0: of the server; those that all share are then of the account PUBLIC
+    values: tuple[tuple[str, bytes | None], ...]  # None: remove it
+    me: int = 0  # the account that asks, whose private entries are meant; 0: ``account``
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came of a command. Fields that it has no use for are empty."""
 
@@ -143,7 +174,10 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
         )  # fmt: skip
 
 
-AnyCommand: TypeAlias = Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
+AnyCommand: TypeAlias = (
+    Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
+    | SetAcl | DeleteAcl | SetMetadata
+)  # fmt: skip
 
 _commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)
 _answers = msgspec.msgpack.Decoder(Answer)

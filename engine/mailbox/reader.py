@@ -8,7 +8,7 @@ from typing import Self
 
 import lmdb
 
-from engine.mailbox import large, upgrade, views
+from engine.mailbox import large, metadata, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -79,6 +79,11 @@ class Mailboxes:
             raise
         return mailboxes
 
+    @property
+    def databases(self) -> Databases:
+        """The databases that a ``snapshot`` reads."""
+        return self._databases
+
     def close(self) -> None:
         """Close a view that ``open`` made."""
         self._environment.close()
@@ -146,6 +151,20 @@ class Mailboxes:
         """What the account uses of its quota."""
         with self.snapshot() as snapshot:
             return views.usage(snapshot, self._databases, account_id)
+
+    def metadata(
+        self, account_id: int, mailbox: int, entries: Iterable[str], depth: int | None = 0, *, me: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """Entries that are there, and ``depth`` levels below them (None: all), as the account ``me`` sees them."""
+        with self.snapshot() as snapshot:
+            viewer = account_id if me is None else me
+            return metadata.values(snapshot, self._databases, account_id, mailbox, entries, depth=depth, me=viewer)
+
+    def metadata_changes(self, account_id: int, mailbox: int, since: int, *, me: int | None = None) -> list[str]:
+        """The names of entries that were set or removed after that MODSEQ, as the account ``me`` sees them."""
+        with self.snapshot() as snapshot:
+            viewer = account_id if me is None else me
+            return metadata.changes(snapshot, self._databases, account_id, mailbox, since, me=viewer)
 
     def chunks(self, account_id: int, uid: int, mailbox: int = INBOX) -> Generator[bytes, None, None]:
         """The message as octets, in pieces of at most about 64 KiB. MessageGone when it is not there, at any piece."""
