@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from engine.imap.carrying import carry
 from engine.imap.fetching import flags_of
 from engine.imap.flags import parted
 from engine.imap.folders import remove
@@ -105,10 +104,7 @@ async def copy(session: Session, command: messages.Copy) -> Done:
     if to is None or not to.mailbox:
         raise No("There is no such mailbox", b"TRYCREATE")
     session.demand(to, "i")
-    if to.account == selected.account:
-        answer = await session.change(await _transfer(session, uids, to, move=command.move))
-    else:
-        answer = await carry(session, uids, to, move=command.move)
+    answer = await session.change(await _transfer(session, uids, to, move=command.move))
     if answer.problem is Problem.NONEXISTENT:
         raise No("There is no such mailbox", b"TRYCREATE")
     if answer.problem is not None:
@@ -128,12 +124,12 @@ async def copy(session: Session, command: messages.Copy) -> Done:
 
 
 async def _transfer(session: Session, uids: Sequence[int], to: Place, *, move: bool) -> Copy | Move:
-    """What the owner of the mailboxes is asked for within one account."""
-    account, mailbox = session.mailbox.account, session.mailbox.mailbox
-    if move:
-        return Move(account=account, mailbox=mailbox, uids=tuple(uids), to=to.mailbox)
-    quota = await session.quota(account)
-    return Copy(account=account, mailbox=mailbox, uids=tuple(uids), to=to.mailbox, quota=quota)
+    """What the owner of the mailboxes is asked for."""
+    command = Move if move else Copy
+    return command(
+        account=session.mailbox.account, mailbox=session.mailbox.mailbox, uids=tuple(uids), to=to.mailbox,
+        to_account=to.account, quota=await session.quota(to.account),
+    )  # fmt: skip
 
 
 async def expunge(session: Session, command: messages.Expunge) -> Done:

@@ -2,11 +2,13 @@
 
 import ipaddress
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
-from engine.directory import Unavailable
+from engine.directory import Unavailable, asked
 from engine.imap import handlers, notifying
 from engine.imap.appending import Appending
 from engine.imap.compression import Deflated
@@ -33,23 +35,8 @@ SLOW = 60.0
 
 UNAVAILABLE = b"UNAVAILABLE"
 
-_OFFERED = tuple(
-    name
-    for name in OFFERED
-    if name
-    not in {
-        "APPENDLIMIT",
-        "ACL",
-        "RIGHTS=kxte",
-        "LIST-MYRIGHTS",
-        "METADATA",
-        "LIST-METADATA",
-        "QUOTA",
-        "QUOTA=RES-STORAGE",
-        "QUOTA=RES-MESSAGE",
-        "QUOTASET",
-    }
-)
+_LATER = {"APPENDLIMIT", "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "QUOTASET"}
+_OFFERED = tuple(name for name in OFFERED if name not in _LATER)
 
 
 class Visit:
@@ -168,7 +155,7 @@ class Visit:
 
     async def _tell_news(self, session: Session) -> None:
         """Tell them as they come, and a word now and then where there are none."""
-        with self._service.news.watching(session.account.id) as watch:
+        with self._service.news.watching(session.account.id) as watch, self._following(session, watch):
             changed: dict[int, int] | None = {}
             while True:
                 # Not to be broken off: half a response would be the end of the conversation.
@@ -181,6 +168,19 @@ class Visit:
                     except ConnectionLost:
                         return  # who receives will hear of it
                 changed = await self._changed(watch)
+
+    @contextmanager
+    def _following(self, session: Session, watch: Watch) -> Iterator[None]:
+        """Hear of the mailbox that is selected too, if it is another account's."""
+        selected, news = session.selected, self._service.news
+        if selected is None or selected.account == session.account.id:
+            yield
+            return
+        news.follow(watch, selected.account, selected.mailbox)
+        try:
+            yield
+        finally:
+            news.unfollow(watch, selected.account, selected.mailbox)
 
     async def _changed(self, watch: Watch) -> dict[int, int] | None:
         while True:
@@ -261,7 +261,9 @@ class Visit:
                 return imap.take_keys(answer)
             if answer is None:
                 return imap.no("The name or the password is wrong", b"AUTHENTICATIONFAILED")
-            session = Session(self._service, imap, answer, self._flush)
+            directory = self._service.directory
+            me = await asked(directory, self._service.access.identity, directory, answer)
+            session = Session(self._service, imap, answer, me, self._flush)
             await session.begin()
         except Unavailable as error:
             event("login-unavailable", peer=self.peer, error=str(error))

@@ -122,7 +122,7 @@ async def create(session: Session, command: mailboxes.Create) -> Done:
     """A name may end with a delimiter: there are to be mailboxes below it (RFC 9051 6.3.4)."""
     if len(command.uses) > 1:
         raise No("A mailbox has one use here", b"USEATTR")
-    account, name = session.home(_canonical(command.mailbox.removesuffix(SEPARATOR)))
+    account, name = session.home(command.mailbox.removesuffix(SEPARATOR))
     answer = await session.change(Create(account=account, name=name, use="".join(command.uses)))
     if answer.problem is not None:
         raise refused(answer.problem)
@@ -145,7 +145,7 @@ async def rename(session: Session, command: mailboxes.Rename) -> Done:
     if place is None:
         raise No("There is no such mailbox", b"NONEXISTENT")
     session.demand(place, "x")
-    account, name = session.home(_canonical(command.to.removesuffix(SEPARATOR)))
+    account, name = session.home(command.to.removesuffix(SEPARATOR))
     if account != place.account:
         raise No("A mailbox stays with its owner", b"CANNOT")
     answer = await session.change(Rename(account=account, name=place.name, to=name))

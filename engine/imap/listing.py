@@ -9,6 +9,7 @@ from engine.imap.place import Place
 from engine.imap.reply import Done
 from engine.imap.session import Session
 from engine.mailbox.names import SEPARATOR, above
+from engine.mailbox.rights import shown
 from engine.protocols.imap import mailboxes, responses
 from engine.protocols.imap.names import Pattern
 
@@ -38,7 +39,7 @@ async def list_(session: Session, command: mailboxes.List) -> Done:
 async def _more(session: Session, command: mailboxes.List, name: str, place: Place) -> None:
     """What RETURN wants besides."""
     if "MYRIGHTS" in command.returns:
-        session.imap.send(responses.my_rights(name, place.rights, utf8=session.imap.utf8))
+        session.imap.send(responses.my_rights(name, shown(place.rights), utf8=session.imap.utf8))
     if "r" not in place.rights:
         return
     if "STATUS" in command.returns:

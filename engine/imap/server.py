@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from engine.directory import Directory
 from engine.imap.connection import Visit
 from engine.imap.letters import Derived
 from engine.imap.views import Views
 from engine.login import Visitor
-from engine.mailbox import Mailboxes, NewsDesk
+from engine.mailbox import Access, Mailboxes, NewsDesk
 from engine.mailbox.commands import Answer, AnyCommand
 from engine.net.connection import Connection, ConnectionLost
 
@@ -43,11 +44,13 @@ class ImapService:
     def __init__(
         self,
         mailboxes: Mailboxes,
+        *,
         visitor: Callable[[str], Visitor],
         change: Callable[[AnyCommand], Awaitable[Answer]],
         news: NewsDesk,
         derived: Derived,
-        *,
+        directory: Directory,
+        access: Access,
         hostname: str,
         tls: ssl.SSLContext | None = None,
         allow_plaintext: bool = False,
@@ -58,6 +61,8 @@ class ImapService:
         self.change = change
         self.news = news
         self.derived = derived
+        self.directory = directory
+        self.access = access
         self.hostname = hostname
         self.tls = tls  # may be replaced at any time: new connections take the new one
         self.allow_plaintext = allow_plaintext

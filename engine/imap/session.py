@@ -10,10 +10,12 @@ from engine.imap.letters import Shelf
 from engine.imap.place import Place
 from engine.imap.reply import No
 from engine.imap.selected import Selected
-from engine.mailbox import Mailboxes, Quota
+from engine.mailbox import Identity, Mailboxes, Quota
 from engine.mailbox.commands import Answer, AnyCommand, Begin, Problem
 from engine.mailbox.layout import INBOX
-from engine.mailbox.names import SEPARATOR, canonical
+from engine.mailbox.metadata import LARGEST
+from engine.mailbox.names import SEPARATOR
+from engine.mailbox.rights import RIGHTS
 from engine.protocols.imap.responses import Space
 from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.view import May
@@ -34,11 +36,17 @@ class Session:
     """
 
     def __init__(
-        self, service: "ImapService", imap: ImapServer, account: Account, flush: Callable[[], Awaitable[None]]
+        self,
+        service: "ImapService",
+        imap: ImapServer,
+        account: Account,
+        me: Identity,
+        flush: Callable[[], Awaitable[None]],
     ) -> None:
         self.service = service
         self.imap = imap
         self.account = account
+        self.me = me
         self.flush = flush
         self.selected: Selected | None = None
         self.wishes: Wishes | None = None  # of NOTIFY
@@ -66,7 +74,8 @@ class Session:
     @property
     def spaces(self) -> tuple[list[Space], list[Space], list[Space]]:
         """What names begin with: the account's own, those of others, and public ones (RFC 2342)."""
-        return [Space("", SEPARATOR)], [], []
+        own, others, public = self.service.access.spaces()
+        return [Space(own, SEPARATOR)], [Space(others, SEPARATOR)], [Space(public, SEPARATOR)]
 
     async def quota(self, account: int) -> Quota:
         """What the account may hold."""
@@ -89,22 +98,31 @@ class Session:
 
     def look(self, name: str) -> Place | None:
         """What the name leads to: a mailbox or a level without one."""
-        try:
-            folder = self.mailboxes.folder(self.account.id, canonical(name))
-        except ValueError:
+        found = self.service.access.place(self.me, name)
+        folder = self.mailboxes.folder(found.account, found.name) if found is not None else None
+        if found is None or folder is None:
             return None
-        return Place(self.account.id, folder.name, folder) if folder is not None else None
+        return Place(found.account, found.name, folder, found.rights)
 
     def home(self, name: str) -> tuple[int, str]:
         """The account in which a mailbox of that name would be made, and how its owner would call it."""
-        return self.account.id, name
+        found = self.service.access.place(self.me, name)
+        if found is None:
+            raise No("There can be no such mailbox", b"CANNOT")
+        if "k" not in found.rights:
+            raise No("You may not make mailboxes there", b"NOPERM")
+        return found.account, found.name
 
     def listed(self) -> list[tuple[str, Place]]:
-        """All names that the session may see, with what they lead to, by name."""
-        return [
-            (folder.name, Place(self.account.id, folder.name, folder))
-            for folder in self.mailboxes.folders(self.account.id)
-        ]
+        """All names that the session may see, with what they lead to, by name. Blocks."""
+        own = self.mailboxes.folders(self.account.id)
+        shared = self.service.access.listed(self.me)
+        found = {folder.name: Place(self.account.id, folder.name, folder, RIGHTS) for folder in own}
+        for name, folder, rights in shared:
+            place = self.service.access.place(self.me, name)
+            if place is not None:
+                found[name] = Place(place.account, place.name, folder, rights)
+        return sorted(found.items())
 
     def demand(self, place: Place, rights: str) -> None:
         """No where one of these rights is missing (RFC 4314 4)."""
@@ -121,13 +139,25 @@ class Session:
         status = self.mailboxes.status(selected.account, selected.mailbox)
         if status is not None and status.uidvalidity == selected.uidvalidity and status.modseq == selected.modseq:
             return
+        if status is not None and not self._may_still_read(selected):
+            status = None
         changes = None
         if status is not None and status.uidvalidity == selected.uidvalidity:
             changes = await self.service.views.changes(selected.account, selected.mailbox, selected.modseq, status)
         if changes is not None:
             selected.take(changes)
-        else:
+        elif status is not None:
             selected.take_all(await self.service.views.of(selected.account, selected.mailbox))
+        else:
+            selected.take_all(None)
+
+    def _may_still_read(self, selected: Selected) -> bool:
+        """Its owner may have taken rights away."""
+        if selected.account == self.account.id:
+            return True
+        rights = self.service.access.rights(self.me, selected.account, selected.mailbox)
+        selected.place = selected.place._replace(rights=rights)
+        return "r" in rights
 
     def tell(self, may: May) -> None:
         """Queue the news that may be told."""
@@ -160,6 +190,8 @@ _PROBLEMS = {
     Problem.HASCHILDREN: ("There are mailboxes below it", b"HASCHILDREN"),
     Problem.USEATTR: ("Another mailbox has this use", b"USEATTR"),
     Problem.OVERQUOTA: ("The mailbox is full: remove messages, or ask for more room", b"OVERQUOTA"),
-    Problem.LIMIT: ("The mailbox has too many keywords", b"LIMIT"),
+    Problem.LIMIT: ("There are too many of them already", b"LIMIT"),
     Problem.GONE: ("The account is no more", b"UNAVAILABLE"),
+    Problem.TOO_BIG: ("A value is too long", b"METADATA MAXSIZE %d" % LARGEST),
+    Problem.TOO_MANY: ("There are too many entries", b"METADATA TOOMANY"),
 }

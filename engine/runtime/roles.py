@@ -16,7 +16,7 @@ from engine.lanes import MAIL
 from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Limits, Mailboxes, MailboxLocks, MailboxOwner, NewsDesk, Pop3Server
+from engine.mailbox import Access, Limits, Mailboxes, MailboxLocks, MailboxOwner, NewsDesk, Pop3Server
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -334,6 +334,10 @@ class ReadersRole(Role):
             change=self.change,
             news=self.news,
             derived=Nothing(),
+            directory=self.directory,
+            access=Access(
+                self._mailboxes, admin=f"mailto:postmaster@{config.domains.local[0]}" if config.domains.local else ""
+            ),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
@@ -355,6 +359,7 @@ class ReadersRole(Role):
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
         self._imap.allow_plaintext = config.mailboxes.plaintext_login
+        self._imap.access.admin = _administrator(config)
 
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:
@@ -419,6 +424,11 @@ def directory_of(config: Config) -> Directory:
 def _mailbox_reserve(config: Config) -> int:
     """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
     return min(RESERVE, config.queue.reserve // 4)
+
+
+def _administrator(config: Config) -> str:
+    """Whom people may ask, as a URI (RFC 5464 6.2.1.2)."""
+    return f"mailto:postmaster@{config.domains.local[0]}" if config.domains.local else ""
 
 
 def _resolver(config: Config) -> Resolver:
