@@ -135,13 +135,28 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             message, content = self._find(snapshot, account_id, mailbox, uid)
             piece = message.heading + self._some(snapshot, message.content, content, 0)
-        file = self._file(message.content, content)
-        yield piece
-        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
-            with self.snapshot() as snapshot:
-                piece = self._some(snapshot, message.content, content, first)
-            yield piece
-        yield from file
+        yield from self._from(piece, message.content, content)
+
+    def content(self, key: bytes) -> Generator[bytes, None, None]:
+        """A content, without the heading of any delivery, in pieces as ``chunks`` gives them. MessageGone."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.content, key)
+            if octets is None:
+                raise MessageGone(f"there is no content {key.hex()}")
+            content = ContentRow.parse(octets)
+            piece = self._some(snapshot, key, content, 0)
+        yield from self._from(piece, key, content)
+
+    def content_of(self, account_id: int, mailbox: int, uid: int) -> bytes:
+        """The key of a message's content. MessageGone."""
+        with self.snapshot() as snapshot:
+            return self._find(snapshot, account_id, mailbox, uid)[0].content
+
+    def headings(self, account_id: int, mailbox: int, uids: Iterable[int]) -> list[bytes | None]:
+        """The header fields that stand before the content of each message; None for one that is not there."""
+        with self.snapshot() as snapshot:
+            rows = [snapshot.get(self._databases.message, message_key(account_id, mailbox, uid)) for uid in uids]
+        return [None if octets is None else MessageRow.parse(octets).heading for octets in rows]
 
     def part(self, account_id: int, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """``length`` octets of the message from ``start`` on, or as many as there are. MessageGone."""
@@ -180,6 +195,16 @@ class Mailboxes:
                 yield Snapshot(transaction)
         except lmdb.Error as error:
             raise translated(error) from error
+
+    def _from(self, piece: bytes, key: bytes, content: ContentRow) -> Generator[bytes, None, None]:
+        """The first piece, and all that comes after it."""
+        file = self._file(key, content)
+        yield piece
+        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
+            with self.snapshot() as snapshot:
+                piece = self._some(snapshot, key, content, first)
+            yield piece
+        yield from file
 
     def _find(self, snapshot: Snapshot, account_id: int, mailbox: int, uid: int) -> tuple[MessageRow, ContentRow]:
         octets = snapshot.get(self._databases.message, message_key(account_id, mailbox, uid))
