@@ -123,6 +123,7 @@ class Mailboxes:
     login_delay: Duration = Duration("0s")
     map_size: Size = Size("256 GiB")
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
+    full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
 
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"

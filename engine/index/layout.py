@@ -1,7 +1,7 @@
 """The index of digests on disk: its databases and the keys in them.
 
     database   key                        value
-    meta       a name                     "format", and which store of mailboxes the marks are of
+    meta       a name                     "format", and the Stamp of the store of mailboxes that the marks are of
     envelope   content key                ENVELOPE as IMAP sends it
     structure  content key                BODYSTRUCTURE as IMAP sends it
     header     content key                what is kept of the header section (``row``)
@@ -31,10 +31,15 @@ MAP_SIZE = 2**38
 DIGESTS = "digests"
 """The folder of LMDB's files, in that of the index."""
 
-FORMAT_KEY, STORE_KEY = b"format", b"store"
+FORMAT_KEY, STAMP_KEY = b"format", b"stamp"
 
 _PLACE = struct.Struct(">QI")
 _MARK = struct.Struct(">II")
+_STAMP = struct.Struct(">QQQ?")
+
+
+class Damaged(StorageError):
+    """What is there is no index, or one of another format: throw it away."""
 
 
 class Mark(NamedTuple):
@@ -49,6 +54,27 @@ class Mark(NamedTuple):
     @classmethod
     def parse(cls, octets: bytes) -> Self:
         return cls._make(_MARK.unpack(octets))
+
+
+class Stamp(NamedTuple):
+    """What the marks are of: a store of mailboxes as it was at some time, with full text or without."""
+
+    device: int = 0
+    inode: int = 0
+    change: int = 0
+    full_text: bool = False
+
+    def octets(self) -> bytes:
+        return _STAMP.pack(*self)
+
+    @classmethod
+    def parse(cls, octets: bytes) -> Self:
+        return cls._make(_STAMP.unpack(octets))
+
+    def follows(self, old: "Stamp") -> bool:
+        """Whether it is the same store, not put back to an earlier time; and nothing new is wanted."""
+        same = (self.device, self.inode) == (old.device, old.inode) and self.change >= old.change
+        return same and old.full_text >= self.full_text
 
 
 class Databases:
@@ -82,3 +108,9 @@ def opened(folder: Path, *, map_size: int, read_only: bool) -> lmdb.Environment:
 
 def place_key(account: int, mailbox: int) -> bytes:
     return _PLACE.pack(account, mailbox)
+
+
+def place_of(key: bytes) -> tuple[int, int]:
+    """(account, mailbox)."""
+    account, mailbox = _PLACE.unpack(key)
+    return account, mailbox

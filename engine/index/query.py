@@ -18,8 +18,8 @@ class Text:
 class Found:
     """What the index says of one account. Of messages that it does not know yet it says nothing: look at them."""
 
-    contents: Set[bytes] = frozenset()  # keys of the contents that have the text, or may have it
-    verify: bool = False  # whether it may be but near to what was asked, so that each must be looked at
+    sure: Set[bytes] = frozenset()  # keys of the contents that have the text
+    unsure: Set[bytes] = frozenset()  # keys of those that may have it: look at them; all others do not have it
     marks: Mapping[int, Mark] = field(default_factory=dict)  # by mailbox
 
     def known(self, mailbox: int, uidvalidity: int) -> int:

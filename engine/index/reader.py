@@ -7,6 +7,7 @@ from typing import Self
 
 import lmdb
 
+from engine.index.fulltext import file_of, search
 from engine.index.layout import DIGESTS, FORMAT, FORMAT_KEY, MAP_SIZE, Databases, opened
 from engine.index.query import Found, Text
 from engine.index.row import header
@@ -68,9 +69,9 @@ class Index:
         """The digest of each content. Offsets are those of the content: see ``placed``."""
         return [None if octets is None else load(octets) for octets in self._values("digest", contents)]
 
-    def search(self, account: int, query: Text) -> Found:  # noqa: ARG002
-        """The contents of an account that have a text."""
-        return Found()
+    def search(self, account: int, query: Text) -> Found:
+        """The contents of an account that have a text, also within a word; in whatever case."""
+        return search(file_of(self._path, account), query)
 
     def _values(self, name: str, keys: Sequence[bytes]) -> list[bytes | None]:
         now = self._now()

@@ -5,7 +5,8 @@ only trace fields (``engine.mailbox.rows.MessageRow``), so ENVELOPE and BODYSTRU
 not: see ``placed``.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -30,8 +31,11 @@ HEADER_LIMIT = 8 * 1024
 
 _WHOLE, _PICKED = b"\1", b"\0"
 
-HELD = 256 * 1024
-"""Octets of content that are held in memory to be looked at twice; larger content is read twice."""
+SECTION = 64 * 1024
+"""Octets of a header section of which what is kept is looked for."""
+
+HELD = 8
+"""Pieces of 64 KiB of a content that are held in memory to be looked at twice; larger content is read twice."""
 
 
 class Row(NamedTuple):
@@ -56,45 +60,33 @@ class Row(NamedTuple):
         return body(self.digest.message)
 
 
+class Octets:
+    """A content that is read several times: small ones are held in memory. MessageGone, at any time."""
+
+    def __init__(self, mailboxes: Mailboxes, key: bytes) -> None:
+        self._mailboxes = mailboxes
+        self._key = key
+        held = list(islice(mailboxes.content(key), HELD + 1))
+        self.held = b"".join(held) if len(held) <= HELD else None
+
+    def chunks(self) -> Iterable[bytes]:
+        return self._mailboxes.content(self._key) if self.held is None else (self.held,)
+
+    def between(self, start: int, end: int) -> Iterable[bytes]:
+        """The octets ``start:end``; of what is not held all before them is read too."""
+        return between(self.chunks(), start, end)
+
+
 def computed(mailboxes: Mailboxes, account: int, mailbox: int, uid: int, received: float) -> Row:
     """What the index will say of a message. ``received`` is its INTERNALDATE in Unix seconds. MessageGone."""
-    return row_of(mailboxes, mailboxes.content_of(account, mailbox, uid), received)
+    return row_of(Octets(mailboxes, mailboxes.content_of(account, mailbox, uid)), received)
 
 
-def row_of(mailboxes: Mailboxes, content: bytes, received: float) -> Row:
-    """The same by the content's key. MessageGone."""
-    chunks = rereadable(lambda: mailboxes.content(content))
-    found = digest(chunks, received)
+def row_of(octets: Octets, received: float) -> Row:
+    """The same of a content. MessageGone."""
+    found = digest(octets.chunks, received)
     end = found.message.body
-    return Row(found, stored_header(b"".join(between(chunks(), 0, end))) if end <= HELD else b"")
-
-
-def rereadable(read: Callable[[], Iterable[bytes]]) -> Callable[[], Iterable[bytes]]:
-    """Chunks that can be taken again and again; the first HELD octets are read but once."""
-    held: list[bytes] = []
-    source = iter(read())
-    size, whole = 0, False
-    while size < HELD:
-        piece = next(source, None)
-        if piece is None:
-            whole = True
-            break
-        held.append(piece)
-        size += len(piece)
-    if whole:
-        return lambda: held
-    first = True
-
-    def chunks() -> Iterator[bytes]:
-        nonlocal first
-        if first:
-            first = False
-            yield from held
-            yield from source
-        else:
-            yield from read()
-
-    return chunks
+    return Row(found, stored_header(b"".join(octets.between(0, end))) if end <= SECTION else b"")
 
 
 def stored_header(section: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from engine.mailbox.layout import (
     MAP_SIZE,
     MAX_DATABASES,
     Databases,
+    account_key,
     chunk_key,
     delivered_key,
     file_name,
@@ -23,7 +25,7 @@ from engine.mailbox.layout import (
     message_key,
     uid_of,
 )
-from engine.mailbox.rows import NO_FILE, ContentRow, MailboxRow, MessageRow
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
@@ -124,6 +126,35 @@ class Mailboxes:
         """What happened in a mailbox after that MODSEQ; None: look at it all anew, if it is there at all."""
         with self.snapshot() as snapshot:
             return views.changes(snapshot, self._databases, account_id, mailbox, since)
+
+    def arrivals(self, account_id: int, mailbox: int, after: int, limit: int) -> list[tuple[int, MessageRow]]:
+        """The messages whose UIDs follow that one, in their order, at most so many: (UID, record)."""
+        start, own = message_key(account_id, mailbox, after + 1), mailbox_key(account_id, mailbox)
+        with self.snapshot() as snapshot:
+            found = islice(snapshot.scan(self._databases.message, own, start), limit)
+            return [(uid_of(key), MessageRow.parse(value)) for key, value in found]
+
+    def places(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, MailboxRow]]:
+        """The mailboxes of all accounts that follow that one, at most so many: (account, mailbox, record)."""
+        with self.snapshot() as snapshot:
+            found = islice(snapshot.scan(self._databases.mailbox, start=mailbox_key(*after) + b"\0"), limit)
+            return [(int.from_bytes(key[:8], "big"), uid_of(key), MailboxRow.parse(value)) for key, value in found]
+
+    def gone(self, contents: Iterable[bytes]) -> list[bytes]:
+        """Those of the contents that no message has any more."""
+        with self.snapshot() as snapshot:
+            return [key for key in contents if snapshot.get(self._databases.content, key) is None]
+
+    def is_erased(self, account_id: int) -> bool:
+        """Whether the account was removed, or never had mail."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.account, account_key(account_id))
+        return octets is None or bool(AccountRow.parse(octets).erased)
+
+    def stamp(self) -> tuple[int, int, int]:
+        """Which store this is: device and inode, and a number that grows with each change."""
+        status = (self._path / "data.mdb").stat()
+        return status.st_dev, status.st_ino, self._environment.info()["last_txnid"]
 
     def usage(self, account_id: int) -> Usage:
         """What the account uses of its quota."""

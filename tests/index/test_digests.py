@@ -7,8 +7,8 @@ import pytest
 
 from engine.index import Index, computed, placed
 from engine.index.digests import Digests
-from engine.index.layout import DIGESTS, FORMAT_KEY, Mark
-from engine.index.row import HEADER_LIMIT, LEFT_OUT, header, row_of, stored_header
+from engine.index.layout import DIGESTS, FORMAT_KEY, Mark, Stamp
+from engine.index.row import HEADER_LIMIT, LEFT_OUT, Octets, Row, header, row_of, stored_header
 from engine.mailbox import MailboxOwner, MessageGone, View
 from engine.mailbox.layout import INBOX
 from engine.mime.bodystructure import body, bodystructure
@@ -37,9 +37,13 @@ def keys(view: View) -> list[bytes]:
     return [view.contents[place : place + 24] for place in range(0, len(view.contents), 24)]
 
 
+def row(owner: MailboxOwner, key: bytes) -> Row:
+    return row_of(Octets(owner.reader, key), 0.0)
+
+
 def filled(path: Path, owner: MailboxOwner, view: View) -> Index:
     with Digests(path) as digests:
-        digests.add({key: row_of(owner.reader, key, 0.0) for key in keys(view)}, {})
+        digests.add({key: row(owner, key) for key in keys(view)}, {}, Stamp())
     return Index.open(path)
 
 
@@ -61,8 +65,8 @@ async def test_what_is_kept_of_a_content_is_what_the_whole_message_says(
         assert heading is not None
         assert len(heading) == view.sizes[number] - kept.message.end
         assert placed(kept, len(heading)) == whole
-        row = computed(owner.reader, ANN, INBOX, view.uids[number], 0.0)
-        assert (row.envelope, row.structure, row.body) == (envelopes[number], structures[number], bodies[number])
+        anew = computed(owner.reader, ANN, INBOX, view.uids[number], 0.0)
+        assert (anew.envelope, anew.structure, anew.body) == (envelopes[number], structures[number], bodies[number])
     index.close()
 
 
@@ -75,7 +79,7 @@ async def test_header_fields_are_picked_from_what_is_kept(
     picked, found = 0, index.headers(contents, names)
     for key, kept in zip(contents, found, strict=True):
         section = b"".join(owner.reader.content(key))
-        section = section[: row_of(owner.reader, key, 0.0).digest.message.body]
+        section = section[: row(owner, key).digest.message.body]
         if kept is not None:
             assert only(kept, names) == only(section, names)
             picked += 1
@@ -102,19 +106,19 @@ async def test_a_large_message_is_read_piece_by_piece(owner: MailboxOwner) -> No
     text = b"some words in a line\r\n" * 40_000
     view = await delivered(owner, b"Subject: large\r\n\r\n" + text)
     (key,) = keys(view)
-    row = row_of(owner.reader, key, 0.0)
-    assert row.digest.message.end == len(text) + 18
-    assert row.digest.message.lines == 40_000
-    assert row.digest.preview.startswith("some words")
-    assert header(row.header, ()) == b"Subject: large\r\n\r\n"
+    found = row(owner, key)
+    assert found.digest.message.end == len(text) + 18
+    assert found.digest.message.lines == 40_000
+    assert found.digest.preview.startswith("some words")
+    assert header(found.header, ()) == b"Subject: large\r\n\r\n"
 
 
 async def test_what_is_not_known_is_none_in_its_place(owner: MailboxOwner, tmp_path: Path) -> None:
     view = await delivered(owner, b"Subject: a\r\n\r\n", b"Subject: b\r\n\r\n")
     first, second = keys(view)
     with Digests(tmp_path / "index") as digests:
-        digests.add({second: row_of(owner.reader, second, 0.0)}, {})
-        assert digests.missing([second, first, first]) == [first]
+        digests.add({second: row(owner, second)}, {}, Stamp())
+        assert digests.missing([second, first, first]) == {first}
     index = Index.open(tmp_path / "index")
     envelopes = index.envelopes([first, second, bytes(24), second])
     assert [envelope and b'"b"' in envelope for envelope in envelopes] == [None, True, None, True]
@@ -122,9 +126,9 @@ async def test_what_is_not_known_is_none_in_its_place(owner: MailboxOwner, tmp_p
     index.close()
     with Digests(tmp_path / "index") as digests:
         digests.forget([second])
-        assert digests.missing([second]) == [second]
+        assert digests.missing([second]) == {second}
     with pytest.raises(MessageGone):
-        row_of(owner.reader, bytes(24), 0.0)
+        row(owner, bytes(24))
     with pytest.raises(MessageGone):
         computed(owner.reader, ANN, INBOX, 99, 0.0)
 
@@ -159,10 +163,10 @@ async def test_what_cannot_be_used_is_thrown_away(owner: MailboxOwner, tmp_path:
     assert index.envelopes(keys(view)) == [None]
     index.close()
     with Digests(tmp_path / "index") as digests:
-        assert digests.missing(keys(view)) == keys(view)
-        digests.add({key: row_of(owner.reader, key, 0.0) for key in keys(view)}, {(ANN, INBOX): Mark(7, 1)})
+        assert digests.missing(keys(view)) == set(keys(view))
+        digests.add({key: row(owner, key) for key in keys(view)}, {(ANN, INBOX): Mark(7, 1)}, Stamp())
     with Digests(tmp_path / "index") as digests:
-        assert digests.missing(keys(view)) == []
+        assert digests.missing(keys(view)) == set()
         assert digests.mark(ANN, INBOX) == Mark(7, 1)
         assert digests.marked() == [(ANN, INBOX)]
 
@@ -172,7 +176,7 @@ async def test_offsets_of_a_part_lead_to_its_text(owner: MailboxOwner, letters: 
     for number, key in enumerate(keys(view)):
         uid = view.uids[number]
         octets = b"".join(owner.reader.chunks(ANN, uid))
-        found = row_of(owner.reader, key, 0.0).digest
+        found = row(owner, key).digest
         moved = placed(found, view.sizes[number] - found.message.end).message
         content = b"".join(owner.reader.content(key))
         assert (
