@@ -14,13 +14,14 @@ from engine.cli.configured import config_option, configuration, fail
 from engine.cli.workers import ask
 from engine.config import Config
 from engine.directory import Account
+from engine.index.progress import progress
 from engine.links.request import Unanswered
 from engine.mailbox import Mailboxes, MailboxOwner, StorageError
 from engine.mailbox.commands import Undelete, packed, unpack_answer
 from engine.mailbox.names import canonical
-from engine.runtime.places import MAILBOXES
-from engine.runtime.roles import CHANGE, REMOVE
-from engine.runtime.state import State
+from engine.runtime.places import INDEX, MAILBOXES
+from engine.runtime.roles import CHANGE, REBUILD, REMOVE
+from engine.runtime.state import Running, State
 from engine.units import Duration
 
 PATIENCE = 600
@@ -42,9 +43,7 @@ def undelete(ctx: click.Context, address: str, folder: str, since: str) -> None:
     """Bring removed mail back into its mailbox, as new messages. The server must be running."""
     config = configuration(ctx)
     command = Undelete(account=_account(ctx, address).id, since=_milliseconds(since), name=_name(folder))
-    running = State(config.server.data).running()
-    if running is None:
-        fail(f"no server runs on {config.server.data}; start it first")
+    running = _running(config)
     try:
         octets = ask(running, MAILBOXES, REMOVE, CHANGE, packed(command), seconds=PATIENCE)
     except Unanswered as error:
@@ -74,6 +73,38 @@ def usage(ctx: click.Context, address: str, as_json: bool) -> None:
     rows.append({"mailbox": "(all)", "messages": total.messages, "unseen": "", "size": total.size})
     rows.append({"mailbox": "(removed, kept)", "messages": total.kept, "unseen": "", "size": total.kept_size})
     tables.show(rows, ("mailbox", "messages", "unseen", "size"), as_json=as_json)
+
+
+@mailbox.command()
+@click.argument("address", required=False)
+@click.option("--rebuild", is_flag=True, help="Throw it away, and build it anew. The server must be running.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def index(ctx: click.Context, address: str | None, rebuild: bool, as_json: bool) -> None:
+    """Show how far the index is from which IMAP answers; of one account, or of all. Sizes are octets."""
+    config = configuration(ctx)
+    account = _account(ctx, address).id if address else None
+    if rebuild:
+        running = _running(config)
+        if INDEX not in running.lives:
+            fail("the server builds no index: it does not listen for IMAP")
+        try:
+            ask(running, INDEX, REBUILD, REBUILD, account)
+        except Unanswered as error:
+            fail(str(error))
+        click.echo(f"The index of {address or 'all accounts'} is being built anew.")
+        return
+    with _reading(config) as mailboxes:
+        found = progress(mailboxes, config.server.data / "index", account)
+    if as_json:
+        tables.show([found._asdict()], (), as_json=True)
+        return
+    there = tables.counted(found.messages, "message")
+    say = (
+        f"{found.known:,} of {there} are in the index" if found.known < found.messages else f"All of {there} are in it"
+    )
+    click.echo(f"{say}; {'its words take' if address else 'it takes'} {found.size:,} octets of disk.")
 
 
 @mailbox.command()
@@ -119,6 +150,13 @@ def _reading(config: Config) -> Iterator[Mailboxes]:
             yield mailboxes
     except StorageError as error:
         fail(str(error))
+
+
+def _running(config: Config) -> Running:
+    running = State(config.server.data).running()
+    if running is None:
+        fail(f"no server runs on {config.server.data}; start it first")
+    return running
 
 
 def _account(ctx: click.Context, address: str) -> Account:

@@ -8,7 +8,6 @@ import trio
 import zmq
 
 from engine.index.builder import Builder
-from engine.index.texts import Lost
 from engine.links.publish import heard
 from engine.observe.events import event
 from engine.storage.environment import StorageError
@@ -79,6 +78,6 @@ def _step(sweeping: Iterator[None]) -> Iterator[None] | None:
     """A bit of a sweep; what is left of it."""
     try:
         next(sweeping)
-    except (StopIteration, Lost):
+    except StopIteration:
         return None
     return sweeping

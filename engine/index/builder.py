@@ -127,7 +127,10 @@ class Builder:
                 self._digests.forget(gone)
             yield
         for account in self._texts.accounts():
-            yield from self._sweep_text(account)
+            try:
+                yield from self._sweep_text(account)
+            except Lost:
+                self._wait_for(self._unmark(account))
         place = 0, 0
         while marked := self._digests.marked(*place):
             place = marked[-1]
