@@ -124,6 +124,7 @@ class Mailboxes:
     map_size: Size = Size("256 GiB")
     readers: int = 0  # processes that serve POP3 and IMAP; 0: one for each core
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
+    full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
 
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"

@@ -8,12 +8,17 @@ import click
 import trio
 
 from engine.cli import tables
-from engine.cli.changing import changed
+from engine.cli.changing import changed, running
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.reading import account_of, name_of, reading
 from engine.cli.sharing import acl, share, unshare
+from engine.cli.workers import ask
+from engine.index.progress import progress
+from engine.links.request import Unanswered
 from engine.mailbox import MailboxOwner, StorageError
 from engine.mailbox.commands import Undelete
+from engine.runtime.places import INDEX
+from engine.runtime.roles import REBUILD
 from engine.runtime.state import State
 from engine.units import Duration
 
@@ -67,6 +72,38 @@ def usage(ctx: click.Context, address: str, as_json: bool) -> None:
     rows.append({"mailbox": "(all)", "messages": total.messages, "unseen": "", "size": total.size})
     rows.append({"mailbox": "(removed, kept)", "messages": total.kept, "unseen": "", "size": total.kept_size})
     tables.show(rows, ("mailbox", "messages", "unseen", "size"), as_json=as_json)
+
+
+@mailbox.command()
+@click.argument("address", required=False)
+@click.option("--rebuild", is_flag=True, help="Throw it away, and build it anew. The server must be running.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def index(ctx: click.Context, address: str | None, rebuild: bool, as_json: bool) -> None:
+    """Show how far the index is from which IMAP answers; of one account, or of all. Sizes are octets."""
+    config = configuration(ctx)
+    account = account_of(ctx, address).id if address else None
+    if rebuild:
+        server = running(config)
+        if INDEX not in server.lives:
+            fail("the server builds no index: it does not listen for IMAP")
+        try:
+            ask(server, INDEX, REBUILD, REBUILD, account)
+        except Unanswered as error:
+            fail(str(error))
+        click.echo(f"The index of {address or 'all accounts'} is being built anew.")
+        return
+    with reading(config) as mailboxes:
+        found = progress(mailboxes, config.server.data / "index", account)
+    if as_json:
+        tables.show([found._asdict()], (), as_json=True)
+        return
+    there = tables.counted(found.messages, "message")
+    say = (
+        f"{found.known:,} of {there} are in the index" if found.known < found.messages else f"All of {there} are in it"
+    )
+    click.echo(f"{say}; {'its words take' if address else 'it takes'} {found.size:,} octets of disk.")
 
 
 @mailbox.command()

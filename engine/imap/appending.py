@@ -137,7 +137,7 @@ class Appending:
         place = self._meant(found)
         if place is None or (found.uidvalidity and found.uidvalidity != _validity(place)):
             raise bad
-        shelf = Shelf(session.mailboxes, session.service.derived, place.account, place.mailbox)
+        shelf = Shelf(session.mailboxes, session.service.index, place.account, place.mailbox)
         letters = await session.read(shelf.letters, [found.uid])
         if not letters:
             raise bad

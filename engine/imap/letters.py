@@ -1,8 +1,9 @@
 """Messages as they are read for a session: records, what is derived from them, and their octets. All of it blocks."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
 
+from engine.index import Index
 from engine.mailbox import Mailboxes
 from engine.mailbox.rows import MessageRow
 from engine.mime import fields
@@ -14,28 +15,6 @@ PIECE: Final = 64 * 1024
 
 WHOLE: Final = 64 * 1024
 """Octets of a message that is read whole, whatever is wanted of it."""
-
-
-class Derived(Protocol):
-    """What is kept beside the messages, by the keys of their contents; None where it is not there yet."""
-
-    def envelopes(self, contents: Sequence[bytes]) -> list[bytes | None]: ...
-    def structures(self, contents: Sequence[bytes]) -> list[bytes | None]: ...
-    def bodies(self, contents: Sequence[bytes]) -> list[bytes | None]: ...
-    def headers(self, contents: Sequence[bytes]) -> list[bytes | None]: ...
-    def digests(self, contents: Sequence[bytes]) -> list[Digest | None]: ...
-
-
-class Nothing:
-    """Where nothing is kept, all is found anew in the messages."""
-
-    def envelopes(self, contents: Sequence[bytes]) -> list[bytes | None]:
-        return [None] * len(contents)
-
-    def digests(self, contents: Sequence[bytes]) -> list[Digest | None]:
-        return [None] * len(contents)
-
-    structures = bodies = headers = envelopes
 
 
 class Letter:
@@ -118,24 +97,29 @@ class Letter:
 class Shelf:
     """The messages of one mailbox."""
 
-    def __init__(self, mailboxes: Mailboxes, derived: Derived, account: int, mailbox: int) -> None:
+    def __init__(self, mailboxes: Mailboxes, index: Index, account: int, mailbox: int) -> None:
         self.mailboxes = mailboxes
-        self.derived = derived
+        self.index = index
         self.place = account, mailbox
 
     def rows(self, uids: Sequence[int]) -> dict[int, MessageRow]:
         """The records of those of the messages that are there, in the order of UIDs."""
         return self.mailboxes.rows(*self.place, uids)
 
-    def letters(self, uids: Sequence[int], *, digests: bool = False, headers: bool = False) -> list[Letter]:
-        """Those of the messages that are there, with what is known of them."""
+    def letters(
+        self, uids: Sequence[int], *, digests: bool = False, headers: Collection[bytes] | None = None
+    ) -> list[Letter]:
+        """Those of the messages that are there, with what the index knows of them.
+
+        ``headers``: the header fields, in lower case, that are wanted of each; empty: all; None: none.
+        """
         letters = [Letter(self.mailboxes, self.place, uid, row) for uid, row in self.rows(uids).items()]
         keys = [letter.row.content for letter in letters]
         if digests:
-            for letter, known in zip(letters, self.derived.digests(keys), strict=True):
+            for letter, known in zip(letters, self.index.digests(keys), strict=True):
                 letter.know(digest=known)
-        if headers:
-            for letter, header in zip(letters, self.derived.headers(keys), strict=True):
+        if headers is not None:
+            for letter, header in zip(letters, self.index.headers(keys, headers), strict=True):
                 letter.know(header=header)
         return letters
 

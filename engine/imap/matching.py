@@ -1,7 +1,7 @@
 """Which messages a search key finds (RFC 9051 6.4.4), in steps, the cheap keys first."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.imap.letters import Letter, Shelf
 from engine.imap.texts import Header, Needle, in_body, in_header, sent_on
+from engine.index import Text
 from engine.mailbox import MessageGone, View
 from engine.mailbox.flags import SYSTEM
 from engine.protocols.imap import search_keys as keys
@@ -99,12 +100,28 @@ class Matching:
     def _texts(self, key: keys.Contains | keys.HeaderContains, among: Sequence[int]) -> Found:
         needle = Needle(key.text)
         if isinstance(key, keys.Contains) and key.where in ("BODY", "TEXT"):
-            with_header = key.where == "TEXT"
-            holds = partial(in_body, needle=needle, header=with_header)
-            return (yield from self._filtered(among, holds, headers=with_header, whole=True))
+            return (yield from self._words(key, needle, among))
         name = key.name if isinstance(key, keys.HeaderContains) else key.where
-        holds = partial(in_header, header=Header(name.lower()), needle=needle)
-        return (yield from self._filtered(among, holds, headers=True))
+        header = Header(name.lower())
+        holds = partial(in_header, header=header, needle=needle)
+        return (yield from self._filtered(among, holds, headers={header.octets}))
+
+    def _words(self, key: keys.Contains, needle: Needle, among: Sequence[int]) -> Found:
+        """By the index, as far as it goes; it may want a second look at some messages."""
+        view, with_header = self._view, key.where == "TEXT"
+        account, mailbox = self._shelf.place
+        known = self._shelf.index.search(account, Text(key.text, with_header))
+        last = known.known(mailbox, view.status.uidvalidity)
+        sure, doubtful = [], []
+        for place in among:
+            content = view.content(place)
+            if view.uids[place] > last or content in known.unsure:
+                doubtful.append(place)
+            elif content in known.sure:
+                sure.append(place)
+        holds = partial(in_body, needle=needle, header=with_header)
+        more = yield from self._filtered(doubtful, holds, whole=True)
+        return sorted(sure + more) if more else sure
 
     def _sent(self, key: keys.Dated, among: Sequence[int]) -> Found:
         holds = _COMPARISONS[key.comparison]
@@ -113,10 +130,15 @@ class Matching:
             day = sent_on(letter)
             return day is not None and holds(day, key.date)
 
-        return (yield from self._filtered(among, is_on, headers=True))
+        return (yield from self._filtered(among, is_on, headers={b"date"}))
 
     def _filtered(
-        self, among: Sequence[int], holds: Callable[[Letter], bool], *, headers: bool = False, whole: bool = False
+        self,
+        among: Sequence[int],
+        holds: Callable[[Letter], bool],
+        *,
+        headers: Collection[bytes] | None = None,
+        whole: bool = False,
     ) -> Found:
         """Those of the places whose messages are there, and are so."""
         found: list[int] = []

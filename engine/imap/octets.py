@@ -20,14 +20,15 @@ class Wants(NamedTuple):
 
     content: bool  # octets of the body
     digests: bool  # what is derived, beside what is ready made
-    headers: bool
+    headers: frozenset[bytes] | None  # the fields, in lower case; empty: all; None: none
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> "Wants":
-        content = digests = headers = False
+        content = digests = False
+        sections = []
         for item in items:
             if isinstance(item, Body) and _is_header(item.section):
-                headers = True
+                sections.append(item.section)
             elif isinstance(item, Body):
                 content = True
                 digests = digests or item.section != Section()
@@ -35,7 +36,15 @@ class Wants(NamedTuple):
                 content = digests = True
             elif isinstance(item, Preview) and not item.lazy:
                 digests = True
-        return cls(content, digests, headers)
+        return cls(content, digests, _fields(sections))
+
+
+def _fields(sections: Sequence[Section]) -> frozenset[bytes] | None:
+    if not sections:
+        return None
+    if any(section.text != "HEADER.FIELDS" for section in sections):
+        return frozenset()
+    return frozenset(name.lower().encode() for section in sections for name in section.fields)
 
 
 def _is_header(section: Section) -> bool:

@@ -8,8 +8,8 @@ from typing import Final
 
 from engine.directory import Directory
 from engine.imap.connection import Visit
-from engine.imap.letters import Derived
 from engine.imap.views import Views
+from engine.index import Index
 from engine.login import Visitor
 from engine.mailbox import Access, Mailboxes, NewsDesk
 from engine.mailbox.commands import Answer, AnyCommand
@@ -48,7 +48,7 @@ class ImapService:
         visitor: Callable[[str], Visitor],
         change: Callable[[AnyCommand], Awaitable[Answer]],
         news: NewsDesk,
-        derived: Derived,
+        index: Index,
         directory: Directory,
         access: Access,
         hostname: str,
@@ -60,7 +60,7 @@ class ImapService:
         self.visitor = visitor
         self.change = change
         self.news = news
-        self.derived = derived
+        self.index = index
         self.directory = directory
         self.access = access
         self.hostname = hostname

@@ -69,7 +69,7 @@ class Session:
     @property
     def shelf(self) -> Shelf:
         """The messages of the mailbox that is selected."""
-        return Shelf(self.mailboxes, self.service.derived, self.mailbox.account, self.mailbox.mailbox)
+        return Shelf(self.mailboxes, self.service.index, self.mailbox.account, self.mailbox.mailbox)
 
     @property
     def spaces(self) -> tuple[list[Space], list[Space], list[Space]]:

@@ -146,21 +146,21 @@ class Writing:
         return [b"NIL"] * len(letters)
 
     def _envelopes(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.derived.envelopes([letter.row.content for letter in letters])
+        known = self._shelf.index.envelopes([letter.row.content for letter in letters])
         return [
             value if value is not None else letter.message.envelope
             for letter, value in zip(letters, known, strict=True)
         ]
 
     def _structures(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.derived.structures([letter.row.content for letter in letters])
+        known = self._shelf.index.structures([letter.row.content for letter in letters])
         return [
             value if value is not None else bodystructure.bodystructure(letter.message)
             for letter, value in zip(letters, known, strict=True)
         ]
 
     def _bodies(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.derived.bodies([letter.row.content for letter in letters])
+        known = self._shelf.index.bodies([letter.row.content for letter in letters])
         return [
             value if value is not None else bodystructure.body(letter.message)
             for letter, value in zip(letters, known, strict=True)
@@ -170,7 +170,7 @@ class Writing:
         return [nstring(letter.digest.preview.encode(), utf8=self._utf8) for letter in letters]
 
     def _lazy_previews(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.derived.digests([letter.row.content for letter in letters])
+        known = self._shelf.index.digests([letter.row.content for letter in letters])
         return [nstring(digest.preview.encode() if digest else None, utf8=self._utf8) for digest in known]
 
 

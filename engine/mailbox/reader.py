@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from engine.mailbox.layout import (
     MAP_SIZE,
     MAX_DATABASES,
     Databases,
+    account_key,
     chunk_key,
     delivered_key,
     file_name,
@@ -23,7 +25,7 @@ from engine.mailbox.layout import (
     message_key,
     uid_of,
 )
-from engine.mailbox.rows import NO_FILE, ContentRow, MailboxRow, MessageRow
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
@@ -147,6 +149,35 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             return views.changes(snapshot, self._databases, account_id, mailbox, since)
 
+    def arrivals(self, account_id: int, mailbox: int, after: int, limit: int) -> list[tuple[int, MessageRow]]:
+        """The messages whose UIDs follow that one, in their order, at most so many: (UID, record)."""
+        start, own = message_key(account_id, mailbox, after + 1), mailbox_key(account_id, mailbox)
+        with self.snapshot() as snapshot:
+            found = islice(snapshot.scan(self._databases.message, own, start), limit)
+            return [(uid_of(key), MessageRow.parse(value)) for key, value in found]
+
+    def places(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, MailboxRow]]:
+        """The mailboxes of all accounts that follow that one, at most so many: (account, mailbox, record)."""
+        with self.snapshot() as snapshot:
+            found = islice(snapshot.scan(self._databases.mailbox, start=mailbox_key(*after) + b"\0"), limit)
+            return [(int.from_bytes(key[:8], "big"), uid_of(key), MailboxRow.parse(value)) for key, value in found]
+
+    def gone(self, contents: Iterable[bytes]) -> list[bytes]:
+        """Those of the contents that no message has any more."""
+        with self.snapshot() as snapshot:
+            return [key for key in contents if snapshot.get(self._databases.content, key) is None]
+
+    def is_erased(self, account_id: int) -> bool:
+        """Whether the account was removed, or never had mail."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.account, account_key(account_id))
+        return octets is None or bool(AccountRow.parse(octets).erased)
+
+    def stamp(self) -> tuple[int, int, int]:
+        """Which store this is: device and inode, and a number that grows with each change."""
+        status = (self.path / "data.mdb").stat()
+        return status.st_dev, status.st_ino, self._environment.info()["last_txnid"]
+
     def usage(self, account_id: int) -> Usage:
         """What the account uses of its quota."""
         with self.snapshot() as snapshot:
@@ -171,13 +202,28 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             message, content = self._find(snapshot, account_id, mailbox, uid)
             piece = message.heading + self._some(snapshot, message.content, content, 0)
-        file = self._file(message.content, content)
-        yield piece
-        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
-            with self.snapshot() as snapshot:
-                piece = self._some(snapshot, message.content, content, first)
-            yield piece
-        yield from file
+        yield from self._from(piece, message.content, content)
+
+    def content(self, key: bytes) -> Generator[bytes, None, None]:
+        """A content, without the heading of any delivery, in pieces as ``chunks`` gives them. MessageGone."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.content, key)
+            if octets is None:
+                raise MessageGone(f"there is no content {key.hex()}")
+            content = ContentRow.parse(octets)
+            piece = self._some(snapshot, key, content, 0)
+        yield from self._from(piece, key, content)
+
+    def content_of(self, account_id: int, mailbox: int, uid: int) -> bytes:
+        """The key of a message's content. MessageGone."""
+        with self.snapshot() as snapshot:
+            return self._find(snapshot, account_id, mailbox, uid)[0].content
+
+    def headings(self, account_id: int, mailbox: int, uids: Iterable[int]) -> list[bytes | None]:
+        """The header fields that stand before the content of each message; None for one that is not there."""
+        with self.snapshot() as snapshot:
+            rows = [snapshot.get(self._databases.message, message_key(account_id, mailbox, uid)) for uid in uids]
+        return [None if octets is None else MessageRow.parse(octets).heading for octets in rows]
 
     def part(self, account_id: int, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """``length`` octets of the message from ``start`` on, or as many as there are. MessageGone."""
@@ -216,6 +262,16 @@ class Mailboxes:
                 yield Snapshot(transaction)
         except lmdb.Error as error:
             raise translated(error) from error
+
+    def _from(self, piece: bytes, key: bytes, content: ContentRow) -> Generator[bytes, None, None]:
+        """The first piece, and all that comes after it."""
+        file = self._file(key, content)
+        yield piece
+        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
+            with self.snapshot() as snapshot:
+                piece = self._some(snapshot, key, content, first)
+            yield piece
+        yield from file
 
     def _find(self, snapshot: Snapshot, account_id: int, mailbox: int, uid: int) -> tuple[MessageRow, ContentRow]:
         octets = snapshot.get(self._databases.message, message_key(account_id, mailbox, uid))

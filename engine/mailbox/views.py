@@ -73,9 +73,13 @@ class View:
     received: "array[int]"  # Unix milliseconds
     saved: "array[int]"  # Unix milliseconds
 
+    def content(self, index: int) -> bytes:
+        """The key of a message's content."""
+        return self.contents[index * _CONTENT : (index + 1) * _CONTENT]
+
     def email_id(self, index: int) -> str:
         """EMAILID of RFC 8474."""
-        return email_id(self.contents[index * _CONTENT : (index + 1) * _CONTENT])
+        return email_id(self.content(index))
 
 
 @dataclass(frozen=True, slots=True)

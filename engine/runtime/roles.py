@@ -11,7 +11,9 @@ from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
 from engine.directory import Directory, Invalid, open_directory, valid_domain
 from engine.imap import ImapService
-from engine.imap.letters import Nothing
+from engine.index import Index
+from engine.index.background import Background
+from engine.index.builder import Builder
 from engine.lanes import MAIL
 from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
@@ -32,7 +34,7 @@ from engine.return_path import ReturnPaths
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.door import Door
 from engine.runtime.journey import Departure
-from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
+from engine.runtime.places import CERTIFICATES, INDEX, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
 from engine.signing import Keyring
 from engine.storage.ownership import held
@@ -49,11 +51,17 @@ REMOVE = "mailbox.remove"
 CHANGE = "mailbox.change"
 """The request by which other processes ask the mailboxes' owner for any change; arguments and answer are octets."""
 
+REBUILD = "index.rebuild"
+"""The request to throw away what is derived from the mail of an account, or of all, and to build it anew."""
+
 NEWS = "mailbox.news"
 """Where the mailboxes' owner says after each commit what has changed."""
 
 QUEUE_SERVICE = "queue"
 """Where the owner of a shard answers what an operator asks of it."""
+
+_INDEX_NICE = 10
+"""How much less the index's process is worth to the kernel: it gets a tenth of what another one that is busy gets."""
 
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
@@ -333,7 +341,7 @@ class ReadersRole(Role):
             visitor=partial(self.logins.visitor, "imap"),
             change=self.change,
             news=self.news,
-            derived=Nothing(),
+            index=Index.open(self.data / "index"),
             directory=self.directory,
             access=Access(
                 self._mailboxes, admin=f"mailto:postmaster@{config.domains.local[0]}" if config.domains.local else ""
@@ -383,6 +391,59 @@ class ReadersRole(Role):
         await server.serve(connection, implicit_tls=listener in IMPLICIT_TLS)
 
 
+class IndexRole(Role):
+    """The process that builds the index of the mailboxes, when nobody else wants the processor."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        super().__init__(config, here, now)
+        os.nice(_INDEX_NICE)
+        self._builder: Builder | None = None
+        self._background: Background
+        self._hearing: trio.CancelScope | None = None
+        self._nursery: trio.Nursery
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        self._builder = Builder(
+            Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size),
+            self.data / "index",
+            full_text=self.config.mailboxes.full_text,
+            reserve=self.config.queue.reserve,
+        )
+        self._background = Background(self._builder)
+        here = self.here
+        endpoint = between(here.folder, here.process.name, here.life, REBUILD)
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(answer_requests, here.context, endpoint, {REBUILD: self._background.rebuild})
+            task_status.started()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        super().start(nursery)
+        nursery.start_soon(self._background.run)
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        if self._builder is not None:
+            self._builder.reserve, self._builder.full_text = config.queue.reserve, config.mailboxes.full_text
+
+    def peer_up(self, name: str, life: int) -> None:
+        if name == MAILBOXES:
+            self._hearing = trio.CancelScope()
+            self._nursery.start_soon(self._hear, between(self.here.folder, name, life, NEWS), self._hearing)
+
+    def peer_lost(self, name: str) -> None:
+        if name == MAILBOXES and self._hearing is not None:
+            self._hearing.cancel()
+
+    async def _hear(self, endpoint: str, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._background.listen(self.here.context, endpoint)
+
+    def close(self) -> None:
+        super().close()
+        if self._builder is not None:
+            self._builder.close()
+
+
 class CertificatesRole(Role):
     """The process that gets certificates by ACME, and answers the authority's challenges."""
 
@@ -408,6 +469,7 @@ def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
         MAIL: MailRole,
         MAILBOXES: MailboxesRole,
         READING: ReadersRole,
+        INDEX: IndexRole,
         CERTIFICATES: CertificatesRole,
     }
     return roles.get(here.process.place, Role)(config, here, now)
