@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from engine.imap.reply import Bad, Done, No, during
+from engine.imap.reply import Bad, Done, No
 from engine.imap.session import Session
 from engine.imap.writing import Unknown, Writing
 from engine.mailbox.commands import Store
@@ -21,7 +21,6 @@ SEEN_AT_ONCE: Final = 1024 * 1024
 
 async def fetch(session: Session, command: asked.Fetch) -> Done:
     numbers = session.mailbox.numbers
-    may = during(uid=command.uid)
     if not command.uid and not command.messages.saved and numbers.is_beyond(command.messages):
         raise Bad("There is no message with such a number")
     places: Sequence[int] = [place for run in numbers.places(command.messages, uid=command.uid) for place in run]
@@ -29,13 +28,16 @@ async def fetch(session: Session, command: asked.Fetch) -> Done:
         places = await _changed(session, command, command.changed_since, places)
     if command.partial is not None:
         places = responses.partial(places, command.partial)
+    if asked.Attribute("FLAGS") in command.items:  # what a keyword is called is told before it is used
+        await session.take_in()
+        session.tell_keywords()
     try:
         missed = await _tell(session, command, places)
     except Unknown as error:
-        raise No(str(error), b"UNKNOWN-CTE", may) from error
+        raise No(str(error), b"UNKNOWN-CTE") from error
     if missed and not command.uid:
-        raise No("Some of the messages are gone", b"EXPUNGEISSUED", may)
-    return Done("That is all", may=may)
+        raise No("Some of the messages are gone", b"EXPUNGEISSUED")
+    return Done("That is all")
 
 
 async def _changed(session: Session, command: asked.Fetch, since: int, places: Sequence[int]) -> Sequence[int]:

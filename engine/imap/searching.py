@@ -8,7 +8,7 @@ import trio
 
 from engine.imap.letters import Letter
 from engine.imap.matching import AT_ONCE, Matching
-from engine.imap.reply import Bad, Done, during
+from engine.imap.reply import Bad, Done
 from engine.imap.session import Session
 from engine.mailbox import MessageGone, View
 from engine.mime import sorting, threads
@@ -19,6 +19,7 @@ from engine.protocols.imap import search as asked
 from engine.protocols.imap import search_keys as keys
 from engine.protocols.imap.search import Returns
 from engine.protocols.imap.search_keys import SearchKey
+from engine.protocols.imap.view import May
 
 R = TypeVar("R")
 
@@ -47,7 +48,7 @@ async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
     else:
         _save(session, returns, uids)
         session.imap.send(responses.esearch(tag, numbers, returns, uid=command.uid, modseq=modseq))
-    return Done("Searched", may=during(uid=command.uid))
+    return Done("Searched")
 
 
 async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
@@ -61,7 +62,7 @@ async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
     else:
         _save(session, command.returns, sorted(uids))
         session.imap.send(responses.esearch(tag, numbers, command.returns, uid=command.uid))
-    return Done("Sorted", may=during(uid=command.uid))
+    return Done("Sorted")
 
 
 async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
@@ -71,13 +72,13 @@ async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
     algorithm = threads.references if command.algorithm == "REFERENCES" else threads.ordered_subject
     rendered = await session.read(lambda: threads.rendered(algorithm(mails)))
     session.imap.send(b"* THREAD %b\r\n" % rendered if rendered else b"* THREAD\r\n")
-    return Done("Threaded", may=during(uid=command.uid))
+    return Done("Threaded")
 
 
 async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int], View | None]:
     """The UIDs, ascending, of messages that the client knows of."""
     selected = session.mailbox
-    await session.catch_up(during(uid=False))  # what is told now can be found
+    await session.catch_up(May.NO_EXPUNGE)  # what is told now can be found
     numbers = selected.numbers
     if any(numbers.is_beyond(one.messages) for one in _numbered(key)):
         raise Bad("There is no message with such a number")
