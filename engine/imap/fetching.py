@@ -9,7 +9,7 @@ from engine.imap.writing import Unknown, Writing
 from engine.mailbox.commands import Store
 from engine.mailbox.flags import SEEN, Mode
 from engine.protocols.imap import fetch as asked
-from engine.protocols.imap import responses
+from engine.protocols.imap import responses, sets
 from engine.protocols.imap.ranges import missing, overlap
 
 AT_ONCE: Final = 500
@@ -47,12 +47,15 @@ async def _changed(session: Session, command: asked.Fetch, since: int, places: S
     changes = await session.read(session.mailboxes.changes, selected.account, selected.mailbox, since)
     if changes is not None:
         changed = {message.uid for message in changes.messages}
-        vanished = overlap(changes.vanished, command.messages, uids[-1] if len(uids) else 0)
+        last = changes.status.uidnext - 1
+        gone = overlap(changes.vanished, command.messages, last).numbers(last)
+        vanished = sets.of(uid for uid in gone if selected.numbers.number(uid) is None)  # those go in their turn
     else:
         view = await session.service.views.of(selected.account, selected.mailbox)
-        found = zip(view.uids, view.modseqs, strict=True) if view is not None else ()
-        changed = {uid for uid, modseq in found if modseq > since}
-        vanished = missing(uids, command.messages, uids[-1] if len(uids) else 0)
+        if view is None:
+            return []
+        changed = {uid for uid, modseq in zip(view.uids, view.modseqs, strict=True) if modseq > since}
+        vanished = missing(sorted({*uids, *view.uids}), command.messages, view.status.uidnext - 1)
     if command.vanished and vanished.ranges:
         session.imap.send(responses.vanished(vanished, earlier=True))
     return [place for place in places if uids[place] in changed]

@@ -39,10 +39,10 @@ class Mail(NamedTuple):
 async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
     uids, view = await _found(session, command.key, tag)
     numbers = _named(session, uids, uid=command.uid)
-    modseq = _highest(view, uids) if _asks_modseq(command.key) else None
     returns = command.returns
     if returns is None and "IMAP4rev2" in session.imap.features:
         returns = Returns(all=True)
+    modseq = _highest(view, _told(returns, uids)) if _asks_modseq(command.key) else None
     if returns is None:
         session.imap.send(responses.search(numbers, modseq=modseq))
     else:
@@ -60,7 +60,7 @@ async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
     if command.returns is None:
         session.imap.send(responses.search(numbers, sort=True))
     else:
-        _save(session, command.returns, sorted(uids))
+        _save(session, command.returns, ordered)
         session.imap.send(responses.esearch(tag, numbers, command.returns, uid=command.uid))
     return Done("Sorted")
 
@@ -160,9 +160,16 @@ def _save(session: Session, returns: Returns, uids: Sequence[int]) -> None:
     """What ``$`` stands for from now on (RFC 5182 2.1)."""
     if not returns.save:
         return
-    ends = ([uids[0]] if returns.smallest else []) + ([uids[-1]] if returns.largest else []) if uids else []
-    everything = returns.all or returns.count or not (returns.smallest or returns.largest)
-    session.mailbox.numbers.saved = uids if everything else sorted(set(ends))
+    session.mailbox.numbers.saved = sorted(_told(returns, uids))
+
+
+def _told(returns: Returns | None, uids: Sequence[int]) -> Sequence[int]:
+    """Those of the messages that the result is about, if it names some alone (RFC 4731 3.2, 5182 2.4, 9394 3.1)."""
+    if returns is None or returns.all or returns.count or not (returns.smallest or returns.largest or returns.partial):
+        return uids
+    some = set(responses.partial(uids, returns.partial) if returns.partial is not None else ())
+    some.update(uids[:1] if returns.smallest else (), uids[-1:] if returns.largest else ())
+    return sorted(some)
 
 
 def _mails(session: Session, uids: Sequence[int]) -> Generator[None, None, list[Mail]]:

@@ -2,8 +2,8 @@
 
 ``==`` begins a dialogue, over a new store. ``C:`` a command without its tag; ``C2:`` to ``C9:`` of further clients,
 each of which has logged in. ``C>``, ``C2>``: a line that is no command. ``S:`` a response to whoever spoke last, or
-``S2:`` to that client; tags are left out. ``…`` stands for anything, and alone for any lines. ``↵`` is CRLF.
-``D:`` a message is delivered, ``D3:`` three: the mailbox, then keywords. ``#`` a comment.
+``S2:`` to that client; tags are left out. ``…`` stands for anything, and alone for any lines. ``↵`` is CRLF,
+``«text»`` a literal that nobody waits for. ``D:`` a message is delivered, ``D3:`` three: the mailbox, then keywords. ``#`` a comment.
 """
 
 import re
@@ -50,7 +50,7 @@ class Run:
             await self._hear(name or self._speaker, text)
         else:
             self._speaker = name or "1"
-            await self._say(self._speaker, text.replace("↵", "\r\n").encode(), command=mark == ":")
+            await self._say(self._speaker, _octets(text), command=mark == ":")
 
     async def _say(self, name: str, text: bytes, *, command: bool) -> None:
         if name not in self._clients:
@@ -81,6 +81,13 @@ class Run:
         """Nothing was left to be said."""
         for client in self._clients.values():
             assert (await client.does("LOGOUT"))[:-1] == [b"* BYE Good bye"]
+
+
+def _octets(text: str) -> bytes:
+    octets = text.replace("↵", "\r\n").encode()
+    opening, closing = "«".encode(), "»".encode()
+    literal = re.compile(opening + b"(.*?)" + closing, re.S)
+    return literal.sub(lambda found: b"{%d+}\r\n%b" % (len(found[1]), found[1]), octets)
 
 
 @pytest.mark.parametrize("dialogue", [*dialogues()], ids=lambda dialogue: dialogue.name)
