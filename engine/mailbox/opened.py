@@ -36,7 +36,7 @@ class News(NamedTuple):
     """Something has changed in a mailbox; its highest MODSEQ since then."""
 
     account: int
-    mailbox: int
+    mailbox: int  # 0: in none, but in what the account is subscribed to
     modseq: int
 
 
@@ -200,7 +200,7 @@ class OpenAccount:
 
     __slots__ = (
         "_erased", "_mailboxes", "batch", "databases", "files", "id", "keep", "kept", "kept_size", "messages", "modseq",
-        "newest", "now", "size",
+        "newest", "now", "size", "subscriptions",
     )  # fmt: skip
 
     def __init__(
@@ -214,6 +214,7 @@ class OpenAccount:
         self.now = now  # Unix milliseconds
         self.keep = keep  # whether what is expunged can be brought back
         self.files: list[str] = []  # which may go once the change is committed
+        self.subscriptions = False  # whether they have changed
         self._mailboxes: dict[int, OpenMailbox | None] = {}
 
     @classmethod
@@ -296,7 +297,7 @@ class OpenAccount:
         modseq = self.modseq if news else self.modseq - 1
         octets = pack_account(self._erased, self.newest, modseq, self.messages, self.size, self.kept, self.kept_size)
         self.batch.put(self.databases.account, account_key(self.id), octets)
-        return news
+        return [*news, News(self.id, 0, modseq)] if self.subscriptions else news
 
     def _new_uidvalidity(self) -> int:
         """Greater than every one before (RFC 9051 2.3.1.1). The clock keeps it so when an old store was put back."""
