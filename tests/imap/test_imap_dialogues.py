@@ -3,7 +3,8 @@
 ``==`` begins a dialogue, over a new store. ``C:`` a command without its tag; ``C2:`` to ``C9:`` of further clients,
 each of which has logged in. ``C>``, ``C2>``: a line that is no command. ``S:`` a response to whoever spoke last, or
 ``S2:`` to that client; tags are left out. ``…`` stands for anything, and alone for any lines. ``↵`` is CRLF,
-``«text»`` a literal that nobody waits for. ``D:`` a message is delivered, ``D3:`` three: the mailbox, then keywords. ``#`` a comment.
+``«text»`` a literal that nobody waits for. ``D:`` a message is delivered, ``D3:`` three: the mailbox, then keywords.
+``#`` a comment.
 """
 
 import re
