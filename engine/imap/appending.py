@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.imap.changes import changeable, chosen
+from engine.imap.changes import changeable
 from engine.imap.flags import parted
 from engine.imap.letters import Shelf
 from engine.imap.octets import pieces
@@ -15,6 +15,7 @@ from engine.mailbox.commands import Append, Appended, Expunge, Problem
 from engine.mailbox.incoming import IncomingFile
 from engine.protocols.imap import append, codes, events, sets
 from engine.protocols.imap.fetch import Body
+from engine.protocols.imap.strings import NIL
 from engine.protocols.imap.view import May
 
 _GATHERED: Final = 64 * 1024
@@ -46,7 +47,9 @@ class Appending:
         if command.replaces is not None:
             changeable(session)
             session.demand(session.mailbox.place, "te")
-            self._replaced = chosen(session, command.replaces, uid=command.uid)
+            numbers = session.mailbox.numbers
+            replaced = numbers.chosen(command.replaces, uid=command.uid)
+            self._replaced = [uid for uid in replaced if not numbers.is_gone(uid)]
             if not self._replaced:
                 raise No("There is no such message", b"NONEXISTENT")
         self._place = place
@@ -144,12 +147,15 @@ class Appending:
         item = Body(found.section, b"", partial=found.partial)
         octets = await session.read(pieces, letters[0], item)
         try:
-            if await session.read(next, octets, None) in (None, b"NIL"):  # the head of the literal
+            first = await session.read(next, octets)
+            if first == NIL:
                 raise bad
-            while (piece := await session.read(next, octets, None)) is not None:
+            piece: bytes | None = first.partition(b"\r\n")[2]  # behind the head of the literal
+            while piece is not None:
                 if self._size + len(piece) > session.service.limits.message:
                     raise No("The message becomes too large", b"TOOBIG")
                 await self._write(piece)
+                piece = await session.read(next, octets, None)
         except MessageGone as error:
             raise bad from error
 

@@ -6,7 +6,7 @@ from engine.imap.fetching import flags_of
 from engine.imap.flags import parted
 from engine.imap.folders import remove
 from engine.imap.place import Place
-from engine.imap.reply import Bad, Done, No, during
+from engine.imap.reply import Bad, Done, No
 from engine.imap.session import Session, refused
 from engine.mailbox.commands import Copy, Move, Problem, Store
 from engine.mailbox.flags import DELETED, SEEN, Mode
@@ -33,30 +33,30 @@ def changeable(session: Session) -> None:
 async def store(session: Session, command: messages.Store) -> Done:
     changeable(session)
     selected, imap = session.mailbox, session.imap
-    may = during(uid=command.uid)
     flags, keywords = parted(command.flags)
     _demand(session, command.operation, flags, keywords)
     await session.take_in()  # what others did is not hidden by what is done now
     uids = [uid for uid in chosen(session, command.messages, uid=command.uid) if not selected.numbers.is_gone(uid)]
     before = selected.modseq
+    news = {uid for uid in uids if selected.numbers.is_changed(uid)}
     answer = await session.change(
         Store(
             account=selected.account, mailbox=selected.mailbox, uids=tuple(uids), mode=_MODES[command.operation],
-            flags=flags, keywords=keywords, unchanged_since=command.unchanged_since,
+            flags=flags, keywords=keywords, unchanged_since=command.unchanged_since, known=before,
         )
     )  # fmt: skip
     if answer.problem is Problem.LIMIT:
-        raise No("The mailbox has too many keywords", b"LIMIT", may)
+        raise No("The mailbox has too many keywords", b"LIMIT")
     if answer.problem is not None:
         raise refused(answer.problem)
     await session.take_in()
     condstore = "CONDSTORE" in imap.features
     failed = set(answer.failed)
     if command.silent:
-        for uid in answer.sources:
-            selected.numbers.seen(uid)
         if condstore:
             imap.send(*await flags_of(session, answer.sources, uid=command.uid, modseq=True, silent=True))
+        for uid in set(answer.sources).difference(news, answer.unknown):
+            selected.numbers.seen(uid)
     else:
         tell = [uid for uid in uids if uid not in failed]
         session.tell_keywords()
@@ -65,10 +65,10 @@ async def store(session: Session, command: messages.Store) -> Done:
             selected.numbers.seen(uid)
     if failed:
         shown = sets.of(_named(session, sorted(failed), uid=command.uid))
-        return Done("Some have been changed in the meantime", codes.modified(shown), may)
+        return Done("Some have been changed in the meantime", codes.modified(shown))
     if before != selected.modseq or uids or command.uid:
-        return Done("Stored", may=may)
-    raise No("The messages are gone", b"EXPUNGEISSUED", may)
+        return Done("Stored")
+    raise No("The messages are gone", b"EXPUNGEISSUED")
 
 
 def _demand(session: Session, operation: str, flags: int, keywords: Sequence[str]) -> None:
@@ -106,7 +106,8 @@ async def copy(session: Session, command: messages.Copy) -> Done:
     session.demand(to, "i")
     answer = await session.change(await _transfer(session, uids, to, move=command.move))
     if answer.problem is Problem.NONEXISTENT:
-        raise No("There is no such mailbox", b"TRYCREATE")
+        await session.take_in()
+        raise No("There is no such mailbox", b"NONEXISTENT" if selected.gone else b"TRYCREATE")
     if answer.problem is not None:
         raise refused(answer.problem)
     if not answer.sources:

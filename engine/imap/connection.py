@@ -22,6 +22,7 @@ from engine.protocols.imap import append, events
 from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.session import Unauthenticate
 from engine.protocols.imap.table import OFFERED
+from engine.protocols.imap.view import May
 from engine.protocols.scram import Keys
 from engine.storage.environment import StorageError
 
@@ -204,13 +205,13 @@ class Visit:
         try:
             done = await handlers.handle(session, imap, request)
             if session is not None:
-                await session.catch_up(done.may)
+                await session.catch_up(handlers.may_tell(request.command))
             imap.ok(done.text, done.code)
             if isinstance(request.command, Unauthenticate):
                 self._forget()
         except No as no:
             if session is not None:
-                await session.catch_up(no.may)
+                await session.catch_up(handlers.may_tell(request.command))
             imap.no(no.text, no.code)
         except Bad as bad:
             imap.bad(bad.text, bad.code)
@@ -232,7 +233,7 @@ class Visit:
                 case append.AppendEnd() if self._appending is not None:
                     done = await self._appending.end()
                     self._close_appending()
-                    await session.catch_up(done.may)
+                    await session.catch_up(May.ALL)
                     imap.ok(done.text, done.code)
                 case _ if self._appending is not None:
                     await self._appending.take(happened)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from engine.imap.reply import Bad, Done, No, during
+from engine.imap.reply import Bad, Done, No
 from engine.imap.session import Session
 from engine.imap.writing import Unknown, Writing
 from engine.mailbox.commands import Store
 from engine.mailbox.flags import SEEN, Mode
 from engine.protocols.imap import fetch as asked
-from engine.protocols.imap import responses
+from engine.protocols.imap import responses, sets
 from engine.protocols.imap.ranges import missing, overlap
 
 AT_ONCE: Final = 500
@@ -21,7 +21,6 @@ SEEN_AT_ONCE: Final = 1024 * 1024
 
 async def fetch(session: Session, command: asked.Fetch) -> Done:
     numbers = session.mailbox.numbers
-    may = during(uid=command.uid)
     if not command.uid and not command.messages.saved and numbers.is_beyond(command.messages):
         raise Bad("There is no message with such a number")
     places: Sequence[int] = [place for run in numbers.places(command.messages, uid=command.uid) for place in run]
@@ -29,13 +28,16 @@ async def fetch(session: Session, command: asked.Fetch) -> Done:
         places = await _changed(session, command, command.changed_since, places)
     if command.partial is not None:
         places = responses.partial(places, command.partial)
+    if asked.Attribute("FLAGS") in command.items:  # what a keyword is called is told before it is used
+        await session.take_in()
+        session.tell_keywords()
     try:
         missed = await _tell(session, command, places)
     except Unknown as error:
-        raise No(str(error), b"UNKNOWN-CTE", may) from error
+        raise No(str(error), b"UNKNOWN-CTE") from error
     if missed and not command.uid:
-        raise No("Some of the messages are gone", b"EXPUNGEISSUED", may)
-    return Done("That is all", may=may)
+        raise No("Some of the messages are gone", b"EXPUNGEISSUED")
+    return Done("That is all")
 
 
 async def _changed(session: Session, command: asked.Fetch, since: int, places: Sequence[int]) -> Sequence[int]:
@@ -45,12 +47,15 @@ async def _changed(session: Session, command: asked.Fetch, since: int, places: S
     changes = await session.read(session.mailboxes.changes, selected.account, selected.mailbox, since)
     if changes is not None:
         changed = {message.uid for message in changes.messages}
-        vanished = overlap(changes.vanished, command.messages, uids[-1] if len(uids) else 0)
+        last = changes.status.uidnext - 1
+        gone = overlap(changes.vanished, command.messages, last).numbers(last)
+        vanished = sets.of(uid for uid in gone if selected.numbers.number(uid) is None)  # those go in their turn
     else:
         view = await session.service.views.of(selected.account, selected.mailbox)
-        found = zip(view.uids, view.modseqs, strict=True) if view is not None else ()
-        changed = {uid for uid, modseq in found if modseq > since}
-        vanished = missing(uids, command.messages, uids[-1] if len(uids) else 0)
+        if view is None:
+            return []
+        changed = {uid for uid, modseq in zip(view.uids, view.modseqs, strict=True) if modseq > since}
+        vanished = missing(sorted({*uids, *view.uids}), command.messages, view.status.uidnext - 1)
     if command.vanished and vanished.ranges:
         session.imap.send(responses.vanished(vanished, earlier=True))
     return [place for place in places if uids[place] in changed]

@@ -15,7 +15,6 @@ from engine.mailbox.views import mailbox_id
 from engine.protocols.imap import codes, mailboxes, responses, sets
 from engine.protocols.imap.ranges import missing, overlap
 from engine.protocols.imap.sets import SequenceSet
-from engine.protocols.imap.view import May
 
 
 async def select(session: Session, command: mailboxes.Select) -> Done:
@@ -100,7 +99,7 @@ async def close(session: Session, command: mailboxes.Close) -> Done:
     if command.expunge and not selected.read_only and not selected.gone and "e" in selected.place.rights:
         await remove(session, list(selected.numbers.uids))
     session.selected = None
-    return Done("Closed", may=May.NOTHING)
+    return Done("Closed")
 
 
 async def remove(session: Session, uids: Sequence[int]) -> None:

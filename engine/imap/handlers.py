@@ -10,6 +10,7 @@ from engine.protocols.imap import fetch, mailboxes, messages, notify, responses,
 from engine.protocols.imap.events import Request
 from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.table import Command
+from engine.protocols.imap.view import May
 
 Handler = Callable[[Session, Any], Awaitable[Done]]
 
@@ -49,6 +50,21 @@ SEARCHES: Final[dict[type[Command], Callable[[Session, Any, bytes], Awaitable[Do
 """These name the command's tag in their results."""
 
 IDENTITY: Final = (("name", "Postroad"), ("vendor", "Postroad"))
+
+
+def may_tell(command: Command) -> May:
+    """Which news are told before its end: amid commands that name messages by number, none may change its own."""
+    match command:  # RFC 9051 7.5.1, RFC 5256 3
+        case (
+            fetch.Fetch(uid=False)
+            | messages.Store(uid=False)
+            | search.Search(uid=False)
+            | search.Sort(uid=False)
+            | search.Thread(uid=False)
+        ):
+            return May.NO_EXPUNGE
+        case _:
+            return May.ALL
 
 
 async def handle(visitor: Session | None, imap: ImapServer, request: Request) -> Done:

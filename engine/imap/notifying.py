@@ -110,7 +110,7 @@ async def _tell_others(session: Session, wishes: Wishes) -> None:
         if old is not None and "SubscriptionChange" in events and old[1] != place.folder.subscribed:
             _tell_name(session, name, place, None)
         row = place.folder.status
-        is_changed = row is not None and old is not None and row.modseq != wishes.told.get(key)
+        is_changed = row is not None and (row.uidnext > 1 if old is None else row.modseq != wishes.told.get(key))
         if is_changed and events & _MESSAGES and not _is_selected(session, place):
             _tell_status(session, name, place, events)
         _remember(wishes, name, place)

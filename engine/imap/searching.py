@@ -8,7 +8,7 @@ import trio
 
 from engine.imap.letters import Letter
 from engine.imap.matching import AT_ONCE, Matching
-from engine.imap.reply import Bad, Done, during
+from engine.imap.reply import Bad, Done
 from engine.imap.session import Session
 from engine.mailbox import MessageGone, View
 from engine.mime import sorting, threads
@@ -19,6 +19,7 @@ from engine.protocols.imap import search as asked
 from engine.protocols.imap import search_keys as keys
 from engine.protocols.imap.search import Returns
 from engine.protocols.imap.search_keys import SearchKey
+from engine.protocols.imap.view import May
 
 R = TypeVar("R")
 
@@ -38,16 +39,16 @@ class Mail(NamedTuple):
 async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
     uids, view = await _found(session, command.key, tag)
     numbers = _named(session, uids, uid=command.uid)
-    modseq = _highest(view, uids) if _asks_modseq(command.key) else None
     returns = command.returns
     if returns is None and "IMAP4rev2" in session.imap.features:
         returns = Returns(all=True)
+    modseq = _highest(view, _told(returns, uids)) if _asks_modseq(command.key) else None
     if returns is None:
         session.imap.send(responses.search(numbers, modseq=modseq))
     else:
         _save(session, returns, uids)
         session.imap.send(responses.esearch(tag, numbers, returns, uid=command.uid, modseq=modseq))
-    return Done("Searched", may=during(uid=command.uid))
+    return Done("Searched")
 
 
 async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
@@ -59,9 +60,9 @@ async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
     if command.returns is None:
         session.imap.send(responses.search(numbers, sort=True))
     else:
-        _save(session, command.returns, sorted(uids))
+        _save(session, command.returns, ordered)
         session.imap.send(responses.esearch(tag, numbers, command.returns, uid=command.uid))
-    return Done("Sorted", may=during(uid=command.uid))
+    return Done("Sorted")
 
 
 async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
@@ -71,13 +72,13 @@ async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
     algorithm = threads.references if command.algorithm == "REFERENCES" else threads.ordered_subject
     rendered = await session.read(lambda: threads.rendered(algorithm(mails)))
     session.imap.send(b"* THREAD %b\r\n" % rendered if rendered else b"* THREAD\r\n")
-    return Done("Threaded", may=during(uid=command.uid))
+    return Done("Threaded")
 
 
 async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int], View | None]:
     """The UIDs, ascending, of messages that the client knows of."""
     selected = session.mailbox
-    await session.catch_up(during(uid=False))  # what is told now can be found
+    await session.catch_up(May.NO_EXPUNGE)  # what is told now can be found
     numbers = selected.numbers
     if any(numbers.is_beyond(one.messages) for one in _numbered(key)):
         raise Bad("There is no message with such a number")
@@ -159,9 +160,16 @@ def _save(session: Session, returns: Returns, uids: Sequence[int]) -> None:
     """What ``$`` stands for from now on (RFC 5182 2.1)."""
     if not returns.save:
         return
-    ends = ([uids[0]] if returns.smallest else []) + ([uids[-1]] if returns.largest else []) if uids else []
-    everything = returns.all or returns.count or not (returns.smallest or returns.largest)
-    session.mailbox.numbers.saved = uids if everything else sorted(set(ends))
+    session.mailbox.numbers.saved = sorted(_told(returns, uids))
+
+
+def _told(returns: Returns | None, uids: Sequence[int]) -> Sequence[int]:
+    """Those of the messages that the result is about, if it names some alone (RFC 4731 3.2, 5182 2.4, 9394 3.1)."""
+    if returns is None or returns.all or returns.count or not (returns.smallest or returns.largest or returns.partial):
+        return uids
+    some = set(responses.partial(uids, returns.partial) if returns.partial is not None else ())
+    some.update(uids[:1] if returns.smallest else (), uids[-1:] if returns.largest else ())
+    return sorted(some)
 
 
 def _mails(session: Session, uids: Sequence[int]) -> Generator[None, None, list[Mail]]:

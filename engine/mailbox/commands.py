@@ -112,7 +112,10 @@ class Expunge(Command, frozen=True, tag=True, kw_only=True):
 
 
 class Store(Command, frozen=True, tag=True, kw_only=True):
-    """Change flags; of messages whose MODSEQ is greater than ``unchanged_since``, none (RFC 7162 3.1.3)."""
+    """Change flags; of messages whose MODSEQ is greater than ``unchanged_since``, none (RFC 7162 3.1.3).
+
+    ``known`` is the MODSEQ up to which the flags are known to the one who asks.
+    """
 
     mailbox: int
     uids: tuple[int, ...]
@@ -120,6 +123,7 @@ class Store(Command, frozen=True, tag=True, kw_only=True):
     flags: int = 0
     keywords: tuple[str, ...] = ()
     unchanged_since: int | None = None
+    known: int = 0
 
 
 class Undelete(Command, frozen=True, tag=True, kw_only=True):
@@ -164,13 +168,14 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     sources: tuple[int, ...] = ()  # UIDs that were copied, moved, removed or changed
     uids: tuple[int, ...] = ()  # UIDs in ``mailbox``, in the order of ``sources`` or of the messages appended
     failed: tuple[int, ...] = ()  # UIDs that were changed since ``unchanged_since``
+    unknown: tuple[int, ...] = ()  # those of ``sources`` that somebody else had changed since ``known``
     modseq: int = 0  # the MODSEQ of the last change
 
     def __add__(self, more: "Answer") -> "Answer":
         """The answer to a command that was done in two parts."""
         return Answer(
             more.problem, more.mailbox, more.uidvalidity, self.sources + more.sources, self.uids + more.uids,
-            self.failed + more.failed, max(self.modseq, more.modseq),
+            self.failed + more.failed, self.unknown + more.unknown, max(self.modseq, more.modseq),
         )  # fmt: skip
 
 

@@ -38,7 +38,8 @@ from engine.storage.writer import Batch
 class News(NamedTuple):
     """Something has changed in a mailbox; its highest MODSEQ since then. That counts its rights and metadata too.
 
-    Mailbox 0: what others share with the account, or metadata of the server; of the account PUBLIC: with everybody.
+    Mailbox 0: what the account is subscribed to or others share with it, or metadata of the server; of the account
+    PUBLIC: what is shared with everybody.
     """
 
     account: int
@@ -283,7 +284,7 @@ class OpenAccount:
         return {grant.identifier: grant for grant in found}
 
     def tell(self, account: int) -> None:
-        """Have this account told that something has changed in what others share with it; 0: everybody."""
+        """Have this account told that what it is subscribed to, or others share with it, has changed; 0: everybody."""
         self._told.add(account)
 
     def beside(self, account: int | None) -> "OpenAccount | None":
