@@ -12,14 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import Certificates, needs, path_of, run
+from tests.support.reading import BOB
 from tests.support.server import PASSWORD, PATIENCE, Postroad, letter
-
-BOB = "bob@example.org"
-
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    return Certificates(tmp_path / "tls")
 
 
 @pytest.fixture
