@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import Certificates, needs, path_of, run
-from tests.support.reading import BOB
 from tests.support.server import PASSWORD, PATIENCE, Postroad, letter
+
+BOB = "bob@example.org"
 
 
 @pytest.fixture

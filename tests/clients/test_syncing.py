@@ -5,8 +5,8 @@ import mailbox
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.programs import Certificates, needs, run
-from tests.support.reading import BOB, append, good, held, uids
+from tests.support.programs import needs, run
+from tests.support.reading import append, good, held, uids
 from tests.support.server import PASSWORD, Postroad, letter, until
 
 FLAGS = {"D": r"\Draft", "F": r"\Flagged", "R": r"\Answered", "S": r"\Seen", "T": r"\Deleted"}
@@ -57,11 +57,11 @@ class Copy:
         return key
 
 
-def both_ways(server: Postroad, bob: imaplib.IMAP4, copy: Copy, sync: Callable[[], str]) -> None:
+def both_ways(server: Postroad, bob: str, elsewhere: imaplib.IMAP4, copy: Copy, sync: Callable[[], str]) -> None:
     """Whatever is done on one side is found on the other; a call after which nothing has happened does nothing."""
 
     def agree(expected: dict[str, list[tuple[str, str]]]) -> None:
-        assert {name: held(bob, name) for name in expected} == expected
+        assert {name: held(elsewhere, name) for name in expected} == expected
         assert {name: copy.held(name) for name in expected} == expected
 
     sync()
@@ -69,11 +69,11 @@ def both_ways(server: Postroad, bob: imaplib.IMAP4, copy: Copy, sync: Callable[[
     agree(both)
     assert copy.octets("INBOX", "first").endswith(b"\n\n.dot\n..dots\n")
 
-    good(bob.select())
-    good(bob.store("1", "+FLAGS", r"(\Seen \Answered)"))
-    append(bob, "Archive", letter("kept"), r"\Seen")
-    good(bob.create("Clients/Smith"))
-    append(bob, "Clients/Smith", letter("offer"))
+    good(elsewhere.select())
+    good(elsewhere.store("1", "+FLAGS", r"(\Seen \Answered)"))
+    append(elsewhere, "Archive", letter("kept"), r"\Seen")
+    good(elsewhere.create("Clients/Smith"))
+    append(elsewhere, "Clients/Smith", letter("offer"))
     copy.flag("INBOX", "second", "F")
     copy.add("Drafts", "draft", "DS")
     copy.add("Mine", "mine", "S")
@@ -87,45 +87,45 @@ def both_ways(server: Postroad, bob: imaplib.IMAP4, copy: Copy, sync: Callable[[
     }
     agree(both)
 
-    good(bob.select())
-    good(bob.store("2", "+FLAGS", r"(\Deleted)"))
-    good(bob.expunge())
+    good(elsewhere.select())
+    good(elsewhere.store("2", "+FLAGS", r"(\Deleted)"))
+    good(elsewhere.expunge())
     copy.remove("Archive", "kept")
-    server.send(letter("third"), BOB)
-    until(lambda: len(server.all("delivered")) == 3, "the third message")
+    server.send(letter("third"), bob)
+    until(lambda: len(server.all("delivered", to=bob)) == 3, "the third message")
     sync()
     both |= {"INBOX": [("first", r"\Answered \Seen"), ("third", "")], "Archive": []}
     agree(both)
 
-    before = {name: uids(bob, name) for name in both}
+    before = {name: uids(elsewhere, name) for name in both}
     files = copy.files()
     sync()
     agree(both)
-    assert {name: uids(bob, name) for name in both} == before
+    assert {name: uids(elsewhere, name) for name in both} == before
     assert copy.files() == files
 
 
 @needs("mbsync")
 def test_mbsync_both_ways(
-    post_office: Postroad, bob: imaplib.IMAP4, certificates: Certificates, tmp_path: Path
+    post_office: Postroad, bob: str, elsewhere: imaplib.IMAP4, authority: Path, tmp_path: Path
 ) -> None:
     """By SCRAM of Cyrus SASL, and under COMPRESS."""
     copy = Copy(tmp_path / "copy")
     settings = tmp_path / "mbsyncrc"
     settings.write_text(
         f"IMAPAccount postroad\nHost localhost\nPort {post_office.ports['imap']}\n"
-        f'User {BOB}\nPass "{PASSWORD}"\nSSLType STARTTLS\nCertificateFile {certificates.authority}\n\n'
+        f'User {bob}\nPass "{PASSWORD}"\nSSLType STARTTLS\nCertificateFile {authority}\n\n'
         "IMAPStore far\nAccount postroad\n\n"
         f"MaildirStore near\nPath {copy.folder}/\nInbox {copy.folder}/INBOX\nSubFolders Verbatim\n\n"
         "Channel all\nFar :far:\nNear :near:\nPatterns *\nCreate Both\nRemove Both\nExpunge Both\nSync All\n"
         "CopyArrivalDate yes\nSyncState *\n"
     )
-    both_ways(post_office, bob, copy, lambda: run("mbsync", "-c", str(settings), "-a"))
+    both_ways(post_office, bob, elsewhere, copy, lambda: run("mbsync", "-c", str(settings), "-a"))
 
 
 @needs("offlineimap")
 def test_offlineimap_both_ways(
-    post_office: Postroad, bob: imaplib.IMAP4, certificates: Certificates, tmp_path: Path
+    post_office: Postroad, bob: str, elsewhere: imaplib.IMAP4, authority: Path, tmp_path: Path
 ) -> None:
     """With two connections at once."""
     copy = Copy(tmp_path / "copy")
@@ -135,7 +135,7 @@ def test_offlineimap_both_ways(
         "[Account bob]\nlocalrepository = near\nremoterepository = far\n"
         f"[Repository near]\ntype = Maildir\nlocalfolders = {copy.folder}\nsep = /\n"
         f"[Repository far]\ntype = IMAP\nremotehost = localhost\nremoteport = {post_office.ports['imaps']}\n"
-        f"ssl = yes\nsslcacertfile = {certificates.authority}\n"
-        f"remoteuser = {BOB}\nremotepass = {PASSWORD}\nmaxconnections = 2\nexpunge = yes\n"
+        f"ssl = yes\nsslcacertfile = {authority}\n"
+        f"remoteuser = {bob}\nremotepass = {PASSWORD}\nmaxconnections = 2\nexpunge = yes\n"
     )
-    both_ways(post_office, bob, copy, lambda: run("offlineimap", "-o", "-c", str(settings), "-u", "basic"))
+    both_ways(post_office, bob, elsewhere, copy, lambda: run("offlineimap", "-o", "-c", str(settings), "-u", "basic"))

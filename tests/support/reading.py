@@ -9,13 +9,11 @@ from typing import Any
 
 from tests.support.server import PASSWORD, PATIENCE, Postroad
 
-BOB = "bob@example.org"
-
 imaplib._MAXLINE = 2**25  # type: ignore[attr-defined]  # messages of these tests have lines that imaplib would refuse
 
 
 @contextlib.contextmanager
-def signed_in(server: Postroad, user: str = BOB) -> Iterator[imaplib.IMAP4]:
+def signed_in(server: Postroad, user: str) -> Iterator[imaplib.IMAP4]:
     """A connection of imaplib, whose user has logged in."""
     with imaplib.IMAP4("127.0.0.1", server.ports["imap"], timeout=PATIENCE) as client:
         client.login(user, PASSWORD)
