@@ -1,13 +1,17 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
-from engine.mailbox.deliver import Outcome, Place, Quota, Recipient
+from engine.mailbox.deliver import Outcome, Place, Recipient
 from engine.mailbox.news import NewsDesk, Watch
 from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
 from engine.mailbox.pop3 import Limits, Pop3Server
+from engine.mailbox.quota import Quota
+from engine.mailbox.quotas import Limited, Quotas
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.mailbox.rows import MailboxRow
+from engine.mailbox.totals import Totals
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
+from engine.mailbox.warnings import Warnings
 from engine.storage.environment import Full, StorageError
 
 __all__ = [
@@ -15,6 +19,7 @@ __all__ = [
     "Entry",
     "Folder",
     "Full",
+    "Limited",
     "Limits",
     "MailboxOwner",
     "MailboxRow",
@@ -27,9 +32,12 @@ __all__ = [
     "Place",
     "Pop3Server",
     "Quota",
+    "Quotas",
     "Recipient",
     "StorageError",
+    "Totals",
     "Usage",
     "View",
+    "Warnings",
     "Watch",
 ]

@@ -13,6 +13,9 @@
     content     message id 16, variant 8                         ContentRow
     chunk       message id 16, variant 8, number u32             octets
     delivered   message id 16, account u64                       mailbox u32, uid u32
+    quota       "told", account u64                              the share of its quota of which it has been told, u8
+                "tell", account u64                              TellRow (``quota``): what it is still to be told
+                "total", domain                                  what its accounts have together (``totals``)
 
 Every number is big endian, so that keys sort as numbers do: a mailbox is one range of ``message``, an account is one
 range of all that begins with its number, and content lies in the order of its arrival.
@@ -51,6 +54,7 @@ MAX_DATABASES = 16
 
 FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
 ERASING, DROPPING = b"erasing", b"dropping"
+TOLD, TELL, TOTAL = b"told", b"tell", b"total"
 
 _PLACE = struct.Struct(">II")
 
@@ -82,6 +86,7 @@ class Databases:
         self.content = opened(b"content")
         self.chunk = opened(b"chunk")
         self.delivered = opened(b"delivered")
+        self.quota = opened(b"quota")
 
 
 def account_key(account_id: int) -> bytes:
@@ -146,6 +151,18 @@ def erasing_key(account_id: int) -> bytes:
 
 def dropping_key(account_id: int, mailbox: int) -> bytes:
     return DROPPING + _mailbox_key(account_id, mailbox)
+
+
+def told_key(account_id: int) -> bytes:
+    return TOLD + _account_key(account_id)
+
+
+def tell_key(account_id: int) -> bytes:
+    return TELL + _account_key(account_id)
+
+
+def total_key(domain: str) -> bytes:
+    return TOTAL + domain.encode()
 
 
 def file_name(content: bytes, token: bytes) -> str:

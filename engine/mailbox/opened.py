@@ -19,6 +19,7 @@ from engine.mailbox.layout import (
     name_key,
 )
 from engine.mailbox.names import AT_FIRST
+from engine.mailbox.quota import Quota, note
 from engine.mailbox.rows import (
     AccountRow,
     EntryRow,
@@ -46,6 +47,7 @@ class Effects:
 
     files: list[str] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
+    fuller: bool = False  # somebody is to be told that a mailbox fills up
 
 
 class OpenMailbox:
@@ -199,8 +201,8 @@ class OpenAccount:
     """One account inside a change. Its MODSEQ is the next one: all that the change does has the same."""
 
     __slots__ = (
-        "_erased", "_mailboxes", "batch", "databases", "files", "id", "keep", "kept", "kept_size", "messages", "modseq",
-        "newest", "now", "size",
+        "_before", "_erased", "_mailboxes", "batch", "databases", "files", "fuller", "id", "keep", "kept", "kept_size",
+        "messages", "modseq", "newest", "now", "quota", "size",
     )  # fmt: skip
 
     def __init__(
@@ -214,6 +216,9 @@ class OpenAccount:
         self.now = now  # Unix milliseconds
         self.keep = keep  # whether what is expunged can be brought back
         self.files: list[str] = []  # which may go once the change is committed
+        self.quota: Quota | None = None  # where the change stores something
+        self.fuller = False  # ``save`` has found that it is to be told how full it is
+        self._before = self.size, self.messages
         self._mailboxes: dict[int, OpenMailbox | None] = {}
 
     @classmethod
@@ -296,6 +301,8 @@ class OpenAccount:
         modseq = self.modseq if news else self.modseq - 1
         octets = pack_account(self._erased, self.newest, modseq, self.messages, self.size, self.kept, self.kept_size)
         self.batch.put(self.databases.account, account_key(self.id), octets)
+        if self.quota is not None and self.quota.warn:
+            self.fuller = note(self, self.quota, *self._before)
         return news
 
     def _new_uidvalidity(self) -> int:

@@ -12,6 +12,8 @@ from engine.mailbox.layout import (
     erasing_key,
     kept_key,
     mailbox_key,
+    tell_key,
+    told_key,
 )
 from engine.mailbox.opened import Effects, OpenAccount, OpenMailbox
 from engine.mailbox.rows import AccountRow, KeptRow
@@ -77,6 +79,8 @@ class Erase:
                 batch.delete(database, key)
             if found:
                 return Step()
+        for key in (told_key(self.account), tell_key(self.account)):
+            batch.delete(databases.quota, key)
         batch.delete(databases.meta, erasing_key(self.account))
         return Step(more=False)
 

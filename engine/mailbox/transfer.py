@@ -13,6 +13,7 @@ def copy(account: OpenAccount, command: Copy) -> Answer:
         return Answer(Problem.NONEXISTENT)
     found = present(mailbox, command.uids)
     rows = [row for _, row in found]
+    account.quota = command.quota
     if command.quota.exceeded(account, sum(row.size for row in rows), len(rows)):
         return Answer(Problem.OVERQUOTA)
     translated = _translated(mailbox, to, rows)

@@ -14,7 +14,7 @@ from engine.lanes import MAIL
 from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Limits, Mailboxes, MailboxOwner, NewsDesk, Pop3Server
+from engine.mailbox import Limits, Mailboxes, MailboxOwner, NewsDesk, Pop3Server, Quotas, Totals, Warnings
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -70,6 +70,8 @@ class Role:
         self.tally = Tally(self.data / "reports")
         self.rates = Rates.open(self.data / "rates")
         self._opened_issuer: Issuer | None = None
+        self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
+        self._mailboxes: Mailboxes | None = None
         self.returns = ReturnPaths()
         self._opened_returns = ReturnPaths()
         self._shards: dict[int, Shard] = {}
@@ -97,6 +99,7 @@ class Role:
         self.directory.set_local(config.domains.local)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
+        self.quotas.use(config.quota)
         self.tally.on = config.reports is not None
         self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
 
@@ -116,12 +119,19 @@ class Role:
             Directory: self.directory,
             Logins: self.logins,
             Rates: self.rates,
+            Quotas: self.quotas,
             ReturnPaths: self.returns,
             ServerTls: self._opened_tls,
             Watch: self._watch,
             Tally: self.tally,
             Keyring: self._keyring,
         }
+
+    def mailboxes(self) -> Mailboxes:
+        """The mailboxes, to be read in this process. StorageError while they cannot be."""
+        if self._mailboxes is None:
+            self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size)
+        return self._mailboxes
 
     def _resolver_for(self, config: Config) -> Resolver:
         """One resolver, and its cache, for as long as [dns] stays the same."""
@@ -182,6 +192,8 @@ class Role:
 
     def close(self) -> None:
         self.tally.close()
+        if self._mailboxes is not None:
+            self._mailboxes.close()
         for shard in self._shards.values():
             shard.close()
 
@@ -287,6 +299,8 @@ class MailboxesRole(Role):
         functions: dict[str, Function] = {REMOVE: owner.remove, CHANGE: owner.answer}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(owner.tend)
+            nursery.start_soon(Warnings(owner, self.directory, self.quotas).run)
+            nursery.start_soon(Totals(owner, self.directory).run)
             nursery.start_soon(free_readers, owner.environment)
             nursery.start_soon(answer_requests, here.context, endpoint, functions)
             nursery.start_soon(publisher.serve)
@@ -297,6 +311,10 @@ class MailboxesRole(Role):
         if self._owner is not None:
             self._owner.reserve = _mailbox_reserve(config)
             self._owner.keep_expunged = config.mailboxes.keep_expunged
+
+    def mailboxes(self) -> Mailboxes:
+        assert self._owner is not None
+        return self._owner.reader
 
     def services(self, config: Config) -> dict[Any, Any]:
         return super().services(config) | {MailboxOwner: self._owner}
@@ -315,7 +333,6 @@ class ReadersRole(Role):
         self._asker = Asker(here.context)
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
-        self._mailboxes: Mailboxes
         self.news = NewsDesk()
         self._pop3 = self._server(config)
 
@@ -326,7 +343,7 @@ class ReadersRole(Role):
 
     def _server(self, config: Config) -> Pop3Server:
         return Pop3Server(
-            Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
+            self.mailboxes(),
             visitor=partial(self.logins.visitor, "pop3"),
             remove=self._remove,
             hostname=config.server.hostname,

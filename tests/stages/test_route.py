@@ -12,6 +12,7 @@ import trio
 from engine import Defer, Each, Envelope, Message, MessageId, Recipient, Reject, Session
 from engine.config import convert
 from engine.directory import Directory, Embedded, Unavailable
+from engine.mailbox import Quotas
 from engine.message import Octets
 from engine.return_path import ReturnPaths
 from engine.stage import load_stage
@@ -349,7 +350,7 @@ def test_rules_are_read_from_pipeline_toml() -> None:
 def test_the_engine_finds_the_stage_and_its_table(tmp_path: Path) -> None:
     spec = load_stage("route", "", tmp_path)
     assert spec.target is Route
-    assert dict(spec.services) == {"directory": Directory, "returns": ReturnPaths}
+    assert dict(spec.services) == {"directory": Directory, "returns": ReturnPaths, "quotas": Quotas}
     assert dict(spec.settings) == {"rules": tuple[Rule, ...], "subaddress": str}
     assert spec.required == {"rules"}
     assert spec.tables == {"route": "rules"}
