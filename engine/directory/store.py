@@ -393,19 +393,18 @@ class Embedded(Store):
         """What was said about how much the account may hold, the nearest first."""
         return self._read(self._limits_now).of(_known(account.address), account.limit)
 
-    def domain_limits(self) -> Mapping[str, DomainLimits]:
-        """What was said of domains."""
-        return self._read(self._limits_now).domains
+    def domain_limits(self, domain: str) -> DomainLimits:
+        """What was said of a domain. NotFound: it is not local."""
+        return self._read(self._limits_now).domains.get(self._local_domain(domain), DomainLimits())
 
-    def group_limits(self) -> dict[str, Limit]:
-        """What was said of groups, by address."""
-        return {
-            "@".join(name): _LIMITS.decode(value).each for name, value in self._read(_items, self._limits) if name[0]
-        }
+    def group_limit(self, address: str) -> Limit:
+        """What was said of the members of a group. NotFound."""
+        return self._read(self._group_limit, _known(address))
 
     def totals(self) -> Mapping[str, Limit]:
         """By domain, what its accounts may hold all together, where that is said."""
-        return {name: said.total for name, said in self.domain_limits().items() if any(said.total)}
+        domains = self._read(self._limits_now).domains
+        return {name: said.total for name, said in domains.items() if said.total != UNSAID}
 
     def numbers(self, domain: str) -> list[int]:
         """The ids of all accounts of a domain."""
@@ -568,19 +567,33 @@ class Embedded(Store):
         return [_RECORD.decode(value).id for _, value in _within(txn, self._accounts, domain)]
 
     def _limit_domain(self, domain: str, change: Callable[[_Limits], _Limits]) -> Domain:
+        name = self._local_domain(domain)
+        self._write(self._put_limits, ("", name), change)
+        return Domain(name, configured=name in self._configured_set)
+
+    def _local_domain(self, domain: str) -> str:
         name = valid_domain(domain)
         if not self.is_local(name):
             raise NotFound(f"{name} is no local domain; add it with postroad domain add {name}")
-        self._write(self._put_limits, ("", name), change)
-        return Domain(name, configured=name in self._configured_set)
+        return name
+
+    def _group_limit(self, txn: Transaction, name: Name) -> Limit:
+        self._limited_group(txn, name)
+        value = _get(txn, self._limits, _key(name))
+        return _LIMITS.decode(value).each if value is not None else UNSAID
+
+    def _limited_group(self, txn: Transaction, name: Name) -> Group:
+        """The group of which, as of an account, a limit can be said."""
+        found = self._alias(txn, name)
+        if not isinstance(found, Group):
+            address = "@".join(name)
+            raise NotFound(f"no such account or group: {address}; postroad account list shows the accounts there are")
+        return found
 
     def _limit(self, txn: Transaction, name: Name, limit: Limit) -> Account | Group:
         if self._record(txn, name):
             return self._change(txn, name, {"limit": limit})
-        address = "@".join(name)
-        found = self._alias(txn, name)
-        if not isinstance(found, Group):
-            raise NotFound(f"no such account or group: {address}; postroad account list shows the accounts there are")
+        found = self._limited_group(txn, name)
         self._put_limits(txn, name, lambda old: _Limits(limit, old.total))
         return found
 

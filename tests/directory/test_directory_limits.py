@@ -5,7 +5,18 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from engine.directory import UNSAID, Account, Allowed, Embedded, Limit, NotFound, Said, Unavailable, allowed
+from engine.directory import (
+    UNSAID,
+    Account,
+    Allowed,
+    DomainLimits,
+    Embedded,
+    Limit,
+    NotFound,
+    Said,
+    Unavailable,
+    allowed,
+)
 from engine.directory.elsewhere import limit
 
 BOB, ANN = "bob@example.org", "ann@added.test"
@@ -50,7 +61,7 @@ def test_the_nearest_counts(directory: Embedded, said: dict[str, Limit], found: 
     for name in said:
         directory.limit(name, UNSAID)
     assert of(directory, BOB) == Allowed()
-    assert (directory.domain_limits(), directory.group_limits()) == ({}, {})
+    assert (directory.domain_limits("example.org"), directory.group_limit(STAFF)) == (DomainLimits(), UNSAID)
 
 
 def test_a_change_of_members_counts_at_once(directory: Embedded) -> None:
