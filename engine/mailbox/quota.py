@@ -77,15 +77,15 @@ def note(account: "OpenAccount", quota: Quota, size: int, messages: int) -> bool
     """Put the account down to be told if it needs to be, having had so much before; whether it was."""
     level = quota.level(account.size, account.messages)
     if not level:
-        return False  # what it was told before is looked at when it rises again
+        return False
     batch, database = account.batch, account.databases.quota
     said = batch.get(database, told_key(account.id)) or b"\0"
-    told = min(said[0], quota.level(size, messages))
-    if level > told:
-        waiting = batch.get(database, tell_key(account.id))
-        above = min(told, TellRow.parse(waiting).above) if waiting else told
-        row = TellRow(bytes(MessageId.new()), above, level, account.size, account.messages, quota)
-        batch.put(database, tell_key(account.id), row.octets())
-    if said[0] != level:
-        batch.put(database, told_key(account.id), bytes([level]))
-    return level > told
+    told = min(said[0], quota.level(size, messages))  # it may have sunk since
+    if level <= told:
+        return False
+    waiting = batch.get(database, tell_key(account.id))
+    above = min(told, TellRow.parse(waiting).above) if waiting else told
+    row = TellRow(bytes(MessageId.new()), above, level, account.size, account.messages, quota)
+    batch.put(database, tell_key(account.id), row.octets())
+    batch.put(database, told_key(account.id), bytes([level]))
+    return True

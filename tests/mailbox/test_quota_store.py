@@ -72,6 +72,14 @@ async def test_of_many_at_once_one_goes_over(owner: MailboxOwner) -> None:
     assert usage.size - owner.reader.messages(1)[0].size < 5000 <= usage.size
 
 
+@pytest.mark.parametrize(("short", "outcome"), [(0, Outcome.OVER_QUOTA), (1, Outcome.DELIVERED)])
+async def test_full_is_who_has_just_what_he_may_have(owner: MailboxOwner, short: int, outcome: Outcome) -> None:
+    await put(owner, 1, Quota())
+    size = owner.reader.usage(1).size
+    assert await put(owner, 1, Quota(octets=size + short)) is outcome
+    assert owner.reader.is_full(1, Quota(octets=owner.reader.usage(1).size))
+
+
 async def test_however_large_it_is(owner: MailboxOwner) -> None:
     assert await put(owner, 1, Quota(octets=1), b"x" * 500_000) is Outcome.DELIVERED
     assert await put(owner, 1, Quota(octets=1)) is Outcome.OVER_QUOTA
