@@ -127,6 +127,15 @@ class Mailboxes:
     full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    size: Size = Size(0)  # of an account for which nothing else is said; 0: as much as it likes
+    messages: int = 0  # the same
+    full: typing.Literal["defer", "reject"] = "defer"  # RFC 3463 3.3: a full mailbox is a persistent transient failure
+    warn: tuple[int, ...] = (80, 95)  # per cent, at which an account is told
+    tell_postmaster: bool = False  # when a mailbox is full
+
+
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 
@@ -170,6 +179,8 @@ class Ldap(Elsewhere):
     address_attribute: str = "mail"
     id_attribute: str = "entryUUID"  # never given to another entry (RFC 4530)
     send_as_attribute: str = ""  # other names in which an account may send
+    quota_attribute: str = ""  # how much its mailbox may hold
+    quota_messages_attribute: str = ""
     group_filter: str = ""
     member_attribute: str = "member"
     members: typing.Literal["dn", "address"] = "dn"  # what that attribute holds
@@ -257,6 +268,7 @@ class Config:
     dns: Dns
     queue: Queue
     mailboxes: Mailboxes
+    quota: Quota
     login: Login
     oidc: Oidc | None
     reports: Reports | None
@@ -269,7 +281,8 @@ class Config:
 
 
 _SECTIONS: dict[str, type] = {
-    "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
+    "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
+    "login": Login,
 }  # fmt: skip
 _ACTED_ON = ("reports", "srs", "batv")
 """Tables that say what some stage is to do."""
@@ -414,6 +427,7 @@ class _Reader:
             sections["server"], sections["queue"], sections["domains"], sections["dns"], sections["mailboxes"]
         )
         self.check_login(sections["login"])
+        self.check_quota(sections["quota"])
         lanes = self.lanes()
         stages = self.stages(lanes)
         self.top_level(stages)
@@ -570,6 +584,12 @@ class _Reader:
         for name in login.mechanisms:
             if name not in MECHANISMS:
                 self.problem("login.mechanisms", f"there is no mechanism {name}{nearest(name, MECHANISMS)}")
+
+    def check_quota(self, quota: Quota) -> None:
+        if quota.messages < 0:
+            self.problem("quota.messages", "must not be negative; 0: as many as it likes")
+        if not all(1 <= share <= 100 for share in quota.warn):
+            self.problem("quota.warn", "must be per cent, from 1 to 100")
 
     def values(self, place: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, Any]:
         found = {}

@@ -9,12 +9,16 @@ _SIZE_UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 10
     "MIB": 2**20,
     "GIB": 2**30,
     "TIB": 2**40,
+    "K": 2**10,
+    "M": 2**20,
+    "G": 2**30,
+    "T": 2**40,
 }
 _TIME_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 class Size(int):
-    """A number of octets. ``Size("25 MB")`` is 25,000,000 and ``Size("25 MiB")`` is 26,214,400.
+    """A number of octets. ``Size("25 MB")`` is 25,000,000; ``Size("25 MiB")`` and ``Size("25M")`` are 26,214,400.
 
     Raises ValueError for text that is no size.
     """
@@ -67,6 +71,15 @@ class Rate(str):
         if rate.period <= 0:
             raise ValueError("a rate needs some time")
         return rate
+
+
+def measured(octets: int) -> str:
+    """A size for people: "4.1 GB", "312 KB", "20 octets"."""
+    for unit, each in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if octets >= each:
+            count = octets / each
+            return f"{f'{count:.1f}'.removesuffix('.0') if count < 10 else f'{count:,.0f}'} {unit}"
+    return f"{octets} octets"
 
 
 def spelled(seconds: float) -> str:

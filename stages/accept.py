@@ -63,6 +63,9 @@ _AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connectio
 
 _RATES = ("account_messages", "account_recipients", "network_messages", "network_recipients")
 
+_OF_SPACE = {"4.3.1": 452, "4.2.2": 452, "5.2.2": 552}
+"""Enhanced codes that have a reply code of their own (RFC 5321 4.2.3): no room on the disk, in a mailbox, for good."""
+
 _LAST_WORDS = 2.0
 """Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
 
@@ -665,11 +668,11 @@ class _Session:
     def _refuse(self, verdict: Reject | Defer, *, counts: bool = False, one: bool = False) -> None:
         if isinstance(verdict, Reject):
             enhanced = verdict.code if verdict.code.startswith("5.") else "5.7.1"
-            self._smtp.refuse(550, enhanced, verdict.text, counts=counts, one=one)
+            code = 550
         else:
-            full = verdict.code == "4.3.1"
             enhanced = verdict.code if verdict.code.startswith("4.") else "4.3.0"
-            self._smtp.refuse(452 if full else 451, enhanced, verdict.text, counts=counts, one=one)
+            code = 451
+        self._smtp.refuse(_OF_SPACE.get(enhanced, code), enhanced, verdict.text, counts=counts, one=one)
 
 
 def _of_one(verdict: Verdict, recipient: str) -> Verdict:

@@ -23,6 +23,7 @@ from engine.directory import (
     valid_address,
     valid_domain,
 )
+from engine.mailbox import Limited, Quotas
 from engine.return_path import ReturnPaths
 
 EVERYONE = "*"
@@ -56,6 +57,7 @@ class Party(NamedTuple):
     name: str  # as it compares
     domain: str
     is_local: bool
+    limited: Limited | None = None  # where its mailbox may be full
 
 
 NOBODY = Party("", "", "", is_local=False)
@@ -77,6 +79,7 @@ class Route:
 
     directory: Directory
     returns: ReturnPaths = field(default_factory=ReturnPaths)
+    quotas: Quotas = field(default_factory=Quotas)
     _: KW_ONLY
     rules: tuple[Rule, ...]
     subaddress: str = "+"  # the character before a tag, "user+tag"; empty: no tags
@@ -113,7 +116,7 @@ class Route:
             return _put_off(error)
 
     def at_recipient(self, session: Session, sender: str, recipient: str) -> Refusal | Awaitable[Refusal]:
-        """Refuse an unknown local user at RCPT, and a bounce of what was never sent.
+        """Refuse an unknown local user at RCPT, one whose mailbox is full, and a bounce of what was never sent.
 
         Whether others may be relayed to is not asked here.
         """
@@ -129,7 +132,9 @@ class Route:
             reached = self._resolve(recipient)
             if not reached:
                 return NO_SUCH_USER
-            return NOT_OURS if is_bounce and self._lacks_tag(recipient, reached) else None
+            if is_bounce and self._lacks_tag(recipient, reached):
+                return NOT_OURS
+            return self.quotas.refusal if all(map(self._is_full, reached)) else None
         except Unavailable as error:
             return _put_off(error)
 
@@ -152,6 +157,13 @@ class Route:
             return False
         names = {self._party(recipient).name, *(party.name for party in reached)}
         return any(party.is_local for party in reached) and not any(map(batv.is_exempt, names))
+
+    def _is_full(self, party: Party) -> bool:
+        return party.limited is not None and self.quotas.is_full(party.limited)
+
+    def _resident(self, account: Account) -> Party:
+        address, limited = account.address, self.quotas.limited(account)
+        return Party(address, address, address.rpartition("@")[2], is_local=True, limited=limited)
 
     def _verdict(self, recipient: str, sender: Party) -> verdict.Route | verdict.Routes | Reject:
         reached = self._resolve(recipient)
@@ -191,7 +203,7 @@ class Route:
         found = self.directory.find(recipient, subaddress=self.subaddress)
         if isinstance(found, Alias):
             return self._members(found)
-        return (_resident(found),) if found else ()
+        return (self._resident(found),) if found else ()
 
     def _members(self, alias: Alias) -> tuple[Party, ...]:
         """Those an alias stands for in the end, each once. Aliases are opened layer by layer, each only once."""
@@ -209,7 +221,7 @@ class Route:
                         opened.add(found.address)
                         deeper += found.targets
                 elif isinstance(found, Account):
-                    reached[found.address] = _resident(found)
+                    reached[found.address] = self._resident(found)
                 else:
                     (unknown if party.is_local else reached)[party.address] = party
             layer = deeper
@@ -232,10 +244,6 @@ def _put_off(error: Unavailable) -> Defer:
 def _is_plain(given: object) -> TypeGuard[verdict.Route | Reject]:
     """Whether the verdict may stand for the whole message, since it rewrites nobody."""
     return isinstance(given, Reject) or (isinstance(given, verdict.Route) and not given.to)
-
-
-def _resident(account: Account) -> Party:
-    return Party(account.address, account.address, account.address.rpartition("@")[2], is_local=True)
 
 
 def _problems(rules: tuple[Rule, ...]) -> Iterator[str]:

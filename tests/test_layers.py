@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
-        "login", "wakeup"},
+        "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
     "imap": {"protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},

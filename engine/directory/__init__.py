@@ -5,6 +5,7 @@ from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword,
 from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
 from engine.directory.interface import Directory, asked
 from engine.directory.kinds import open_directory
+from engine.directory.limits import UNSAID, Allowed, DomainLimits, Layers, Limit, Said, allowed
 from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
 from engine.directory.senders import is_member, may_send_as
@@ -14,22 +15,29 @@ __all__ = [
     "FEW",
     "SERVICES",
     "SHORT",
+    "UNSAID",
     "Account",
     "Alias",
+    "Allowed",
     "AlreadyThere",
     "AppPassword",
     "Directory",
     "DirectoryError",
     "Domain",
+    "DomainLimits",
     "Embedded",
     "Group",
     "InUse",
     "Invalid",
+    "Layers",
+    "Limit",
     "Login",
     "Memory",
     "NotFound",
+    "Said",
     "Unavailable",
     "a_label",
+    "allowed",
     "asked",
     "is_bare_postmaster",
     "is_member",

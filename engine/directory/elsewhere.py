@@ -2,8 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import trio
 
@@ -11,7 +11,10 @@ from engine.config import Elsewhere as Settings
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_domain, without_tag
 from engine.directory.cache import Cache
 from engine.directory.entries import Account, Alias, Login
+from engine.directory.errors import Unavailable
+from engine.directory.limits import Layers, Limit, Said
 from engine.protocols import scram
+from engine.units import Size
 
 
 class Elsewhere(ABC):
@@ -92,6 +95,16 @@ class Elsewhere(ABC):
         """None: only the embedded directory has app passwords."""
         return None
 
+    def limits(self, account: Account) -> Layers:
+        return [[Said("account", account.limit)]]
+
+    def totals(self) -> Mapping[str, Limit]:
+        """None: that needs all accounts of a domain, and a server is asked for one."""
+        return {}
+
+    def numbers(self, domain: str) -> list[int]:  # noqa: ARG002
+        return []
+
     def _name(self, address: str) -> tuple[str, str] | None:
         """Local part and domain, if the domain is local, and the name such that a server can be asked for it."""
         if is_bare_postmaster(address):
@@ -105,6 +118,14 @@ class Elsewhere(ABC):
     def _stand_in(self, local: str, domain: str) -> Alias | None:
         # Somebody must read a postmaster's mail. RFC 5321 4.5.1
         return Alias(f"postmaster@{domain}", (self._postmaster,)) if local == "postmaster" else None
+
+
+def limit(address: str, size: Any, messages: Any) -> Limit:
+    """A limit as a server keeps it: octets, or a text such as "5 GiB", and a number; None: not said. Unavailable."""
+    try:
+        return Limit(None if size is None else int(Size(size)), None if messages is None else int(Size(messages)))
+    except (TypeError, ValueError) as error:
+        raise Unavailable(f"the quota of {address} cannot be read: {error}") from error
 
 
 def _can_be_asked(text: str) -> bool:

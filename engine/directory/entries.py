@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from engine.directory.limits import UNSAID, Limit
+
 SERVICES = ("smtp", "imap", "pop3")
 """What an app password may be good for."""
 
@@ -28,6 +30,7 @@ class Account:
     has_password: bool = True  # without one nobody can log in but by an app password
     has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
     send_as: tuple[str, ...] = ()  # in whose name it may send besides its own; "@domain": all of it
+    limit: Limit = UNSAID  # what it may hold, where that is said of the account itself
 
 
 @dataclass(frozen=True, slots=True)

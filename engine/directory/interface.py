@@ -1,11 +1,12 @@
 """What the server asks of a directory, wherever that is kept, and how it asks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeVar, TypeVarTuple
 
 import trio
 
 from engine.directory.entries import Account, Alias, Login
+from engine.directory.limits import Layers, Limit
 from engine.protocols import scram
 
 T = TypeVar("T")
@@ -77,6 +78,18 @@ class Directory(Protocol):
 
     def proven(self, address: str, key: scram.Key, service: str = "", *, main: bool = True) -> Login | None:
         """The login, if ``key`` is one of those that ``keys`` gives for it."""
+        ...
+
+    def limits(self, account: Account) -> Layers:
+        """What was said about how much the account may hold, the nearest first."""
+        ...
+
+    def totals(self) -> Mapping[str, Limit]:
+        """By domain, what its accounts may hold all together, where that is said."""
+        ...
+
+    def numbers(self, domain: str) -> list[int]:
+        """The ids of all accounts of a domain that has a total."""
         ...
 
     def close(self) -> None: ...

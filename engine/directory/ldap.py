@@ -10,7 +10,7 @@ from functools import partial
 from engine.config import NOWHERE
 from engine.config import Ldap as Settings
 from engine.directory.addresses import split, valid_address
-from engine.directory.elsewhere import Elsewhere
+from engine.directory.elsewhere import Elsewhere, limit
 from engine.directory.entries import Account, Alias, Group, Login
 from engine.directory.errors import Invalid, Unavailable
 from engine.directory.ldap_connection import LdapConnection
@@ -82,7 +82,10 @@ class LdapDirectory(Elsewhere):
     @property
     def _of_accounts(self) -> list[str]:
         settings = self._settings
-        wanted = (settings.address_attribute, settings.id_attribute, settings.send_as_attribute)
+        wanted = (
+            settings.address_attribute, settings.id_attribute, settings.send_as_attribute, settings.quota_attribute,
+            settings.quota_messages_attribute,
+        )  # fmt: skip
         return [name for name in wanted if name]
 
     def _connect(self) -> LdapConnection:
@@ -119,7 +122,8 @@ class LdapDirectory(Elsewhere):
         if not identity:
             raise Unavailable(f"{entry.dn} has no {settings.id_attribute}")
         send_as = _senders(entry.attributes.get(settings.send_as_attribute.lower(), ()))
-        return Account(number(identity[0]), address, created=0.0, send_as=send_as)
+        size, messages = (_text(entry, name) for name in (settings.quota_attribute, settings.quota_messages_attribute))
+        return Account(number(identity[0]), address, created=0.0, send_as=send_as, limit=limit(address, size, messages))
 
     def _members(self, group: ldap.Entry, address: str) -> tuple[str, ...]:
         values = group.attributes.get(self._settings.member_attribute.lower(), ())
@@ -163,6 +167,12 @@ def _addresses(values: Iterable[bytes]) -> list[str]:
         except (Invalid, UnicodeDecodeError):
             continue
     return found
+
+
+def _text(entry: ldap.Entry, attribute: str) -> str | None:
+    """The first value of an attribute; None where there is none."""
+    values = entry.attributes.get(attribute.lower(), ())
+    return values[0].decode("utf-8", "replace") if values else None
 
 
 def _senders(values: Iterable[bytes]) -> tuple[str, ...]:

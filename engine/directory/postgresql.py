@@ -11,7 +11,7 @@ from typing import Any
 from engine.config import Postgresql as Settings
 from engine.directory import passwords
 from engine.directory.addresses import split, valid_address
-from engine.directory.elsewhere import Elsewhere
+from engine.directory.elsewhere import Elsewhere, limit
 from engine.directory.entries import Account, Alias, Login
 from engine.directory.errors import Invalid, Unavailable
 from engine.directory.pool import Pool
@@ -117,6 +117,7 @@ def _account(row: Row) -> Account:
         created=0.0,
         has_password=bool(row.get("password")),
         send_as=tuple(row.get("send_as") or ()),
+        limit=limit(row["address"], row.get("quota_size"), row.get("quota_messages")),
     )
 
 

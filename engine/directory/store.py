@@ -9,6 +9,7 @@ domains  domain                         empty
 accounts domain NUL local part          MessagePack map: see _Record
 aliases  domain NUL local part          MessagePack list of addresses; of a group, a map: see _Group
 admins   domain NUL id (8 octets)       local part
+limits   domain NUL local part          MessagePack list: see _Limits; of a group, or with no local part of the domain
 counters "account"                      the last id that was given out (8 octets)
 counters "salt"                         a secret that the salt of every name is made from
 ======== ============================== ==============================================
@@ -24,7 +25,7 @@ import contextlib
 import hmac
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
@@ -35,6 +36,7 @@ from engine.directory import passwords, totp
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain, without_tag
 from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Group, Login
 from engine.directory.errors import AlreadyThere, InUse, Invalid, NotFound, Unavailable
+from engine.directory.limits import UNSAID, DomainLimits, Layers, Limit, Limits, gathered
 from engine.directory.memory import Memory
 from engine.protocols import scram
 from engine.storage.environment import StorageError, open_environment, translated
@@ -98,6 +100,14 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     app_passwords: tuple[_AppPassword, ...] = ()
     totp: _Totp | None = None
     send_as: tuple[str, ...] = ()
+    limit: Limit = UNSAID
+
+
+class _Limits(msgspec.Struct, frozen=True, array_like=True):
+    """What was said of a group or a domain, as it is stored."""
+
+    each: Limit = UNSAID
+    total: Limit = UNSAID
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -107,6 +117,7 @@ class _Group(msgspec.Struct, frozen=True):
 
 
 _RECORD = msgspec.msgpack.Decoder(_Record)
+_LIMITS = msgspec.msgpack.Decoder(_Limits)
 _TARGETS = msgspec.msgpack.Decoder(tuple[str, ...] | _Group)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -129,10 +140,11 @@ class Embedded(Store):
         self._configured_set = frozenset(local_domains)
         self._read_only = read_only
         self._known: Memory[Name, Account | Alias] = Memory()
+        self._said: tuple[int, Limits] = (-1, Limits())  # with the transaction that it was read in
         try:
-            self._domains, self._accounts, self._aliases, self._admins, self._counters = (
+            self._domains, self._accounts, self._aliases, self._admins, self._counters, self._limits = (
                 environment.open_db(name, create=not read_only)
-                for name in (b"domains", b"accounts", b"aliases", b"admins", b"counters")
+                for name in (b"domains", b"accounts", b"aliases", b"admins", b"counters", b"limits")
             )
         except lmdb.Error as error:
             path = environment.path()
@@ -148,7 +160,7 @@ class Embedded(Store):
         """
         names = tuple(dict.fromkeys(map(valid_domain, local_domains)))
         try:
-            environment = open_environment(path, map_size=MAP_SIZE, databases=5, read_only=read_only)
+            environment = open_environment(path, map_size=MAP_SIZE, databases=6, read_only=read_only)
         except StorageError as error:
             raise Unavailable(str(error)) from error
         return cls(environment, names, read_only=read_only)
@@ -375,6 +387,42 @@ class Embedded(Store):
         """Remove the group. NotFound."""
         return self._write(self._remove_group, _known(address))
 
+    # How much mailboxes may hold
+
+    def limits(self, account: Account) -> Layers:
+        """What was said about how much the account may hold, the nearest first."""
+        return self._read(self._limits_now).of(_known(account.address), account.limit)
+
+    def domain_limits(self, domain: str) -> DomainLimits:
+        """What was said of a domain. NotFound: it is not local."""
+        return self._read(self._limits_now).domains.get(self._local_domain(domain), DomainLimits())
+
+    def group_limit(self, address: str) -> Limit:
+        """What was said of the members of a group. NotFound."""
+        return self._read(self._group_limit, _known(address))
+
+    def totals(self) -> Mapping[str, Limit]:
+        """By domain, what its accounts may hold all together, where that is said."""
+        domains = self._read(self._limits_now).domains
+        return {name: said.total for name, said in domains.items() if said.total != UNSAID}
+
+    def numbers(self, domain: str) -> list[int]:
+        """The ids of all accounts of a domain."""
+        return self._read(self._numbers, a_label(domain))
+
+    def limit(self, name: str, limit: Limit) -> Account | Group | Domain:
+        """Say how much may be held by the account, by each member of the group, or by each account of the domain.
+
+        UNSAID takes it back. NotFound.
+        """
+        if "@" in name:
+            return self._write(self._limit, _known(name), limit)
+        return self._limit_domain(name, lambda old: _Limits(limit, old.total))
+
+    def limit_total(self, domain: str, limit: Limit) -> Domain:
+        """Say how much all accounts of a domain may hold together. NotFound."""
+        return self._limit_domain(domain, lambda old: _Limits(old.each, limit))
+
     # Transactions
 
     def _read(self, look: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -498,6 +546,65 @@ class Embedded(Store):
             return self.find(f"postmaster@{first}")
         return None if self._read_only else self._write(self._reserve, ("postmaster", first))
 
+    def _limits_now(self, txn: Transaction) -> Limits:
+        state, said = self._said
+        if state != txn.id():
+            said = self._gathered(txn)
+            self._said = txn.id(), said
+        return said
+
+    def _gathered(self, txn: Transaction) -> Limits:
+        domains, groups = {}, []
+        for name, value in _items(txn, self._limits):
+            stored = _LIMITS.decode(value)
+            if not name[0]:
+                domains[name[1]] = DomainLimits(stored.each, stored.total)
+            elif isinstance(group := self._alias(txn, name), Group):
+                groups.append((group.address, stored.each, map(split, group.targets)))
+        return gathered(domains, groups)
+
+    def _numbers(self, txn: Transaction, domain: str) -> list[int]:
+        return [_RECORD.decode(value).id for _, value in _within(txn, self._accounts, domain)]
+
+    def _limit_domain(self, domain: str, change: Callable[[_Limits], _Limits]) -> Domain:
+        name = self._local_domain(domain)
+        self._write(self._put_limits, ("", name), change)
+        return Domain(name, configured=name in self._configured_set)
+
+    def _local_domain(self, domain: str) -> str:
+        name = valid_domain(domain)
+        if not self.is_local(name):
+            raise NotFound(f"{name} is no local domain; add it with postroad domain add {name}")
+        return name
+
+    def _group_limit(self, txn: Transaction, name: Name) -> Limit:
+        self._limited_group(txn, name)
+        value = _get(txn, self._limits, _key(name))
+        return _LIMITS.decode(value).each if value is not None else UNSAID
+
+    def _limited_group(self, txn: Transaction, name: Name) -> Group:
+        """The group of which, as of an account, a limit can be said."""
+        found = self._alias(txn, name)
+        if not isinstance(found, Group):
+            address = "@".join(name)
+            raise NotFound(f"no such account or group: {address}; postroad account list shows the accounts there are")
+        return found
+
+    def _limit(self, txn: Transaction, name: Name, limit: Limit) -> Account | Group:
+        if self._record(txn, name):
+            return self._change(txn, name, {"limit": limit})
+        found = self._limited_group(txn, name)
+        self._put_limits(txn, name, lambda old: _Limits(limit, old.total))
+        return found
+
+    def _put_limits(self, txn: Transaction, name: Name, change: Callable[[_Limits], _Limits]) -> None:
+        value = _get(txn, self._limits, _key(name))
+        limits = change(_LIMITS.decode(value) if value is not None else _Limits())
+        if limits == _Limits():
+            txn.delete(_key(name), db=self._limits)
+        else:
+            txn.put(_key(name), _encode(limits), db=self._limits)
+
     # What they change
 
     def _add_domain(self, txn: Transaction, name: str) -> None:
@@ -517,6 +624,8 @@ class Embedded(Store):
                 f"{name} still has {accounts} account(s) and {aliases} alias(es): remove them first, or close the "
                 f"domain with --force; then they are kept, unused, until it is added again"
             )
+        if not (accounts or aliases or configured):
+            txn.delete(_key(("", name)), db=self._limits)
 
     def _check_free(self, txn: Transaction, name: Name) -> None:
         address, domain = "@".join(name), name[1]
@@ -632,6 +741,7 @@ class Embedded(Store):
     def _remove_group(self, txn: Transaction, name: Name) -> Group:
         group = self._group(txn, name)
         txn.delete(_key(name), db=self._aliases)
+        txn.delete(_key(name), db=self._limits)
         return group
 
     def _remove_alias(self, txn: Transaction, name: Name) -> Alias:
@@ -651,6 +761,7 @@ def _account(name: Name, record: _Record) -> Account:
         bool(record.password),
         record.totp is not None,
         record.send_as,
+        record.limit,
     )
 
 

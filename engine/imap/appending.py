@@ -81,7 +81,7 @@ class Appending:
     async def end(self) -> Done:
         """All is there: put it into the mailbox."""
         session, place = self._session, self._place
-        quota = await session.quota(place.account)
+        quota = await session.quota(place)
         answer = await session.change(
             Append(account=place.account, mailbox=place.mailbox, messages=tuple(self._messages), quota=quota)
         )

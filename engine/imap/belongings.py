@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 
-from engine.directory import asked
+from engine.directory import Account, asked
 from engine.imap.place import Place
 from engine.imap.reply import Bad, Done, No
 from engine.imap.session import Session, refused
 from engine.mailbox.commands import DeleteAcl, SetAcl, SetMetadata
 from engine.mailbox.layout import PUBLIC
 from engine.mailbox.metadata import PRIVATE
-from engine.mailbox.names import OTHERS, SEPARATOR, below
 from engine.mailbox.rights import RIGHTS, identifier, plain, shown
 from engine.protocols.imap import codes, responses, rights
 
-ROOT = ""
-"""The name of the one quota root of an account."""
+KIB = 1024
+"""Octets in a unit of STORAGE (RFC 9208 5.1)."""
 
 
 def _place(session: Session, name: str, right: str) -> Place:
@@ -33,17 +32,9 @@ def _identifier(text: str) -> str:
         raise Bad(str(error)) from error
 
 
-def _owner(session: Session, name: str, place: Place) -> str:
-    """The address of the owner of a mailbox; empty for a public one."""
-    if place.account == session.account.id:
-        return session.account.address
-    return name.removeprefix(below(OTHERS)).removesuffix(SEPARATOR + place.name) if place.account != PUBLIC else ""
-
-
 async def get_acl(session: Session, command: rights.GetAcl) -> Done:
     place = _place(session, command.mailbox, "a")
-    owner = _owner(session, command.mailbox, place)
-    entries = [(owner, RIGHTS)] if owner else []
+    entries = [(place.owner, RIGHTS)] if place.owner else []
     entries += session.service.access.acl(place.account, place.mailbox)
     told = ((name, shown(held)) for name, held in entries)
     session.imap.send(responses.acl(command.mailbox, told, utf8=session.imap.utf8))
@@ -53,7 +44,7 @@ async def get_acl(session: Session, command: rights.GetAcl) -> Done:
 async def set_acl(session: Session, command: rights.SetAcl) -> Done:
     place = _place(session, command.mailbox, "a")
     who = _identifier(command.identifier)
-    if who.lstrip("-") == _owner(session, command.mailbox, place):
+    if who.lstrip("-") == place.owner:
         raise No("The owner of a mailbox has all rights to it", b"CANNOT")
     directory = session.service.directory
     named = await asked(directory, directory.account, who.lstrip("-")) if who[:1] != "$" else None
@@ -82,7 +73,7 @@ async def delete_acl(session: Session, command: rights.DeleteAcl) -> Done:
 async def list_rights(session: Session, command: rights.ListRights) -> Done:
     """Each right can be given alone; the owner has all."""
     place = _place(session, command.mailbox, "a")
-    is_owner = _identifier(command.identifier) == _owner(session, command.mailbox, place)
+    is_owner = _identifier(command.identifier) == place.owner
     required, optional = (RIGHTS, "") if is_owner else ("", RIGHTS)
     utf8 = session.imap.utf8
     session.imap.send(responses.list_rights(command.mailbox, command.identifier, required, optional, utf8=utf8))
@@ -96,16 +87,28 @@ async def my_rights(session: Session, command: rights.MyRights) -> Done:
 
 
 async def get_quota(session: Session, command: rights.GetQuota) -> Done:
-    if command.root != ROOT:
+    if command.root != session.account.address:
         raise No("There is no such quota root", b"NONEXISTENT")
-    session.imap.send(responses.quota(ROOT, ()))
+    await _tell_quota(session, session.account)
     return Done("That is all")
 
 
 async def get_quota_root(session: Session, command: rights.GetQuotaRoot) -> Done:
-    session.imap.send(responses.quota_root(command.mailbox, [ROOT], utf8=session.imap.utf8))
-    session.imap.send(responses.quota(ROOT, ()))
+    """A mailbox counts for the quota of its owner, whose address is the name of the quota root."""
+    place = _place(session, command.mailbox, "r")
+    owner = await session.owner(place)
+    roots = [owner.address] if owner is not None else []
+    session.imap.send(responses.quota_root(command.mailbox, roots, utf8=session.imap.utf8))
+    if owner is not None:
+        await _tell_quota(session, owner)
     return Done("That is all")
+
+
+async def _tell_quota(session: Session, owner: Account) -> None:
+    usage, quota = await session.service.quotas.of(owner)
+    resources = [("STORAGE", -(-usage.size // KIB), quota.octets // KIB)] if quota.octets else []
+    resources += [("MESSAGE", usage.messages, quota.messages)] if quota.messages else []
+    session.imap.send(responses.quota(owner.address, resources, utf8=session.imap.utf8))
 
 
 async def set_quota(_: Session, command: rights.SetQuota) -> Done:

@@ -129,7 +129,7 @@ async def _transfer(session: Session, uids: Sequence[int], to: Place, *, move: b
     command = Move if move else Copy
     return command(
         account=session.mailbox.account, mailbox=session.mailbox.mailbox, uids=tuple(uids), to=to.mailbox,
-        to_account=to.account, quota=await session.quota(to.account),
+        to_account=to.account, quota=await session.quota(to),
     )  # fmt: skip
 
 

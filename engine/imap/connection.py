@@ -36,8 +36,7 @@ SLOW = 60.0
 
 UNAVAILABLE = b"UNAVAILABLE"
 
-_LATER = {"APPENDLIMIT", "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "QUOTASET"}
-_OFFERED = tuple(name for name in OFFERED if name not in _LATER)
+_OFFERED = tuple(name for name in OFFERED if name != "APPENDLIMIT")  # which is said with its number
 
 
 class Visit:
@@ -215,7 +214,7 @@ class Visit:
             imap.no(no.text, no.code)
         except Bad as bad:
             imap.bad(bad.text, bad.code)
-        except (StorageError, Unanswered) as error:
+        except (StorageError, Unanswered, Unavailable) as error:
             log.error("imap %s: %s", self.peer, error)
             imap.no("That cannot be done now; try again later", UNAVAILABLE)
 
@@ -240,7 +239,7 @@ class Visit:
         except No as no:
             self._close_appending()
             imap.no(no.text, no.code)
-        except (StorageError, Unanswered, OSError) as error:
+        except (StorageError, Unanswered, Unavailable, OSError) as error:
             if isinstance(error, ConnectionLost):
                 raise
             log.error("imap %s: %s", self.peer, error)

@@ -9,6 +9,7 @@ class Place(NamedTuple):
     """A mailbox, or a level of names without one, and what the one who asked may do with it."""
 
     account: int  # its owner
+    owner: str  # its owner's address; empty: it is a public one
     name: str  # as its owner calls it
     folder: Folder
     rights: str  # RFC 4314

@@ -11,7 +11,7 @@ from engine.imap.connection import Visit
 from engine.imap.views import Views
 from engine.index import Index
 from engine.login import Visitor
-from engine.mailbox import Access, Mailboxes, NewsDesk
+from engine.mailbox import Access, Mailboxes, NewsDesk, Quotas
 from engine.mailbox.commands import Answer, AnyCommand
 from engine.net.connection import Connection, ConnectionLost
 
@@ -51,6 +51,7 @@ class ImapService:
         index: Index,
         directory: Directory,
         access: Access,
+        quotas: Quotas,
         hostname: str,
         tls: ssl.SSLContext | None = None,
         allow_plaintext: bool = False,
@@ -63,6 +64,7 @@ class ImapService:
         self.index = index
         self.directory = directory
         self.access = access
+        self.quotas = quotas
         self.hostname = hostname
         self.tls = tls  # may be replaced at any time: new connections take the new one
         self.allow_plaintext = allow_plaintext

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import trio
 
-from engine.directory import Account
+from engine.directory import Account, asked
 from engine.imap.letters import Shelf
 from engine.imap.place import Place
 from engine.imap.reply import No
 from engine.imap.selected import Selected
-from engine.mailbox import Identity, Mailboxes, Quota
+from engine.mailbox import Folder, Identity, Mailboxes, Quota, access
 from engine.mailbox.commands import Answer, AnyCommand, Begin, Problem
 from engine.mailbox.layout import INBOX
 from engine.mailbox.metadata import LARGEST
-from engine.mailbox.names import SEPARATOR
+from engine.mailbox.names import OTHERS, SEPARATOR, below
+from engine.mailbox.quotas import NO_QUOTA
 from engine.mailbox.rights import RIGHTS
 from engine.protocols.imap.responses import Space
 from engine.protocols.imap.server import ImapServer
@@ -77,9 +78,18 @@ class Session:
         own, others, public = self.service.access.spaces()
         return [Space(own, SEPARATOR)], [Space(others, SEPARATOR)], [Space(public, SEPARATOR)]
 
-    async def quota(self, account: int) -> Quota:
-        """What the account may hold."""
-        return Quota()
+    async def owner(self, place: Place) -> Account | None:
+        """The account whose mailbox it is; None: a public one's, or that account is no more."""
+        if place.account == self.account.id:
+            return self.account
+        directory = self.service.directory
+        found = await asked(directory, directory.account, place.owner) if place.owner else None
+        return found if found is not None and found.id == place.account else None
+
+    async def quota(self, place: Place) -> Quota:
+        """What the owner of a mailbox may have. Unavailable."""
+        owner = await self.owner(place)
+        return await self.service.quotas.limit(owner) if owner is not None else NO_QUOTA
 
     async def read(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Something that may block, in a thread."""
@@ -102,7 +112,12 @@ class Session:
         folder = self.mailboxes.folder(found.account, found.name) if found is not None else None
         if found is None or folder is None:
             return None
-        return Place(found.account, found.name, folder, found.rights)
+        return self._place(name, found, folder, found.rights)
+
+    def _place(self, name: str, found: access.Place, folder: Folder, rights: str) -> Place:
+        own = found.account == self.account.id
+        owner = self.account.address if own else _owner(name, found.name)
+        return Place(found.account, owner, found.name, folder, rights)
 
     def home(self, name: str) -> tuple[int, str]:
         """The account in which a mailbox of that name would be made, and how its owner would call it."""
@@ -117,11 +132,12 @@ class Session:
         """All names that the session may see, with what they lead to, by name. Blocks."""
         own = self.mailboxes.folders(self.account.id)
         shared = self.service.access.listed(self.me)
-        found = {folder.name: Place(self.account.id, folder.name, folder, RIGHTS) for folder in own}
+        me = self.account
+        found = {folder.name: Place(me.id, me.address, folder.name, folder, RIGHTS) for folder in own}
         for name, folder, rights in shared:
             place = self.service.access.place(self.me, name)
             if place is not None:
-                found[name] = Place(place.account, place.name, folder, rights)
+                found[name] = self._place(name, place, folder, rights)
         return sorted(found.items())
 
     def demand(self, place: Place, rights: str) -> None:
@@ -175,6 +191,12 @@ class Session:
         """Learn what has happened, and queue it."""
         await self.take_in()
         self.tell(may)
+
+
+def _owner(name: str, end: str) -> str:
+    """The address in the name of another's mailbox, which its owner calls ``end``; empty for a public one."""
+    space = below(OTHERS)
+    return name.removeprefix(space).removesuffix(SEPARATOR + end) if name.startswith(space) else ""
 
 
 def refused(problem: Problem) -> No:

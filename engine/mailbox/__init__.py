@@ -1,15 +1,19 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
 from engine.mailbox.access import Access, Identity
-from engine.mailbox.deliver import Outcome, Place, Quota, Recipient
+from engine.mailbox.deliver import Outcome, Place, Recipient
 from engine.mailbox.locks import MailboxLocks
 from engine.mailbox.news import NewsDesk, Watch
 from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
 from engine.mailbox.pop3 import Limits, Pop3Server
+from engine.mailbox.quota import Quota
+from engine.mailbox.quotas import Limited, Quotas
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.mailbox.rows import MailboxRow
+from engine.mailbox.totals import Totals
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
+from engine.mailbox.warnings import Warnings
 from engine.storage.environment import Full, StorageError
 
 __all__ = [
@@ -19,6 +23,7 @@ __all__ = [
     "Folder",
     "Full",
     "Identity",
+    "Limited",
     "Limits",
     "MailboxLocks",
     "MailboxOwner",
@@ -32,9 +37,12 @@ __all__ = [
     "Place",
     "Pop3Server",
     "Quota",
+    "Quotas",
     "Recipient",
     "StorageError",
+    "Totals",
     "Usage",
     "View",
+    "Warnings",
     "Watch",
 ]

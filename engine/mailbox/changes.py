@@ -78,4 +78,4 @@ class Change:
         news = account.save()
         if not news:  # then no MODSEQ was given out
             answer = msgspec.structs.replace(answer, modseq=0)
-        return Changed(account.files, news, answer)
+        return Changed(account.files, news, account.fuller, answer)

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from engine.mailbox.deliver import Quota
 from engine.mailbox.flags import Mode
+from engine.mailbox.quota import Quota
 
 
 class Problem(enum.Enum):

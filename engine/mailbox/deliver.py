@@ -10,6 +10,7 @@ from engine.mailbox.large import Staged
 from engine.mailbox.layout import INBOX, Databases, delivered_key, place
 from engine.mailbox.names import INBOX_NAME
 from engine.mailbox.opened import Effects, OpenAccount, OpenMailbox
+from engine.mailbox.quota import Quota
 from engine.mailbox.rows import MessageRow
 from engine.message import MessageId
 from engine.storage.writer import Batch
@@ -24,22 +25,6 @@ class Outcome(enum.Enum):
     ALREADY = "delivered already"
     GONE = "the account was removed"
     OVER_QUOTA = "the mailbox is full"
-
-
-class Quota(NamedTuple):
-    """What one account may have; 0: as much as it likes."""
-
-    octets: int = 0
-    messages: int = 0
-
-    def full(self, account: OpenAccount) -> bool:
-        """Whether it is used up. Mail that comes to an account that is not quite full may go over it, once."""
-        octets, messages = self
-        return 0 < octets <= account.size or 0 < messages <= account.messages
-
-    def exceeded(self, account: OpenAccount, octets: int, messages: int) -> bool:
-        """Whether so much more, which a client wants to store, would go over it."""
-        return 0 < self.octets < account.size + octets or 0 < self.messages < account.messages + messages
 
 
 class Place(NamedTuple):
@@ -113,12 +98,14 @@ class Deliver:
         opened = OpenAccount.open(batch, self.databases, account, now=self.now)
         if opened is None:
             return Outcome.GONE, 0
+        opened.quota = part.quota
         outcome, placed = Outcome.OVER_QUOTA, []
         if not part.quota.full(opened):
             outcome = Outcome.DELIVERED
             placed = [self._put(*found, part.heading) for found in _found(opened, part.places)]
             batch.put(self.databases.delivered, key, place(*placed[0]))
         delivered.news += opened.save()  # the mailboxes of a new account, whatever the outcome
+        delivered.fuller |= opened.fuller
         return outcome, len(placed)
 
     def _put(self, mailbox: OpenMailbox, where: Place, heading: bytes) -> tuple[int, int]:

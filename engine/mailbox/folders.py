@@ -75,7 +75,7 @@ def subscribe(account: OpenAccount, command: Subscribe) -> Answer:
     if name is None:
         return Answer(Problem.CANNOT)
     key = name_key(account.id, name)
-    account.tell(account.id)
+    account.subscriptions = True
     if command.on:
         account.batch.put(account.databases.subscribed, key, b"")
     else:

@@ -17,6 +17,9 @@
     shared      identifier, 0, account u64, mailbox u32          nothing: the same, by who holds them
     sharer      "#", account u64; or "@", address                the address by which others see its mailboxes; and back
     metadata    account u64, mailbox u32, viewer u64, name       MetadataRow (RFC 5464); viewer 0: all may see it
+    quota       "told", account u64                              the share of its quota of which it has been told, u8
+                "tell", account u64                              TellRow (``quota``): what it is still to be told
+                "total", domain                                  what its accounts have together (``totals``)
 
 Every number is big endian, so that keys sort as numbers do: a mailbox is one range of ``message``, an account is one
 range of all that begins with its number, and content lies in the order of its arrival.
@@ -58,6 +61,7 @@ MAX_DATABASES = 32
 
 FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
 ERASING, DROPPING = b"erasing", b"dropping"
+TOLD, TELL, TOTAL = b"told", b"tell", b"total"
 
 _PLACE = struct.Struct(">II")
 
@@ -93,6 +97,7 @@ class Databases:
         self.shared = opened(b"shared")
         self.sharer = opened(b"sharer")
         self.metadata = opened(b"metadata")
+        self.quota = opened(b"quota")
 
 
 def account_key(account_id: int) -> bytes:
@@ -190,6 +195,18 @@ def erasing_key(account_id: int) -> bytes:
 
 def dropping_key(account_id: int, mailbox: int) -> bytes:
     return DROPPING + _mailbox_key(account_id, mailbox)
+
+
+def told_key(account_id: int) -> bytes:
+    return TOLD + _account_key(account_id)
+
+
+def tell_key(account_id: int) -> bytes:
+    return TELL + _account_key(account_id)
+
+
+def total_key(domain: str) -> bytes:
+    return TOTAL + domain.encode()
 
 
 def file_name(content: bytes, token: bytes) -> str:

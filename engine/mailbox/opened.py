@@ -20,6 +20,7 @@ from engine.mailbox.layout import (
     name_key,
 )
 from engine.mailbox.names import AT_FIRST, SEPARATOR
+from engine.mailbox.quota import Quota, note
 from engine.mailbox.rights import Grant
 from engine.mailbox.rows import (
     AccountRow,
@@ -53,6 +54,7 @@ class Effects:
 
     files: list[str] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
+    fuller: bool = False  # somebody is to be told that a mailbox fills up
 
 
 class OpenMailbox:
@@ -206,8 +208,9 @@ class OpenAccount:
     """One account inside a change. Its MODSEQ is the next one: all that the change does has the same."""
 
     __slots__ = (
-        "_beside", "_erased", "_mailboxes", "_told", "batch", "databases", "files", "id", "keep", "kept", "kept_size",
-        "messages", "modseq", "newest", "now", "size",
+        "_before", "_beside", "_erased", "_mailboxes", "_told", "batch", "databases", "files", "fuller", "id", "keep",
+        "kept", "kept_size", "messages", "modseq", "newest", "now", "quota", "size",
+        "subscriptions",
     )  # fmt: skip
 
     def __init__(
@@ -221,7 +224,11 @@ class OpenAccount:
         self.now = now  # Unix milliseconds
         self.keep = keep  # whether what is expunged can be brought back
         self.files: list[str] = []  # which may go once the change is committed
+        self.quota: Quota | None = None  # where the change stores something
+        self.fuller = False  # ``save`` has found that it is to be told how full it is
+        self._before = self.size, self.messages
         self._mailboxes: dict[int, OpenMailbox | None] = {}
+        self.subscriptions = False  # whether they have changed
         self._told: set[int] = set()
         self._beside: dict[int, OpenAccount | None] = {}
 
@@ -284,7 +291,7 @@ class OpenAccount:
         return {grant.identifier: grant for grant in found}
 
     def tell(self, account: int) -> None:
-        """Have this account told that what it is subscribed to, or others share with it, has changed; 0: everybody."""
+        """Have this account told that something has changed in what others share with it; 0: everybody."""
         self._told.add(account)
 
     def beside(self, account: int | None) -> "OpenAccount | None":
@@ -328,8 +335,12 @@ class OpenAccount:
         modseq = self.modseq if news else self.modseq - 1
         octets = pack_account(self._erased, self.newest, modseq, self.messages, self.size, self.kept, self.kept_size)
         self.batch.put(self.databases.account, account_key(self.id), octets)
+        if self.quota is not None and self.quota.warn:
+            self.fuller = note(self, self.quota, *self._before)
         for other in self._beside.values():
             news += other.save() if other is not None else ()
+        if self.subscriptions:
+            news.append(News(self.id, 0, modseq))
         return news
 
     def _new_uidvalidity(self) -> int:

@@ -83,9 +83,10 @@ class MailboxOwner:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
-        self.reserve = reserve  # may be changed at any time, as may the next two
+        self.reserve = reserve  # may be changed at any time, as may the next three
         self.keep_expunged = keep_expunged  # seconds for which what was expunged can be brought back
         self.tell: Callable[[News], None] = lambda _: None  # is called after each commit with what has changed
+        self.fuller: Callable[[], None] = lambda: None  # is called when somebody is to be told that a mailbox fills up
         self._clock = clock
         self.environment = open_environment(path, map_size=map_size, databases=MAX_DATABASES)
         self._lock = -1
@@ -228,6 +229,8 @@ class MailboxOwner:
             effects = await self.writer.apply(change)
             for news in effects.news:
                 self.tell(news)
+            if effects.fuller:
+                self.fuller()
             if effects.files:
                 await self._discard(effects.files)
         return effects

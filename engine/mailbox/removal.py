@@ -13,6 +13,8 @@ from engine.mailbox.layout import (
     erasing_key,
     kept_key,
     mailbox_key,
+    tell_key,
+    told_key,
 )
 from engine.mailbox.opened import Effects, OpenAccount, OpenMailbox
 from engine.mailbox.rows import AccountRow, KeptRow
@@ -90,6 +92,8 @@ class Erase:
         for take in (grants.take_from, metadata.forget_viewer):
             if take(batch, databases, self.account, self.limit):
                 return Step()
+        for key in (told_key(self.account), tell_key(self.account)):
+            batch.delete(databases.quota, key)
         batch.delete(databases.meta, erasing_key(self.account))
         return Step(more=False)
 

@@ -14,6 +14,7 @@ def copy(account: OpenAccount, command: Copy) -> Answer:
         return Answer(Problem.NONEXISTENT)
     found = present(mailbox, command.uids)
     rows = [row for _, row in found]
+    other.quota = command.quota
     if command.quota.exceeded(other, sum(row.size for row in rows), len(rows)):
         return Answer(Problem.OVERQUOTA)
     translated = _translated(mailbox, to, rows)
@@ -29,6 +30,7 @@ def move(account: OpenAccount, command: Move) -> Answer:
     if mailbox is None or other is None or to is None:
         return Answer(Problem.NONEXISTENT)
     if other is not account:
+        other.quota = command.quota
         rows = [row for _, row in present(mailbox, command.uids)]
         if command.quota.exceeded(other, sum(row.size for row in rows), len(rows)):
             return Answer(Problem.OVERQUOTA)

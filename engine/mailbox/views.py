@@ -1,6 +1,7 @@
 r"""What a reader sees of mailboxes at one moment: the list of them, one of them whole, and what has changed in one."""
 
 import base64
+import struct
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
@@ -16,14 +17,17 @@ from engine.mailbox.layout import (
     mailbox_key,
     message_key,
     name_key,
+    total_key,
     uid_of,
 )
 from engine.mailbox.names import USES, below
 from engine.mailbox.rows import AccountRow, EntryRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
+from engine.storage.writer import Batch
 
 _CONTENT = 24  # octets of the key of the content, with which a record begins
 _FIXED = 68  # octets of a record without the heading
+_TOTAL = struct.Struct(">QQ")  # messages, octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,15 @@ def usage(snapshot: Snapshot, databases: Databases, account: int) -> Usage:
     octets = snapshot.get(databases.account, account_key(account))
     row = AccountRow.parse(octets) if octets is not None else AccountRow()
     return Usage(row.messages, row.size, row.kept, row.kept_size)
+
+
+def total(snapshot: Snapshot, databases: Databases, domain: str) -> Usage:
+    octets = snapshot.get(databases.quota, total_key(domain))
+    return Usage(*_TOTAL.unpack(octets)) if octets is not None else Usage()
+
+
+def put_total(databases: Databases, domain: str, usage: Usage, batch: Batch) -> None:
+    batch.put(databases.quota, total_key(domain), _TOTAL.pack(usage.messages, usage.size))
 
 
 def folders(snapshot: Snapshot, databases: Databases, account: int) -> list[Folder]:

@@ -18,7 +18,18 @@ from engine.lanes import MAIL
 from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Access, Limits, Mailboxes, MailboxLocks, MailboxOwner, NewsDesk, Pop3Server
+from engine.mailbox import (
+    Access,
+    Limits,
+    Mailboxes,
+    MailboxLocks,
+    MailboxOwner,
+    NewsDesk,
+    Pop3Server,
+    Quotas,
+    Totals,
+    Warnings,
+)
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -80,6 +91,8 @@ class Role:
         self.tally = Tally(self.data / "reports")
         self.rates = Rates.open(self.data / "rates")
         self._opened_issuer: Issuer | None = None
+        self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
+        self._mailboxes: Mailboxes | None = None
         self.returns = ReturnPaths()
         self._opened_returns = ReturnPaths()
         self._shards: dict[int, Shard] = {}
@@ -107,6 +120,7 @@ class Role:
         self.directory.set_local(config.domains.local)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
+        self.quotas.use(config.quota)
         self.tally.on = config.reports is not None
         self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
 
@@ -126,12 +140,19 @@ class Role:
             Directory: self.directory,
             Logins: self.logins,
             Rates: self.rates,
+            Quotas: self.quotas,
             ReturnPaths: self.returns,
             ServerTls: self._opened_tls,
             Watch: self._watch,
             Tally: self.tally,
             Keyring: self._keyring,
         }
+
+    def mailboxes(self) -> Mailboxes:
+        """The mailboxes, to be read in this process. StorageError while they cannot be."""
+        if self._mailboxes is None:
+            self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size)
+        return self._mailboxes
 
     def _resolver_for(self, config: Config) -> Resolver:
         """One resolver, and its cache, for as long as [dns] stays the same."""
@@ -192,6 +213,8 @@ class Role:
 
     def close(self) -> None:
         self.tally.close()
+        if self._mailboxes is not None:
+            self._mailboxes.close()
         for shard in self._shards.values():
             shard.close()
 
@@ -297,6 +320,8 @@ class MailboxesRole(Role):
         functions: dict[str, Function] = {REMOVE: owner.remove, CHANGE: owner.answer}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(owner.tend)
+            nursery.start_soon(Warnings(owner, self.directory, self.quotas).run)
+            nursery.start_soon(Totals(owner, self.directory).run)
             nursery.start_soon(free_readers, owner.environment)
             nursery.start_soon(answer_requests, here.context, endpoint, functions)
             nursery.start_soon(publisher.serve)
@@ -307,6 +332,10 @@ class MailboxesRole(Role):
         if self._owner is not None:
             self._owner.reserve = _mailbox_reserve(config)
             self._owner.keep_expunged = config.mailboxes.keep_expunged
+
+    def mailboxes(self) -> Mailboxes:
+        assert self._owner is not None
+        return self._owner.reader
 
     def services(self, config: Config) -> dict[Any, Any]:
         return super().services(config) | {MailboxOwner: self._owner}
@@ -326,9 +355,8 @@ class ReadersRole(Role):
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         self.news = NewsDesk()
-        self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size)
         self._pop3 = Pop3Server(
-            self._mailboxes,
+            self.mailboxes(),
             visitor=partial(self.logins.visitor, "pop3"),
             remove=self._remove,
             locks=MailboxLocks(self.data / "mailbox" / "pop3-locks"),
@@ -337,15 +365,14 @@ class ReadersRole(Role):
             limits=Limits(between_logins=config.mailboxes.login_delay),
         )
         self._imap = ImapService(
-            self._mailboxes,
+            self.mailboxes(),
             visitor=partial(self.logins.visitor, "imap"),
             change=self.change,
             news=self.news,
             index=Index.open(self.data / "index"),
             directory=self.directory,
-            access=Access(
-                self._mailboxes, admin=f"mailto:postmaster@{config.domains.local[0]}" if config.domains.local else ""
-            ),
+            quotas=self.quotas,
+            access=Access(self.mailboxes(), admin=_administrator(config)),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
@@ -404,7 +431,7 @@ class IndexRole(Role):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._builder = Builder(
-            Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size),
+            self.mailboxes(),
             self.data / "index",
             full_text=self.config.mailboxes.full_text,
             reserve=self.config.queue.reserve,

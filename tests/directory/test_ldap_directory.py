@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.config import Ldap, parse
-from engine.directory import Account, Alias, Group, Unavailable, may_send_as, pool
+from engine.directory import Account, Alias, Group, Limit, Said, Unavailable, may_send_as, pool
 from engine.directory.ldap import LdapDirectory, number
 from engine.directory.ldap_connection import LdapConnection
 from tests.support.programs import Certificates, marks
@@ -70,6 +70,20 @@ def test_aliases_that_hold_addresses(server: Slapd) -> None:
         member_attribute="rfc822MailMember", members="address",
     )  # fmt: skip
     assert directory.find("sales@example.org") == Group("sales@example.org", (BOB, "Far@elsewhere.test"))
+    directory.close()
+
+
+def test_quotas(server: Slapd) -> None:
+    directory = opened(server, quota_attribute="roomNumber", quota_messages_attribute="departmentNumber")
+    ann, bob = directory.account(ANN), directory.account(BOB)
+    assert ann is not None
+    assert bob is not None
+    assert directory.limits(ann) == [[Said("account", Limit(5 * 2**30, 1000))]]
+    assert directory.limits(bob) == [[Said("account", Limit())]]
+    directory.close()
+    directory = opened(server, quota_attribute="description")
+    with pytest.raises(Unavailable, match="quota of ann"):
+        directory.account(ANN)
     directory.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.config import Postgresql as Settings
 from engine.config import parse
-from engine.directory import Account, Alias, Login, Unavailable, may_send_as, pool
+from engine.directory import Account, Alias, Limit, Login, Unavailable, may_send_as, pool
 from engine.protocols import scram as server_scram
 from tests.support.postgresql import Postgresql, postgresql
 from tests.support.programs import marks
@@ -41,6 +41,16 @@ def directory(server: Postgresql, tmp_path: Path) -> Iterator[PostgresqlDirector
     directory = opened(server, tmp_path / "salt")
     yield directory
     directory.close()
+
+
+def test_quotas(server: Postgresql, tmp_path: Path) -> None:
+    query = "SELECT id, address, {} AS quota_size, id * 10 AS quota_messages FROM accounts WHERE address = %(address)s"
+    for size, octets in (("7", 7), ("'5 GB'", 5 * 10**9), ("NULL", None)):
+        directory = opened(server, tmp_path / "salt", account_query=query.format(size))
+        ann = directory.account(ANN)
+        assert ann is not None
+        assert ann.limit == Limit(octets, 10)
+        directory.close()
 
 
 def test_people(directory: PostgresqlDirectory) -> None:

@@ -319,6 +319,16 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (13, "[login] network_ipv6", "must be a number of bits from 0 to 128"),
         ],
     ),
+    (
+        "[stage.door]",
+        '[quota]\nsize = "much"\nmessages = -1\nfull = "drop"\nwarn = [80, 101]\n[stage.door]',
+        [
+            (11, "[quota] size", '\'much\' is no size; write it like "25 MB" or "64 KiB"'),
+            (12, "[quota] messages", "must not be negative; 0: as many as it likes"),
+            (13, "[quota] full", "'drop' is none of its values; there are: defer, reject"),
+            (14, "[quota] warn", "must be per cent, from 1 to 100"),
+        ],
+    ),
     ("[stage.door]", '[reports]\norg_name = "Us"\n[stage.door]', [(10, "[reports] email", "is required")]),
     (
         "[stage.door]",

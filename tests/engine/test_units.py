@@ -3,11 +3,11 @@
 import pytest
 
 from engine import Duration, Rate, Size
-from engine.units import spelled
+from engine.units import measured, spelled
 
 SIZES = [
     ("0", 0), ("25", 25), ("25 B", 25), ("25 MB", 25_000_000), ("25MB", 25_000_000), ("64 KiB", 65_536),
-    ("64 kib", 65_536), ("1.5 GB", 1_500_000_000), (" 2 TiB ", 2 * 2**40), (7, 7),
+    ("64 kib", 65_536), ("2k", 2048), ("5G", 5 * 2**30), ("1.5 GB", 1_500_000_000), (" 2 TiB ", 2 * 2**40), (7, 7),
 ]  # fmt: skip
 
 
@@ -44,6 +44,17 @@ def test_what_is_no_duration_is_refused(text: str | float) -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert spelled(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("octets", "words"),
+    [
+        (0, "0 octets"), (999, "999 octets"), (1000, "1 KB"), (4_128_000_000, "4.1 GB"), (999_900, "1,000 KB"),
+        (10**16, "10,000 TB"),
+    ],
+)  # fmt: skip
+def test_sizes_in_words(octets: int, words: str) -> None:
+    assert measured(octets) == words
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import trio
 from engine.directory import Account
 from engine.imap import ImapLimits, ImapService
 from engine.index import Index
-from engine.mailbox import Access, MailboxOwner, NewsDesk, Place, Recipient
+from engine.mailbox import Access, MailboxOwner, NewsDesk, Place, Quotas, Recipient
 from engine.mailbox.commands import Begin
 from engine.net.connection import Connection
 from engine.protocols.sasl import Credentials
@@ -169,8 +169,8 @@ async def serving(path: Path, *, limits: ImapLimits | None = None, **options: An
         owner.tell = news.tell
         service = ImapService(
             owner.reader, visitor=Visitor, change=owner.change, news=news, index=Index.open(path / "index"),
-            directory=People(), access=Access(owner.reader), hostname="imap.example.org", allow_plaintext=True,
-            limits=limits or ImapLimits(),
+            directory=People(), access=Access(owner.reader), quotas=Quotas(),
+            hostname="imap.example.org", allow_plaintext=True, limits=limits or ImapLimits(),
         )  # fmt: skip
         async with trio.open_nursery() as nursery:
             yield Post(owner, service, nursery)

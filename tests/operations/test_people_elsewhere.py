@@ -1,5 +1,6 @@
 """People whom another server keeps: mail finds them, they log in, and while it is away nobody is turned away."""
 
+import json
 import smtplib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -77,6 +78,22 @@ def test_people_log_in_and_send_in_their_names(pair: tuple[Postroad, Slapd | Pos
     with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
         login(server, password="guess")
     assert refused.value.smtp_code == 535
+
+
+def test_they_have_quotas(pair: tuple[Postroad, Slapd | Postgresql]) -> None:
+    server, _ = pair
+    server.mail_for(ANN)
+    for limit, answer in ((1, "452 4.2.2"), (None, "250")):
+        server.change({"quota": {"messages": limit}})
+        assert server.reload().returncode == 0
+        with server.dialogue() as client:
+            client.ask("EHLO client.example.net", "250")
+            client.ask("MAIL FROM:<x@example.net>", "250")
+            client.ask(f"RCPT TO:<{ANN}>", answer)
+            client.ask(f"RCPT TO:<{TEAM}>", answer)
+        shown = json.loads(server.command("quota", "show", ANN, "--json").stdout)
+        assert [(row["limit_exactly"], row["from"]) for row in shown] == [(0, "[quota]"), (limit or 0, "[quota]")]
+    assert server.command("quota", "set", ANN, "--messages", "1").returncode == 1
 
 
 def test_while_it_is_away_all_wait_and_nobody_is_turned_away(pair: tuple[Postroad, Slapd | Postgresql]) -> None:

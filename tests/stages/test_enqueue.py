@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from engine import Defer, Delivered, Each, Envelope, Message, MessageId, Recipient, Reject
-from engine.directory import Unavailable
-from engine.mailbox import MailboxOwner, Outcome
+from engine.config import Quota as Settings
+from engine.directory import Embedded, Limit, Unavailable
+from engine.mailbox import MailboxOwner, Outcome, Quotas
 from engine.message import Octets
 from engine.storage.environment import StorageError
 from stages.enqueue import Enqueue
@@ -97,6 +98,23 @@ async def test_a_message_handed_over_again_is_delivered_already(owner: MailboxOw
     await enqueue(letter)
     assert await enqueue(letter) == Delivered("delivered already")
     assert len(owner.reader.messages(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("full", "verdict"),
+    [("defer", Defer("the mailbox is full", code="4.2.2")), ("reject", Reject("the mailbox is full", code="5.2.2"))],
+)
+async def test_a_full_mailbox(owner: MailboxOwner, tmp_path: Path, full: str, verdict: object) -> None:
+    with Embedded.open(tmp_path / "directory", ["example.org"]) as directory:
+        for address in ("ann@example.org", "ben@example.org"):
+            directory.add_account(address)
+        directory.limit("ann@example.org", Limit(messages=1))
+        enqueue = Enqueue(owner, directory, Quotas(directory, lambda: owner.reader, Settings(full=full)))
+        both = "ann@example.org", "ben@example.org"
+        assert await enqueue(message(*both)) == DELIVERED
+        assert await enqueue(message(*both)) == Each({"ann@example.org": verdict, "ben@example.org": DELIVERED})
+        directory.limit("ann@example.org", Limit(messages=2))
+        assert await enqueue(message(*both)) == DELIVERED
 
 
 async def test_an_account_erased_in_between_is_nobody(owner: MailboxOwner) -> None:

@@ -11,7 +11,8 @@ import trio
 
 from engine import Defer, Each, Envelope, Message, MessageId, Recipient, Reject, Session
 from engine.config import convert
-from engine.directory import Directory, Embedded, Unavailable
+from engine.directory import Directory, Embedded, Limit, Unavailable
+from engine.mailbox import Limited, Quotas
 from engine.message import Octets
 from engine.return_path import ReturnPaths
 from engine.stage import load_stage
@@ -346,10 +347,38 @@ def test_rules_are_read_from_pipeline_toml() -> None:
     assert msgspec.json.encode(rules[1]) == b'{"to":"*","lane":"b","from":"<>"}'
 
 
+def test_who_is_full_is_refused_but_not_one_of_many(directory: Embedded) -> None:
+    class Full(Quotas):
+        """All who can be full are."""
+
+        def is_full(self, limited: Limited) -> bool:
+            asked.append(limited.quota.address)
+            return True
+
+    asked: list[str] = []
+    for name, *targets in (
+        ("both", "bob@example.org", "ann@example.org"), ("mixed", "bob@example.org", "boss@example.org"),
+        ("far", "bob@example.org", "x@elsewhere.test"), ("one", "bob@example.org"),
+    ):  # fmt: skip
+        directory.add_alias(f"{name}@example.org", targets)
+    route, full = Route(directory, quotas=Full(directory), rules=RULES), Quotas().refusal
+    assert route.at_recipient(Session(), "x@y.test", "bob@example.org") is None
+    assert asked == [], "nobody has a limit"
+    for name in ("bob", "ann"):
+        directory.limit(f"{name}@example.org", Limit(messages=1))
+    for name, refusal in (
+        ("bob", full), ("Bob+tag", full), ("one", full), ("both", full), ("mixed", None), ("far", None),
+        ("boss", None), ("nobody", NO_SUCH_USER),
+    ):  # fmt: skip
+        assert route.at_recipient(Session(), "x@y.test", f"{name}@example.org") == refusal, name
+    directory.limit("bob@example.org", Limit())
+    assert route.at_recipient(Session(), "x@y.test", "bob@example.org") is None
+
+
 def test_the_engine_finds_the_stage_and_its_table(tmp_path: Path) -> None:
     spec = load_stage("route", "", tmp_path)
     assert spec.target is Route
-    assert dict(spec.services) == {"directory": Directory, "returns": ReturnPaths}
+    assert dict(spec.services) == {"directory": Directory, "returns": ReturnPaths, "quotas": Quotas}
     assert dict(spec.settings) == {"rules": tuple[Rule, ...], "subaddress": str}
     assert spec.required == {"rules"}
     assert spec.tables == {"route": "rules"}

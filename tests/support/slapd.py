@@ -83,7 +83,7 @@ userPassword: {password}
 
 PEOPLE = {
     "ann": ("mail: Ann@Example.org", "mailLocalAddress: a.nn@example.org", "mailLocalAddress: x@elsewhere.test",
-            "description: boss@example.org", "description: @partner.test"),
+            "description: boss@example.org", "description: @partner.test", "roomNumber: 5G", "departmentNumber: 1000"),
     "bob": ("mail: bob@example.org", "mail: robert@example.org"),
     "one": ("mail: twins@example.org",),
     "two": ("mail: twins@example.org",),
