@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 SLOW = 60.0
 """Seconds in which a client must take the news that it has asked for."""
 
+EXTENDED = 1.0
+"""Seconds for which the deadline stays as it was put off."""
+
 UNAVAILABLE = b"UNAVAILABLE"
 
 _OFFERED = tuple(name for name in OFFERED if name != "APPENDLIMIT")  # which is said with its number
@@ -52,6 +55,9 @@ class Visit:
         self._session: Session | None = None
         self._appending: Appending | None = None
         self._idling = False
+        self._waiting: trio.CancelScope | None = None  # for what the client says next
+        self._leaving = False
+        self._heard = -EXTENDED  # when the deadline was last put off
         self._imap: ImapServer
 
     async def run(self, *, implicit_tls: bool) -> None:
@@ -81,13 +87,18 @@ class Visit:
         if self._scope.cancelled_caught and self._session is not None:
             await self._say_good_bye()
 
+    def leave(self) -> None:
+        """The server ends: say so once the command under way is done."""
+        self._leaving = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
     async def _converse(self) -> None:
         while True:
             match self._imap.next_event():
                 case events.NeedData():
                     await self._flush()
-                    self._imap.receive(await self._receive())
-                    self._extend()
+                    await self._listen()
                 case events.Request() as request:
                     await self._answer(request)
                 case events.Auth() as auth:
@@ -113,6 +124,19 @@ class Visit:
 
     # The wire.
 
+    async def _listen(self) -> None:
+        """Hear the client, or that the server ends."""
+        octets = None
+        if not self._leaving:
+            with trio.CancelScope() as self._waiting:
+                octets = await self._receive()
+            self._waiting = None
+        if octets is not None:
+            self._imap.receive(octets)
+            self._extend()
+        else:
+            self._imap.bye("The server is going down; come back in a moment")
+
     async def _receive(self) -> bytes:
         """What the client says; news are told while it is awaited, where the client wants them."""
         session = self._session
@@ -134,12 +158,14 @@ class Visit:
         data = self._imap.outgoing()
         if data:
             await self._connection.send(data)
-            self._extend()
+            self._extend()  # it took it
 
     def _extend(self) -> None:
         """The peer is alive. Before the login that earns it nothing."""
-        if self._session is not None:
-            self._scope.deadline = trio.current_time() + self._service.limits.idle
+        now = trio.current_time()
+        if self._session is not None and now - self._heard > EXTENDED:
+            self._heard = now
+            self._scope.deadline = now + self._service.limits.idle
 
     async def _start_tls(self) -> None:
         if self._service.tls is None:
@@ -272,6 +298,7 @@ class Visit:
             log.exception("imap %s: login of %r could not be checked", self.peer, auth.question.login)
             return imap.no("Nobody can log in now; try again later", UNAVAILABLE)
         self._session = session
+        self._heard = -EXTENDED
         self._extend()
         return imap.authenticated(answer.address)
 

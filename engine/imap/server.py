@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import trio
+
 from engine.directory import Directory
 from engine.imap.connection import Visit
 from engine.imap.views import Views
@@ -70,10 +72,12 @@ class ImapService:
         self.allow_plaintext = allow_plaintext
         self.limits = limits
         self.views = Views(mailboxes)
+        self._visits: set[Visit] = set()
 
     async def serve(self, connection: Connection, *, implicit_tls: bool = False) -> None:
         """Serve one connection to its end and close it. Never raises, but for cancellation."""
         visit = Visit(self, connection)
+        self._visits.add(visit)
         try:
             await visit.run(implicit_tls=implicit_tls)
         except ConnectionLost as error:
@@ -81,4 +85,13 @@ class ImapService:
         except Exception:
             log.exception("imap %s: connection given up", visit.peer)
         finally:
+            self._visits.discard(visit)
             connection.close()
+
+    async def drain(self, grace: float = 2.0) -> None:
+        """Have all clients told that the server ends, and wait for those that take it in time."""
+        for visit in self._visits:
+            visit.leave()
+        with trio.move_on_after(grace):
+            while self._visits:
+                await trio.sleep(0.02)

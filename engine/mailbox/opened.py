@@ -338,7 +338,9 @@ class OpenAccount:
         if self.quota is not None and self.quota.warn:
             self.fuller = note(self, self.quota, *self._before)
         for other in self._beside.values():
-            news += other.save() if other is not None else ()
+            if other is not None:
+                news += other.save()
+                self.fuller |= other.fuller
         if self.subscriptions:
             news.append(News(self.id, 0, modseq))
         return news

@@ -412,6 +412,10 @@ class ReadersRole(Role):
                 endpoint = between(self.here.folder, name, life, NEWS)
                 nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
+    async def drain(self, revision: Revision) -> None:
+        await super().drain(revision)
+        await self._imap.drain()
+
     async def serve(self, listener: str, connection: Connection) -> None:
         server = self._pop3 if listener.startswith("pop3") else self._imap
         server.tls = self.tls.offered(people=True)
