@@ -83,10 +83,10 @@ class Digests:
         databases = self._databases
         by_key = sorted(rows.items())
         with self._changing() as batch:
-            batch.put_all(databases.envelope, ((key, row.envelope) for key, row in by_key))
-            batch.put_all(databases.structure, ((key, row.structure) for key, row in by_key))
-            batch.put_all(databases.header, ((key, row.header) for key, row in by_key if row.header))
-            batch.put_all(databases.digest, ((key, dump(row.digest)) for key, row in by_key))
+            _put(batch, databases.envelope, [(key, row.envelope) for key, row in by_key])
+            _put(batch, databases.structure, [(key, row.structure) for key, row in by_key])
+            _put(batch, databases.header, [(key, row.header) for key, row in by_key if row.header])
+            _put(batch, databases.digest, [(key, dump(row.digest)) for key, row in by_key])
             batch.put_all(databases.mark, ((place_key(*place), mark.octets()) for place, mark in marks.items()))
             batch.put(databases.meta, STAMP_KEY, stamp.octets())
 
@@ -169,6 +169,12 @@ class Digests:
         except (StorageError, lmdb.Error) as error:
             self.environment.close()
             raise translated(error) from error
+
+
+def _put(batch: Batch, database: Database, items: list[tuple[bytes, bytes]]) -> None:
+    """Put items, which are in the order of keys. What comes behind all others fills its pages, which else are split."""
+    cursor = batch.transaction.cursor(database)
+    cursor.putmulti(items, append=bool(items) and (not cursor.last() or bytes(cursor.key()) < items[0][0]))
 
 
 @contextmanager

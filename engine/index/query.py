@@ -8,7 +8,11 @@ from engine.index.layout import Mark
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that messages are searched for, as SEARCH has it (RFC 9051 6.4.4): a part of a word will do."""
+    """A text that messages are searched for, as SEARCH has it (RFC 9051 6.4.4): a part of a word will do.
+
+    It is found where ``engine.mime.search.folded`` has it in ``folded`` text: of ``body_texts``, or of a value of
+    ``header_texts``, the heading's too. Signatures in header fields are left out (``reading.UNREADABLE``).
+    """
 
     text: str
     header: bool = True  # TEXT: in the header section too; else BODY

@@ -80,14 +80,10 @@ class Index:
         environment, databases = now
         database: Database = getattr(databases, name)
         try:
-            with environment.begin() as transaction:
-                found: list[tuple[bytes, bytes]] = transaction.cursor(database).getmulti(keys)
+            with environment.begin(db=database) as transaction:
+                return list(map(transaction.get, keys))  # as quick as getmulti, and in its place where there is none
         except lmdb.Error:  # it is damaged: its builder finds that too, and builds another
             return [None] * len(keys)
-        if len(found) == len(keys):
-            return [value for _, value in found]
-        values = dict(found)
-        return [values.get(key) for key in keys]
 
     def _now(self) -> tuple[lmdb.Environment, Databases] | None:
         """The index that is in place now."""

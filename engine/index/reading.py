@@ -83,7 +83,4 @@ class Letter:
 
 
 def _feed_header(words: Words, section: bytes) -> None:
-    for name, value in header_texts(fields(section)):
-        if name not in UNREADABLE:
-            words.feed(value)
-            words.feed("\n")
+    words.feed("\n".join([value for name, value in header_texts(fields(section)) if name not in UNREADABLE]) + "\n")

@@ -20,7 +20,6 @@ HELD = 64 * 1024
 """Characters that are held back until it is known where a word ends."""
 
 _WORD = re.compile(r"\w+")
-_LAST_SPACE = re.compile(r"\s(?=\S*\Z)")
 
 
 class Words:
@@ -33,8 +32,9 @@ class Words:
 
     def feed(self, piece: str) -> None:
         text = self._rest + piece
-        space = _LAST_SPACE.search(text, max(0, len(text) - HELD))  # marks belong to the letter before them
-        end = space.end() if space else 0 if len(text) < HELD else len(text)
+        end = max(text.rfind(" "), text.rfind("\n")) + 1  # not behind any letter: a mark that follows belongs to it
+        if not end and len(text) > HELD:
+            end = len(text)
         self._rest = text[end:]
         self._take(text[:end])
 

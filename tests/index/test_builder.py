@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -210,15 +210,16 @@ async def test_what_is_lost_or_damaged_is_built_anew(
     assert ("index-damaged" in events) == lost.startswith("a damaged")
 
 
-async def test_digests_that_are_damaged_in_use_are_begun_anew(
-    owner: MailboxOwner, path: Path, monkeypatch: pytest.MonkeyPatch, events: list[str]
+@pytest.mark.parametrize("error", [Damaged("a page is not what it should be"), Full("no room")])
+async def test_what_could_not_be_kept_is_done_again(
+    owner: MailboxOwner, path: Path, monkeypatch: pytest.MonkeyPatch, events: list[str], error: Exception
 ) -> None:
     await deliver(owner, letter(1))
     with builder(owner, path) as made:
         finish(made)
         await deliver(owner, letter(2))
         add = Digests.add
-        broken = [Damaged("a page is not what it should be")]
+        broken = [error]
 
         def failing(self: Digests, *arguments: Any) -> None:
             if broken:
@@ -226,9 +227,11 @@ async def test_digests_that_are_damaged_in_use_are_begun_anew(
             add(self, *arguments)
 
         monkeypatch.setattr(Digests, "add", failing)
-        made.look()
+        made.told(ANN, INBOX)
+        with pytest.raises(Full) if isinstance(error, Full) else nullcontext():
+            made.work()
         finish(made)
-    assert "index-damaged" in events
+    assert ("index-damaged" in events) == isinstance(error, Damaged)
     assert known(owner, path)
 
 
@@ -245,7 +248,9 @@ async def test_after_an_older_store_was_put_back_all_of_it_is_known(tmp_path: Pa
         assert found(path, "many").sure == set(contents(owner))
     shutil.copy(tmp_path / "backup" / "data.mdb", tmp_path / "mailbox" / "data.mdb")  # the same file, another time
     with MailboxOwner(tmp_path / "mailbox") as owner:
-        build(owner, path)
+        with builder(owner, path) as made:
+            assert not found(path, "many").marks
+            finish(made)
         assert len(contents(owner)) == 2
         assert known(owner, path)
         assert found(path, "letter1").sure == set(contents(owner)[:1])
