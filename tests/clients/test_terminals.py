@@ -32,7 +32,14 @@ set fast_reply=yes include=yes autoedit=yes editor="{folder}/editor" sendmail={f
     ],
 )
 def test_mutt(
-    post_office: Postroad, bob: str, elsewhere: imaplib.IMAP4, authority: Path, tmp_path: Path, program: str, more: str
+    post_office: Postroad,
+    bob: str,
+    elsewhere: imaplib.IMAP4,
+    authority: Path,
+    tmp_path: Path,
+    *,
+    program: str,
+    more: str,
 ) -> None:
     """What it does is done at the server; what is done elsewhere it hears of, by IDLE and by QRESYNC."""
     (tmp_path / "cache").mkdir()
@@ -75,6 +82,6 @@ def test_mutt(
             "the list of subjects",
         )
         post_office.send(letter("fifth"), bob)
-        until(lambda: (tmp_path / "came").exists(), f"{program} to hear of new mail")
+        until((tmp_path / "came").exists, f"{program} to hear of new mail")
         terminal.type("q")
     assert (tmp_path / "subjects").read_text() == "Subject: fourth\nSubject: third\n"
