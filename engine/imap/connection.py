@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -36,6 +37,8 @@ SLOW = 60.0
 
 EXTENDED = 1.0
 """Seconds for which the deadline stays as it was put off."""
+GATHERED = 64 * 1024
+"""Octets of answers to commands that came together and are sent together."""
 
 UNAVAILABLE = b"UNAVAILABLE"
 
@@ -57,7 +60,7 @@ class Visit:
         self._idling = False
         self._waiting: trio.CancelScope | None = None  # for what the client says next
         self._leaving = False
-        self._heard = -EXTENDED  # when the deadline was last put off
+        self._heard = -math.inf  # when the deadline was last put off
         self._imap: ImapServer
 
     async def run(self, *, implicit_tls: bool) -> None:
@@ -101,6 +104,8 @@ class Visit:
                     await self._listen()
                 case events.Request() as request:
                     await self._answer(request)
+                    if self._imap.unsent > GATHERED:
+                        await self._flush()
                 case events.Auth() as auth:
                     await self._log_in(auth)
                 case events.IdleBegin():
@@ -144,7 +149,16 @@ class Visit:
             return await self._connection.receive()
         octets, lost = b"", None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tell_news, session)
+
+            async def tell() -> None:
+                nonlocal lost
+                try:
+                    await self._tell_news(session)
+                except ConnectionLost as error:
+                    lost = error
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(tell)
             try:
                 octets = await self._connection.receive()
             except ConnectionLost as error:
@@ -180,19 +194,16 @@ class Visit:
     # News.
 
     async def _tell_news(self, session: Session) -> None:
-        """Tell them as they come, and a word now and then where there are none."""
+        """Tell them as they come, and a word now and then where there are none. ConnectionLost."""
         with self._service.news.watching(session.account.id) as watch, self._following(session, watch):
-            changed: dict[int, int] | None = {}
+            changed: dict[int, int] | None = None  # what came while nobody watched is not known
             while True:
-                # Not to be broken off: half a response would be the end of the conversation.
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + SLOW):
+                with _whole():
                     try:
                         await notifying.tell(session, changed, idling=self._idling)
                         await self._send_news()
                     except StorageError as error:
                         log.error("imap %s: %s", self.peer, error)
-                    except ConnectionLost:
-                        return  # who receives will hear of it
                 changed = await self._changed(watch)
 
     @contextmanager
@@ -214,7 +225,7 @@ class Visit:
                 return await watch.wait()
             if self._idling:
                 self._imap.send(b"* OK Still here\r\n")
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + SLOW):
+                with _whole():
                     await self._send_news()
 
     async def _send_news(self) -> None:
@@ -298,13 +309,22 @@ class Visit:
             log.exception("imap %s: login of %r could not be checked", self.peer, auth.question.login)
             return imap.no("Nobody can log in now; try again later", UNAVAILABLE)
         self._session = session
-        self._heard = -EXTENDED
+        self._heard = -math.inf
         self._extend()
         return imap.authenticated(answer.address)
 
     def _forget(self) -> None:
         self._session = None
         self._scope.deadline = trio.current_time() + self._service.limits.login
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Not to be broken off: half a response is the end of the conversation. So is a client that does not take it."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + SLOW) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise ConnectionLost("the client does not take the news that it has asked for")
 
 
 def _is_loopback(peer: str) -> bool:

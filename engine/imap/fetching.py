@@ -6,8 +6,10 @@ from typing import Final
 from engine.imap.reply import Bad, Done, No
 from engine.imap.session import Session
 from engine.imap.writing import Unknown, Writing
+from engine.mailbox import MessageGone
 from engine.mailbox.commands import Store
 from engine.mailbox.flags import SEEN, Mode
+from engine.net.connection import ConnectionLost
 from engine.protocols.imap import fetch as asked
 from engine.protocols.imap import responses, sets
 from engine.protocols.imap.ranges import missing, overlap
@@ -78,9 +80,17 @@ async def _tell(session: Session, command: asked.Fetch, places: Sequence[int]) -
 
 
 async def _send(session: Session, pieces: Iterator[bytes]) -> None:
-    while (piece := await session.read(next, pieces, None)) is not None:
+    """ConnectionLost where a message goes amid a literal: the octets that were announced are owed."""
+    while (piece := await session.read(_next, pieces)) is not None:
         session.imap.send(piece)
         await session.flush()
+
+
+def _next(pieces: Iterator[bytes]) -> bytes | None:
+    try:
+        return next(pieces, None)
+    except MessageGone as error:
+        raise ConnectionLost(f"{error}, and was announced") from error
 
 
 async def _see(session: Session, uids: Sequence[int]) -> int:

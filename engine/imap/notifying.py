@@ -1,13 +1,16 @@
 """NOTIFY (RFC 5465), and what a session that idles is told: news as they come."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from engine.imap.folders import status_of
 from engine.imap.place import Place
 from engine.imap.reply import Done
 from engine.imap.session import Session
-from engine.imap.writing import Writing
+from engine.imap.writing import Unknown, Writing
+from engine.mailbox import MessageGone
 from engine.mailbox.layout import INBOX
 from engine.mailbox.names import SEPARATOR
 from engine.protocols.imap import notify as asked
@@ -78,7 +81,8 @@ async def tell(session: Session, changed: dict[int, int] | None, *, idling: bool
     if idling and (wishes is None or group is not None):
         await session.catch_up(May.ALL)
     elif group is not None and group.events:
-        before = len(session.selected.numbers) if session.selected is not None else 0
+        uids = session.selected.numbers.uids if session.selected is not None else ()
+        before = uids[-1] if uids else 0
         await session.catch_up(May.NO_EXPUNGE if group.where == "SELECTED-DELAYED" else May.ALL)
         await _tell_new(session, group, before)
     if wishes is not None and (changed is None or changed):
@@ -86,14 +90,16 @@ async def tell(session: Session, changed: dict[int, int] | None, *, idling: bool
 
 
 async def _tell_new(session: Session, group: asked.Group, before: int) -> None:
-    """FETCH of messages that have come, if the client has said what it wants of them (RFC 5465 5.2)."""
+    """FETCH of messages above that UID, if the client has said what it wants of them (RFC 5465 5.2)."""
     selected, imap = session.selected, session.imap
-    if selected is None or not group.items or len(selected.numbers) <= before:
+    if selected is None or not group.items:
         return
     only = "UIDONLY" in imap.features
     writing = Writing(session.shelf, group.items, selected.flags, uid_only=only, utf8=imap.utf8)
-    some = [(number, selected.numbers.uid(number)) for number in range(before + 1, len(selected.numbers) + 1)]
-    imap.send(*await session.read(list, writing.pieces(some)))
+    uids = selected.numbers.uids
+    some = [(place + 1, uids[place]) for place in range(bisect_right(uids, before), len(uids))]
+    with suppress(Unknown, MessageGone):
+        imap.send(*await session.read(list, writing.pieces(some)))
 
 
 async def _tell_others(session: Session, wishes: Wishes) -> None:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from tests.support.dice import seeded
 from tests.support.remote import Remote
 from tests.support.server import Postroad, letter, until
 
@@ -136,13 +137,6 @@ class Load:
 
 def tokens(messages: list[bytes]) -> Counter[str]:
     return Counter(found[1].decode() for m in messages if (found := re.search(rb"^Subject: (token-\d+-)", m, re.M)))
-
-
-def seeded() -> random.Random:
-    """Dice whose seed is printed, and can be given by POSTROAD_SEED."""
-    seed = int(os.environ.get("POSTROAD_SEED") or random.SystemRandom().randrange(10**6))
-    print(f"POSTROAD_SEED={seed}")
-    return random.Random(seed)
 
 
 def moment() -> tuple[int, float]:

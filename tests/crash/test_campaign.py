@@ -8,8 +8,9 @@ import time
 
 from engine.net.zone import Zone
 from tests.crash.faults import FAULTS, System
-from tests.crash.system import Load, reasons, seeded, settle_accounts, verify
+from tests.crash.system import Load, reasons, settle_accounts, verify
 from tests.support.clock import Clock
+from tests.support.dice import seeded
 from tests.support.programs import needs
 from tests.support.remote import Remote
 from tests.support.server import Postroad, until

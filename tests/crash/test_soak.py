@@ -17,8 +17,9 @@ from engine.net.zone import Zone
 from tests.crash.crowd import Passers, Readers, coming
 from tests.crash.faults import System, kill_a_worker, reload
 from tests.crash.holdings import ENVIRONMENTS, Holdings, Process, environment, holdings, table, tell
-from tests.crash.system import FILTER, Ledger, Load, seeded, settle_accounts, verify
+from tests.crash.system import FILTER, Ledger, Load, settle_accounts, verify
 from tests.support.clock import Clock
+from tests.support.dice import seeded
 from tests.support.programs import Certificates
 from tests.support.remote import Received, Remote
 from tests.support.server import Event, Postroad, until

@@ -131,9 +131,15 @@ class Client:
 class Post:
     """A store that is served."""
 
-    def __init__(self, owner: MailboxOwner, service: ImapService, nursery: trio.Nursery) -> None:
+    def __init__(self, owner: MailboxOwner, nursery: trio.Nursery, limits: ImapLimits) -> None:
+        news = NewsDesk()
+        owner.tell = news.tell
         self.owner = owner
-        self.service = service
+        self.service = ImapService(
+            owner.reader, visitor=Visitor, change=owner.change, news=news, index=Index.open(owner.path / "index"),
+            directory=People(), access=Access(owner.reader), quotas=Quotas(),
+            hostname="imap.example.org", allow_plaintext=True, limits=limits,
+        )  # fmt: skip
         self._nursery = nursery
         self._delivered = 0
 
@@ -165,15 +171,8 @@ async def serving(path: Path, *, limits: ImapLimits | None = None, **options: An
     with MailboxOwner(path, clock=lambda: START, **options) as owner:
         for account in ACCOUNTS.values():
             await owner.change(Begin(account=account))
-        news = NewsDesk()
-        owner.tell = news.tell
-        service = ImapService(
-            owner.reader, visitor=Visitor, change=owner.change, news=news, index=Index.open(path / "index"),
-            directory=People(), access=Access(owner.reader), quotas=Quotas(),
-            hostname="imap.example.org", allow_plaintext=True, limits=limits or ImapLimits(),
-        )  # fmt: skip
         async with trio.open_nursery() as nursery:
-            yield Post(owner, service, nursery)
+            yield Post(owner, nursery, limits or ImapLimits())
             nursery.cancel_scope.cancel()
         assert owner.reader.verify() == []
         incoming = path / "incoming"

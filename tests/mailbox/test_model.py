@@ -5,14 +5,11 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import trio
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -41,6 +38,7 @@ from engine.mailbox.commands import (
     Undelete,
 )
 from engine.mailbox.flags import DELETED, FLAGGED, SEEN, Mode
+from tests.support.loop import Running
 
 ANN = 1
 NAMES = ["A", "A/B", "A/B/C", "B", "B/A", "INBOX", "INBOX/x", "Sent"]
@@ -84,28 +82,6 @@ on_belongings = st.one_of(
         ).map(tuple),
     ),
 )  # fmt: skip
-
-
-class Running:
-    """An event loop in a thread, for tests that are no coroutines."""
-
-    def __init__(self) -> None:
-        self._ready, self._token = threading.Event(), None
-        self._thread = threading.Thread(target=trio.run, args=[self._main])
-        self._thread.start()
-        self._ready.wait()
-
-    async def _main(self) -> None:
-        self._token, self._end = trio.lowlevel.current_trio_token(), trio.Event()
-        self._ready.set()
-        await self._end.wait()
-
-    def __call__(self, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        return trio.from_thread.run(work, *arguments, trio_token=self._token)
-
-    def end(self) -> None:
-        trio.from_thread.run_sync(self._end.set, trio_token=self._token)
-        self._thread.join()
 
 
 class View:

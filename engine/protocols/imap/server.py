@@ -96,6 +96,7 @@ class ImapServer:
 
         self._offered = frozenset(name.partition("=")[0] for name in offered) | frozenset(offered)
         self._outgoing: list[bytes] = []
+        self.unsent = 0  # octets of untagged responses that are outgoing
         self._intake = Intake(self._offered, limits, self._outgoing.append)
         self._end_of_file = False
         self._pending: Event | None = None  # the event that waits for its decision
@@ -133,11 +134,13 @@ class ImapServer:
         """All that is to be sent now."""
         octets = b"".join(self._outgoing)
         self._outgoing.clear()
+        self.unsent = 0
         return octets
 
     def send(self, *lines: bytes) -> None:
         """Queues untagged responses, whole lines; of a large literal, pieces in their order."""
         self._outgoing += lines
+        self.unsent += sum(map(len, lines))
 
     def ok(self, text: str, code: bytes = b"") -> None:
         """The command is done."""

@@ -1,0 +1,379 @@
+"""The service at its edges: deadlines, clients that leave or do not read, full disks, limits, many at once."""
+
+import contextlib
+import errno
+import zlib
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from engine.directory import Unavailable
+from engine.imap import ImapLimits
+from engine.imap import connection as driver
+from engine.links.request import Unanswered
+from engine.mailbox.commands import Append, Appended, Expunge, Store
+from engine.mailbox.flags import DELETED, Mode
+from engine.mailbox.incoming import IncomingFile
+from engine.storage.environment import Full, StorageError
+from tests.imap.imap_serving import PASSWORD, Client, Post, serving
+
+LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef\r\n" * 40_000
+
+
+async def test_the_greeting_and_the_ways_in(post: Post) -> None:
+    client = await post.visit()
+    greeting = await client.hears()
+    assert greeting.startswith(b"* OK [CAPABILITY IMAP4rev1 IMAP4rev2 ")
+    assert b"AUTH=PLAIN" in greeting
+    assert b" IDLE" not in greeting
+    assert (await client.does("LOGIN ann@example.org wrong"))[-1].startswith(b"NO [AUTHENTICATIONFAILED]")
+    assert (await client.does("AUTHENTICATE PLAIN AGFubkBleGFtcGxlLm9yZwBzM2NyZXQ="))[-1].startswith(b"OK [CAPABILITY ")
+    capabilities = (await client.ok("CAPABILITY"))[0].split()
+    assert {b"IDLE", b"QRESYNC", b"APPENDLIMIT=104857600", b"COMPRESS=DEFLATE"} <= {*capabilities}
+    assert len(capabilities) == len({*capabilities})
+
+
+async def test_three_failed_logins(post: Post) -> None:
+    client = await post.visit()
+    await client.hears()
+    for _ in range(3):
+        answer = await client.does(f"LOGIN nobody@example.org {PASSWORD}")
+    assert answer[-1].startswith(b"NO [AUTHENTICATIONFAILED]")
+    assert (await client.hears()).startswith(b"* BYE")
+    assert await client.hears() == b""
+
+
+async def test_a_login_that_cannot_be_checked_now(post: Post, monkeypatch, caplog) -> None:
+    async def answer(*_: object) -> None:
+        raise Unavailable("the directory is away")
+
+    monkeypatch.setattr("tests.imap.imap_serving.Visitor.answer", answer)
+    client = await post.visit()
+    await client.hears()
+    assert (await client.does("LOGIN a b"))[-1].startswith(b"NO [UNAVAILABLE]")
+    assert caplog.text == ""
+
+
+# Time.
+
+
+async def test_who_does_not_log_in_is_sent_away(post: Post, mock_clock) -> None:
+    client = await post.visit()
+    await client.hears()
+    await wait_all_tasks_blocked()
+    mock_clock.jump(89)
+    assert (await client.does("NOOP"))[-1].startswith(b"OK")
+    await wait_all_tasks_blocked()
+    mock_clock.jump(2)
+    assert await client.hears() == b""
+
+
+async def test_half_an_hour_of_silence(post: Post, mock_clock) -> None:
+    client = await post.client()
+    for _ in range(3):
+        await wait_all_tasks_blocked()
+        mock_clock.jump(1_799)
+        await client.ok("NOOP")
+    await wait_all_tasks_blocked()
+    mock_clock.jump(1_801)
+    assert (await client.hears()).startswith(b"* BYE")
+    assert await client.hears() == b""
+
+
+async def test_who_idles_hears_a_word_now_and_then(post: Post, mock_clock) -> None:
+    client = await post.client(selects="INBOX")
+    tag = await client.begins(b"IDLE")
+    assert (await client.hears()).startswith(b"+ ")
+    for _ in range(14):
+        await wait_all_tasks_blocked()
+        mock_clock.jump(121)
+        assert await client.hears() == b"* OK Still here"
+    await post.deliver()
+    assert await client.hears() == b"* 1 EXISTS"
+    await client.hears()
+    await client.says(b"DONE\r\n")
+    assert (await client.ends(tag))[-1].startswith(b"OK")
+    await wait_all_tasks_blocked()
+    mock_clock.jump(1_700)  # DONE was a word
+    await client.ok("NOOP")
+
+
+async def test_news_do_not_keep_a_silent_client(post: Post, mock_clock) -> None:
+    client = await post.client(selects="INBOX")
+    await client.begins(b"IDLE")
+    await client.hears()
+    for _ in range(20):
+        await wait_all_tasks_blocked()
+        mock_clock.jump(100)
+    while not (said := await client.hears()).startswith(b"* BYE"):
+        assert said == b"* OK Still here"
+
+
+async def test_a_client_that_takes_no_news_is_given_up(post: Post, mock_clock, monkeypatch) -> None:
+    """Half a response cannot be taken back."""
+    client = await post.client(selects="INBOX")
+    ended = trio.Event()
+    close = driver.Connection.close
+
+    def closed(connection: driver.Connection) -> None:
+        close(connection)
+        ended.set()
+
+    async def stuck(*_: object) -> None:
+        await trio.sleep_forever()
+
+    await client.begins(b"IDLE")
+    await client.hears()
+    await wait_all_tasks_blocked()
+    monkeypatch.setattr(driver.Connection, "close", closed)
+    monkeypatch.setattr(driver.Connection, "send", stuck)
+    await post.deliver()
+    await wait_all_tasks_blocked()
+    mock_clock.jump(driver.SLOW + 1)
+    await wait_all_tasks_blocked()
+    mock_clock.jump(5)
+    with trio.fail_after(5):
+        await ended.wait()
+
+
+# Messages that come.
+
+
+async def in_incoming(post: Post) -> int:
+    folder = post.owner.path / "incoming"
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+async def test_a_client_that_leaves_amid_an_append(post: Post) -> None:
+    for said in (len(LARGE) // 2, 200_000, 10):
+        client = await post.client()
+        await client.says(b"a APPEND INBOX {%d+}\r\n%b" % (len(LARGE), LARGE[:said]))
+        if said > 100_000:
+            while not await in_incoming(post):
+                await trio.sleep(0.01)
+        await client.stream.aclose()
+        while await in_incoming(post):
+            await trio.sleep(0.01)
+    client = await post.client()
+    assert await client.ok("STATUS INBOX (MESSAGES)") == [b"* STATUS INBOX (MESSAGES 0)"]
+
+
+async def test_a_large_message_comes_and_goes(post: Post) -> None:
+    client = await post.client(selects="INBOX")
+    await client.append(LARGE)
+    assert await in_incoming(post) == 0
+    said = await client.ok("FETCH 1 (BODY.PEEK[] RFC822.SIZE BODY.PEEK[]<100.200000>)")
+    assert said == [
+        b"* 1 FETCH (BODY[] {%d}\r\n%b RFC822.SIZE %d BODY[]<100> {200000}\r\n%b)"
+        % (len(LARGE), LARGE, len(LARGE), LARGE[100:200_100])
+    ]
+    header = await client.ok("FETCH 1 (BODY.PEEK[HEADER] BODY.PEEK[TEXT]<0.5>)")
+    assert header == [b"* 1 FETCH (BODY[HEADER] {18}\r\nSubject: large\r\n\r\n BODY[TEXT]<0> {5}\r\n01234)"]
+
+
+async def test_messages_that_are_too_large_or_too_many(tmp_path: Path) -> None:
+    async with serving(tmp_path / "mailbox", limits=ImapLimits(message=100, appended=3)) as post:
+        client = await post.client(selects="INBOX")
+        assert b"APPENDLIMIT=100" in (await client.ok("CAPABILITY"))[0].split()
+        assert (await client.does("APPEND INBOX {101}"))[-1].startswith(b"NO [TOOBIG]")
+        large = b"x" * 101
+        assert (await client.does(b"APPEND INBOX {101+}\r\n" + large))[-1].startswith(b"NO [TOOBIG]")
+        assert (await client.does(b"APPEND INBOX {3+}\r\nabc {101+}\r\n" + large))[-1].startswith(b"NO [TOOBIG]")
+        await client.append(b"y" * 60)
+        url = b'URL "/;UID=1"'
+        answer = await client.does(b"APPEND INBOX CATENATE (%b TEXT {30+}\r\n%b %b)" % (url, b"z" * 30, url))
+        assert answer[-1].startswith(b"NO [TOOBIG]")
+        answer = await client.does(b"APPEND INBOX" + b" {1+}\r\nx" * 4)
+        assert answer[-1].startswith(b"NO [LIMIT]")
+        assert await client.ok("STATUS INBOX (MESSAGES)") == [b"* STATUS INBOX (MESSAGES 1)"]
+        await client.ok(b"APPEND INBOX" + b" {1+}\r\nx" * 3)
+
+
+async def test_no_room_for_a_file(post: Post, monkeypatch, caplog) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    client = await post.client(selects="INBOX")
+    monkeypatch.setattr(IncomingFile, "write", full)
+    answer = await client.does(b"APPEND INBOX {%d+}\r\n%b" % (len(LARGE), LARGE))
+    assert answer[-1].startswith(b"NO [UNAVAILABLE]")
+    monkeypatch.undo()
+    assert "No space left" in caplog.text
+    assert await in_incoming(post) == 0
+    await client.append(LARGE)
+
+
+@pytest.mark.parametrize("error", [Full("the disk is full"), StorageError("broken"), Unanswered("nobody knows")])
+async def test_a_change_that_cannot_be_made(post: Post, monkeypatch, caplog, error: Exception) -> None:
+    async def fail(_: object) -> None:
+        raise error
+
+    client = await post.client(selects="INBOX")
+    await client.append(b"x")
+    monkeypatch.setattr(post.service, "change", fail)
+    for command in (
+        "APPEND INBOX {1+}\r\nx", "STORE 1 +FLAGS (\\Seen)", "COPY 1 Sent", "MOVE 1 Sent", "CREATE a", "DELETE Sent",
+        "RENAME Sent a", "SUBSCRIBE a", "FETCH 1 BODY[]", "REPLACE 1 INBOX {1+}\r\ny",
+    ):  # fmt: skip
+        assert (await client.does(command))[-1].startswith(b"NO [UNAVAILABLE]"), command
+    assert str(error) in caplog.text
+    monkeypatch.undo()
+    assert await client.ok("FETCH 1 FLAGS") == [b"* 1 FETCH (FLAGS ())"]
+
+
+async def test_a_mailbox_takes_only_so_many_keywords(post: Post) -> None:
+    client = await post.client(selects="INBOX")
+    await client.append(b"x")
+    words = [f"k{number}" for number in range(70)]
+    await client.ok(f"STORE 1 +FLAGS.SILENT ({' '.join(words[:64])})")
+    assert (await client.does("STORE 1 +FLAGS.SILENT (another)"))[-1].startswith(b"NO [LIMIT]")
+    assert (await client.does("APPEND INBOX (another) {1+}\r\nx"))[-1].startswith(b"NO [LIMIT]")
+    await client.ok("STORE 1 -FLAGS.SILENT (another)")
+    await client.ok("STORE 1 +FLAGS.SILENT (K63)")
+    await client.ok("COPY 1 Sent")
+
+
+# Messages that go.
+
+
+async def test_a_message_that_goes_while_it_is_sent(post: Post, caplog) -> None:
+    """The octets that were announced cannot come: the connection ends, and that is no bug of ours."""
+    client = await post.client(selects="INBOX")
+    await client.append(LARGE * 8)
+    await client.begins(b"FETCH 1 BODY.PEEK[]")
+    while len(client._received) < 1000:
+        await client._more()
+    await post.owner.change(Expunge(account=1, mailbox=1, uids=(1,), deleted_only=False))
+    with contextlib.suppress(trio.BrokenResourceError):
+        while await client._more():
+            pass
+    assert len(client._received) < 8 * len(LARGE)
+    assert caplog.text == ""
+
+
+async def test_messages_that_go_amid_a_command_for_many(post: Post) -> None:
+    client = await post.client(selects="INBOX")
+    for _ in range(3):
+        await client.ok(b"APPEND INBOX" + b" {1+}\r\nx" * 400)
+    await client.ok("NOOP")
+    tag = await client.begins(b"FETCH 1:* (FLAGS BODY.PEEK[])")
+    await client.hears()
+    gone = tuple(range(1, 1200, 3))
+    await post.owner.change(Expunge(account=1, mailbox=1, uids=gone, deleted_only=False))
+    said = await client.ends(tag)
+    assert all(b" FETCH (FLAGS (" in line for line in said[:-1])
+    assert len(await client.ok("UID EXPUNGE 1")) == 400
+
+
+async def test_others_change_flags_between_a_look_and_a_store(post: Post, monkeypatch) -> None:
+    client = await post.client(selects="INBOX")
+    await client.append(b"x")
+    change = post.service.change
+
+    async def late(command: Store) -> object:
+        await post.owner.change(Store(account=1, mailbox=1, uids=(1,), mode=Mode.ADD, flags=DELETED))
+        return await change(command)
+
+    monkeypatch.setattr(post.service, "change", late)
+    assert await client.ok("STORE 1 +FLAGS.SILENT (\\Seen)") == [b"* 1 FETCH (FLAGS (\\Seen \\Deleted))"]
+
+
+# Many at once.
+
+
+async def test_nobody_sees_what_is_another_ones(post: Post) -> None:
+    ann, bob = await post.client(selects="INBOX"), await post.client("bob@example.org", selects="INBOX")
+    await ann.append(b"for ann")
+    await ann.ok("CREATE private")
+    assert await bob.ok("NOOP") == []
+    assert (await bob.does("SELECT private"))[-1].startswith(b"NO [NONEXISTENT]")
+    await bob.ok("SELECT INBOX")
+    assert await bob.ok("UID FETCH 1:* BODY.PEEK[]") == []
+
+
+async def test_compressed(post: Post) -> None:
+    client = await post.client()
+    await client.ok("COMPRESS DEFLATE")
+    deflater, inflater = zlib.compressobj(wbits=-15), zlib.decompressobj(-15)
+    receive, send = client.stream.receive_some, client.stream.send_all
+
+    class Deflated:
+        async def receive_some(self) -> bytes:
+            octets = b""
+            while not octets:
+                data = await receive()
+                if not data:
+                    return b""
+                octets = inflater.decompress(data)
+            return octets
+
+        async def send_all(self, octets: bytes) -> None:
+            await send(deflater.compress(octets) + deflater.flush(zlib.Z_SYNC_FLUSH))
+
+    client.stream = Deflated()
+    await client.append(LARGE)
+    await client.ok("SELECT INBOX")
+    assert await client.ok("FETCH 1 BODY.PEEK[]") == [b"* 1 FETCH (BODY[] {%d}\r\n%b)" % (len(LARGE), LARGE)]
+    assert (await client.does("COMPRESS DEFLATE"))[-1].startswith(b"NO [COMPRESSIONACTIVE]")
+    assert b"COMPRESS=DEFLATE" not in (await client.ok("CAPABILITY"))[0]
+    idling = await client.begins(b"IDLE")
+    await client.hears()
+    await post.deliver()
+    assert await client.hears() == b"* 2 EXISTS"
+    await client.says(b"DONE\r\n")
+    await client.ends(idling)
+
+
+async def test_what_is_no_deflated_data(post: Post) -> None:
+    client = await post.client()
+    await client.ok("COMPRESS DEFLATE")
+    await client.says(b"\xff" * 100)
+    with contextlib.suppress(trio.BrokenResourceError):
+        assert await client.stream.receive_some() == b""
+
+
+async def test_answers_to_many_commands_at_once_do_not_gather(post: Post, monkeypatch) -> None:
+    client = await post.client(selects="INBOX")
+    messages = tuple(Appended(b"x") for _ in range(2_000))
+    await post.owner.change(Append(account=1, mailbox=1, messages=messages))
+    await client.ok("NOOP")
+    sent: list[int] = []
+    send = driver.Connection.send
+
+    async def counted(connection: driver.Connection, octets: bytes) -> None:
+        sent.append(len(octets))
+        await send(connection, octets)
+
+    monkeypatch.setattr(driver.Connection, "send", counted)
+    await client.says(b"".join(b"b%d UID SEARCH ALL\r\n" % number for number in range(40)))
+    assert (await client.ends("b39"))[-1].startswith(b"OK")
+    assert sum(sent) > 300_000
+    assert max(sent) < 100_000
+    sent.clear()
+    await client.says(b"".join(b"c%d NOOP\r\n" % number for number in range(40)))
+    await client.ends("c39")
+    assert len(sent) == 1
+
+
+async def test_a_client_that_says_nothing_but_nonsense(post: Post) -> None:
+    client = await post.client()
+    for _ in range(19):
+        assert (await client.does("FROBNICATE"))[-1].startswith(b"BAD")
+    await client.ok("NOOP")
+    for _ in range(20):
+        answer = await client.does("FROBNICATE")
+    assert answer[-1].startswith(b"BAD")
+    assert (await client.hears()).startswith(b"* BYE")
+    assert await client.hears() == b""
+
+
+async def test_half_a_command_is_none(post: Post) -> None:
+    client = await post.client(selects="INBOX")
+    await client.append(b"x")
+    await client.says(b"a STORE 1 +FLAGS (\\Deleted)")
+    await client.stream.send_eof()
+    assert await client.hears() == b""
+    other: Client = await post.client(selects="INBOX")
+    assert await other.ok("FETCH 1 FLAGS") == [b"* 1 FETCH (FLAGS ())"]
