@@ -1,0 +1,103 @@
+"""Mailbox: all that mail programs do with a mailbox of 10,000 and of 200,000 messages, line by line."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from bench.disks import Disk
+from bench.mailbox import client, stock
+from bench.mailbox.lines import LINES, Bench, Line, measured
+from bench.mailbox.stock import Stock
+from bench.measure import Cell, Run, Trial, Wanted
+from bench.servers.base import Server, Task, written
+from bench.workloads.base import Choice, Work, trial, used
+
+MESSAGES = (10_000, 200_000)
+"""In the large mailbox."""
+
+_IDLE = 1000
+"""Sessions in IDLE."""
+
+_CLIENTS = 2
+
+_LINES = 4.0
+"""Part of the seconds that a run is to take that a line takes: there are more lines, and most are over sooner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """Each server that mail is read from. There is no ceiling: smtp-source and smtp-sink do not read."""
+
+    lines: Sequence[Line] = LINES
+    idle: int = _IDLE
+    folders: int = 200
+    small: int = 100
+    name: str = "mailbox"
+    title: str = (
+        "all that mail programs do with mailboxes: one with 10,000 or 200,000 messages of 10 KiB on the average, one "
+        "with 200 folders, and 100 small ones"
+    )
+    place: int = 12
+    usual: bool = False
+    room: int = 16384
+    picture: str = ""
+
+    def cells(self, choice: Choice) -> Sequence[Cell]:
+        """One for each size of the large mailbox."""
+        return [Cell(stored=count) for count in choice.stored or MESSAGES]
+
+    async def trials(self, servers: Sequence[Server], cell: Cell, disk: Disk, wanted: Wanted) -> Sequence[Trial]:
+        limit = max(1800.0, 100 * wanted.seconds)
+        made = Stock(cell.stored, folders=self.folders, small=self.small)
+        found = []
+        for server in servers:
+            if self.name in server.workloads:
+                folder = disk.folder / f"mailbox-{cell.stored}-{server.key}"
+                folder.mkdir(exist_ok=True)
+                folder.chmod(0o755)  # most servers drop their rights
+                run = partial(self._measure, Work(server, cell, disk, limit), folder, made, wanted.seconds / _LINES)
+                found.append(trial(server, run, count=cell.stored))
+        return [replace(one, durability="synced before OK") for one in found]
+
+    async def _measure(self, work: Work, folder: Path, made: Stock, seconds: float, count: int) -> Run:
+        """All lines, one after the other. The mailboxes are filled before the first time, and left as they were."""
+        if not stock.is_filled(folder, made):
+            await _fill(work, folder, made)
+            await work.disk.settled()
+        task = Task(self.name, folder, environment=work.disk.environment)
+        async with AsyncExitStack() as stack:
+            running = await stack.enter_async_context(work.server.start(task))
+            clients = [await stack.enter_async_context(client.started()) for _ in range(_CLIENTS)]
+            figures = await stack.enter_async_context(used(running))
+            bench = Bench(running, folder, made, stock.passwords_in(folder), clients, seconds, self.idle)
+            started = time.perf_counter()
+            parts = await measured(bench, self.lines)
+            return Run(count, time.perf_counter() - started, parts=parts, **figures())
+
+
+async def _fill(work: Work, folder: Path, made: Stock) -> None:
+    if work.server.key == "postroad":
+        passwords, sizes = await stock.fill_store(folder / "var", made)
+    else:
+        passwords = made.passwords
+        lines = (
+            f"{user}:{{SHA256.HEX}}{hashlib.sha256(password.encode()).hexdigest()}\n"
+            for user, password in passwords.items()
+        )
+        written(folder / "users", "".join(lines))
+        (folder / "mail").mkdir(exist_ok=True)
+        shutil.chown(folder / "mail", "mail")
+        async with work.server.start(Task("mailbox", folder)) as running:
+            assert running.imap is not None
+            sizes = await trio.to_thread.run_sync(stock.fill_by_imap, running.imap, made, abandon_on_cancel=True)
+    stock.filled(folder, made, passwords, sizes)
+
+
+WORKLOAD = Mailbox()
