@@ -75,7 +75,9 @@ def imap(
     after: Sequence[str] = (),
     octets: int = 0,
 ) -> Took:
-    """These commands, those of a list together, again and again until the time is over. Each answer must hold each word so many times.
+    """These commands, those of a list together, again and again until the time is over.
+
+    Each answer must hold each word so many times.
 
     ``each``: what one command does, counted. ``octets``: of messages in each answer.
     """
@@ -154,8 +156,10 @@ def _fresh() -> Iterator[Letter]:
     """Messages no two of which have the same content. To make each from the ground would take the client too long."""
     made = [letter(number, series=_SERIES) for number in range(_LETTERS)]
     began = time.time_ns()
-    for number, one in enumerate(itertools.cycle(made)):
-        yield Letter(b"X-Number: %d.%d\r\n%s" % (began, number, one.content), one.received, one.seen)
+    return (
+        Letter(b"X-Number: %d.%d\r\n%s" % (began, number, one.content), one.received, one.seen)
+        for number, one in enumerate(itertools.cycle(made))
+    )
 
 
 def _check_octets(got: int, content: int, messages: int) -> None:

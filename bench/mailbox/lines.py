@@ -16,7 +16,7 @@ from bench.mailbox.client import Client, Took
 from bench.mailbox.letters import IN_SUBJECT, IN_TEXT, found
 from bench.mailbox.stock import KEEPER, READER, Stock, sizes_in
 from bench.mailbox.wire import quoted
-from bench.measure import Part, leaves
+from bench.measure import Part
 from bench.servers.base import Running
 
 _COPIED = 1000
@@ -31,9 +31,6 @@ _SESSIONS = 20
 _TOLD = 20
 """Users whose sessions wait for the news of a delivery, one after the other."""
 
-_CALM = 1.0
-"""Seconds until memory is looked at."""
-
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -46,6 +43,7 @@ class Bench:
     clients: Sequence[Client]
     seconds: float  # of a line, about
     idle: int  # sessions in IDLE
+    calm: float  # seconds until memory is looked at
 
     @property
     def octets(self) -> int:
@@ -66,14 +64,23 @@ class Bench:
 
     async def timed(self, function: Callable[..., Took], *arguments: Any, clients: int = 1, **options: Any) -> Part:
         """What so many clients do at once, each for itself: the rate of all, and the CPU time that it takes."""
-        before, took = self.running.group.cpu(), []
+        before = self.running.group.cpu()
+        took: list[Took] = []
+        failed: list[Failed] = []
 
         async def ask(one: Client) -> None:
-            took.append(await one.took(function, *arguments, seconds=self.seconds, **options))
+            try:
+                took.append(await one.took(function, *arguments, seconds=self.seconds, **options))
+            except (
+                Failed
+            ) as error:  # the others come to their end: what they answer must not be taken for another line's
+                failed.append(error)
 
         async with trio.open_nursery() as nursery:
             for one in self.clients[:clients]:
                 nursery.start_soon(ask, one)
+        if failed:
+            raise failed[0]
         cpu = self.running.group.cpu() - before
         return Part(
             sum(one.done / one.seconds for one in took),
@@ -171,16 +178,19 @@ async def _idle(bench: Bench) -> Sequence[Part]:
     passwords = {user: bench.passwords[user] for user in users}
     lmtp = _listening(bench.running.lmtp, "LMTP")
     await one.ask(client.news, lmtp, users=users[:1])
-    await trio.sleep(_CALM)
+    await trio.sleep(bench.calm)
     before = group.memory(), group.anonymous()
-    await one.ask(client.idle, bench.imap, passwords, sessions=bench.idle)
-    await trio.sleep(_CALM)
-    grown = [
-        (now - then) / bench.idle / 1024 for now, then in zip((group.memory(), group.anonymous()), before, strict=True)
-    ]
-    seconds = await one.ask(client.news, lmtp, users=users[:_TOLD])
+    try:
+        await one.ask(client.idle, bench.imap, passwords, sessions=bench.idle)
+        await trio.sleep(bench.calm)
+        after = group.memory(), group.anonymous()
+        seconds = await one.ask(client.news, lmtp, users=users[:_TOLD])
+    except Failed:
+        await one.ask(client.awake)
+        raise
     await one.ask(client.awake)
-    return [*map(Part, grown), Part(statistics.median(seconds) * 1000), Part(max(seconds) * 1000)]
+    memory = [Part((now - then) / bench.idle / 1024) for now, then in zip(after, before, strict=True)]
+    return [*memory, Part(statistics.median(seconds) * 1000), Part(max(seconds) * 1000)]
 
 
 # -- the lines
@@ -227,8 +237,8 @@ async def measured(bench: Bench, lines: Sequence[Line] = LINES) -> Mapping[str, 
         try:
             outcome = await line.run(bench)
             parts = [outcome] if isinstance(outcome, Part) else outcome
-        except* Failed as group:
-            parts = [Part(failure="; ".join(map(str, leaves(group))))] * len(line.names)
+        except Failed as error:
+            parts = [Part(failure=str(error))] * len(line.names)
         most = line.most or [0.0] * len(line.names)
         for name, part, limit in zip(line.names, parts, most, strict=True):
             figures[name] = replace(part, floor=line.floor, most=limit)

@@ -7,9 +7,10 @@ LoginProcess) login processes serve many connections, and the others are used ag
 """
 
 import pwd
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.packages import Package
 from bench.servers.base import HOST, Running, Task, answering, free_port, reachable, written
@@ -78,16 +79,26 @@ service auth {{
 }}
 """
 
-# As safe as ours: nothing is answered before it is synced. And what many sessions from one address need: an imap
-# process serves many, for the kernel lets a user watch for news from 128 processes only (inotify(7)).
+# As safe as ours: nothing is answered before it is synced. Many sessions may come from one address; those that wait
+# for news are handed to one process, which takes little memory for each ("Hibernation" in its manual).
 _MAILBOX = """\
 mail_fsync = always
-mail_max_userip_connections = 5000
-default_client_limit = 5000
+mail_max_userip_connections = {sessions}
+default_client_limit = {sessions}
 default_vsz_limit = 1G
+imap_hibernate_timeout = 1s
 service imap {{
-  client_limit = 100
-  process_min_avail = 4
+  process_limit = {sessions}
+  extra_groups = dovecot
+  unix_listener imap-master {{
+    user = dovecot
+  }}
+}}
+service imap-hibernate {{
+  unix_listener imap-hibernate {{
+    mode = 0660
+    group = dovecot
+  }}
 }}
 service lmtp {{
   process_min_avail = 2
@@ -97,6 +108,10 @@ service lmtp {{
   }}
 }}
 """
+
+
+_WATCHES = Path("/proc/sys/fs/inotify/max_user_instances")
+_SESSIONS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +139,13 @@ class Dovecot:
         many = task.workload == "mailbox"
         config = "".join((_CONFIG, _TUNED if self.tuned else "", _MAILBOX if many else "")).format(
             folder=task.folder, host=HOST, uid=user.pw_uid, gid=user.pw_gid, format=self.format, pop3=pop3, imap=imap,
-            lmtp=lmtp, also="lmtp" if many else "",
+            lmtp=lmtp, sessions=_SESSIONS, also="lmtp" if many else "",
         )  # fmt: skip
         path = written(task.folder / "dovecot.conf", config)
-        async with opened(self.key, task.environment) as group:
+        async with AsyncExitStack() as stack:
+            if many:
+                stack.enter_context(_many_watches())
+            group = await stack.enter_async_context(opened(self.key, task.environment))
             # The names of its sockets would be too long in most folders (unix(7): 108 octets).
             command = _PACKAGE.command(
                 task.folder, _PACKAGE.program, "-F", "-c", str(path), places={"/run": task.folder / "run"},
@@ -138,6 +156,18 @@ class Dovecot:
             for port in (pop3, imap, *([lmtp] if many else ())):
                 await answering(port, self.name, log=task.folder / "log")
             yield Running(pop3, group, pop3=pop3, imap=imap, lmtp=lmtp if many else None)
+
+
+@contextmanager
+def _many_watches() -> Iterator[None]:
+    """Let a user have more than 128 inotify(7) instances: each session of Dovecot waits for news by one of its own."""
+    before = _WATCHES.read_text()
+    if int(before) < _SESSIONS:
+        _WATCHES.write_text(str(_SESSIONS))
+    try:
+        yield
+    finally:
+        _WATCHES.write_text(before)
 
 
 SERVERS = (

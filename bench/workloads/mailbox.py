@@ -25,6 +25,9 @@ MESSAGES = (10_000, 200_000)
 _IDLE = 1000
 """Sessions in IDLE."""
 
+_CALM = 5.0
+"""Seconds after which memory is looked at: Dovecot's sessions have all gone to sleep then."""
+
 _CLIENTS = 2
 
 _LINES = 4.0
@@ -37,6 +40,7 @@ class Mailbox:
 
     lines: Sequence[Line] = LINES
     idle: int = _IDLE
+    calm: float = _CALM
     folders: int = 200
     small: int = 100
     name: str = "mailbox"
@@ -76,7 +80,7 @@ class Mailbox:
             running = await stack.enter_async_context(work.server.start(task))
             clients = [await stack.enter_async_context(client.started()) for _ in range(_CLIENTS)]
             figures = await stack.enter_async_context(used(running))
-            bench = Bench(running, folder, made, stock.passwords_in(folder), clients, seconds, self.idle)
+            bench = Bench(running, folder, made, stock.passwords_in(folder), clients, seconds, self.idle, self.calm)
             started = time.perf_counter()
             parts = await measured(bench, self.lines)
             return Run(count, time.perf_counter() - started, parts=parts, **figures())
