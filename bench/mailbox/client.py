@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,9 +168,11 @@ def _check_octets(got: int, content: int, messages: int) -> None:
 
 
 class _Watch:
-    """Runs from when it is made."""
+    """Runs from when it is made: then all clients are ready, and it is told that they are."""
 
     def __init__(self, seconds: float) -> None:
+        _say("ready")
+        sys.stdin.readline()
         self._cpu = time.process_time()
         self._started = time.perf_counter()
         self._until = self._started + seconds
@@ -179,7 +181,14 @@ class _Watch:
         return time.perf_counter() >= self._until
 
     def took(self, done: int) -> Took:
-        return Took(done, time.perf_counter() - self._started, time.process_time() - self._cpu)
+        took = Took(done, time.perf_counter() - self._started, time.process_time() - self._cpu)
+        _say("over")
+        return took
+
+
+def _say(kind: str, value: Any = None) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode((kind, value)) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 # -- the process, and who asks it
@@ -194,27 +203,53 @@ class Client:
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
+        self._unread = b""
+        self._last = "done"  # what it has said
 
     async def ask(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Have one of the functions of this module called there. Failed."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        await stdin.send_all(json.dumps([function.__name__, arguments, options]).encode() + b"\n")
-        answer = b""
-        while not answer.endswith(b"\n"):
-            octets = await stdout.receive_some()
+        await self._send(json.dumps([function.__name__, arguments, options]))
+        return await self._answer("done")
+
+    async def prepare(self, function: Callable[..., Took], *arguments: Any, **options: Any) -> None:
+        """The same for what takes its time, up to its start: all is made, and the session is open."""
+        await self._send(json.dumps([function.__name__, arguments, options]))
+        await self._answer("ready")
+
+    async def go(self) -> None:
+        """From the start to the end."""
+        await self._send("go")
+        await self._answer("over")
+
+    async def took(self) -> Took:
+        """What came of it, once all is put back as it was."""
+        return Took(**await self._answer("done"))
+
+    async def drain(self) -> None:
+        """Let what was prepared come to its end, whatever that is: it stands before all that is asked next."""
+        with suppress(Failed):
+            if self._last == "ready":
+                await self.go()
+            if self._last == "over":
+                await self.took()
+
+    async def _send(self, line: str) -> None:
+        assert self._process.stdin is not None
+        await self._process.stdin.send_all(line.encode() + b"\n")
+
+    async def _answer(self, expected: str) -> Any:
+        assert self._process.stdout is not None
+        while b"\n" not in self._unread:
+            octets = await self._process.stdout.receive_some()
             if not octets:
                 raise Failed("the client ended")
-            answer += octets
-        failure, result = json.loads(answer)
-        if failure:
-            raise Failed(failure)
-        return result
-
-    async def took(self, function: Callable[..., Took], *arguments: Any, **options: Any) -> Took:
-        """``ask`` for what takes its time."""
-        return Took(**await self.ask(function, *arguments, **options))
+            self._unread += octets
+        line, _, self._unread = self._unread.partition(b"\n")
+        self._last, value = json.loads(line)
+        if self._last == "failed":
+            raise Failed(value)
+        assert self._last == expected
+        return value
 
 
 @asynccontextmanager
@@ -233,15 +268,12 @@ async def started() -> AsyncIterator[Client]:
 
 def main() -> None:
     """Do what is asked for, until nobody asks any more."""
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
         name, arguments, options = json.loads(line)
-        failure, result = "", None
         try:
-            result = _DO[name](*arguments, **options)
+            _say("done", _DO[name](*arguments, **options))
         except Failed as error:
-            failure = str(error)
-        sys.stdout.buffer.write(msgspec.json.encode((failure, result)) + b"\n")
-        sys.stdout.buffer.flush()
+            _say("failed", str(error))
 
 
 if __name__ == "__main__":

@@ -64,24 +64,17 @@ class Bench:
 
     async def timed(self, function: Callable[..., Took], *arguments: Any, clients: int = 1, **options: Any) -> Part:
         """What so many clients do at once, each for itself: the rate of all, and the CPU time that it takes."""
+        asked = self.clients[:clients]
+        await _each(asked, lambda one: one.prepare(function, *arguments, seconds=self.seconds, **options))
         before = self.running.group.cpu()
-        took: list[Took] = []
-        failed: list[Failed] = []
-
-        async def ask(one: Client) -> None:
-            try:
-                took.append(await one.took(function, *arguments, seconds=self.seconds, **options))
-            except (
-                Failed
-            ) as error:  # the others come to their end: what they answer must not be taken for another line's
-                failed.append(error)
-
-        async with trio.open_nursery() as nursery:
-            for one in self.clients[:clients]:
-                nursery.start_soon(ask, one)
-        if failed:
-            raise failed[0]
+        await _each(asked, lambda one: one.go())
         cpu = self.running.group.cpu() - before
+        took: list[Took] = []
+
+        async def took_by(one: Client) -> None:
+            took.append(await one.took())
+
+        await _each(asked, took_by)
         return Part(
             sum(one.done / one.seconds for one in took),
             cpu=cpu / sum(one.done for one in took) * 1000,
@@ -95,6 +88,25 @@ class Bench:
         asked = [[one] for one in commands]
         each = each or self.stock.messages
         return await self.timed(client.imap, *self.login(user), commands=asked, words=words, each=each, **options)
+
+
+async def _each(clients: Sequence[Client], do: Callable[[Client], Awaitable[None]]) -> None:
+    """With all at once. Failed when one has failed, once all have come to their end."""
+    failed: list[Failed] = []
+
+    async def one(each: Client) -> None:
+        try:
+            await do(each)
+        except Failed as error:
+            failed.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for each in clients:
+            nursery.start_soon(one, each)
+    if failed:
+        for each in clients:
+            await each.drain()
+        raise failed[0]
 
 
 def _listening(port: int | None, name: str) -> int:

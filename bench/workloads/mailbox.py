@@ -1,6 +1,7 @@
 """Mailbox: all that mail programs do with a mailbox of 10,000 and of 200,000 messages, line by line."""
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from bench import Failed
 from bench.disks import Disk
 from bench.mailbox import client, stock
 from bench.mailbox.lines import LINES, Bench, Line, measured
@@ -21,6 +23,9 @@ from bench.workloads.base import Choice, Work, trial, used
 
 MESSAGES = (10_000, 200_000)
 """In the large mailbox."""
+
+STORES = os.environ.get("POSTROAD_STORES", "")
+"""A folder in which filled mailboxes are kept: to fill 200,000 messages takes longer than to measure."""
 
 _IDLE = 1000
 """Sessions in IDLE."""
@@ -59,13 +64,12 @@ class Mailbox:
 
     async def trials(self, servers: Sequence[Server], cell: Cell, disk: Disk, wanted: Wanted) -> Sequence[Trial]:
         limit = max(1800.0, 100 * wanted.seconds)
+        where = _kept(disk)
         made = Stock(cell.stored, folders=self.folders, small=self.small)
         found = []
         for server in servers:
             if self.name in server.workloads:
-                folder = disk.folder / f"mailbox-{cell.stored}-{server.key}"
-                folder.mkdir(exist_ok=True)
-                folder.chmod(0o755)  # most servers drop their rights
+                folder = where / f"mailbox-{cell.stored}-{server.key}"
                 run = partial(self._measure, Work(server, cell, disk, limit), folder, made, wanted.seconds / _LINES)
                 found.append(trial(server, run, count=cell.stored))
         return [replace(one, durability="synced before OK") for one in found]
@@ -73,6 +77,9 @@ class Mailbox:
     async def _measure(self, work: Work, folder: Path, made: Stock, seconds: float, count: int) -> Run:
         """All lines, one after the other. The mailboxes are filled before the first time, and left as they were."""
         if not stock.is_filled(folder, made):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            folder.chmod(0o755)  # most servers drop their rights
             await _fill(work, folder, made)
             await work.disk.settled()
         task = Task(self.name, folder, environment=work.disk.environment)
@@ -84,6 +91,15 @@ class Mailbox:
             started = time.perf_counter()
             parts = await measured(bench, self.lines)
             return Run(count, time.perf_counter() - started, parts=parts, **figures())
+
+
+def _kept(disk: Disk) -> Path:
+    """Where the filled mailboxes lie: a folder that outlives the call, if one is named, else the disk under test."""
+    if not STORES:
+        return disk.folder
+    if Path(STORES).stat().st_dev != disk.folder.stat().st_dev:
+        raise Failed(f"{STORES}, which POSTROAD_STORES names, is not on the disk under test: {disk.file_system}")
+    return Path(STORES)
 
 
 async def _fill(work: Work, folder: Path, made: Stock) -> None:
