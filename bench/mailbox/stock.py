@@ -2,7 +2,7 @@
 
 import array
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,7 +107,7 @@ def _named(stock: Stock) -> str:
 
 
 def fill_by_imap(port: int, stock: Stock) -> "array.array[int]":
-    """Append all to a server that is empty, and read all once, so that what it caches is there. The sizes; Failed."""
+    """Append all to a server that is empty. The sizes; Failed."""
     sizes = array.array("I")
     with ExitStack() as stack:
         connections = {
@@ -119,13 +119,20 @@ def fill_by_imap(port: int, stock: Stock) -> "array.array[int]":
             _done(connections[user], wire.append(folder, letters))
             if user == READER:
                 sizes.extend(len(one.content) for one in letters)
-        for text in _PRIMED:
-            _done(connections[READER], wire.command(text))
     return sizes
 
 
-_PRIMED = (
-    "SELECT INBOX",
+def prime(port: int, passwords: Mapping[str, str]) -> None:
+    """Read the large mailbox and look into all others once, so that what a server makes when it is asked is there."""
+    for user, password in passwords.items():
+        with wire.imap(port, user, password, *(_ALL if user == READER else _PRIMED)):
+            pass
+
+
+_PRIMED = ("SELECT INBOX", 'LIST "" "*" RETURN (STATUS (MESSAGES UNSEEN))')
+
+_ALL = (
+    *_PRIMED,
     "FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)",
     f"SEARCH SUBJECT {IN_SUBJECT}",
     f"SEARCH TEXT {IN_TEXT}",

@@ -4,11 +4,12 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import trio
 
@@ -37,6 +38,9 @@ _CLIENTS = 2
 
 _LINES = 4.0
 """Part of the seconds that a run is to take that a line takes: there are more lines, and most are over sooner."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +120,15 @@ async def _fill(work: Work, folder: Path, made: Stock) -> None:
         shutil.chown(folder / "mail", "mail")
         async with work.server.start(Task("mailbox", folder)) as running:
             assert running.imap is not None
-            sizes = await trio.to_thread.run_sync(stock.fill_by_imap, running.imap, made, abandon_on_cancel=True)
+            sizes = await _in_thread(stock.fill_by_imap, running.imap, made)
+    async with work.server.start(Task("mailbox", folder)) as running:
+        if running.imap is not None:
+            await _in_thread(stock.prime, running.imap, passwords)
     stock.filled(folder, made, passwords, sizes)
+
+
+async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    return await trio.to_thread.run_sync(partial(function, *arguments), abandon_on_cancel=True)
 
 
 WORKLOAD = Mailbox()
