@@ -35,13 +35,13 @@ SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
 
 NO_LIMIT = Duration(float("inf"))
-READERS = ("pop3", "pop3s")
+READERS = ("pop3", "pop3s", "imap", "imaps")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
 
 CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
 """How an ACME authority finds out whose a name is, and the listener that answers it."""
 
-LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "imap", "imaps", "web", *CHALLENGES.values())
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "web", *CHALLENGES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,9 @@ class Mailboxes:
     plaintext_login: bool = False  # a password in the clear from beyond loopback; contract: never by default
     login_delay: Duration = Duration("0s")
     map_size: Size = Size("256 GiB")
+    readers: int = 0  # processes that serve POP3 and IMAP; 0: one for each core
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
+    full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
 
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
@@ -408,7 +410,9 @@ class _Reader:
 
     def read(self, text: str) -> Config:
         sections = {name: self.section(name, kind) for name, kind in _SECTIONS.items()}
-        self.check_sections(sections["server"], sections["queue"], sections["domains"], sections["dns"])
+        self.check_sections(
+            sections["server"], sections["queue"], sections["domains"], sections["dns"], sections["mailboxes"]
+        )
         self.check_login(sections["login"])
         lanes = self.lanes()
         stages = self.stages(lanes)
@@ -525,7 +529,7 @@ class _Reader:
             if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         ]
 
-    def check_sections(self, server: Server, queue: Queue, domains: Domains, dns: Dns) -> None:
+    def check_sections(self, server: Server, queue: Queue, domains: Domains, dns: Dns, mailboxes: Mailboxes) -> None:
         for domain in domains.local:
             self.check_domain("domains.local", domain)
         for address in dns.servers:
@@ -539,6 +543,8 @@ class _Reader:
             self.problem("server.hostname", f'{server.hostname!r} is no host name; write it like "mx.example.org"')
         if server.workers < 0:
             self.problem("server.workers", "must not be negative")
+        if mailboxes.readers < 0:
+            self.problem("mailboxes.readers", "must not be negative")
         if server.hang < SHORTEST_HANG:
             self.problem(
                 "server.hang", f"must be at least {SHORTEST_HANG:g} seconds: a sign of life comes every second"

@@ -44,17 +44,21 @@ ARROWS: dict[str, set[str]] = {
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup"},
+    "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
+    "imap": {"protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "return_path", "mailbox", "queue", "wakeup", "deadline", "acme", "reports", "signing",
+        "directory", "login", "return_path", "mailbox", "imap", "index", "queue", "wakeup", "deadline", "acme",
+        "reports", "signing",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "mailbox", "queue", "reports", "runtime", "signing", "presence", "sieve",
+        "lanes", "directory", "login", "mailbox", "index", "queue", "reports", "runtime", "signing", "presence",
+        "sieve",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

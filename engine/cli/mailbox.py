@@ -2,24 +2,23 @@
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import datetime
 
 import click
 import trio
 
-from engine.cli import opening, tables
+from engine.cli import tables
+from engine.cli.changing import changed, running
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.reading import account_of, name_of, reading
+from engine.cli.sharing import acl, share, unshare
 from engine.cli.workers import ask
-from engine.config import Config
-from engine.directory import Account
+from engine.index.progress import progress
 from engine.links.request import Unanswered
-from engine.mailbox import Mailboxes, MailboxOwner, StorageError
-from engine.mailbox.commands import Undelete, packed, unpack_answer
-from engine.mailbox.names import canonical
-from engine.runtime.places import MAILBOXES
-from engine.runtime.roles import CHANGE, REMOVE
+from engine.mailbox import MailboxOwner, StorageError
+from engine.mailbox.commands import Undelete
+from engine.runtime.places import INDEX
+from engine.runtime.roles import REBUILD
 from engine.runtime.state import State
 from engine.units import Duration
 
@@ -29,7 +28,12 @@ PATIENCE = 600
 
 @click.group()
 def mailbox() -> None:
-    """The mailboxes: what they hold, and mail that was removed from them."""
+    """The mailboxes: what they hold, mail that was removed from them, and who shares them."""
+
+
+mailbox.add_command(share)
+mailbox.add_command(unshare)
+mailbox.add_command(acl)
 
 
 @mailbox.command()
@@ -40,16 +44,10 @@ def mailbox() -> None:
 @click.pass_context
 def undelete(ctx: click.Context, address: str, folder: str, since: str) -> None:
     """Bring removed mail back into its mailbox, as new messages. The server must be running."""
-    config = configuration(ctx)
-    command = Undelete(account=_account(ctx, address).id, since=_milliseconds(since), name=_name(folder))
-    running = State(config.server.data).running()
-    if running is None:
-        fail(f"no server runs on {config.server.data}; start it first")
-    try:
-        octets = ask(running, MAILBOXES, REMOVE, CHANGE, packed(command), seconds=PATIENCE)
-    except Unanswered as error:
-        fail(str(error))
-    answer = unpack_answer(octets)
+    command = Undelete(
+        account=account_of(ctx, address).id, since=_milliseconds(since), name=name_of(folder, "--folder")
+    )
+    answer = changed(configuration(ctx), command, seconds=PATIENCE)
     if answer.problem is not None:
         fail(f"there is no mailbox of {address}")
     click.echo(f"{tables.counted(len(answer.uids), 'message')} brought back.")
@@ -63,8 +61,8 @@ def undelete(ctx: click.Context, address: str, folder: str, since: str) -> None:
 def usage(ctx: click.Context, address: str, as_json: bool) -> None:
     """Show how much each mailbox of an account holds, and how much removed mail is kept. Sizes are octets."""
     config = configuration(ctx)
-    account = _account(ctx, address)
-    with _reading(config) as mailboxes:
+    account = account_of(ctx, address)
+    with reading(config) as mailboxes:
         rows = [
             {"mailbox": one.name, "messages": one.status.messages, "unseen": one.status.unseen, "size": one.status.size}
             for one in mailboxes.folders(account.id)
@@ -74,6 +72,38 @@ def usage(ctx: click.Context, address: str, as_json: bool) -> None:
     rows.append({"mailbox": "(all)", "messages": total.messages, "unseen": "", "size": total.size})
     rows.append({"mailbox": "(removed, kept)", "messages": total.kept, "unseen": "", "size": total.kept_size})
     tables.show(rows, ("mailbox", "messages", "unseen", "size"), as_json=as_json)
+
+
+@mailbox.command()
+@click.argument("address", required=False)
+@click.option("--rebuild", is_flag=True, help="Throw it away, and build it anew. The server must be running.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def index(ctx: click.Context, address: str | None, rebuild: bool, as_json: bool) -> None:
+    """Show how far the index is from which IMAP answers; of one account, or of all. Sizes are octets."""
+    config = configuration(ctx)
+    account = account_of(ctx, address).id if address else None
+    if rebuild:
+        server = running(config)
+        if INDEX not in server.lives:
+            fail("the server builds no index: it does not listen for IMAP")
+        try:
+            ask(server, INDEX, REBUILD, REBUILD, account)
+        except Unanswered as error:
+            fail(str(error))
+        click.echo(f"The index of {address or 'all accounts'} is being built anew.")
+        return
+    with reading(config) as mailboxes:
+        found = progress(mailboxes, config.server.data / "index", account)
+    if as_json:
+        tables.show([found._asdict()], (), as_json=True)
+        return
+    there = tables.counted(found.messages, "message")
+    say = (
+        f"{found.known:,} of {there} are in the index" if found.known < found.messages else f"All of {there} are in it"
+    )
+    click.echo(f"{say}; {'its words take' if address else 'it takes'} {found.size:,} octets of disk.")
 
 
 @mailbox.command()
@@ -103,37 +133,13 @@ def restored(ctx: click.Context) -> None:
 @click.pass_context
 def verify(ctx: click.Context) -> None:
     """Count everything in the mailboxes anew, and say what does not agree. The server may run."""
-    with _reading(configuration(ctx)) as mailboxes:
+    with reading(configuration(ctx)) as mailboxes:
         problems = mailboxes.verify()
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         fail(f"{tables.counted(len(problems), 'contradiction')}; stop the server, and keep a copy of its data folder")
     click.echo("no contradiction.")
-
-
-@contextmanager
-def _reading(config: Config) -> Iterator[Mailboxes]:
-    try:
-        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
-            yield mailboxes
-    except StorageError as error:
-        fail(str(error))
-
-
-def _account(ctx: click.Context, address: str) -> Account:
-    with opening.whichever(ctx) as directory:
-        account = directory.account(address)
-    if account is None:
-        fail(f"there is no account {address}")
-    return account
-
-
-def _name(folder: str) -> str:
-    try:
-        return canonical(folder) if folder else ""
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--folder") from None
 
 
 def _milliseconds(text: str) -> int:

@@ -7,7 +7,7 @@ from engine.directory.interface import Directory, asked
 from engine.directory.kinds import open_directory
 from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
-from engine.directory.senders import may_send_as
+from engine.directory.senders import is_member, may_send_as
 from engine.directory.store import Embedded
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "a_label",
     "asked",
     "is_bare_postmaster",
+    "is_member",
     "may_send_as",
     "open_directory",
     "split",

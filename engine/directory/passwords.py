@@ -5,7 +5,9 @@ import hashlib
 import hmac
 import os
 import secrets
+import time
 import unicodedata
+from collections import OrderedDict
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
@@ -24,6 +26,37 @@ SHORT = 8
 """Characters below which a password deserves a warning (NIST SP 800-63B 5.1.1.2)."""
 
 _HASHER = PasswordHasher.from_parameters(PROFILE)
+
+
+REMEMBERED = 600.0
+"""Seconds for which a password that was right need not be hashed again: mail programs log in every few minutes."""
+
+_MOST = 10_000
+
+
+class _Proven:
+    """Pairs of a hash and its password that were right lately, as digests under a key that is nowhere but in memory.
+
+    With the hash in the pair a password that was changed is forgotten at once.
+    """
+
+    def __init__(self) -> None:
+        self._key = os.urandom(32)
+        self._until: OrderedDict[bytes, float] = OrderedDict()  # by time.monotonic, oldest first
+
+    def knows(self, stored: str, password: bytes) -> bool:
+        return self._until.get(self._digest(stored, password), 0.0) > time.monotonic()
+
+    def remember(self, stored: str, password: bytes) -> None:
+        self._until[self._digest(stored, password)] = time.monotonic() + REMEMBERED
+        if len(self._until) > _MOST:
+            self._until.popitem(last=False)
+
+    def _digest(self, stored: str, password: bytes) -> bytes:
+        return hmac.digest(self._key, stored.encode() + b"\0" + password, "sha256")
+
+
+_PROVEN = _Proven()
 
 
 def _base64(octets: bytes) -> str:
@@ -53,15 +86,23 @@ def verifier(password: str) -> str:
 
 
 def matches(stored: str, password: str) -> bool:
-    """Whether ``password`` is the one that ``stored`` was made from. Unavailable when that cannot be told. Blocks."""
+    """Whether ``password`` is the one that ``stored`` was made from. Unavailable when that cannot be told.
+
+    Blocks, unless this process has seen the same pair to be right within REMEMBERED.
+    """
+    octets = _octets(password)
+    if _PROVEN.knows(stored, octets):
+        return True
     try:
-        return _HASHER.verify(stored, _octets(password))
+        _HASHER.verify(stored, octets)
     except VerifyMismatchError:
         return False
     except InvalidHashError as error:
         raise Unavailable("the stored password is damaged; set it anew with postroad account passwd") from error
     except VerificationError as error:
         raise Unavailable(f"cannot check the password: {error}") from error
+    _PROVEN.remember(stored, octets)
+    return True
 
 
 def generated() -> str:

@@ -1,6 +1,6 @@
 """In whose name an account may send."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from engine.directory.addresses import split, without_tag
 from engine.directory.entries import Account, Alias
@@ -17,18 +17,37 @@ def may_send_as(directory: Directory, account: str, sender: str) -> bool:
     """
     own = directory.account(account)
     granted = own.send_as if own else ()
+    for addresses, accounts in _layers(directory, sender):
+        if own and own.id in accounts:
+            return True
+        if granted and any(_covers(granted, address) for address in addresses):
+            return True
+    return False
+
+
+def is_member(directory: Directory, account: Account, group: str) -> bool:
+    """Whether ``group``, as it compares, stands for others in the directory, and the account is among them.
+
+    Who gets the mail for members that are not there any more is none.
+    """
+    found = directory.find(group, subaddress="")
+    if not isinstance(found, Alias) or found.address != group:
+        return False
+    return any(account.id in accounts for _, accounts in _layers(directory, group, catch_all=False))
+
+
+def _layers(directory: Directory, address: str, *, catch_all: bool = True) -> Iterator[tuple[list[str], set[int]]]:
+    """The address, then those it stands for, and so on; with each layer the accounts in it."""
     opened: set[str] = set()
-    layer = [sender]
+    layer = [address]
     while layer and len(opened) < _OPENED:
         found = [directory.find(address) for address in layer]
-        if own and any(isinstance(one, Account) and one.id == own.id for one in found):
-            return True
-        if granted and any(_covers(granted, address) for address in layer):
-            return True
+        yield layer, {one.id for one in found if isinstance(one, Account)}
         aliases = {one.address: one for one in found if isinstance(one, Alias) and one.address not in opened}
+        if not catch_all:
+            aliases = {address: one for address, one in aliases.items() if not address.startswith("@")}
         opened |= aliases.keys()
         layer = [target for alias in aliases.values() for target in alias.targets]
-    return False
 
 
 def _covers(granted: Collection[str], address: str) -> bool:

@@ -1,6 +1,8 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
+from engine.mailbox.access import Access, Identity
 from engine.mailbox.deliver import Outcome, Place, Quota, Recipient
+from engine.mailbox.locks import MailboxLocks
 from engine.mailbox.news import NewsDesk, Watch
 from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
@@ -11,11 +13,14 @@ from engine.mailbox.views import Changes, Folder, Message, Usage, View
 from engine.storage.environment import Full, StorageError
 
 __all__ = [
+    "Access",
     "Changes",
     "Entry",
     "Folder",
     "Full",
+    "Identity",
     "Limits",
+    "MailboxLocks",
     "MailboxOwner",
     "MailboxRow",
     "Mailboxes",

@@ -6,17 +6,20 @@ from typing import Any
 
 import msgspec
 
-from engine.mailbox import folders, messages, transfer
+from engine.mailbox import folders, messages, metadata, sharing, transfer
 from engine.mailbox.commands import (
     Answer,
     Begin,
     Copy,
     Create,
     Delete,
+    DeleteAcl,
     Expunge,
     Move,
     Problem,
     Rename,
+    SetAcl,
+    SetMetadata,
     Store,
     Subscribe,
 )
@@ -43,6 +46,9 @@ COMMANDS: dict[type, Callable[[OpenAccount, Any], Answer]] = {
     Move: transfer.move,
     Expunge: messages.expunge,
     Store: messages.store,
+    SetAcl: sharing.set_acl,
+    DeleteAcl: sharing.delete_acl,
+    SetMetadata: metadata.set_metadata,
 }
 """How each command is done, but for those that need more than the command itself."""
 

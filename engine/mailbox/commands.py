@@ -24,6 +24,8 @@ class Problem(enum.Enum):
     OVERQUOTA = "OVERQUOTA"
     LIMIT = "LIMIT"  # of keywords
     GONE = "GONE"  # the account was removed
+    TOO_BIG = "METADATA MAXSIZE"  # RFC 5464 4.3; the number to be said with it is metadata.LARGEST
+    TOO_MANY = "METADATA TOOMANY"
 
 
 class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -87,7 +89,8 @@ class Copy(Command, frozen=True, tag=True, kw_only=True):
     mailbox: int
     uids: tuple[int, ...]
     to: int
-    quota: Quota = Quota()
+    to_account: int | None = None  # whose mailbox ``to`` is; None: of the same account
+    quota: Quota = Quota()  # of that account
 
 
 class Move(Command, frozen=True, tag=True, kw_only=True):
@@ -96,6 +99,8 @@ class Move(Command, frozen=True, tag=True, kw_only=True):
     mailbox: int
     uids: tuple[int, ...]
     to: int
+    to_account: int | None = None  # whose mailbox ``to`` is; None: of the same account
+    quota: Quota = Quota()  # of that account, if it is another one
 
 
 class Expunge(Command, frozen=True, tag=True, kw_only=True):
@@ -107,7 +112,10 @@ class Expunge(Command, frozen=True, tag=True, kw_only=True):
 
 
 class Store(Command, frozen=True, tag=True, kw_only=True):
-    """Change flags; of messages whose MODSEQ is greater than ``unchanged_since``, none (RFC 7162 3.1.3)."""
+    """Change flags; of messages whose MODSEQ is greater than ``unchanged_since``, none (RFC 7162 3.1.3).
+
+    ``known`` is the MODSEQ up to which the flags are known to the one who asks.
+    """
 
     mailbox: int
     uids: tuple[int, ...]
@@ -115,6 +123,7 @@ class Store(Command, frozen=True, tag=True, kw_only=True):
     flags: int = 0
     keywords: tuple[str, ...] = ()
     unchanged_since: int | None = None
+    known: int = 0
 
 
 class Undelete(Command, frozen=True, tag=True, kw_only=True):
@@ -122,6 +131,32 @@ class Undelete(Command, frozen=True, tag=True, kw_only=True):
 
     since: int = 0
     name: str = ""
+
+
+class SetAcl(Command, frozen=True, tag=True, kw_only=True):
+    """Give or take rights to a mailbox (RFC 4314 3.1). Whoever asks for it must hold the right ``a``."""
+
+    mailbox: int
+    identifier: str  # "-" before it: negative rights
+    rights: str
+    operation: str = ""  # "+", "-", or empty to replace them
+    grantee: int = 0  # the account that the identifier means; 0: none, or as is known already
+    owner: str = ""  # the address of ``account``, by which others see the mailbox; empty: as they see it already
+
+
+class DeleteAcl(Command, frozen=True, tag=True, kw_only=True):
+    """Take all rights of one identifier away (RFC 4314 3.2)."""
+
+    mailbox: int
+    identifier: str
+
+
+class SetMetadata(Command, frozen=True, tag=True, kw_only=True):
+    """Set or remove entries, all or none (RFC 5464 4.3)."""
+
+    mailbox: int  # 0: of the server; those that all share are then of the account PUBLIC
+    values: tuple[tuple[str, bytes | None], ...]  # None: remove it
+    me: int = 0  # the account that asks, whose private entries are meant; 0: ``account``
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -133,17 +168,21 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     sources: tuple[int, ...] = ()  # UIDs that were copied, moved, removed or changed
     uids: tuple[int, ...] = ()  # UIDs in ``mailbox``, in the order of ``sources`` or of the messages appended
     failed: tuple[int, ...] = ()  # UIDs that were changed since ``unchanged_since``
+    unknown: tuple[int, ...] = ()  # those of ``sources`` that somebody else had changed since ``known``
     modseq: int = 0  # the MODSEQ of the last change
 
     def __add__(self, more: "Answer") -> "Answer":
         """The answer to a command that was done in two parts."""
         return Answer(
             more.problem, more.mailbox, more.uidvalidity, self.sources + more.sources, self.uids + more.uids,
-            self.failed + more.failed, max(self.modseq, more.modseq),
+            self.failed + more.failed, self.unknown + more.unknown, max(self.modseq, more.modseq),
         )  # fmt: skip
 
 
-AnyCommand: TypeAlias = Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
+AnyCommand: TypeAlias = (
+    Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
+    | SetAcl | DeleteAcl | SetMetadata
+)  # fmt: skip
 
 _commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)
 _answers = msgspec.msgpack.Decoder(Answer)

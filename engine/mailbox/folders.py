@@ -3,7 +3,7 @@ r"""Changes to the names of mailboxes: create, delete, rename, subscribe (RFC 90
 from engine.mailbox.commands import Answer, Create, Delete, Problem, Rename, Subscribe
 from engine.mailbox.content import keys
 from engine.mailbox.layout import account_key, dropping_key, name_key
-from engine.mailbox.names import INBOX_NAME, LONGEST, USES, above, below, canonical
+from engine.mailbox.names import INBOX_NAME, LONGEST, USES, above, below, canonical, is_reserved
 from engine.mailbox.opened import OpenAccount, OpenMailbox
 from engine.mailbox.rows import EntryRow
 from engine.mailbox.transfer import transfer
@@ -11,7 +11,7 @@ from engine.mailbox.transfer import transfer
 
 def create(account: OpenAccount, command: Create) -> Answer:
     name = _canonical(command.name)
-    if name is None:
+    if name is None or is_reserved(name):
         return Answer(Problem.CANNOT)
     if account.named(name) is not None:
         return Answer(Problem.ALREADYEXISTS)
@@ -42,6 +42,7 @@ def delete(account: OpenAccount, command: Delete) -> Answer:
     mailbox = account.mailbox(entry.mailbox)
     if mailbox is None:  # a level of the hierarchy: there is something below it, else it would have gone
         return Answer(Problem.HASCHILDREN)
+    _tell_holders(account, mailbox)
     mailbox.gone, mailbox.changed = 1, True
     account.batch.put(account.databases.meta, dropping_key(account.id, mailbox.number), b"")
     account.enter(name, EntryRow() if parent else None)
@@ -53,7 +54,7 @@ def rename(account: OpenAccount, command: Rename) -> Answer:
     name, to = _canonical(command.name), _canonical(command.to)
     if name is None or account.entry(name) is None:
         return Answer(Problem.NONEXISTENT)
-    if to is None or (to.startswith(below(name)) and name != INBOX_NAME):
+    if to is None or is_reserved(to) or (to.startswith(below(name)) and name != INBOX_NAME):
         return Answer(Problem.CANNOT)
     if account.entry(to) is not None:
         return Answer(Problem.ALREADYEXISTS)
@@ -74,6 +75,7 @@ def subscribe(account: OpenAccount, command: Subscribe) -> Answer:
     if name is None:
         return Answer(Problem.CANNOT)
     key = name_key(account.id, name)
+    account.tell(account.id)
     if command.on:
         account.batch.put(account.databases.subscribed, key, b"")
     else:
@@ -95,6 +97,13 @@ def _rename(account: OpenAccount, old: str, new: str) -> None:
     mailbox = account.mailbox(entry.mailbox)
     if mailbox is not None:
         mailbox.name, mailbox.changed = new, True
+        _tell_holders(account, mailbox)
+
+
+def _tell_holders(account: OpenAccount, mailbox: OpenMailbox) -> None:
+    """Whoever holds rights to it finds it under another name, or no more."""
+    for grant in account.grants(mailbox.number).values():
+        account.tell(grant.who)
 
 
 def _make_above(account: OpenAccount, name: str) -> None:

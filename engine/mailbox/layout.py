@@ -13,6 +13,10 @@
     content     message id 16, variant 8                         ContentRow
     chunk       message id 16, variant 8, number u32             octets
     delivered   message id 16, account u64                       mailbox u32, uid u32
+    acl         account u64, mailbox u32, identifier             GrantRow: the rights that it holds (RFC 4314)
+    shared      identifier, 0, account u64, mailbox u32          nothing: the same, by who holds them
+    sharer      "#", account u64; or "@", address                the address by which others see its mailboxes; and back
+    metadata    account u64, mailbox u32, viewer u64, name       MetadataRow (RFC 5464); viewer 0: all may see it
 
 Every number is big endian, so that keys sort as numbers do: a mailbox is one range of ``message``, an account is one
 range of all that begins with its number, and content lies in the order of its arrival.
@@ -41,13 +45,16 @@ needs adjoining free pages, and those are seldom in an old store (docs/decisions
 INBOX = 1
 """The mailbox number of an account's INBOX (RFC 9051 5.1). Numbers of an account are never used again."""
 
+PUBLIC = 0
+"""The account that public folders belong to. No directory gives this number to anybody."""
+
 LARGE = "large"
 """The folder, beside the LMDB files, of content that has a file of its own."""
 
 INCOMING = "incoming"
 """The folder, beside the LMDB files, in which other processes put large content that is to be appended."""
 
-MAX_DATABASES = 16
+MAX_DATABASES = 32
 
 FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
 ERASING, DROPPING = b"erasing", b"dropping"
@@ -82,6 +89,10 @@ class Databases:
         self.content = opened(b"content")
         self.chunk = opened(b"chunk")
         self.delivered = opened(b"delivered")
+        self.acl = opened(b"acl")
+        self.shared = opened(b"shared")
+        self.sharer = opened(b"sharer")
+        self.metadata = opened(b"metadata")
 
 
 def account_key(account_id: int) -> bytes:
@@ -133,6 +144,39 @@ def chunk_key(content: bytes, number: int) -> bytes:
 
 def delivered_key(message_id: MessageId, account_id: int) -> bytes:
     return bytes(message_id) + _account_key(account_id)
+
+
+def acl_key(account_id: int, mailbox: int, identifier: str) -> bytes:
+    return _mailbox_key(account_id, mailbox) + identifier.encode()
+
+
+def identifier_of(key: bytes) -> str:
+    """The identifier at the end of a key of ``acl``."""
+    return key[12:].decode()
+
+
+def shared_prefix(identifier: str) -> bytes:
+    return identifier.encode() + b"\0"
+
+
+def shared_key(identifier: str, account_id: int, mailbox: int) -> bytes:
+    return shared_prefix(identifier) + _mailbox_key(account_id, mailbox)
+
+
+def sharer_key(account_id: int) -> bytes:
+    return b"#" + _account_key(account_id)
+
+
+def sharer_name_key(address: str) -> bytes:
+    return b"@" + address.encode(errors="surrogatepass")  # a client may ask for anything
+
+
+def metadata_prefix(account_id: int, mailbox: int, viewer: int) -> bytes:
+    return _mailbox_key(account_id, mailbox) + _account_key(viewer)
+
+
+def metadata_key(account_id: int, mailbox: int, viewer: int, name: str) -> bytes:
+    return metadata_prefix(account_id, mailbox, viewer) + name.encode()
 
 
 def place(mailbox: int, uid: int) -> bytes:

@@ -59,7 +59,7 @@ def store(account: OpenAccount, command: Store) -> Answer:
     bits = mailbox.bits(command.keywords, make=command.mode is not Mode.REMOVE)
     if bits is None:
         return Answer(Problem.LIMIT)
-    changed, failed = [], []
+    changed, failed, unknown = [], [], []
     for uid, row in present(mailbox, command.uids):
         if command.unchanged_since is not None and row.modseq > command.unchanged_since:
             failed.append(uid)
@@ -68,4 +68,6 @@ def store(account: OpenAccount, command: Store) -> Answer:
         if (flags, keywords) != (row.flags, row.keywords):
             mailbox.change(uid, row, flags, keywords)
             changed.append(uid)
-    return Answer(sources=tuple(changed), failed=tuple(failed), modseq=account.modseq)
+            if 0 < command.known < row.modseq:
+                unknown.append(uid)
+    return Answer(sources=tuple(changed), failed=tuple(failed), unknown=tuple(unknown), modseq=account.modseq)

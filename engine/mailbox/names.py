@@ -17,6 +17,10 @@ AT_FIRST = ((INBOX_NAME, 0), ("Sent", 1), ("Drafts", 2), ("Junk", 3), ("Trash", 
 """Name and special use of the mailboxes that every account begins with, INBOX first."""
 
 
+OTHERS, PUBLIC = "Other Users", "Public"
+"""What the names of mailboxes of others, and of public ones, begin with (RFC 2342)."""
+
+
 def canonical(name: str) -> str:
     """The name as it is stored: NFC, INBOX in capitals wherever it stands first (RFC 9051 5.1).
 
@@ -33,6 +37,11 @@ def canonical(name: str) -> str:
     if len(name.encode()) > LONGEST:
         raise ValueError(f"a mailbox's name has at most {LONGEST} octets")
     return name
+
+
+def is_reserved(name: str) -> bool:
+    """Whether it means, in everybody's eyes, a mailbox of others or a public one."""
+    return name.partition(SEPARATOR)[0] in (OTHERS, PUBLIC)
 
 
 def above(name: str) -> Iterator[str]:

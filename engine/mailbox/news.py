@@ -6,6 +6,7 @@ from contextlib import aclosing, contextmanager
 import zmq
 
 from engine.links.publish import heard
+from engine.mailbox.layout import PUBLIC
 from engine.mailbox.opened import News
 from engine.wakeup import Wakeup
 
@@ -21,7 +22,10 @@ class Watch:
         self._some = Wakeup()
 
     async def wait(self) -> dict[int, int] | None:
-        """Mailboxes that have changed since the last call, each with its MODSEQ; None: any may have. Waits for some."""
+        """Mailboxes that have changed since the last call, each with its MODSEQ; None: any may have. Waits for some.
+
+        Mailbox 0: what others share with the account, public mailboxes, or metadata of the server.
+        """
         await self._some.wait()
         while not (self._changed or self._all):  # it came before the last call had taken all
             await self._some.wait()
@@ -42,6 +46,7 @@ class NewsDesk:
 
     def __init__(self) -> None:
         self._watches: dict[int, set[Watch]] = {}
+        self._followers: dict[tuple[int, int], set[Watch]] = {}
 
     @contextmanager
     def watching(self, account: int) -> Iterator[Watch]:
@@ -56,9 +61,25 @@ class NewsDesk:
             if not watches:
                 self._watches.pop(account, None)
 
+    def follow(self, watch: Watch, account: int, mailbox: int) -> None:
+        """Have a watch hear of one mailbox of another account too, as if any of its own may have changed."""
+        self._followers.setdefault((account, mailbox), set()).add(watch)
+
+    def unfollow(self, watch: Watch, account: int, mailbox: int) -> None:
+        followers = self._followers.get((account, mailbox), set())
+        followers.discard(watch)
+        if not followers:
+            self._followers.pop((account, mailbox), None)
+
     def tell(self, news: News) -> None:
-        for watch in self._watches.get(news.account, ()):
+        if (news.account, news.mailbox) == (PUBLIC, 0):  # for everybody
+            heard_by = [watch for watches in self._watches.values() for watch in watches]
+        else:
+            heard_by = [*self._watches.get(news.account, ())]
+        for watch in heard_by:
             watch.told(news)
+        for watch in self._followers.get((news.account, news.mailbox), ()):
+            watch.told(None)
 
     async def listen(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
         """Take what the owner of the mailboxes publishes at ``endpoint``, until cancelled."""

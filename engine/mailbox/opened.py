@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from engine.mailbox import log
+from engine.mailbox import grants, log
 from engine.mailbox.content import keys, release, share
 from engine.mailbox.flags import DELETED, MOST_KEYWORDS, SEEN
 from engine.mailbox.layout import (
+    PUBLIC,
     UIDVALIDITY_KEY,
     Databases,
     account_key,
@@ -18,7 +19,8 @@ from engine.mailbox.layout import (
     message_key,
     name_key,
 )
-from engine.mailbox.names import AT_FIRST
+from engine.mailbox.names import AT_FIRST, SEPARATOR
+from engine.mailbox.rights import Grant
 from engine.mailbox.rows import (
     AccountRow,
     EntryRow,
@@ -29,11 +31,16 @@ from engine.mailbox.rows import (
     pack_mailbox,
     pack_message,
 )
+from engine.mailbox.snapshot import Snapshot
 from engine.storage.writer import Batch
 
 
 class News(NamedTuple):
-    """Something has changed in a mailbox; its highest MODSEQ since then."""
+    """Something has changed in a mailbox; its highest MODSEQ since then. That counts its rights and metadata too.
+
+    Mailbox 0: what the account is subscribed to or others share with it, or metadata of the server; of the account
+    PUBLIC: what is shared with everybody.
+    """
 
     account: int
     mailbox: int
@@ -199,8 +206,8 @@ class OpenAccount:
     """One account inside a change. Its MODSEQ is the next one: all that the change does has the same."""
 
     __slots__ = (
-        "_erased", "_mailboxes", "batch", "databases", "files", "id", "keep", "kept", "kept_size", "messages", "modseq",
-        "newest", "now", "size",
+        "_beside", "_erased", "_mailboxes", "_told", "batch", "databases", "files", "id", "keep", "kept", "kept_size",
+        "messages", "modseq", "newest", "now", "size",
     )  # fmt: skip
 
     def __init__(
@@ -215,6 +222,8 @@ class OpenAccount:
         self.keep = keep  # whether what is expunged can be brought back
         self.files: list[str] = []  # which may go once the change is committed
         self._mailboxes: dict[int, OpenMailbox | None] = {}
+        self._told: set[int] = set()
+        self._beside: dict[int, OpenAccount | None] = {}
 
     @classmethod
     def open(
@@ -232,7 +241,7 @@ class OpenAccount:
 
     def begin(self) -> None:
         """Make the mailboxes that every account has, and subscribe to them."""
-        for name, use in AT_FIRST:
+        for name, use in AT_FIRST if self.id != PUBLIC else AT_FIRST[:1]:
             if self.entry(name) is None:
                 self.create(name, use)
             self.batch.put(self.databases.subscribed, name_key(self.id, name), b"")
@@ -256,13 +265,35 @@ class OpenAccount:
         return self.mailbox(entry.mailbox) if entry else None
 
     def create(self, name: str, use: int = 0) -> OpenMailbox:
-        """A new mailbox of that name, which must be free or hold no mail."""
+        """A new mailbox of that name, which must be free or hold no mail. It inherits the rights to the one above."""
         self.newest += 1
         row = MailboxRow(self._new_uidvalidity(), modseq=self.modseq, lowest=self.modseq, name=name)
         mailbox = self._mailboxes[self.newest] = OpenMailbox(self, self.newest, row)
         mailbox.changed = True
         self.enter(name, EntryRow(mailbox.number, use))
+        parent = self.named(name.rpartition(SEPARATOR)[0]) if SEPARATOR in name else None
+        if parent is not None:
+            for grant in self.grants(parent.number).values():
+                grants.put(self.batch, self.databases, self.id, mailbox.number, grant)
+                self.tell(grant.who)
         return mailbox
+
+    def grants(self, mailbox: int) -> dict[str, Grant]:
+        """The list of rights of a mailbox, by identifier."""
+        found = grants.grants(Snapshot(self.batch.transaction), self.databases, self.id, mailbox)
+        return {grant.identifier: grant for grant in found}
+
+    def tell(self, account: int) -> None:
+        """Have this account told that what it is subscribed to, or others share with it, has changed; 0: everybody."""
+        self._told.add(account)
+
+    def beside(self, account: int | None) -> "OpenAccount | None":
+        """Another account in the same change; None: the same account. None when that is erased."""
+        if account in (None, self.id):
+            return self
+        if account not in self._beside:
+            self._beside[account] = OpenAccount.open(self.batch, self.databases, account, now=self.now, keep=self.keep)
+        return self._beside[account]
 
     def enter(self, name: str, entry: EntryRow | None) -> None:
         """Say what a name stands for; None: for nothing."""
@@ -293,9 +324,12 @@ class OpenAccount:
             if mailbox is not None and mailbox.changed:
                 mailbox.save()
                 news.append(News(self.id, mailbox.number, self.modseq))
+        news += [News(account, 0, self.modseq) for account in self._told]
         modseq = self.modseq if news else self.modseq - 1
         octets = pack_account(self._erased, self.newest, modseq, self.messages, self.size, self.kept, self.kept_size)
         self.batch.put(self.databases.account, account_key(self.id), octets)
+        for other in self._beside.values():
+            news += other.save() if other is not None else ()
         return news
 
     def _new_uidvalidity(self) -> int:

@@ -13,6 +13,7 @@ import trio
 
 from engine.directory import Unavailable
 from engine.login import Visitor
+from engine.mailbox.locks import MailboxLocks, Refused
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.net.connection import Connection, ConnectionLost
 from engine.observe.events import event
@@ -23,6 +24,8 @@ from engine.protocols.surrogate import in_ascii
 from engine.storage.environment import StorageError
 
 log = logging.getLogger(__name__)
+
+_REFUSALS = {Refused.IN_USE: pop3.Refusal.IN_USE, Refused.TOO_SOON: pop3.Refusal.TOO_SOON}
 
 PIECES_AT_ONCE = 2
 """Pieces of a message that one turn in a thread reads: most mail needs one turn."""
@@ -40,7 +43,7 @@ class Limits:
 
 
 class Pop3Server:
-    """Serves POP3 connections. One server object holds the locks of all mailboxes that it serves: use one a process.
+    """Serves POP3 connections; ``locks`` are those of all processes that serve the same mailboxes.
 
     ``visitor`` answers the logins of one peer. ``remove`` asks the owner of the mailboxes to remove messages. An
     exception of either is logged, and the client is told to come again.
@@ -54,6 +57,7 @@ class Pop3Server:
         mailboxes: Mailboxes,
         visitor: Callable[[str], Visitor],
         remove: Callable[[int, Collection[int]], Awaitable[object]],
+        locks: MailboxLocks,
         *,
         hostname: str,
         tls: ssl.SSLContext | None = None,
@@ -67,19 +71,7 @@ class Pop3Server:
         self.tls = tls  # may be replaced at any time: new connections take the new one
         self.allow_plaintext = allow_plaintext
         self.limits = limits
-        self.held: set[int] = set()  # accounts that a session has open
-        self._logins: dict[int, float] = {}  # account → when it was last opened, oldest first
-
-    def too_soon(self, account: int) -> bool:
-        """Whether the account must wait before it may be opened again; else it counts as opened now."""
-        delay, now = self.limits.between_logins, trio.current_time()
-        while self._logins and (oldest := next(iter(self._logins.items())))[1] <= now - delay:
-            del self._logins[oldest[0]]
-        if account in self._logins:
-            return True
-        if delay:
-            self._logins[account] = now
-        return False
+        self.locks = locks
 
     async def serve(self, connection: Connection, *, implicit_tls: bool = False) -> None:
         """Serve one connection to its end and close it. Never raises, but for cancellation."""
@@ -120,7 +112,7 @@ class _Visit:
 
     def release(self) -> None:
         """Let the mailbox go, if this connection holds one."""
-        self._server.held.discard(self.account)
+        self._server.locks.release(self.account)
         self.account = -1
 
     def _new_session(self) -> pop3.Session:
@@ -193,14 +185,12 @@ class _Visit:
             return self._session.take_keys(answer)
         if answer is None:
             return self._session.refused(pop3.Refusal.CREDENTIALS)
-        if answer.id in self._server.held:
-            return self._session.refused(pop3.Refusal.IN_USE)
-        if self._server.too_soon(answer.id):
-            return self._session.refused(pop3.Refusal.TOO_SOON)
+        refused = self._server.locks.take(answer.id, self._server.limits.between_logins)
+        if refused is not None:
+            return self._session.refused(_REFUSALS[refused])
         return await self._open(answer.id)
 
     async def _open(self, account: int) -> None:
-        self._server.held.add(account)
         self.account = account
         try:
             self._entries = await trio.to_thread.run_sync(self._server.mailboxes.messages, account)

@@ -3,12 +3,13 @@
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
 import lmdb
 
-from engine.mailbox import large, upgrade, views
+from engine.mailbox import large, metadata, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -16,6 +17,7 @@ from engine.mailbox.layout import (
     MAP_SIZE,
     MAX_DATABASES,
     Databases,
+    account_key,
     chunk_key,
     delivered_key,
     file_name,
@@ -23,7 +25,7 @@ from engine.mailbox.layout import (
     message_key,
     uid_of,
 )
-from engine.mailbox.rows import NO_FILE, ContentRow, MailboxRow, MessageRow
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
@@ -58,7 +60,7 @@ class Mailboxes:
     def __init__(self, environment: lmdb.Environment, databases: Databases, path: Path) -> None:
         self._environment = environment
         self._databases = databases
-        self._path = path
+        self.path = path
 
     @classmethod
     def open(cls, path: Path, *, map_size: int = MAP_SIZE) -> Self:
@@ -78,6 +80,11 @@ class Mailboxes:
             environment.close()
             raise
         return mailboxes
+
+    @property
+    def databases(self) -> Databases:
+        """The databases that a ``snapshot`` reads."""
+        return self._databases
 
     def close(self) -> None:
         """Close a view that ``open`` made."""
@@ -120,28 +127,103 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             return views.messages(snapshot, self._databases, account_id, mailbox, uids)
 
+    def renewed(self, account_id: int, mailbox: int, view: View) -> View | None:
+        """What ``select`` gives, made from an earlier view where that is less work."""
+        with self.snapshot() as snapshot:
+            return views.renewed(snapshot, self._databases, account_id, mailbox, view)
+
+    def rows(self, account_id: int, mailbox: int, uids: Iterable[int]) -> dict[int, MessageRow]:
+        """The records of those of the messages that are there, by UID, in the order given."""
+        with self.snapshot() as snapshot:
+            keys = [message_key(account_id, mailbox, uid) for uid in uids]
+            found = snapshot.many(self._databases.message, keys)
+            return {uid_of(key): MessageRow.parse(octets) for key, octets in found}
+
+    def octets(self, rows: Iterable[MessageRow]) -> list[bytes]:
+        """Whole messages, which must be small, by their records. MessageGone where the content of one is not there."""
+        with self.snapshot() as snapshot:
+            return [self._octets(snapshot, row) for row in rows]
+
     def changes(self, account_id: int, mailbox: int, since: int) -> Changes | None:
         """What happened in a mailbox after that MODSEQ; None: look at it all anew, if it is there at all."""
         with self.snapshot() as snapshot:
             return views.changes(snapshot, self._databases, account_id, mailbox, since)
+
+    def arrivals(self, account_id: int, mailbox: int, after: int, limit: int) -> list[tuple[int, MessageRow]]:
+        """The messages whose UIDs follow that one, in their order, at most so many: (UID, record)."""
+        start, own = message_key(account_id, mailbox, after + 1), mailbox_key(account_id, mailbox)
+        with self.snapshot() as snapshot:
+            found = islice(snapshot.scan(self._databases.message, own, start), limit)
+            return [(uid_of(key), MessageRow.parse(value)) for key, value in found]
+
+    def places(self, after: tuple[int, int], limit: int) -> list[tuple[int, int, MailboxRow]]:
+        """The mailboxes of all accounts that follow that one, at most so many: (account, mailbox, record)."""
+        with self.snapshot() as snapshot:
+            found = islice(snapshot.scan(self._databases.mailbox, start=mailbox_key(*after) + b"\0"), limit)
+            return [(int.from_bytes(key[:8], "big"), uid_of(key), MailboxRow.parse(value)) for key, value in found]
+
+    def gone(self, contents: Iterable[bytes]) -> list[bytes]:
+        """Those of the contents that no message has any more."""
+        with self.snapshot() as snapshot:
+            return [key for key in contents if snapshot.get(self._databases.content, key) is None]
+
+    def is_erased(self, account_id: int) -> bool:
+        """Whether the account was removed, or never had mail."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.account, account_key(account_id))
+        return octets is None or bool(AccountRow.parse(octets).erased)
+
+    def stamp(self) -> tuple[int, int, int]:
+        """Which store this is: device and inode, and a number that grows with each change."""
+        status = (self.path / "data.mdb").stat()
+        return status.st_dev, status.st_ino, self._environment.info()["last_txnid"]
 
     def usage(self, account_id: int) -> Usage:
         """What the account uses of its quota."""
         with self.snapshot() as snapshot:
             return views.usage(snapshot, self._databases, account_id)
 
+    def metadata(
+        self, account_id: int, mailbox: int, entries: Iterable[str], depth: int | None = 0, *, me: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """Entries that are there, and ``depth`` levels below them (None: all), as the account ``me`` sees them."""
+        with self.snapshot() as snapshot:
+            viewer = account_id if me is None else me
+            return metadata.values(snapshot, self._databases, account_id, mailbox, entries, depth=depth, me=viewer)
+
+    def metadata_changes(self, account_id: int, mailbox: int, since: int, *, me: int | None = None) -> list[str]:
+        """The names of entries that were set or removed after that MODSEQ, as the account ``me`` sees them."""
+        with self.snapshot() as snapshot:
+            viewer = account_id if me is None else me
+            return metadata.changes(snapshot, self._databases, account_id, mailbox, since, me=viewer)
+
     def chunks(self, account_id: int, uid: int, mailbox: int = INBOX) -> Generator[bytes, None, None]:
         """The message as octets, in pieces of at most about 64 KiB. MessageGone when it is not there, at any piece."""
         with self.snapshot() as snapshot:
             message, content = self._find(snapshot, account_id, mailbox, uid)
             piece = message.heading + self._some(snapshot, message.content, content, 0)
-        file = self._file(message.content, content)
-        yield piece
-        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
-            with self.snapshot() as snapshot:
-                piece = self._some(snapshot, message.content, content, first)
-            yield piece
-        yield from file
+        yield from self._from(piece, message.content, content)
+
+    def content(self, key: bytes) -> Generator[bytes, None, None]:
+        """A content, without the heading of any delivery, in pieces as ``chunks`` gives them. MessageGone."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.content, key)
+            if octets is None:
+                raise MessageGone(f"there is no content {key.hex()}")
+            content = ContentRow.parse(octets)
+            piece = self._some(snapshot, key, content, 0)
+        yield from self._from(piece, key, content)
+
+    def content_of(self, account_id: int, mailbox: int, uid: int) -> bytes:
+        """The key of a message's content. MessageGone."""
+        with self.snapshot() as snapshot:
+            return self._find(snapshot, account_id, mailbox, uid)[0].content
+
+    def headings(self, account_id: int, mailbox: int, uids: Iterable[int]) -> list[bytes | None]:
+        """The header fields that stand before the content of each message; None for one that is not there."""
+        with self.snapshot() as snapshot:
+            rows = [snapshot.get(self._databases.message, message_key(account_id, mailbox, uid)) for uid in uids]
+        return [None if octets is None else MessageRow.parse(octets).heading for octets in rows]
 
     def part(self, account_id: int, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """``length`` octets of the message from ``start`` on, or as many as there are. MessageGone."""
@@ -170,7 +252,7 @@ class Mailboxes:
     def verify(self) -> list[str]:
         """Every contradiction in the store, in words: references, sizes, sums, files. Slow: one long transaction."""
         with self.snapshot() as snapshot:
-            return list(problems(snapshot, self._databases, self._path))
+            return list(problems(snapshot, self._databases, self.path))
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -181,6 +263,16 @@ class Mailboxes:
         except lmdb.Error as error:
             raise translated(error) from error
 
+    def _from(self, piece: bytes, key: bytes, content: ContentRow) -> Generator[bytes, None, None]:
+        """The first piece, and all that comes after it."""
+        file = self._file(key, content)
+        yield piece
+        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
+            with self.snapshot() as snapshot:
+                piece = self._some(snapshot, key, content, first)
+            yield piece
+        yield from file
+
     def _find(self, snapshot: Snapshot, account_id: int, mailbox: int, uid: int) -> tuple[MessageRow, ContentRow]:
         octets = snapshot.get(self._databases.message, message_key(account_id, mailbox, uid))
         if octets is None:
@@ -190,6 +282,15 @@ class Mailboxes:
         if octets is None:
             raise StorageError(f"message {uid} of account {account_id} has lost its content; run a check of the store")
         return message, ContentRow.parse(octets)
+
+    def _octets(self, snapshot: Snapshot, row: MessageRow) -> bytes:
+        octets = snapshot.get(self._databases.content, row.content)
+        if octets is None:
+            raise MessageGone("the message was removed before it was read")
+        content = ContentRow.parse(octets)
+        inline = self._numbered(snapshot, row.content, range(content.chunks))
+        filed = b"".join(self._file(row.content, content)) if content.filed else b""
+        return row.heading + inline + filed
 
     def _some(self, snapshot: Snapshot, key: bytes, content: ContentRow, first: int) -> bytes:
         return self._numbered(snapshot, key, range(first, min(first + CHUNKS_AT_ONCE, content.chunks)))
@@ -204,13 +305,13 @@ class Mailboxes:
     def _file(self, key: bytes, content: ContentRow) -> Iterator[bytes]:
         if content.token == NO_FILE:
             return iter(())
-        pieces = large.read(self._path / LARGE / file_name(key, content.token))
+        pieces = large.read(self.path / LARGE / file_name(key, content.token))
         with _file_errors():
             next(pieces)
         return pieces
 
     def _filed(self, key: bytes, content: ContentRow, start: int, length: int) -> bytes:
-        with _file_errors(), (self._path / LARGE / file_name(key, content.token)).open("rb") as file:
+        with _file_errors(), (self.path / LARGE / file_name(key, content.token)).open("rb") as file:
             file.seek(start)
             return file.read(length)
 

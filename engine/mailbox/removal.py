@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from engine.mailbox import grants, metadata
 from engine.mailbox.content import keys
 from engine.mailbox.layout import (
     DROPPING,
@@ -53,10 +54,16 @@ class Erase:
         account = _reopened(batch, self.databases, self.account)
         if account is None:
             return Step(more=False)
-        step = self._messages(account) or self._kept(account) or self._rest(batch)
+        step = self._shared(batch) or self._messages(account) or self._kept(account) or self._rest(batch)
         account.save()
         step.files = account.files
         return step
+
+    def _shared(self, batch: Batch) -> Step | None:
+        """First of all, so that nobody else sees what is being taken away."""
+        databases = self.databases
+        grants.forget_sharer(batch, databases, self.account)
+        return Step() if grants.take_all(batch, databases, account_key(self.account), self.limit) else None
 
     def _messages(self, account: OpenAccount) -> Step | None:
         found = keys(account.batch, self.databases.message, account_key(self.account), self.limit)
@@ -71,11 +78,17 @@ class Erase:
 
     def _rest(self, batch: Batch) -> Step:
         databases = self.databases
-        for database in (databases.log, databases.keyword, databases.subscribed, databases.entry, databases.mailbox):
+        for database in (
+            databases.log, databases.keyword, databases.metadata, databases.subscribed, databases.entry,
+            databases.mailbox,
+        ):  # fmt: skip
             found = keys(batch, database, account_key(self.account), self.limit)
             for key in found:
                 batch.delete(database, key)
             if found:
+                return Step()
+        for take in (grants.take_from, metadata.forget_viewer):
+            if take(batch, databases, self.account, self.limit):
                 return Step()
         batch.delete(databases.meta, erasing_key(self.account))
         return Step(more=False)
@@ -106,7 +119,9 @@ class Drop:
 
     def _finish(self, batch: Batch) -> bool:
         databases, own = self.databases, mailbox_key(self.account, self.mailbox)
-        for database in (databases.log, databases.keyword):
+        if grants.take_all(batch, databases, own, self.limit):
+            return True
+        for database in (databases.log, databases.keyword, databases.metadata):
             found = keys(batch, database, own, self.limit)
             for key in found:
                 batch.delete(database, key)

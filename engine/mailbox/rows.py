@@ -12,6 +12,8 @@ _MAILBOX = struct.Struct(">IIQQIIIQQIB")
 _ENTRY = struct.Struct(">IB")
 _MESSAGE = struct.Struct(">24sIQQQQQ")
 _CONTENT = struct.Struct(">IIQQ8s")
+_GRANT = struct.Struct(">Q")
+_METADATA = struct.Struct(">QB")
 
 # For deliveries, which write these without making a record first: its fields in their order, the last text left out.
 pack_account, pack_mailbox, pack_message = _ACCOUNT.pack, _MAILBOX.pack, _MESSAGE.pack
@@ -115,6 +117,35 @@ class KeptRow(NamedTuple):
     def parse(cls, octets: bytes) -> Self:
         name, keywords, message = msgpack.unpackb(octets)
         return cls(name, tuple(keywords), MessageRow.parse(message))
+
+
+class GrantRow(NamedTuple):
+    """Rights to a mailbox that somebody was given."""
+
+    who: int  # account; 0: nobody knows, or many
+    rights: str
+
+    def octets(self) -> bytes:
+        return _GRANT.pack(self.who) + self.rights.encode()
+
+    @classmethod
+    def parse(cls, octets: bytes) -> Self:
+        return cls._make((*_GRANT.unpack_from(octets), octets[_GRANT.size :].decode()))
+
+
+class MetadataRow(NamedTuple):
+    """The value of an entry (RFC 5464)."""
+
+    modseq: int = 0  # of the account, when it was set or removed
+    value: bytes | None = None  # None: it was removed
+
+    def octets(self) -> bytes:
+        return _METADATA.pack(self.modseq, self.value is not None) + (self.value or b"")
+
+    @classmethod
+    def parse(cls, octets: bytes) -> Self:
+        modseq, there = _METADATA.unpack_from(octets)
+        return cls(modseq, octets[_METADATA.size :] if there else None)
 
 
 class ContentRow(NamedTuple):

@@ -1,6 +1,6 @@
 """One read transaction of LMDB: values and ranges as octets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import lmdb
@@ -18,6 +18,10 @@ class Snapshot:
 
     def get(self, database: Database, key: bytes) -> bytes | None:
         return cast("bytes | None", self._transaction.get(key, db=database))
+
+    def many(self, database: Database, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        """Those of the items that are there."""
+        return cast("list[tuple[bytes, bytes]]", self._transaction.cursor(database).getmulti(keys))
 
     def scan(self, database: Database, prefix: bytes = b"", start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Every item whose key begins with ``prefix``, in the order of keys; none before ``start``."""

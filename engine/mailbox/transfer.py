@@ -8,12 +8,13 @@ from engine.mailbox.rows import MessageRow
 
 
 def copy(account: OpenAccount, command: Copy) -> Answer:
-    mailbox, to = account.mailbox(command.mailbox), account.mailbox(command.to)
-    if mailbox is None or to is None:
+    mailbox, other = account.mailbox(command.mailbox), account.beside(command.to_account)
+    to = other.mailbox(command.to) if other is not None else None
+    if mailbox is None or other is None or to is None:
         return Answer(Problem.NONEXISTENT)
     found = present(mailbox, command.uids)
     rows = [row for _, row in found]
-    if command.quota.exceeded(account, sum(row.size for row in rows), len(rows)):
+    if command.quota.exceeded(other, sum(row.size for row in rows), len(rows)):
         return Answer(Problem.OVERQUOTA)
     translated = _translated(mailbox, to, rows)
     if translated is None:
@@ -23,9 +24,14 @@ def copy(account: OpenAccount, command: Copy) -> Answer:
 
 
 def move(account: OpenAccount, command: Move) -> Answer:
-    mailbox, to = account.mailbox(command.mailbox), account.mailbox(command.to)
-    if mailbox is None or to is None:
+    mailbox, other = account.mailbox(command.mailbox), account.beside(command.to_account)
+    to = other.mailbox(command.to) if other is not None else None
+    if mailbox is None or other is None or to is None:
         return Answer(Problem.NONEXISTENT)
+    if other is not account:
+        rows = [row for _, row in present(mailbox, command.uids)]
+        if command.quota.exceeded(other, sum(row.size for row in rows), len(rows)):
+            return Answer(Problem.OVERQUOTA)
     return transfer(account, mailbox, to, command.uids)
 
 

@@ -7,8 +7,17 @@ from pathlib import Path
 
 from engine.mailbox.flags import DELETED, SEEN
 from engine.mailbox.large import our_files
-from engine.mailbox.layout import LARGE, Databases, chunk_key, file_name, uid_of
-from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, EntryRow, KeptRow, MailboxRow, MessageRow
+from engine.mailbox.layout import (
+    LARGE,
+    Databases,
+    chunk_key,
+    file_name,
+    identifier_of,
+    shared_prefix,
+    uid_of,
+)
+from engine.mailbox.rights import RIGHTS
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, EntryRow, GrantRow, KeptRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
 
 
@@ -61,6 +70,7 @@ def problems(snapshot: Snapshot, databases: Databases, path: Path) -> Iterator[s
     yield from _accounts(snapshot, databases, found)
     yield from _mailboxes(snapshot, databases, found)
     yield from _names(snapshot, databases)
+    yield from _shared(snapshot, databases)
     yield from _chunks(snapshot, databases, contents)
     yield from _files(contents, path / LARGE)
     for name, content in contents.items():
@@ -163,6 +173,30 @@ def _names(snapshot: Snapshot, databases: Databases) -> Iterator[str]:
         elif row.name != name:
             yield f"mailbox {mailbox.hex()} believes to be {row.name!r}, and is {name!r}"
     yield from (f"mailbox {key.hex()} has no name" for key, row in rows.items() if not row.gone and key not in named)
+
+
+def _shared(snapshot: Snapshot, databases: Databases) -> Iterator[str]:
+    def is_there(key: bytes) -> bool:
+        return snapshot.get(databases.mailbox, key[:12]) is not None
+
+    for key, value in snapshot.scan(databases.acl):
+        identifier, rights = identifier_of(key), GrantRow.parse(value).rights
+        if not is_there(key):
+            yield f"{identifier!r} has rights to mailbox {key[:12].hex()}, which is not there"
+        if not rights or rights != "".join(one for one in RIGHTS if one in rights):
+            yield f"{identifier!r} has rights {rights!r} to mailbox {key[:12].hex()}"
+        if snapshot.get(databases.shared, shared_prefix(identifier) + key[:12]) is None:
+            yield f"{identifier!r} has rights to mailbox {key[:12].hex()}, and does not find it"
+    for key, _ in snapshot.scan(databases.shared):
+        if snapshot.get(databases.acl, key[-12:] + key[:-13]) is None:
+            yield f"{key[:-13].decode()!r} finds mailbox {key[-12:].hex()}, and has no rights to it"
+    for key, value in snapshot.scan(databases.sharer):
+        back = (b"@" if key[:1] == b"#" else b"#") + value
+        if snapshot.get(databases.sharer, back) != key[1:]:
+            yield f"an owner of shared mailboxes is known by one name, and found by another: {key!r}, {value!r}"
+    for key, _ in snapshot.scan(databases.metadata):
+        if not is_there(key) and key[8:12] != bytes(4):
+            yield f"mailbox {key[:12].hex()} has metadata, and is not there"
 
 
 def _chunks(snapshot: Snapshot, databases: Databases, contents: dict[bytes, ContentRow]) -> Iterator[str]:

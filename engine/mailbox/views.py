@@ -3,6 +3,7 @@ r"""What a reader sees of mailboxes at one moment: the list of them, one of them
 import base64
 import sys
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -49,7 +50,12 @@ class Message:
     size: int  # octets
     received: int
     saved: int
-    email_id: str  # RFC 8474
+    content: bytes  # its key
+
+    @property
+    def email_id(self) -> str:
+        """EMAILID of RFC 8474."""
+        return email_id(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class View:
 
     status: MailboxRow
     keywords: tuple[str, ...]  # the keyword of each bit
+    contents: bytes  # their keys, one after the other
     uids: "array[int]"
     flags: "array[int]"
     bits: "array[int]"  # keywords
@@ -65,11 +72,14 @@ class View:
     sizes: "array[int]"
     received: "array[int]"  # Unix milliseconds
     saved: "array[int]"  # Unix milliseconds
-    contents: bytes
+
+    def content(self, index: int) -> bytes:
+        """The key of a message's content."""
+        return self.contents[index * _CONTENT : (index + 1) * _CONTENT]
 
     def email_id(self, index: int) -> str:
         """EMAILID of RFC 8474."""
-        return email_id(self.contents[index * _CONTENT : (index + 1) * _CONTENT])
+        return email_id(self.content(index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +181,45 @@ def view(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -
     )
 
 
+def renewed(snapshot: Snapshot, databases: Databases, account: int, mailbox: int, old: View) -> View | None:
+    """The mailbox whole, as ``view`` gives it, by what has changed since an earlier view."""
+    news = changes(snapshot, databases, account, mailbox, old.status.modseq)
+    if news is None or news.status.uidvalidity != old.status.uidvalidity or len(news.messages) > len(old.uids):
+        return view(snapshot, databases, account, mailbox)
+    gone = {place for first, last in news.vanished for place in range(*_places(old.uids, first, last))}
+    kept = [place for place in range(len(old.uids)) if place not in gone] if gone else range(len(old.uids))
+    columns = [array(column.typecode, map(column.__getitem__, kept)) if gone else column[:] for column in _columns(old)]
+    contents = bytearray(
+        b"".join([old.contents[place * _CONTENT : (place + 1) * _CONTENT] for place in kept]) if gone else old.contents
+    )
+    uids = columns[0]
+    for message in news.messages:
+        record = _record(message)
+        place = bisect_left(uids, message.uid)
+        if place < len(uids) and uids[place] == message.uid:
+            for column, number in zip(columns, record, strict=True):
+                column[place] = number
+        else:  # it is new: UIDs ascend
+            for column, number in zip(columns, record, strict=True):
+                column.append(number)
+            contents += message.content
+    return View(news.status, news.keywords, bytes(contents), *columns)
+
+
+def _columns(view: View) -> "tuple[array[int], ...]":
+    return view.uids, view.flags, view.bits, view.modseqs, view.sizes, view.received, view.saved
+
+
+def _record(message: Message) -> tuple[int, ...]:
+    return (
+        message.uid, message.flags, message.keywords, message.modseq, message.size, message.received, message.saved,
+    )  # fmt: skip
+
+
+def _places(uids: "array[int]", first: int, last: int) -> tuple[int, int]:
+    return bisect_left(uids, first), bisect_right(uids, last)
+
+
 def messages(
     snapshot: Snapshot, databases: Databases, account: int, mailbox: int, uids: Iterable[int]
 ) -> list[Message]:
@@ -210,7 +259,7 @@ def keywords(snapshot: Snapshot, databases: Databases, account: int, mailbox: in
 
 def _message(uid: int, octets: bytes) -> Message:
     row = MessageRow.parse(octets)
-    return Message(uid, row.flags, row.keywords, row.modseq, row.size, row.received, row.saved, email_id(row.content))
+    return Message(uid, row.flags, row.keywords, row.modseq, row.size, row.received, row.saved, row.content)
 
 
 def _column(code: str, numbers: list[bytes]) -> "array[int]":

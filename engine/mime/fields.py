@@ -11,6 +11,7 @@ from engine.mime.words import decoded
 
 _FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE)
 _LINES = re.compile(rb"^(?:([!-9;-~]++)[ \t]*+:)?.*+(?:\n[ \t].*+)*+\n?", re.MULTILINE)
+_EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])|[\r\n\0]")
 
 Fields = list[tuple[bytes, bytes]]
@@ -19,6 +20,12 @@ Fields = list[tuple[bytes, bytes]]
 def fields(section: bytes) -> Fields:
     """Name and value as they stand, topmost first; values keep their folds. Lines that are no field are left out."""
     return _FIELD.findall(section)
+
+
+def end_of_header(octets: bytes) -> int:
+    """Where the header section ends, the empty line included; -1 where it does not end in these octets."""
+    found = _EMPTY_LINE.search(octets)
+    return found.end() if found else -1
 
 
 def unfolded(value: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The text of a message as SEARCH looks for it (RFC 9051 6.4.4): decoded, streamed."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
 from engine.mime.addresses import addresses
@@ -12,6 +13,11 @@ from engine.mime.transfer import decoded, is_known
 _ADDRESSES = {
     b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to", b"resent-from", b"resent-to", b"resent-cc", b"resent-sender",
 }  # fmt: skip
+
+
+def folded(text: str) -> str:
+    """In one case and one form: so texts are compared."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
 
 
 def header_texts(found: Fields) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from engine.config import CHALLENGES, READERS, Config
 from engine.lanes import MAIL, QUEUE, Course, Leg
 
-MAILBOXES, READING, CERTIFICATES = "mailboxes", "readers", "certificates"
+MAILBOXES, READING, INDEX, CERTIFICATES = "mailboxes", "readers", "index", "certificates"
+
+INDEXED = {"imap", "imaps", "web"}
+"""Listeners whose clients ask for what the index has; those of POP3 never do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,10 @@ def processes(config: Config) -> list[Process]:
     """Every worker that the configuration asks for. What messages end in comes first, what lets them in last."""
     found = [Process(MAILBOXES, MAILBOXES)]
     if any(name in READERS for name in config.listen):
-        found.append(Process(READING, READING))
+        count = config.mailboxes.readers or len(os.sched_getaffinity(0))
+        found += [Process(f"{READING}-{index}", READING, index) for index in range(count)]
+    if INDEXED & config.listen.keys():
+        found.append(Process(INDEX, INDEX))
     if config.acme:
         found.append(Process(CERTIFICATES, CERTIFICATES))
     for name, stage in config.stages.items():

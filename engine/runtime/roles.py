@@ -10,11 +10,15 @@ import trio
 from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
 from engine.directory import Directory, Invalid, open_directory, valid_domain
+from engine.imap import ImapService
+from engine.index import Index
+from engine.index.background import Background
+from engine.index.builder import Builder
 from engine.lanes import MAIL
 from engine.links.publish import Publisher
 from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
-from engine.mailbox import Limits, Mailboxes, MailboxOwner, NewsDesk, Pop3Server
+from engine.mailbox import Access, Limits, Mailboxes, MailboxLocks, MailboxOwner, NewsDesk, Pop3Server
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
@@ -30,7 +34,7 @@ from engine.return_path import ReturnPaths
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.door import Door
 from engine.runtime.journey import Departure
-from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
+from engine.runtime.places import CERTIFICATES, INDEX, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
 from engine.signing import Keyring
 from engine.storage.ownership import held
@@ -47,11 +51,17 @@ REMOVE = "mailbox.remove"
 CHANGE = "mailbox.change"
 """The request by which other processes ask the mailboxes' owner for any change; arguments and answer are octets."""
 
+REBUILD = "index.rebuild"
+"""The request to throw away what is derived from the mail of an account, or of all, and to build it anew."""
+
 NEWS = "mailbox.news"
 """Where the mailboxes' owner says after each commit what has changed."""
 
 QUEUE_SERVICE = "queue"
 """Where the owner of a shard answers what an operator asks of it."""
+
+_INDEX_NICE = 10
+"""How much less the index's process is worth to the kernel: it gets a tenth of what another one that is busy gets."""
 
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
@@ -315,24 +325,35 @@ class ReadersRole(Role):
         self._asker = Asker(here.context)
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
-        self._mailboxes: Mailboxes
         self.news = NewsDesk()
-        self._pop3 = self._server(config)
+        self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size)
+        self._pop3 = Pop3Server(
+            self._mailboxes,
+            visitor=partial(self.logins.visitor, "pop3"),
+            remove=self._remove,
+            locks=MailboxLocks(self.data / "mailbox" / "pop3-locks"),
+            hostname=config.server.hostname,
+            allow_plaintext=config.mailboxes.plaintext_login,
+            limits=Limits(between_logins=config.mailboxes.login_delay),
+        )
+        self._imap = ImapService(
+            self._mailboxes,
+            visitor=partial(self.logins.visitor, "imap"),
+            change=self.change,
+            news=self.news,
+            index=Index.open(self.data / "index"),
+            directory=self.directory,
+            access=Access(
+                self._mailboxes, admin=f"mailto:postmaster@{config.domains.local[0]}" if config.domains.local else ""
+            ),
+            hostname=config.server.hostname,
+            allow_plaintext=config.mailboxes.plaintext_login,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
             task_status.started()
             await trio.sleep_forever()
-
-    def _server(self, config: Config) -> Pop3Server:
-        return Pop3Server(
-            Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
-            visitor=partial(self.logins.visitor, "pop3"),
-            remove=self._remove,
-            hostname=config.server.hostname,
-            allow_plaintext=config.mailboxes.plaintext_login,
-            limits=Limits(between_logins=config.mailboxes.login_delay),
-        )
 
     async def _remove(self, account: int, uids: Collection[int]) -> None:
         await self._asker.ask(REMOVE, account, list(uids))
@@ -345,6 +366,8 @@ class ReadersRole(Role):
         super().switched(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
+        self._imap.allow_plaintext = config.mailboxes.plaintext_login
+        self._imap.access.admin = _administrator(config)
 
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:
@@ -363,8 +386,62 @@ class ReadersRole(Role):
                 nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
     async def serve(self, listener: str, connection: Connection) -> None:
-        self._pop3.tls = self.tls.offered(people=True)
-        await self._pop3.serve(connection, implicit_tls=listener == "pop3s")
+        server = self._pop3 if listener.startswith("pop3") else self._imap
+        server.tls = self.tls.offered(people=True)
+        await server.serve(connection, implicit_tls=listener in IMPLICIT_TLS)
+
+
+class IndexRole(Role):
+    """The process that builds the index of the mailboxes, when nobody else wants the processor."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        super().__init__(config, here, now)
+        os.nice(_INDEX_NICE)
+        self._builder: Builder | None = None
+        self._background: Background
+        self._hearing: trio.CancelScope | None = None
+        self._nursery: trio.Nursery
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        self._builder = Builder(
+            Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size),
+            self.data / "index",
+            full_text=self.config.mailboxes.full_text,
+            reserve=self.config.queue.reserve,
+        )
+        self._background = Background(self._builder)
+        here = self.here
+        endpoint = between(here.folder, here.process.name, here.life, REBUILD)
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(answer_requests, here.context, endpoint, {REBUILD: self._background.rebuild})
+            task_status.started()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        super().start(nursery)
+        nursery.start_soon(self._background.run)
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        if self._builder is not None:
+            self._builder.reserve, self._builder.full_text = config.queue.reserve, config.mailboxes.full_text
+
+    def peer_up(self, name: str, life: int) -> None:
+        if name == MAILBOXES:
+            self._hearing = trio.CancelScope()
+            self._nursery.start_soon(self._hear, between(self.here.folder, name, life, NEWS), self._hearing)
+
+    def peer_lost(self, name: str) -> None:
+        if name == MAILBOXES and self._hearing is not None:
+            self._hearing.cancel()
+
+    async def _hear(self, endpoint: str, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._background.listen(self.here.context, endpoint)
+
+    def close(self) -> None:
+        super().close()
+        if self._builder is not None:
+            self._builder.close()
 
 
 class CertificatesRole(Role):
@@ -392,6 +469,7 @@ def role_of(config: Config, here: Here, now: Callable[[], Revision]) -> Role:
         MAIL: MailRole,
         MAILBOXES: MailboxesRole,
         READING: ReadersRole,
+        INDEX: IndexRole,
         CERTIFICATES: CertificatesRole,
     }
     return roles.get(here.process.place, Role)(config, here, now)
@@ -408,6 +486,11 @@ def directory_of(config: Config) -> Directory:
 def _mailbox_reserve(config: Config) -> int:
     """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
     return min(RESERVE, config.queue.reserve // 4)
+
+
+def _administrator(config: Config) -> str:
+    """Whom people may ask, as a URI (RFC 5464 6.2.1.2)."""
+    return f"mailto:postmaster@{config.domains.local[0]}" if config.domains.local else ""
 
 
 def _resolver(config: Config) -> Resolver:

@@ -18,11 +18,6 @@ BOB = "bob@example.org"
 
 
 @pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    return Certificates(tmp_path / "tls")
-
-
-@pytest.fixture
 def server(tmp_path: Path, certificates: Certificates) -> Iterator[Postroad]:
     """A server with two messages for Bob."""
     settings = {"tls": certificates.settings, "listen": {"pop3s": "127.0.0.1:0"}}

@@ -19,11 +19,6 @@ BOB, EVE = "bob@example.org", "eve@example.org"
 
 
 @pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    return Certificates(tmp_path / "tls")
-
-
-@pytest.fixture
 def server(tmp_path: Path, certificates: Certificates) -> Iterator[Postroad]:
     with Postroad(tmp_path, {"tls": certificates.settings}) as server:
         yield server.account(BOB, EVE)

@@ -13,11 +13,6 @@ ANN = "ann@example.org"
 
 
 @pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    return Certificates(tmp_path / "tls")
-
-
-@pytest.fixture
 def provider() -> Iterator[Provider]:
     provider = Provider()
     yield provider

@@ -41,10 +41,10 @@ LANES = {
     "local": {"stages": ["enqueue"]},
     "remote": {"stages": ["resolve", "relay"]},
 }
-OF_EACH_KIND = ["mail-0", "mailboxes", "readers", "before-0", "relay-0"]
+OF_EACH_KIND = ["mail-0", "mailboxes", "readers-0", "before-0", "relay-0"]
 """A worker of each kind."""
 
-WORKERS = ["mail-0", "mail-1", "mailboxes", "readers", "before-0", "after-1", "relay-0"]
+WORKERS = ["mail-0", "mail-1", "mailboxes", "readers-0", "readers-1", "before-0", "after-1", "relay-0"]
 
 
 class Ledger:

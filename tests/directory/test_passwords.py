@@ -1,5 +1,6 @@
 """Passwords: right and wrong, in the same time, and renewed when the parameters change."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,45 @@ def test_only_the_right_password_fits(directory: Embedded) -> None:
     assert directory.verify("user+tag@example.org", PASSWORD) is None
     assert directory.verify("other@example.org", PASSWORD) is None
     assert PASSWORD not in repr(account)
+
+
+class Counting:
+    """A hasher that counts what it checks."""
+
+    def __init__(self, hasher: PasswordHasher) -> None:
+        self.hasher = hasher
+        self.count = 0
+
+    def verify(self, stored: str, password: bytes) -> bool:
+        self.count += 1
+        return self.hasher.verify(stored, password)
+
+
+@pytest.fixture
+def hasher(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    counting = Counting(passwords._HASHER)
+    monkeypatch.setattr(passwords, "_HASHER", counting)
+    return counting
+
+
+def test_a_right_password_is_hashed_once_in_a_while(hasher: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = PasswordHasher(1, 8, 1).hash(PASSWORD)
+    assert passwords.matches(stored, PASSWORD)
+    assert passwords.matches(stored, PASSWORD)
+    assert hasher.count == 1
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + passwords.REMEMBERED + 1)
+    assert passwords.matches(stored, PASSWORD)
+    assert hasher.count == 2
+
+
+def test_what_is_remembered_is_the_pair(hasher: Counting) -> None:
+    stored, other = (PasswordHasher(1, 8, 1).hash(password) for password in (PASSWORD, "another one"))
+    assert passwords.matches(stored, PASSWORD)
+    assert not passwords.matches(other, PASSWORD)
+    assert not passwords.matches(stored, "another one")
+    assert not passwords.matches(stored, "another one")
+    assert hasher.count == 4, "a wrong one is never remembered"
 
 
 def test_a_new_password_replaces_the_old(directory: Embedded) -> None:

@@ -17,8 +17,11 @@ BOB = "bob@example.org"
 LARGE = "line\r\n" * 50_000
 SYSTEMCTL = {"systemctl stop postroad": Postroad.stop, "systemctl start postroad": Postroad.start}
 
-ELSEWHERE = ("make compiled", "postroad arc seal", "postroad reports show", "postroad dkim", "postroad sieve")
-"""What other tests try: `make test-compiled`; in tests/cli, test_{arc,reports,dkim,sieve}_command.py."""
+ELSEWHERE = (
+    "make compiled", "postroad arc seal", "postroad reports show", "postroad dkim", "postroad sieve",
+    "postroad mailbox share", "postroad folder",
+)  # fmt: skip
+"""What other tests try: `make test-compiled`; in tests/cli, test_{arc,reports,dkim,sieve,sharing}_command.py."""
 
 
 def commands(heading: str) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.mailbox import Mailboxes
+from engine.mailbox import Access, Mailboxes
 from engine.mailbox.commands import (
     Answer,
     AnyCommand,
@@ -11,18 +11,23 @@ from engine.mailbox.commands import (
     Copy,
     Create,
     Delete,
+    DeleteAcl,
     Expunge,
     Move,
     Problem,
     Rename,
+    SetAcl,
+    SetMetadata,
     Store,
     Subscribe,
     Undelete,
 )
 from engine.mailbox.flags import DELETED
 from engine.mailbox.names import AT_FIRST
+from engine.mailbox.rights import RIGHTS
 
 INBOX = 1
+ENTRIES = ["/private/comment", "/shared/comment"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Box:
     uidnext: int = 1
     modseq: int = 0
     mails: dict[int, Mail] = field(default_factory=dict)
+    grants: dict[str, str] = field(default_factory=dict)  # rights by identifier
+    metadata: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, order=True)
@@ -198,14 +205,50 @@ class Model:
         (self.subscribed.add if command.on else self.subscribed.discard)(command.name)
         return Answer()
 
+    def setacl(self, command: SetAcl) -> Answer:
+        box = self.boxes.get(command.mailbox)
+        if box is None:
+            return Answer(Problem.NONEXISTENT)
+        held, named = set(box.grants.get(command.identifier, "")), set(command.rights)
+        rights = {"": named, "+": held | named, "-": held - named}[command.operation]
+        return self._grant(box, command.identifier, "".join(letter for letter in RIGHTS if letter in rights))
+
+    def deleteacl(self, command: DeleteAcl) -> Answer:
+        box = self.boxes.get(command.mailbox)
+        return self._grant(box, command.identifier, "") if box else Answer(Problem.NONEXISTENT)
+
+    def setmetadata(self, command: SetMetadata) -> Answer:
+        box = self.boxes.get(command.mailbox)
+        if box is None:
+            return Answer(Problem.NONEXISTENT)
+        before = dict(box.metadata)
+        for name, value in command.values:
+            if value is None:
+                box.metadata.pop(name, None)
+            else:
+                box.metadata[name] = value
+        if box.metadata != before:
+            self._touch(box)
+        return Answer()
+
     def state(self) -> dict[str, Any]:
         """All that can be compared with a store."""
         return {
             "names": {name: box.number if box else 0 for name, box in self.names.items()},
             "subscribed": self.subscribed,
             "boxes": {box.number: (box.uidnext, box.modseq, box.mails) for box in self.boxes.values()},
+            "grants": {box.number: box.grants for box in self.boxes.values() if box.grants},
+            "metadata": {box.number: box.metadata for box in self.boxes.values() if box.metadata},
             "kept": len(self.kept),
         }
+
+    def _grant(self, box: Box, identifier: str, rights: str) -> Answer:
+        before = box.grants.pop(identifier, "")
+        if rights:
+            box.grants[identifier] = rights
+        if rights != before:
+            self._touch(box)
+        return Answer()
 
     def _transfer(self, command: Copy | Move, *, keep: bool) -> Answer:
         box, to = self.boxes.get(command.mailbox), self.boxes.get(command.to)
@@ -241,6 +284,9 @@ class Model:
     def _create(self, name: str) -> Box:
         self.newest += 1
         box = self.names[name] = Box(self.newest)
+        parent = self.names.get(name.rpartition("/")[0])
+        if parent is not None:
+            box.grants = dict(parent.grants)
         return box
 
     def _made(self, name: str, touched: list[Box]) -> Box:
@@ -272,7 +318,7 @@ class Model:
 def state_of(reader: Mailboxes, account: int) -> dict[str, Any]:
     """The same of a store."""
     folders = reader.folders(account)
-    boxes = {}
+    boxes, grants, metadata = {}, {}, {}
     for folder in folders:
         if folder.number:
             view = reader.select(account, folder.number)
@@ -283,9 +329,13 @@ def state_of(reader: Mailboxes, account: int) -> dict[str, Any]:
                 body = b"".join(reader.chunks(account, uid, folder.number)).rpartition(b"\r\n")[2]
                 mails[uid] = Mail(body, view.flags[index], frozenset(names), view.modseqs[index])
             boxes[folder.number] = (view.status.uidnext, view.status.modseq, mails)
+            grants[folder.number] = dict(Access(reader).acl(account, folder.number))
+            metadata[folder.number] = dict(reader.metadata(account, folder.number, ENTRIES))
     return {
         "names": {folder.name: folder.number for folder in folders if folder.exists},
         "subscribed": {folder.name for folder in folders if folder.subscribed},
         "boxes": boxes,
+        "grants": {number: found for number, found in grants.items() if found},
+        "metadata": {number: found for number, found in metadata.items() if found},
         "kept": reader.usage(account).kept,
     }

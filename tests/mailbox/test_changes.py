@@ -141,6 +141,14 @@ async def test_keywords_have_64_bits_and_no_more(owner: MailboxOwner) -> None:
     assert [message.keywords for message in owner.reader.of(ANN, INBOX, [3])] == [1 << 7]
 
 
+async def test_a_store_tells_what_the_client_could_not_know(owner: MailboxOwner) -> None:
+    known = (await append(owner, *[b"%d" % number for number in range(3)])).modseq
+    await owner.change(Store(account=ANN, mailbox=INBOX, uids=(2, 3), mode=Mode.ADD, flags=SEEN))
+    store = Store(account=ANN, mailbox=INBOX, uids=(1, 2, 3), mode=Mode.REPLACE, flags=SEEN | FLAGGED, known=known)
+    answer = await owner.change(store)
+    assert (answer.sources, answer.unknown) == ((1, 2, 3), (2, 3))
+
+
 async def test_a_conditional_store_tells_which_messages_failed(owner: MailboxOwner) -> None:
     await owner.change(Begin(account=ANN))
     appended = await append(owner, b"one", b"two", b"three")

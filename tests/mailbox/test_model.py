@@ -16,7 +16,7 @@ import trio
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from mailbox_model import INBOX, Mail, Model, state_of
+from mailbox_model import ENTRIES, INBOX, Mail, Model, state_of
 from mailbox_samples import written
 
 from engine.mailbox import Mailboxes, MailboxOwner, Place, Recipient
@@ -30,9 +30,12 @@ from engine.mailbox.commands import (
     Copy,
     Create,
     Delete,
+    DeleteAcl,
     Expunge,
     Move,
     Rename,
+    SetAcl,
+    SetMetadata,
     Store,
     Subscribe,
     Undelete,
@@ -64,6 +67,21 @@ on_messages = st.one_of(
     st.builds(
         Store, account=st.just(ANN), mailbox=numbers, uids=uid_lists, mode=st.sampled_from(Mode), flags=flags,
         keywords=keywords, unchanged_since=st.none() | st.integers(0, 40),
+    ),
+)  # fmt: skip
+identifiers = st.sampled_from(["ben@example.org", "-ben@example.org", "anyone", "$sales@example.org"])
+on_belongings = st.one_of(
+    st.builds(
+        SetAcl, account=st.just(ANN), mailbox=numbers, identifier=identifiers,
+        operation=st.sampled_from(["", "+", "-"]), rights=st.sampled_from(["", "l", "lr", "lrsw", "kxa"]),
+        owner=st.just("ann@example.org"),
+    ),
+    st.builds(DeleteAcl, account=st.just(ANN), mailbox=numbers, identifier=identifiers),
+    st.builds(
+        SetMetadata, account=st.just(ANN), mailbox=numbers,
+        values=st.lists(
+            st.tuples(st.sampled_from(ENTRIES), st.sampled_from([None, b"", b"x"])), min_size=1, max_size=2
+        ).map(tuple),
     ),
 )  # fmt: skip
 
@@ -156,6 +174,10 @@ class Mailbox(RuleBasedStateMachine):
 
     @rule(command=on_messages)
     def change_more_messages(self, command: AnyCommand) -> None:
+        self.command(command)
+
+    @rule(command=on_belongings)
+    def change_belongings(self, command: AnyCommand) -> None:
         self.command(command)
 
     def command(self, command: AnyCommand) -> None:
@@ -255,6 +277,8 @@ def some(seed: int) -> list[AnyCommand]:
                 Create(account=ANN, name=dice.choice(NAMES)),
                 Rename(account=ANN, name=dice.choice(NAMES), to=dice.choice(NAMES)),
                 Subscribe(account=ANN, name=dice.choice(NAMES), on=dice.random() < 0.5),
+                SetAcl(account=ANN, mailbox=box, identifier="anyone", rights=dice.choice(["", "l", "lr"])),
+                SetMetadata(account=ANN, mailbox=box, values=((ENTRIES[0], dice.choice([None, b"x", b"y"])),)),
             ])
         )  # fmt: skip
     return found
@@ -314,4 +338,5 @@ def model_state(model: Model) -> dict[str, Any]:
         )
         for number, (uidnext, modseq, mails) in state["boxes"].items()
     }
-    return {**state, "subscribed": set(state["subscribed"]), "boxes": boxes}
+    copied = {what: {number: dict(found) for number, found in state[what].items()} for what in ("grants", "metadata")}
+    return {**state, **copied, "subscribed": set(state["subscribed"]), "boxes": boxes}

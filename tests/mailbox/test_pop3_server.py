@@ -18,7 +18,7 @@ from mailbox_samples import HEADING, Endless, written
 from trio.testing import wait_all_tasks_blocked
 
 from engine.directory import Account, Unavailable
-from engine.mailbox import Limits, MailboxOwner, Pop3Server, StorageError
+from engine.mailbox import Limits, MailboxLocks, MailboxOwner, Pop3Server, StorageError
 from engine.net.connection import Connection
 from engine.protocols.sasl import Credentials
 from tests.support.programs import needs
@@ -41,7 +41,10 @@ class Visitor:
 
 
 def pop3_server(owner: MailboxOwner, limits: Limits | None = None, **options: object) -> Pop3Server:
-    arguments = {"visitor": Visitor, "remove": owner.remove, "hostname": "mx.example.org", **options}
+    arguments = {
+        "visitor": Visitor, "remove": owner.remove, "hostname": "mx.example.org",
+        "locks": MailboxLocks(owner.path / "pop3-locks"), **options,
+    }  # fmt: skip
     arguments |= {"limits": limits} if limits else {}
     return Pop3Server(owner.reader, **arguments)
 
@@ -154,7 +157,7 @@ async def test_a_whole_session_with_poplib(owner: MailboxOwner) -> None:
     async with listening(server) as port:
         await in_thread(lambda: whole_session(poplib.POP3("127.0.0.1", port, timeout=20)))
     assert [entry.uid for entry in owner.reader.messages(ANN)] == [2, 3]
-    assert server.held == set()
+    assert server.locks.held == set()
 
 
 async def test_with_stls(owner: MailboxOwner, context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
@@ -220,7 +223,7 @@ async def test_a_broken_connection_deletes_nothing_and_frees_the_mailbox(owner: 
         await client.logs_in()
         assert (await client.asks("DELE 1")).startswith("+OK")
         await stream.aclose()
-        while server.held:
+        while server.locks.held:
             await trio.sleep(0.001)
     assert len(owner.reader.messages(ANN)) == 3
 
@@ -277,7 +280,7 @@ async def test_a_mailbox_that_cannot_be_read_is_temporary_and_not_held(owner: Ma
         await client.says(f"USER {ADDRESS}", f"PASS {PASSWORD}")
         await client.hears()
         assert (await client.hears()).startswith("-ERR [SYS/TEMP]")
-        assert server.held == set()
+        assert server.locks.held == set()
 
 
 async def test_a_message_that_is_gone_is_said_and_the_session_goes_on(owner: MailboxOwner) -> None:
@@ -339,7 +342,7 @@ async def test_ten_minutes_of_silence_end_the_session_without_deleting(owner: Ma
         await wait_all_tasks_blocked()
         mock_clock.jump(601)
         assert await client.hears() == "(closed)"
-    assert server.held == set()
+    assert server.locks.held == set()
     assert len(owner.reader.messages(ANN)) == 3
 
 

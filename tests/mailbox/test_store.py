@@ -17,7 +17,7 @@ from mailbox_samples import HEADING, Endless, written
 
 from engine import Message, MessageId
 from engine.mailbox import Full, Mailboxes, MailboxOwner, MessageGone, Outcome, StorageError
-from engine.mailbox.layout import CHUNK, INLINE, Databases, erasing_key
+from engine.mailbox.layout import CHUNK, INLINE, MAX_DATABASES, Databases, erasing_key
 from engine.mailbox.owner import REMEMBER, ROUND
 from engine.mailbox.reader import first_lines
 from engine.mailbox.removal import Condemn
@@ -442,7 +442,7 @@ async def main(): MailboxOwner(Path({str(owner.path)!r}))\ntrio.run(main)"
 
 
 async def test_a_store_of_a_later_format_is_refused(tmp_path: Path) -> None:
-    environment = open_environment(tmp_path / "mailbox", map_size=2**20, databases=16)
+    environment = open_environment(tmp_path / "mailbox", map_size=2**20, databases=MAX_DATABASES)
     databases = Databases(environment, create=True)
     with environment.begin(write=True) as transaction:
         transaction.put(b"format", b"\x63", db=databases.meta)

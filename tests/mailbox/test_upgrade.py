@@ -7,7 +7,7 @@ import pytest
 from mailbox_samples import HEADING, written
 
 from engine.mailbox import Mailboxes, MailboxOwner, Outcome, StorageError
-from engine.mailbox.layout import Databases, account_key, erasing_key, mailbox_key
+from engine.mailbox.layout import MAX_DATABASES, Databases, account_key, erasing_key, mailbox_key
 from engine.mailbox.rows import MailboxRow
 from engine.mailbox.upgrade import bring_up
 from engine.storage.environment import open_environment
@@ -20,7 +20,7 @@ async def old_store(path: Path) -> None:
     with MailboxOwner(path) as owner:
         for _ in range(2):
             await owner.deliver(written(b"\r\nHello\r\n"), dict.fromkeys(range(1, ACCOUNTS + 1), "ann@example.org"))
-    environment = open_environment(path, map_size=2**30, databases=16)
+    environment = open_environment(path, map_size=2**30, databases=MAX_DATABASES)
     databases = Databases(environment, create=True)
     with environment.begin(write=True) as transaction:
         for account in range(1, ACCOUNTS + 1):
@@ -84,7 +84,7 @@ def broken_off(path: Path, monkeypatch, steps: int) -> None:
         left -= 1
         return account(*arguments)
 
-    environment = open_environment(path, map_size=2**30, databases=16)
+    environment = open_environment(path, map_size=2**30, databases=MAX_DATABASES)
     with monkeypatch.context() as patch:
         patch.setattr(upgrade, "_old", old)
         try:

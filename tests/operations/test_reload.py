@@ -184,12 +184,12 @@ def test_a_worker_that_was_dead_during_a_refused_reload_comes_back(tmp_path: Pat
         server.account(BOB)
 
         def kill() -> None:
-            life = server.all("worker-started", worker="readers")[-1]["life"]
-            os.kill(server.workers()["readers"], signal.SIGKILL)
-            server.wait_for("worker-died", worker="readers", life=life)
+            life = server.all("worker-started", worker="readers-0")[-1]["life"]
+            os.kill(server.workers()["readers-0"], signal.SIGKILL)
+            server.wait_for("worker-died", worker="readers-0", life=life)
 
         def comes_back(count: int) -> None:
-            until(lambda: len(server.all("worker-restarted", worker="readers")) >= count, "a restart", 300)
+            until(lambda: len(server.all("worker-restarted", worker="readers-0")) >= count, "a restart", 300)
 
         for count in range(1, 4):  # each time it is restarted more slowly
             kill()

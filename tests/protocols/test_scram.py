@@ -233,3 +233,7 @@ def test_keys_as_postgresql_writes_them() -> None:
 def test_what_are_no_keys(text: str) -> None:
     with pytest.raises(ValueError):
         scram.parse_verifier(text)
+
+
+def test_cyrus_sasl_computes_as_many_iterations_as_we_want() -> None:
+    assert 4096 <= scram.ITERATIONS <= 0x10000  # MIN_ITERATION_COUNTER and MAX_ITERATION_COUNTER of its plugins/scram.c

@@ -130,6 +130,10 @@ class View:
         if uid not in self._gone and self._changed.get(uid, (b"", 0))[1] <= modseq:
             self._changed[uid] = flags, modseq
 
+    def is_changed(self, uid: int) -> bool:
+        """Whether its flags are to be told."""
+        return uid in self._changed
+
     def seen(self, uid: int) -> None:
         """The client has been told the flags in some other way."""
         self._changed.pop(uid, None)

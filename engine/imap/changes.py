@@ -1,0 +1,145 @@
+"""STORE, COPY, MOVE and EXPUNGE (RFC 9051 6.4, RFC 6851, RFC 7162 3.1.3)."""
+
+from collections.abc import Sequence
+
+from engine.imap.fetching import flags_of
+from engine.imap.flags import parted
+from engine.imap.folders import remove
+from engine.imap.place import Place
+from engine.imap.reply import Bad, Done, No
+from engine.imap.session import Session, refused
+from engine.mailbox.commands import Copy, Move, Problem, Store
+from engine.mailbox.flags import DELETED, SEEN, Mode
+from engine.protocols.imap import codes, messages, sets
+from engine.protocols.imap.sets import SequenceSet
+from engine.protocols.imap.view import May
+
+_MODES = {"+": Mode.ADD, "-": Mode.REMOVE, "": Mode.REPLACE}
+
+
+def chosen(session: Session, asked: SequenceSet, *, uid: bool) -> list[int]:
+    """The UIDs of the messages that a command names. Bad for numbers that there are not."""
+    numbers = session.mailbox.numbers
+    if not uid and not asked.saved and numbers.is_beyond(asked):
+        raise Bad("There is no message with such a number")
+    return list(numbers.chosen(asked, uid=uid))
+
+
+def changeable(session: Session) -> None:
+    if session.mailbox.read_only:
+        raise No("The mailbox was selected to be read alone", b"READ-ONLY")
+
+
+async def store(session: Session, command: messages.Store) -> Done:
+    changeable(session)
+    selected, imap = session.mailbox, session.imap
+    flags, keywords = parted(command.flags)
+    _demand(session, command.operation, flags, keywords)
+    await session.take_in()  # what others did is not hidden by what is done now
+    uids = [uid for uid in chosen(session, command.messages, uid=command.uid) if not selected.numbers.is_gone(uid)]
+    before = selected.modseq
+    news = {uid for uid in uids if selected.numbers.is_changed(uid)}
+    answer = await session.change(
+        Store(
+            account=selected.account, mailbox=selected.mailbox, uids=tuple(uids), mode=_MODES[command.operation],
+            flags=flags, keywords=keywords, unchanged_since=command.unchanged_since, known=before,
+        )
+    )  # fmt: skip
+    if answer.problem is Problem.LIMIT:
+        raise No("The mailbox has too many keywords", b"LIMIT")
+    if answer.problem is not None:
+        raise refused(answer.problem)
+    await session.take_in()
+    condstore = "CONDSTORE" in imap.features
+    failed = set(answer.failed)
+    if command.silent:
+        if condstore:
+            imap.send(*await flags_of(session, answer.sources, uid=command.uid, modseq=True, silent=True))
+        for uid in set(answer.sources).difference(news, answer.unknown):
+            selected.numbers.seen(uid)
+    else:
+        tell = [uid for uid in uids if uid not in failed]
+        session.tell_keywords()
+        imap.send(*await flags_of(session, tell, uid=command.uid, modseq=condstore))
+        for uid in tell:
+            selected.numbers.seen(uid)
+    if failed:
+        shown = sets.of(_named(session, sorted(failed), uid=command.uid))
+        return Done("Some have been changed in the meantime", codes.modified(shown))
+    if before != selected.modseq or uids or command.uid:
+        return Done("Stored")
+    raise No("The messages are gone", b"EXPUNGEISSUED")
+
+
+def _demand(session: Session, operation: str, flags: int, keywords: Sequence[str]) -> None:
+    r"""\Seen needs the right s, \Deleted t, all others w; to replace flags touches all (RFC 4314 4)."""
+    needed = set()
+    if flags & SEEN:
+        needed.add("s")
+    if flags & DELETED:
+        needed.add("t")
+    if flags & ~(SEEN | DELETED) or keywords:
+        needed.add("w")
+    if not needed & set(session.mailbox.place.rights) and (needed or operation):
+        session.demand(session.mailbox.place, "".join(needed))
+    if needed - set(session.mailbox.place.rights):
+        raise No("You may not change these flags", b"NOPERM")
+
+
+def _named(session: Session, uids: Sequence[int], *, uid: bool) -> list[int]:
+    """UIDs, or the numbers of these messages."""
+    if uid:
+        return list(uids)
+    numbers = session.mailbox.numbers
+    return [number for one in uids if (number := numbers.number(one)) is not None]
+
+
+async def copy(session: Session, command: messages.Copy) -> Done:
+    selected, imap = session.mailbox, session.imap
+    if command.move:
+        changeable(session)
+        session.demand(selected.place, "te")
+    uids = chosen(session, command.messages, uid=command.uid)
+    to = session.look(command.mailbox)
+    if to is None or not to.mailbox:
+        raise No("There is no such mailbox", b"TRYCREATE")
+    session.demand(to, "i")
+    answer = await session.change(await _transfer(session, uids, to, move=command.move))
+    if answer.problem is Problem.NONEXISTENT:
+        await session.take_in()
+        raise No("There is no such mailbox", b"NONEXISTENT" if selected.gone else b"TRYCREATE")
+    if answer.problem is not None:
+        raise refused(answer.problem)
+    if not answer.sources:
+        if uids:
+            raise No("The messages are gone", b"EXPUNGEISSUED")
+        return Done("There was nothing to be done")
+    code = codes.copy_uid(answer.uidvalidity, sets.of(answer.sources), sets.of(answer.uids))
+    if not command.move:
+        return Done("Copied", code)
+    imap.send(codes.untagged_ok("They are there", code))  # before the EXPUNGE responses (RFC 6851 4.3)
+    await session.catch_up(May.ALL)
+    if "QRESYNC" in imap.features:
+        return Done("Moved", codes.highest_modseq(selected.modseq))
+    return Done("Moved")
+
+
+async def _transfer(session: Session, uids: Sequence[int], to: Place, *, move: bool) -> Copy | Move:
+    """What the owner of the mailboxes is asked for."""
+    command = Move if move else Copy
+    return command(
+        account=session.mailbox.account, mailbox=session.mailbox.mailbox, uids=tuple(uids), to=to.mailbox,
+        to_account=to.account, quota=await session.quota(to.account),
+    )  # fmt: skip
+
+
+async def expunge(session: Session, command: messages.Expunge) -> Done:
+    changeable(session)
+    selected = session.mailbox
+    session.demand(selected.place, "e")
+    uids = selected.numbers.uids if command.messages is None else chosen(session, command.messages, uid=True)
+    await remove(session, uids)
+    await session.catch_up(May.ALL)
+    if "QRESYNC" in session.imap.features:
+        return Done("Expunged", codes.highest_modseq(selected.modseq))  # RFC 7162 3.2.7
+    return Done("Expunged")

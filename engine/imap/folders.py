@@ -1,0 +1,195 @@
+"""SELECT, CLOSE, STATUS, and what makes and unmakes mailboxes (RFC 9051 6.3)."""
+
+from collections.abc import Iterable, Sequence
+
+from engine.imap.fetching import flags_of
+from engine.imap.place import Place
+from engine.imap.reply import Done, No
+from engine.imap.selected import Selected
+from engine.imap.session import Session, refused
+from engine.mailbox import View
+from engine.mailbox.commands import Create, Delete, Expunge, Rename, Subscribe
+from engine.mailbox.flags import DELETED, SEEN
+from engine.mailbox.names import SEPARATOR, canonical
+from engine.mailbox.views import mailbox_id
+from engine.protocols.imap import codes, mailboxes, responses, sets
+from engine.protocols.imap.ranges import missing, overlap
+from engine.protocols.imap.sets import SequenceSet
+
+
+async def select(session: Session, command: mailboxes.Select) -> Done:
+    """SELECT and EXAMINE (RFC 9051 6.3.2), with what a client has missed since it was last here (RFC 7162 3.2.5)."""
+    session.selected = None
+    place = session.find(command.mailbox)
+    session.demand(place, "r")
+    view = await session.service.views.of(place.account, place.mailbox)
+    if view is None:
+        raise No("There is no such mailbox", b"NONEXISTENT")
+    changeable = set(place.rights) & set("swte")
+    selected = session.selected = Selected(place, view, read_only=command.read_only or not changeable)
+    _describe(session, selected, view)
+    if command.resync is not None and command.resync.uid_validity == view.status.uidvalidity:
+        await _resync(session, selected, view, command.resync)
+    return Done("Selected", b"READ-ONLY" if selected.read_only else b"READ-WRITE")
+
+
+def _describe(session: Session, selected: Selected, view: View) -> None:
+    imap, status, place = session.imap, view.status, selected.place
+    utf8, rev2 = imap.utf8, "IMAP4rev2" in imap.features
+    imap.send(responses.flags(selected.flags.all), responses.exists(len(view.uids)))
+    if not rev2:
+        imap.send(responses.recent(0))
+        unseen = next((number for number, flags in enumerate(view.flags, 1) if not flags & SEEN), 0)
+        if unseen and "UIDONLY" not in imap.features:
+            imap.send(codes.untagged_ok("The first that is not seen", codes.unseen(unseen)))
+    imap.send(
+        codes.untagged_ok("Flags that last", selected.permanent_flags),
+        codes.untagged_ok("The next UID", codes.uid_next(status.uidnext)),
+        codes.untagged_ok("UIDs are valid", codes.uid_validity(status.uidvalidity)),
+        codes.untagged_ok("The highest mod-sequence", codes.highest_modseq(status.modseq)),
+        codes.untagged_ok("The mailbox", codes.mailbox_id(mailbox_id(place.account, place.mailbox))),
+    )
+    if rev2:
+        imap.send(responses.listing(_attributes(place), SEPARATOR, place.name, utf8=utf8))
+
+
+def _attributes(place: Place) -> Iterable[str]:
+    folder = place.folder
+    yield r"\HasChildren" if folder.children else r"\HasNoChildren"
+    if folder.subscribed:
+        yield r"\Subscribed"
+    if folder.use:
+        yield folder.use
+
+
+async def _resync(session: Session, selected: Selected, view: View, known: mailboxes.Resync) -> None:
+    """VANISHED (EARLIER) and FETCH for what has happened after the client's mod-sequence."""
+    imap = session.imap
+    among = known.known or SequenceSet(((1, max(view.status.uidnext - 1, 1)),))
+    changes = await session.read(session.mailboxes.changes, selected.account, selected.mailbox, known.modseq)
+    if changes is not None:
+        vanished: SequenceSet = overlap(changes.vanished, among, view.status.uidnext - 1)
+        changed = {message.uid for message in changes.messages}
+    else:  # it has been away for too long
+        start = _agreed(view.uids, known.matches)
+        vanished = missing(view.uids, among, view.status.uidnext - 1, start)
+        changed = {uid for uid, modseq in zip(view.uids, view.modseqs, strict=True) if modseq > known.modseq}
+    if vanished.ranges:
+        imap.send(responses.vanished(vanished, earlier=True))
+    changed &= set(view.uids)
+    if known.known is not None:
+        changed &= {view.uids[place] for places in among.positions_among(view.uids) for place in places}
+    imap.send(*await flags_of(session, sorted(changed), uid=True, modseq=True))
+
+
+def _agreed(uids: Sequence[int], matches: tuple[SequenceSet, SequenceSet] | None) -> int:
+    """The UID up to which client and server have the same messages, as far as the client's pairs prove it."""
+    agreed = 0
+    if matches is not None:
+        for number, uid in zip(matches[0].numbers(sets.MOST), matches[1].numbers(sets.MOST), strict=False):
+            if number > len(uids) or uids[number - 1] != uid:
+                break
+            agreed = uid
+    return agreed
+
+
+async def close(session: Session, command: mailboxes.Close) -> Done:
+    """CLOSE and UNSELECT: nothing of what goes is told (RFC 9051 6.4.1)."""
+    selected = session.mailbox
+    if command.expunge and not selected.read_only and not selected.gone and "e" in selected.place.rights:
+        await remove(session, list(selected.numbers.uids))
+    session.selected = None
+    return Done("Closed")
+
+
+async def remove(session: Session, uids: Sequence[int]) -> None:
+    r"""Expunge those of the messages that are \Deleted."""
+    selected = session.mailbox
+    view = await session.service.views.of(selected.account, selected.mailbox)
+    if view is None:
+        return
+    known = set(uids)
+    deleted = [uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & DELETED and uid in known]
+    if deleted:
+        command = Expunge(account=selected.account, mailbox=selected.mailbox, uids=tuple(deleted))
+        answer = await session.change(command)
+        if answer.problem is not None:
+            raise refused(answer.problem)
+
+
+async def create(session: Session, command: mailboxes.Create) -> Done:
+    """A name may end with a delimiter: there are to be mailboxes below it (RFC 9051 6.3.4)."""
+    if len(command.uses) > 1:
+        raise No("A mailbox has one use here", b"USEATTR")
+    account, name = session.home(command.mailbox.removesuffix(SEPARATOR))
+    answer = await session.change(Create(account=account, name=name, use="".join(command.uses)))
+    if answer.problem is not None:
+        raise refused(answer.problem)
+    return Done("Created", codes.mailbox_id(mailbox_id(account, answer.mailbox)))
+
+
+async def delete(session: Session, command: mailboxes.Delete) -> Done:
+    place = session.look(command.mailbox)
+    if place is None:
+        raise No("There is no such mailbox", b"NONEXISTENT")
+    session.demand(place, "x")
+    answer = await session.change(Delete(account=place.account, name=place.name))
+    if answer.problem is not None:
+        raise refused(answer.problem)
+    return Done("Deleted")
+
+
+async def rename(session: Session, command: mailboxes.Rename) -> Done:
+    place = session.look(command.mailbox)
+    if place is None:
+        raise No("There is no such mailbox", b"NONEXISTENT")
+    session.demand(place, "x")
+    account, name = session.home(command.to.removesuffix(SEPARATOR))
+    if account != place.account:
+        raise No("A mailbox stays with its owner", b"CANNOT")
+    answer = await session.change(Rename(account=account, name=place.name, to=name))
+    if answer.problem is not None:
+        raise refused(answer.problem)
+    return Done("Renamed")
+
+
+async def subscribe(session: Session, command: mailboxes.Subscribe) -> Done:
+    name = _canonical(command.mailbox)
+    answer = await session.change(Subscribe(account=session.account.id, name=name, on=command.subscribed))
+    if answer.problem is not None:
+        raise refused(answer.problem)
+    return Done("Subscribed" if command.subscribed else "Unsubscribed")
+
+
+async def status(session: Session, command: mailboxes.Status) -> Done:
+    place = session.find(command.mailbox)
+    session.demand(place, "r")
+    session.imap.send(status_of(session, place, command.mailbox, command.items))
+    return Done("That is all")
+
+
+def status_of(session: Session, place: Place, name: str, items: Iterable[str]) -> bytes:
+    """The STATUS response of a mailbox, under the name that the session has for it."""
+    row = place.folder.status
+    assert row is not None
+    values: dict[str, int | str | None] = {
+        "MESSAGES": row.messages,
+        "RECENT": 0,
+        "UIDNEXT": row.uidnext,
+        "UIDVALIDITY": row.uidvalidity,
+        "UNSEEN": row.unseen,
+        "DELETED": row.deleted,
+        "DELETED-STORAGE": row.deleted_size,
+        "SIZE": row.size,
+        "HIGHESTMODSEQ": row.modseq,
+        "MAILBOXID": mailbox_id(place.account, place.mailbox),
+        "APPENDLIMIT": session.service.limits.message,
+    }
+    return responses.status(name, {item: values[item] for item in items}, utf8=session.imap.utf8)
+
+
+def _canonical(name: str) -> str:
+    try:
+        return canonical(name)
+    except ValueError as error:
+        raise No(str(error), b"CANNOT") from error

@@ -1,0 +1,199 @@
+"""Which messages a search key finds (RFC 9051 6.4.4), in steps, the cheap keys first."""
+
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Final
+
+from engine.imap.letters import Letter, Shelf
+from engine.imap.texts import Header, Needle, in_body, in_header, sent_on
+from engine.index import Text
+from engine.mailbox import MessageGone, View
+from engine.mailbox.flags import SYSTEM
+from engine.protocols.imap import search_keys as keys
+from engine.protocols.imap.search_keys import SearchKey
+from engine.protocols.imap.sets import of as set_of
+from engine.protocols.imap.view import View as Numbers
+
+AT_ONCE: Final = 200
+"""Messages that are read in one step."""
+
+Found = Generator[None, None, list[int]]
+"""Places in the view, in ascending order; it pauses wherever a step has taken some time."""
+
+DAY: Final = 86_400_000  # milliseconds
+
+
+class Matching:
+    """Looks for messages in one view of a mailbox; ``numbers`` is how the session counts them."""
+
+    def __init__(self, shelf: Shelf, view: View, numbers: Numbers) -> None:
+        self._shelf = shelf
+        self._view = view
+        self._numbers = numbers
+        self._now = int(time.time() * 1000)
+
+    def find(self, key: SearchKey, among: Sequence[int]) -> Found:
+        """Those of the places in ``among`` whose messages the key finds."""
+        match key:
+            case keys.And(parts):
+                for part in sorted(parts, key=_cost):
+                    among = yield from self.find(part, among)
+                return list(among)
+            case keys.Or(left, right):
+                cheap, dear = sorted((left, right), key=_cost)
+                some = set((yield from self.find(cheap, among)))
+                some.update((yield from self.find(dear, [place for place in among if place not in some])))
+                return [place for place in among if place in some]
+            case keys.Not(inner):
+                other = set((yield from self.find(inner, among)))
+                return [place for place in among if place not in other]
+            case keys.Contains() | keys.HeaderContains():
+                return (yield from self._texts(key, among))
+            case keys.Dated(which="SENT"):
+                return (yield from self._sent(key, among))
+            case _:
+                return self._quick(key, among)
+
+    def _quick(self, key: SearchKey, among: Sequence[int]) -> list[int]:
+        """What the view itself tells."""
+        view = self._view
+        match key:
+            case keys.HasFlag(flag):
+                return self._flagged(flag, among)
+            case keys.Dated(which, comparison, day):
+                return _dated(view.received if which == "INTERNAL" else view.saved, comparison, day, among)
+            case keys.Sized(larger, octets):
+                sizes = view.sizes
+                if larger:
+                    return [place for place in among if sizes[place] > octets]
+                return [place for place in among if sizes[place] < octets]
+            case keys.Aged(older, seconds):
+                edge, received = self._now - seconds * 1000, view.received
+                if older:
+                    return [place for place in among if received[place] <= edge]
+                return [place for place in among if received[place] >= edge]
+            case keys.Numbered(messages, uid):
+                uids = self._numbers.chosen(messages, uid=uid)
+                chosen = {place for run in set_of(uids).positions_among(view.uids) for place in run}
+                return [place for place in among if place in chosen]
+            case keys.Modified(since):
+                return [place for place in among if view.modseqs[place] >= since]
+            case keys.Identified(kind, value):
+                return [place for place in among if kind == "EMAILID" and view.email_id(place) == value]
+            case _:  # ALL, SAVEDATESUPPORTED
+                return list(among)
+
+    def _flagged(self, flag: str, among: Sequence[int]) -> list[int]:
+        view = self._view
+        if flag in SYSTEM:
+            bit, column = SYSTEM[flag], view.flags
+        else:
+            known = [keyword.lower() for keyword in view.keywords]
+            if flag.lower() not in known:  # \Recent too: no message is
+                return []
+            bit, column = 1 << known.index(flag.lower()), view.bits
+        return [place for place in among if column[place] & bit]
+
+    def _texts(self, key: keys.Contains | keys.HeaderContains, among: Sequence[int]) -> Found:
+        needle = Needle(key.text)
+        if isinstance(key, keys.Contains) and key.where in ("BODY", "TEXT"):
+            return (yield from self._words(key, needle, among))
+        name = key.name if isinstance(key, keys.HeaderContains) else key.where
+        header = Header(name.lower())
+        holds = partial(in_header, header=header, needle=needle)
+        return (yield from self._filtered(among, holds, headers={header.octets}))
+
+    def _words(self, key: keys.Contains, needle: Needle, among: Sequence[int]) -> Found:
+        """By the index, as far as it goes; it may want a second look at some messages."""
+        view, with_header = self._view, key.where == "TEXT"
+        account, mailbox = self._shelf.place
+        known = self._shelf.index.search(account, Text(key.text, with_header))
+        last = known.known(mailbox, view.status.uidvalidity)
+        sure, doubtful = [], []
+        for place in among:
+            content = view.content(place)
+            if view.uids[place] > last or content in known.unsure:
+                doubtful.append(place)
+            elif content in known.sure:
+                sure.append(place)
+        holds = partial(in_body, needle=needle, header=with_header)
+        more = yield from self._filtered(doubtful, holds, whole=True)
+        return sorted(sure + more) if more else sure
+
+    def _sent(self, key: keys.Dated, among: Sequence[int]) -> Found:
+        holds = _COMPARISONS[key.comparison]
+
+        def is_on(letter: Letter) -> bool:
+            day = sent_on(letter)
+            return day is not None and holds(day, key.date)
+
+        return (yield from self._filtered(among, is_on, headers={b"date"}))
+
+    def _filtered(
+        self,
+        among: Sequence[int],
+        holds: Callable[[Letter], bool],
+        *,
+        headers: Collection[bytes] | None = None,
+        whole: bool = False,
+    ) -> Found:
+        """Those of the places whose messages are there, and are so."""
+        found: list[int] = []
+        for some in _some(among):
+            places = {self._view.uids[place]: place for place in some}
+            letters = self._shelf.letters(list(places), headers=headers)
+            if whole:
+                letters = list(self._opened(letters))
+            for letter in letters:
+                try:
+                    if holds(letter):
+                        found.append(places[letter.uid])
+                except MessageGone:
+                    continue
+            yield
+        return found
+
+    def _opened(self, letters: Sequence[Letter]) -> Iterator[Letter]:
+        with suppress(MessageGone):  # each finds out for itself
+            self._shelf.open(letters)
+        yield from letters
+
+
+def _some(among: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (among[start : start + AT_ONCE] for start in range(0, len(among), AT_ONCE))
+
+
+_COMPARISONS: Final[dict[str, Callable[[date, date], bool]]] = {
+    "BEFORE": lambda day, other: day < other,
+    "ON": lambda day, other: day == other,
+    "SINCE": lambda day, other: day >= other,
+}
+
+
+def _dated(column: Sequence[int], comparison: str, day: date, among: Iterable[int]) -> list[int]:
+    """By the day in UTC, which is the zone in which we tell dates."""
+    start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
+    if comparison == "BEFORE":
+        return [place for place in among if column[place] < start]
+    if comparison == "SINCE":
+        return [place for place in among if column[place] >= start]
+    return [place for place in among if start <= column[place] < start + DAY]
+
+
+def _cost(key: SearchKey) -> int:
+    match key:
+        case keys.And(parts):
+            return max(map(_cost, parts))
+        case keys.Or(left, right):
+            return max(_cost(left), _cost(right))
+        case keys.Not(inner):
+            return _cost(inner)
+        case keys.Contains(where="BODY" | "TEXT"):
+            return 2
+        case keys.Contains() | keys.HeaderContains() | keys.Dated(which="SENT"):
+            return 1
+        case _:
+            return 0

@@ -1,0 +1,208 @@
+"""SEARCH, SORT and THREAD (RFC 9051 6.4.4, RFC 4731, 5182, 5256, 5267, 9394)."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, TypeVar
+
+import trio
+
+from engine.imap.letters import Letter
+from engine.imap.matching import AT_ONCE, Matching
+from engine.imap.reply import Bad, Done
+from engine.imap.session import Session
+from engine.mailbox import MessageGone, View
+from engine.mime import sorting, threads
+from engine.mime.digest import Digest
+from engine.mime.sorting import SortKeys
+from engine.protocols.imap import codes, responses
+from engine.protocols.imap import search as asked
+from engine.protocols.imap import search_keys as keys
+from engine.protocols.imap.search import Returns
+from engine.protocols.imap.search_keys import SearchKey
+from engine.protocols.imap.view import May
+
+R = TypeVar("R")
+
+PATIENCE: Final = 10.0
+"""Seconds after which a client hears that its command is being worked at (RFC 9585)."""
+
+
+class Mail(NamedTuple):
+    """A message to be put in order."""
+
+    uid: int
+    keys: SortKeys
+    received: float
+    size: int
+
+
+async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
+    uids, view = await _found(session, command.key, tag)
+    numbers = _named(session, uids, uid=command.uid)
+    returns = command.returns
+    if returns is None and "IMAP4rev2" in session.imap.features:
+        returns = Returns(all=True)
+    modseq = _highest(view, _told(returns, uids)) if _asks_modseq(command.key) else None
+    if returns is None:
+        session.imap.send(responses.search(numbers, modseq=modseq))
+    else:
+        _save(session, returns, uids)
+        session.imap.send(responses.esearch(tag, numbers, returns, uid=command.uid, modseq=modseq))
+    return Done("Searched")
+
+
+async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
+    uids, _ = await _found(session, command.key, tag)
+    criteria = [(criterion.key, criterion.reverse) for criterion in command.criteria]
+    mails = await _in_steps(session, _mails(session, uids), tag)
+    ordered = [mail.uid for mail in await session.read(sorting.ordered, mails, criteria)]
+    numbers = _named(session, ordered, uid=command.uid)
+    if command.returns is None:
+        session.imap.send(responses.search(numbers, sort=True))
+    else:
+        _save(session, command.returns, ordered)
+        session.imap.send(responses.esearch(tag, numbers, command.returns, uid=command.uid))
+    return Done("Sorted")
+
+
+async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
+    uids, _ = await _found(session, command.key, tag)
+    numbers = dict(zip(uids, _named(session, uids, uid=command.uid), strict=True))
+    mails = await _in_steps(session, _threadable(session, numbers), tag)
+    algorithm = threads.references if command.algorithm == "REFERENCES" else threads.ordered_subject
+    rendered = await session.read(lambda: threads.rendered(algorithm(mails)))
+    session.imap.send(b"* THREAD %b\r\n" % rendered if rendered else b"* THREAD\r\n")
+    return Done("Threaded")
+
+
+async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int], View | None]:
+    """The UIDs, ascending, of messages that the client knows of."""
+    selected = session.mailbox
+    await session.catch_up(May.NO_EXPUNGE)  # what is told now can be found
+    numbers = selected.numbers
+    if any(numbers.is_beyond(one.messages) for one in _numbered(key)):
+        raise Bad("There is no message with such a number")
+    view = await session.service.views.of(selected.account, selected.mailbox)
+    if view is None:
+        return [], None
+    matching = Matching(session.shelf, view, numbers)
+    places = await _in_steps(session, matching.find(key, range(len(view.uids))), tag)
+    known = set(numbers.uids) if list(numbers.uids) != list(view.uids) else None
+    uids = [view.uids[place] for place in places]
+    return [uid for uid in uids if known is None or uid in known], view
+
+
+def _numbered(key: SearchKey) -> list[keys.Numbered]:
+    """The sets of message numbers in a key."""
+    match key:
+        case keys.And(parts):
+            return [one for part in parts for one in _numbered(part)]
+        case keys.Or(left, right):
+            return _numbered(left) + _numbered(right)
+        case keys.Not(inner):
+            return _numbered(inner)
+        case keys.Numbered(messages, uid) if not uid and not messages.saved:
+            return [key]
+        case _:
+            return []
+
+
+def _asks_modseq(key: SearchKey) -> bool:
+    match key:
+        case keys.And(parts):
+            return any(map(_asks_modseq, parts))
+        case keys.Or(left, right):
+            return _asks_modseq(left) or _asks_modseq(right)
+        case keys.Not(inner):
+            return _asks_modseq(inner)
+        case _:
+            return isinstance(key, keys.Modified)
+
+
+async def _in_steps(session: Session, steps: Generator[None, None, R], tag: bytes) -> R:
+    """Run it to its end, each step in a thread; tell a client that waits for long."""
+    told = trio.current_time()
+
+    def step() -> tuple[R] | None:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return (end.value,)
+        return None
+
+    while (result := await session.read(step)) is None:
+        if trio.current_time() - told > PATIENCE:
+            told = trio.current_time()
+            session.imap.send(codes.untagged_ok("Still at it", codes.in_progress(tag)))
+            await session.flush()
+    return result[0]
+
+
+def _named(session: Session, uids: Sequence[int], *, uid: bool) -> list[int]:
+    """UIDs, or the numbers of these messages."""
+    if uid:
+        return list(uids)
+    numbers = session.mailbox.numbers
+    if len(uids) > len(numbers) // 4:
+        places = {one: number for number, one in enumerate(numbers.uids, 1)}
+        return [places[one] for one in uids]
+    return [number for one in uids if (number := numbers.number(one)) is not None]
+
+
+def _highest(view: View | None, uids: Sequence[int]) -> int | None:
+    if view is None or not uids:
+        return None
+    modseqs = dict(zip(view.uids, view.modseqs, strict=True))
+    return max(modseqs[uid] for uid in uids)
+
+
+def _save(session: Session, returns: Returns, uids: Sequence[int]) -> None:
+    """What ``$`` stands for from now on (RFC 5182 2.1)."""
+    if not returns.save:
+        return
+    session.mailbox.numbers.saved = sorted(_told(returns, uids))
+
+
+def _told(returns: Returns | None, uids: Sequence[int]) -> Sequence[int]:
+    """Those of the messages that the result is about, if it names some alone (RFC 4731 3.2, 5182 2.4, 9394 3.1)."""
+    if returns is None or returns.all or returns.count or not (returns.smallest or returns.largest or returns.partial):
+        return uids
+    some = set(responses.partial(uids, returns.partial) if returns.partial is not None else ())
+    some.update(uids[:1] if returns.smallest else (), uids[-1:] if returns.largest else ())
+    return sorted(some)
+
+
+def _mails(session: Session, uids: Sequence[int]) -> Generator[None, None, list[Mail]]:
+    mails: list[Mail] = []
+    for some in _some(uids):
+        mails += [
+            Mail(letter.uid, digest.keys, letter.row.received / 1000, letter.row.size)
+            for letter, digest in _digests(session, some)
+        ]
+        yield
+    return mails
+
+
+def _threadable(session: Session, numbers: dict[int, int]) -> Generator[None, None, list[threads.Threadable]]:
+    mails: list[threads.Threadable] = []
+    for some in _some(list(numbers)):
+        mails += [
+            threads.Threadable(
+                numbers[letter.uid], digest.keys.sent, digest.keys.subject, digest.keys.is_reply,
+                digest.message_id, digest.references,
+            )
+            for letter, digest in _digests(session, some)
+        ]  # fmt: skip
+        yield
+    return mails
+
+
+def _some(uids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (uids[start : start + AT_ONCE] for start in range(0, len(uids), AT_ONCE))
+
+
+def _digests(session: Session, uids: Sequence[int]) -> Iterator[tuple[Letter, Digest]]:
+    """Those of the messages that are there."""
+    for letter in session.shelf.letters(uids, digests=True):
+        with suppress(MessageGone):
+            yield letter, letter.digest

@@ -1,0 +1,197 @@
+"""What somebody who has logged in does: the account, the mailbox that is selected, and the ways to the store."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import trio
+
+from engine.directory import Account
+from engine.imap.letters import Shelf
+from engine.imap.place import Place
+from engine.imap.reply import No
+from engine.imap.selected import Selected
+from engine.mailbox import Identity, Mailboxes, Quota
+from engine.mailbox.commands import Answer, AnyCommand, Begin, Problem
+from engine.mailbox.layout import INBOX
+from engine.mailbox.metadata import LARGEST
+from engine.mailbox.names import SEPARATOR
+from engine.mailbox.rights import RIGHTS
+from engine.protocols.imap.responses import Space
+from engine.protocols.imap.server import ImapServer
+from engine.protocols.imap.view import May
+
+if TYPE_CHECKING:
+    from engine.imap.notifying import Wishes
+    from engine.imap.server import ImapService
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Session:
+    """From a login to the end of the connection, or to UNAUTHENTICATE.
+
+    ``flush`` sends what is outgoing. StorageError and Unanswered of its ways to the store mean that the command could
+    not be done now.
+    """
+
+    def __init__(
+        self,
+        service: "ImapService",
+        imap: ImapServer,
+        account: Account,
+        me: Identity,
+        flush: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.service = service
+        self.imap = imap
+        self.account = account
+        self.me = me
+        self.flush = flush
+        self.selected: Selected | None = None
+        self.wishes: Wishes | None = None  # of NOTIFY
+
+    async def begin(self) -> None:
+        """Make the mailboxes that every account has, if it is used for the first time."""
+        if self.mailboxes.status(self.account.id, INBOX) is None:
+            await self.change(Begin(account=self.account.id))
+
+    @property
+    def mailboxes(self) -> Mailboxes:
+        return self.service.mailboxes
+
+    @property
+    def mailbox(self) -> Selected:
+        """The one that is selected: the protocol lets no command through that needs one where there is none."""
+        assert self.selected is not None
+        return self.selected
+
+    @property
+    def shelf(self) -> Shelf:
+        """The messages of the mailbox that is selected."""
+        return Shelf(self.mailboxes, self.service.index, self.mailbox.account, self.mailbox.mailbox)
+
+    @property
+    def spaces(self) -> tuple[list[Space], list[Space], list[Space]]:
+        """What names begin with: the account's own, those of others, and public ones (RFC 2342)."""
+        own, others, public = self.service.access.spaces()
+        return [Space(own, SEPARATOR)], [Space(others, SEPARATOR)], [Space(public, SEPARATOR)]
+
+    async def quota(self, account: int) -> Quota:
+        """What the account may hold."""
+        return Quota()
+
+    async def read(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Something that may block, in a thread."""
+        return await trio.to_thread.run_sync(lambda: function(*args, **kwargs))
+
+    async def change(self, command: AnyCommand) -> Answer:
+        """Have a change made."""
+        return await self.service.change(command)
+
+    def find(self, name: str) -> Place:
+        """The mailbox of that name. No where there is none that can be selected."""
+        place = self.look(name)
+        if place is None or not place.mailbox:
+            raise No("There is no such mailbox", b"NONEXISTENT")
+        return place
+
+    def look(self, name: str) -> Place | None:
+        """What the name leads to: a mailbox or a level without one."""
+        found = self.service.access.place(self.me, name)
+        folder = self.mailboxes.folder(found.account, found.name) if found is not None else None
+        if found is None or folder is None:
+            return None
+        return Place(found.account, found.name, folder, found.rights)
+
+    def home(self, name: str) -> tuple[int, str]:
+        """The account in which a mailbox of that name would be made, and how its owner would call it."""
+        found = self.service.access.place(self.me, name)
+        if found is None:
+            raise No("There can be no such mailbox", b"CANNOT")
+        if "k" not in found.rights:
+            raise No("You may not make mailboxes there", b"NOPERM")
+        return found.account, found.name
+
+    def listed(self) -> list[tuple[str, Place]]:
+        """All names that the session may see, with what they lead to, by name. Blocks."""
+        own = self.mailboxes.folders(self.account.id)
+        shared = self.service.access.listed(self.me)
+        found = {folder.name: Place(self.account.id, folder.name, folder, RIGHTS) for folder in own}
+        for name, folder, rights in shared:
+            place = self.service.access.place(self.me, name)
+            if place is not None:
+                found[name] = Place(place.account, place.name, folder, rights)
+        return sorted(found.items())
+
+    def demand(self, place: Place, rights: str) -> None:
+        """No where one of these rights is missing (RFC 4314 4)."""
+        if not set(rights) <= set(place.rights):
+            raise No("You may not do that here", b"NOPERM")
+
+    # News of the mailbox that is selected.
+
+    async def take_in(self) -> None:
+        """Learn what has happened in the mailbox; nothing is told yet."""
+        selected = self.selected
+        if selected is None or selected.gone:
+            return
+        status = self.mailboxes.status(selected.account, selected.mailbox)
+        if status is not None and status.uidvalidity == selected.uidvalidity and status.modseq == selected.modseq:
+            return
+        if status is not None and not self._may_still_read(selected):
+            status = None
+        changes = None
+        if status is not None and status.uidvalidity == selected.uidvalidity:
+            changes = await self.service.views.changes(selected.account, selected.mailbox, selected.modseq, status)
+        if changes is not None:
+            selected.take(changes)
+        elif status is not None:
+            selected.take_all(await self.service.views.of(selected.account, selected.mailbox))
+        else:
+            selected.take_all(None)
+
+    def _may_still_read(self, selected: Selected) -> bool:
+        """Its owner may have taken rights away."""
+        if selected.account == self.account.id:
+            return True
+        rights = self.service.access.rights(self.me, selected.account, selected.mailbox)
+        selected.place = selected.place._replace(rights=rights)
+        return "r" in rights
+
+    def tell(self, may: May) -> None:
+        """Queue the news that may be told."""
+        selected = self.selected
+        if selected is not None:
+            features = self.imap.features
+            self.imap.send(*selected.told(may, features=features, rev2="IMAP4rev2" in features))
+
+    def tell_keywords(self) -> None:
+        """Queue the names of keywords that are new, before flags are told in which they stand."""
+        if self.selected is not None:
+            self.imap.send(*self.selected.told_keywords())
+
+    async def catch_up(self, may: May) -> None:
+        """Learn what has happened, and queue it."""
+        await self.take_in()
+        self.tell(may)
+
+
+def refused(problem: Problem) -> No:
+    """The answer to a change that was not made."""
+    text, code = _PROBLEMS[problem]
+    return No(text, code)
+
+
+_PROBLEMS = {
+    Problem.NONEXISTENT: ("There is no such mailbox", b"NONEXISTENT"),
+    Problem.ALREADYEXISTS: ("There is such a mailbox already", b"ALREADYEXISTS"),
+    Problem.CANNOT: ("That cannot be done with this mailbox", b"CANNOT"),
+    Problem.HASCHILDREN: ("There are mailboxes below it", b"HASCHILDREN"),
+    Problem.USEATTR: ("Another mailbox has this use", b"USEATTR"),
+    Problem.OVERQUOTA: ("The mailbox is full: remove messages, or ask for more room", b"OVERQUOTA"),
+    Problem.LIMIT: ("There are too many of them already", b"LIMIT"),
+    Problem.GONE: ("The account is no more", b"UNAVAILABLE"),
+    Problem.TOO_BIG: ("A value is too long", b"METADATA MAXSIZE %d" % LARGEST),
+    Problem.TOO_MANY: ("There are too many entries", b"METADATA TOOMANY"),
+}

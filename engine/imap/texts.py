@@ -1,0 +1,89 @@
+"""Whether a message holds a text, in whatever case, decoded as a reader sees it (RFC 9051 6.4.4)."""
+
+import re
+import unicodedata
+from datetime import date
+from functools import lru_cache
+from typing import Final
+
+from engine.imap.letters import Letter
+from engine.mime.dates import sent
+from engine.mime.fields import fields
+from engine.mime.search import body_texts, header_texts
+
+ENCODED: Final = (
+    b"base64", b"quoted-printable", b"html", b"utf-16", b"utf-32", b"utf-7", b"iso-2022", b"hz-gb", b"uuencode",
+)  # fmt: skip
+"""In a message that has none of these words, text in ASCII stands as it is read."""
+
+
+class Needle:
+    """A text that is looked for."""
+
+    __slots__ = ("octets", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = folded(text)
+        self.octets = self.text.encode() if self.text.isascii() else None  # None: only decoding tells
+
+    def is_in(self, text: str) -> bool:
+        return self.text in folded(text)
+
+
+class Header:
+    """The name of a field, in small letters."""
+
+    __slots__ = ("name", "octets")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.octets = name.encode("utf-8", "surrogateescape")
+
+
+def folded(text: str) -> str:
+    """In one case and one form."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
+
+
+def in_header(letter: Letter, header: Header, needle: Needle) -> bool:
+    """Whether a field of that name holds the text. The empty one is in every field."""
+    section = letter.header
+    lower = section.lower()
+    if needle.octets is not None and b"=?" not in lower and needle.octets not in lower and _is_plain(needle.octets):
+        return False
+    if header.octets not in lower:
+        return False
+    found = [(name, value) for name, value in fields(section) if name.lower() == header.octets]
+    return any(needle.is_in(value) for _, value in header_texts(found))
+
+
+@lru_cache(maxsize=64)
+def _is_plain(octets: bytes) -> bool:
+    """Whether the text would stand in a header just so: not folded, not quoted, not parted by comments."""
+    return re.fullmatch(rb"[a-z0-9@._-]+", octets) is not None
+
+
+def in_body(letter: Letter, needle: Needle, *, header: bool) -> bool:
+    """Whether a text part holds the text, or with ``header`` a header field."""
+    if header and any(needle.is_in(value) for _, value in header_texts(fields(letter.header))):
+        return True
+    if needle.octets is not None and letter.is_whole:
+        lower = letter.read(0, letter.row.size).lower()
+        if needle.octets not in lower and not any(word in lower for word in ENCODED):
+            return False
+    rest, overlap = "", 4 * len(needle.text)
+    for piece in body_texts(letter.message, letter.content):
+        rest = folded(rest + piece)
+        if needle.text in rest:
+            return True
+        rest = rest[-overlap:] if overlap else ""
+    return False
+
+
+def sent_on(letter: Letter) -> date | None:
+    """The day that the message says it was sent, in the sender's zone."""
+    for name, value in fields(letter.header):
+        if name.lower() == b"date":
+            moment = sent(value)
+            return moment.date() if moment is not None else None
+    return None

@@ -1,0 +1,66 @@
+"""Mailboxes as arrays, shared by the sessions of a process that read the same ones."""
+
+from collections import OrderedDict
+from typing import Final
+
+import trio
+
+from engine.mailbox import Changes, Mailboxes, MailboxRow, View
+
+MOST: Final = 1_000_000
+"""Messages of all views that are kept: some 70 octets each."""
+
+AT_ONCE: Final = 200
+"""Messages of a mailbox that is read without a thread, which would take longer."""
+
+
+class Views:
+    """The newest view of each mailbox that was asked for lately."""
+
+    def __init__(self, mailboxes: Mailboxes) -> None:
+        self._mailboxes = mailboxes
+        self._kept: OrderedDict[tuple[int, int], View] = OrderedDict()
+        self._messages = 0
+        self._last: tuple[tuple[int, int, int, MailboxRow], Changes | None] | None = None
+
+    async def of(self, account: int, mailbox: int) -> View | None:
+        """The mailbox as it is now; None when there is none. StorageError."""
+        status = self._mailboxes.status(account, mailbox)
+        key = account, mailbox
+        known = self._take(key)
+        if status is None:
+            return None
+        if known is not None and known.status == status:
+            view: View | None = known
+        elif known is not None and known.status.uidvalidity == status.uidvalidity:
+            view = await trio.to_thread.run_sync(self._mailboxes.renewed, account, mailbox, known)
+        elif status.messages <= AT_ONCE:
+            view = self._mailboxes.select(account, mailbox)
+        else:
+            view = await trio.to_thread.run_sync(self._mailboxes.select, account, mailbox)
+        if view is not None:
+            self._keep(key, view)
+        return view
+
+    async def changes(self, account: int, mailbox: int, since: int, status: MailboxRow) -> Changes | None:
+        """As ``Mailboxes.changes``; ``status`` is that of now. Many who wait for the same news share one reading."""
+        key = account, mailbox, since, status
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]
+        found = await trio.to_thread.run_sync(self._mailboxes.changes, account, mailbox, since)
+        if found is not None and found.status == status:
+            self._last = key, found
+        return found
+
+    def _take(self, key: tuple[int, int]) -> View | None:
+        view = self._kept.pop(key, None)
+        if view is not None:
+            self._messages -= len(view.uids)
+        return view
+
+    def _keep(self, key: tuple[int, int], view: View) -> None:
+        self._take(key)  # another session may have been quicker
+        self._kept[key] = view
+        self._messages += len(view.uids)
+        while self._messages > MOST and len(self._kept) > 1:
+            self._take(next(iter(self._kept)))

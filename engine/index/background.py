@@ -1,0 +1,83 @@
+"""The builder at work beside an event loop: a turn at a time in a thread, and what makes it begin."""
+
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import NoReturn
+
+import trio
+import zmq
+
+from engine.index.builder import Builder
+from engine.links.publish import heard
+from engine.observe.events import event
+from engine.storage.environment import StorageError
+from engine.wakeup import Wakeup
+
+GATHER = 1.0
+"""Seconds that are waited for more once something has come: many messages cost little more than one."""
+
+AGAIN = 30.0
+"""Seconds until what failed is tried again."""
+
+SWEEP = 3600.0
+"""Seconds between two looks for what has gone."""
+
+
+class Background:
+    """Lets a builder work, until cancelled."""
+
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+        self._some = Wakeup()
+
+    async def run(self) -> NoReturn:
+        """Build what is lacking, now and whenever something comes; sweep now and every SWEEP seconds."""
+        failed = False
+        sweeping: Iterator[None] | None = self._builder.sweep()
+        due = trio.current_time() + SWEEP
+        while True:
+            try:
+                more = await trio.to_thread.run_sync(self._builder.work)
+                if not more and sweeping is not None:
+                    sweeping = await trio.to_thread.run_sync(_step, sweeping)
+                    more = sweeping is not None
+            except (StorageError, OSError) as error:
+                if not failed:
+                    failed = True
+                    event("index-stopped", error=str(error))
+                await trio.sleep(AGAIN)
+                continue
+            if failed:
+                failed = False
+                event("index-resumed")
+            if not more:
+                with trio.move_on_at(due):
+                    await self._some.wait()
+                    await trio.sleep(GATHER)
+            if trio.current_time() >= due:
+                sweeping, due = self._builder.sweep(), trio.current_time() + SWEEP
+
+    async def listen(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        """Take what the owner of the mailboxes publishes at ``endpoint``, until cancelled."""
+        async with aclosing(heard(context, endpoint)) as told:
+            async for values in told:
+                if values:
+                    account, mailbox, _ = values
+                    self._builder.told(account, mailbox)
+                else:  # a greeting: what was said before it has not come
+                    self._builder.look()
+                self._some.wake()
+
+    async def rebuild(self, account: int | None) -> None:
+        """Throw away what is known of an account, or all, and build it anew."""
+        self._builder.rebuild(account)
+        self._some.wake()
+
+
+def _step(sweeping: Iterator[None]) -> Iterator[None] | None:
+    """A bit of a sweep; what is left of it."""
+    try:
+        next(sweeping)
+    except StopIteration:
+        return None
+    return sweeping

@@ -1,0 +1,54 @@
+"""A server with mailboxes for the programs that read them."""
+
+import imaplib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import Certificates
+from tests.support.reading import signed_in
+from tests.support.server import Postroad, letter, until
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path / "tls")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificate that whoever talks to the post office believes."""
+    return tmp_path_factory.mktemp("tls") / "ca.pem"
+
+
+@pytest.fixture(scope="module")
+def post_office(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postroad]:
+    """A server that speaks IMAP, for all tests of a module."""
+    settings = {
+        "tls": Certificates(authority.parent).settings,
+        "listen": {"pop3s": "127.0.0.1:0", "imap": "127.0.0.1:0", "imaps": "127.0.0.1:0"},
+    }
+    with Postroad(tmp_path_factory.mktemp("office"), settings) as server:
+        yield server
+
+
+@pytest.fixture
+def bob(post_office: Postroad) -> str:
+    """The address of a new account, which has two messages."""
+    address = f"bob.{next(_numbers)}@example.org"
+    post_office.account(address)
+    post_office.send(letter("first", ".dot\r\n..dots"), address)
+    post_office.send(letter("second"), address)
+    until(lambda: len(post_office.all("delivered", to=address)) == 2, "two messages for Bob")
+    return address
+
+
+@pytest.fixture
+def elsewhere(post_office: Postroad, bob: str) -> Iterator[imaplib.IMAP4]:
+    """Bob at another place, who has logged in."""
+    with signed_in(post_office, bob) as client:
+        yield client
