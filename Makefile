@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test crash soak fuzz check demo bench bench-peers bench-micro bench-ageing compiled test-compiled man lock clean
+.PHONY: run test crash soak fuzz check demo bench bench-peers bench-mailbox bench-micro bench-ageing compiled test-compiled man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -36,6 +36,10 @@ bench: $(READY)  ## Postroad beside the other mail servers that are installed, a
 
 bench-peers:  ## get OpenSMTPD, Exim, Dovecot and Haraka to compare with, into bench/.peers
 	bench/install_peers.sh
+
+bench-mailbox: $(READY)  ## readers beside Dovecot, mailboxes of 10,000 and 200,000 messages; MAILBOX='--stored 10000 --runs 1'
+	mkdir -p bench/.stores
+	POSTROAD_STORES=$(CURDIR)/bench/.stores $(BIN)/postroad bench mailbox --folder bench/.stores --disk plain $(MAILBOX)
 
 bench-micro: $(READY)  ## the parts of the engine one by one; MICRO=--short for a quick look
 	$(BIN)/python -m bench.micro $(MICRO)

@@ -51,6 +51,6 @@ from_npm() {
 
 unpacked opensmtpd opensmtpd || failed=1
 unpacked exim exim4-daemon-light || failed=1
-unpacked dovecot dovecot-core dovecot-imapd dovecot-pop3d || failed=1
+unpacked dovecot dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd || failed=1
 from_npm || failed=1
 exit $failed

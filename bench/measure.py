@@ -28,15 +28,30 @@ class Cell:
     sessions: int = 100  # at once
     reuse: bool = True  # many messages on a connection, not one
     backlog: int = 0  # messages that lie in the queue already, for sites that do not answer
+    stored: int = 0  # messages in the mailbox that is read, where nothing is sent
 
     @property
     def shown_size(self) -> str:
         return f"{self.size / 1024:g} KiB" if self.size >= 1024 else f"{self.size} octets"
 
     def __str__(self) -> str:
+        if self.stored:
+            return f"a mailbox of {self.stored:,} messages"
         reuse = "connections reused" if self.reuse else "a connection for each message"
         backlog = f", {self.backlog:,} messages waiting" if self.backlog else ""
         return f"{self.shown_size}, {self.sessions} sessions, {reuse}{backlog}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of a run that does many things: a figure in the unit that its name says, or why there is none."""
+
+    value: float = 0.0
+    cpu: float = 0.0  # seconds of the server for 1,000
+    client: float = 0.0  # CPU seconds of the busiest client in a second: at 1 it holds the server up
+    floor: float = 0.0  # how many times the best other server's ours must be
+    most: float = 0.0  # where less is better: what ours may be at most
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,7 @@ class Run:
     cpu: float = 0.0  # seconds, of all processes of the server
     memory: int = 0  # octets at most, PSS: pages that processes share are counted once
     figures: Mapping[str, float] = field(default_factory=dict)  # what this workload measures besides, by its heading
+    parts: Mapping[str, Part] = field(default_factory=dict)  # by their names, in order
 
     @property
     def rate(self) -> float:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from bench import parts
 from bench.chart import Bar, Panel, picture
-from bench.measure import Cell, Run, Spread, Trial, ratio
+from bench.measure import Cell, Part, Run, Spread, Trial, ratio
+from bench.parts import shown as _shown
 from bench.workloads import all_workloads
 from bench.workloads.base import CEILING
 
@@ -46,6 +48,7 @@ class Record:
     cpu: float = 0.0  # seconds
     memory: int = 0  # octets
     figures: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
     failure: str = ""  # why there is no run
 
     @property
@@ -81,6 +84,7 @@ def record(setting: Setting, trial: Trial, number: int, outcome: Run | str) -> R
             "cpu": outcome.cpu,
             "memory": outcome.memory,
             "figures": dict(outcome.figures),
+            "parts": dict(outcome.parts),
         }
     )
     return Record(
@@ -151,12 +155,15 @@ def places(records: Iterable[Record]) -> dict[tuple[str, str, Cell], list[Record
 
 
 def table(records: Sequence[Record]) -> Table:
-    """A row for each trial of one place."""
+    """A row for each trial of one place, or for each line of runs that do many things."""
+    title = f"{records[0].cell}, on {records[0].disk}: {records[0].file_system}"
+    if any(one.parts for one in records):
+        return Table(title, *parts.columns_and_rows(records, OURS))
     headings = list(dict.fromkeys(name for one in records for name in one.figures))
     compared = ["Postroad ÷ it", "÷ ceiling"] if _compared(records[0]) else []
     columns = ["", "messages/s", *compared, "CPU s for 1,000", "MiB (PSS)", *headings, "durability"]
     rows = [_row(key, records, columns, headings) for key in dict.fromkeys(one.key for one in records)]
-    return Table(f"{records[0].cell}, on {records[0].disk}: {records[0].file_system}", columns, rows)
+    return Table(title, columns, rows)
 
 
 def _row(key: str, records: Sequence[Record], columns: Sequence[str], headings: Sequence[str]) -> list[str]:
@@ -185,11 +192,6 @@ def _row(key: str, records: Sequence[Record], columns: Sequence[str], headings: 
 def _rates(records: Iterable[Record], key: str) -> dict[int, float]:
     """Messages a second by round."""
     return {one.number: one.rate for one in records if one.key == key and not one.failure}
-
-
-def _shown(spread: Spread | None, form: str = "") -> str:
-    """In this format; without one, with three digits that say something."""
-    return "" if spread is None else spread.shown(form or (",.0f" if spread.median >= 100 else ".3g"))
 
 
 def summary(records: Sequence[Record]) -> Table:

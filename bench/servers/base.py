@@ -39,7 +39,7 @@ _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sb
 class Task:
     """What a server is asked to do in a workload."""
 
-    workload: str  # "accept" "relay" "deliver" "inbound" "backlog" "fairness" "read"
+    workload: str  # "accept" "relay" "deliver" "inbound" "backlog" "fairness" "read" "mailbox"
     folder: Path  # its own, empty, on the disk under test; nothing of it is written elsewhere
     domain: str = DOMAIN  # the domain that mail is for
     next_hop: int | None = None  # relay: the port on 127.0.0.1 of smtp-sink
@@ -63,6 +63,7 @@ class Running:
     queued: Callable[[], int] | None = None  # messages in the queue now, where that can be told
     pop3: int | None = None  # its port, where the server has that
     imap: int | None = None
+    lmtp: int | None = None
     ready: float = 0.0  # seconds from the start of its first process until it listened, where it says when
 
 

@@ -37,7 +37,9 @@ class Postroad:
     name: str = "Postroad"
     key: str = "postroad"
     durability: str = "synced before 250"
-    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver", "inbound", "backlog", "fairness", "read"})
+    workloads: frozenset[str] = frozenset(
+        {"accept", "relay", "deliver", "inbound", "backlog", "fairness", "read", "mailbox"}
+    )
     changes: Mapping[str, Any] = field(default_factory=dict)  # place in pipeline.toml → value: {"queue.in_flight": 0}
     zones: tuple[Zone, ...] = ()  # the DNS that it sees; empty: the domain of the task, at its next hop
 
@@ -75,7 +77,9 @@ class Postroad:
             ready = trio.current_time() - begun
             delivered = stack.enter_context(_delivered(task.folder)) if task.local else None
             queued = stack.enter_context(_queued(task.folder))
-            yield Running(ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"), ready)
+            yield Running(
+                ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"), ports.get("lmtp"), ready
+            )
             await _stopped(process)
         bugs = [line for line in log.read_text().splitlines() if '"event":"bug"' in line]
         if bugs:
@@ -117,14 +121,21 @@ def _toml(table: Mapping[str, Any], name: str) -> Iterator[str]:
 
 def _of_workload(task: Task) -> dict[str, Any]:
     """Ports, the folder, and what the workload itself says about the configuration."""
-    changes: dict[str, Any] = {"listen.smtp": f"{HOST}:0", "listen.pop3": f"{HOST}:0"}
+    shipped = tomllib.loads((FILES / "pipeline.toml").read_text())
+    changes: dict[str, Any] = {f"listen.{name}": f"{HOST}:0" for name in shipped["listen"]}
     changes["server.data"] = str(task.folder / "var")
     if task.workload == "accept":
         changes["queue.in_flight"] = 0  # all mail stays
     if task.next_hop is not None:
         changes |= {"stage.resolve.port": task.next_hop, "stage.relay.allow_networks": [f"{HOST}/32"]}
-    if task.local or task.workload == "read":
+    if task.local or task.workload in ("read", "mailbox"):
         changes["domains.local"] = [task.domain]
+    if task.workload == "mailbox":  # mail is handed in by LMTP, as it is to the others
+        changes |= {
+            "listen.lmtp": f"{HOST}:0",
+            "lane.handed_in": {"listen": ["lmtp"], "stages": ["lmtp_accept", "queue", "route"]},
+            "stage.lmtp_accept": {"use": "stages.accept", "protocol": "lmtp"},
+        }
     if task.workload == "inbound":  # the lane as shipped, with the filter that waits there in a comment
         changes |= {
             "lane.inbound.stages": ["accept", "authenticate", "needs_subject", "tag_external", "queue", "route"],

@@ -43,6 +43,7 @@ class Choice:
     sizes: tuple[int, ...] = ()
     sessions: tuple[int, ...] = ()
     reuse: tuple[bool, ...] = ()
+    stored: tuple[int, ...] = ()
     full: bool = False  # every cell, where the choice is the workload's
 
 
