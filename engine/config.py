@@ -35,7 +35,7 @@ SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
 
 NO_LIMIT = Duration(float("inf"))
-READERS = ("pop3", "pop3s")
+READERS = ("pop3", "pop3s", "managesieve")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
 
 CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
@@ -123,6 +123,14 @@ class Mailboxes:
     login_delay: Duration = Duration("0s")
     map_size: Size = Size("256 GiB")
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sieve:
+    scripts: int = 32  # that an account may have
+    script_size: Size = Size("256 KiB")  # of one
+    total_size: Size = Size("1 MiB")  # of all scripts of an account
+    redirects: int = 4  # that one message may make
 
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
@@ -255,6 +263,7 @@ class Config:
     dns: Dns
     queue: Queue
     mailboxes: Mailboxes
+    sieve: Sieve
     login: Login
     oidc: Oidc | None
     reports: Reports | None
@@ -268,6 +277,7 @@ class Config:
 
 _SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "login": Login,
+    "sieve": Sieve,
 }  # fmt: skip
 _ACTED_ON = ("reports", "srs", "batv")
 """Tables that say what some stage is to do."""
@@ -410,6 +420,7 @@ class _Reader:
         sections = {name: self.section(name, kind) for name, kind in _SECTIONS.items()}
         self.check_sections(sections["server"], sections["queue"], sections["domains"], sections["dns"])
         self.check_login(sections["login"])
+        self.check_sieve(sections["sieve"])
         lanes = self.lanes()
         stages = self.stages(lanes)
         self.top_level(stages)
@@ -822,6 +833,11 @@ class _Reader:
         return dataclasses.replace(
             config, tls=tls, acme=acme, oidc=oidc, directory=directory, srs=srs, batv=batv, server=server
         )
+
+    def check_sieve(self, sieve: Sieve) -> None:
+        for key in dataclasses.fields(sieve):
+            if getattr(sieve, key.name) < 0:
+                self.problem(f"sieve.{key.name}", "must not be negative")
 
     def directory_with_paths(self, directory: Elsewhere | None) -> Elsewhere | None:
         """With the files that it names, each of which can be read."""

@@ -44,13 +44,18 @@ ARROWS: dict[str, set[str]] = {
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup"},
+    "sorting": {
+        "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config", "directory", "login",
+        "mailbox",
+    },
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "return_path", "mailbox", "queue", "wakeup", "deadline", "acme", "reports", "signing",
+        "directory", "login", "return_path", "mailbox", "sorting", "queue", "wakeup", "deadline", "acme", "reports",
+        "signing",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-SERVICES = ("smtp", "imap", "pop3")
+SERVICES = ("smtp", "imap", "pop3", "sieve")
 """What an app password may be good for."""
 
 FEW = 10

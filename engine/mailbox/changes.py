@@ -6,17 +6,21 @@ from typing import Any
 
 import msgspec
 
-from engine.mailbox import folders, messages, transfer
+from engine.mailbox import folders, messages, scripts, transfer
 from engine.mailbox.commands import (
+    ActivateScript,
     Answer,
     Begin,
     Copy,
     Create,
     Delete,
+    DeleteScript,
     Expunge,
     Move,
     Problem,
+    PutScript,
     Rename,
+    RenameScript,
     Store,
     Subscribe,
 )
@@ -43,6 +47,10 @@ COMMANDS: dict[type, Callable[[OpenAccount, Any], Answer]] = {
     Move: transfer.move,
     Expunge: messages.expunge,
     Store: messages.store,
+    PutScript: scripts.put,
+    ActivateScript: scripts.activate,
+    DeleteScript: scripts.delete,
+    RenameScript: scripts.rename,
 }
 """How each command is done, but for those that need more than the command itself."""
 

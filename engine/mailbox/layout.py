@@ -12,7 +12,11 @@
     kept        account u64, time u64, mailbox u32, uid u32      KeptRow: a message that was expunged then
     content     message id 16, variant 8                         ContentRow
     chunk       message id 16, variant 8, number u32             octets
-    delivered   message id 16, account u64                       mailbox u32, uid u32
+    delivered   message id 16, account u64                       mailbox u32, uid u32; zeros: into none
+    said        message id 16, account u64                       what was answered, where it was more than that
+    script      account u64                                      the active script: digest of its name, and of its text
+                account u64, digest of the name 16               ScriptRow
+    remembered  account u64, digest of a key 16                  until when u64, how often u32
 
 Every number is big endian, so that keys sort as numbers do: a mailbox is one range of ``message``, an account is one
 range of all that begins with its number, and content lies in the order of its arrival.
@@ -47,7 +51,7 @@ LARGE = "large"
 INCOMING = "incoming"
 """The folder, beside the LMDB files, in which other processes put large content that is to be appended."""
 
-MAX_DATABASES = 16
+MAX_DATABASES = 32
 
 FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
 ERASING, DROPPING = b"erasing", b"dropping"
@@ -82,6 +86,9 @@ class Databases:
         self.content = opened(b"content")
         self.chunk = opened(b"chunk")
         self.delivered = opened(b"delivered")
+        self.said = opened(b"said")
+        self.script = opened(b"script")
+        self.remembered = opened(b"remembered")
 
 
 def account_key(account_id: int) -> bytes:
@@ -131,7 +138,17 @@ def chunk_key(content: bytes, number: int) -> bytes:
     return content + _number.pack(number)
 
 
+def digest_key(account_id: int, text: str) -> bytes:
+    """The key of ``remembered`` and, by its name, of ``script``: names are longer than keys can be."""
+    return _account_key(account_id) + digest(text.encode())
+
+
+def digest(octets: bytes) -> bytes:
+    return hashlib.blake2b(octets, digest_size=16).digest()
+
+
 def delivered_key(message_id: MessageId, account_id: int) -> bytes:
+    """The key of ``delivered`` and ``said``."""
     return bytes(message_id) + _account_key(account_id)
 
 

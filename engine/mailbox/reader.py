@@ -8,7 +8,7 @@ from typing import Self
 
 import lmdb
 
-from engine.mailbox import large, upgrade, views
+from engine.mailbox import large, scripts, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -24,6 +24,7 @@ from engine.mailbox.layout import (
     uid_of,
 )
 from engine.mailbox.rows import NO_FILE, ContentRow, MailboxRow, MessageRow
+from engine.mailbox.scripts import Active, Script
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
@@ -124,6 +125,26 @@ class Mailboxes:
         """What happened in a mailbox after that MODSEQ; None: look at it all anew, if it is there at all."""
         with self.snapshot() as snapshot:
             return views.changes(snapshot, self._databases, account_id, mailbox, since)
+
+    def scripts(self, account_id: int) -> list[Script]:
+        """The Sieve scripts of the account, by name."""
+        with self.snapshot() as snapshot:
+            return scripts.listed(snapshot, self._databases, account_id)
+
+    def script(self, account_id: int, name: str) -> bytes | None:
+        """The text of a script; None when there is none of that name."""
+        with self.snapshot() as snapshot:
+            return scripts.text(snapshot, self._databases, account_id, name)
+
+    def active_scripts(self, account_ids: Iterable[int]) -> dict[int, Active]:
+        """Those of the accounts that have an active script."""
+        with self.snapshot() as snapshot:
+            return scripts.active(snapshot, self._databases, account_ids)
+
+    def active_text(self, account_id: int, active: Active) -> bytes | None:
+        """The text of the active script; None when it is another one by now."""
+        with self.snapshot() as snapshot:
+            return scripts.active_text(snapshot, self._databases, account_id, active)
 
     def usage(self, account_id: int) -> Usage:
         """What the account uses of its quota."""

@@ -71,7 +71,10 @@ class Erase:
 
     def _rest(self, batch: Batch) -> Step:
         databases = self.databases
-        for database in (databases.log, databases.keyword, databases.subscribed, databases.entry, databases.mailbox):
+        for database in (
+            databases.log, databases.keyword, databases.subscribed, databases.entry, databases.mailbox,
+            databases.script, databases.remembered,
+        ):  # fmt: skip
             found = keys(batch, database, account_key(self.account), self.limit)
             for key in found:
                 batch.delete(database, key)

@@ -33,6 +33,7 @@ from engine.runtime.journey import Departure
 from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
 from engine.signing import Keyring
+from engine.sorting.managesieve import ManageSieveServer, Quota
 from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
@@ -315,23 +316,33 @@ class ReadersRole(Role):
         self._asker = Asker(here.context)
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
-        self._mailboxes: Mailboxes
         self.news = NewsDesk()
-        self._pop3 = self._server(config)
+        self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size)
+        self._pop3 = self._pop3_server(config)
+        self._managesieve = self._managesieve_server(config)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
             task_status.started()
             await trio.sleep_forever()
 
-    def _server(self, config: Config) -> Pop3Server:
+    def _pop3_server(self, config: Config) -> Pop3Server:
         return Pop3Server(
-            Mailboxes.open(self.data / "mailbox", map_size=config.mailboxes.map_size),
+            self._mailboxes,
             visitor=partial(self.logins.visitor, "pop3"),
             remove=self._remove,
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
             limits=Limits(between_logins=config.mailboxes.login_delay),
+        )
+
+    def _managesieve_server(self, config: Config) -> ManageSieveServer:
+        return ManageSieveServer(
+            self._mailboxes,
+            visitor=partial(self.logins.visitor, "sieve"),
+            change=self.change,
+            allow_plaintext=config.mailboxes.plaintext_login,
+            quota=_script_quota(config),
         )
 
     async def _remove(self, account: int, uids: Collection[int]) -> None:
@@ -345,6 +356,8 @@ class ReadersRole(Role):
         super().switched(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
+        self._managesieve.allow_plaintext = config.mailboxes.plaintext_login
+        self._managesieve.quota = _script_quota(config)
 
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:
@@ -363,6 +376,10 @@ class ReadersRole(Role):
                 nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
     async def serve(self, listener: str, connection: Connection) -> None:
+        if listener == "managesieve":
+            self._managesieve.tls = self.tls.offered(people=True)
+            await self._managesieve.serve(connection)
+            return
         self._pop3.tls = self.tls.offered(people=True)
         await self._pop3.serve(connection, implicit_tls=listener == "pop3s")
 
@@ -408,6 +425,16 @@ def directory_of(config: Config) -> Directory:
 def _mailbox_reserve(config: Config) -> int:
     """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
     return min(RESERVE, config.queue.reserve // 4)
+
+
+def _script_quota(config: Config) -> Quota:
+    sieve = config.sieve
+    return Quota(
+        scripts=sieve.scripts,
+        size=int(sieve.script_size),
+        total=int(sieve.total_size),
+        redirects=sieve.redirects,
+    )
 
 
 def _resolver(config: Config) -> Resolver:
