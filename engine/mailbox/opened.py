@@ -18,7 +18,7 @@ from engine.mailbox.layout import (
     message_key,
     name_key,
 )
-from engine.mailbox.names import AT_FIRST
+from engine.mailbox.names import AT_FIRST, above
 from engine.mailbox.rows import (
     AccountRow,
     EntryRow,
@@ -263,6 +263,28 @@ class OpenAccount:
         mailbox.changed = True
         self.enter(name, EntryRow(mailbox.number, use))
         return mailbox
+
+    def made(self, name: str, use: int = 0) -> OpenMailbox:
+        """The mailbox of that name; it, and those above it, are made where they are missing."""
+        found = self.named(name)
+        if found is not None:
+            return found
+        self.make_above(name)
+        return self.create(name, use)
+
+    def make_above(self, name: str) -> None:
+        """Superior names SHOULD be made with a mailbox (RFC 9051 6.3.4), and be mailboxes: clients expect no less."""
+        for parent in reversed(list(above(name))):
+            if self.entry(parent) is None:
+                self.create(parent)
+
+    def of_use(self, use: int) -> OpenMailbox | None:
+        """The mailbox that has this special use."""
+        for key in keys(self.batch, self.databases.entry, account_key(self.id)):
+            entry = self.entry(key[8:].decode())
+            if entry is not None and entry.use == use:
+                return self.mailbox(entry.mailbox)
+        return None
 
     def enter(self, name: str, entry: EntryRow | None) -> None:
         """Say what a name stands for; None: for nothing."""

@@ -8,7 +8,7 @@ from typing import Self
 
 import lmdb
 
-from engine.mailbox import large, scripts, upgrade, views
+from engine.mailbox import large, remembered, scripts, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -146,6 +146,11 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             return scripts.active_text(snapshot, self._databases, account_id, active)
 
+    def times(self, account_id: int, key: str, now: int) -> int:
+        """How often something has happened that the account remembers at that time, Unix milliseconds; 0: never."""
+        with self.snapshot() as snapshot:
+            return remembered.times(snapshot, self._databases, account_id, key, now=now)
+
     def usage(self, account_id: int) -> Usage:
         """What the account uses of its quota."""
         with self.snapshot() as snapshot:
@@ -187,6 +192,11 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             key = delivered_key(message_id, account_id)
             return snapshot.get(self._databases.delivered, key) is not None
+
+    def said(self, message_id: MessageId, account_id: int) -> bytes | None:
+        """What was kept with the delivery of this message to this account."""
+        with self.snapshot() as snapshot:
+            return snapshot.get(self._databases.said, delivered_key(message_id, account_id))
 
     def verify(self) -> list[str]:
         """Every contradiction in the store, in words: references, sizes, sums, files. Slow: one long transaction."""

@@ -155,6 +155,7 @@ class Forget:
         old = [key for key in keys(batch, self.databases.delivered, b"", self.limit) if key < end]
         for key in old:
             batch.delete(self.databases.delivered, key)
+            batch.delete(self.databases.said, key)
         return Step(count=len(old), more=len(old) == self.limit)
 
 

@@ -94,6 +94,17 @@ def active(snapshot: Snapshot, databases: Databases, account_ids: Iterable[int])
     return {account: Active.parse(octets) for account, octets in found if octets is not None}
 
 
+def accounts(snapshot: Snapshot, databases: Databases) -> set[int]:
+    """The accounts that have an active script: one look at each that has any."""
+    found, start = set(), b""
+    while (item := next(snapshot.scan(databases.script, start=start), None)) is not None:
+        account = int.from_bytes(item[0][:8], "big")
+        if len(item[0]) == 8:
+            found.add(account)
+        start = account_key(account + 1)
+    return found
+
+
 def active_text(snapshot: Snapshot, databases: Databases, account_id: int, wanted: Active) -> bytes | None:
     octets = snapshot.get(databases.script, account_key(account_id) + wanted.name)
     content = ScriptRow.parse(octets).content if octets is not None else None
