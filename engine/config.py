@@ -127,10 +127,14 @@ class Mailboxes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sieve:
+    before: tuple[Path, ...] = ()  # files of scripts that are run before each account's own
+    after: tuple[Path, ...] = ()  # and behind it
+    include: Path = NOWHERE  # the folder of NAME.sieve for `include :global`
     scripts: int = 32  # that an account may have
     script_size: Size = Size("256 KiB")  # of one
     total_size: Size = Size("1 MiB")  # of all scripts of an account
     redirects: int = 4  # that one message may make
+    sends_per_day: int = 500  # recipients of what the scripts of an account redirect, answer and notify
 
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
@@ -823,6 +827,7 @@ class _Reader:
                 self.check_readable("oidc.client_secret_file", secret)
                 oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
+        sieve = self.sieve_with_paths(config.sieve)
         directory = self.directory_with_paths(config.directory)
         srs, batv = config.srs, config.batv
         if srs:
@@ -831,13 +836,25 @@ class _Reader:
         if batv:
             batv = dataclasses.replace(batv, secret_file=self.secret_file("batv", base / batv.secret_file))
         return dataclasses.replace(
-            config, tls=tls, acme=acme, oidc=oidc, directory=directory, srs=srs, batv=batv, server=server
+            config, tls=tls, acme=acme, oidc=oidc, directory=directory, srs=srs, batv=batv, server=server, sieve=sieve
         )
 
     def check_sieve(self, sieve: Sieve) -> None:
-        for key in dataclasses.fields(sieve):
-            if getattr(sieve, key.name) < 0:
-                self.problem(f"sieve.{key.name}", "must not be negative")
+        for name in ("scripts", "script_size", "total_size", "redirects", "sends_per_day"):
+            if getattr(sieve, name) < 0:
+                self.problem(f"sieve.{name}", "must not be negative")
+
+    def sieve_with_paths(self, sieve: Sieve) -> Sieve:
+        """With the files that it names, each of which can be read."""
+        base = self.path.parent
+        before, after = (tuple(base / path for path in paths) for paths in (sieve.before, sieve.after))
+        for key, paths in (("before", before), ("after", after)):
+            for path in paths:
+                self.check_readable(f"sieve.{key}", path)
+        include = sieve.include if sieve.include == NOWHERE else base / sieve.include
+        if include != NOWHERE and not include.is_dir():
+            self.problem("sieve.include", f"{include} is no folder")
+        return dataclasses.replace(sieve, before=before, after=after, include=include)
 
     def directory_with_paths(self, directory: Elsewhere | None) -> Elsewhere | None:
         """With the files that it names, each of which can be read."""

@@ -54,12 +54,13 @@ ARROWS: dict[str, set[str]] = {
     },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
-        "directory", "login", "return_path", "mailbox", "sorting", "queue", "wakeup", "deadline", "acme", "reports",
-        "signing",
+        "directory", "login", "return_path", "mailbox", "sieve", "sorting", "queue", "wakeup", "deadline", "acme",
+        "reports", "signing",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
         "lanes", "directory", "login", "mailbox", "queue", "reports", "runtime", "signing", "presence", "sieve",
+        "sorting",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -32,8 +32,10 @@ from engine.runtime.door import Door
 from engine.runtime.journey import Departure
 from engine.runtime.places import CERTIFICATES, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
+from engine.sieve import ScriptError
 from engine.signing import Keyring
 from engine.sorting.managesieve import ManageSieveServer, Quota
+from engine.sorting.sorter import Rules, Sorter
 from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
@@ -273,6 +275,8 @@ class MailboxesRole(Role):
     def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
         super().__init__(config, here, now)
         self._owner: MailboxOwner | None = None
+        self._sorter: Sorter | None = None
+        self._opened_rules = Rules()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = owner = MailboxOwner(
@@ -281,6 +285,7 @@ class MailboxesRole(Role):
             reserve=_mailbox_reserve(self.config),
             keep_expunged=self.config.mailboxes.keep_expunged,
         )
+        self._sorter = Sorter(owner, self.config.server.hostname)
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
         publisher = Publisher(here.context, between(here.folder, here.process.name, here.life, NEWS))
@@ -298,9 +303,12 @@ class MailboxesRole(Role):
         if self._owner is not None:
             self._owner.reserve = _mailbox_reserve(config)
             self._owner.keep_expunged = config.mailboxes.keep_expunged
+        if self._sorter is not None:
+            self._sorter.rules = self._opened_rules
 
     def services(self, config: Config) -> dict[Any, Any]:
-        return super().services(config) | {MailboxOwner: self._owner}
+        self._opened_rules = _rules(config)
+        return super().services(config) | {MailboxOwner: self._owner, Sorter: self._sorter}
 
     def close(self) -> None:
         super().close()
@@ -425,6 +433,13 @@ def directory_of(config: Config) -> Directory:
 def _mailbox_reserve(config: Config) -> int:
     """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
     return min(RESERVE, config.queue.reserve // 4)
+
+
+def _rules(config: Config) -> Rules:
+    try:
+        return Rules.of(config)
+    except (OSError, ScriptError) as error:
+        raise ConfigError(config.path, [Problem(0, "[sieve]", str(error))]) from error
 
 
 def _script_quota(config: Config) -> Quota:

@@ -38,6 +38,11 @@ class Octets:
         self._size = len(octets) if size is None else size
         self._parts: list[Part] | None = None
 
+    def with_header(self, header: bytes) -> "Octets":
+        """The same with another header section, which lacks the empty line."""
+        grown = len(header) - self._body_begins + 2
+        return Octets(header + b"\r\n" + self._octets[self._body_begins :], self._size + grown)
+
     @property
     def size(self) -> int:
         return self._size
