@@ -2,20 +2,18 @@
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import datetime
 
 import click
 import trio
 
-from engine.cli import opening, tables
+from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.stores import account_of as _account
+from engine.cli.stores import reading as _reading
 from engine.cli.workers import ask
-from engine.config import Config
-from engine.directory import Account
 from engine.links.request import Unanswered
-from engine.mailbox import Mailboxes, MailboxOwner, StorageError
+from engine.mailbox import MailboxOwner, StorageError
 from engine.mailbox.commands import Undelete, packed, unpack_answer
 from engine.mailbox.names import canonical
 from engine.runtime.places import MAILBOXES
@@ -110,23 +108,6 @@ def verify(ctx: click.Context) -> None:
     if problems:
         fail(f"{tables.counted(len(problems), 'contradiction')}; stop the server, and keep a copy of its data folder")
     click.echo("no contradiction.")
-
-
-@contextmanager
-def _reading(config: Config) -> Iterator[Mailboxes]:
-    try:
-        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
-            yield mailboxes
-    except StorageError as error:
-        fail(str(error))
-
-
-def _account(ctx: click.Context, address: str) -> Account:
-    with opening.whichever(ctx) as directory:
-        account = directory.account(address)
-    if account is None:
-        fail(f"there is no account {address}")
-    return account
 
 
 def _name(folder: str) -> str:
