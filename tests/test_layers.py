@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "units": set(),
     "verdict": {"message"},
     "observe": set(),
-    "sieve": {"protocols", "message"},
+    "sieve": {"protocols", "mime", "message"},
     "condition": {"message"},
     "stage": set(),
     "lanes": set(),
