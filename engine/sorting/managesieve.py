@@ -1,6 +1,5 @@
 """ManageSieve over the scripts of accounts: the driver that owns the socket, the deadline and the TLS (RFC 5804)."""
 
-import ipaddress
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +21,7 @@ from engine.mailbox.commands import (
 )
 from engine.mailbox.scripts import Script
 from engine.net.connection import Connection, ConnectionLost
+from engine.net.targets import is_loopback
 from engine.observe.events import event
 from engine.protocols import managesieve, managesieve_events
 from engine.protocols.asking import Closed, Login, StartTls
@@ -98,13 +98,12 @@ class ManageSieveServer:
 
     async def serve(self, connection: Connection) -> None:
         """Serve one connection to its end and close it. Never raises, but for cancellation."""
-        visit = _Visit(self, connection)
         try:
-            await visit.run()
+            await _Visit(self, connection).run()
         except ConnectionLost as error:
-            log.info("managesieve %s: %s", visit.peer, error)
+            log.info("managesieve %s: %s", connection.peer, error)
         except Exception:
-            log.exception("managesieve %s: connection given up", visit.peer)
+            log.exception("managesieve %s: connection given up", connection.peer)
         finally:
             connection.close()
 
@@ -127,7 +126,7 @@ class _Visit:
             redirects=self._quota.redirects,
             script_limit=self._quota.size,
             starttls=server.tls is not None,
-            plaintext=server.allow_plaintext or ipaddress.ip_address(self.peer).is_loopback,
+            plaintext=server.allow_plaintext or (bool(self.peer) and is_loopback(self.peer)),
             tries=server.times.tries,
             mistakes=server.times.mistakes,
             auth=self._visitor.mechanisms,
