@@ -9,7 +9,7 @@ import trio
 
 from engine.config import Config, Sieve
 from engine.links import wire
-from engine.mailbox import MailboxOwner, Outcome, Recipient
+from engine.mailbox import MailboxOwner, Outcome, Recipient, StorageError
 from engine.mailbox.remembered import Remembered
 from engine.mailbox.scripts import Active
 from engine.message import Message
@@ -117,7 +117,13 @@ class Sorter:
         recipients: dict[int, Recipient] = {}
         said: dict[int, Said] = {}
         for account, person in people.items():
-            plan = self._plan(message, letter, variants, person, active.get(account))
+            try:
+                plan = self._plan(message, letter, variants, person, active.get(account))
+            except StorageError:
+                raise
+            except Exception as error:  # a bug of ours is no reason to hold up anybody's mail
+                event.bug("sieve", error, id=message.id)
+                continue
             answer = _answer(message, plan)
             packed = wire.pack(wire.pack_verdict(answer, message)) if answer else b""
             if answer:

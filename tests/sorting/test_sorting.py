@@ -1,6 +1,8 @@
 """What the scripts of accounts do with mail that is delivered."""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,6 +12,7 @@ from engine import Delivered, Discard, Each, Recipient, Reject
 from engine.config import Sieve
 from engine.mailbox.commands import Create
 from engine.sieve import compile_script
+from engine.sorting import sorter
 from engine.sorting.chain import Link
 from engine.sorting.sorter import Rules
 
@@ -186,7 +189,7 @@ async def test_an_error_keeps_the_message_and_is_told_once(office: Office) -> No
     assert office.folders() == {"INBOX": 3}
 
 
-async def test_who_has_used_up_his_time_gets_his_mail_unsorted(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_has_used_up_his_time_gets_his_mail_unsorted(office: Office) -> None:
     await office.script("discard;")
     office.sorter._budget.spend(1, 29.9)
     assert await office.deliver() == DISCARDED
@@ -214,3 +217,35 @@ async def test_duplicates_are_known_though_they_come_at_once(office: Office) -> 
     assert await office.owner.forget_keys() == 0
     office.clock.now += 8 * 86_400
     assert await office.owner.forget_keys() == 1
+
+
+async def test_a_bug_of_ours_delivers_unsorted(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    await office.script("discard;")
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.sorting.sorter.run", broken)
+        assert await office.deliver() == DELIVERED
+    assert office.folders() == {"INBOX": 1}
+
+
+async def test_a_script_that_takes_long_holds_up_nobody_else(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = trio.Event(), threading.Event()
+    run, token = sorter.run, trio.lowlevel.current_trio_token()
+
+    def slow(*arguments: Any) -> Any:
+        token.run_sync_soon(begun.set)
+        may_end.wait()
+        return run(*arguments)
+
+    monkeypatch.setattr(sorter, "run", slow)
+    await office.script("discard;")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.deliver)
+        await begun.wait()
+        try:
+            assert await office.deliver(letter(BEN)) == DELIVERED
+        finally:
+            may_end.set()
+    assert (office.folders(ANN), office.folders(BEN)) == ({}, {"INBOX": 1})
