@@ -101,8 +101,7 @@ class Planner:
             case Reject(reason):
                 self._reject(reason)
             case Reply(recipient, content, key, seconds):
-                self._send(content, (recipient,))
-                if seconds:
+                if self._send(content, (recipient,)) and seconds:
                     self._remember(key, seconds)
             case Notify(recipients, content):
                 self._send(content, recipients)
@@ -137,9 +136,11 @@ class Planner:
         else:  # nobody would hear of it
             self._place(Place())
 
-    def _send(self, content: bytes, recipients: Sequence[str]) -> None:
-        if self._may_send(len(recipients)):
+    def _send(self, content: bytes, recipients: Sequence[str]) -> bool:
+        may_be = self._may_send(len(recipients))
+        if may_be:
             self.plan.sends.append(letters.finished(self._world, content, recipients))
+        return may_be
 
     def _may_send(self, count: int) -> bool:
         if count > self._left:

@@ -180,7 +180,7 @@ def _answer(message: Message, plan: Plan) -> Said | None:
     """What `queue` hears if the message is delivered like this; None: that it was."""
     if plan.refusal:
         # A report would reach somebody whose address was taken.
-        if "fail" in (message.fact("spf.result"), message.fact("dmarc.result")):
+        if message.fact("spf.result") == "fail":
             return Discard("refused by a script of the recipient's, and the sender is forged")
         return Reject(plan.refusal, log="by a script of the recipient's")
     if plan.sends:

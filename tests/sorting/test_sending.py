@@ -60,6 +60,14 @@ async def test_scripts_send_so_much_a_day(office: Office) -> None:
     assert len(sent(await office.deliver())) == 2
 
 
+async def test_who_was_not_answered_for_that_is_answered_later(office: Office) -> None:
+    office.sorter.rules = Rules(Sieve(sends_per_day=0))
+    await office.script(VACATION)
+    assert sent(await office.deliver()) == ()
+    office.sorter.rules = Rules()
+    assert len(sent(await office.deliver())) == 1
+
+
 async def test_an_answer_is_sent_once_in_its_time(office: Office) -> None:
     await office.script(VACATION)
     (answer,) = sent(await office.deliver())
@@ -128,6 +136,7 @@ async def test_a_notice(office: Office) -> None:
     ("message", "verdict"),
     [
         (letter(), Reject("no, thanks", log="by a script of the recipient's")),
+        (letter(**{"dmarc.result": "fail"}), Reject("no, thanks", log="by a script of the recipient's")),
         (letter(sender=""), DELIVERED),
         (
             letter(**{"spf.result": "fail"}),
