@@ -35,7 +35,7 @@ SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
 
 NO_LIMIT = Duration(float("inf"))
-READERS = ("pop3", "pop3s", "imap", "imaps")
+READERS = ("pop3", "pop3s", "imap", "imaps", "managesieve")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
 
 CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
@@ -134,6 +134,18 @@ class Quota:
     full: typing.Literal["defer", "reject"] = "defer"  # RFC 3463 3.3: a full mailbox is a persistent transient failure
     warn: tuple[int, ...] = (80, 95)  # per cent, at which an account is told
     tell_postmaster: bool = False  # when a mailbox is full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sieve:
+    before: tuple[Path, ...] = ()  # files of scripts that are run before each account's own
+    after: tuple[Path, ...] = ()  # and behind it
+    include: Path = NOWHERE  # the folder of NAME.sieve for `include :global`
+    scripts: int = 32  # that an account may have
+    script_size: Size = Size("256 KiB")  # of one
+    total_size: Size = Size("1 MiB")  # of all scripts of an account
+    redirects: int = 4  # that one message may make
+    sends_per_day: int = 500  # recipients of what the scripts of an account redirect, answer and notify
 
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
@@ -269,6 +281,7 @@ class Config:
     queue: Queue
     mailboxes: Mailboxes
     quota: Quota
+    sieve: Sieve
     login: Login
     oidc: Oidc | None
     reports: Reports | None
@@ -282,7 +295,7 @@ class Config:
 
 _SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
-    "login": Login,
+    "sieve": Sieve, "login": Login,
 }  # fmt: skip
 _ACTED_ON = ("reports", "srs", "batv")
 """Tables that say what some stage is to do."""
@@ -428,6 +441,7 @@ class _Reader:
         )
         self.check_login(sections["login"])
         self.check_quota(sections["quota"])
+        self.check_sieve(sections["sieve"])
         lanes = self.lanes()
         stages = self.stages(lanes)
         self.top_level(stages)
@@ -838,6 +852,7 @@ class _Reader:
                 self.check_readable("oidc.client_secret_file", secret)
                 oidc = dataclasses.replace(oidc, client_secret_file=secret)
         server = dataclasses.replace(config.server, data=base / config.server.data)
+        sieve = self.sieve_with_paths(config.sieve)
         directory = self.directory_with_paths(config.directory)
         srs, batv = config.srs, config.batv
         if srs:
@@ -846,8 +861,25 @@ class _Reader:
         if batv:
             batv = dataclasses.replace(batv, secret_file=self.secret_file("batv", base / batv.secret_file))
         return dataclasses.replace(
-            config, tls=tls, acme=acme, oidc=oidc, directory=directory, srs=srs, batv=batv, server=server
+            config, tls=tls, acme=acme, oidc=oidc, directory=directory, srs=srs, batv=batv, server=server, sieve=sieve
         )
+
+    def check_sieve(self, sieve: Sieve) -> None:
+        for name in ("scripts", "script_size", "total_size", "redirects", "sends_per_day"):
+            if getattr(sieve, name) < 0:
+                self.problem(f"sieve.{name}", "must not be negative")
+
+    def sieve_with_paths(self, sieve: Sieve) -> Sieve:
+        """With the files that it names, each of which can be read."""
+        base = self.path.parent
+        before, after = (tuple(base / path for path in paths) for paths in (sieve.before, sieve.after))
+        for key, paths in (("before", before), ("after", after)):
+            for path in paths:
+                self.check_readable(f"sieve.{key}", path)
+        include = sieve.include if sieve.include == NOWHERE else base / sieve.include
+        if include != NOWHERE and not include.is_dir():
+            self.problem("sieve.include", f"{include} is no folder")
+        return dataclasses.replace(sieve, before=before, after=after, include=include)
 
     def directory_with_paths(self, directory: Elsewhere | None) -> Elsewhere | None:
         """With the files that it names, each of which can be read."""

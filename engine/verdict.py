@@ -78,10 +78,16 @@ Routes: TypeAlias = tuple[Route, ...]
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """An effect stage has handed the message on: to a mailbox, or to the next server, whose reply is ``reply``."""
+    """An effect stage has handed the message on: to a mailbox, or to the next server, whose reply is ``reply``.
+
+    ``sends`` are messages that come of this one: answers, and copies that go on elsewhere. `queue` takes them in by the
+    very change that lets the recipient go, so they are sent once, whatever crashes: if the stage is asked again for the
+    same recipient, it must send the same, with the same ids. Their content is in memory, or is that of the message.
+    """
 
     reply: str = ""
     remote: str = ""
+    sends: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-from engine import Defer, Delivered, Each, Message, Reject, Verdict
-from engine.directory import Directory, Unavailable, asked
-from engine.mailbox import Full, MailboxOwner, Outcome, Quotas, Recipient, StorageError
+from engine import Defer, Delivered, Discard, Each, Message, Reject, Verdict
+from engine.directory import Account, Directory, Unavailable, asked
+from engine.mailbox import Full, MailboxOwner, Outcome, Quota, Quotas, Recipient, StorageError
+from engine.sorting import Person, Said, Sorter
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
+
+BUSY = Defer("the mailbox is busy", code="4.2.0", log="its script decided again and again on what had just changed")
+
+TRIES = 10
+"""Times that scripts decide anew because another message of the account has overtaken this one."""
+
+Final: TypeAlias = Delivered | Discard | Defer | Reject
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,7 @@ class Enqueue:
 
     mailboxes: MailboxOwner
     directory: Directory
+    sorter: Sorter
     quotas: Quotas = field(default_factory=Quotas)
 
     async def __call__(self, message: Message) -> Verdict:
@@ -27,41 +36,58 @@ class Enqueue:
             accounts = await asked(self.directory, self._accounts, message.recipients)
         except Unavailable as error:
             return Defer("the directory cannot be asked now", code="4.3.0", log=str(error))
-        local: dict[int, Recipient] = {}
-        for found in accounts.values():
-            if found is not None:
-                local.setdefault(*found)  # two addresses of one account: one copy
+        local: dict[int, Person] = {}
+        for recipient in message.envelope.recipients:
+            found = accounts[recipient.address]
+            if found is not None:  # two addresses of one account: one copy
+                account, quota = found
+                local.setdefault(account.id, Person(account.id, account.address, recipient, quota))
         outcomes = await self._deliver(message, local) if local else {}
         return _one_or_each(
-            {address: NO_SUCH_USER if found is None else outcomes[found[0]] for address, found in accounts.items()}
+            {address: outcomes[found[0].id] if found else NO_SUCH_USER for address, found in accounts.items()}
         )
 
-    def _accounts(self, addresses: Iterable[str]) -> dict[str, tuple[int, Recipient] | None]:
-        return {address: self._account(address) for address in addresses}
+    def _accounts(self, addresses: Iterable[str]) -> dict[str, tuple[Account, Quota] | None]:
+        found = {address: self.directory.account(address) for address in addresses}
+        return {
+            address: (account, self.quotas.quota(account)) if account else None for address, account in found.items()
+        }
 
-    def _account(self, address: str) -> tuple[int, Recipient] | None:
-        account = self.directory.account(address)
-        return (account.id, Recipient(address, quota=self.quotas.quota(account))) if account else None
-
-    async def _deliver(self, message: Message, local: Mapping[int, Recipient]) -> dict[int, Delivered | Defer | Reject]:
+    async def _deliver(self, message: Message, local: Mapping[int, Person]) -> dict[int, Final]:
         try:
-            outcomes = await self.mailboxes.deliver(message, local)
+            return await self._sorted(message, local)
         except Full as error:
             return dict.fromkeys(local, Defer("the mailboxes have no room now", code="4.3.1", log=str(error)))
         except StorageError as error:
             return dict.fromkeys(local, Defer("the mailboxes cannot be written now", code="4.3.0", log=str(error)))
-        return {account: self._verdict(outcome) for account, outcome in outcomes.items()}
 
-    def _verdict(self, outcome: Outcome) -> Delivered | Defer | Reject:
+    async def _sorted(self, message: Message, local: Mapping[int, Person]) -> dict[int, Final]:
+        found: dict[int, Final] = {}
+        for _ in range(TRIES):
+            wanted = await self.sorter.sort(message, local)
+            places = {
+                account: Recipient(person.recipient.address, quota=person.quota) for account, person in local.items()
+            }
+            outcomes = await self.mailboxes.deliver(message, {**places, **wanted.recipients}, wanted.variants)
+            stale = [account for account, outcome in outcomes.items() if outcome is Outcome.STALE]
+            for account in outcomes.keys() - stale:
+                found[account] = self._verdict(message, account, outcomes[account], wanted.said.get(account))
+            if not stale:
+                return found
+            local = {account: local[account] for account in stale}
+        return found | dict.fromkeys(local, BUSY)
+
+    def _verdict(self, message: Message, account: int, outcome: Outcome, said: Said | None) -> Final:
         match outcome:
             case Outcome.GONE:
                 return NO_SUCH_USER
             case Outcome.OVER_QUOTA:
                 return self.quotas.refusal
-            case _:
-                return Delivered(outcome.value)
+            case Outcome.ALREADY:  # whoever asks again may not have heard what came of it
+                said = self.sorter.said(message, account)
+        return said or Delivered(outcome.value)
 
 
-def _one_or_each(verdicts: Mapping[str, Delivered | Defer | Reject]) -> Verdict:
+def _one_or_each(verdicts: Mapping[str, Final]) -> Verdict:
     first, *others = verdicts.values()
     return first if all(other == first for other in others) else Each(verdicts)

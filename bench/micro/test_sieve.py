@@ -22,18 +22,19 @@ if anyof (header :is "X-Spam-Flag" "YES", size :over 20M) { fileinto "Junk"; sto
 """
 )
 _LAST = b'if header :contains "Subject" "" { fileinto "Other"; }\n'
+SCRIPT = _NEEDS + _RULES + _LAST
 _BY_REGEX = (
     b'if header :regex "Subject" "(order|invoice) +(no|number)[.:]? *([0-9]+)" { stop; } else { fileinto "Other"; }'
 )
 
 
 def test_compiling(measure: Measure) -> None:
-    script = measure("a script of ten rules, compiled", compile_script, _NEEDS + _RULES + _LAST)
+    script = measure("a script of ten rules, compiled", compile_script, SCRIPT)
     assert len(script.commands) == 10
 
 
 def test_reading_back(measure: Measure) -> None:
-    script = compile_script(_NEEDS + _RULES + _LAST)
+    script = compile_script(SCRIPT)
     assert measure("the same, read as it was kept", loads, dumps(script)) == script
 
 

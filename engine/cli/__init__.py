@@ -27,7 +27,7 @@ _COMMANDS = {
     "arc": "Seal a message by hand, as one that is handed on.",
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",
     "reports": "Show what other servers report about the mail of our domains.",
-    "sieve": "Check scripts that sort mail, and try them on a message.",
+    "sieve": "Check scripts that sort mail, try them, and see to those of accounts.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",
     "bench": "Postroad and other mail servers under the same load.",
 }

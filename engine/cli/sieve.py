@@ -1,4 +1,4 @@
-"""`postroad sieve`: scripts that sort mail, checked and tried without a server."""
+"""`postroad sieve`: scripts that sort mail, checked and tried without a server; and those of accounts."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,24 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
-@click.group()
+class _Commands(click.Group):
+    """Loads what needs a store only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from engine.cli import scripts
+
+        return [*super().list_commands(ctx), *scripts.COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            from engine.cli import scripts
+
+            found = scripts.COMMANDS.get(cmd_name)
+        return found
+
+
+@click.group(cls=_Commands)
 def sieve() -> None:
     """Scripts that sort mail (Sieve, RFC 5228)."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from engine.directory.limits import UNSAID, Limit
 
-SERVICES = ("smtp", "imap", "pop3")
+SERVICES = ("smtp", "imap", "pop3", "sieve")
 """What an app password may be good for."""
 
 FEW = 10

@@ -92,7 +92,7 @@ _PLAIN: list[tuple[type, tuple[str, ...]]] = [
     (Delivered, ("reply", "remote")),
 ]
 _NUMBER = {kind: number for number, (kind, _) in enumerate(_PLAIN)}
-_PASS, _CHANGED, _EACH, _ROUTES, _CHANGED_FIRST = -1, -2, -3, -4, -5
+_PASS, _CHANGED, _EACH, _ROUTES, _CHANGED_FIRST, _SENDING = -1, -2, -3, -4, -5, -6
 
 
 def pack_verdict(verdict: Verdict | Changed | tuple[Route, ...], asked: Message) -> list[Any]:
@@ -107,6 +107,8 @@ def pack_verdict(verdict: Verdict | Changed | tuple[Route, ...], asked: Message)
         return [_ROUTES, [pack_verdict(route, asked) for route in verdict]]
     if isinstance(verdict, Changed):
         return [_CHANGED_FIRST, pack_envelope(verdict.message.envelope), pack_verdict(verdict.verdict, verdict.message)]
+    if isinstance(verdict, Delivered) and verdict.sends:
+        return [_SENDING, pack_plain(verdict), [_pack_sent(message, asked) for message in verdict.sends]]
     return pack_plain(verdict)
 
 
@@ -114,6 +116,19 @@ def pack_plain(verdict: object) -> list[Any]:
     """A verdict that holds no message."""
     number = _NUMBER[type(verdict)]
     return [number, *(getattr(verdict, name) for name in _PLAIN[number][1])]
+
+
+def _pack_sent(message: Message, asked: Message) -> list[Any]:
+    """A message that came of ``asked``: without its content, where that is the same."""
+    content = None if message.content is asked.content else b"".join(message.content.chunks())
+    return [message.id, pack_envelope(message.envelope), content]
+
+
+def _unpack_sent(packed: list[Any], asked: Message) -> Message:
+    identity, envelope, content = packed
+    return Message(
+        MessageId(identity), unpack_envelope(envelope), asked.content if content is None else Octets(content)
+    )
 
 
 def _pack_each(each: Each, asked: Message) -> list[Any]:
@@ -144,6 +159,9 @@ def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | Changed | tup
     if number == _CHANGED_FIRST:
         changed = Message(asked.id, unpack_envelope(rest[0]), asked.content)
         return Changed(changed, unpack_verdict(rest[1], changed))  # type: ignore[arg-type]
+    if number == _SENDING:
+        _, reply, remote = rest[0]
+        return Delivered(reply, remote, tuple(_unpack_sent(sent, asked) for sent in rest[1]))
     kind = _PLAIN[number][0]
     if kind is Route:
         return Route(rest[0], tuple(rest[1]))

@@ -6,18 +6,22 @@ from typing import Any
 
 import msgspec
 
-from engine.mailbox import folders, messages, metadata, sharing, transfer
+from engine.mailbox import folders, messages, metadata, scripts, sharing, transfer
 from engine.mailbox.commands import (
+    ActivateScript,
     Answer,
     Begin,
     Copy,
     Create,
     Delete,
     DeleteAcl,
+    DeleteScript,
     Expunge,
     Move,
     Problem,
+    PutScript,
     Rename,
+    RenameScript,
     SetAcl,
     SetMetadata,
     Store,
@@ -49,6 +53,10 @@ COMMANDS: dict[type, Callable[[OpenAccount, Any], Answer]] = {
     SetAcl: sharing.set_acl,
     DeleteAcl: sharing.delete_acl,
     SetMetadata: metadata.set_metadata,
+    PutScript: scripts.put,
+    ActivateScript: scripts.activate,
+    DeleteScript: scripts.delete,
+    RenameScript: scripts.rename,
 }
 """How each command is done, but for those that need more than the command itself."""
 

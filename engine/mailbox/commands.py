@@ -14,7 +14,7 @@ from engine.mailbox.quota import Quota
 
 
 class Problem(enum.Enum):
-    """Why nothing was done: response codes of RFC 9051 7.1, RFC 6154 and RFC 9208, and one of our own."""
+    """Why nothing was done: response codes of RFC 9051 7.1, RFC 6154, RFC 9208 and RFC 5804, and one of our own."""
 
     NONEXISTENT = "NONEXISTENT"  # of COPY, MOVE and APPEND: TRYCREATE
     ALREADYEXISTS = "ALREADYEXISTS"
@@ -22,7 +22,8 @@ class Problem(enum.Enum):
     HASCHILDREN = "HASCHILDREN"
     USEATTR = "USEATTR"
     OVERQUOTA = "OVERQUOTA"
-    LIMIT = "LIMIT"  # of keywords
+    LIMIT = "LIMIT"  # of keywords, or of scripts
+    ACTIVE = "ACTIVE"  # the active script is not deleted (RFC 5804 1.3)
     GONE = "GONE"  # the account was removed
     TOO_BIG = "METADATA MAXSIZE"  # RFC 5464 4.3; the number to be said with it is metadata.LARGEST
     TOO_MANY = "METADATA TOOMANY"
@@ -159,6 +160,34 @@ class SetMetadata(Command, frozen=True, tag=True, kw_only=True):
     me: int = 0  # the account that asks, whose private entries are meant; 0: ``account``
 
 
+class PutScript(Command, frozen=True, tag=True, kw_only=True):
+    """Keep a Sieve script under a name, in place of one that has it (RFC 5804 2.6). Nobody looks into it here."""
+
+    name: str
+    content: bytes
+    most: int  # scripts that the account may have
+    room: int  # octets that all of them may have together
+
+
+class ActivateScript(Command, frozen=True, tag=True, kw_only=True):
+    """Let this script be the active one; an empty name: none (RFC 5804 2.8)."""
+
+    name: str
+
+
+class DeleteScript(Command, frozen=True, tag=True, kw_only=True):
+    """Delete a script that is not the active one (RFC 5804 2.10)."""
+
+    name: str
+
+
+class RenameScript(Command, frozen=True, tag=True, kw_only=True):
+    """Give a script another name, which must be free; it stays active if it was (RFC 5804 2.11.1)."""
+
+    name: str
+    to: str
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came of a command. Fields that it has no use for are empty."""
 
@@ -182,6 +211,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 AnyCommand: TypeAlias = (
     Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
     | SetAcl | DeleteAcl | SetMetadata
+    | PutScript | ActivateScript | DeleteScript | RenameScript
 )  # fmt: skip
 
 _commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)

@@ -11,6 +11,7 @@ from engine.mailbox.layout import INBOX, Databases, delivered_key, place
 from engine.mailbox.names import INBOX_NAME
 from engine.mailbox.opened import Effects, OpenAccount, OpenMailbox
 from engine.mailbox.quota import Quota
+from engine.mailbox.remembered import Remembered, is_stale, remember
 from engine.mailbox.rows import MessageRow
 from engine.message import MessageId
 from engine.storage.writer import Batch
@@ -25,6 +26,7 @@ class Outcome(enum.Enum):
     ALREADY = "delivered already"
     GONE = "the account was removed"
     OVER_QUOTA = "the mailbox is full"
+    STALE = "what the account remembers has changed"
 
 
 class Place(NamedTuple):
@@ -33,9 +35,13 @@ class Place(NamedTuple):
     Keywords for which the mailbox has no bit left are left off.
     """
 
-    mailbox: str = INBOX_NAME
+    mailbox: str = INBOX_NAME  # as ``canonical`` gives it
     flags: int = 0
     keywords: tuple[str, ...] = ()
+    number: int = 0  # of the mailbox; it, and then the special use, come before the name
+    use: int = 0
+    create: bool = False  # whether the mailbox is made, with the special use, if it is not there
+    variant: int = 0  # which content: that of the message, or of one of its variants
 
 
 TO_INBOX = (Place(),)
@@ -43,11 +49,18 @@ TO_INBOX = (Place(),)
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One account that a message is for: the address that the sender wrote to, its places, and its quota."""
+    """One account that a message is for: the address that the sender wrote to, its places, and its quota.
+
+    No places: it is delivered by being nowhere. ``remember`` and ``said`` are kept in the same change as the message,
+    and not at all if that was delivered already; ``said`` can be had again then. Where something has happened that
+    ``remember`` did not know of, nothing is done: whoever decided must decide anew.
+    """
 
     address: str
     places: tuple[Place, ...] = TO_INBOX
     quota: Quota = Quota()
+    remember: tuple[Remembered, ...] = ()
+    said: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,15 @@ class Part:
     heading: bytes  # header fields of this delivery
     places: tuple[Place, ...] = TO_INBOX
     quota: Quota = Quota()
+    remember: tuple[Remembered, ...] = ()
+    said: bytes = b""
+
+
+class Variant(NamedTuple):
+    """A content that is ready to be referred to."""
+
+    key: bytes
+    staged: Staged
 
 
 @dataclass(slots=True)
@@ -64,7 +86,7 @@ class Delivered(Effects):
     """The result of ``Deliver``."""
 
     outcomes: dict[int, Outcome] = field(default_factory=dict)
-    file_used: bool = False
+    used: set[bytes] = field(default_factory=set)  # contents whose staged files are in use from now
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,47 +95,53 @@ class Deliver:
 
     databases: Databases
     message_id: MessageId
-    content: bytes  # key
-    size: int  # octets of the content
-    staged: Staged
+    contents: tuple[Variant, ...]
     parts: Mapping[int, Part]  # by account
     received: int  # Unix milliseconds
     now: int  # Unix milliseconds
 
     def __call__(self, batch: Batch) -> Delivered:
-        delivered, added = Delivered(), 0
+        delivered = Delivered()
+        copies = [0] * len(self.contents)
         for account, part in self.parts.items():
-            outcome, copies = self._place(batch, account, part, delivered)
-            delivered.outcomes[account] = outcome
-            added += copies
-        if added:
-            delivered.file_used = refer(batch, self.databases, self.content, added, self.staged)
+            delivered.outcomes[account] = self._place(batch, account, part, delivered, copies)
+        for content, added in zip(self.contents, copies, strict=True):
+            if added and refer(batch, self.databases, content.key, added, content.staged):
+                delivered.used.add(content.key)
         return delivered
 
-    def _place(self, batch: Batch, account: int, part: Part, delivered: Delivered) -> tuple[Outcome, int]:
-        """The outcome for one account, and how many copies it got."""
+    def _place(self, batch: Batch, account: int, part: Part, delivered: Delivered, copies: list[int]) -> Outcome:
+        """The outcome for one account; ``copies`` counts those of each content."""
         key = delivered_key(self.message_id, account)
         if batch.get(self.databases.delivered, key) is not None:
-            return Outcome.ALREADY, 0
+            return Outcome.ALREADY
+        if any(is_stale(batch, self.databases, account, one, now=self.now) for one in part.remember):
+            return Outcome.STALE
         opened = OpenAccount.open(batch, self.databases, account, now=self.now)
         if opened is None:
-            return Outcome.GONE, 0
+            return Outcome.GONE
         opened.quota = part.quota
-        outcome, placed = Outcome.OVER_QUOTA, []
-        if not part.quota.full(opened):
+        outcome = Outcome.OVER_QUOTA
+        if not (part.places and part.quota.full(opened)):
             outcome = Outcome.DELIVERED
-            placed = [self._put(*found, part.heading) for found in _found(opened, part.places)]
-            batch.put(self.databases.delivered, key, place(*placed[0]))
+            placed = [self._put(*found, part.heading, copies) for found in _found(opened, part.places)]
+            batch.put(self.databases.delivered, key, place(*placed[0]) if placed else place(0, 0))
+            if part.said:
+                batch.put(self.databases.said, key, part.said)
+            for one in part.remember:
+                remember(batch, self.databases, account, one, now=self.now)
         delivered.news += opened.save()  # the mailboxes of a new account, whatever the outcome
         delivered.fuller |= opened.fuller
-        return outcome, len(placed)
+        return outcome
 
-    def _put(self, mailbox: OpenMailbox, where: Place, heading: bytes) -> tuple[int, int]:
+    def _put(self, mailbox: OpenMailbox, where: Place, heading: bytes, copies: list[int]) -> tuple[int, int]:
         bits = 0
         for keyword in where.keywords:
             bits |= mailbox.bits((keyword,)) or 0
-        size = len(heading) + self.size
-        row = MessageRow(self.content, where.flags, bits, 0, size, self.received, 0, heading)
+        copies[where.variant] += 1
+        content = self.contents[where.variant]
+        size = len(heading) + content.staged.size
+        row = MessageRow(content.key, where.flags, bits, 0, size, self.received, 0, heading)
         return mailbox.number, mailbox.add(row)
 
 
@@ -125,16 +153,28 @@ def _found(account: OpenAccount, places: Iterable[Place]) -> list[tuple[OpenMail
         return [(inbox, TO_INBOX[0])]
     found: dict[int, tuple[OpenMailbox, Place]] = {}
     for one in places:
-        mailbox = inbox if one.mailbox == INBOX_NAME else account.named(one.mailbox) or inbox
+        mailbox = _wanted(account, one) or inbox
         found.setdefault(mailbox.number, (mailbox, one))
     return list(found.values())
+
+
+def _wanted(account: OpenAccount, where: Place) -> OpenMailbox | None:
+    mailbox = account.mailbox(where.number) if where.number else None
+    if mailbox is None and where.use:
+        mailbox = account.of_use(where.use)
+    if mailbox is None:
+        mailbox = account.named(where.mailbox)
+    if mailbox is None and where.create:
+        mailbox = account.made(where.mailbox, where.use)
+    return mailbox
 
 
 def part_for(sender: str, recipient: str | Recipient) -> Part:
     """What an account gets: by the address alone, into INBOX."""
     if isinstance(recipient, str):
         return Part(_heading(sender, recipient))
-    return Part(_heading(sender, recipient.address), recipient.places, recipient.quota)
+    heading = _heading(sender, recipient.address)
+    return Part(heading, recipient.places, recipient.quota, recipient.remember, recipient.said)
 
 
 def _heading(sender: str, address: str) -> bytes:

@@ -18,17 +18,8 @@ def create(account: OpenAccount, command: Create) -> Answer:
     use = USES.index(command.use) if command.use in USES else -1
     if use < 0 or (use and use in _uses(account)):
         return Answer(Problem.USEATTR)
-    mailbox = made(account, name, use)
+    mailbox = account.made(name, use)
     return Answer(None, mailbox.number, mailbox.uidvalidity, modseq=mailbox.modseq)
-
-
-def made(account: OpenAccount, name: str, use: int = 0) -> OpenMailbox:
-    """The mailbox of that name; it, and those above it, are made where they are missing."""
-    found = account.named(name)
-    if found is not None:
-        return found
-    _make_above(account, name)
-    return account.create(name, use)
 
 
 def delete(account: OpenAccount, command: Delete) -> Answer:
@@ -63,7 +54,7 @@ def rename(account: OpenAccount, command: Rename) -> Answer:
     moved = [name, *_below(account, name)]
     if any(len((to + old[len(name) :]).encode()) > LONGEST for old in moved):
         return Answer(Problem.CANNOT)
-    _make_above(account, to)
+    account.make_above(to)
     for old in moved:
         _rename(account, old, to + old[len(name) :])
     _tidy_above(account, name)
@@ -86,7 +77,7 @@ def subscribe(account: OpenAccount, command: Subscribe) -> Answer:
 def _empty_inbox(account: OpenAccount, to: str) -> Answer:
     inbox = account.named(INBOX_NAME)
     assert inbox is not None
-    return transfer(account, inbox, made(account, to), inbox.uids())
+    return transfer(account, inbox, account.made(to), inbox.uids())
 
 
 def _rename(account: OpenAccount, old: str, new: str) -> None:
@@ -104,13 +95,6 @@ def _tell_holders(account: OpenAccount, mailbox: OpenMailbox) -> None:
     """Whoever holds rights to it finds it under another name, or no more."""
     for grant in account.grants(mailbox.number).values():
         account.tell(grant.who)
-
-
-def _make_above(account: OpenAccount, name: str) -> None:
-    """Superior names SHOULD be made with a mailbox (RFC 9051 6.3.4), and be mailboxes: clients expect no less."""
-    for parent in reversed(list(above(name))):
-        if account.entry(parent) is None:
-            account.create(parent)
 
 
 def _tidy_above(account: OpenAccount, name: str) -> None:

@@ -12,7 +12,11 @@
     kept        account u64, time u64, mailbox u32, uid u32      KeptRow: a message that was expunged then
     content     message id 16, variant 8                         ContentRow
     chunk       message id 16, variant 8, number u32             octets
-    delivered   message id 16, account u64                       mailbox u32, uid u32
+    delivered   message id 16, account u64                       mailbox u32, uid u32; zeros: into none
+    said        message id 16, account u64                       what was answered, where it was more than that
+    script      account u64                                      the active script: digest of its name, and of its text
+                account u64, digest of the name 16               ScriptRow
+    remembered  account u64, digest of a key 16                  until when u64, how often u32
     acl         account u64, mailbox u32, identifier             GrantRow: the rights that it holds (RFC 4314)
     shared      identifier, 0, account u64, mailbox u32          nothing: the same, by who holds them
     sharer      "#", account u64; or "@", address                the address by which others see its mailboxes; and back
@@ -98,6 +102,9 @@ class Databases:
         self.sharer = opened(b"sharer")
         self.metadata = opened(b"metadata")
         self.quota = opened(b"quota")
+        self.said = opened(b"said")
+        self.script = opened(b"script")
+        self.remembered = opened(b"remembered")
 
 
 def account_key(account_id: int) -> bytes:
@@ -147,7 +154,17 @@ def chunk_key(content: bytes, number: int) -> bytes:
     return content + _number.pack(number)
 
 
+def digest_key(account_id: int, text: str) -> bytes:
+    """The key of ``remembered`` and, by its name, of ``script``: names are longer than keys can be."""
+    return _account_key(account_id) + digest(text.encode())
+
+
+def digest(octets: bytes) -> bytes:
+    return hashlib.blake2b(octets, digest_size=16).digest()
+
+
 def delivered_key(message_id: MessageId, account_id: int) -> bytes:
+    """The key of ``delivered`` and ``said``."""
     return bytes(message_id) + _account_key(account_id)
 
 

@@ -19,7 +19,7 @@ from engine.mailbox.layout import (
     message_key,
     name_key,
 )
-from engine.mailbox.names import AT_FIRST, SEPARATOR
+from engine.mailbox.names import AT_FIRST, SEPARATOR, above
 from engine.mailbox.quota import Quota, note
 from engine.mailbox.rights import Grant
 from engine.mailbox.rows import (
@@ -301,6 +301,28 @@ class OpenAccount:
         if account not in self._beside:
             self._beside[account] = OpenAccount.open(self.batch, self.databases, account, now=self.now, keep=self.keep)
         return self._beside[account]
+
+    def made(self, name: str, use: int = 0) -> OpenMailbox:
+        """The mailbox of that name; it, and those above it, are made where they are missing."""
+        found = self.named(name)
+        if found is not None:
+            return found
+        self.make_above(name)
+        return self.create(name, use)
+
+    def make_above(self, name: str) -> None:
+        """Superior names SHOULD be made with a mailbox (RFC 9051 6.3.4), and be mailboxes: clients expect no less."""
+        for parent in reversed(list(above(name))):
+            if self.entry(parent) is None:
+                self.create(parent)
+
+    def of_use(self, use: int) -> OpenMailbox | None:
+        """The mailbox that has this special use."""
+        for key in keys(self.batch, self.databases.entry, account_key(self.id)):
+            entry = self.entry(key[8:].decode())
+            if entry is not None and entry.use == use:
+                return self.mailbox(entry.mailbox)
+        return None
 
     def enter(self, name: str, entry: EntryRow | None) -> None:
         """Say what a name stands for; None: for nothing."""

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import trio
 
 from engine.mailbox.changes import COMMANDS, Applied, Change
 from engine.mailbox.commands import (
+    ActivateScript,
     Answer,
     AnyCommand,
     Append,
@@ -27,16 +28,18 @@ from engine.mailbox.commands import (
     unpack_command,
 )
 from engine.mailbox.content import files_in_use
-from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, part_for
+from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, Variant, part_for
 from engine.mailbox.incoming import clear, ready
-from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
+from engine.mailbox.large import LargeFiles, is_large, our_files, stage_inline
 from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key, file_name
 from engine.mailbox.messages import Ready, append
 from engine.mailbox.opened import Effects, News
 from engine.mailbox.reader import Mailboxes
+from engine.mailbox.remembered import ForgetKeys, over
 from engine.mailbox.removal import Condemn, Drop, Erase, Forget, Purge, Step, accounts_with_kept, half_done
 from engine.mailbox.restored import Jump
 from engine.mailbox.rows import NO_FILE
+from engine.mailbox.scripts import accounts
 from engine.mailbox.undelete import undelete
 from engine.mailbox.upgrade import bring_up
 from engine.message import Message
@@ -97,6 +100,8 @@ class MailboxOwner:
             self._large = LargeFiles(path / LARGE)
             self.reader = Mailboxes(self.environment, self.databases, path)
             self._clean()
+            with self.reader.snapshot() as snapshot:
+                self.scripted = accounts(snapshot, self.databases)  # that have an active script
         except (OSError, lmdb.Error) as error:
             self._release()
             raise StorageError(f"cannot open the mailboxes in {path}: {error}") from error
@@ -120,18 +125,22 @@ class MailboxOwner:
         self.writer.close()
         self._release()
 
-    async def deliver(self, message: Message, recipients: Mapping[int, str | Recipient]) -> Mapping[int, Outcome]:
+    async def deliver(
+        self, message: Message, recipients: Mapping[int, str | Recipient], variants: Sequence[Message] = ()
+    ) -> Mapping[int, Outcome]:
         """Put ``message`` into the mailboxes of each account, in one change; what became of it for each.
 
         ``recipients`` maps an account's number to the address that the sender wrote to, which means its INBOX, or to
-        more than that. StorageError (Full when there is no room) when nothing at all was stored.
+        more than that. ``variants`` are the same message with other header sections; a place says which one it gets.
+        StorageError (Full when there is no room) when nothing at all was stored.
         """
         self._check_room()
         if not is_large(message):
-            return (await self._apply(self._delivery(message, recipients, stage_inline(message)))).outcomes
+            contents = tuple([Variant(content_key(one), stage_inline(one)) for one in (message, *variants)])
+            return (await self._apply(self._delivery(message, recipients, contents))).outcomes
         if await trio.to_thread.run_sync(self._has_all, message, recipients):
             return dict.fromkeys(recipients, Outcome.ALREADY)
-        return await self._deliver_large(message, recipients)
+        return await self._deliver_large(message, recipients, variants)
 
     async def remove(self, account_id: int, uids: Collection[int]) -> int:
         """Remove messages from an account's INBOX; how many were there. StorageError: perhaps not all were removed."""
@@ -157,6 +166,8 @@ class MailboxOwner:
                 return answer
             case _:
                 answer = await self._do(command)
+                if isinstance(command, ActivateScript) and answer.problem is None:
+                    self._note_script(command.account)
                 if isinstance(command, Delete) and answer.problem is None:
                     await self._drop(command.account, answer.mailbox)
                 return answer
@@ -171,6 +182,7 @@ class MailboxOwner:
         Done in steps. One that was broken off is taken up again by ``tend``.
         """
         await self.writer.apply(Condemn(self.databases, account_id))
+        self.scripted.discard(account_id)
         return await self._steps(Erase(self.databases, account_id, STEP))
 
     async def forget(self, before: float) -> int:
@@ -183,6 +195,14 @@ class MailboxOwner:
         for account_id in await trio.to_thread.run_sync(self._keeping, end):
             total += await self._steps(Purge(self.databases, account_id, end, STEP))
         return total
+
+    async def forget_keys(self) -> int:
+        """Let go what accounts remember no longer; how many keys."""
+        now = self._now()
+        found = await trio.to_thread.run_sync(self._over, now)
+        for start in range(0, len(found), STEP):
+            await self._apply(ForgetKeys(self.databases, found[start : start + STEP], now))
+        return len(found)
 
     async def restored(self) -> int:
         """Never again give out what was given out after this copy of the store was made; for how many accounts.
@@ -222,6 +242,7 @@ class MailboxOwner:
         if forget:
             await self.forget(self._clock() - REMEMBER)
             await self.purge(self._clock() - self.keep_expunged)
+            await self.forget_keys()
 
     async def _apply(self, change: Callable[[Batch], E]) -> E:
         """Have a change committed, tell what is new, and remove the files that nobody refers to any more."""
@@ -282,33 +303,36 @@ class MailboxOwner:
                     await self._discard(files)
         return answer
 
-    def _delivery(self, message: Message, recipients: Mapping[int, str | Recipient], staged: Staged) -> Deliver:
+    def _delivery(
+        self, message: Message, recipients: Mapping[int, str | Recipient], contents: tuple[Variant, ...]
+    ) -> Deliver:
         now = self._now()
         return Deliver(
             databases=self.databases,
             message_id=message.id,
-            content=content_key(message),
-            size=staged.size,
-            staged=staged,
+            contents=contents,
             parts={account: part_for(message.sender, recipient) for account, recipient in recipients.items()},
             received=int(message.envelope.arrived * 1000) or now,
             now=now,
         )
 
     async def _deliver_large(
-        self, message: Message, recipients: Mapping[int, str | Recipient]
+        self, message: Message, recipients: Mapping[int, str | Recipient], variants: Sequence[Message]
     ) -> Mapping[int, Outcome]:
         done = Delivered()
-        with trio.CancelScope(shield=True):  # the file must end up either referred to or removed
+        staged: list[Variant] = []
+        with trio.CancelScope(shield=True):  # the files must end up either referred to or removed
             try:
-                staged = await trio.to_thread.run_sync(self._large.stage, message, limiter=self._copiers)
+                for one in (message, *variants):
+                    found = await trio.to_thread.run_sync(self._large.stage, one, limiter=self._copiers)
+                    staged.append(Variant(content_key(one), found))
+                done = await self._apply(self._delivery(message, recipients, tuple(staged)))
             except OSError as error:
                 raise _storage_error(error) from error
-            try:
-                done = await self._apply(self._delivery(message, recipients, staged))
             finally:
-                if not done.file_used:
-                    await trio.to_thread.run_sync(self._large.discard, [file_name(content_key(message), staged.token)])
+                unused = [file_name(key, one.token) for key, one in staged if key not in done.used]
+                if unused:
+                    await self._discard(unused)
         return done.outcomes
 
     async def _discard(self, files: Collection[str]) -> None:
@@ -331,6 +355,16 @@ class MailboxOwner:
     def _keeping(self, before: int) -> list[int]:
         with self.reader.snapshot() as snapshot:
             return accounts_with_kept(snapshot, self.databases, before)
+
+    def _note_script(self, account: int) -> None:
+        if self.reader.active_scripts([account]):
+            self.scripted.add(account)
+        else:
+            self.scripted.discard(account)
+
+    def _over(self, now: int) -> list[bytes]:
+        with self.reader.snapshot() as snapshot:
+            return over(snapshot, self.databases, now=now)
 
     def _clean(self) -> None:
         """Remove files that no record refers to: a crash came between the file and its commit."""

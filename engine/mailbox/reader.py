@@ -9,7 +9,7 @@ from typing import Self
 
 import lmdb
 
-from engine.mailbox import large, metadata, upgrade, views
+from engine.mailbox import large, metadata, remembered, scripts, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -28,6 +28,7 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.quota import Quota, TellRow
 from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, MailboxRow, MessageRow
+from engine.mailbox.scripts import Active, Script
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
@@ -180,6 +181,31 @@ class Mailboxes:
         status = (self.path / "data.mdb").stat()
         return status.st_dev, status.st_ino, self._environment.info()["last_txnid"]
 
+    def scripts(self, account_id: int) -> list[Script]:
+        """The Sieve scripts of the account, by name."""
+        with self.snapshot() as snapshot:
+            return scripts.listed(snapshot, self._databases, account_id)
+
+    def script(self, account_id: int, name: str) -> bytes | None:
+        """The text of a script; None when there is none of that name."""
+        with self.snapshot() as snapshot:
+            return scripts.text(snapshot, self._databases, account_id, name)
+
+    def active_scripts(self, account_ids: Iterable[int]) -> dict[int, Active]:
+        """Those of the accounts that have an active script."""
+        with self.snapshot() as snapshot:
+            return scripts.active(snapshot, self._databases, account_ids)
+
+    def active_text(self, account_id: int, active: Active) -> bytes | None:
+        """The text of the active script; None when it is another one by now."""
+        with self.snapshot() as snapshot:
+            return scripts.active_text(snapshot, self._databases, account_id, active)
+
+    def times(self, account_id: int, key: str, now: int) -> int:
+        """How often something has happened that the account remembers at that time, Unix milliseconds; 0: never."""
+        with self.snapshot() as snapshot:
+            return remembered.times(snapshot, self._databases, account_id, key, now=now)
+
     def usage(self, account_id: int) -> Usage:
         """What the account uses of its quota."""
         with self.snapshot() as snapshot:
@@ -276,6 +302,11 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             key = delivered_key(message_id, account_id)
             return snapshot.get(self._databases.delivered, key) is not None
+
+    def said(self, message_id: MessageId, account_id: int) -> bytes | None:
+        """What was kept with the delivery of this message to this account."""
+        with self.snapshot() as snapshot:
+            return snapshot.get(self._databases.said, delivered_key(message_id, account_id))
 
     def verify(self) -> list[str]:
         """Every contradiction in the store, in words: references, sizes, sums, files. Slow: one long transaction."""

@@ -82,7 +82,7 @@ class Erase:
         databases = self.databases
         for database in (
             databases.log, databases.keyword, databases.metadata, databases.subscribed, databases.entry,
-            databases.mailbox,
+            databases.mailbox, databases.script, databases.remembered,
         ):  # fmt: skip
             found = keys(batch, database, account_key(self.account), self.limit)
             for key in found:
@@ -171,6 +171,7 @@ class Forget:
         old = [key for key in keys(batch, self.databases.delivered, b"", self.limit) if key < end]
         for key in old:
             batch.delete(self.databases.delivered, key)
+            batch.delete(self.databases.said, key)
         return Step(count=len(old), more=len(old) == self.limit)
 
 

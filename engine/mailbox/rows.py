@@ -167,3 +167,18 @@ class ContentRow(NamedTuple):
     @classmethod
     def parse(cls, octets: bytes) -> Self:
         return cls(*_CONTENT.unpack(octets))
+
+
+class ScriptRow(NamedTuple):
+    """A Sieve script of an account."""
+
+    name: str
+    content: bytes
+
+    def octets(self) -> bytes:
+        octets: bytes = msgpack.packb([self.name, self.content])
+        return octets
+
+    @classmethod
+    def parse(cls, octets: bytes) -> Self:
+        return cls._make(msgpack.unpackb(octets))

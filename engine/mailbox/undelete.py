@@ -5,7 +5,6 @@ from itertools import islice
 
 from engine.mailbox.commands import Answer, Undelete
 from engine.mailbox.flags import DELETED
-from engine.mailbox.folders import made
 from engine.mailbox.layout import account_key, kept_key
 from engine.mailbox.opened import OpenAccount
 from engine.mailbox.rows import KeptRow
@@ -16,7 +15,7 @@ def undelete(account: OpenAccount, command: Undelete, limit: int) -> Answer:
     """Bring up to ``limit`` messages back; less than that: there are no more."""
     uids = []
     for key, row in list(islice(_kept(account, command), limit)):
-        mailbox = account.mailbox(int.from_bytes(key[16:20], "big")) or made(account, row.name)
+        mailbox = account.mailbox(int.from_bytes(key[16:20], "big")) or account.made(row.name)
         bits = 0
         for keyword in row.keywords:
             bits |= mailbox.bits((keyword,)) or 0

@@ -186,7 +186,7 @@ class _Check:
         return Finding("DNSSEC", _verdict(outcome, signed), False, shown, "a signed zone")
 
     async def _service(self, service: str) -> Finding:
-        name = f"_{service}._tcp.{self._host.domain}"
+        name = records.service_name(service, self._host.domain)
         outcome = await self._ask(name, "SRV")
         wanted = f"{self._host.ports[service]} {self._host.hostname}."
         good = isinstance(outcome, Answer) and any(str(each).lower().endswith(f" {wanted}") for each in outcome.records)

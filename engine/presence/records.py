@@ -8,8 +8,8 @@ from ipaddress import ip_address
 from engine.authentication.signer import Signer
 from engine.signing.publishing import record, record_name, txt
 
-SERVICES = ("submissions", "submission", "imaps", "imap", "pop3s", "pop3")
-"""What mail programs look for by SRV records, best first (RFC 6186 3, RFC 8314 5.1); our listeners have these names."""
+SERVICES = ("submissions", "submission", "imaps", "imap", "pop3s", "pop3", "managesieve")
+"""Listeners that mail programs look for by SRV records, best first (RFC 6186 3, RFC 8314 5.1, RFC 5804 1.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,12 @@ def wanted(host: Host) -> Iterator[Record]:
     yield Record(f"_dmarc.{domain}", "TXT", txt(f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"))
     yield Record(f"_smtp._tls.{domain}", "TXT", txt(f"v=TLSRPTv1; rua=mailto:postmaster@{domain}"))
     for rank, service in enumerate(service for service in SERVICES if host.ports.get(service)):
-        yield Record(f"_{service}._tcp.{domain}", "SRV", f"{rank} 1 {host.ports[service]} {hostname}.")
+        yield Record(service_name(service, domain), "SRV", f"{rank} 1 {host.ports[service]} {hostname}.")
+
+
+def service_name(listener: str, domain: str) -> str:
+    """Where the SRV record of a listener is. All but one are called as their services are."""
+    return f"_{'sieve' if listener == 'managesieve' else listener}._tcp.{domain}"
 
 
 def addresses(host: Host) -> Iterator[Record]:

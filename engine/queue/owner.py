@@ -1,5 +1,6 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -411,7 +412,7 @@ class Owner:
 
     def progress(self, delivery: Delivery) -> None:
         """Some recipients have it while others may take long: see that a crash does not send it to those again."""
-        open_ones = [r for r, verdict in delivery.outcomes if not isinstance(verdict, Delivered | Discard)]
+        open_ones = [r for r, verdict in delivery.outcomes if not _is_over(verdict)]
         old = delivery.record
         new = with_recipients(old, _with_lanes((*delivery.waiting, *open_ones), old))
         if delivery.waiting and new != old:
@@ -444,6 +445,7 @@ class Owner:
             reports = []
             reason = f"refused, and no report could be written: {error}"
             parked += [(f.recipient, Quarantine(reason)) for f in failures if isinstance(f.verdict, Reject)]
+        reports += self._sent(delivery, now)
         if waiting and parked:  # those who only wait must not be held up by those who are parked
             reports.append(self._parked_apart(old, parked))
             parked = []
@@ -550,6 +552,34 @@ class Owner:
         event("bounce", id=delivery.record.id, report=identity, to=envelope.sender)
         return [(report, Octets(octets))]
 
+    def _sent(self, delivery: Delivery, now: float) -> list[tuple[Record, Content]]:
+        """What the stages send because of this message, each once though several recipients may tell of it."""
+        verdicts = [verdict for _, verdict in delivery.outcomes if isinstance(verdict, Delivered)]
+        sent = {message.id: message for verdict in verdicts for message in verdict.sends}
+        return [self._new_message(delivery, message, now) for message in sent.values()]
+
+    def _new_message(self, delivery: Delivery, message: Message, now: float) -> tuple[Record, Content]:
+        old, content = delivery.record, message.content
+        in_file = content is delivery.message.content and old.in_file
+        if not in_file:  # read it now: the change that stores it removes it, if it is that of the message
+            content = Octets(b"".join(content.chunks()))
+        if in_file:
+            path = self.shard.file(message.id)
+            with contextlib.suppress(FileExistsError):  # a crash came after this
+                os.link(self.shard.file(old.id), path)
+            sync_folder(path.parent)
+        event("sent", id=old.id, new=message.id, to=message.recipients, **{"from": message.sender})
+        record = Record(
+            id=message.id,
+            envelope=replace(message.envelope, arrived=now),
+            lane=old.lane,
+            size=content.size,
+            in_file=in_file,
+            due=now,
+            decided=now,
+        )
+        return record, content
+
     def _settled(self, delivery: Delivery, old: Record, new: Record | None, reports: list[Record]) -> None:
         self.away.pop(old.id, None)
         self._notes.forget(delivery.note)
@@ -599,6 +629,11 @@ class Owner:
                 event("discarded", **common, reason=reason)
             case Quarantine(reason):
                 event("quarantined", **common, reason=reason)
+
+
+def _is_over(verdict: Verdict) -> bool:
+    """Whether nothing needs to be done about a recipient but to forget it."""
+    return isinstance(verdict, Discard) or (isinstance(verdict, Delivered) and not verdict.sends)
 
 
 def _with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipient, ...]:

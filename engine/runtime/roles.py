@@ -47,7 +47,10 @@ from engine.runtime.door import Door
 from engine.runtime.journey import Departure
 from engine.runtime.places import CERTIFICATES, INDEX, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
+from engine.sieve import ScriptError
 from engine.signing import Keyring
+from engine.sorting.managesieve import ManageSieveServer, Quota
+from engine.sorting.sorter import Rules, Sorter
 from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
@@ -305,6 +308,8 @@ class MailboxesRole(Role):
     def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
         super().__init__(config, here, now)
         self._owner: MailboxOwner | None = None
+        self._sorter: Sorter | None = None
+        self._opened_rules = Rules()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = owner = MailboxOwner(
@@ -313,6 +318,7 @@ class MailboxesRole(Role):
             reserve=_mailbox_reserve(self.config),
             keep_expunged=self.config.mailboxes.keep_expunged,
         )
+        self._sorter = Sorter(owner, self.config.server.hostname)
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
         publisher = Publisher(here.context, between(here.folder, here.process.name, here.life, NEWS))
@@ -332,13 +338,16 @@ class MailboxesRole(Role):
         if self._owner is not None:
             self._owner.reserve = _mailbox_reserve(config)
             self._owner.keep_expunged = config.mailboxes.keep_expunged
+        if self._sorter is not None:
+            self._sorter.rules = self._opened_rules
 
     def mailboxes(self) -> Mailboxes:
         assert self._owner is not None
         return self._owner.reader
 
     def services(self, config: Config) -> dict[Any, Any]:
-        return super().services(config) | {MailboxOwner: self._owner}
+        self._opened_rules = _rules(config)
+        return super().services(config) | {MailboxOwner: self._owner, Sorter: self._sorter}
 
     def close(self) -> None:
         super().close()
@@ -376,6 +385,13 @@ class ReadersRole(Role):
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
         )
+        self._managesieve = ManageSieveServer(
+            self.mailboxes(),
+            visitor=partial(self.logins.visitor, "sieve"),
+            change=self.change,
+            allow_plaintext=config.mailboxes.plaintext_login,
+            quota=_script_quota(config),
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
@@ -395,6 +411,8 @@ class ReadersRole(Role):
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
         self._imap.allow_plaintext = config.mailboxes.plaintext_login
         self._imap.access.admin = _administrator(config)
+        self._managesieve.allow_plaintext = config.mailboxes.plaintext_login
+        self._managesieve.quota = _script_quota(config)
 
     def peer_up(self, name: str, life: int) -> None:
         if name == MAILBOXES:
@@ -417,8 +435,13 @@ class ReadersRole(Role):
         await self._imap.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
+        tls = self.tls.offered(people=True)
+        if listener == "managesieve":
+            self._managesieve.tls = tls
+            await self._managesieve.serve(connection)
+            return
         server = self._pop3 if listener.startswith("pop3") else self._imap
-        server.tls = self.tls.offered(people=True)
+        server.tls = tls
         await server.serve(connection, implicit_tls=listener in IMPLICIT_TLS)
 
 
@@ -522,6 +545,23 @@ def _mailbox_reserve(config: Config) -> int:
 def _administrator(config: Config) -> str:
     """Whom people may ask, as a URI (RFC 5464 6.2.1.2)."""
     return f"mailto:postmaster@{config.domains.local[0]}" if config.domains.local else ""
+
+
+def _rules(config: Config) -> Rules:
+    try:
+        return Rules.of(config)
+    except (OSError, ScriptError) as error:
+        raise ConfigError(config.path, [Problem(0, "[sieve]", str(error))]) from error
+
+
+def _script_quota(config: Config) -> Quota:
+    sieve = config.sieve
+    return Quota(
+        scripts=sieve.scripts,
+        size=int(sieve.script_size),
+        total=int(sieve.total_size),
+        redirects=sieve.redirects,
+    )
 
 
 def _resolver(config: Config) -> Resolver:

@@ -374,6 +374,30 @@ async def test_progress_keeps_those_who_were_put_off(post: Post, shard: Shard) -
     assert sorted(r.address for r in record.envelope.recipients) == ["b@rcpt.test", "d@rcpt.test"]
 
 
+async def test_what_is_sent_comes_with_the_end_of_a_recipient_and_once(post: Post, shard: Shard) -> None:
+    """Both recipients tell of the same message, and a progress in between must not lose it."""
+    about = message("b@rcpt.test", "c@rcpt.test", "d@rcpt.test")
+    await post.admit(about)
+    delivery = post.given[0]
+    answer = message("a@client.test", content=b"Subject: away\r\n\r\n")
+    copy = replace(delivery.message, id=MessageId.new(), envelope=replace(answer.envelope, prepended=b"X-A: 1\r\n"))
+    b, c, d = delivery.record.envelope.recipients
+    delivery.told([b, c], Delivered(sends=(answer, copy)))
+    post.owner.progress(delivery)
+    await post.settled()
+    (record,) = shard.all_records()
+    assert [r.address for r in record.envelope.recipients] == ["d@rcpt.test", "b@rcpt.test", "c@rcpt.test"]
+    delivery.told([d], Delivered())
+    post.owner.settle(delivery)
+    await post.settled()
+    found = {record.id: record for record in shard.all_records()}
+    assert found.keys() == {answer.id, copy.id}
+    assert {record.lane for record in found.values()} == {"inbound"}
+    assert b"".join(shard.message(found[answer.id]).chunks()) == b"Subject: away\r\n\r\n"
+    assert b"".join(shard.message(found[copy.id]).chunks()) == b"X-A: 1\r\n" + b"".join(about.content.chunks())
+    assert {given.record.id for given in post.given[1:]} == found.keys()
+
+
 async def test_progress_knows_the_members_of_an_alias_by_name(post: Post, shard: Shard) -> None:
     await post.admit(message("list@rcpt.test"))
     delivery = post.given[0]

@@ -119,6 +119,17 @@ def test_a_verdict_comes_back_the_same(asked: Message, verdict: Any, several: An
         assert back(Changed(changed, later), asked) == Changed(changed, later)
 
 
+@given(messages, st.lists(messages, min_size=1, max_size=3), envelopes)
+def test_messages_that_are_sent_come_back_the_same(asked: Message, others: list[Message], envelope: Envelope) -> None:
+    copy = Message(MessageId.new(), envelope, asked.content)
+    verdict = Delivered("done", "mx.rcpt.test", (*others, copy))
+    found = back(verdict, asked)
+    assert found == verdict
+    assert found.sends[-1].content is asked.content
+    both = Each({"a": verdict, "b": Delivered("done")})
+    assert back(both, asked) == both
+
+
 def test_those_who_shared_a_message_still_share_it() -> None:
     asked = Message(MessageId.new(), Envelope("", (Recipient("a"),)), Octets(b""))
     one, two = asked.with_fact("x", 1), asked.with_fact("x", 1)

@@ -11,7 +11,8 @@ from tests.authentication.letters import ed25519, ed25519_signer, record, rsa
 from tests.support.told_dns import TROUBLE, ToldDns
 
 SIGNER = ed25519_signer("example.org")
-HOST = Host("example.org", "mx.example.org", ("192.0.2.25",), {"submissions": 465, "pop3": 0}, key_info=b"key")
+PORTS = {"submissions": 465, "pop3": 0, "managesieve": 4190}
+HOST = Host("example.org", "mx.example.org", ("192.0.2.25",), PORTS, key_info=b"key")
 TLSA = "3 1 1 2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
 GOOD = {
     "example.org": {"MX": (10, "mx.example.org"), "TXT": "v=spf1 mx -all"},
@@ -55,6 +56,7 @@ async def found(changes, what: str, policy: str | None = None) -> Finding:
         ("_submissions._tcp.example.org", {"SRV": "0 1 587 mx.example.org."}, "SRV submissions", "wrong", True),
         ("_submissions._tcp.example.org", {}, "SRV submissions", "missing", False),
         ("_submissions._tcp.example.org", GOOD["_submissions._tcp.example.org"], "SRV submissions", "good", False),
+        ("_sieve._tcp.example.org", {"SRV": "0 1 4190 mx.example.org."}, "SRV managesieve", "good", False),
         ("_25._tcp.mx.example.org", GOOD["_25._tcp.mx.example.org"], "DANE", "good", False),
         ("_25._tcp.mx.example.org", {"TLSA": "3 1 1 00"}, "DANE", "wrong", True),
         ("_25._tcp.mx.example.org", {}, "DANE", "missing", False),

@@ -1,5 +1,7 @@
 """What is done beyond the table of cases: headers that change, scripts that include others, ids that are remembered."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from engine.message import Envelope, Message, MessageId, Recipient
@@ -21,6 +23,28 @@ from tests.sieve.cases import letter
 from tests.sieve.trying import LETTER, outcome, short
 
 SMALL = letter("Received: x", "From: a@b.test", "Subject: one", "Subject: two", "Subject: three", body="body\r\n")
+
+PARTS = (
+    b"Content-Type: multipart/mixed; boundary=x\r\n\r\npreface\r\n"
+    b"--x\r\nContent-Type: text/plain; charset=gb2312\r\n\r\n\xc4\xe3\xba\xc3\r\n"
+    b"--x\r\nContent-Type: message/rfc822\r\n\r\n"
+    b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nFrom: i@b.test\r\n\r\ninner\r\n"
+    b"--x\r\nContent-Transfer-Encoding: base64\r\n\r\nSGVs\r\nbG8=\r\n--x--\r\nepilogue\r\n"
+)
+
+
+def test_the_parts_of_a_message() -> None:
+    """RFC 5173 5.2: of a multipart what stands around its parts, of a message in the message its header."""
+    expected = [
+        ("multipart/mixed", "preface\r\nepilogue\r\n"),
+        ("text/plain", "\u4f60\u597d"),
+        ("message/rfc822", "Subject: Gr\u00fc\u00dfe\r\nFrom: i@b.test\r\n"),
+        ("text/plain", "inner"),
+        ("text/plain", "Hello"),
+    ]
+    found = Octets(PARTS)
+    assert [(part.type, part.text) for part in found.parts(1000)] == expected
+    assert "".join(part.text for part in found.parts(20)) == "".join(text for _, text in expected)[:20]
 
 
 def header(script: str, octets: bytes = SMALL) -> list[str] | None:
@@ -192,6 +216,25 @@ def test_a_notice() -> None:
 def test_no_notice_of_a_notice() -> None:
     octets = letter("From: a@b.test", "Auto-Submitted: auto-notified; owner-email=x@y.test")
     assert short(outcome('require "enotify"; notify "mailto:ann@example.org";', octets)) == ["keep"]
+
+
+def test_no_more_of_a_message_is_read_than_is_asked_for() -> None:
+    read = []
+
+    class Pieces(Content):
+        def chunks(self) -> Iterator[bytes]:
+            for number, piece in enumerate((b"Subject: hi\r\n\r", b"\nbody", b" and more")):
+                read.append(number)
+                yield piece
+
+    message = Message(MessageId(bytes(16)), Envelope("a@b.test", (Recipient("c@d.test"),)), Pieces(SMALL))
+    found = of_message(message)
+    assert [found.value(field) for field in found.fields()] == ["hi"]
+    assert read == [0, 1]
+    edited = found.with_header(b"X-A: 1\r\n")
+    assert (found.body(99), edited.body(99)) == ("body and more", "body and more")
+    assert edited.size == found.size + len(b"X-A: 1\r\n") - len(b"Subject: hi\r\n")
+    assert read == [0, 1, 2]
 
 
 def test_a_message_as_a_stage_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

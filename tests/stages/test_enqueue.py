@@ -11,6 +11,7 @@ from engine.config import Quota as Settings
 from engine.directory import Embedded, Limit, Unavailable
 from engine.mailbox import MailboxOwner, Outcome, Quotas
 from engine.message import Octets
+from engine.sorting.sorter import UNSORTED, Sorted
 from engine.storage.environment import StorageError
 from stages.enqueue import Enqueue
 
@@ -35,6 +36,20 @@ class Accounts:
         return Account(self.ids[address], address) if address in self.ids else None
 
 
+class Unsorted:
+    """Nobody has a script."""
+
+    async def sort(self, message: Message, people: object) -> Sorted:
+        return UNSORTED
+
+    def said(self, message: Message, account: int) -> None:
+        return None
+
+
+def staged(mailboxes: MailboxOwner, directory: Accounts) -> Enqueue:
+    return Enqueue(mailboxes, directory, Unsorted())
+
+
 def message(*recipients: str) -> Message:
     envelope = Envelope("bob@example.net", tuple(map(Recipient, recipients)))
     return Message(MessageId.new(), envelope, Octets(b"Subject: hi\r\n\r\nHello\r\n"))
@@ -51,10 +66,10 @@ def message(*recipients: str) -> Message:
 )
 async def test_every_outcome_is_a_verdict(outcome: Outcome, verdict: object) -> None:
     class Mailboxes:
-        async def deliver(self, message: Message, recipients: dict[int, str]) -> dict[int, Outcome]:
+        async def deliver(self, message: Message, recipients: dict[int, str], variants: object) -> dict[int, Outcome]:
             return dict.fromkeys(recipients, outcome)
 
-    assert await Enqueue(Mailboxes(), Accounts())(message("ann@example.org")) == verdict
+    assert await staged(Mailboxes(), Accounts())(message("ann@example.org")) == verdict
 
 
 @pytest.fixture
@@ -79,7 +94,7 @@ async def owner(tmp_path: Path):
     ],
 )
 async def test_verdicts(owner: MailboxOwner, recipients: list[str], verdict: object) -> None:
-    assert await Enqueue(owner, Accounts())(message(*recipients)) == verdict
+    assert await staged(owner, Accounts())(message(*recipients)) == verdict
     assert len(owner.reader.messages(1)) == any(Accounts.ids.get(address) == 1 for address in recipients)
     assert owner.writer.changes == any(address in Accounts.ids for address in recipients)
 
@@ -89,12 +104,12 @@ async def test_without_the_directory_mail_waits(owner: MailboxOwner) -> None:
         def account(self, address: str) -> Account | None:
             raise Unavailable("the server is away")
 
-    verdict = await Enqueue(owner, Away())(message("ann@example.org"))
+    verdict = await staged(owner, Away())(message("ann@example.org"))
     assert verdict == Defer("the directory cannot be asked now", code="4.3.0", log="the server is away")
 
 
 async def test_a_message_handed_over_again_is_delivered_already(owner: MailboxOwner) -> None:
-    enqueue, letter = Enqueue(owner, Accounts()), message("ann@example.org")
+    enqueue, letter = staged(owner, Accounts()), message("ann@example.org")
     await enqueue(letter)
     assert await enqueue(letter) == Delivered("delivered already")
     assert len(owner.reader.messages(1)) == 1
@@ -109,7 +124,7 @@ async def test_a_full_mailbox(owner: MailboxOwner, tmp_path: Path, full: str, ve
         for address in ("ann@example.org", "ben@example.org"):
             directory.add_account(address)
         directory.limit("ann@example.org", Limit(messages=1))
-        enqueue = Enqueue(owner, directory, Quotas(directory, lambda: owner.reader, Settings(full=full)))
+        enqueue = Enqueue(owner, directory, Unsorted(), Quotas(directory, lambda: owner.reader, Settings(full=full)))
         both = "ann@example.org", "ben@example.org"
         assert await enqueue(message(*both)) == DELIVERED
         assert await enqueue(message(*both)) == Each({"ann@example.org": verdict, "ben@example.org": DELIVERED})
@@ -119,13 +134,13 @@ async def test_a_full_mailbox(owner: MailboxOwner, tmp_path: Path, full: str, ve
 
 async def test_an_account_erased_in_between_is_nobody(owner: MailboxOwner) -> None:
     await owner.erase(1)
-    verdict = await Enqueue(owner, Accounts())(message("ann@example.org", "ben@example.org"))
+    verdict = await staged(owner, Accounts())(message("ann@example.org", "ben@example.org"))
     assert verdict == Each({"ann@example.org": NOBODY, "ben@example.org": DELIVERED})
 
 
 async def test_no_room_defers_who_is_here_and_rejects_who_is_not(tmp_path: Path) -> None:
     with MailboxOwner(tmp_path / "mailbox", reserve=2**60) as owner:
-        verdict = await Enqueue(owner, Accounts())(message("ann@example.org", "nobody@example.org"))
+        verdict = await staged(owner, Accounts())(message("ann@example.org", "nobody@example.org"))
     assert isinstance(verdict, Each)
     deferred = verdict.verdicts["ann@example.org"]
     assert isinstance(deferred, Defer)
@@ -139,13 +154,13 @@ async def test_a_broken_store_defers(owner: MailboxOwner, monkeypatch: pytest.Mo
         raise StorageError("the store failed: input/output error")
 
     monkeypatch.setattr(owner.writer, "apply", broken)
-    verdict = await Enqueue(owner, Accounts())(message("ann@example.org"))
+    verdict = await staged(owner, Accounts())(message("ann@example.org"))
     assert isinstance(verdict, Defer)
     assert (verdict.code, "input/output" in verdict.log, "input/output" in verdict.text) == ("4.3.0", True, False)
 
 
 async def test_many_messages_at_once(owner: MailboxOwner) -> None:
-    enqueue = Enqueue(owner, Accounts())
+    enqueue = staged(owner, Accounts())
     async with trio.open_nursery() as nursery:
         for _ in range(300):
             nursery.start_soon(enqueue, message("ann@example.org", "ben@example.org"))
