@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.mailbox import folders, messages, transfer
+from engine.mailbox import folders, messages, putback, transfer
 from engine.mailbox.commands import (
     Answer,
     Begin,
@@ -16,6 +16,7 @@ from engine.mailbox.commands import (
     Expunge,
     Move,
     Problem,
+    PutBack,
     Rename,
     Store,
     Subscribe,
@@ -43,6 +44,7 @@ COMMANDS: dict[type, Callable[[OpenAccount, Any], Answer]] = {
     Move: transfer.move,
     Expunge: messages.expunge,
     Store: messages.store,
+    PutBack: putback.put_back,
 }
 """How each command is done, but for those that need more than the command itself."""
 

@@ -51,6 +51,8 @@ MAX_DATABASES = 16
 
 FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
 ERASING, DROPPING = b"erasing", b"dropping"
+OFFERED = b"offered"
+"""Content came that nobody refers to yet: ``putback.sweep`` is to look for it."""
 
 _PLACE = struct.Struct(">II")
 

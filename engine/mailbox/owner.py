@@ -21,6 +21,8 @@ from engine.mailbox.commands import (
     Delete,
     Expunge,
     Move,
+    Offer,
+    Restore,
     Store,
     Undelete,
     packed,
@@ -28,11 +30,12 @@ from engine.mailbox.commands import (
 )
 from engine.mailbox.content import files_in_use
 from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, part_for
-from engine.mailbox.incoming import clear, ready
+from engine.mailbox.incoming import clear, filed, ready
 from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
 from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key, file_name
 from engine.mailbox.messages import Ready, append
 from engine.mailbox.opened import Effects, News
+from engine.mailbox.putback import Rows, files_of, offer, restore, staged, sweep
 from engine.mailbox.reader import Mailboxes
 from engine.mailbox.removal import Condemn, Drop, Erase, Forget, Purge, Step, accounts_with_kept, half_done
 from engine.mailbox.restored import Jump
@@ -148,6 +151,10 @@ class MailboxOwner:
                 return await self._append(command)
             case Undelete():
                 return await self._undelete(command)
+            case Offer():
+                return await self._offer(command)
+            case Restore():
+                return await self._restore(command)
             case Store() | Expunge() | Move():
                 parts = [command.uids[start : start + STEP] for start in range(0, len(command.uids), STEP)] or [()]
                 answer = Answer()
@@ -279,6 +286,31 @@ class MailboxOwner:
                     await self._discard(files)
         return answer
 
+    async def _offer(self, command: Offer) -> Answer:
+        self._check_room()
+        with trio.CancelScope(shield=True):  # the files must end up either referred to or removed
+            unused: list[str] = []
+            try:
+                done = []
+                for one in command.contents:
+                    done.append((one.key, await trio.to_thread.run_sync(staged, one, self.path, self._large)))
+                    unused = files_of(done)
+                unused = await self.writer.apply(partial(offer, databases=self.databases, contents=done))
+            except OSError as error:
+                raise _storage_error(error) from error
+            finally:
+                await self._discard(unused)
+        return Answer()
+
+    async def _restore(self, command: Restore) -> Answer:
+        self._check_room()
+        try:
+            rows = Rows(filed(self.path, command.file).path)
+        except OSError as error:
+            raise _storage_error(error) from error
+        change = partial(restore, databases=self.databases, account=command.account, found=rows)
+        return await self.writer.apply(change)
+
     def _delivery(self, message: Message, recipients: Mapping[int, str | Recipient], staged: Staged) -> Deliver:
         now = self._now()
         return Deliver(
@@ -332,6 +364,7 @@ class MailboxOwner:
     def _clean(self) -> None:
         """Remove files that no record refers to: a crash came between the file and its commit."""
         clear(self.path)
+        sweep(self.environment, self.databases)
         found = our_files(self.path / LARGE)
         if found:
             with self.reader.snapshot() as snapshot:

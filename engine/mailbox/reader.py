@@ -1,6 +1,6 @@
 """Reading the mailboxes, in any process: short transactions, bounded pieces, never a change."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Self
 
 import lmdb
 
-from engine.mailbox import large, upgrade, views
+from engine.mailbox import large, putback, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -135,13 +135,28 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             message, content = self._find(snapshot, account_id, mailbox, uid)
             piece = message.heading + self._some(snapshot, message.content, content, 0)
-        file = self._file(message.content, content)
-        yield piece
-        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
-            with self.snapshot() as snapshot:
-                piece = self._some(snapshot, message.content, content, first)
-            yield piece
-        yield from file
+        yield from self._pieces(piece, message.content, content)
+
+    def content(self, key: bytes) -> Generator[bytes, None, None]:
+        """The octets that messages share, without the heading of each, in such pieces. MessageGone."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.content, key)
+            if octets is None:
+                raise MessageGone(f"there is no content {key.hex()}")
+            content = ContentRow.parse(octets)
+            piece = self._some(snapshot, key, content, 0)
+        yield from self._pieces(piece, key, content)
+
+    def missing(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Those contents that are not in the store."""
+        with self.snapshot() as snapshot:
+            return {key for key in keys if snapshot.get(self._databases.content, key) is None}
+
+    def rows(self, account_id: int, put: Callable[[putback.Row], None]) -> None:
+        """Hand all records of an account, as they are at one moment, to ``put``. One transaction: be quick."""
+        with self.snapshot() as snapshot:
+            for row in putback.rows(snapshot, self._databases, account_id):
+                put(row)
 
     def part(self, account_id: int, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """``length`` octets of the message from ``start`` on, or as many as there are. MessageGone."""
@@ -180,6 +195,16 @@ class Mailboxes:
                 yield Snapshot(transaction)
         except lmdb.Error as error:
             raise translated(error) from error
+
+    def _pieces(self, piece: bytes, key: bytes, content: ContentRow) -> Iterator[bytes]:
+        """The first piece, which has been read, and the others."""
+        file = self._file(key, content)
+        yield piece
+        for first in range(CHUNKS_AT_ONCE, content.chunks, CHUNKS_AT_ONCE):
+            with self.snapshot() as snapshot:
+                piece = self._some(snapshot, key, content, first)
+            yield piece
+        yield from file
 
     def _find(self, snapshot: Snapshot, account_id: int, mailbox: int, uid: int) -> tuple[MessageRow, ContentRow]:
         octets = snapshot.get(self._databases.message, message_key(account_id, mailbox, uid))

@@ -67,9 +67,13 @@ class View:
     saved: "array[int]"  # Unix milliseconds
     contents: bytes
 
+    def content(self, index: int) -> bytes:
+        """The key of a message's content."""
+        return self.contents[index * _CONTENT : (index + 1) * _CONTENT]
+
     def email_id(self, index: int) -> str:
         """EMAILID of RFC 8474."""
-        return email_id(self.contents[index * _CONTENT : (index + 1) * _CONTENT])
+        return email_id(self.content(index))
 
 
 @dataclass(frozen=True, slots=True)
