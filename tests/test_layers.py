@@ -44,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup"},
+    "exchange": {"protocols", "message", "storage", "mailbox"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
@@ -54,7 +55,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "mailbox", "queue", "reports", "runtime", "signing", "presence", "sieve",
+        "lanes", "directory", "login", "mailbox", "exchange", "queue", "reports", "runtime", "signing", "presence",
+        "sieve",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

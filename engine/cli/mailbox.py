@@ -2,22 +2,19 @@
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import datetime
 
 import click
 import trio
 
-from engine.cli import opening, tables
+from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.mailbox_backup import backup, restore
+from engine.cli.reading import account_of, name_of, reading
 from engine.cli.workers import ask
-from engine.config import Config
-from engine.directory import Account
 from engine.links.request import Unanswered
-from engine.mailbox import Mailboxes, MailboxOwner, StorageError
+from engine.mailbox import MailboxOwner, StorageError
 from engine.mailbox.commands import Undelete, packed, unpack_answer
-from engine.mailbox.names import canonical
 from engine.runtime.places import MAILBOXES
 from engine.runtime.roles import CHANGE, REMOVE
 from engine.runtime.state import State
@@ -29,7 +26,11 @@ PATIENCE = 600
 
 @click.group()
 def mailbox() -> None:
-    """The mailboxes: what they hold, and mail that was removed from them."""
+    """The mailboxes: what they hold, mail that was removed from them, and the way in and out."""
+
+
+mailbox.add_command(backup)
+mailbox.add_command(restore)
 
 
 @mailbox.command()
@@ -41,7 +42,9 @@ def mailbox() -> None:
 def undelete(ctx: click.Context, address: str, folder: str, since: str) -> None:
     """Bring removed mail back into its mailbox, as new messages. The server must be running."""
     config = configuration(ctx)
-    command = Undelete(account=_account(ctx, address).id, since=_milliseconds(since), name=_name(folder))
+    command = Undelete(
+        account=account_of(ctx, address).id, since=_milliseconds(since), name=name_of(folder, "--folder")
+    )
     running = State(config.server.data).running()
     if running is None:
         fail(f"no server runs on {config.server.data}; start it first")
@@ -63,8 +66,8 @@ def undelete(ctx: click.Context, address: str, folder: str, since: str) -> None:
 def usage(ctx: click.Context, address: str, as_json: bool) -> None:
     """Show how much each mailbox of an account holds, and how much removed mail is kept. Sizes are octets."""
     config = configuration(ctx)
-    account = _account(ctx, address)
-    with _reading(config) as mailboxes:
+    account = account_of(ctx, address)
+    with reading(config) as mailboxes:
         rows = [
             {"mailbox": one.name, "messages": one.status.messages, "unseen": one.status.unseen, "size": one.status.size}
             for one in mailboxes.folders(account.id)
@@ -103,37 +106,13 @@ def restored(ctx: click.Context) -> None:
 @click.pass_context
 def verify(ctx: click.Context) -> None:
     """Count everything in the mailboxes anew, and say what does not agree. The server may run."""
-    with _reading(configuration(ctx)) as mailboxes:
+    with reading(configuration(ctx)) as mailboxes:
         problems = mailboxes.verify()
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         fail(f"{tables.counted(len(problems), 'contradiction')}; stop the server, and keep a copy of its data folder")
     click.echo("no contradiction.")
-
-
-@contextmanager
-def _reading(config: Config) -> Iterator[Mailboxes]:
-    try:
-        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
-            yield mailboxes
-    except StorageError as error:
-        fail(str(error))
-
-
-def _account(ctx: click.Context, address: str) -> Account:
-    with opening.whichever(ctx) as directory:
-        account = directory.account(address)
-    if account is None:
-        fail(f"there is no account {address}")
-    return account
-
-
-def _name(folder: str) -> str:
-    try:
-        return canonical(folder) if folder else ""
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--folder") from None
 
 
 def _milliseconds(text: str) -> int:
