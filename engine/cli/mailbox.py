@@ -10,6 +10,7 @@ import trio
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.mailbox_backup import backup, restore
+from engine.cli.mailbox_exchange import export, import_
 from engine.cli.reading import account_of, name_of, reading
 from engine.cli.workers import ask
 from engine.links.request import Unanswered
@@ -29,8 +30,8 @@ def mailbox() -> None:
     """The mailboxes: what they hold, mail that was removed from them, and the way in and out."""
 
 
-mailbox.add_command(backup)
-mailbox.add_command(restore)
+for _command in (export, import_, backup, restore):
+    mailbox.add_command(_command)
 
 
 @mailbox.command()

@@ -10,7 +10,7 @@ from typing import BinaryIO
 PART = ".part"
 """What the name of a file ends in that is not whole yet."""
 
-_LONGEST = 200
+LONGEST = 200
 """Octets of a file's name: file systems allow 255, and suffixes follow."""
 
 _UNSAFE = re.compile(r'^\.|[%\\:*?"<>|\x00-\x1f\x7f]|[. ]$')
@@ -21,17 +21,28 @@ _ESCAPED = re.compile(r"%([0-9A-F]{2})")
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file, synced, that takes the place of ``path`` at the end of the block, or never. OSError."""
     part = path.with_name(path.name + PART)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        with open(descriptor, "wb") as file:
+        with open(part, "wb", opener=private) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            settle(file)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def settle(file: BinaryIO, modified: int = 0) -> None:
+    """Have what was written on disk; ``modified``: the file's date, Unix milliseconds, or 0 for now. OSError."""
+    file.flush()
+    if modified:
+        os.utime(file.fileno(), ns=(modified * 1_000_000, modified * 1_000_000))
+    os.fsync(file.fileno())
+
+
+def private(path: str, flags: int) -> int:
+    """An opener of files that are ours alone."""
+    return os.open(path, flags, 0o600)
 
 
 def sync(folder: Path) -> None:
@@ -46,7 +57,7 @@ def sync(folder: Path) -> None:
 def safe(part: str) -> str:
     """One level of a mailbox's name as a name that any file system takes, and that hides nothing."""
     name = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part)
-    return name.encode()[:_LONGEST].decode(errors="ignore")
+    return name.encode()[:LONGEST].decode(errors="ignore")
 
 
 def unsafe(name: str) -> str:
