@@ -54,6 +54,9 @@ class Import:
     async def run(self, source: Source, only: Collection[str] = ()) -> Imported:
         """Take all that is in the source, or in these folders of it. Refused, StorageError, Unanswered, OSError."""
         await self.store.do(Begin(account=self.account))
+        for name, _ in source.folders:  # empty ones too
+            if not only or name in only:
+                await self._target(source, name)
         for found in source.letters(only):
             if isinstance(found, Broken):
                 self.done.broken.append(found)

@@ -40,7 +40,7 @@ def folder_name(parts: Sequence[str]) -> str:
     levels: list[str] = []
     for part in parts:
         levels += part[1:].split(".") if part.startswith(".") else [part]
-    return SEPARATOR.join(map(_decoded, levels)) or INBOX_NAME
+    return SEPARATOR.join(map(decoded, levels)) or INBOX_NAME
 
 
 def subfolder(name: str) -> str:
@@ -77,7 +77,7 @@ def subscriptions(root: Path) -> set[str]:
         return set()
     second = first.startswith("V\t")
     lines = lines if second else [first, *lines]
-    return {SEPARATOR.join(map(_decoded, line.split("\t" if second else "."))) for line in lines if line}
+    return {SEPARATOR.join(map(decoded, line.split("\t" if second else "."))) for line in lines if line}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -124,7 +124,8 @@ def _encoded(level: str) -> str:
     return names.encode(level, utf8=False).decode().replace("\\", "\\5c").replace(".", "\\2e")
 
 
-def _decoded(level: str) -> str:
+def decoded(level: str) -> str:
+    """A level of a name, of modified UTF-7 or not."""
     level = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), level)
     name = names.decode(level.encode(errors="surrogateescape"), utf8=False) if level.isascii() else None
     return level if name is None else name

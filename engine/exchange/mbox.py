@@ -87,6 +87,10 @@ def unquoted(pieces: Iterable[bytes]) -> Iterator[bytes]:
     return _lines_changed(pieces, _QUOTED, rb"\n\1")
 
 
+def _as_it_is(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    return iter(pieces)
+
+
 def _lines_changed(pieces: Iterable[bytes], pattern: re.Pattern[bytes], to: bytes) -> Iterator[bytes]:
     held, first = b"\n", 1  # a line end before the first line, which is left out again
     for piece in pieces:
@@ -113,17 +117,16 @@ def _message(file: Scanned, start: int) -> _Message:
     fields, blank = _fields(file, fields_at)
     body_at = fields_at + len(fields) + len(blank)
     flags, keywords, length = _marks(fields)
-    # The line end of the header section may be the one before the next message.
-    following = _separator(file, body_at - 1)
-    plain = False
     if length >= 0 and _ends_at(file, body_at + length):
-        end = body_at + length
-        plain = following < end  # lines From inside, and a length that is right: it was never quoted (mboxcl2)
+        # Who says the length has no need to quote, and Dovecot does not (mboxcl2).
+        end, change = body_at + length, _as_it_is
         following = file.skip(end, b"\r\n")
     else:
+        # The line end of the header section may be the one before the next message.
+        following, change = _separator(file, body_at - 1), unquoted
         end = _without_separator(file, body_at, following)
     pieces = chain((_OURS.sub(b"", fields) + blank,), file.pieces(body_at, end))
-    letter = Letter(with_crlf(pieces if plain else unquoted(pieces)), flags, keywords, parsed_date(line))
+    letter = Letter(with_crlf(change(pieces)), flags, keywords, parsed_date(line))
     internal = b"FOLDER INTERNAL DATA" in fields and b"x-imap" in fields.lower()
     return _Message(letter, following, internal)
 

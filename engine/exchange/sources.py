@@ -60,14 +60,17 @@ class Source:
 
 def _mboxes(root: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix not in (".msf", PART) and _is_mbox(path):
-            yield _mbox_name(path.relative_to(root).parts), path
+        parts = path.relative_to(root).parts
+        hidden = any(part.startswith(".") for part in parts)  # Dovecot's .imap, .subscriptions
+        if path.is_file() and not hidden and path.suffix not in (".msf", PART) and _is_mbox(path):
+            yield _mbox_name(parts), path
 
 
 def _mbox_name(parts: tuple[str, ...]) -> str:
-    """Thunderbird has subfolders of ``Name`` in ``Name.sbd``, we and others have files that end in .mbox."""
+    """Thunderbird has what is below ``Name`` in ``Name.sbd``, we end files in .mbox, Dovecot writes UTF-7."""
     *above, last = parts
-    return SEPARATOR.join(map(unsafe, (*(part.removesuffix(".sbd") for part in above), last.removesuffix(".mbox"))))
+    levels = (*(part.removesuffix(".sbd") for part in above), last.removesuffix(".mbox"))
+    return SEPARATOR.join(unsafe(maildir.decoded(level)) for level in levels)
 
 
 def _is_mbox(path: Path) -> bool:
