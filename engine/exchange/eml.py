@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from engine.exchange.files import PART, private, replacing, settle, sync, unsafe
+from engine.exchange.files import PART, messages_in, private, replacing, settle, sync, unsafe
 from engine.exchange.letters import Broken, Found, Letter, flag_bits, flag_names, is_keyword, pieces_of, with_crlf
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from engine.mailbox.names import INBOX_NAME, SEPARATOR
@@ -44,7 +44,7 @@ def folder_name(parts: tuple[str, ...]) -> str:
 def read(path: Path, folder: str) -> Iterator[Found | Broken]:
     """Each message of a folder, by name."""
     index = _index(path)
-    for file in sorted(Path(entry) for entry in os.scandir(path) if entry.is_file() and _is_ours(entry.name)):
+    for file in sorted(file for file in messages_in(path) if _is_ours(file.name)):
         try:
             received = file.stat().st_mtime_ns // 1_000_000
             octets = file.open("rb")

@@ -32,6 +32,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     sync(path.parent)
 
 
+def messages_in(folder: Path) -> list[Path]:
+    """The files of a folder that are not hidden, links that lead nowhere too: they are to be named. OSError."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return [Path(one) for one in entries if not one.name.startswith(".") and (one.is_file() or one.is_symlink())]
+    return []
+
+
 def settle(file: BinaryIO, modified: int = 0) -> None:
     """Have what was written on disk; ``modified``: the file's date, Unix milliseconds, or 0 for now. OSError."""
     file.flush()

@@ -8,10 +8,9 @@ modified UTF-7; a dot in one is ``\\2e``, as Dovecot's listescape plugin writes 
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from engine.exchange.files import private, replacing, settle, sync
+from engine.exchange.files import messages_in, private, replacing, settle, sync
 from engine.exchange.letters import Broken, Found, Letter, is_keyword, pieces_of, with_crlf, with_lf
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from engine.mailbox.names import INBOX_NAME, SEPARATOR
@@ -54,7 +53,7 @@ def read(path: Path, folder: str) -> Iterator[Found | Broken]:
     """Each message of a folder, in the order of UIDs where Dovecot left them, else of names."""
     keywords = _keywords(path)
     uids = _uids(path)
-    files = [file for sub in ("cur", "new") for file in _files(path / sub)]
+    files = [file for sub in ("cur", "new") for file in messages_in(path / sub)]
     files.sort(key=lambda file: (uids.get(_base(file.name), 2**32), file.name))
     for file in files:
         try:
@@ -78,12 +77,6 @@ def subscriptions(root: Path) -> set[str]:
     second = first.startswith("V\t")
     lines = lines if second else [first, *lines]
     return {SEPARATOR.join(map(decoded, line.split("\t" if second else "."))) for line in lines if line}
-
-
-def _files(folder: Path) -> list[Path]:
-    with suppress(FileNotFoundError):
-        return [Path(entry) for entry in os.scandir(folder) if entry.is_file() and not entry.name.startswith(".")]
-    return []
 
 
 def _base(name: str) -> str:
@@ -149,7 +142,7 @@ class Mailbox:
                 file.write("".join(lines).encode())
         self._letters = dict(zip(map(str.casefold, keywords), KEYWORDS, strict=False))
         self._names: dict[int, str] = {}
-        self._there = {file.name.partition(",")[0]: file for sub in ("cur", "new") for file in _files(path / sub)}
+        self._there = {file.name.partition(",")[0]: file for sub in ("cur", "new") for file in messages_in(path / sub)}
 
     def put(self, uid: int, letter: Letter) -> None:
         flags = [mark for mark, bit in _FLAGS.items() if letter.flags & bit]
