@@ -274,8 +274,8 @@ class MailboxOwner:
             done: list[Ready] = []
             used = False
             try:
-                for asked in command.messages:
-                    done.append(await trio.to_thread.run_sync(ready, asked, self.path, self._large))
+                work = (ready(asked, self.path, self._large) for asked in command.messages)
+                await trio.to_thread.run_sync(done.extend, work)  # one hop for all: each costs more than the work
                 answer = await self._work(command.account, partial(append, command=command, ready=done))
                 used = answer.problem is None
             except OSError as error:
@@ -289,17 +289,16 @@ class MailboxOwner:
     async def _offer(self, command: Offer) -> Answer:
         self._check_room()
         with trio.CancelScope(shield=True):  # the files must end up either referred to or removed
-            unused: list[str] = []
+            done: list[tuple[bytes, Staged]] = []
+            unused: list[str] | None = None
             try:
-                done = []
-                for one in command.contents:
-                    done.append((one.key, await trio.to_thread.run_sync(staged, one, self.path, self._large)))
-                    unused = files_of(done)
+                work = ((one.key, staged(one, self.path, self._large)) for one in command.contents)
+                await trio.to_thread.run_sync(done.extend, work)
                 unused = await self.writer.apply(partial(offer, databases=self.databases, contents=done))
             except OSError as error:
                 raise _storage_error(error) from error
             finally:
-                await self._discard(unused)
+                await self._discard(files_of(done) if unused is None else unused)
         return Answer()
 
     async def _restore(self, command: Restore) -> Answer:
