@@ -1,7 +1,6 @@
 """`postroad mailbox backup` and `restore`: one mailbox, while it is in use."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,21 +20,25 @@ from engine.exchange.store import Store
 
 @click.command()
 @click.argument("address", required=False)
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--all", "every", is_flag=True, help="Every account, each into a file of its own in the folder FILE.")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--all", "folder", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False),
+    help="Instead: every account, each into a file of its own in this folder.",
+)  # fmt: skip
 @config_option
 @click.pass_context
-def backup(ctx: click.Context, address: str | None, file: Path, every: bool) -> None:
+def backup(ctx: click.Context, address: str | None, file: Path | None, folder: Path | None) -> None:
     """Write all that is in the mailbox of ADDRESS, at one moment, into FILE. The server may run."""
-    if every == bool(address):
-        raise click.UsageError("give either an address and a file, or --all and a folder")
-    if not every:
-        _back_up(ctx, [account_of(ctx, address or "")], lambda _: file)
+    if folder is None and address is not None and file is not None:
+        _back_up(ctx, account_of(ctx, address), file)
         return
-    file.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder is None or address is not None:
+        raise click.UsageError("give either an address and a file, or --all and a folder")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with opening.opened(ctx) as directory:
         accounts = directory.accounts()
-    _back_up(ctx, accounts, lambda account: file / f"{account.address}.backup")
+    for account in accounts:
+        _back_up(ctx, account, folder / f"{account.address}.backup")
 
 
 @click.command()
@@ -71,15 +74,13 @@ def restore(ctx: click.Context, address: str, file: Path, into: str, replacing: 
     click.echo(f"{tables.counted(count, 'message')} of {tables.timestamp(saved.made)} put back.")
 
 
-def _back_up(ctx: click.Context, accounts: list[Account], path_for: Callable[[Account], Path]) -> None:
-    with reading(configuration(ctx)) as mailboxes:
-        for account in accounts:
-            path, began = path_for(account), time.monotonic()
-            try:
-                with progress(f"back up {account.address}", "contents") as step:
-                    count, gone = back_up(mailboxes, account.id, account.address, path, step=step)
-            except OSError as error:
-                fail(f"{path}: {error.strerror}")
-            lost = f", {gone:,} went meanwhile" if gone else ""
-            seconds = time.monotonic() - began
-            click.echo(f"{account.address}: {tables.counted(count, 'content')} in {seconds:.1f} s{lost}.")
+def _back_up(ctx: click.Context, account: Account, path: Path) -> None:
+    began = time.monotonic()
+    with reading(configuration(ctx)) as mailboxes, progress(f"back up {account.address}", "contents") as step:
+        try:
+            count, gone = back_up(mailboxes, account.id, account.address, path, step=step)
+        except OSError as error:
+            fail(f"{path}: {error.strerror}")
+    lost = f", {gone:,} went meanwhile" if gone else ""
+    seconds = time.monotonic() - began
+    click.echo(f"{account.address}: {tables.counted(count, 'content')} in {seconds:.1f} s{lost}.")

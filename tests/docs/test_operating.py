@@ -17,8 +17,16 @@ BOB = "bob@example.org"
 LARGE = "line\r\n" * 50_000
 SYSTEMCTL = {"systemctl stop postroad": Postroad.stop, "systemctl start postroad": Postroad.start}
 
-ELSEWHERE = ("make compiled", "postroad arc seal", "postroad reports show", "postroad dkim", "postroad sieve")
-"""What other tests try: `make test-compiled`; in tests/cli, test_{arc,reports,dkim,sieve}_command.py."""
+ELSEWHERE = (
+    "make compiled",
+    "postroad arc seal",
+    "postroad reports show",
+    "postroad dkim",
+    "postroad sieve",
+    "postroad mailbox",
+)
+"""What other tests try: `make test-compiled`; in tests/cli, test_{arc,reports,dkim,sieve}_command.py, and
+test_mailbox_ways.py."""
 
 
 def commands(heading: str) -> list[str]:
