@@ -7,9 +7,20 @@ from itertools import chain
 import msgpack
 
 from engine.exchange.backup import Backup, Saved
-from engine.exchange.store import Store
+from engine.exchange.store import Refused, Store
 from engine.mailbox import Folder, View
-from engine.mailbox.commands import Delete, Expunge, Offer, Offered, PutBack, Rename, Restore, Returned, Subscribe
+from engine.mailbox.commands import (
+    Delete,
+    Expunge,
+    Offer,
+    Offered,
+    Problem,
+    PutBack,
+    Rename,
+    Restore,
+    Returned,
+    Subscribe,
+)
 from engine.mailbox.commands import Store as SetFlags
 from engine.mailbox.flags import Mode
 from engine.mailbox.layout import INLINE
@@ -30,12 +41,18 @@ Step = Callable[[int, int], None]
 async def restore_whole(store: Store, account: int, backup: Backup, *, step: Step) -> int:
     """Put it back with the UIDs that it had, in one change; how many messages.
 
-    Refused (ALREADYEXISTS) when the account has been used. Broken off before the end, nothing is to be seen of it.
+    Refused when the account has been used. Broken off before the end, nothing is to be seen of it.
     """
     rows = list(backup.there())
     await offer(store, account, backup, (content_of(row) for row in rows), step=step)
     with store.handed(msgpack.packb(row) for row in rows) as name:
-        await store.do(Restore(account=account, file=name))
+        answer = await store.change(Restore(account=account, file=name))
+    if answer.problem is Problem.ALREADYEXISTS:
+        raise Refused(
+            "the account is in use; put it below a folder, with --into, or in place of what is there, --replace"
+        )
+    if answer.problem is not None:
+        raise Refused(f"not restored: {answer.problem.value}")
     return sum(section == "message" for section, _, _ in rows)
 
 

@@ -37,7 +37,7 @@ def test_mail_goes_out_comes_in_is_saved_and_put_back(tmp_path: Path) -> None:
         assert {path.name for path in (tmp_path / "all").iterdir()} == {f"{BOB}.backup", f"{EVE}.backup"}
         server.send(letter("since"), BOB)
         server.mail_for(BOB, 3)
-        assert said(server, "restore", BOB, saved, code=1) == "postroad: restore: ALREADYEXISTS"
+        assert said(server, "restore", BOB, saved, code=1) == "postroad: the account is in use; put it below a folder"
         assert said(server, "restore", BOB, saved, "--into", "Rescued").startswith("2 messages of ")
         assert said(server, "restore", BOB, saved, "--replace").startswith("0 messages of ")
         assert server.mailbox(BOB) == mail
