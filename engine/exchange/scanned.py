@@ -7,6 +7,9 @@ from pathlib import Path
 PIECE = 256 * 1024
 """Octets read at once."""
 
+FIRST = 4096
+"""Octets in which something is looked for first: most lines and many messages end in them."""
+
 
 class Scanned:
     """OSError from every method."""
@@ -36,10 +39,12 @@ class Scanned:
 
     def find(self, wanted: bytes, start: int) -> int:
         """Where it is next; less than zero: nowhere."""
-        for at in range(max(0, start), self.size, PIECE):
-            found = self.read(at, at + PIECE + len(wanted) - 1).find(wanted)
+        at, window = max(0, start), FIRST
+        while at < self.size:
+            found = self.read(at, at + window + len(wanted) - 1).find(wanted)
             if found >= 0:
                 return at + found
+            at, window = at + window, min(4 * window, PIECE)
         return -1
 
     def skip(self, at: int, octets: bytes) -> int:
