@@ -65,7 +65,8 @@ class Export:
             path = self._path(one.name, paths) if one.number else ""
             paths[path] = one.name
             last = before.folders.get(one.name)
-            done = (last.uidvalidity, last.modseq) if last is not None and (root / last.path).exists() else (0, 0)
+            there = last is not None and last.path == path and (root / path).exists()
+            done = (last.uidvalidity, last.modseq) if there and last is not None else (0, 0)
             tree.folders[one.name] = Entry(one.name, path, one.use, one.subscribed, *done)
         tree.write(root)
         if self.kind == "maildir":

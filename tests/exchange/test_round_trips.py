@@ -80,6 +80,14 @@ async def test_a_second_export_adds_what_is_new(store: Store, tmp_path: Path, ki
     assert to_the_second(seen(store, BEN)) == to_the_second(seen(store, ANN))
 
 
+async def test_two_formats_lie_beside_one_another(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    for kind in FORMATS:
+        exported(store, kind, tmp_path / "out")
+    for kind in FORMATS:
+        assert len(list(Source.at(tmp_path / "out", kind).letters())) == 5
+
+
 CONTENTS = st.lists(
     st.sampled_from(
         (b"From ", b">From ", b">>From you", b"From me Tue Nov 28 18:15:43 2026", b"\r\n", b"\r\n\r\n", b"\0",
