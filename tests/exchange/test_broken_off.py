@@ -18,9 +18,9 @@ from tests.support.server import Postroad
 BOB, EVE = "bob@example.org", "eve@example.org"
 
 IMPORTING = {
+    "appended, not noted": Point("", "engine.exchange.journal", "Journal.after", "before", count=2),
     "noted, not appended": Point("", "engine.exchange.journal", "Journal.before", count=2),
     "half a note": Point("", "engine.exchange.journal", "Journal.before", "before", count=3),
-    "appended, not noted": Point("", "engine.exchange.journal", "Journal.after", "before", count=2),
     "a large one handed over": Point("", "engine.exchange.store", "IncomingFile.finish", count=1),
     "a mailbox made": Point("", "engine.exchange.store", "Store.made", count=2),
 }
@@ -146,7 +146,7 @@ def test_an_mbox_goes_on_behind_the_last_mark(tmp_path: Path, monkeypatch: pytes
     with mbox.Mailbox(path, 1, 99, ()) as box:
         for uid in range(10):
             box.put(uid + 1, Letter(pieces(uid)))
-    assert [content for _, content, _ in letters(path)] == contents
+    assert letters(path) == Counter(("x", content, 0) for content in contents)
     assert len(read) < 18
 
 
