@@ -50,6 +50,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config", "directory", "login",
         "mailbox",
     },
+    "exchange": {"protocols", "message", "storage", "mailbox"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
@@ -61,8 +62,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "mailbox", "index", "queue", "reports", "runtime", "signing", "presence",
-        "sieve", "sorting",
+        "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime", "signing",
+        "presence", "sieve", "sorting",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -10,6 +10,8 @@ import trio
 from engine.cli import tables
 from engine.cli.changing import changed, running
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.mailbox_backup import backup, restore
+from engine.cli.mailbox_exchange import export, import_
 from engine.cli.reading import account_of, name_of, reading
 from engine.cli.sharing import acl, share, unshare
 from engine.cli.workers import ask
@@ -28,12 +30,11 @@ PATIENCE = 600
 
 @click.group()
 def mailbox() -> None:
-    """The mailboxes: what they hold, mail that was removed from them, and who shares them."""
+    """The mailboxes: what they hold, mail that was removed from them, who shares them, and the way in and out."""
 
 
-mailbox.add_command(share)
-mailbox.add_command(unshare)
-mailbox.add_command(acl)
+for _command in (export, import_, backup, restore, share, unshare, acl):
+    mailbox.add_command(_command)
 
 
 @mailbox.command()

@@ -8,7 +8,8 @@ import click
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.errors import Refused
-from engine.cli.stores import account_of, change, reading
+from engine.cli.owner import with_mailboxes
+from engine.cli.reading import account_of, reading
 from engine.mailbox.commands import ActivateScript, AnyCommand, DeleteScript, Problem, PutScript
 from engine.sieve import ScriptError, compile_script
 from engine.sorting.library import limits_of
@@ -100,7 +101,7 @@ def remove(ctx: click.Context, address: str, name: str, force: bool) -> None:
 
 
 def _do(ctx: click.Context, command: AnyCommand) -> None:
-    problem = change(configuration(ctx), command).problem
+    problem = with_mailboxes(ctx, lambda store: store.change(command)).problem
     if problem is not None:
         fail(_PROBLEMS.get(problem, problem.value))
 

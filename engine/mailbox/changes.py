@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.mailbox import folders, messages, metadata, scripts, sharing, transfer
+from engine.mailbox import folders, messages, metadata, putback, scripts, sharing, transfer
 from engine.mailbox.commands import (
     ActivateScript,
     Answer,
@@ -19,6 +19,7 @@ from engine.mailbox.commands import (
     Expunge,
     Move,
     Problem,
+    PutBack,
     PutScript,
     Rename,
     RenameScript,
@@ -57,6 +58,7 @@ COMMANDS: dict[type, Callable[[OpenAccount, Any], Answer]] = {
     ActivateScript: scripts.activate,
     DeleteScript: scripts.delete,
     RenameScript: scripts.rename,
+    PutBack: putback.put_back,
 }
 """How each command is done, but for those that need more than the command itself."""
 

@@ -188,6 +188,44 @@ class RenameScript(Command, frozen=True, tag=True, kw_only=True):
     to: str
 
 
+class Offered(msgspec.Struct, frozen=True):
+    """One content under the key that it has in a backup: its octets, or the name of a file in ``incoming``."""
+
+    key: bytes
+    content: bytes = b""
+    file: str = ""
+
+
+class Offer(Command, frozen=True, tag=True, kw_only=True):
+    """Store content that ``PutBack`` or ``Restore`` will refer to; what nobody refers to goes at the next start."""
+
+    contents: tuple[Offered, ...]
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """One message of ``PutBack``: as ``MessageRow`` has it, but for what is the mailbox's to give."""
+
+    content: bytes
+    flags: int
+    keywords: tuple[str, ...]
+    size: int
+    received: int
+    heading: bytes = b""
+
+
+class PutBack(Command, frozen=True, tag=True, kw_only=True):
+    """Put messages of a backup into a mailbox, with new UIDs, all or none. It fails where a content is missing."""
+
+    mailbox: int
+    messages: tuple[Returned, ...]
+
+
+class Restore(Command, frozen=True, tag=True, kw_only=True):
+    """Put an account back whole that has not been used yet, from the rows in a file in ``incoming``."""
+
+    file: str
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came of a command. Fields that it has no use for are empty."""
 
@@ -211,7 +249,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 AnyCommand: TypeAlias = (
     Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
     | SetAcl | DeleteAcl | SetMetadata
-    | PutScript | ActivateScript | DeleteScript | RenameScript
+    | PutScript | ActivateScript | DeleteScript | RenameScript | Offer | PutBack | Restore
 )  # fmt: skip
 
 _commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)

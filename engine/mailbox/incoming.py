@@ -43,7 +43,7 @@ class IncomingFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Filed:
+class Filed:
     """Content in a file of that folder."""
 
     path: Path
@@ -55,7 +55,7 @@ class _Filed:
 
 def ready(asked: Appended, store: Path, large: LargeFiles) -> Ready:
     """Make a message ready to be appended; blocks on the disk where it is large. OSError; then nothing is left."""
-    content: Content = _filed(store / INCOMING, asked.file) if asked.file else Octets(asked.content)
+    content: Content = filed(store, asked.file) if asked.file else Octets(asked.content)
     message = Message(MessageId.new(), Envelope("", ()), content)
     staged = large.stage(message) if is_large(message) else stage_inline(message)
     return Ready(asked, content_key(message), staged)
@@ -69,8 +69,10 @@ def clear(store: Path) -> None:
                 os.unlink(entry)
 
 
-def _filed(folder: Path, name: str) -> _Filed:
+def filed(store: Path, name: str) -> Filed:
+    """The content of a file there. OSError when there is no such file."""
+    folder = store / INCOMING
     if Path(name).name != name:
         raise FileNotFoundError(f"{name!r} names no file of {folder}")
     path = folder / name
-    return _Filed(path, path.stat().st_size)
+    return Filed(path, path.stat().st_size)

@@ -36,7 +36,7 @@ class Staged:
 
 def stage_inline(message: Message) -> Staged:
     """The whole content in memory, cut into chunks."""
-    return Staged(_cut(b"".join(message.chunks())))
+    return Staged(cut(b"".join(message.chunks())))
 
 
 class LargeFiles:
@@ -51,23 +51,34 @@ class LargeFiles:
         """Link or copy the content into a file of its own, and sync file and folder. OSError; then nothing is left."""
         token = os.urandom(8)
         path = self._folder / file_name(content_key(message), token)
-        try:
+        with self._synced(path):
             if _link(message, path):
-                staged = Staged(_cut(message.envelope.prepended), message.content.size, token)
-            else:
-                staged = Staged((), _copy(message.chunks(), path), token)
-            _sync(path)
-            _sync(self._folder)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return staged
+                return Staged(cut(message.envelope.prepended), message.content.size, token)
+            return Staged((), _copy(message.chunks(), path), token)
+
+    def copy(self, key: bytes, pieces: Iterator[bytes]) -> Staged:
+        """Content that has a key already, into a file of its own, synced with its folder. OSError; nothing is left."""
+        token = os.urandom(8)
+        path = self._folder / file_name(key, token)
+        with self._synced(path):
+            return Staged((), _copy(pieces, path), token)
 
     def discard(self, names: Collection[str]) -> None:
         """Remove files that no record refers to any more. What cannot be removed now is an orphan of the next start."""
         for name in names:
             with contextlib.suppress(OSError):
                 (self._folder / name).unlink()
+
+    @contextlib.contextmanager
+    def _synced(self, path: Path) -> Iterator[None]:
+        """A new file in the folder: on disk, with its name, or gone."""
+        try:
+            yield
+            _sync(path)
+            _sync(self._folder)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def our_files(folder: Path) -> set[str]:
@@ -87,7 +98,8 @@ def is_large(message: Message) -> bool:
     return message.size > INLINE
 
 
-def _cut(octets: bytes) -> tuple[bytes, ...]:
+def cut(octets: bytes) -> tuple[bytes, ...]:
+    """The chunks that lie in LMDB."""
     return tuple(octets[start : start + CHUNK] for start in range(0, len(octets), CHUNK))
 
 

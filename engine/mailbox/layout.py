@@ -66,6 +66,8 @@ MAX_DATABASES = 32
 FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
 ERASING, DROPPING = b"erasing", b"dropping"
 TOLD, TELL, TOTAL = b"told", b"tell", b"total"
+OFFERED = b"offered"
+"""Content came that nobody refers to yet: ``putback.sweep`` is to look for it."""
 
 _PLACE = struct.Struct(">II")
 

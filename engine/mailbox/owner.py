@@ -22,6 +22,8 @@ from engine.mailbox.commands import (
     Delete,
     Expunge,
     Move,
+    Offer,
+    Restore,
     Store,
     Undelete,
     packed,
@@ -29,11 +31,12 @@ from engine.mailbox.commands import (
 )
 from engine.mailbox.content import files_in_use
 from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, Variant, part_for
-from engine.mailbox.incoming import clear, ready
-from engine.mailbox.large import LargeFiles, is_large, our_files, stage_inline
+from engine.mailbox.incoming import clear, filed, ready
+from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
 from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key, file_name
 from engine.mailbox.messages import Ready, append
 from engine.mailbox.opened import Effects, News
+from engine.mailbox.putback import Rows, files_of, offer, restore, staged, sweep
 from engine.mailbox.reader import Mailboxes
 from engine.mailbox.remembered import ForgetKeys, over
 from engine.mailbox.removal import Condemn, Drop, Erase, Forget, Purge, Step, accounts_with_kept, half_done
@@ -158,6 +161,10 @@ class MailboxOwner:
                 return await self._append(command)
             case Undelete():
                 return await self._undelete(command)
+            case Offer():
+                return await self._offer(command)
+            case Restore():
+                return await self._restore(command)
             case Store() | Expunge() | Move():
                 parts = [command.uids[start : start + STEP] for start in range(0, len(command.uids), STEP)] or [()]
                 answer = Answer()
@@ -291,8 +298,8 @@ class MailboxOwner:
             done: list[Ready] = []
             used = False
             try:
-                for asked in command.messages:
-                    done.append(await trio.to_thread.run_sync(ready, asked, self.path, self._large))
+                work = (ready(asked, self.path, self._large) for asked in command.messages)
+                await trio.to_thread.run_sync(done.extend, work)  # one hop for all: each costs more than the work
                 answer = await self._work(command.account, partial(append, command=command, ready=done))
                 used = answer.problem is None
             except OSError as error:
@@ -302,6 +309,30 @@ class MailboxOwner:
                     files = [file_name(one.key, one.staged.token) for one in done if one.staged.token != NO_FILE]
                     await self._discard(files)
         return answer
+
+    async def _offer(self, command: Offer) -> Answer:
+        self._check_room()
+        with trio.CancelScope(shield=True):  # the files must end up either referred to or removed
+            done: list[tuple[bytes, Staged]] = []
+            unused: list[str] | None = None
+            try:
+                work = ((one.key, staged(one, self.path, self._large)) for one in command.contents)
+                await trio.to_thread.run_sync(done.extend, work)
+                unused = await self.writer.apply(partial(offer, databases=self.databases, contents=done))
+            except OSError as error:
+                raise _storage_error(error) from error
+            finally:
+                await self._discard(files_of(done) if unused is None else unused)
+        return Answer()
+
+    async def _restore(self, command: Restore) -> Answer:
+        self._check_room()
+        try:
+            rows = Rows(filed(self.path, command.file).path)
+        except OSError as error:
+            raise _storage_error(error) from error
+        change = partial(restore, databases=self.databases, account=command.account, found=rows)
+        return await self.writer.apply(change)
 
     def _delivery(
         self, message: Message, recipients: Mapping[int, str | Recipient], contents: tuple[Variant, ...]
@@ -369,6 +400,7 @@ class MailboxOwner:
     def _clean(self) -> None:
         """Remove files that no record refers to: a crash came between the file and its commit."""
         clear(self.path)
+        sweep(self.environment, self.databases)
         found = our_files(self.path / LARGE)
         if found:
             with self.reader.snapshot() as snapshot:

@@ -1,6 +1,6 @@
 """Reading the mailboxes, in any process: short transactions, bounded pieces, never a change."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +9,7 @@ from typing import Self
 
 import lmdb
 
-from engine.mailbox import large, metadata, remembered, scripts, upgrade, views
+from engine.mailbox import large, metadata, putback, remembered, scripts, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -278,6 +278,17 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             rows = [snapshot.get(self._databases.message, message_key(account_id, mailbox, uid)) for uid in uids]
         return [None if octets is None else MessageRow.parse(octets).heading for octets in rows]
+
+    def missing(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Those contents that are not in the store."""
+        with self.snapshot() as snapshot:
+            return {key for key in keys if snapshot.get(self._databases.content, key) is None}
+
+    def records(self, account_id: int, put: Callable[[putback.Row], None]) -> None:
+        """Hand all records of an account, as they are at one moment, to ``put``. One transaction: be quick."""
+        with self.snapshot() as snapshot:
+            for row in putback.rows(snapshot, self._databases, account_id):
+                put(row)
 
     def part(self, account_id: int, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """``length`` octets of the message from ``start`` on, or as many as there are. MessageGone."""

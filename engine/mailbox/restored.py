@@ -24,6 +24,15 @@ MAILBOXES = 2**16
 """More mailboxes than are made, in one account or in all."""
 
 
+def jumped_account(row: AccountRow) -> AccountRow:
+    return row._replace(newest=row.newest + MAILBOXES, modseq=row.modseq + MODSEQS)
+
+
+def jumped(row: MailboxRow, modseq: int) -> MailboxRow:
+    """``modseq``: that of its account, which has jumped."""
+    return row._replace(uidnext=row.uidnext + UIDS, modseq=modseq, lowest=modseq)
+
+
 @dataclass(slots=True)
 class Jumped(Effects):
     """The result of ``Jump``: how many accounts, and the last of them."""
@@ -54,11 +63,8 @@ class Jump:
         return Jumped(count=len(found), last=found[-1] if found else b"")
 
     def _jump(self, batch: Batch, account: int) -> None:
-        row = AccountRow.parse(batch.get(self.databases.account, account_key(account)) or b"")
-        modseq = row.modseq + MODSEQS
-        row = row._replace(newest=row.newest + MAILBOXES, modseq=modseq)
+        row = jumped_account(AccountRow.parse(batch.get(self.databases.account, account_key(account)) or b""))
         batch.put(self.databases.account, account_key(account), row.octets())
         for key in keys(batch, self.databases.mailbox, account_key(account)):
-            mailbox = MailboxRow.parse(batch.get(self.databases.mailbox, key) or b"")
-            mailbox = mailbox._replace(uidnext=mailbox.uidnext + UIDS, modseq=modseq, lowest=modseq)
+            mailbox = jumped(MailboxRow.parse(batch.get(self.databases.mailbox, key) or b""), row.modseq)
             batch.put(self.databases.mailbox, key, mailbox.octets())

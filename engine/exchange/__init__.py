@@ -1,0 +1,1 @@
+"""Mailboxes in and out: mbox, Maildir and .eml, and the backup of one mailbox while it is in use."""

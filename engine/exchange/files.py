@@ -1,0 +1,72 @@
+"""Files that are there whole or not at all, and names of mailboxes as names of files."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+PART = ".part"
+"""What the name of a file ends in that is not whole yet."""
+
+LONGEST = 200
+"""Octets of a file's name: file systems allow 255, and suffixes follow."""
+
+_UNSAFE = re.compile(r'^\.|[%\\:*?"<>|\x00-\x1f\x7f]|[. ]$')
+_ESCAPED = re.compile(r"%([0-9A-F]{2})")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file, synced, that takes the place of ``path`` at the end of the block, or never. OSError."""
+    part = path.with_name(path.name + PART)
+    try:
+        with open(part, "wb", opener=private) as file:
+            yield file
+            settle(file)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def messages_in(folder: Path) -> list[Path]:
+    """The files of a folder that are not hidden, links that lead nowhere too: they are to be named. OSError."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return [Path(one) for one in entries if not one.name.startswith(".") and (one.is_file() or one.is_symlink())]
+    return []
+
+
+def settle(file: BinaryIO, modified: int = 0) -> None:
+    """Have what was written on disk; ``modified``: the file's date, Unix milliseconds, or 0 for now. OSError."""
+    file.flush()
+    if modified:
+        os.utime(file.fileno(), ns=(modified * 1_000_000, modified * 1_000_000))
+    os.fsync(file.fileno())
+
+
+def private(path: str, flags: int) -> int:
+    """An opener of files that are ours alone."""
+    return os.open(path, flags, 0o600)
+
+
+def sync(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def safe(part: str) -> str:
+    """One level of a mailbox's name as a name that any file system takes, and that hides nothing."""
+    name = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part)
+    return name.encode()[:LONGEST].decode(errors="ignore")
+
+
+def unsafe(name: str) -> str:
+    """What ``safe`` made it from, if it was not too long."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), name)

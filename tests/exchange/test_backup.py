@@ -1,0 +1,187 @@
+"""The backup of one mailbox: what comes back, with which numbers, and what a damaged file does."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from exchange_samples import ANN, BEN, LETTER, add, filled, seen, subscribed, uids
+
+from engine.exchange.backing_up import back_up
+from engine.exchange.backup import Backup
+from engine.exchange.backup_file import Damaged, Writer
+from engine.exchange.restoring import offer, replace, restore_into, restore_whole
+from engine.exchange.store import Refused, Store
+from engine.mailbox import MailboxOwner
+from engine.mailbox.commands import Appended, Begin, Create, Delete, Expunge, Rename, Undelete
+from engine.mailbox.commands import Store as SetFlags
+from engine.mailbox.flags import DELETED, Mode
+from engine.mailbox.layout import INBOX
+from engine.mailbox.putback import content_of
+
+
+def quiet(_done: int, _total: int) -> None:
+    """No progress."""
+
+
+def backed_up(store: Store, path: Path, account: int = ANN) -> Backup:
+    back_up(store.mailboxes, account, "ann@example.org", path, step=quiet)
+    return Backup.opened(path)
+
+
+def other_store(folder: Path) -> MailboxOwner:
+    return MailboxOwner(folder / "other", keep_expunged=1e6)
+
+
+async def test_an_account_comes_back_whole_in_a_new_store(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    with other_store(tmp_path) as owner:
+        new = Store(owner.reader, owner.path, owner.change)
+        await filled(new, BEN)  # who has, by chance, the same UIDVALIDITYs
+        await restore_whole(new, ANN, backup, step=quiet)
+        assert seen(new) == seen(store)
+        assert subscribed(new) == subscribed(store)
+        assert {one.name: one.use for one in new.mailboxes.folders(ANN)} == {
+            one.name: one.use for one in store.mailboxes.folders(ANN)
+        }
+        assert [numbers for _, numbers in uids(new).values()] == [numbers for _, numbers in uids(store).values()]
+        assert new.mailboxes.usage(ANN) == store.mailboxes.usage(ANN)
+        await new.do(Undelete(account=ANN))
+        assert LETTER % b"gone" in [one.content for one in seen(new)["INBOX"]]
+        with pytest.raises(Refused, match="in use"):
+            await restore_whole(new, ANN, backup, step=quiet)
+        assert owner.reader.verify() == []
+
+
+async def test_numbers_that_clients_know_stay_and_new_ones_are_new(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    uidls = [entry.uidl for entry in store.mailboxes.messages(ANN)]
+    with other_store(tmp_path) as owner:
+        new = Store(owner.reader, owner.path, owner.change)
+        await new.do(Begin(account=ANN))  # a client was quicker than the restore
+        await restore_whole(new, ANN, backup, step=quiet)
+        assert uids(new) == uids(store)
+        assert [entry.uidl for entry in new.mailboxes.messages(ANN)] == uidls
+        before = store.mailboxes.select(ANN, INBOX)
+        (uid,) = await add(new, ANN, INBOX, Appended(b"new"))
+        after = new.mailboxes.select(ANN, INBOX)
+        assert before is not None
+        assert after is not None
+        assert uid > before.status.uidnext + 1000
+        assert after.status.modseq > before.status.modseq + 1000
+        made = await new.do(Create(account=ANN, name="Made later"))
+        assert made.uidvalidity not in {validity for validity, _ in uids(store).values()}
+        assert owner.reader.verify() == []
+
+
+async def test_replace_makes_it_what_it_was_and_keeps_the_uids_of_what_is_there(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    before, names = seen(store), subscribed(store)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    flags = SetFlags(account=ANN, mailbox=INBOX, uids=(1,), mode=Mode.REPLACE, flags=DELETED, keywords=("other",))
+    await store.do(flags)
+    await store.do(Expunge(account=ANN, mailbox=INBOX, uids=(3,), deleted_only=False))
+    await add(store, ANN, INBOX, Appended(b"came since"))
+    await store.do(Create(account=ANN, name="Made since"))
+    await store.do(Delete(account=ANN, name="Projekte/Grün & blau"))
+    await store.do(Rename(account=ANN, name="Archive/2026", to="Elsewhere"))
+    assert await replace(store, ANN, backup, step=quiet) == 2
+    after = seen(store)
+    assert {name: sorted(found, key=repr) for name, found in after.items()} == {
+        name: sorted(found, key=repr) for name, found in before.items()
+    }
+    assert subscribed(store) == names
+    assert uids(store)["INBOX"][1] == [1, 4, 6]
+    assert uids(store)["Archive/2026"][1] == [1]
+    assert await replace(store, ANN, backup, step=quiet) == 0
+    await store.do(Undelete(account=ANN))
+    assert b"came since" in [one.content for one in seen(store)["INBOX"]]
+
+
+async def test_into_a_folder_puts_what_is_missing_there_and_touches_nothing_else(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    await filled(store, BEN)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    bens = seen(store, BEN)
+    assert await restore_into(store, BEN, backup, "From Ann", step=quiet) == 5
+    assert await restore_into(store, BEN, backup, "From Ann", step=quiet) == 0
+    found = seen(store, BEN)
+    assert {name: found.pop(f"From Ann/{name}") for name in seen(store)} == seen(store)
+    assert found.pop("From Ann") == []
+    assert found == bens
+
+
+async def test_what_goes_while_the_backup_is_made_is_left_out_and_named(tmp_path: Path) -> None:
+    with MailboxOwner(tmp_path / "mailbox") as owner:  # keeps nothing
+        store = Store(owner.reader, owner.path, owner.change)
+        await filled(store)
+        gone: list[int] = []
+
+        def expunge(done: int, _total: int) -> None:
+            if done == 1 and not gone:
+                gone.append(trio.from_thread.run(owner.remove, ANN, [3]))
+
+        path = tmp_path / "ann.backup"
+        counts = await trio.to_thread.run_sync(
+            lambda: back_up(owner.reader, ANN, "ann@example.org", path, step=expunge)
+        )
+        assert counts == (4, 1)
+        backup = Backup.opened(path)
+        assert len(backup.gone) == 1
+        await restore_whole(store, BEN, backup, step=quiet)
+        assert seen(store, BEN) == seen(store, ANN)
+        assert owner.reader.verify() == []
+
+
+async def test_a_damaged_file_is_known_wherever_it_is_damaged(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    path = tmp_path / "ann.backup"
+    backed_up(store, path)
+    octets = path.read_bytes()
+    for at in {0, 9, 20, 40, len(octets) // 2, len(octets) - 1}:
+        path.write_bytes(octets[:at] + bytes([octets[at] ^ 1]) + octets[at + 1 :])
+        with pytest.raises(Damaged):
+            Backup.opened(path)
+        path.write_bytes(octets[:at])
+        with pytest.raises(Damaged):
+            Backup.opened(path)
+    path.write_bytes(octets + b"x")
+    with pytest.raises(Damaged):
+        Backup.opened(path)
+
+
+async def test_what_a_newer_postroad_wrote_is_named_and_the_rest_comes_back(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "ann.backup"
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.put("about", {"format": 2, "address": "ann@example.org", "made": 1}, 0)
+        writer.put("holograms", [b"key", b"value"], 8)
+        writer.end([])
+    assert Backup.opened(path).unknown == {"holograms"}
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.put("about", {"format": 99, "address": "ann@example.org", "made": 1}, 0)
+        writer.end([])
+    with pytest.raises(Damaged, match="format 99"):
+        Backup.opened(path)
+
+
+async def test_contents_that_nobody_came_to_refer_to_go_at_the_next_start(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    keys = {content_of(row) for row in backup.rows} - {b""}
+    with other_store(tmp_path) as owner:
+        new = Store(owner.reader, owner.path, owner.change)
+        await offer(new, ANN, backup, keys, step=quiet)
+        await offer(new, ANN, backup, keys, step=quiet)
+        assert owner.reader.missing(keys) == set()
+        assert len(list((owner.path / "large").iterdir())) == 1
+        assert owner.reader.verify() == []
+    with other_store(tmp_path) as owner:
+        assert owner.reader.missing(keys) == keys
+        assert list((owner.path / "large").iterdir()) == []
+        assert owner.reader.verify() == []
+        await restore_whole(Store(owner.reader, owner.path, owner.change), ANN, backup, step=quiet)
+    with other_store(tmp_path) as owner:
+        assert owner.reader.missing(keys) == set()
