@@ -188,7 +188,7 @@ class Route:
         return self._found(recipient)
 
     def _found(self, recipient: str) -> tuple[Party, ...]:
-        state = self.directory.state
+        state = self.directory.state, self.quotas.state
         reached = self._reached.get(state, recipient)
         if reached is None:
             reached = self._look_up(recipient)

@@ -45,7 +45,7 @@ class Quotas:
         self.use(settings or Settings())
 
     def use(self, settings: Settings) -> None:
-        """Other settings are in force."""
+        """Other settings are in force, and ``state`` is another one."""
         self.settings = settings
         self.refusal: Defer | Reject = (
             Defer("the mailbox is full", code="4.2.2")
@@ -54,6 +54,7 @@ class Quotas:
         )
         self._warn = tuple(sorted({*settings.warn, _FULL} if settings.tell_postmaster else settings.warn))
         self._found = Memory()
+        self.state = object()
 
     async def limit(self, account: Account) -> Quota:
         """What the account may have now; it may be one that was found long ago. Unavailable."""
@@ -72,7 +73,7 @@ class Quotas:
         return found.quota if found.total is None else found.quota._replace(closed=self._all_used(found))
 
     def limited(self, account: Account) -> Limited | None:
-        """For ``is_full``, as long as nothing changes in the directory; None: it is never full. As above."""
+        """For ``is_full``, as long as the directory's state and ours are the same; None: it is never full. As above."""
         if self._directory is None:
             return None
         found = self._limited(self._directory, account)

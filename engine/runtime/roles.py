@@ -1,6 +1,7 @@
 """What the kinds of worker have besides legs: shards, mailboxes, readers' servers, and the services for stages."""
 
 import os
+import threading
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ class Role:
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
+        self._opening = threading.Lock()
         self.returns = ReturnPaths()
         self._opened_returns = ReturnPaths()
         self._shards: dict[int, Shard] = {}
@@ -153,9 +155,10 @@ class Role:
 
     def mailboxes(self) -> Mailboxes:
         """The mailboxes, to be read in this process. StorageError while they cannot be."""
-        if self._mailboxes is None:
-            self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size)
-        return self._mailboxes
+        with self._opening:  # by one thread: LMDB cannot be opened twice in one process
+            if self._mailboxes is None:
+                self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size)
+            return self._mailboxes
 
     def _resolver_for(self, config: Config) -> Resolver:
         """One resolver, and its cache, for as long as [dns] stays the same."""

@@ -14,11 +14,11 @@ from tests.support.server import Postroad, letter, until
 
 BOB = "bob@example.org"
 MESSAGES = 12
-WRITER, LETTERS = "engine.storage.writer", "engine.mailbox.warnings"
+DELIVER, LETTERS = "engine.mailbox.deliver", "engine.mailbox.warnings"
 
 FILLING = {
-    "before the commit of the message that comes over a share": Point(
-        "mailboxes", WRITER, "Writer._commit", "before", 11
+    "the message that comes over a share is not committed": Point(
+        "mailboxes", DELIVER, "Deliver._place", count=MESSAGES - 2
     ),
     "committed, nobody told": Point("mailboxes", LETTERS, "Warnings._tell", "before", count=1),
     "the letter is to be delivered": Point("mailboxes", LETTERS, "Warnings._deliver", "before", count=1),

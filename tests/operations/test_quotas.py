@@ -120,6 +120,13 @@ def test_what_was_on_its_way_is_put_off_or_comes_back(server: Postroad) -> None:
     assert b"Status: 5.2.2" in report
     assert b"the mailbox is full" in report
 
+    assert subjects(server, EVE, 2)[-1] == "to all again"
+    server.change({"quota": {"messages": 2}})
+    assert server.reload().returncode == 0
+    with server.dialogue() as client:
+        client.ask("EHLO client.example.net", "250")
+        refused(client, EVE, reply="552 5.2.2 the mailbox is full")
+
 
 def test_the_command(server: Postroad) -> None:
     assert server.command("group", "add", TEAM, EVE).returncode == 0

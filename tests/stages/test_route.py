@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from engine import Defer, Each, Envelope, Message, MessageId, Recipient, Reject, Session
+from engine.config import Quota as Settings
 from engine.config import convert
 from engine.directory import Directory, Embedded, Limit, Unavailable
 from engine.mailbox import Limited, Quotas
@@ -361,7 +362,8 @@ def test_who_is_full_is_refused_but_not_one_of_many(directory: Embedded) -> None
         ("far", "bob@example.org", "x@elsewhere.test"), ("one", "bob@example.org"),
     ):  # fmt: skip
         directory.add_alias(f"{name}@example.org", targets)
-    route, full = Route(directory, quotas=Full(directory), rules=RULES), Quotas().refusal
+    quotas = Full(directory)
+    route, full = Route(directory, quotas=quotas, rules=RULES), quotas.refusal
     assert route.at_recipient(Session(), "x@y.test", "bob@example.org") is None
     assert asked == [], "nobody has a limit"
     for name in ("bob", "ann"):
@@ -373,6 +375,8 @@ def test_who_is_full_is_refused_but_not_one_of_many(directory: Embedded) -> None
         assert route.at_recipient(Session(), "x@y.test", f"{name}@example.org") == refusal, name
     directory.limit("bob@example.org", Limit())
     assert route.at_recipient(Session(), "x@y.test", "bob@example.org") is None
+    quotas.use(Settings(messages=1))
+    assert route.at_recipient(Session(), "x@y.test", "bob@example.org") == full
 
 
 def test_the_engine_finds_the_stage_and_its_table(tmp_path: Path) -> None:
