@@ -71,3 +71,6 @@ def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
     if "pop3" in bound:
         host, port = bound["pop3"]
         click.echo(f"\nRead it:\n\n  curl -s pop3://{host}:{port}/1 --user '{address}:{password}'\n")
+    if "imap" in bound:
+        host, port = bound["imap"]
+        click.echo(f"Or point a mail program at it: IMAP on {host}, port {port}, without encryption.\n")

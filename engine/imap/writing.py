@@ -50,18 +50,19 @@ class Writing:
     def pieces(self, some: Sequence[tuple[int, int]]) -> Iterator[bytes]:
         """The responses for messages by number and UID."""
         for start in range(0, len(some), AT_ONCE):
-            waiting = list(some[start : start + AT_ONCE])
-            while waiting:
-                letters = self._known(waiting)
+            letters = self._known(some[start : start + AT_ONCE])
+            while letters:
                 taken = self._fitting(letters)
                 if len(taken) == 1 and self._wants.content and taken[0][1].row.size > SOME:
                     yield from self._large(*taken[0])
-                elif taken:
+                else:
                     try:
-                        yield self._written(taken)
-                    except MessageGone:
-                        continue  # which are there is found out anew
-                waiting = [pair for pair in waiting if taken and pair[1] > taken[-1][1].uid]
+                        piece = self._written(taken)
+                    except MessageGone:  # which are there is found out anew
+                        letters = self._known([(number, letter.uid) for number, letter in letters])
+                        continue
+                    yield piece
+                letters = letters[len(taken) :]
 
     def _known(self, waiting: Sequence[tuple[int, int]]) -> list[tuple[int, Letter]]:
         """Those of the messages that are there, by their numbers."""
