@@ -1,6 +1,6 @@
 """Runs that do many things, as a table: a row for each line, with what is owed there and whether it was reached."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.measure import Part, Spread, ratio
@@ -39,7 +39,7 @@ def _row(parts: Mapping[str, Mapping[int, Part]], ours: str) -> list[str]:
         *(_figure(parts[key], values[key]) for key in parts),
         shown(compared, ".2f"),
         _floor(goal, compared, Spread.of(values.get(ours, {}).values())),
-        *(shown(Spread.of(part.cpu for part in parts[key].values() if part.cpu)) for key in parts),
+        *(_median(part.cpu for part in parts[key].values() if part.cpu) for key in parts),
         shown(Spread.of([max((part.client for part in everything), default=0.0)]), ".0%"),
     ]
 
@@ -66,6 +66,12 @@ def _floor(goal: Part, compared: Spread | None, ours: Spread | None) -> str:
         reached = None if compared is None else compared.median >= goal.floor
         text = f"{goal.floor:g}×"
     return text if reached is None else f"{text}: {'reached' if reached else 'MISSED'}"
+
+
+def _median(values: Iterable[float]) -> str:
+    """Without the spread, for which there is no room."""
+    spread = Spread.of(values)
+    return "" if spread is None else f"{spread.median:.3g}"
 
 
 def _figure(parts: Mapping[int, Part], values: Mapping[int, float]) -> str:
