@@ -104,6 +104,7 @@ class Builder:
             raise Full("the disk is nearly full")
         gathered, places = Gathered(), []
         try:
+            self._digests.environment.reader_check()  # else nothing that one saw who was killed is used again
             self._take_orders()
             while not gathered.is_full and (place := self._next()) is not None:
                 places.append(place)
