@@ -8,6 +8,7 @@ them, so they hold for both.
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,10 @@ class Builder:
         self._rebuild: deque[int | None] = deque()  # accounts; None: all
         self._waiting: dict[Place, None] = {}
         self._looked: Place | None = None  # up to where it was looked for mailboxes that are not done; None: at all
-        self._begin()
+        try:
+            self._begin()
+        except Damaged as error:
+            self._start_over(error)
 
     def close(self) -> None:
         self._texts.close()
@@ -98,9 +102,10 @@ class Builder:
         """Do one turn; whether there is more to do."""
         if not self._room.above(self.reserve, self._path):
             raise Full("the disk is nearly full")
-        self._take_orders()
         gathered, places = Gathered(), []
         try:
+            self._digests.environment.reader_check()  # else nothing that one saw who was killed is used again
+            self._take_orders()
             while not gathered.is_full and (place := self._next()) is not None:
                 places.append(place)
                 if self._gather(place, gathered):
@@ -110,9 +115,7 @@ class Builder:
             self._wait_for(places)
             self._wait_for(self._unmark(error.account))
         except Damaged as error:
-            event("index-damaged", error=str(error))
-            self._digests.renew()
-            self._begin()
+            self._start_over(error)
         except BaseException:
             self._wait_for(places)
             raise
@@ -141,8 +144,14 @@ class Builder:
         """Go on where it was, or look at all anew: at another store, or one that was put back to an earlier time."""
         if not self._digests.begin(self._stamp()):
             for account in self._texts.accounts():
-                self._texts.use(account, FullText.unmark)
+                with suppress(Lost):
+                    self._texts.use(account, FullText.unmark)
         self.look()
+
+    def _start_over(self, error: Damaged) -> None:
+        event("index-damaged", error=str(error))
+        self._digests.renew()
+        self._begin()
 
     def _stamp(self) -> Stamp:
         return Stamp(*self._mailboxes.stamp(), self._full_text)
@@ -152,7 +161,8 @@ class Builder:
             self._full_text = self.full_text
             self._begin()
         while self._rebuild:
-            self._throw_away(self._rebuild.popleft())
+            self._throw_away(self._rebuild[0])
+            self._rebuild.popleft()
         while self._told:
             place = self._told.popleft()
             if place is None:
@@ -186,8 +196,8 @@ class Builder:
         self._waiting |= dict.fromkeys(places)
 
     def _next(self) -> Place | None:
-        """A mailbox that may not be done."""
-        while not self._waiting and self._looked is not None:
+        """A mailbox that may not be done; None also where more than a turn's worth is still to be looked through."""
+        if not self._waiting and self._looked is not None:
             found = self._mailboxes.places(self._looked, MANY)
             self._looked = found[-1][:2] if found else None
             self._waiting |= {

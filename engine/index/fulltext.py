@@ -28,7 +28,7 @@ FORMAT = 1
 TEXTS = "text"
 """The folder, in that of the index, of one file for each account."""
 
-AT_ONCE = 200
+AT_ONCE = 64
 """Words in one question to FTS5, whose expressions have a limit."""
 
 CACHE = 1024
@@ -39,6 +39,7 @@ PATIENCE = 5.0
 
 _SCHEMA = f"""
 CREATE TABLE message (number INTEGER PRIMARY KEY AUTOINCREMENT, content BLOB UNIQUE NOT NULL, whole INTEGER NOT NULL);
+CREATE INDEX partly ON message (number) WHERE NOT whole;
 CREATE TABLE word (number INTEGER PRIMARY KEY, word TEXT UNIQUE NOT NULL);
 CREATE VIRTUAL TABLE part USING fts5(word, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1');
 CREATE VIRTUAL TABLE text USING fts5(words, content='', detail=none, columnsize=0, tokenize='ascii');

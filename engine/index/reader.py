@@ -10,7 +10,7 @@ import lmdb
 from engine.index.fulltext import file_of, search
 from engine.index.layout import DIGESTS, FORMAT, FORMAT_KEY, MAP_SIZE, Databases, opened
 from engine.index.query import Found, Text
-from engine.index.row import header
+from engine.index.row import headers
 from engine.mime.bodystructure import body
 from engine.mime.digest import Digest, load
 from engine.storage.environment import StorageError
@@ -63,7 +63,7 @@ class Index:
         ``engine.mime.fields.only``. Without them nearly none is known, for long fields that no client asks for are not
         kept (``row.LEFT_OUT``).
         """
-        return [None if octets is None else header(octets, names) for octets in self._values("header", contents)]
+        return headers(self._values("header", contents), names)
 
     def digests(self, contents: Sequence[bytes]) -> list[Digest | None]:
         """The digest of each content. Offsets are those of the content: see ``placed``."""

@@ -96,14 +96,14 @@ def stored_header(section: bytes) -> bytes:
     return octets if len(octets) <= HEADER_LIMIT else b""
 
 
-def header(stored: bytes, names: Collection[bytes]) -> bytes | None:
+def headers(stored: Iterable[bytes | None], names: Collection[bytes]) -> list[bytes | None]:
     """Of what is stored, enough to pick the fields of these names, or without names all; None where it is not there.
 
     Names are in lower case.
     """
-    if stored[:1] == _WHOLE or (stored and names and LEFT_OUT.isdisjoint(names)):
-        return stored[1:]
-    return None
+    if names and LEFT_OUT.isdisjoint(names):
+        return [octets[1:] if octets else None for octets in stored]
+    return [octets[1:] if octets and octets[:1] == _WHOLE else None for octets in stored]
 
 
 def placed(found: Digest, heading: int) -> Digest:

@@ -256,6 +256,18 @@ async def test_after_an_older_store_was_put_back_all_of_it_is_known(tmp_path: Pa
         assert found(path, "letter1").sure == set(contents(owner)[:1])
 
 
+async def test_a_damaged_text_beside_another_store_is_built_anew(
+    owner: MailboxOwner, path: Path, events: list[str]
+) -> None:
+    await deliver(owner, letter(1))
+    build(owner, path)
+    shutil.rmtree(path / DIGESTS)
+    file_of(path, ANN).write_bytes(b"x" * 100_000)
+    build(owner, path)
+    assert "index-damaged" in events
+    assert known(owner, path)
+
+
 async def test_without_full_text_there_are_digests_alone(owner: MailboxOwner, path: Path) -> None:
     await deliver(owner, letter(1))
     with builder(owner, path, full_text=False) as made:

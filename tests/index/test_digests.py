@@ -8,7 +8,7 @@ import pytest
 from engine.index import Index, computed, placed
 from engine.index.digests import Digests
 from engine.index.layout import DIGESTS, FORMAT_KEY, Mark, Stamp
-from engine.index.row import HEADER_LIMIT, LEFT_OUT, Octets, Row, header, row_of, stored_header
+from engine.index.row import HEADER_LIMIT, LEFT_OUT, Octets, Row, headers, row_of, stored_header
 from engine.mailbox import MailboxOwner, MessageGone, View
 from engine.mailbox.layout import INBOX
 from engine.mime.bodystructure import body, bodystructure
@@ -93,12 +93,12 @@ async def test_header_fields_are_picked_from_what_is_kept(
 def test_what_no_client_asks_for_is_not_kept() -> None:
     section = b"Received: from a\r\n by b\r\nSubject: x\r\nDKIM-Signature: v=1\r\n\r\n"
     stored = stored_header(section)
-    assert header(stored, [b"subject"]) == b"Subject: x\r\n\r\n"
-    assert header(stored, ()) is None
-    assert header(stored, [b"subject", b"received"]) is None
-    assert header(stored_header(b"Subject: x\r\n\r\n"), ()) == b"Subject: x\r\n\r\n"
+    assert headers([stored], [b"subject"])[0] == b"Subject: x\r\n\r\n"
+    assert headers([stored], ())[0] is None
+    assert headers([stored], [b"subject", b"received"])[0] is None
+    assert headers([stored_header(b"Subject: x\r\n\r\n")], ())[0] == b"Subject: x\r\n\r\n"
     assert stored_header(b"Subject: " + b"x" * HEADER_LIMIT + b"\r\n\r\n") == b""
-    assert header(b"", [b"subject"]) is None
+    assert headers([b""], [b"subject"])[0] is None
     assert all(name == name.lower() for name in LEFT_OUT)
 
 
@@ -110,7 +110,7 @@ async def test_a_large_message_is_read_piece_by_piece(owner: MailboxOwner) -> No
     assert found.digest.message.end == len(text) + 18
     assert found.digest.message.lines == 40_000
     assert found.digest.preview.startswith("some words")
-    assert header(found.header, ()) == b"Subject: large\r\n\r\n"
+    assert headers([found.header], ())[0] == b"Subject: large\r\n\r\n"
 
 
 async def test_what_is_not_known_is_none_in_its_place(owner: MailboxOwner, tmp_path: Path) -> None:
