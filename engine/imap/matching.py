@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from engine.imap.letters import Letter, Shelf
-from engine.imap.texts import Header, Needle, in_body, in_header, sent_on
+from engine.imap.texts import Header, Needle, in_body, in_header, may_hold, sent_on
 from engine.index import Text
 from engine.mailbox import MessageGone, View
 from engine.mailbox.flags import SYSTEM
@@ -103,8 +103,25 @@ class Matching:
             return (yield from self._words(key, needle, among))
         name = key.name if isinstance(key, keys.HeaderContains) else key.where
         header = Header(name.lower())
-        holds = partial(in_header, header=header, needle=needle)
-        return (yield from self._filtered(among, holds, headers={header.octets}))
+        possible = yield from self._possible(among, header, needle)
+        return (
+            yield from self._filtered(
+                possible, partial(in_header, header=header, needle=needle), headers={header.octets}
+            )
+        )
+
+    def _possible(self, among: Sequence[int], header: Header, needle: Needle) -> Found:
+        """The places whose headers, as the index has them, do not tell by their octets that the text is not there."""
+        names, found = {header.octets}, list[int]()
+        for some in _some(among):
+            known = self._shelf.index.headers(list(map(self._view.content, some)), names)
+            found += [
+                place
+                for place, octets in zip(some, known, strict=True)
+                if octets is None or may_hold(octets, header, needle)
+            ]
+            yield
+        return found
 
     def _words(self, key: keys.Contains, needle: Needle, among: Sequence[int]) -> Found:
         """By the index, as far as it goes; it may want a second look at some messages."""

@@ -14,7 +14,7 @@ from engine.mailbox import Folder, Identity, Mailboxes, Quota, access
 from engine.mailbox.commands import Answer, AnyCommand, Begin, Problem
 from engine.mailbox.layout import INBOX
 from engine.mailbox.metadata import LARGEST
-from engine.mailbox.names import OTHERS, SEPARATOR, below
+from engine.mailbox.names import OTHERS, SEPARATOR, below, canonical, is_reserved
 from engine.mailbox.quotas import NO_QUOTA
 from engine.mailbox.rights import RIGHTS
 from engine.protocols.imap.responses import Space
@@ -108,11 +108,20 @@ class Session:
 
     def look(self, name: str) -> Place | None:
         """What the name leads to: a mailbox or a level without one."""
+        if not is_reserved(name):
+            return self._own(name)
         found = self.service.access.place(self.me, name)
         folder = self.mailboxes.folder(found.account, found.name) if found is not None else None
         if found is None or folder is None:
             return None
         return self._place(name, found, folder, found.rights)
+
+    def _own(self, name: str) -> Place | None:
+        try:
+            folder = self.mailboxes.folder(self.account.id, canonical(name))
+        except ValueError:
+            return None
+        return Place(self.account.id, self.account.address, folder.name, folder, RIGHTS) if folder is not None else None
 
     def _place(self, name: str, found: access.Place, folder: Folder, rights: str) -> Place:
         own = found.account == self.account.id

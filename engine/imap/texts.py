@@ -1,7 +1,6 @@
 """Whether a message holds a text, in whatever case, decoded as a reader sees it (RFC 9051 6.4.4)."""
 
 import re
-import unicodedata
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -9,7 +8,7 @@ from typing import Final
 from engine.imap.letters import Letter
 from engine.mime.dates import sent
 from engine.mime.fields import fields
-from engine.mime.search import body_texts, header_texts
+from engine.mime.search import body_texts, folded, header_texts
 
 ENCODED: Final = (
     b"base64", b"quoted-printable", b"html", b"utf-16", b"utf-32", b"utf-7", b"iso-2022", b"hz-gb", b"uuencode",
@@ -40,18 +39,18 @@ class Header:
         self.octets = name.encode("utf-8", "surrogateescape")
 
 
-def folded(text: str) -> str:
-    """In one case and one form."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
+def may_hold(section: bytes, header: Header, needle: Needle) -> bool:
+    """Whether a field of that name may hold the text, by a look at the octets of the header section."""
+    lower = section.lower()
+    if header.octets not in lower:
+        return False
+    return needle.octets is None or needle.octets in lower or b"=?" in lower or not _is_plain(needle.octets)
 
 
 def in_header(letter: Letter, header: Header, needle: Needle) -> bool:
     """Whether a field of that name holds the text. The empty one is in every field."""
     section = letter.header
-    lower = section.lower()
-    if needle.octets is not None and b"=?" not in lower and needle.octets not in lower and _is_plain(needle.octets):
-        return False
-    if header.octets not in lower:
+    if not may_hold(section, header, needle):
         return False
     found = [(name, value) for name, value in fields(section) if name.lower() == header.octets]
     return any(needle.is_in(value) for _, value in header_texts(found))

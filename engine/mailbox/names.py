@@ -26,13 +26,14 @@ def canonical(name: str) -> str:
 
     ValueError for what cannot be a name: empty parts, control characters (RFC 5198 section 2), or too long.
     """
-    name = unicodedata.normalize("NFC", name)
+    plain = name.isascii() and name.isprintable()
+    name = name if plain else unicodedata.normalize("NFC", name)
     first, *below = name.split(SEPARATOR)
     if first.upper() == INBOX_NAME:
         name = SEPARATOR.join((INBOX_NAME, *below))
     if not all((first, *below)):
         raise ValueError("a mailbox's name has no empty part")
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
+    if not plain and any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in name):
         raise ValueError("a mailbox's name has no control characters")
     if len(name.encode()) > LONGEST:
         raise ValueError(f"a mailbox's name has at most {LONGEST} octets")

@@ -13,6 +13,7 @@ import trio
 
 from engine.directory import Unavailable
 from engine.login import Visitor
+from engine.mailbox.layout import INBOX
 from engine.mailbox.locks import MailboxLocks, Refused
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.net.connection import Connection, ConnectionLost
@@ -26,6 +27,12 @@ from engine.storage.environment import StorageError
 log = logging.getLogger(__name__)
 
 _REFUSALS = {Refused.IN_USE: pop3.Refusal.IN_USE, Refused.TOO_SOON: pop3.Refusal.TOO_SOON}
+
+SMALL = 64 * 1024
+"""Octets of a message that is read whole."""
+
+AHEAD = 256 * 1024
+"""Octets of messages that are read in one turn in a thread, because the client will probably want them next."""
 
 PIECES_AT_ONCE = 2
 """Pieces of a message that one turn in a thread reads: most mail needs one turn."""
@@ -97,6 +104,7 @@ class _Visit:
         self._visitor = server.visitor(self.peer)
         self.account = -1  # -1: nobody has logged in
         self._entries: Sequence[Entry] = ()
+        self._ahead: dict[int, bytes] = {}  # small messages that have been read already, by UID
         self._scope = trio.CancelScope()
         self._session: pop3.Session
 
@@ -202,7 +210,41 @@ class _Visit:
         return self._session.logged_in(self._entries)
 
     async def _retrieve(self, retrieve: pop3.Retrieve) -> None:
-        uid = self._entries[retrieve.number - 1].uid
+        entry = self._entries[retrieve.number - 1]
+        if retrieve.lines is None and entry.size <= SMALL:
+            return await self._retrieve_small(retrieve.number, entry)
+        return await self._retrieve_in_pieces(retrieve, entry.uid)
+
+    async def _retrieve_small(self, number: int, entry: Entry) -> None:
+        """Clients download one message after the other: some that follow are read in the same turn in a thread."""
+        if entry.uid not in self._ahead:
+            try:
+                self._ahead = await trio.to_thread.run_sync(self._read_ahead, number)
+            except StorageError as error:
+                log.error("pop3 %s: %s", self.peer, error)
+                return self._session.not_retrieved()
+        octets = self._ahead.pop(entry.uid, None)
+        if octets is None:
+            return self._session.not_retrieved(gone=True)
+        self._session.body_begins()
+        for piece in [octets] if self._session.utf8 or octets.isascii() else in_ascii(iter([octets])):
+            self._session.body(piece)
+        if self._session.full:
+            await self._flush()
+        return self._session.body_ends()
+
+    def _read_ahead(self, number: int) -> dict[int, bytes]:
+        """The message and those behind it, up to one that is not small; by UID."""
+        uids: list[int] = []
+        size = 0
+        for entry in self._entries[number - 1 :]:
+            size += entry.size
+            if entry.size > SMALL or (uids and size > AHEAD):
+                break
+            uids.append(entry.uid)
+        return self._server.mailboxes.small(self.account, INBOX, uids)
+
+    async def _retrieve_in_pieces(self, retrieve: pop3.Retrieve, uid: int) -> None:
         mailboxes = self._server.mailboxes
         with contextlib.closing(
             mailboxes.chunks(self.account, uid)

@@ -1,7 +1,7 @@
 """Reading the mailboxes, in any process: short transactions, bounded pieces, never a change."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -141,6 +141,16 @@ class Mailboxes:
             keys = [message_key(account_id, mailbox, uid) for uid in uids]
             found = snapshot.many(self._databases.message, keys)
             return {uid_of(key): MessageRow.parse(octets) for key, octets in found}
+
+    def small(self, account_id: int, mailbox: int, uids: Iterable[int]) -> dict[int, bytes]:
+        """Whole messages, which must be small, by UID; those that are not there are left out."""
+        found: dict[int, bytes] = {}
+        with self.snapshot() as snapshot:
+            keys = [message_key(account_id, mailbox, uid) for uid in uids]
+            for key, octets in snapshot.many(self._databases.message, keys):
+                with suppress(MessageGone):
+                    found[uid_of(key)] = self._octets(snapshot, MessageRow.parse(octets))
+        return found
 
     def octets(self, rows: Iterable[MessageRow]) -> list[bytes]:
         """Whole messages, which must be small, by their records. MessageGone where the content of one is not there."""

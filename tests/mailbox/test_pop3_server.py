@@ -294,7 +294,7 @@ async def test_a_message_that_is_gone_is_said_and_the_session_goes_on(owner: Mai
 
 async def test_a_bug_ends_one_connection_and_is_logged(owner: MailboxOwner, monkeypatch, caplog) -> None:
     await fill(owner)
-    monkeypatch.setattr(owner.reader, "chunks", lambda *_: (1 / 0 for _ in "x"))
+    monkeypatch.setattr(owner.reader, "small", lambda *_: 1 / 0)
     server = pop3_server(owner)
     async with listening(server) as port:
         for _ in range(2):
