@@ -91,6 +91,10 @@ class Elsewhere(ABC):
         found = self._entry(*name) if name else None
         return found if isinstance(found, Account) else None
 
+    def recalls(self, *_: object) -> bool:
+        """No: another server is always asked."""
+        return False
+
     def verify_app_password(self, *_: object, **__: object) -> Login | None:
         """None: only the embedded directory has app passwords."""
         return None

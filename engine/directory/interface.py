@@ -64,6 +64,10 @@ class Directory(Protocol):
         """The account, if ``password`` is its own. In a thread: it may take long."""
         ...
 
+    def recalls(self, address: str, password: str) -> bool:
+        """Whether ``verify`` would say yes and take no time: the password was right a moment ago, and is still."""
+        ...
+
     def verify_app_password(self, address: str, password: str, service: str) -> Login | None:
         """The login, if ``password`` is an app password of the account that is good for ``service``."""
         ...

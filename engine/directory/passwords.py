@@ -105,6 +105,11 @@ def matches(stored: str, password: str) -> bool:
     return True
 
 
+def is_proven(stored: str, password: str) -> bool:
+    """Whether ``matches`` would say yes and not block."""
+    return _PROVEN.knows(stored, _octets(password))
+
+
 def generated() -> str:
     """A password that nobody can guess: 140 random bits, "abcdefg-abcdefg-abcdefg-abcdefg"."""
     text = base64.b32encode(secrets.token_bytes(18)).decode().lower()

@@ -215,11 +215,18 @@ class Embedded(Store):
         good = passwords.matches(stored or passwords.DUMMY, password)
         if not good or not stored or not name or not record:
             return None
-        if not self._read_only and (passwords.outdated(stored) or not _current(record.scram)):
+        if not self._read_only and _is_outdated(record):
             # A full disk is no reason to refuse the right password; the next login tries again.
             with contextlib.suppress(Unavailable):
                 self._write(self._renew, name, stored, self._secrets(name, password))
         return _account(name, record)
+
+    def recalls(self, address: str, password: str) -> bool:
+        """Whether ``verify`` would say yes and take no time: the password was right a moment ago, and is still."""
+        _, record = self._stored(address)
+        if record is None or not record.password or not passwords.is_proven(record.password, password):
+            return False
+        return self._read_only or not _is_outdated(record)
 
     def keys(self, address: str, service: str = "", *, main: bool = True) -> scram.Keys:
         """What may prove a login to ``service`` by SCRAM (RFC 5802): keys that nothing fits where nothing may.
@@ -787,6 +794,10 @@ def _keys(record: _Record | None, service: str, *, main: bool) -> Iterator[tuple
     for one in record.app_passwords:
         if service in one.services and _current(one.scram):
             yield one.scram, _app_password(one)
+
+
+def _is_outdated(record: _Record) -> bool:
+    return passwords.outdated(record.password) or not _current(record.scram)
 
 
 def _current(key: _Key | None) -> bool:

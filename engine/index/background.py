@@ -14,7 +14,11 @@ from engine.storage.environment import StorageError
 from engine.wakeup import Wakeup
 
 GATHER = 1.0
-"""Seconds that are waited for more once something has come: many messages cost little more than one."""
+"""Seconds in which nothing more has come, until work begins: many messages cost little more than one, and while mail
+streams in, all there is of the machine is for that."""
+
+PATIENCE = 10.0
+"""Seconds after which work begins though more keeps coming."""
 
 AGAIN = 30.0
 """Seconds until what failed is tried again."""
@@ -53,9 +57,18 @@ class Background:
             if not more:
                 with trio.move_on_at(due):
                     await self._some.wait()
-                    await trio.sleep(GATHER)
+                    await self._calm()
             if trio.current_time() >= due:
                 sweeping, due = self._builder.sweep(), trio.current_time() + SWEEP
+
+    async def _calm(self) -> None:
+        """Wait until nothing more comes, or for so long as there is patience."""
+        with trio.move_on_after(PATIENCE):
+            more = True
+            while more:
+                with trio.move_on_after(GATHER) as silence:
+                    await self._some.wait()
+                more = not silence.cancelled_caught
 
     async def listen(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
         """Take what the owner of the mailboxes publishes at ``endpoint``, until cancelled."""

@@ -161,6 +161,8 @@ class Visitor:
 
     async def _by_password(self, question: Credentials | Proof) -> Decided:
         async with self._logins.turn(self._logins.guard.network(self._peer)):
+            if isinstance(question, Credentials) and self._logins.directory.recalls(question.login, question.password):
+                return self._decided(question)
             return await trio.to_thread.run_sync(self._decided, question, limiter=self._logins.limiter(question))
 
     def _keys(self, login: str) -> Keys:

@@ -8,7 +8,7 @@ from engine.mailbox.content import refer
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.large import Staged
 from engine.mailbox.opened import OpenAccount
-from engine.mailbox.rows import MessageRow
+from engine.mailbox.rows import MessageRow, State
 from engine.mailbox.transfer import present
 
 
@@ -61,13 +61,17 @@ def store(account: OpenAccount, command: Store) -> Answer:
     if bits is None:
         return Answer(Problem.LIMIT)
     changed, failed, unknown = [], [], []
-    for uid, row in present(mailbox, command.uids):
+    for uid in sorted(set(command.uids)):
+        octets = mailbox.octets(uid)
+        if octets is None:
+            continue
+        row = State.parse(octets)
         if command.unchanged_since is not None and row.modseq > command.unchanged_since:
             failed.append(uid)
             continue
         flags, keywords = command.mode(row.flags, command.flags), command.mode(row.keywords, bits)
         if (flags, keywords) != (row.flags, row.keywords):
-            mailbox.change(uid, row, flags, keywords)
+            mailbox.change(uid, octets, row, flags, keywords)
             changed.append(uid)
             if 0 < command.known < row.modseq:
                 unknown.append(uid)

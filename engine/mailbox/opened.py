@@ -28,6 +28,7 @@ from engine.mailbox.rows import (
     KeptRow,
     MailboxRow,
     MessageRow,
+    State,
     pack_account,
     pack_mailbox,
     pack_message,
@@ -79,8 +80,12 @@ class OpenMailbox:
         self._names: list[str] | None = None
 
     def get(self, uid: int) -> MessageRow | None:
-        octets = self._batch.get(self._databases.message, message_key(self._account.id, self.number, uid))
+        octets = self.octets(uid)
         return MessageRow.parse(octets) if octets is not None else None
+
+    def octets(self, uid: int) -> bytes | None:
+        """The record of a message as it is stored."""
+        return self._batch.get(self._databases.message, message_key(self._account.id, self.number, uid))
 
     def uids(self, limit: int | None = None) -> list[int]:
         """Those of all its messages, or of the first."""
@@ -97,12 +102,18 @@ class OpenMailbox:
         self._count(flags, size, 1)
         return uid
 
-    def change(self, uid: int, old: MessageRow, flags: int, keywords: int) -> None:
-        """Set the flags of a message."""
-        new = old._replace(flags=flags, keywords=keywords, modseq=self._account.modseq)
-        self._batch.put(self._databases.message, message_key(self._account.id, self.number, uid), new.octets())
-        self._count(old.flags, -old.size, -1)
-        self._count(flags, old.size, 1)
+    def change(self, uid: int, octets: bytes, old: State, flags: int, keywords: int) -> None:
+        """Set the flags of a message, of which ``octets`` is the record."""
+        new = State(flags, keywords, self._account.modseq, old.size).put_into(octets)
+        self._batch.put(self._databases.message, message_key(self._account.id, self.number, uid), new)
+        self.changed = True
+        turned = old.flags ^ flags
+        if turned & SEEN:
+            self.unseen += -1 if flags & SEEN else 1
+        if turned & DELETED:
+            sign = 1 if flags & DELETED else -1
+            self.deleted += sign
+            self.deleted_size += sign * old.size
         self._flagged.append(uid)
 
     def take(self, uid: int, message: MessageRow) -> None:

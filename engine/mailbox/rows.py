@@ -11,6 +11,8 @@ _ACCOUNT = struct.Struct(">BIQQQQQ")
 _MAILBOX = struct.Struct(">IIQQIIIQQIB")
 _ENTRY = struct.Struct(">IB")
 _MESSAGE = struct.Struct(">24sIQQQQQ")
+_STATE = struct.Struct(">IQQQ")
+_STATE_AT, _SIZE_AT = 24, 44  # in a MessageRow: from the flags up to the size
 _CONTENT = struct.Struct(">IIQQ8s")
 _GRANT = struct.Struct(">Q")
 _METADATA = struct.Struct(">QB")
@@ -100,6 +102,24 @@ class MessageRow(NamedTuple):
         """The size alone, for a listing of many."""
         size: int = _MESSAGE.unpack_from(octets)[4]
         return size
+
+
+class State(NamedTuple):
+    """What of a message's record flags have to do with."""
+
+    flags: int
+    keywords: int
+    modseq: int
+    size: int
+
+    @classmethod
+    def parse(cls, octets: bytes) -> Self:
+        """Of a MessageRow in octets."""
+        return cls._make(_STATE.unpack_from(octets, _STATE_AT))
+
+    def put_into(self, octets: bytes) -> bytes:
+        """The same record with this state."""
+        return octets[:_STATE_AT] + _STATE.pack(*self) + octets[_SIZE_AT + 8 :]
 
 
 class KeptRow(NamedTuple):

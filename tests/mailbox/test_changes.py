@@ -166,7 +166,8 @@ async def test_a_conditional_store_tells_which_messages_failed(owner: MailboxOwn
 
 
 async def test_many_messages_are_changed_in_steps(owner: MailboxOwner, monkeypatch) -> None:
-    monkeypatch.setattr("engine.mailbox.owner.STEP", 3)
+    for step in ("STEP", "FLAGS_STEP"):
+        monkeypatch.setattr(f"engine.mailbox.owner.{step}", 3)
     await owner.change(Begin(account=ANN))
     await append(owner, *[b"x"] * 10)
     before, uids = owner.writer.changes, tuple(range(1, 11))
