@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test crash soak stress fuzz check demo bench bench-peers bench-micro bench-ageing compiled test-compiled man lock clean
+.PHONY: run test crash soak fuzz check demo bench bench-peers bench-micro bench-ageing compiled test-compiled man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
@@ -19,6 +19,7 @@ crash: $(READY)  ## break everything for CRASH_SECONDS while mail flows, and loo
 soak: $(READY)  ## let mail flow for SOAK_SECONDS, an hour if not said, and look for what leaks
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest -s tests/crash/test_soak.py
 
+.PHONY: stress
 stress: $(READY)  ## IMAP clients at random for STRESS_SECONDS, and MODEL_EXAMPLES beside models
 	STRESS_SECONDS=$${STRESS_SECONDS:-600} MODEL_EXAMPLES=$${MODEL_EXAMPLES:-500} $(BIN)/pytest -s \
 		tests/imap tests/mailbox/test_model.py
