@@ -19,6 +19,11 @@ crash: $(READY)  ## break everything for CRASH_SECONDS while mail flows, and loo
 soak: $(READY)  ## let mail flow for SOAK_SECONDS, an hour if not said, and look for what leaks
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest -s tests/crash/test_soak.py
 
+.PHONY: stress
+stress: $(READY)  ## IMAP clients at random for STRESS_SECONDS, and MODEL_EXAMPLES beside models
+	STRESS_SECONDS=$${STRESS_SECONDS:-600} MODEL_EXAMPLES=$${MODEL_EXAMPLES:-500} $(BIN)/pytest -s \
+		tests/imap tests/mailbox/test_model.py
+
 fuzz: $(READY)  ## coverage-guided fuzzing of every parser, FUZZ_SECONDS each
 	$(BIN)/pip install -q atheris
 	$(BIN)/python -m tests.fuzz --seconds $${FUZZ_SECONDS:-60}

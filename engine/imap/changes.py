@@ -50,17 +50,17 @@ async def store(session: Session, command: messages.Store) -> Done:
     if answer.problem is not None:
         raise refused(answer.problem)
     await session.take_in()
-    condstore = "CONDSTORE" in imap.features
+    condstore, by_uid = "CONDSTORE" in imap.features, command.uid or "QRESYNC" in imap.features
     failed = set(answer.failed)
     if command.silent:
         if condstore:
-            imap.send(*await flags_of(session, answer.sources, uid=command.uid, modseq=True, silent=True))
+            imap.send(*await flags_of(session, answer.sources, uid=by_uid, modseq=True, silent=True))
         for uid in set(answer.sources).difference(news, answer.unknown):
             selected.numbers.seen(uid)
     else:
         tell = [uid for uid in uids if uid not in failed]
         session.tell_keywords()
-        imap.send(*await flags_of(session, tell, uid=command.uid, modseq=condstore))
+        imap.send(*await flags_of(session, tell, uid=by_uid, modseq=condstore))
         for uid in tell:
             selected.numbers.seen(uid)
     if failed:

@@ -64,7 +64,7 @@ def _is_plain(octets: bytes) -> bool:
 
 def in_body(letter: Letter, needle: Needle, *, header: bool) -> bool:
     """Whether a text part holds the text, or with ``header`` a header field."""
-    if header and any(needle.is_in(value) for _, value in header_texts(fields(letter.header))):
+    if header and any(needle.is_in(f"{name}: {value}") for name, value in header_texts(fields(letter.header))):
         return True
     if needle.octets is not None and letter.is_whole:
         lower = letter.read(0, letter.row.size).lower()

@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import ssl
 import zlib
 from pathlib import Path
 
 import pytest
 import trio
+import trustme
 from trio.testing import wait_all_tasks_blocked
 
 from engine.directory import Unavailable
@@ -377,3 +379,32 @@ async def test_half_a_command_is_none(post: Post) -> None:
     assert await client.hears() == b""
     other: Client = await post.client(selects="INBOX")
     assert await other.ok("FETCH 1 FLAGS") == [b"* 1 FETCH (FLAGS ())"]
+
+
+async def test_under_tls(post: Post) -> None:
+    authority = trustme.CA()
+    theirs, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(theirs)
+    authority.configure_trust(ours)
+    post.service.tls, post.service.allow_plaintext = theirs, False
+    client = await post.visit()
+    greeting = await client.hears()
+    assert b" STARTTLS LOGINDISABLED]" in greeting
+    assert (await client.does(f"LOGIN ann@example.org {PASSWORD}"))[-1].startswith(b"NO [PRIVACYREQUIRED]")
+    tag = await client.begins(b"STARTTLS\r\nx CAPABILITY")  # what came in the clear is not obeyed
+    assert (await client.ends(tag))[-1].startswith(b"OK")
+    client.stream = trio.SSLStream(client.stream, ours, server_hostname="localhost", https_compatible=True)
+    await client.stream.do_handshake()
+    capabilities = (await client.ok("CAPABILITY"))[0].split()
+    assert b"AUTH=PLAIN" in capabilities
+    assert b"STARTTLS" not in capabilities
+    await client.ok(f"LOGIN ann@example.org {PASSWORD}")
+    await client.append(LARGE)
+    await client.ok("SELECT INBOX")
+    assert await client.ok("FETCH 1 BODY.PEEK[]") == [b"* 1 FETCH (BODY[] {%d}\r\n%b)" % (len(LARGE), LARGE)]
+    idling = await client.begins(b"IDLE")
+    await client.hears()
+    await post.deliver()
+    assert await client.hears() == b"* 2 EXISTS"
+    await client.says(b"DONE\r\n")
+    await client.ends(idling)

@@ -44,7 +44,9 @@ class Somebody:
         self._post = post
         self._login = login
         self._dice = dice
+        self._selected: Knowledge | None = None
         self.commands = 0
+        self.last: tuple[Client, Knowledge] | None = None  # the connection that is left at the end
 
     async def live(self, until: float) -> None:
         while time.monotonic() < until:
@@ -52,13 +54,29 @@ class Somebody:
             client = await self._post.client(self._login, enables=kind)
             with contextlib.suppress(trio.BrokenResourceError):
                 await self._talk(client, kind, min(until, time.monotonic() + self._dice.random() * 3))
+            if self._selected is not None and time.monotonic() >= until:
+                self.last = client, self._selected
+                return
             if self._dice.random() < 0.3:  # amid a command
                 with contextlib.suppress(trio.BrokenResourceError):
                     await client.says(b"z APPEND INBOX {400000+}\r\n" + bytes(self._dice.randrange(1, 99_999)))
             await client.stream.aclose()
 
+    async def agrees(self) -> None:
+        """At the end, when all is quiet: it knows how many messages there are, and which."""
+        if self.last is None:
+            return
+        client, knowledge = self.last
+        assert knowledge.take(await client.does("NOOP"), "NOOP") == "OK"
+        reader, account = self._post.owner.reader, ACCOUNTS[self._login]
+        numbers = [folder.number for folder in reader.folders(account) if folder.number]
+        views = [view for number in numbers if (view := reader.select(account, number)) is not None]
+        uids = next((view.uids for view in views if view.status.uidvalidity == knowledge.validity), ())
+        assert len(knowledge.messages) == len(uids)
+        assert all(told.uid in (None, uid) for told, uid in zip(knowledge.messages, uids, strict=True))
+
     async def _talk(self, client: Client, kind: str, until: float) -> None:
-        knowledge: Knowledge | None = None
+        self._selected = knowledge = None
         while time.monotonic() < until:
             self.commands += 1
             if self._dice.random() < 0.15:
@@ -68,15 +86,19 @@ class Somebody:
                 await client.does("UNSELECT")
                 continue
             command = self._command(len(knowledge.messages) if knowledge is not None else 0)
+            said = await client.does(command)
             if command.startswith(("SELECT", "EXAMINE")):
                 knowledge = Knowledge(by_uid="QRESYNC" in kind, uid_only=False, condstore=False)
-            said = await client.does(command)
+                # News that NOTIFY asked for are of the mailbox before, up to this.
+                closed = [place for place, line in enumerate(said) if line.startswith(b"* OK [CLOSED]")]
+                said = said[closed[0] :] if closed else said
             other = next(login for login in ACCOUNTS if login != self._login)
             assert not any(f"for {other}".encode() in line for line in said)
             if knowledge is not None:
                 status = knowledge.take(said, command.split(maxsplit=1)[0])
                 if command.startswith(("SELECT", "EXAMINE", "CLOSE", "UNSELECT")):
                     knowledge = knowledge if command[0] in "SE" and status == "OK" else None
+            self._selected = knowledge
 
     async def _noise(self, client: Client) -> bool:
         """Something that is wrong; whether the connection is still there."""
@@ -124,5 +146,7 @@ async def test_many_who_say_all_kinds_of_things(post: Post, caplog) -> None:
     async with trio.open_nursery() as nursery:
         for one in people:
             nursery.start_soon(one.live, time.monotonic() + SECONDS)
+    for one in people:
+        await one.agrees()
     print(f"{sum(one.commands for one in people)} commands")
     assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
