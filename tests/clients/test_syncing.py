@@ -1,11 +1,17 @@
 """Programs that keep a copy of all mailboxes, and carry over what was done on either side."""
 
 import imaplib
+import mailbox
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.maildir import Copy, mbsync
-from tests.support.programs import needs, run
+import pytest
+
+from tests.support.maildir import Copy, flagged, mbsync
+from tests.support.programs import needs, path_of, run
 from tests.support.reading import append, good, held, uids
 from tests.support.server import PASSWORD, Postroad, letter, until
 
@@ -83,3 +89,56 @@ def test_offlineimap_both_ways(
         f"remoteuser = {bob}\nremotepass = {PASSWORD}\nmaxconnections = 2\nexpunge = yes\n"
     )
     both_ways(post_office, bob, elsewhere, copy, lambda: run("offlineimap", "-o", "-c", str(settings), "-u", "basic"))
+
+
+DOVEADM = """\
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/log
+mail_location = maildir:{folder}/INBOX
+mail_home = {folder}/home
+mail_uid = {owner}
+mail_gid = {owner}
+first_valid_uid = 1
+first_valid_gid = 1
+imapc_host = 127.0.0.1
+imapc_port = {port}
+imapc_user = {user}
+imapc_password = {password}
+imapc_features = rfc822.size fetch-headers fetch-bodystructure search modseq
+namespace {{
+  inbox = yes
+  separator = /
+}}
+"""
+
+
+@needs("doveadm")
+@pytest.mark.skipif(os.geteuid() != 0, reason="the mail of this Dovecot belongs to a user of its own")
+def test_doveadm_backs_up_to_a_dovecot(post_office: Postroad, bob: str, elsewhere: imaplib.IMAP4) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's folder is its user's alone
+        folder = Path(name)
+        shutil.chown(folder, "mail", "mail")
+        conf = folder / "dovecot.conf"
+        conf.write_text(
+            DOVEADM.format(folder=folder, port=post_office.ports["imap"], user=bob, password=PASSWORD, owner="mail")
+        )
+        conf.chmod(0o644)
+
+        def back_up() -> None:
+            run("env", "USER=bob", f"HOME={folder}", path_of("doveadm"), "-c", str(conf), "backup", "-R", "imapc:")
+
+        def copied(path: str) -> list[tuple[str, str]]:
+            return flagged(mailbox.Maildir(folder / "INBOX" / path))
+
+        append(elsewhere, "Archive", letter("kept"), r"\Seen \Flagged")
+        back_up()
+        assert copied("") == [("first", ""), ("second", "")]
+        assert copied(".Archive") == [("kept", r"\Flagged \Seen")]
+        good(elsewhere.select())
+        good(elsewhere.store("1", "+FLAGS", r"(\Answered)"))
+        good(elsewhere.uid("MOVE", "2", "Archive"))
+        append(elsewhere, "INBOX", letter("third"))
+        back_up()
+        assert copied("") == [("first", r"\Answered"), ("third", "")]
+        assert copied(".Archive") == [("kept", r"\Flagged \Seen"), ("second", "")]

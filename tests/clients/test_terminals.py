@@ -3,10 +3,11 @@
 import imaplib
 from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from tests.support.programs import marks
+from tests.support.programs import marks, needs
 from tests.support.reading import append, good, held
 from tests.support.server import PASSWORD, Postroad, letter, until
 from tests.support.terminal import Terminal, in_terminal
@@ -15,7 +16,7 @@ MUTT = """\
 set folder="imap://{user}@localhost:{port}/"
 set spoolfile=+INBOX record=+Sent postponed=+Drafts
 set imap_pass="{password}"
-set ssl_starttls=yes ssl_force_tls=yes certificate_file={authority} imap_authenticators=scram-sha-256
+set ssl_starttls=yes ssl_force_tls=yes certificate_file={authority}
 set header_cache={folder}/cache message_cachedir={folder}/bodies
 set imap_idle=yes imap_qresync=yes {more}
 set new_mail_command="touch {folder}/came" timeout=1
@@ -27,8 +28,8 @@ set fast_reply=yes include=yes autoedit=yes editor="{folder}/editor" sendmail={f
 @pytest.mark.parametrize(
     ("program", "more"),
     [
-        pytest.param("mutt", "imap_deflate=yes", marks=marks("mutt")),
-        pytest.param("neomutt", "imap_deflate=yes imap_rfc5161=yes", marks=marks("neomutt")),
+        pytest.param("mutt", "imap_deflate=yes imap_authenticators=scram-sha-256", marks=marks("mutt")),
+        pytest.param("neomutt", "imap_rfc5161=yes imap_authenticators=plain", marks=marks("neomutt")),
     ],
 )
 def test_mutt(
@@ -85,3 +86,36 @@ def test_mutt(
         until((tmp_path / "came").exists, f"{program} to hear of new mail")
         terminal.type("q")
     assert (tmp_path / "subjects").read_text() == "Subject: fourth\nSubject: third\n"
+
+
+@needs("aerc")
+def test_aerc(post_office: Postroad, bob: str, elsewhere: imaplib.IMAP4, authority: Path, tmp_path: Path) -> None:
+    (tmp_path / "aerc").mkdir()
+    accounts = tmp_path / "aerc" / "accounts.conf"
+    accounts.touch(mode=0o600)
+    login = f"{quote(bob, safe='')}:{quote(PASSWORD, safe='')}"
+    accounts.write_text(
+        f"[bob]\nsource = imaps://{login}@localhost:{post_office.ports['imaps']}\ndefault = INBOX\n"
+        f"from = Bob <{bob}>\ncache-headers = true\n"
+    )
+    environment = {"HOME": str(tmp_path), "SSL_CERT_FILE": str(authority)} | {
+        f"XDG_{kind}_HOME": str(tmp_path) for kind in ("CONFIG", "CACHE", "DATA")
+    }
+    with in_terminal("aerc", environment=environment) as aerc:
+        until(lambda: "first" in aerc.shown and "second" in aerc.shown, "the list of messages")
+
+        def do(command: str, folder: str, *expected: tuple[str, str]) -> None:
+            aerc.type(f":{command}\r")
+            until(lambda: held(elsewhere, folder) == list(expected), f"what {command} does")
+
+        aerc.type(":select 0\r")
+        do("flag", "INBOX", ("first", ""), ("second", r"\Flagged"))  # the newest comes first
+        do("read", "INBOX", ("first", ""), ("second", r"\Flagged \Seen"))
+        do("cp Sent", "Sent", ("second", r"\Flagged \Seen"))
+        do("archive flat", "Archive", ("second", r"\Flagged \Seen"))
+        post_office.send(letter("third"), bob)
+        until(lambda: "third" in aerc.shown, "the new message in the list")
+        aerc.type(":filter -b dots\r")
+        until(lambda: aerc.shown.count("first") > 1, "what was found")
+        do("delete", "INBOX", ("third", ""))
+        aerc.type(":quit\r")

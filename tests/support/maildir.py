@@ -11,6 +11,13 @@ FLAGS = {"D": r"\Draft", "F": r"\Flagged", "R": r"\Answered", "S": r"\Seen", "T"
 """Letters of a Maildir."""
 
 
+def flagged(of: mailbox.Maildir) -> list[tuple[str, str]]:
+    """As ``reading.held``."""
+    return sorted(
+        (str(message["Subject"]), " ".join(sorted(FLAGS[letter] for letter in message.get_flags()))) for message in of
+    )
+
+
 class Copy:
     """A Maildir for each mailbox, in a folder."""
 
@@ -22,11 +29,7 @@ class Copy:
         return mailbox.Maildir(self.folder / name)
 
     def held(self, name: str) -> list[tuple[str, str]]:
-        """As ``reading.held``."""
-        return sorted(
-            (str(message["Subject"]), " ".join(sorted(FLAGS[letter] for letter in message.get_flags())))
-            for message in self.of(name)
-        )
+        return flagged(self.of(name))
 
     def add(self, name: str, subject: str, flags: str) -> None:
         message = mailbox.MaildirMessage(letter(subject).replace(b"\r\n", b"\n"))

@@ -33,8 +33,8 @@ def quoted(name: str) -> str:
 
 def held(client: imaplib.IMAP4, folder: str = "INBOX") -> list[tuple[str, str]]:
     r"""Subject and flags of each message, such as ``("first", r"\Flagged \Seen")``, in the order of subjects."""
-    (count,) = good(client.select(quoted(folder), readonly=True))
-    found = good(client.fetch("1:*", "(FLAGS BODY.PEEK[HEADER])")) if int(count) else []
+    good(client.select(quoted(folder), readonly=True))
+    found = good(client.uid("FETCH", "1:*", "(FLAGS BODY.PEEK[HEADER])"))
     # The flags stand before the header, as they were asked for.
     return sorted((_subject(part[1]), _flags(part[0])) for part in found if isinstance(part, tuple))
 

@@ -41,7 +41,7 @@ def in_terminal(*command: str, environment: Mapping[str, str], seconds: float = 
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     popen = subprocess.Popen(
-        [path_of(command[0]), *command[1:]], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        ["setsid", "--ctty", path_of(command[0]), *command[1:]], stdin=slave, stdout=slave, stderr=slave,
         env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment},
     )  # fmt: skip
     os.close(slave)
