@@ -23,9 +23,9 @@ class Trial:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         text = (ROOT / "pipeline.toml").read_text()
-        self._listeners = dict(re.findall(r'^(smtp|pop3) = "([\d.:]+)"', text, re.MULTILINE))
+        self._listeners = dict(re.findall(r'^(smtp|pop3|imap) = "([\d.:]+)"', text, re.MULTILINE))
         (folder / "pipeline.toml").write_text(
-            re.sub(r'^(smtp|pop3) = "127.0.0.1:\d+"', r'\1 = "127.0.0.1:0"', text, flags=re.MULTILINE)
+            re.sub(r'^(smtp|pop3|imap) = "127.0.0.1:\d+"', r'\1 = "127.0.0.1:0"', text, flags=re.MULTILINE)
         )
         shutil.copytree(ROOT / "filters", folder / "filters")
         command = folder / ".venv" / "bin" / "postroad"
@@ -51,7 +51,9 @@ class Trial:
         assert self._server.stdout is not None
         self.ready = self._server.stdout.readline()
         self._bound = dict(re.findall(r"(\w+)=(\S+)", self.ready))
-        assert self._bound.keys() == self._listeners.keys(), self.events
+        if self._bound.keys() != self._listeners.keys():
+            self._server.kill()  # or the reader would keep pytest from its end
+            raise AssertionError(f"{self.ready} {self.events}")
         while not re.search(r"^  curl .*pop3:", self.introduction, re.MULTILINE):
             line = self._server.stdout.readline()
             assert line, self.introduction
