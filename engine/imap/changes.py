@@ -33,8 +33,7 @@ def changeable(session: Session) -> None:
 async def store(session: Session, command: messages.Store) -> Done:
     changeable(session)
     selected, imap = session.mailbox, session.imap
-    flags, keywords = parted(command.flags)
-    _demand(session, command.operation, flags, keywords)
+    flags, keywords = _permitted(session, command.operation, *parted(command.flags))
     await session.take_in()  # what others did is not hidden by what is done now
     uids = [uid for uid in chosen(session, command.messages, uid=command.uid) if not selected.numbers.is_gone(uid)]
     before = selected.modseq
@@ -71,19 +70,22 @@ async def store(session: Session, command: messages.Store) -> Done:
     raise No("The messages are gone", b"EXPUNGEISSUED")
 
 
-def _demand(session: Session, operation: str, flags: int, keywords: Sequence[str]) -> None:
-    r"""\Seen needs the right s, \Deleted t, all others w; to replace flags touches all (RFC 4314 4)."""
-    needed = set()
-    if flags & SEEN:
-        needed.add("s")
-    if flags & DELETED:
-        needed.add("t")
-    if flags & ~(SEEN | DELETED) or keywords:
-        needed.add("w")
-    if not needed & set(session.mailbox.place.rights) and (needed or operation):
-        session.demand(session.mailbox.place, "".join(needed))
-    if needed - set(session.mailbox.place.rights):
-        raise No("You may not change these flags", b"NOPERM")
+def _permitted(session: Session, operation: str, flags: int, keywords: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    r"""Those of the flags that may be changed: \Seen by the right s, \Deleted by t, all others by w.
+
+    Others are passed over, for clients make little of a NO; it fails where none is left (RFC 4314 4).
+    """
+    rights = session.mailbox.place.rights
+    mine = flags
+    if "s" not in rights:
+        mine &= ~SEEN
+    if "t" not in rights:
+        mine &= ~DELETED
+    if "w" not in rights:
+        mine, keywords = mine & (SEEN | DELETED), ()
+    if (operation and (mine or keywords)) or set("stw") <= set(rights):
+        return mine, keywords
+    raise No("You may not change these flags", b"NOPERM")
 
 
 def _named(session: Session, uids: Sequence[int], *, uid: bool) -> list[int]:

@@ -9,7 +9,7 @@ from engine.imap import octets
 from engine.imap.flags import FlagTexts
 from engine.imap.letters import Letter, Shelf
 from engine.imap.octets import Unknown
-from engine.mailbox import MessageGone
+from engine.mailbox import MessageGone, StorageError
 from engine.mailbox.views import email_id
 from engine.mime import bodystructure
 from engine.protocols.imap.dates import utc
@@ -97,13 +97,16 @@ class Writing:
         """One message item by item. Where it goes away amid a literal the connection must end: the octets are owed."""
         said = b"UIDFETCH" if self._uid_only else b"FETCH"
         before = b"* %d %b (" % (letter.uid if self._uid_only else number, said)
-        for item, column in zip(self._items, self._columns, strict=True):
-            head = before + _label(item) + b" "
-            if isinstance(item, Body):
-                yield from chain([head], octets.pieces(letter, item))
-            else:
-                yield head + b"".join(bytes(value) for value in column([letter]))
-            before = b" "
+        try:
+            for item, column in zip(self._items, self._columns, strict=True):
+                head = before + _label(item) + b" "
+                if isinstance(item, Body):
+                    yield from chain([head], octets.pieces(letter, item))
+                else:
+                    yield head + b"".join(bytes(value) for value in column([letter]))
+                before = b" "
+        except StorageError as error:
+            raise MessageGone(f"a message cannot be read: {error}") from error
         yield b")\r\n"
 
     # One function a kind of item: letters in, values out.
