@@ -8,7 +8,7 @@ import trio
 
 from engine.imap.letters import Letter
 from engine.imap.matching import AT_ONCE, Matching
-from engine.imap.reply import Bad, Done
+from engine.imap.reply import Done
 from engine.imap.session import Session
 from engine.mailbox import MessageGone, View
 from engine.mime import sorting, threads
@@ -80,8 +80,6 @@ async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int
     selected = session.mailbox
     await session.catch_up(May.NO_EXPUNGE)  # what is told now can be found
     numbers = selected.numbers
-    if any(numbers.is_beyond(one.messages) for one in _numbered(key)):
-        raise Bad("There is no message with such a number")
     view = await session.service.views.of(selected.account, selected.mailbox)
     if view is None:
         return [], None
@@ -90,21 +88,6 @@ async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int
     known = set(numbers.uids) if list(numbers.uids) != list(view.uids) else None
     uids = [view.uids[place] for place in places]
     return [uid for uid in uids if known is None or uid in known], view
-
-
-def _numbered(key: SearchKey) -> list[keys.Numbered]:
-    """The sets of message numbers in a key."""
-    match key:
-        case keys.And(parts):
-            return [one for part in parts for one in _numbered(part)]
-        case keys.Or(left, right):
-            return _numbered(left) + _numbered(right)
-        case keys.Not(inner):
-            return _numbered(inner)
-        case keys.Numbered(messages, uid) if not uid and not messages.saved:
-            return [key]
-        case _:
-            return []
 
 
 def _asks_modseq(key: SearchKey) -> bool:

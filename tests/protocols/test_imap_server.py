@@ -113,7 +113,7 @@ DIALOG: list[tuple[bytes, bytes]] = [
     (b"a006 AUTHENTICATE CRAM-MD5\r\n", b"a006 NO [CANNOT] This mechanism is not offered\r\n"),
     (b"a007 LOGIN {3}\r\n", GO),
     (b"ann {6+}\r\nsecret\r\n", b"a007 OK [CAPABILITY %b] Logged in\r\n" % CAPABILITIES),
-    (b"a008 LOGIN ann secret\r\n", b"a008 BAD Not now: select a mailbox first\r\n"),
+    (b"a008 LOGIN ann secret\r\n", b"a008 BAD Not now: you have logged in\r\n"),
     (b"a009 ENABLE CONDSTORE X-NOBODY\r\n", b"* ENABLED CONDSTORE\r\na009 OK Enabled\r\n"),
     (b"a010 ENABLE QRESYNC condstore\r\n", b"* ENABLED QRESYNC\r\na010 OK Enabled\r\n"),
     (b"a011 SELECT none\r\n", b"a011 NO [NONEXISTENT] No such mailbox\r\n"),

@@ -153,7 +153,8 @@ class Intake:
         if named is None or row is None or (row.offered and row.offered not in self._offered):
             raise Malformed("Unknown command")
         if self._state not in row.states:
-            raise Malformed(f"Not now: {self._state.value}")
+            done = State.NOT_AUTHENTICATED in row.states
+            raise Malformed(f"Not now: {'you have logged in' if done else self._state.value}")
         self.row = row
         return row, Cursor(octets, named.end(), features=self._features, limits=self._limits)
 

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.protocols.imap import sets
-from engine.protocols.imap.sets import SequenceSet
+from engine.protocols.imap.sets import STAR, SequenceSet
 
 
 class May(enum.Enum):
@@ -98,10 +98,11 @@ class View:
             yield from self._uids[places.start : places.stop]
 
     def is_beyond(self, messages: SequenceSet) -> bool:
-        """Whether a set of message numbers names one that there is not, which is the client's error (RFC 9051 9)."""
-        return any(max(span) > len(self._uids) for span in messages.ranges) or (
-            messages.has_star and not len(self._uids)
-        )
+        """Whether a set of message numbers names one that there is not, which is the client's error (RFC 9051 9).
+
+        In an empty mailbox ``*`` is no number at all; who asks for ``1:*`` there gets nothing.
+        """
+        return any(max(span) > len(self._uids) and STAR not in span for span in messages.ranges)
 
     # What happens.
 
