@@ -111,7 +111,8 @@ class Quotas:
     def _look_up(self, directory: Directory, account: Account) -> Limited:
         most = self.allowed(account)
         limited = most.octets or most.messages
-        quota = Quota(most.octets, most.messages, warn=self._warn if limited else (), address=account.address)
+        warn = self._warn if limited else ()
+        quota = Quota(int(most.octets), most.messages, warn=warn, address=account.address)  # not Size: it travels
         domain = account.address.rpartition("@")[2]
         return Limited(account.id, quota, domain, directory.totals().get(domain))
 

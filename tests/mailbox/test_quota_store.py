@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from engine.config import Quota as Settings
 from engine.directory import Embedded, Limit
 from engine.mailbox import MailboxOwner, Outcome, Quota, Quotas, Recipient, StorageError, Totals, Warnings
-from engine.mailbox.commands import Append, Appended, Copy, Expunge, Problem
+from engine.mailbox.commands import Append, Appended, Copy, Expunge, Problem, packed, unpack_command
 from engine.mailbox.layout import INBOX, tell_key
 from engine.mailbox.quota import TellRow, note
 from engine.mailbox.warnings import to_owner
+from engine.units import Size
 from tests.mailbox.mailbox_samples import written
 
 ANN, BEN, SHARES = "ann@example.org", "ben@example.org", (80, 95)
@@ -292,3 +293,12 @@ def test_mailboxes_that_cannot_be_read_refuse_nobody(directory: Embedded) -> Non
     assert ann is not None
     assert not full(Quotas(directory, away), directory)
     assert Quotas().limited(ann) is None
+
+
+async def test_what_is_configured_travels_to_the_owner(directory: Embedded, owner: MailboxOwner) -> None:
+    account = directory.account(ANN)
+    assert account is not None
+    quota = await quotas(directory, owner, size=Size("5 MiB")).limit(account)
+    command = Append(account=account.id, mailbox=INBOX, messages=(), quota=quota)
+    assert unpack_command(packed(command)) == command
+    assert quota.octets == 5 * 1024 * 1024
