@@ -6,7 +6,7 @@ from engine.config import Config
 from engine.links.request import Unanswered
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.runtime.places import MAILBOXES
-from engine.runtime.roles import CHANGE, REMOVE
+from engine.runtime.services import CHANGE, REMOVE
 from engine.runtime.state import Running, State
 
 

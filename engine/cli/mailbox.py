@@ -20,7 +20,7 @@ from engine.links.request import Unanswered
 from engine.mailbox import MailboxOwner, StorageError
 from engine.mailbox.commands import Undelete
 from engine.runtime.places import INDEX
-from engine.runtime.roles import REBUILD
+from engine.runtime.services import REBUILD
 from engine.runtime.state import State
 from engine.units import Duration
 

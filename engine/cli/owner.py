@@ -16,7 +16,7 @@ from engine.links.request import Asker, Unanswered
 from engine.mailbox import Mailboxes, MailboxOwner, StorageError
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.runtime.places import MAILBOXES, between
-from engine.runtime.roles import CHANGE, REMOVE
+from engine.runtime.services import CHANGE, REMOVE
 from engine.runtime.state import Running, State
 
 LOOK = 1.0

@@ -18,7 +18,7 @@ from engine.queue.snapshot import restore as put_back
 from engine.queue.snapshot import take
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, shard_numbers
 from engine.queue.verify import Verification
-from engine.runtime.roles import QUEUE_SERVICE
+from engine.runtime.services import QUEUE_SERVICE
 from engine.runtime.state import Running, State
 from engine.storage.environment import StorageError
 

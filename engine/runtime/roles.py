@@ -48,6 +48,7 @@ from engine.runtime.door import Door
 from engine.runtime.journey import Departure
 from engine.runtime.places import CERTIFICATES, INDEX, MAILBOXES, READING, Process, between
 from engine.runtime.revision import Admit, Here, Revision
+from engine.runtime.services import CHANGE, NEWS, QUEUE_SERVICE, REBUILD, REMOVE
 from engine.sieve import ScriptError
 from engine.signing import Keyring
 from engine.sorting.managesieve import ManageSieveServer, Quota
@@ -59,21 +60,6 @@ from engine.verdict import Verdict
 if TYPE_CHECKING:
     from engine.acme.challenges import Responder
     from engine.reports.sending import Sender
-
-REMOVE = "mailbox.remove"
-"""The request by which a reader's server asks the mailboxes' owner to remove messages."""
-
-CHANGE = "mailbox.change"
-"""The request by which other processes ask the mailboxes' owner for any change; arguments and answer are octets."""
-
-REBUILD = "index.rebuild"
-"""The request to throw away what is derived from the mail of an account, or of all, and to build it anew."""
-
-NEWS = "mailbox.news"
-"""Where the mailboxes' owner says after each commit what has changed."""
-
-QUEUE_SERVICE = "queue"
-"""Where the owner of a shard answers what an operator asks of it."""
 
 _INDEX_NICE = 10
 """How much less the index's process is worth to the kernel: it gets a tenth of what another one that is busy gets."""

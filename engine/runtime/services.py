@@ -1,0 +1,16 @@
+"""What processes can be asked for by others, and where; light to import, for commands too."""
+
+REMOVE = "mailbox.remove"
+"""The request by which a reader's server asks the mailboxes' owner to remove messages."""
+
+CHANGE = "mailbox.change"
+"""The request by which other processes ask the mailboxes' owner for any change; arguments and answer are octets."""
+
+REBUILD = "index.rebuild"
+"""The request to throw away what is derived from the mail of an account, or of all, and to build it anew."""
+
+NEWS = "mailbox.news"
+"""Where the mailboxes' owner says after each commit what has changed."""
+
+QUEUE_SERVICE = "queue"
+"""Where the owner of a shard answers what an operator asks of it."""
