@@ -72,7 +72,7 @@ class Connection:
 
         def over(_: Mapping[bytes, int], stop: int) -> bool:
             begin = self._buffer.rfind(b"\n", 0, stop - 1) + 1
-            if self._buffer[stop - 1] != 10 or not self._buffer.startswith(TAG, begin, stop):
+            if self._buffer[stop - 1] != 10 or not self._buffer.startswith(TAG + b" ", begin, stop):
                 return False
             if not self._buffer.startswith(TAG + b" OK", begin, stop):
                 raise Failed(f"refused: {_shown(self._buffer[begin:stop])}")

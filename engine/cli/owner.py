@@ -41,10 +41,13 @@ async def _done(config: Config, work: Work[T]) -> T:
     if running is not None:
         with closing(Mailboxes.open(path, map_size=config.mailboxes.map_size)) as mailboxes:
             return await _through(state, running, lambda change: work(Store(mailboxes, path, change)))
-    state.take()  # until this process ends: no server starts meanwhile
     settings = config.mailboxes
-    with MailboxOwner(path, map_size=settings.map_size, keep_expunged=settings.keep_expunged) as owner:
-        return await work(Store(owner.reader, path, owner.change))
+    state.take()  # no server starts meanwhile
+    try:
+        with MailboxOwner(path, map_size=settings.map_size, keep_expunged=settings.keep_expunged) as owner:
+            return await work(Store(owner.reader, path, owner.change))
+    finally:
+        state.release()
 
 
 async def _through(
