@@ -2,13 +2,18 @@
 
 import enum
 import fcntl
+import math
 import os
 import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-_OPENED = struct.Struct("=d")
+RECORDS = 2**20
+"""Accounts of which it is known when they were opened; numbers from other directories have 64 bits."""
+
+_OPENED = struct.Struct("=Qd")  # whose it is, and when
+_LARGEST = 2**62 - 1  # that can be locked
 
 
 class Refused(enum.Enum):
@@ -19,7 +24,7 @@ class Refused(enum.Enum):
 
 
 class MailboxLocks:
-    """One open file: each account has the octets in it that hold when it was last opened, and a lock on them.
+    """One open file. An account's lock is on the octet of its number; when it was last opened stands in a record.
 
     The kernel lets go of the locks of a process that dies. Open the file once in a process: to close it once more would
     let go of all. OSError.
@@ -40,15 +45,14 @@ class MailboxLocks:
 
     def take(self, account: int, delay: float = 0.0) -> Refused | None:
         """Open the account's mailbox; not within ``delay`` seconds since it was last opened."""
-        start = account * _OPENED.size
-        if account in self._held or not self._lock(start):
+        if account in self._held or not self._lock(account):
             return Refused.IN_USE
         now = self._clock()
-        if delay and 0 <= now - self._opened(start) < delay:  # the clock begins anew with the machine
-            self._unlock(start)
+        if delay and 0 <= now - self._opened(account) < delay:  # the clock begins anew with the machine
+            self._unlock(account)
             return Refused.TOO_SOON
         if delay:
-            os.pwrite(self._file, _OPENED.pack(now), start)
+            os.pwrite(self._file, _OPENED.pack(account, now), _record(account))
         self._held.add(account)
         return None
 
@@ -56,19 +60,24 @@ class MailboxLocks:
         """Let it go, if this process has it."""
         if account in self._held:
             self._held.discard(account)
-            self._unlock(account * _OPENED.size)
+            self._unlock(account)
 
-    def _opened(self, start: int) -> float:
-        octets = os.pread(self._file, _OPENED.size, start)
-        opened: float = _OPENED.unpack(octets)[0] if len(octets) == _OPENED.size else 0.0
-        return opened or float("-inf")
+    def _opened(self, account: int) -> float:
+        """When it was; long ago for one that another account's record has taken the place of."""
+        octets = os.pread(self._file, _OPENED.size, _record(account))
+        whose, opened = _OPENED.unpack(octets) if len(octets) == _OPENED.size else (-1, 0.0)
+        return opened if whose == account else -math.inf
 
-    def _lock(self, start: int) -> bool:
+    def _lock(self, account: int) -> bool:
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, _OPENED.size, start)
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, account & _LARGEST)
         except BlockingIOError:
             return False
         return True
 
-    def _unlock(self, start: int) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, _OPENED.size, start)
+    def _unlock(self, account: int) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, account & _LARGEST)
+
+
+def _record(account: int) -> int:
+    return account % RECORDS * _OPENED.size

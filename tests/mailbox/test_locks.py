@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.mailbox.locks import MailboxLocks, Refused
+from engine.mailbox.locks import RECORDS, MailboxLocks, Refused
 
 TAKE = "import sys; from engine.mailbox.locks import *; print(MailboxLocks(Path(sys.argv[1])).take(int(sys.argv[2])))"
 
@@ -58,6 +58,12 @@ def test_a_mailbox_that_was_opened_a_moment_ago(tmp_path: Path) -> None:
 
 def test_an_account_of_any_number(tmp_path: Path) -> None:
     locks = MailboxLocks(tmp_path / "locks")
-    assert locks.take(2**40, delay=1) is None
+    for account in (2**64 - 1, 2**63, 2**40):
+        assert locks.take(account, delay=1) is None
+        assert elsewhere(tmp_path / "locks", account) == str(Refused.IN_USE)
+        locks.release(account)
+        assert locks.take(account, delay=60) is Refused.TOO_SOON
     assert os.stat(tmp_path / "locks").st_blocks * 512 <= 65536
+    assert locks.take(7 + RECORDS, delay=60) is None
+    assert locks.take(7, delay=60) is None, "two of the same record know nothing of one another"
     locks.close()
