@@ -195,7 +195,7 @@ def _queued(folder: Path) -> Iterator[Callable[[], int]]:
 def _entries(store: Path, name: bytes) -> Iterator[Callable[[], int]]:
     """How many entries a database has now."""
     size = 2**40  # of address space: a map smaller than the store is an error
-    with lmdb.open(str(store), map_size=size, readonly=True, create=False, max_dbs=16) as environment:
+    with lmdb.open(str(store), map_size=size, readonly=True, create=False, max_dbs=64) as environment:
         database = environment.open_db(name, create=False)
 
         def count() -> int:

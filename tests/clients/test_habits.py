@@ -118,7 +118,8 @@ def test_thunderbird(post_office: Postroad, bob: str, reader: Client) -> None:
     assert untagged(reader.ask('ID ("name" "Thunderbird" "version" "128.4.0")'), "ID")
     reader.compress()
     reader.ask("ENABLE UTF8=ACCEPT")
-    assert untagged(reader.ask("NAMESPACE"), "NAMESPACE") == ['* NAMESPACE (("" "/")) NIL NIL']
+    spaces = '* NAMESPACE (("" "/")) (("Other Users/" "/")) (("Public/" "/"))'
+    assert untagged(reader.ask("NAMESPACE"), "NAMESPACE") == [spaces]
     listed = untagged(reader.ask('LIST (SUBSCRIBED) "" "*" RETURN (SPECIAL-USE)'), "LIST")
     assert any(r"\Trash" in line for line in listed), listed
     assert untagged(reader.ask('LSUB "" "*"'), "LSUB")

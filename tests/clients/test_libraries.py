@@ -66,7 +66,7 @@ def of_imapclient(server: Postroad, bob: str, trusting: ssl.SSLContext) -> Itera
 def test_imapclient(post_office: Postroad, bob: str, elsewhere: imaplib.IMAP4, trusting: ssl.SSLContext) -> None:
     with of_imapclient(post_office, bob, trusting) as client:
         assert client.has_capability("CONDSTORE")
-        assert client.namespace() == ((("", "/"),), None, None)
+        assert client.namespace() == ((("", "/"),), (("Other Users/", "/"),), (("Public/", "/"),))
         assert client.find_special_folder(imapclient.imapclient.SENT) == "Sent"
         client.id_({"name": "IMAPClient"})
         client.create_folder("Grüße & Küsse")

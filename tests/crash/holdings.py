@@ -142,7 +142,7 @@ def _descriptors(process: Path) -> Iterator[str]:
 
 def environment(path: Path) -> Environment:
     """What is in the environment now. It must not be open in this process."""
-    with lmdb.open(str(path), max_dbs=16, readonly=True, create=False) as opened:
+    with lmdb.open(str(path), max_dbs=64, readonly=True, create=False) as opened:
         readers = re.findall(r"^ *(\d+) +\w+ +(-|\d+)$", opened.readers(), re.M)
         with opened.begin() as transaction:
             names = [key for key, _ in transaction.cursor() if key != b"format"]

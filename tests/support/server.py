@@ -37,6 +37,7 @@ BASE: Settings = {
     "server": {"hostname": "mx.example.org", "workers": 2},
     "domains": {"local": ["example.org"]},
     "listen": {"smtp": "127.0.0.1:0", "pop3": "127.0.0.1:0"},
+    "mailboxes": {"readers": 2},
     "lane": {
         "inbound": {"stages": ["accept", "queue", "route"]},
         "local": {"stages": ["enqueue"]},
@@ -48,7 +49,7 @@ BASE: Settings = {
         "relay": {"allow_networks": ["127.0.0.0/8"], "retry": ["1s"]},
     },
 }
-"""Two mail workers, one local domain, and loopback clients that may relay."""
+"""Two mail workers and two that serve readers, one local domain, and loopback clients that may relay."""
 
 
 def merged(base: Settings, changes: Settings) -> dict[str, Any]:
