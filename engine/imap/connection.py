@@ -1,6 +1,5 @@
 """One IMAP connection: the socket, the deadline, TLS, compression, and the word of each side in its turn."""
 
-import ipaddress
 import logging
 import math
 from collections.abc import Iterator
@@ -37,6 +36,7 @@ SLOW = 60.0
 
 EXTENDED = 1.0
 """Seconds for which the deadline stays as it was put off."""
+
 GATHERED = 64 * 1024
 """Octets of answers to commands that came together and are sent together."""
 
@@ -73,7 +73,7 @@ class Visit:
                 service.hostname,
                 offered=(*_OFFERED, f"APPENDLIMIT={limits.message}"),
                 starttls=service.tls is not None,
-                plaintext=service.allow_plaintext or _is_loopback(self.peer),
+                plaintext=service.allow_plaintext or self._plain.is_loopback,
                 auth=self._visitor.mechanisms,
                 tls_active=bool(self._plain.tls),
                 channel=self._plain.channel,
@@ -325,10 +325,3 @@ def _whole() -> Iterator[None]:
         yield
     if scope.cancelled_caught:
         raise ConnectionLost("the client does not take the news that it has asked for")
-
-
-def _is_loopback(peer: str) -> bool:
-    try:
-        return ipaddress.ip_address(peer).is_loopback
-    except ValueError:
-        return False

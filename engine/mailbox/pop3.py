@@ -1,7 +1,6 @@
 """POP3 over the mailboxes: the driver that owns the socket, the deadline, the TLS and the lock on the mailbox."""
 
 import contextlib
-import ipaddress
 import logging
 import math
 import ssl
@@ -129,7 +128,7 @@ class _Visit:
             server.hostname,
             tls=bool(self._connection.tls),
             stls=server.tls is not None,
-            plaintext=server.allow_plaintext or _is_loopback(self.peer),
+            plaintext=server.allow_plaintext or self._connection.is_loopback,
             tries=limits.tries,
             mistakes=limits.mistakes,
             auth=self._visitor.mechanisms,
@@ -285,10 +284,3 @@ class _Visit:
 
 def _some(pieces: Iterator[bytes]) -> list[bytes]:
     return list(islice(pieces, PIECES_AT_ONCE))
-
-
-def _is_loopback(peer: str) -> bool:
-    try:
-        return ipaddress.ip_address(peer).is_loopback
-    except ValueError:
-        return False

@@ -9,6 +9,7 @@ from typing import Self
 import trio
 
 from engine.net import channel_binding
+from engine.net.targets import is_loopback
 from engine.observe.events import event
 from engine.protocols.sasl import CLEAR, Channel
 
@@ -49,6 +50,14 @@ class Connection:
     def peer(self) -> str:
         """IP address of the other side, or "" when it is gone already."""
         return _host(self._socket.getpeername)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the other side is on this machine, where nobody can listen to it; False when it is gone already."""
+        try:
+            return is_loopback(self.peer)
+        except ValueError:
+            return False
 
     @property
     def local(self) -> str:

@@ -21,7 +21,6 @@ from engine.mailbox.commands import (
 )
 from engine.mailbox.scripts import Script
 from engine.net.connection import Connection, ConnectionLost
-from engine.net.targets import is_loopback
 from engine.observe.events import event
 from engine.protocols import managesieve, managesieve_events
 from engine.protocols.asking import Closed, Login, StartTls
@@ -126,7 +125,7 @@ class _Visit:
             redirects=self._quota.redirects,
             script_limit=self._quota.size,
             starttls=server.tls is not None,
-            plaintext=server.allow_plaintext or (bool(self.peer) and is_loopback(self.peer)),
+            plaintext=server.allow_plaintext or connection.is_loopback,
             tries=server.times.tries,
             mistakes=server.times.mistakes,
             auth=self._visitor.mechanisms,
