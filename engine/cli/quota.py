@@ -1,17 +1,16 @@
 """`postroad quota`: how much mailboxes may hold, how much they do, and who says so."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 import click
 
 from engine.cli import opening, tables
-from engine.cli.configured import config_option, configuration, fail
+from engine.cli.configured import config_option, configuration
 from engine.cli.errors import Refused, Unusable
+from engine.cli.reading import reading
 from engine.config import Config
 from engine.directory import UNSAID, Account, Allowed, Embedded, Limit
-from engine.mailbox import Mailboxes, Quota, Quotas, StorageError, Usage
+from engine.mailbox import Quota, Quotas, Usage
 from engine.units import Size, measured
 
 UNLIMITED = "unlimited"
@@ -94,7 +93,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     with opening.whichever(ctx) as directory:
         account = directory.account(name) if "@" in name else None
         if account is not None:
-            with _reading(config) as mailboxes:
+            with reading(config) as mailboxes:
                 usage = mailboxes.usage(account.id)
             rows = _rows_of(usage, Quotas(directory, settings=config.quota).allowed(account))
         elif isinstance(directory, Embedded):
@@ -114,7 +113,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 def list_(ctx: click.Context, over: int | None, as_json: bool) -> None:
     """Show what all accounts hold, the fullest first. Share is in per cent of size or messages, whichever is more."""
     config = configuration(ctx)
-    with opening.opened(ctx) as directory, _reading(config) as mailboxes:
+    with opening.opened(ctx) as directory, reading(config) as mailboxes:
         quotas = Quotas(directory, settings=config.quota)
         rows = [_row(one, mailboxes.usage(one.id), quotas.allowed(one)) for one in directory.accounts()]
     if over is not None:
@@ -169,7 +168,7 @@ def _set_rows(config: Config, directory: Embedded, name: str) -> list[dict[str, 
         if limit is not None
     ]
     if total != UNSAID:
-        with _reading(config) as mailboxes:
+        with reading(config) as mailboxes:
             usages = mailboxes.usages(directory.numbers(name))
         used = {"size": sum(one.size for one in usages), "messages": sum(one.messages for one in usages)}
         rows += [
@@ -195,12 +194,3 @@ def _merged(before: Limit, given: Limit) -> Limit:
 
 def _sized(limit: int) -> str:
     return measured(limit) if limit else UNLIMITED
-
-
-@contextmanager
-def _reading(config: Config) -> Iterator[Mailboxes]:
-    try:
-        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
-            yield mailboxes
-    except StorageError as error:
-        fail(str(error))

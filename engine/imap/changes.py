@@ -63,7 +63,7 @@ async def store(session: Session, command: messages.Store) -> Done:
         for uid in tell:
             selected.numbers.seen(uid)
     if failed:
-        shown = sets.of(_named(session, sorted(failed), uid=command.uid))
+        shown = sets.of(session.named(sorted(failed), uid=command.uid))
         return Done("Some have been changed in the meantime", codes.modified(shown))
     if before != selected.modseq or uids or command.uid:
         return Done("Stored")
@@ -86,14 +86,6 @@ def _permitted(session: Session, operation: str, flags: int, keywords: tuple[str
     if (operation and (mine or keywords)) or set("stw") <= set(rights):
         return mine, keywords
     raise No("You may not change these flags", b"NOPERM")
-
-
-def _named(session: Session, uids: Sequence[int], *, uid: bool) -> list[int]:
-    """UIDs, or the numbers of these messages."""
-    if uid:
-        return list(uids)
-    numbers = session.mailbox.numbers
-    return [number for one in uids if (number := numbers.number(one)) is not None]
 
 
 async def copy(session: Session, command: messages.Copy) -> Done:

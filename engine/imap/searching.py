@@ -38,7 +38,7 @@ class Mail(NamedTuple):
 
 async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
     uids, view = await _found(session, command.key, tag)
-    numbers = _named(session, uids, uid=command.uid)
+    numbers = session.named(uids, uid=command.uid)
     returns = command.returns
     if returns is None and "IMAP4rev2" in session.imap.features:
         returns = Returns(all=True)
@@ -56,7 +56,7 @@ async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
     criteria = [(criterion.key, criterion.reverse) for criterion in command.criteria]
     mails = await _in_steps(session, _mails(session, uids), tag)
     ordered = [mail.uid for mail in await session.read(sorting.ordered, mails, criteria)]
-    numbers = _named(session, ordered, uid=command.uid)
+    numbers = session.named(ordered, uid=command.uid)
     if command.returns is None:
         session.imap.send(responses.search(numbers, sort=True))
     else:
@@ -67,7 +67,7 @@ async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
 
 async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
     uids, _ = await _found(session, command.key, tag)
-    numbers = dict(zip(uids, _named(session, uids, uid=command.uid), strict=True))
+    numbers = dict(zip(uids, session.named(uids, uid=command.uid), strict=True))
     mails = await _in_steps(session, _threadable(session, numbers), tag)
     algorithm = threads.references if command.algorithm == "REFERENCES" else threads.ordered_subject
     rendered = await session.read(lambda: threads.rendered(algorithm(mails)))
@@ -119,17 +119,6 @@ async def _in_steps(session: Session, steps: Generator[None, None, R], tag: byte
             session.imap.send(codes.untagged_ok("Still at it", codes.in_progress(tag)))
             await session.flush()
     return result[0]
-
-
-def _named(session: Session, uids: Sequence[int], *, uid: bool) -> list[int]:
-    """UIDs, or the numbers of these messages."""
-    if uid:
-        return list(uids)
-    numbers = session.mailbox.numbers
-    if len(uids) > len(numbers) // 4:
-        places = {one: number for number, one in enumerate(numbers.uids, 1)}
-        return [places[one] for one in uids]
-    return [number for one in uids if (number := numbers.number(one)) is not None]
 
 
 def _highest(view: View | None, uids: Sequence[int]) -> int | None:

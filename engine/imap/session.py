@@ -1,6 +1,6 @@
 """What somebody who has logged in does: the account, the mailbox that is selected, and the ways to the store."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import trio
@@ -153,6 +153,16 @@ class Session:
         """No where one of these rights is missing (RFC 4314 4)."""
         if not set(rights) <= set(place.rights):
             raise No("You may not do that here", b"NOPERM")
+
+    def named(self, uids: Sequence[int], *, uid: bool) -> list[int]:
+        """UIDs, or the numbers that these messages have."""
+        if uid:
+            return list(uids)
+        numbers = self.mailbox.numbers
+        if len(uids) > len(numbers) // 4:
+            places = {one: number for number, one in enumerate(numbers.uids, 1)}
+            return [places[one] for one in uids if one in places]
+        return [number for one in uids if (number := numbers.number(one)) is not None]
 
     # News of the mailbox that is selected.
 
