@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from engine.exchange.files import PART, messages_in, private, replacing, settle, sync, unsafe
+from engine.exchange.files import PART, messages_in, replacing, settle, unsafe
 from engine.exchange.letters import Broken, Found, Letter, flag_bits, flag_names, is_keyword, pieces_of, with_crlf
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from engine.mailbox.names import INBOX_NAME, SEPARATOR
+from engine.storage.files import private, sync
 
 INDEX = "index.jsonl"
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from engine.storage.files import private, sync
+
 PART = ".part"
 """What the name of a file ends in that is not whole yet."""
 
@@ -45,20 +47,6 @@ def settle(file: BinaryIO, modified: int = 0) -> None:
     if modified:
         os.utime(file.fileno(), ns=(modified * 1_000_000, modified * 1_000_000))
     os.fsync(file.fileno())
-
-
-def private(path: str, flags: int) -> int:
-    """An opener of files that are ours alone."""
-    return os.open(path, flags, 0o600)
-
-
-def sync(folder: Path) -> None:
-    """Have the names in a folder on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def safe(part: str) -> str:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import msgpack
 
-from engine.exchange.files import private
 from engine.mailbox import Mailboxes
 from engine.storage.environment import StorageError
+from engine.storage.files import private
 
 FOLDER = "imports"
 """Beside the store's files: who puts the store back from a backup puts the journals back too."""

@@ -47,15 +47,7 @@ def pieces_of(file: BinaryIO) -> Iterator[bytes]:
 
 def with_crlf(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Every line ended as mail has it, whatever its file had. A CR that ends no line stays."""
-    held = b""
-    for piece in pieces:
-        octets = held + piece
-        held = b"\r" if octets.endswith(b"\r") else b""
-        if held:
-            octets = octets[:-1]
-        yield octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    if held:
-        yield held
+    return (octets.replace(b"\n", b"\r\n") for octets in with_lf(pieces))
 
 
 def with_lf(pieces: Iterable[bytes]) -> Iterator[bytes]:

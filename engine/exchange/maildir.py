@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.exchange.files import messages_in, private, replacing, settle, sync
+from engine.exchange.files import messages_in, replacing, settle
 from engine.exchange.letters import Broken, Found, Letter, is_keyword, pieces_of, with_crlf, with_lf
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from engine.mailbox.names import INBOX_NAME, SEPARATOR
 from engine.protocols.imap import names
+from engine.storage.files import private, sync
 
 KEYWORDS = "abcdefghijklmnopqrstuvwxyz"
 """The letters of keywords: a folder can have no more."""

@@ -15,10 +15,11 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.exchange.files import PART, replacing, sync
+from engine.exchange.files import PART, replacing
 from engine.exchange.letters import Broken, Found, Letter, is_keyword, with_crlf, with_lf
 from engine.exchange.scanned import Scanned
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from engine.storage.files import sync
 
 MOST_FIELDS = 2**20
 """Octets in which the header section must end: what is longer is taken for all body."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.mailbox.layout import CHUNK, INLINE, content_key, file_name
 from engine.mailbox.rows import NO_FILE
 from engine.message import Message
+from engine.storage.files import private, sync
 
 READ = 64 * 1024
 """Octets read from a file at once."""
@@ -45,7 +46,7 @@ class LargeFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync(folder.parent)
+        sync(folder.parent)
 
     def stage(self, message: Message) -> Staged:
         """Link or copy the content into a file of its own, and sync file and folder. OSError; then nothing is left."""
@@ -74,8 +75,8 @@ class LargeFiles:
         """A new file in the folder: on disk, with its name, or gone."""
         try:
             yield
-            _sync(path)
-            _sync(self._folder)
+            sync(path)
+            sync(self._folder)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -120,22 +121,10 @@ def _link(message: Message, path: Path) -> bool:
 
 def _copy(pieces: Iterator[bytes], path: Path) -> int:
     size = 0
-    with open(path, "xb", buffering=0, opener=_private) as file:
+    with open(path, "xb", buffering=0, opener=private) as file:
         for piece in pieces:
             rest = memoryview(piece)
             while rest:
                 rest = rest[file.write(rest) :]
             size += len(piece)
     return size
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

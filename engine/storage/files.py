@@ -16,6 +16,20 @@ def write(path: Path, octets: bytes) -> None:
     new.replace(path)
 
 
+def private(path: str, flags: int) -> int:
+    """An opener of files that are ours alone."""
+    return os.open(path, flags, 0o600)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on disk. OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def give_to(owner: os.stat_result, *folders: Path) -> None:
     """What root has made, with all that is in it, is the user's whose folder it is for."""
     if os.geteuid() == 0 and owner.st_uid:
