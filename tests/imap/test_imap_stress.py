@@ -80,9 +80,9 @@ class Somebody:
         while time.monotonic() < until:
             self.commands += 1
             if self._dice.random() < 0.15:
+                self._selected = knowledge = None  # what is said of it is not looked at
                 if not await self._noise(client):
                     return
-                knowledge = None  # what was said of it was not looked at
                 await client.does("UNSELECT")
                 continue
             command = self._command(len(knowledge.messages) if knowledge is not None else 0)
