@@ -1,4 +1,6 @@
-"""Fixtures for every test."""
+"""Fixtures for every test, and the mark of those that drive a whole server."""
+
+from pathlib import Path
 
 import pytest
 import zmq
@@ -7,6 +9,17 @@ from hypothesis import HealthCheck, settings
 # A busy machine fails no test.
 settings.register_profile("postroad", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("postroad")
+
+TESTS = Path(__file__).parent
+SYSTEM = {"bench", "clients", "crash", "operations"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark what `make test` leaves to `make test-system`, and begin with what takes longest."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in SYSTEM or hasattr(item.module, "Postroad"):
+            item.add_marker(pytest.mark.system)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture

@@ -265,7 +265,7 @@ OTHERS: list[tuple[bytes, Command]] = [
 EXAMPLES = MAILBOXES + MESSAGES + FETCHES + OTHERS
 
 
-@pytest.mark.parametrize(("octets", "command"), EXAMPLES, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("octets", "command"), EXAMPLES, ids=[str(octets)[:60] for octets, _ in EXAMPLES])
 def test_the_command_is_read(octets: bytes, command: Command) -> None:
     assert read(opened(), octets) == command
 
