@@ -14,7 +14,7 @@ from tests.support.server import PASSWORD, Postroad, letter
 BOB = "bob@example.org"
 IN_QUEUE = "1 message in 1 shard: no contradiction.\n"
 
-SNAPSHOT_MODULE, DIRECTORY = "engine.queue.snapshot", "engine.directory.store"
+SNAPSHOT_MODULE, DIRECTORY = "engine.queue.snapshot", "engine.directory.embedded"
 
 TAKING = {"a snapshot is half taken": Point("", SNAPSHOT_MODULE, "_with_files", count=1)}
 RESTORING = {
