@@ -6,7 +6,7 @@ from functools import partial
 import trio
 
 from engine.config import IMPLICIT_TLS, Config
-from engine.imap import ImapService
+from engine.imap import ImapService, Visits
 from engine.index import Index
 from engine.links.request import Asker
 from engine.mailbox import (
@@ -43,17 +43,19 @@ class ReadersRole(Role):
             allow_plaintext=config.mailboxes.plaintext_login,
             limits=Limits(between_logins=config.mailboxes.login_delay),
         )
-        self._imap = ImapService(
-            self.mailboxes(),
-            visitor=partial(self.logins.visitor, "imap"),
-            change=self.change,
-            news=self.news,
-            index=Index.open(self.data / "index"),
-            directory=self.directory,
-            quotas=self.quotas,
-            access=Access(self.mailboxes(), admin=_administrator(config)),
-            hostname=config.server.hostname,
-            allow_plaintext=config.mailboxes.plaintext_login,
+        self._imap = Visits(
+            ImapService(
+                self.mailboxes(),
+                visitor=partial(self.logins.visitor, "imap"),
+                change=self.change,
+                news=self.news,
+                index=Index.open(self.data / "index"),
+                directory=self.directory,
+                quotas=self.quotas,
+                access=Access(self.mailboxes(), admin=_administrator(config)),
+                hostname=config.server.hostname,
+                allow_plaintext=config.mailboxes.plaintext_login,
+            )
         )
         self._managesieve = ManageSieveServer(
             self.mailboxes(),
@@ -79,8 +81,8 @@ class ReadersRole(Role):
         super().switched(config)
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
-        self._imap.allow_plaintext = config.mailboxes.plaintext_login
-        self._imap.access.admin = _administrator(config)
+        self._imap.service.allow_plaintext = config.mailboxes.plaintext_login
+        self._imap.service.access.admin = _administrator(config)
         self._managesieve.allow_plaintext = config.mailboxes.plaintext_login
         self._managesieve.quota = _script_quota(config)
 
@@ -105,14 +107,16 @@ class ReadersRole(Role):
         await self._imap.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
-        tls = self.tls.offered(people=True)
+        tls, implicit = self.tls.offered(people=True), listener in IMPLICIT_TLS
         if listener == "managesieve":
             self._managesieve.tls = tls
             await self._managesieve.serve(connection)
-            return
-        server = self._pop3 if listener.startswith("pop3") else self._imap
-        server.tls = tls
-        await server.serve(connection, implicit_tls=listener in IMPLICIT_TLS)
+        elif listener.startswith("pop3"):
+            self._pop3.tls = tls
+            await self._pop3.serve(connection, implicit_tls=implicit)
+        else:
+            self._imap.service.tls = tls
+            await self._imap.serve(connection, implicit_tls=implicit)
 
 
 def _administrator(config: Config) -> str:
