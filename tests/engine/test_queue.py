@@ -282,6 +282,8 @@ WANTED = [
     ("success,failure", Reject("no"), True),
     ("SUCCESS", Delivered(), True),
     ("FAILURE,DELAY", Delivered(), False),
+    ("SUCCESS", Delivered(remote="mx.rcpt.test", tell="relayed"), True),
+    ("SUCCESS", Delivered(remote="mx.rcpt.test", tell="nothing"), False),
 ]
 
 
