@@ -43,8 +43,6 @@ def check_lanes(document: Document, lanes: tuple[Lane, ...], stages: Mapping[str
 def _check_queue(document: Document, lane: Lane, stages: Mapping[str, Stage]) -> None:
     place = f"lane.{lane.name}.stages"
     first = stages.get(lane.stages[0])
-    if lane.stages.count(QUEUE) > 1:
-        document.problem(place, "a lane has one `queue`")
     if first and first.spec.source and QUEUE not in lane.stages:
         document.problem(place, "mail comes in here but is never stored: put `queue` into the lane")
     if QUEUE in lane.stages and lane.stages.index(QUEUE) == len(lane.stages) - 1:
@@ -54,6 +52,8 @@ def _check_queue(document: Document, lane: Lane, stages: Mapping[str, Stage]) ->
 def _check_order(document: Document, lane: Lane, before: Iterable[Lane], stages: Mapping[str, Stage]) -> None:
     place = f"lane.{lane.name}.stages"
     behind_queue = False
+    if lane.stages.count(QUEUE) > 1:
+        document.problem(place, "a lane has one `queue`")
     for index, name in enumerate(lane.stages):
         if name == QUEUE:
             behind_queue = True
