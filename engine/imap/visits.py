@@ -1,14 +1,11 @@
 """The IMAP connections of a process."""
 
-import logging
-
 import trio
 
 from engine.imap.connection import Visit
 from engine.imap.service import ImapService
-from engine.net.connection import Connection, ConnectionLost
-
-log = logging.getLogger(__name__)
+from engine.net.connection import Connection
+from engine.net.serving import to_its_end
 
 
 class Visits:
@@ -23,14 +20,10 @@ class Visits:
         visit = Visit(self.service, connection)
         self._visits.add(visit)
         try:
-            await visit.run(implicit_tls=implicit_tls)
-        except ConnectionLost as error:
-            log.info("imap %s: %s", visit.peer, error)
-        except Exception:
-            log.exception("imap %s: connection given up", visit.peer)
+            with to_its_end(connection, "imap"):
+                await visit.run(implicit_tls=implicit_tls)
         finally:
             self._visits.discard(visit)
-            connection.close()
 
     async def drain(self, grace: float = 2.0) -> None:
         """Have all clients told that the server ends, and wait for those that take it in time."""
