@@ -13,7 +13,8 @@ from engine.message import Message
 from engine.outbound.pool import PENALTY, Pool
 from engine.outbound.schedule import retry_delay
 from engine.outbound.session import Job, Terms, Trouble
-from engine.protocols.smtp_client import Reply, To, Transaction
+from engine.protocols.smtp_heard import Reply
+from engine.protocols.smtp_transaction import To, Transaction
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 
 _Outcome = Delivered | Defer | Reject

@@ -19,15 +19,14 @@ from engine.protocols.smtp_client import (
     ContentWanted,
     Event,
     Finished,
-    PeerError,
     Ready,
     Refused,
-    Reply,
     SmtpClient,
     TlsReady,
     TlsRefused,
-    Transaction,
 )
+from engine.protocols.smtp_heard import PeerError, Reply
+from engine.protocols.smtp_transaction import Transaction
 from engine.verdict import Tell
 from engine.wakeup import Wakeup
 
