@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -138,18 +138,8 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         if not parameters or parameters[0].kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
             raise StageError(f"{use} must take the message as its first parameter")
         parameters = parameters[1:]
-    services, settings, required = {}, {}, set()
-    for parameter in parameters:
-        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            raise StageError(f"{use}: *{parameter.name} is no setting; name each one")
-        if parameter.name not in hints:
-            raise StageError(f"{use}: the parameter {parameter.name} needs an annotation, which is its type")
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            settings[parameter.name] = hints[parameter.name]
-            if parameter.default is inspect.Parameter.empty:
-                required.add(parameter.name)
-        else:
-            services[parameter.name] = hints[parameter.name]
+    _check_parameters(use, parameters, hints)
+    settings = {one.name: one.default for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
     source = hasattr(target, "serve")
     called = _method(target, "__call__") if isinstance(target, type) else target
     if called is None and not source:
@@ -158,9 +148,9 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         name=name,
         use=use,
         target=target,
-        services=services,
-        settings=settings,
-        required=frozenset(required),
+        services={one.name: hints[one.name] for one in parameters if one.name not in settings},
+        settings={setting: hints[setting] for setting in settings},
+        required=frozenset(setting for setting in settings if settings[setting] is inspect.Parameter.empty),
         code=code,
         synchronous=not source and not inspect.iscoroutinefunction(called),
         source=source,
@@ -172,3 +162,11 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         acts_on=tuple(getattr(target, "acts_on", ())),
         hooks=tuple(hook for hook in HOOKS if is_class and hasattr(target, hook)),
     )
+
+
+def _check_parameters(use: str, parameters: Iterable[inspect.Parameter], hints: Mapping[str, Any]) -> None:
+    for parameter in parameters:
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            raise StageError(f"{use}: *{parameter.name} is no setting; name each one")
+        if parameter.name not in hints:
+            raise StageError(f"{use}: the parameter {parameter.name} needs an annotation, which is its type")

@@ -6,7 +6,7 @@ for each recipient on its own. Outcomes are returned; an exception means that so
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from engine.message import Message
 
@@ -74,6 +74,7 @@ class Route:
 
 
 Routes: TypeAlias = tuple[Route, ...]
+Tell: TypeAlias = Literal["", "delivered", "relayed", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,15 @@ class Delivered:
     ``sends`` are messages that come of this one: answers, and copies that go on elsewhere. `queue` takes them in by the
     very change that lets the recipient go, so they are sent once, whatever crashes: if the stage is asked again for the
     same recipient, it must send the same, with the same ids. Their content is in memory, or is that of the message.
+
+    ``tell`` is what a sender hears who has asked for it (RFC 3461 4.1): `delivered`, `relayed`, or `nothing`, because
+    the next server will tell (5.2.1). Empty: `relayed` where there is a ``remote``, else `delivered`.
     """
 
     reply: str = ""
     remote: str = ""
     sends: tuple[Message, ...] = ()
+    tell: Tell = ""
 
 
 @dataclass(frozen=True, slots=True)

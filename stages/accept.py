@@ -616,22 +616,7 @@ class _Session:
         ):
             self.forget()  # another session has used up what there was
             return
-        mail = transaction.mail
-        arrived = time.time()
-        recipients = tuple(transaction.recipients)
-        envelope = Envelope(
-            sender=mail.sender,
-            recipients=recipients,
-            session=transaction.facts,
-            prepended=self._stage.received(transaction.facts, recipients, transaction.identity, arrived)
-            + self._stage.lacking(content, transaction.identity, arrived),
-            arrived=arrived,
-            smtputf8=mail.smtputf8,
-            body=mail.body,
-            ret=mail.ret,
-            envid=mail.envid,
-        )
-        message = Message(transaction.identity, envelope, content)
+        message = self._message(transaction, transaction.identity, content)
         # From here on the message is no longer ours to drop, nor its time ours to keep: a client that hangs up now,
         # or a worker that is told to end, must not take away content that the queue may already hold.
         writer, transaction.content = transaction.content, None
@@ -640,6 +625,7 @@ class _Session:
         separately = self._stage.protocol == "lmtp"
         verdict = await self._stage.door.submit(message, separately=separately)
         self._submitted = False
+        recipients = message.envelope.recipients
         verdicts = [_of_one(verdict, recipient.address) for recipient in recipients] if separately else [verdict]
         if writer is not None and not any(isinstance(one, Delivered) for one in verdicts):
             writer.discard()
@@ -648,6 +634,23 @@ class _Session:
                 self._note_refusal(transaction, recipient.address, one)
             self._answer(one, transaction.identity)
         self.forget()
+
+    def _message(self, transaction: _Transaction, identity: MessageId, content: MessageContent) -> Message:
+        mail, facts, recipients = transaction.mail, transaction.facts, tuple(transaction.recipients)
+        arrived = time.time()
+        envelope = Envelope(
+            sender=mail.sender,
+            recipients=recipients,
+            session=facts,
+            prepended=self._stage.received(facts, recipients, identity, arrived)
+            + self._stage.lacking(content, identity, arrived),
+            arrived=arrived,
+            smtputf8=mail.smtputf8,
+            body=mail.body,
+            ret=mail.ret,
+            envid=mail.envid,
+        )
+        return Message(identity, envelope, content)
 
     def _note_refusal(self, transaction: _Transaction, recipient: str, refusal: Reject | Defer) -> None:
         event(

@@ -74,7 +74,7 @@ FACE = {"message", "units", "verdict"}
 
 ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
-    ("engine/config.py", "lmtp"): "a listener",
+    ("engine/config/listeners.py", "lmtp"): "a listener",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 
@@ -191,8 +191,8 @@ def test_the_benchmarks_are_loaded_by_their_command_alone() -> None:
 
 
 def test_the_names_of_our_stages_are_found_without_importing_them() -> None:
-    from engine.config import _own_stages
+    from engine.config.stages import own_stages
 
     before = {name for name in sys.modules if name.startswith("stages.")}
-    assert _own_stages() == stage_names()
+    assert own_stages() == stage_names()
     assert {name for name in sys.modules if name.startswith("stages.")} == before

@@ -6,7 +6,8 @@ import pytest
 
 from bench.micro.measure import Measure
 from bench.micro.samples import KIB, addresses, letter
-from engine.protocols.smtp_client import ContentWanted, Finished, Ready, SmtpClient, To, Transaction
+from engine.protocols.smtp_client import ContentWanted, Finished, Ready, SmtpClient
+from engine.protocols.smtp_transaction import To, Transaction
 
 pytestmark = pytest.mark.benchmark(group="SMTP, the client's side")
 

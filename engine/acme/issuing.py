@@ -42,8 +42,8 @@ class Wanted:
     certificate: Certificate | None
 
 
-class Issuer:
-    """Gets certificates into a data folder. It blocks: use a thread. AcmeError, OSError."""
+class Applicant:
+    """Applies for certificates (RFC 8555 7.4), for a data folder. It blocks: use a thread. AcmeError, OSError."""
 
     def __init__(self, settings: Settings, data: Path) -> None:
         self._settings = settings

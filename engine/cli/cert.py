@@ -12,7 +12,7 @@ from engine.cli.configured import config_option, configuration, fail
 from engine.config import CHALLENGES, Config
 
 if TYPE_CHECKING:
-    from engine.acme.issuing import Issuer
+    from engine.acme.issuing import Applicant
 
 T = TypeVar("T")
 
@@ -91,13 +91,13 @@ def renew(ctx: click.Context, force: bool) -> None:
     _get(config, getting, asked)
 
 
-def _acme(config: Config) -> tuple["Issuer", tuple[str, ...]]:
+def _acme(config: Config) -> tuple["Applicant", tuple[str, ...]]:
     """Who gets certificates, and for which domains there should be one."""
-    from engine.runtime.certificates import issuer
+    from engine.runtime.certificates import applicant
 
     if config.acme is None:
         fail(f"{config.path} has no [acme], which says where certificates come from")
-    return issuer(config), config.acme.domains
+    return applicant(config), config.acme.domains
 
 
 def _name(given: str) -> str:
@@ -111,7 +111,7 @@ def _name(given: str) -> str:
         raise click.BadParameter(str(error)) from error
 
 
-def _get(config: Config, getting: "Issuer", asked: Sequence[tuple[tuple[str, ...], str]]) -> None:
+def _get(config: Config, getting: "Applicant", asked: Sequence[tuple[tuple[str, ...], str]]) -> None:
     """Get a certificate for each of the names and folders, and say how it went."""
     from engine.acme.client import AcmeError
     from engine.net.certificates import day

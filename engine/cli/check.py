@@ -19,7 +19,7 @@ def check(ctx: click.Context) -> None:
     try:
         found = list(troubles(server_tls(config, ServerTls())))
         if config.directory is not None:
-            from engine.runtime.roles import directory_of  # slow to import
+            from engine.runtime.roles.opened import directory_of  # slow to import
 
             directory_of(config).close()
     except ConfigError as error:

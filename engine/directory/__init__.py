@@ -1,6 +1,7 @@
 """The directory: which domains are ours, who has an account, what an alias stands for, and who may log in."""
 
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
+from engine.directory.embedded import Embedded
 from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Group, Login
 from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
 from engine.directory.interface import Directory, asked
@@ -9,7 +10,6 @@ from engine.directory.limits import UNSAID, Allowed, DomainLimits, Layers, Limit
 from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
 from engine.directory.senders import is_member, may_send_as
-from engine.directory.store import Embedded
 
 __all__ = [
     "FEW",

@@ -1,8 +1,8 @@
 """Which directory pipeline.toml names."""
 
 from engine.config import Config, Ldap, Postgresql
+from engine.directory.embedded import Embedded
 from engine.directory.interface import Directory
-from engine.directory.store import Embedded
 
 
 def open_directory(config: Config) -> Directory:

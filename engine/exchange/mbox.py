@@ -19,6 +19,7 @@ from engine.exchange.files import PART, replacing
 from engine.exchange.letters import Broken, Found, Letter, is_keyword, with_crlf, with_lf
 from engine.exchange.scanned import Scanned
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from engine.protocols.imap.dates import MONTHS
 from engine.storage.files import sync
 
 MOST_FIELDS = 2**20
@@ -27,10 +28,9 @@ MOST_FIELDS = 2**20
 MARK = 64 * 2**20
 """Octets after which an mbox in the making is synced: so much is written again when it was broken off."""
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE = re.compile(
     rb"From .*?\b(%s) +(\d{1,2}) +(\d{1,2}):(\d\d)(?::(\d\d))?"
-    rb"(?: +(?:[A-Z]{1,5}|([+-]\d{4})))? +(\d{4})(?: +([+-]\d{4}))?" % "|".join(_MONTHS).encode()
+    rb"(?: +(?:[A-Z]{1,5}|([+-]\d{4})))? +(\d{4})(?: +([+-]\d{4}))?" % b"|".join(MONTHS)
 )
 _FIELD = re.compile(rb"[!-9;-~]+:")
 _END = re.compile(rb"^\r?\n", re.MULTILINE)
@@ -75,7 +75,7 @@ def parsed_date(line: bytes) -> int:
     month, day, hour, minute, second, zone, year, late_zone = match.groups()
     sign = zone or late_zone or b"+0000"
     offset = (int(sign[1:3]) * 60 + int(sign[3:5])) * (-60 if sign[:1] == b"-" else 60)
-    moment = (int(year), _MONTHS.index(month.decode()) + 1, int(day), int(hour), int(minute), int(second or 0))
+    moment = (int(year), MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second or 0))
     return max(0, (timegm(moment) - offset) * 1000)
 
 

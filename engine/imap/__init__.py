@@ -5,6 +5,7 @@ somebody has logged in, with `selected` for its mailbox. Every command has its f
 `changes`, `fetching`, `searching`, `appending`, `notifying` and `belongings`; `handlers` says which.
 """
 
-from engine.imap.server import ImapLimits, ImapService
+from engine.imap.service import ImapLimits, ImapService
+from engine.imap.visits import Visits
 
-__all__ = ["ImapLimits", "ImapService"]
+__all__ = ["ImapLimits", "ImapService", "Visits"]

@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -13,6 +12,7 @@ from engine.imap import handlers, notifying
 from engine.imap.appending import Appending
 from engine.imap.compression import Deflated
 from engine.imap.reply import Bad, No
+from engine.imap.service import ImapService
 from engine.imap.session import Session
 from engine.links.request import Unanswered
 from engine.mailbox import Watch
@@ -25,9 +25,6 @@ from engine.protocols.imap.table import OFFERED
 from engine.protocols.imap.view import May
 from engine.protocols.scram import Keys
 from engine.storage.environment import StorageError
-
-if TYPE_CHECKING:
-    from engine.imap.server import ImapService
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ _OFFERED = tuple(name for name in OFFERED if name != "APPENDLIMIT")  # which is 
 class Visit:
     """One connection."""
 
-    def __init__(self, service: "ImapService", connection: Connection) -> None:
+    def __init__(self, service: ImapService, connection: Connection) -> None:
         self._service = service
         self._connection: Connection | Deflated = connection
         self._plain = connection

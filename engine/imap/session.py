@@ -1,7 +1,7 @@
 """What somebody who has logged in does: the account, the mailbox that is selected, and the ways to the store."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import trio
 
@@ -10,6 +10,8 @@ from engine.imap.letters import Shelf
 from engine.imap.place import Place
 from engine.imap.reply import No
 from engine.imap.selected import Selected
+from engine.imap.service import ImapService
+from engine.imap.wishes import Wishes
 from engine.mailbox import Folder, Identity, Mailboxes, Quota, access
 from engine.mailbox.commands import Answer, AnyCommand, Begin, Problem
 from engine.mailbox.layout import INBOX
@@ -20,10 +22,6 @@ from engine.mailbox.rights import RIGHTS
 from engine.protocols.imap.responses import Space
 from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.view import May
-
-if TYPE_CHECKING:
-    from engine.imap.notifying import Wishes
-    from engine.imap.server import ImapService
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +36,7 @@ class Session:
 
     def __init__(
         self,
-        service: "ImapService",
+        service: ImapService,
         imap: ImapServer,
         account: Account,
         me: Identity,

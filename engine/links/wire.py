@@ -89,7 +89,7 @@ _PLAIN: list[tuple[type, tuple[str, ...]]] = [
     (Discard, ("reason",)),
     (Quarantine, ("reason",)),
     (Route, ("lane", "to")),
-    (Delivered, ("reply", "remote")),
+    (Delivered, ("reply", "remote", "tell")),
 ]
 _NUMBER = {kind: number for number, (kind, _) in enumerate(_PLAIN)}
 _PASS, _CHANGED, _EACH, _ROUTES, _CHANGED_FIRST, _SENDING = -1, -2, -3, -4, -5, -6
@@ -131,6 +131,11 @@ def _unpack_sent(packed: list[Any], asked: Message) -> Message:
     )
 
 
+def _delivered(plain: list[Any], sends: tuple[Message, ...]) -> Delivered:
+    reply, remote, tell = plain
+    return Delivered(reply, remote, sends, tell)
+
+
 def _pack_each(each: Each, asked: Message) -> list[Any]:
     # Recipients that share a message object must still share it on the other side: they go on together.
     shared: dict[int, int] = {}
@@ -160,10 +165,12 @@ def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | Changed | tup
         changed = Message(asked.id, unpack_envelope(rest[0]), asked.content)
         return Changed(changed, unpack_verdict(rest[1], changed))  # type: ignore[arg-type]
     if number == _SENDING:
-        _, reply, remote = rest[0]
-        return Delivered(reply, remote, tuple(_unpack_sent(sent, asked) for sent in rest[1]))
+        _, *plain = rest[0]
+        return _delivered(plain, tuple(_unpack_sent(sent, asked) for sent in rest[1]))
     kind = _PLAIN[number][0]
     if kind is Route:
         return Route(rest[0], tuple(rest[1]))
+    if kind is Delivered:
+        return _delivered(rest, ())
     verdict: Verdict = kind(*rest)
     return verdict

@@ -4,5 +4,6 @@ from engine.login.guard import Ban, Guard
 from engine.login.oidc import Issuer
 from engine.login.rates import Excess, Rates, Sender
 from engine.login.service import Logins, Visitor
+from engine.login.tried import tried
 
-__all__ = ["Ban", "Excess", "Guard", "Issuer", "Logins", "Rates", "Sender", "Visitor"]
+__all__ = ["Ban", "Excess", "Guard", "Issuer", "Logins", "Rates", "Sender", "Visitor", "tried"]

@@ -122,7 +122,7 @@ class Deliver:
             return Outcome.GONE
         opened.quota = part.quota
         outcome = Outcome.OVER_QUOTA
-        if not (part.places and part.quota.full(opened)):
+        if not (part.places and part.quota.used_up(opened.size, opened.messages)):
             outcome = Outcome.DELIVERED
             placed = [self._put(*found, part.heading, copies) for found in _found(opened, part.places)]
             batch.put(self.databases.delivered, key, place(*placed[0]) if placed else place(0, 0))

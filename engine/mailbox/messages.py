@@ -25,8 +25,7 @@ def append(account: OpenAccount, command: Append, ready: Sequence[Ready]) -> Ans
     mailbox = account.mailbox(command.mailbox)
     if mailbox is None:
         return Answer(Problem.NONEXISTENT)
-    account.quota = command.quota
-    if command.quota.exceeded(account, sum(one.staged.size for one in ready), len(ready)):
+    if not account.fits(command.quota, [one.staged.size for one in ready]):
         return Answer(Problem.OVERQUOTA)
     rows = []
     for one in ready:

@@ -1,6 +1,6 @@
 """An account and its mailboxes as one change works on them: read once, counted in memory, written by ``save``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -357,6 +357,11 @@ class OpenAccount:
         self.kept -= 1
         self.kept_size -= row.message.size
 
+    def fits(self, quota: Quota, sizes: Sequence[int]) -> bool:
+        """Whether messages of these octets, which a client wants to store, are within the quota that counts now."""
+        self.quota = quota
+        return not sizes or not quota.exceeded(self.size + sum(sizes), self.messages + len(sizes))
+
     def save(self) -> list[News]:
         """Write all that was counted. What is new, for those who look at the mailboxes."""
         news = []
@@ -369,7 +374,8 @@ class OpenAccount:
         octets = pack_account(self._erased, self.newest, modseq, self.messages, self.size, self.kept, self.kept_size)
         self.batch.put(self.databases.account, account_key(self.id), octets)
         if self.quota is not None and self.quota.warn:
-            self.fuller = note(self, self.quota, *self._before)
+            now = self.size, self.messages
+            self.fuller = note(self.batch, self.databases.quota, self.id, self.quota, before=self._before, now=now)
         for other in self._beside.values():
             if other is not None:
                 news += other.save()

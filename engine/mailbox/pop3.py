@@ -5,18 +5,19 @@ import logging
 import math
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
 import trio
 
 from engine.directory import Unavailable
-from engine.login import Visitor
+from engine.login import Visitor, tried
 from engine.mailbox.layout import INBOX
 from engine.mailbox.locks import MailboxLocks, Refused
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.net.connection import Connection, ConnectionLost
-from engine.observe.events import event
+from engine.net.serving import to_its_end
 from engine.protocols import pop3
 from engine.protocols.asking import Closed, Login, StartTls
 from engine.protocols.scram import Keys
@@ -81,16 +82,8 @@ class Pop3Server:
 
     async def serve(self, connection: Connection, *, implicit_tls: bool = False) -> None:
         """Serve one connection to its end and close it. Never raises, but for cancellation."""
-        visit = _Visit(self, connection)
-        try:
+        with to_its_end(connection, "pop3"), closing(_Visit(self, connection)) as visit:
             await visit.run(implicit_tls)
-        except ConnectionLost as error:
-            log.info("pop3 %s: %s", visit.peer, error)
-        except Exception:
-            log.exception("pop3 %s: connection given up", visit.peer)
-        finally:
-            visit.release()
-            connection.close()
 
 
 class _Visit:
@@ -117,7 +110,7 @@ class _Visit:
             await self._converse()
             await self._connection.close_gently()
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let the mailbox go, if this connection holds one."""
         self._server.locks.release(self.account)
         self.account = -1
@@ -159,7 +152,7 @@ class _Visit:
                 case pop3.Remove(numbers):
                     await self._remove(numbers)
                 case Closed():
-                    self.release()  # before the last reply: the client may come back as soon as it has that
+                    self.close()  # before the last reply: the client may come back as soon as it has that
                     await self._flush()
                     return
 
@@ -180,13 +173,8 @@ class _Visit:
         await self._connection.start_tls(self._server.tls, server_side=True)
 
     async def _log_in(self, login: Login) -> None:
-        try:
-            answer = await self._visitor.answer(login.question)
-        except Unavailable as error:
-            event("login-unavailable", peer=self.peer, error=str(error))
-            return self._session.refused(pop3.Refusal.TEMPORARY)
-        except Exception:
-            log.exception("pop3 %s: login of %r could not be checked", self.peer, login.question.login)
+        answer = await tried(self._visitor, login.question, protocol="pop3", peer=self.peer)
+        if isinstance(answer, Unavailable):
             return self._session.refused(pop3.Refusal.TEMPORARY)
         if isinstance(answer, Keys):
             return self._session.take_keys(answer)
@@ -203,7 +191,7 @@ class _Visit:
             self._entries = await trio.to_thread.run_sync(self._server.mailboxes.messages, account)
         except StorageError as error:
             log.error("pop3 %s: %s", self.peer, error)
-            self.release()
+            self.close()
             return self._session.refused(pop3.Refusal.TEMPORARY)
         self._extend()
         return self._session.logged_in(self._entries)

@@ -5,15 +5,13 @@ come over one of the shares of which it is to be told; once, until it sinks belo
 brought back by undelete, which has no quota, is looked at with the next message.
 """
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import msgpack
 
 from engine.mailbox.layout import tell_key, told_key
 from engine.message import MessageId
-
-if TYPE_CHECKING:
-    from engine.mailbox.opened import OpenAccount
+from engine.storage.writer import Batch, Database
 
 
 class Quota(NamedTuple):
@@ -25,21 +23,13 @@ class Quota(NamedTuple):
     warn: tuple[int, ...] = ()  # shares in per cent of which it is told
     address: str = ""  # of who is told
 
-    def full(self, account: "OpenAccount") -> bool:
-        """Whether it is used up. Mail that comes to an account that is not quite full may go over it, once."""
-        return self.used_up(account.size, account.messages)
-
     def used_up(self, size: int, messages: int) -> bool:
-        """Whether so much is all of it."""
+        """Whether so much is all of it. Mail that comes to an account that is not quite full may go over it, once."""
         return self.closed or 0 < self.octets <= size or 0 < self.messages <= messages
 
-    def exceeded(self, account: "OpenAccount", octets: int, messages: int) -> bool:
-        """Whether so much more, which a client wants to store, would go over it."""
-        return (
-            (self.closed and messages > 0)
-            or 0 < self.octets < account.size + octets
-            or 0 < self.messages < account.messages + messages
-        )
+    def exceeded(self, size: int, messages: int) -> bool:
+        """Whether so much, with what a client wants to store, is more than all of it."""
+        return self.closed or 0 < self.octets < size or 0 < self.messages < messages
 
     def share(self, size: int, messages: int) -> int:
         """How much of it that is, in per cent, rounded down."""
@@ -73,19 +63,20 @@ class TellRow(NamedTuple):
         return cls._make((*fields, Quota(*quota)))
 
 
-def note(account: "OpenAccount", quota: Quota, size: int, messages: int) -> bool:
-    """Put the account down to be told if it needs to be, having had so much before; whether it was."""
-    level = quota.level(account.size, account.messages)
+def note(
+    batch: Batch, database: Database, account: int, quota: Quota, *, before: tuple[int, int], now: tuple[int, int]
+) -> bool:
+    """Put the account down to be told if it needs to be, for the octets and messages it has now; whether it was."""
+    level = quota.level(*now)
     if not level:
         return False
-    batch, database = account.batch, account.databases.quota
-    said = batch.get(database, told_key(account.id)) or b"\0"
-    told = min(said[0], quota.level(size, messages))  # it may have sunk since
+    said = batch.get(database, told_key(account)) or b"\0"
+    told = min(said[0], quota.level(*before))  # it may have sunk since
     if level <= told:
         return False
-    waiting = batch.get(database, tell_key(account.id))
+    waiting = batch.get(database, tell_key(account))
     above = min(told, TellRow.parse(waiting).above) if waiting else told
-    row = TellRow(bytes(MessageId.new()), above, level, account.size, account.messages, quota)
-    batch.put(database, tell_key(account.id), row.octets())
-    batch.put(database, told_key(account.id), bytes([level]))
+    row = TellRow(bytes(MessageId.new()), above, level, *now, quota)
+    batch.put(database, tell_key(account), row.octets())
+    batch.put(database, told_key(account), bytes([level]))
     return True

@@ -14,8 +14,7 @@ def copy(account: OpenAccount, command: Copy) -> Answer:
         return Answer(Problem.NONEXISTENT)
     found = present(mailbox, command.uids)
     rows = [row for _, row in found]
-    other.quota = command.quota
-    if command.quota.exceeded(other, sum(row.size for row in rows), len(rows)):
+    if not other.fits(command.quota, [row.size for row in rows]):
         return Answer(Problem.OVERQUOTA)
     translated = _translated(mailbox, to, rows)
     if translated is None:
@@ -29,11 +28,8 @@ def move(account: OpenAccount, command: Move) -> Answer:
     to = other.mailbox(command.to) if other is not None else None
     if mailbox is None or other is None or to is None:
         return Answer(Problem.NONEXISTENT)
-    if other is not account:
-        other.quota = command.quota
-        rows = [row for _, row in present(mailbox, command.uids)]
-        if command.quota.exceeded(other, sum(row.size for row in rows), len(rows)):
-            return Answer(Problem.OVERQUOTA)
+    if other is not account and not other.fits(command.quota, [row.size for _, row in present(mailbox, command.uids)]):
+        return Answer(Problem.OVERQUOTA)
     return transfer(account, mailbox, to, command.uids)
 
 

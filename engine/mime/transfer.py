@@ -28,11 +28,6 @@ def decoded(chunks: Iterable[bytes], encoding: bytes) -> Iterator[bytes]:
     return iter(chunks) if decoder is None else decoder(chunks)
 
 
-def decoded_size(chunks: Iterable[bytes], encoding: bytes) -> int:
-    """Octets that `decoded` gives: BINARY.SIZE."""
-    return sum(map(len, decoded(chunks, encoding)))
-
-
 def _base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """What is no base64 is passed over; padding ends a sequence, and another may follow (RFC 2045 6.8)."""
     rest = b""

@@ -79,11 +79,6 @@ class Connection:
             return CLEAR
         return Channel(channel_binding.bindings(self._tls_stream), _addresses(self._tls_stream))
 
-    @property
-    def ssl_object(self) -> trio.SSLStream[trio.SocketStream] | None:
-        """The TLS layer, for a look at certificates; None in the clear."""
-        return self._tls_stream
-
     async def receive(self, limit: int = RECEIVE) -> bytes:
         """The next octets, at most ``limit``; b"" when the peer has finished. ConnectionLost when it broke off.
 

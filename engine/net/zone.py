@@ -239,7 +239,19 @@ async def _reply(octets: bytes, zones: Sequence[Zone], *, over_udp: bool) -> byt
     zone.note(name, rdtype)
     if zone.delay_of(name):
         await trio.sleep(zone.delay_of(name))
-    match zone.fault_of(name, rdtype):
+    response, fault = _answer(query, name, rdtype, zones), zone.fault_of(name, rdtype)
+    if fault is not None and (fault is not Fault.TRUNCATED or over_udp):
+        return _faulty(fault, query, response)
+    try:
+        # Without EDNS an answer over UDP has at most 512 octets (RFC 1035 4.2.1, RFC 6891 6.2.5).
+        return response.to_wire(max_size=max(query.payload, 512) if over_udp else 65535)
+    except dns.exception.TooBig:
+        return _cut_short(query)
+
+
+def _faulty(fault: Fault, query: dns.message.Message, response: dns.message.Message) -> bytes | None:
+    """What a broken server would send in place of the response."""
+    match fault:
         case Fault.SILENT:
             return None
         case Fault.SERVFAIL:
@@ -247,23 +259,14 @@ async def _reply(octets: bytes, zones: Sequence[Zone], *, over_udp: bool) -> byt
         case Fault.REFUSED:
             return _refusal(query, dns.rcode.REFUSED)
         case Fault.GARBAGE:
-            return octets[:2] + b"\xff" * 9
+            return query.id.to_bytes(2, "big") + b"\xff" * 9
         case Fault.WRONG_ID:
-            forged = _answer(query, name, rdtype, zones)
-            forged.id ^= 1
-            return forged.to_wire()
+            response.id ^= 1
         case Fault.WRONG_QUESTION:
-            forged = _answer(query, name, rdtype, zones)
-            forged.question[0].name = dns.name.from_text("elsewhere.test")
-            return forged.to_wire()
-        case Fault.TRUNCATED if over_udp:
+            response.question[0].name = dns.name.from_text("elsewhere.test")
+        case Fault.TRUNCATED:
             return _cut_short(query)
-    response = _answer(query, name, rdtype, zones)
-    try:
-        # Without EDNS an answer over UDP has at most 512 octets (RFC 1035 4.2.1, RFC 6891 6.2.5).
-        return response.to_wire(max_size=max(query.payload, 512) if over_udp else 65535)
-    except dns.exception.TooBig:
-        return _cut_short(query)
+    return response.to_wire()
 
 
 def _zone_of(name: dns.name.Name, zones: Sequence[Zone]) -> Zone | None:

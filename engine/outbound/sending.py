@@ -13,7 +13,8 @@ from engine.message import Message
 from engine.outbound.pool import PENALTY, Pool
 from engine.outbound.schedule import retry_delay
 from engine.outbound.session import Job, Terms, Trouble
-from engine.protocols.smtp_client import Reply, To, Transaction
+from engine.protocols.smtp_heard import Reply
+from engine.protocols.smtp_transaction import To, Transaction
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 
 _Outcome = Delivered | Defer | Reject
@@ -101,7 +102,8 @@ class Sending:
 
     def _verdict(self, message: Message, jobs: list[Job]) -> Verdict:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and (reply := jobs[0].replies[0]) and reply.positive:
-            return Delivered(str(reply), jobs[0].remote)  # as nearly always, so no more is worked out
+            # As nearly always, so no more is worked out.
+            return Delivered(str(reply), jobs[0].remote, tell=jobs[0].tell)
         retry_after = retry_delay(self.retry, message.envelope.attempts)
         expires = message.envelope.arrived + self.expire
         verdicts: dict[str, _Outcome] = {}
@@ -115,16 +117,15 @@ class Sending:
 def _outcomes(job: Job, retry_after: float, expires: float) -> list[_Outcome]:
     trouble = job.trouble or Trouble("The server gave no answer")
     return [
-        _deferred(job, trouble, retry_after, expires)
-        if reply is None
-        else _outcome(reply, job.remote, retry_after, expires)
+        _deferred(job, trouble, retry_after, expires) if reply is None else _outcome(job, reply, retry_after, expires)
         for reply in job.replies
     ]
 
 
-def _outcome(reply: Reply, remote: str, retry_after: float, expires: float) -> _Outcome:
+def _outcome(job: Job, reply: Reply, retry_after: float, expires: float) -> _Outcome:
+    remote = job.remote
     if reply.positive:
-        return Delivered(str(reply), remote)
+        return Delivered(str(reply), remote, tell=job.tell)
     if reply.local:
         return Reject(reply.text, code=reply.status, remote=remote)
     if reply.permanent:

@@ -19,15 +19,15 @@ from engine.protocols.smtp_client import (
     ContentWanted,
     Event,
     Finished,
-    PeerError,
     Ready,
     Refused,
-    Reply,
     SmtpClient,
     TlsReady,
     TlsRefused,
-    Transaction,
 )
+from engine.protocols.smtp_heard import PeerError, Reply
+from engine.protocols.smtp_transaction import Transaction
+from engine.verdict import Tell
 from engine.wakeup import Wakeup
 
 T = TypeVar("T")
@@ -119,6 +119,7 @@ class Job:
         "replies",
         "returned",
         "targets",
+        "tell",
         "transaction",
         "trouble",
         "unreached",
@@ -135,6 +136,7 @@ class Job:
         self._settled = Wakeup()
         self.replies: tuple[Reply | None, ...] = ()  # None: `trouble` stands for it
         self.remote = ""
+        self.tell: Tell = ""  # see Delivered
         self.trouble: Trouble | None = None
 
     async def wait(self) -> None:
@@ -276,7 +278,15 @@ class Session:
         self.open.remove(job)
         self.served += 1
         self._quick = trio.current_time() - self._asked_at < QUICK
+        job.tell = self._tell
         job.settle(finished.replies, self.host)
+
+    @property
+    def _tell(self) -> Tell:
+        """Who takes a message by LMTP has it delivered (RFC 2033 4.2); who knows DSN tells the sender."""
+        if "DSN" in self._client.extensions:
+            return "nothing"
+        return "delivered" if self._terms.lmtp else "relayed"
 
     async def _send_content(self, job: Job, following: Callable[[bool], Job | None]) -> None:
         client = self._client

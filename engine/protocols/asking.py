@@ -1,7 +1,7 @@
 """What the server's sides of POP3 and ManageSieve have in common: replies that gather, and questions to the driver."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from engine.protocols import sasl
 from engine.protocols.scram import Keys
@@ -29,6 +29,9 @@ class Closed:
 class Asking:
     """A session that asks its driver one question at a time, among them what its SASL exchange wants to know."""
 
+    auth_failed: ClassVar[str] = ""
+    """What the reply to a failed exchange begins with."""
+
     def __init__(self) -> None:
         self._outgoing = bytearray()
         self._question: object = None
@@ -48,6 +51,31 @@ class Asking:
         challenge = self._exchange.take(keys)
         self._answer(Login)
         self._challenge(challenge)
+
+    def _step(self, response: bytes | None) -> Login | None:
+        """Go on in the exchange; None: the client sent no base64."""
+        assert self._exchange is not None
+        if response is None:
+            self._fail("this is no base64")
+            return None
+        return self._follow(self._exchange.step(response))
+
+    def _follow(self, step: sasl.Step) -> Login | None:
+        if isinstance(step, sasl.Challenge):
+            self._challenge(step)
+            return None
+        if isinstance(step, sasl.Failure):
+            self._fail(f"{self.auth_failed}{step.text}")
+            return None
+        return Login(step)
+
+    def _fail(self, text: str) -> None:
+        self._exchange = None
+        self._mistake(text)
+
+    def _mistake(self, text: str) -> None:
+        """Refuse what the client said, and count it."""
+        raise NotImplementedError
 
     def _proven(self) -> None:
         """Answers a login for good."""

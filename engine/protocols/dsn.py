@@ -96,16 +96,11 @@ def report(
     for address in (sender, *(recipient.address for recipient in recipients), hostname, message_id):
         if _UNSAFE.search(address):
             raise ValueError(f"{address!r} cannot stand in a header field")
-    utf8 = not all(
-        text.isascii() for text in (sender, *(part for item in recipients for part in (item.address, item.original)))
-    )
+    names = (sender, *(name for recipient in recipients for name in (recipient.address, recipient.original)))
+    utf8 = not all(name.isascii() for name in names)
     parts = [
         _part("text/plain; charset=utf-8", _human(hostname, arrived, recipients).encode(), "Notification"),
-        _part(
-            "message/global-delivery-status" if utf8 else "message/delivery-status",
-            _machine(hostname, envid, arrived, recipients, utf8=utf8),
-            "Delivery report",
-        ),
+        _status(_machine(hostname, envid, arrived, recipients, utf8=utf8), utf8=utf8),
         _returned(original_headers, original),
     ]
     boundary = boundary or _boundary(parts)
@@ -122,11 +117,20 @@ def report(
         "MIME-Version: 1.0",
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
     ]
+    return _whole(head, parts, boundary)
+
+
+def _whole(head: list[str], parts: list[bytes], boundary: str) -> bytes:
     if not all(part.isascii() for part in parts):
         head.append("Content-Transfer-Encoding: 8bit")
     lines = "\r\n".join(head).encode() + b"\r\n\r\nThis is a delivery report in MIME format.\r\n"
     delimiter = b"\r\n--" + boundary.encode()
     return lines + b"".join(delimiter + b"\r\n" + part for part in parts) + delimiter + b"--\r\n"
+
+
+def _status(fields: bytes, *, utf8: bool) -> bytes:
+    kind = "message/global-delivery-status" if utf8 else "message/delivery-status"
+    return _part(kind, fields, "Delivery report")
 
 
 def _part(kind: str, content: bytes, description: str) -> bytes:

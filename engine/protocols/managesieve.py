@@ -177,31 +177,12 @@ class Session(Asking):
         self._responding = False
         match words:
             case [b"*"]:
-                self._exchange = None
-                self._mistake("cancelled")
+                self._fail("cancelled")
                 return None
             case [bytes() as response] if len(response) <= sasl.RESPONSE_LIMIT:
                 return self._step(sasl.decode(response))
         self._mistake("a response is one string")
         return None
-
-    def _step(self, response: bytes | None) -> Event | None:
-        assert self._exchange is not None
-        if response is None:
-            self._exchange = None
-            self._mistake("this is no base64")
-            return None
-        return self._follow(self._exchange.step(response))
-
-    def _follow(self, step: sasl.Step) -> Event | None:
-        if isinstance(step, sasl.Challenge):
-            self._challenge(step)
-            return None
-        if isinstance(step, sasl.Failure):
-            self._exchange = None
-            self._mistake(step.text)
-            return None
-        return Login(step)
 
     def _written(self, challenge: sasl.Challenge) -> bytes:
         return b'"' + sasl.encode(challenge) + b'"\r\n'

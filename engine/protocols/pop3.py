@@ -82,6 +82,8 @@ class Session(Asking):
     account must wait between two logins; the driver sees to it.
     """
 
+    auth_failed = "[AUTH] "  # RFC 3206 4
+
     def __init__(
         self,
         hostname: str,
@@ -238,25 +240,9 @@ class Session(Asking):
         """A line of a SASL exchange (RFC 5034 4)."""
         self._responding = False
         if line == b"*":
-            self._mistake("cancelled")
+            self._fail("cancelled")
             return None
         return self._step(sasl.decode(line) if len(line) <= sasl.RESPONSE_LIMIT else None)
-
-    def _step(self, response: bytes | None) -> Event | None:
-        assert self._exchange is not None
-        if response is None:
-            self._mistake("this is no base64")
-            return None
-        return self._follow(self._exchange.step(response))
-
-    def _follow(self, step: sasl.Step) -> Event | None:
-        if isinstance(step, sasl.Challenge):
-            self._challenge(step)
-            return None
-        if isinstance(step, sasl.Failure):
-            self._mistake(f"[AUTH] {step.text}")
-            return None
-        return Login(step)
 
     def _written(self, challenge: sasl.Challenge) -> bytes:
         return b"+ " + sasl.encode(challenge) + b"\r\n"

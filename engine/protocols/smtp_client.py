@@ -15,103 +15,30 @@ a reply to the content for each recipient that was accepted, and CHUNKING is not
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-import idna
+from engine.protocols.smtp_content import DotStuffing
+from engine.protocols.smtp_heard import PeerError, Replies, Reply
+from engine.protocols.smtp_transaction import (
+    Extensions,
+    Transaction,
+    extensions,
+    mail_command,
+    objection,
+    rcpt_command,
+)
 
-from engine.protocols.smtp_content import Breaks
-
-REPLY_LINE = 4096
-"""Octets of one reply line. RFC 5321 4.5.3.1.5 says 512; some servers put a whole explanation into one line."""
-
-REPLY_TOTAL = 64 * 1024
-"""Octets of one reply with all its lines. What is longer is no reply, and must not fill the memory."""
-
-ORIGINAL_LIMIT = 500
-"""Octets of the value of ORCPT (RFC 3461 4.2)."""
-
-_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-_ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|$)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# Looser than RFC 5321 4.1.2, which the server enforced at the door; exact about what could end the path or the line.
-_ADDRESS = re.compile(r'(?:"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"|[^\x00-\x20\x7f<>"]+)(?:@[^\x00-\x20\x7f<>"@]+)?')
 _NAME = re.compile(r"[!-~]{1,255}")
-_NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
-_XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
-_UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~]|\\x\{[0-9A-F]{2,6}\})+")  # utf-8-addr-xtext, RFC 6533 3
-_BREAKS = re.compile(rb"\r\n|\r|\n")
-_DOT_LINE = re.compile(rb"\n\.")  # three times as fast as `b"\n." in data`
-
-
-class PeerError(Exception):
-    """The other side broke the protocol. The connection is of no use any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One reply. ``enhanced`` is the code of RFC 3463, or "". ``local``: we know the answer without asking."""
-
-    code: int
-    text: str = ""  # without the codes; lines joined by "\n", which is the only control character left
-    enhanced: str = ""
-    local: bool = False
-
-    @property
-    def positive(self) -> bool:
-        return 200 <= self.code < 300
-
-    @property
-    def permanent(self) -> bool:
-        return self.code >= 500
-
-    @property
-    def status(self) -> str:
-        """The enhanced code where its class is the reply's, else one derived: "5.0.0" (RFC 3463 2)."""
-        first = str(self.code)[0]
-        return self.enhanced if self.enhanced.startswith(first) else f"{first}.0.0"
-
-    def __str__(self) -> str:
-        return " ".join([part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part])
-
-
-class To(NamedTuple):
-    """A recipient, with what the sender asked for it (RFC 3461). ``original`` is ORCPT as given, in xtext."""
-
-    address: str
-    notify: str = ""
-    original: str = ""
-
-
-class Transaction(NamedTuple):
-    """One message to the recipients of one host.
-
-    ``size`` is exact, in octets. ``smtputf8``: the sender asked for RFC 6531; ``utf8_headers``: the header section
-    does hold non-ASCII octets. ``strict_8bit``: the content holds octets above 127, and shall rather be refused than
-    sent to a server that did not offer 8BITMIME. By default we "just send 8", as nearly everyone does: servers that
-    break on it died out, and a conversion would break signatures (DKIM) over the content. ``envid`` is xtext, as its
-    sender gave it.
-    """
-
-    sender: str
-    recipients: tuple[To, ...]
-    size: int
-    body: str = "7BIT"
-    smtputf8: bool = False
-    utf8_headers: bool = False
-    strict_8bit: bool = False
-    ret: str = ""
-    envid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The server has answered EHLO or HELO: ``extensions`` holds its keywords, in upper case, with their parameters."""
 
-    extensions: Mapping[str, str]
+    extensions: Extensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,120 +108,6 @@ class Awaits(Enum):
     __hash__ = object.__hash__
 
 
-class Replies:
-    """Cuts octets into replies. Memory is bounded by REPLY_TOTAL, whatever arrives."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._code = 0
-        self._lines: list[bytes] = []
-        self._size = 0
-
-    @property
-    def pending(self) -> bool:
-        """Whether octets are left that make no whole reply."""
-        return bool(self._buffer or self._lines)
-
-    def feed(self, data: bytes) -> Iterator[Reply]:
-        """The replies that ``data`` completes. PeerError for what is no reply, behind those that came before it."""
-        *lines, self._buffer = (self._buffer + data if self._buffer else data).split(b"\n")
-        for line in lines:
-            reply = self._line(line)
-            if reply is not None:
-                yield reply
-        if len(self._buffer) > REPLY_LINE:
-            raise PeerError("a reply line has no end")
-
-    def _line(self, line: bytes) -> Reply | None:
-        if not self._lines and line[3:4] == b" " and len(line) <= _COMMON:
-            return _one_line_reply(line)
-        match = _REPLY_LINE.fullmatch(line.removesuffix(b"\r"))
-        if not match or len(line) > REPLY_LINE:
-            raise _no_reply(line)
-        code = int(match[1])
-        if self._lines and code != self._code:
-            raise PeerError(f"a reply that began with {self._code} goes on with {code}")
-        self._code = code
-        self._size += len(line)
-        if self._size > REPLY_TOTAL:
-            raise PeerError("a reply has no end")
-        self._lines.append(match[3] or b"")
-        if match[2] == b"-":
-            return None
-        reply = _reply(code, self._lines)
-        self._lines, self._size = [], 0
-        return reply
-
-
-_COMMON = 80  # octets
-
-
-@lru_cache(256)
-def _one_line_reply(line: bytes) -> Reply:
-    """A server says the same few lines again and again."""
-    match = _REPLY_LINE.fullmatch(line.removesuffix(b"\r"))
-    if not match:
-        raise _no_reply(line)
-    return _reply(int(match[1]), [match[3]])
-
-
-def _no_reply(line: bytes) -> PeerError:
-    return PeerError(f"no SMTP reply: {_clean(line[:80])!r}")
-
-
-def _reply(code: int, lines: list[bytes]) -> Reply:
-    texts = [_clean(line) for line in lines]
-    found = _ENHANCED.match(texts[0])
-    if not found:
-        return Reply(code, "\n".join(texts) if len(texts) > 1 else texts[0])
-    # RFC 2034 repeats the enhanced code on each line; once is enough for a reader.
-    texts = [text[match.end() :] if (match := _ENHANCED.match(text)) else text for text in texts]
-    return Reply(code, "\n".join(texts) if len(texts) > 1 else texts[0], found[1])
-
-
-def _clean(line: bytes) -> str:
-    text = line.decode("utf-8", "replace")
-    return text.strip() if text.isprintable() else _CONTROL.sub(" ", text).strip()
-
-
-class DotStuffing:
-    """Content in DATA mode, piece by piece (RFC 5321 4.5.2).
-
-    Every line break that leaves is CRLF, also where a lone CR or LF came in: two servers that disagree on what ends a
-    line would disagree on where the message ends (SMTP smuggling). The last line always ends before the dot.
-    """
-
-    __slots__ = ("_at_line_start", "_held_cr")
-
-    def __init__(self) -> None:
-        self._held_cr = False  # a CR at the end of a piece: the LF may open the next one
-        self._at_line_start = True
-
-    def feed(self, data: bytes) -> bytes:
-        if self._held_cr:
-            data = b"\r" + data
-        self._held_cr = data.endswith(b"\r")
-        if self._held_cr:
-            data = data[:-1]
-        if not data:
-            return b""
-        breaks = Breaks()
-        breaks.add(data, final=True)
-        if not breaks.clean:
-            data = _BREAKS.sub(b"\r\n", data)
-        starts_with_dot = self._at_line_start and data.startswith(b".")
-        self._at_line_start = data.endswith(b"\n")
-        if _DOT_LINE.search(data):
-            data = data.replace(b"\n.", b"\n..")
-        return b"." + data if starts_with_dot else data
-
-    def end(self) -> bytes:
-        """What ends the content: the dot, after a line break if there was none."""
-        if self._held_cr or not self._at_line_start:
-            return b"\r\n.\r\n"
-        return b".\r\n"
-
-
 class _Running:
     """A transaction between MAIL and its last reply."""
 
@@ -321,7 +134,7 @@ class SmtpClient:
     def __init__(self, hostname: str, *, lmtp: bool = False) -> None:
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
-        self.extensions: Mapping[str, str] = {}
+        self.extensions: Extensions = {}
         self.pipelining = False
         self._chunking = False
         self.replies = 0  # whole replies so far: progress, for the driver's deadline
@@ -403,11 +216,15 @@ class SmtpClient:
         """
         if not transaction.recipients:
             raise ValueError("a transaction needs a recipient")
-        objection = self._objection(transaction)
-        if objection:
-            self._events.append(Finished(transaction, (objection,) * len(transaction.recipients)))
+        refusal = objection(transaction, self.extensions, chunking=self._chunking)
+        if refusal:
+            self._events.append(Finished(transaction, (refusal,) * len(transaction.recipients)))
             return
-        mail, *recipients = [self._mail(transaction), *[self._recipient(to) for to in transaction.recipients]]
+        offers = self.extensions
+        mail, *recipients = [
+            mail_command(transaction, offers),
+            *[rcpt_command(to, offers) for to in transaction.recipients],
+        ]
         running = _Running(transaction, chunking=self._chunking, inline=inline and self._chunking)
         if self._unclean:
             self._unclean = False
@@ -490,61 +307,7 @@ class SmtpClient:
             self._expected.append((Awaits.FINAL, running, 0))
         self._events.append(ContentWanted(running.transaction))
 
-    def _objection(self, transaction: Transaction) -> Reply | None:
-        """Why this server cannot take the message, by what it offers."""
-        offers = self.extensions
-        if "SMTPUTF8" not in offers and _needs_smtputf8(transaction):
-            # RFC 6531 3.5
-            return Reply(553, "The next server does not take internationalized mail", "5.6.7", local=True)
-        if transaction.body == "BINARYMIME" and not ("BINARYMIME" in offers and self._chunking):
-            return Reply(554, "The next server does not take binary content", "5.6.3", local=True)  # RFC 3030 3
-        if transaction.strict_8bit and "8BITMIME" not in offers:
-            return Reply(554, "The next server does not take 8-bit content", "5.6.3", local=True)  # RFC 6152 3
-        limit = offers.get("SIZE", "")
-        if limit.isdecimal() and 0 < int(limit[:19]) < transaction.size:
-            return Reply(
-                552, f"The next server takes at most {int(limit[:19])} octets", "5.3.4", local=True
-            )  # RFC 1870
-        return None
-
-    def _mail(self, transaction: Transaction) -> bytes:
-        offers = self.extensions
-        parts = [b"MAIL FROM:<" + (self._path(transaction.sender) if transaction.sender else b"") + b">"]
-        if "SIZE" in offers:
-            parts.append(b"SIZE=%d" % transaction.size)
-        if transaction.body == "BINARYMIME" or (transaction.body == "8BITMIME" and "8BITMIME" in offers):
-            parts.append(b"BODY=" + transaction.body.encode())
-        if "SMTPUTF8" in offers and (transaction.smtputf8 or not _ascii_only(transaction)):
-            parts.append(b"SMTPUTF8")
-        if "DSN" in offers:
-            if transaction.ret in ("FULL", "HDRS"):
-                parts.append(b"RET=" + transaction.ret.encode())
-            if transaction.envid:
-                parts.append(b"ENVID=" + _xtext(transaction.envid))
-        return b" ".join(parts) + b"\r\n"
-
-    def _recipient(self, to: To) -> bytes:
-        parts = [b"RCPT TO:<" + self._path(to.address) + b">"]
-        if "DSN" in self.extensions:
-            if to.notify:
-                if not _NOTIFY.fullmatch(to.notify):
-                    raise ValueError(f"{to.notify!r} is no NOTIFY parameter")
-                parts.append(b"NOTIFY=" + to.notify.encode())
-            # One that grows too long by its escapes is left out: a server refuses the recipient for it.
-            if to.original and len(original := _original(to.original)) <= ORIGINAL_LIMIT:
-                parts.append(b"ORCPT=" + original)
-        return b" ".join(parts) + b"\r\n"
-
-    def _path(self, address: str) -> bytes:
-        if not _ADDRESS.fullmatch(address):
-            raise ValueError(f"{address!r} cannot stand in an SMTP command")
-        if address.isascii():
-            return address.encode("ascii")
-        if "SMTPUTF8" in self.extensions:
-            return address.encode()
-        return _with_a_label(address).encode("ascii")
-
-    def _learn(self, extensions: Mapping[str, str]) -> None:
+    def _learn(self, extensions: Extensions) -> None:
         self.extensions = extensions
         self.pipelining = "PIPELINING" in extensions
         self._chunking = self.pipelining and "CHUNKING" in extensions and not self._lmtp
@@ -557,7 +320,7 @@ class SmtpClient:
 
     def _on_ehlo(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if reply.positive:
-            self._learn(_extensions(reply))
+            self._learn(extensions(reply))
             self._events.append(Ready(self.extensions))
         elif reply.permanent and not self._lmtp:
             self._greet(b"HELO ", Awaits.HELO)  # RFC 5321 3.2: an old server
@@ -675,59 +438,9 @@ _ON_REPLY: Mapping[Awaits, Callable[[SmtpClient, Reply, _Running | None, int], N
 }
 
 
-def _xtext(text: str) -> bytes:
-    """A parameter of RFC 3461 4 as given, or encoded where it is no xtext. ValueError for what is not ASCII."""
-    given = text.encode("ascii")
-    return given if _XTEXT.fullmatch(given) else re.sub(rb"[^!-*,-<>-~]", lambda match: b"+%02X" % ord(match[0]), given)
-
-
-def _original(original: str) -> bytes:
-    """ORCPT: "rfc822;…" as xtext, "utf-8;…" as utf-8-addr-xtext (RFC 6533 3), right with and without SMTPUTF8."""
-    kind, separator, address = original.partition(";")
-    if not separator:
-        kind, address = ("rfc822" if original.isascii() else "utf-8"), original
-    if not re.fullmatch(r"[A-Za-z0-9-]+", kind):
-        raise ValueError(f"{original!r} is no ORCPT parameter")
-    if address.isascii() and (kind.lower() != "utf-8" or _UNITEXT.fullmatch(address)):
-        return kind.encode() + b";" + (_xtext(address) if kind.lower() != "utf-8" else address.encode())
-    escaped = "".join(
-        character if "!" <= character <= "~" and character not in "+=\\" else f"\\x{{{ord(character):X}}}"
-        for character in address
-    )
-    return b"utf-8;" + escaped.encode("ascii")
-
-
 def _decides(reply: Reply) -> bool:
     """Whether the reply is a yes. PeerError when it is neither yes nor no: then the dialogue is out of step."""
     code = reply.code
     if 300 <= code < 400:
         raise PeerError(f"out of step: {reply}")
     return code < 300
-
-
-def _extensions(reply: Reply) -> dict[str, str]:
-    keywords: dict[str, str] = {}
-    for line in reply.text.split("\n")[1:]:  # the first line greets
-        keyword, _, parameters = line.partition(" ")
-        keywords[keyword.upper()] = parameters.strip()
-    return keywords
-
-
-def _ascii_only(transaction: Transaction) -> bool:
-    return transaction.sender.isascii() and all(map(str.isascii, [to.address for to in transaction.recipients]))
-
-
-def _needs_smtputf8(transaction: Transaction) -> bool:
-    """Whether a server without SMTPUTF8 cannot take it: a domain alone can be written as an A-label (RFC 6531 3.2)."""
-    if transaction.utf8_headers or _ascii_only(transaction):
-        return transaction.utf8_headers
-    addresses = (transaction.sender, *(to.address for to in transaction.recipients))
-    return any(not address.isascii() and not _with_a_label(address).isascii() for address in addresses)
-
-
-def _with_a_label(address: str) -> str:
-    local, _, domain = address.rpartition("@")
-    try:
-        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
-    except idna.IDNAError:
-        return address

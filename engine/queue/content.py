@@ -11,6 +11,7 @@ import trio
 from engine.links.wire import Reference
 from engine.message import Content, MessageId, Octets
 from engine.observe.events import event
+from engine.storage.files import sync
 
 CHUNK = 4096 - 16
 """Octets of a value that fill a page of LMDB exactly. A longer value needs adjoining free pages; where few adjoin, each
@@ -120,7 +121,7 @@ class ContentWriter:
         os.fsync(self._fd)
         os.close(self._fd)
         self._fd = -1
-        sync_folder(self._folder)
+        sync(self._folder)
 
     def discard(self) -> None:
         """Forget what was written; also after ``finish`` when nobody has taken the content over."""
@@ -137,12 +138,3 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         event("content-left", file=str(path), error=error.strerror)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in ``folder`` survive a power loss."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

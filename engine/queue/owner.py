@@ -1,11 +1,7 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
-import contextlib
-import dataclasses
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from types import MappingProxyType
 
 import outcome
@@ -13,18 +9,18 @@ import trio
 from msgspec.structs import replace
 
 from engine.config import Queue
-from engine.links.link import Way
-from engine.message import PARK, RELEASED, Content, Envelope, Message, MessageId, Octets, Recipient
+from engine.message import PARK, RELEASED, Content, Envelope, Message, MessageId
 from engine.observe.events import event
 from engine.queue.away import Away
-from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent, remove, sync_folder
+from engine.queue.content import FileContent, remove
+from engine.queue.delivery import Delivery
+from engine.queue.descendants import parked_apart, report, sent
 from engine.queue.lines import Line, Lines, domain_of
+from engine.queue.outcomes import LATE, SOONEST, Outcomes, final, is_over, parked, spoken_to, tell, with_lanes
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
-from engine.units import spelled
-from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
+from engine.verdict import Defer, Delivered, Verdict
 from engine.wakeup import Wakeup
 
 _TROUBLE = 5.0
@@ -33,56 +29,14 @@ _TROUBLE = 5.0
 _REFILL = 64
 """Free places that make a look into the due index worth while."""
 
-_SOONEST = 1.0
-"""Seconds that a deferral lasts at least: a stage that says 0 would spin."""
-
 SUSPECT, DEATHS = 2, 3
 """Owners that died while a message was away, after which it goes alone, and after which it is parked."""
-
-LATE = 60.0
-"""Seconds after which an attempt counts as late, as those do that were owed during a long stop, or while the clock
-jumped ahead; and by which a time must lie ahead of the clock for it to be another clock's."""
 
 _LOOK = 10.0
 """Seconds between two looks at the clock at most: it may have been set."""
 
 PAGE = 1000
 """Entries of the due index that are looked at together after the clock was set back."""
-
-_EXPIRED = "5.4.7"
-"""RFC 3463 3.5: delivery time expired."""
-
-
-@dataclass(slots=True)
-class Delivery:
-    """A message that is away from the queue: what has become of each recipient so far."""
-
-    record: Record
-    message: Message
-    waiting: list[Recipient]  # recipients without an outcome; an alias has been replaced by its members
-    domain: str = ""  # of all recipients
-    line: Line | None = None  # that it was taken from
-    note: int = 0  # that it is away
-    given: float = 0.0  # when it was given out, in Unix time
-    outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
-    way: Way = field(default_factory=list)
-
-    def became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
-        """An alias stands for others, or one recipient goes down several lanes."""
-        self._forget(recipient)
-        self.waiting += others
-
-    def told(self, recipients: Sequence[Recipient], verdict: Verdict) -> None:
-        """These recipients have their outcome."""
-        for recipient in recipients:
-            self._forget(recipient)
-            self.outcomes.append((recipient, verdict))
-
-    def _forget(self, recipient: Recipient) -> None:
-        for index, waiting in enumerate(self.waiting):
-            if waiting.address == recipient.address:
-                del self.waiting[index]
-                return
 
 
 class Owner:
@@ -412,9 +366,9 @@ class Owner:
 
     def progress(self, delivery: Delivery) -> None:
         """Some recipients have it while others may take long: see that a crash does not send it to those again."""
-        open_ones = [r for r, verdict in delivery.outcomes if not _is_over(verdict)]
+        open_ones = [r for r, verdict in delivery.outcomes if not is_over(verdict)]
         old = delivery.record
-        new = with_recipients(old, _with_lanes((*delivery.waiting, *open_ones), old))
+        new = with_recipients(old, with_lanes((*delivery.waiting, *open_ones), old))
         if delivery.waiting and new != old:
             delivery.record = new
             # Never tried again: it would come after `settle`, and undo that.
@@ -424,38 +378,15 @@ class Owner:
         """Every recipient has an outcome: remove the message, or keep it for those who must wait."""
         now = self._now()
         old = delivery.record
-        waiting: list[tuple[Recipient, Defer]] = []
-        parked: list[tuple[Recipient, Quarantine]] = []
-        failures: list[Failure] = []
-        for recipient, found in delivery.outcomes:
-            verdict = self._final(found, delivery)
-            self._tell(delivery, recipient, verdict)
-            if not self._lines.idle and _spoken_to(verdict):
-                self._lines.reached(domain_of([recipient]))
-            if isinstance(verdict, Defer):
-                waiting.append((recipient, verdict))
-            elif isinstance(verdict, Quarantine):
-                parked.append((recipient, verdict))
-            elif isinstance(verdict, Reject | Delivered) and wants_report(recipient, verdict):
-                failures.append(Failure(recipient, verdict))
-        try:
-            reports = self._reports(delivery, failures, now)
-        except Exception as error:  # a refused recipient must not vanish without a word to the sender
-            event.bug("report", error, id=old.id)
-            reports = []
-            reason = f"refused, and no report could be written: {error}"
-            parked += [(f.recipient, Quarantine(reason)) for f in failures if isinstance(f.verdict, Reject)]
-        reports += self._sent(delivery, now)
-        if waiting and parked:  # those who only wait must not be held up by those who are parked
-            reports.append(self._parked_apart(old, parked))
-            parked = []
-        new = self._left(old, waiting, parked, now)
-        domain, turn, is_news = _unreached(waiting), 0.0, False
+        outcomes = self._outcomes(delivery)
+        born = self._descendants(delivery, outcomes, now)
+        new = outcomes.left(old, now)
+        domain, turn, is_news = outcomes.unreached, 0.0, False
         if new is not None and domain:
             turn = new.due
-            is_news = self._unreached(delivery, domain, turn, waiting[0][1], now)
+            is_news = self._unreached(delivery, domain, turn, outcomes.waiting[0][1], now)
             expires = self._expires(new.envelope, domain)
-            new = replace(new, line=domain, due=expires + _SOONEST if expires > now else new.due)
+            new = replace(new, line=domain, due=expires + SOONEST if expires > now else new.due)
 
         def change(batch: Batch) -> None:
             if new is None:
@@ -464,16 +395,40 @@ class Owner:
                 self.shard.replace(batch, old, new)
                 if domain:
                     (self.shard.set_turn if is_news else self.shard.ensure_turn)(batch, domain, turn, now)
-            for report, content in reports:
-                self.shard.put_new(batch, report, content)
+            for record, content in born:
+                self.shard.put_new(batch, record, content)
 
         def changed() -> None:
             if is_news:
                 self._lines.rests(domain)
                 self._look_again(turn)
-            self._settled(delivery, old, new, [report for report, _ in reports])
+            self._settled(delivery, old, new, [record for record, _ in born])
 
         self._change(change, changed)
+
+    def _outcomes(self, delivery: Delivery) -> Outcomes:
+        outcomes = Outcomes()
+        for recipient, found in delivery.outcomes:
+            verdict = final(found, delivery, self.settings)
+            tell(delivery, recipient, verdict)
+            if not self._lines.idle and spoken_to(verdict):
+                self._lines.reached(domain_of([recipient]))
+            outcomes.add(recipient, verdict)
+        return outcomes
+
+    def _descendants(self, delivery: Delivery, outcomes: Outcomes, now: float) -> list[tuple[Record, Content]]:
+        """The messages that come of this one. Who is parked in one of them is no longer among the outcomes."""
+        try:
+            born = report(delivery, outcomes.failures, self._hostname, now)
+        except Exception as error:
+            event.bug("report", error, id=delivery.record.id)
+            born = []
+            outcomes.park_refused(f"refused, and no report could be written: {error}")
+        born += sent(delivery, self.shard, now)
+        if outcomes.waiting and outcomes.parked:  # those who only wait must not be held up by those who are parked
+            born.append(parked_apart(delivery.record, self.shard, outcomes.parked, self._now()))
+            outcomes.parked.clear()
+        return born
 
     def _unreached(self, delivery: Delivery, domain: str, turn: float, verdict: Defer, now: float) -> bool:
         """No server of the domain can be spoken to until ``turn``. Whether that is news."""
@@ -484,103 +439,7 @@ class Owner:
         event("unreached", domain=domain, remote=verdict.remote or None, text=verdict.text, again=round(turn - now, 1))
         return True
 
-    def _final(self, verdict: Verdict, delivery: Delivery) -> Verdict:
-        """A deferral that carries no time of its own follows our schedule; at the last attempt it is a refusal."""
-        if not isinstance(verdict, Defer):
-            return verdict
-        envelope = delivery.record.envelope
-        expires = verdict.expires
-        if expires is None and verdict.retry_after is None:
-            expires = envelope.arrived + self.settings.expire
-        if expires is not None and _was_the_last(delivery, expires):
-            text = f"It could not be delivered for {spelled(delivery.given - envelope.arrived)}: {verdict.text}"
-            return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote)
-        if verdict.retry_after is not None:
-            return verdict
-        retry = self.settings.retry
-        return dataclasses.replace(verdict, retry_after=retry[min(envelope.attempts, len(retry) - 1)])
-
-    @staticmethod
-    def _left(
-        old: Record,
-        waiting: Sequence[tuple[Recipient, Defer]],
-        parked: Sequence[tuple[Recipient, Quarantine]],
-        now: float,
-    ) -> Record | None:
-        left = [recipient for recipient, _ in (*waiting, *parked)]
-        if not left:
-            return None
-        new = with_recipients(old, _with_lanes(left, old))
-        envelope = new.envelope
-        arrived = min(envelope.arrived, now)  # the clock may have been ahead then
-        new = replace(new, envelope=replace(envelope, arrived=arrived, attempts=envelope.attempts + 1), deaths=0)
-        if parked:
-            return replace(new, state=QUARANTINED, reason=parked[0][1].reason, line="")
-        due = now + max(min(verdict.retry_after or 0.0 for _, verdict in waiting), _SOONEST)
-        return replace(new, due=due, decided=now, reason=waiting[0][1].reply or waiting[0][1].text, line="")
-
-    def _parked_apart(self, old: Record, parked: Sequence[tuple[Recipient, Quarantine]]) -> tuple[Record, Content]:
-        """A record of their own for recipients whose mail is parked, with a copy of the content."""
-        identity = MessageId.new(self._now())
-        apart = with_recipients(old, _with_lanes([recipient for recipient, _ in parked], old))
-        apart = replace(apart, id=identity, state=QUARANTINED, reason=parked[0][1].reason, line="")
-        if not old.in_file:
-            return apart, Octets(b"".join(self.shard.content(old).chunks()))
-        os.link(self.shard.file(old.id), self.shard.file(identity))
-        sync_folder(self.shard.file(identity).parent)
-        return apart, self.shard.content(apart)
-
-    def _reports(self, delivery: Delivery, failures: list[Failure], now: float) -> list[tuple[Record, Content]]:
-        if not failures:
-            return []
-        envelope = delivery.record.envelope
-        if not envelope.sender:  # RFC 3464 1.3, RFC 5321 4.5.5: never a bounce of a bounce
-            event("bounce-dropped", id=delivery.record.id, to=[failure.recipient.address for failure in failures])
-            return []
-        identity = MessageId.new(now)
-        octets = bounce(identity, self._hostname, delivery.message, failures, now)
-        report = Record(
-            id=identity,
-            envelope=Envelope(
-                "", (Recipient(envelope.sender, notify="NEVER"),), arrived=now, smtputf8=envelope.smtputf8
-            ),
-            lane=delivery.record.lane,
-            size=len(octets),
-            due=now,
-            decided=now,
-        )
-        event("bounce", id=delivery.record.id, report=identity, to=envelope.sender)
-        return [(report, Octets(octets))]
-
-    def _sent(self, delivery: Delivery, now: float) -> list[tuple[Record, Content]]:
-        """What the stages send because of this message, each once though several recipients may tell of it."""
-        verdicts = [verdict for _, verdict in delivery.outcomes if isinstance(verdict, Delivered)]
-        sent = {message.id: message for verdict in verdicts for message in verdict.sends}
-        return [self._new_message(delivery, message, now) for message in sent.values()]
-
-    def _new_message(self, delivery: Delivery, message: Message, now: float) -> tuple[Record, Content]:
-        old, content = delivery.record, message.content
-        in_file = content is delivery.message.content and old.in_file
-        if not in_file:  # read it now: the change that stores it removes it, if it is that of the message
-            content = Octets(b"".join(content.chunks()))
-        if in_file:
-            path = self.shard.file(message.id)
-            with contextlib.suppress(FileExistsError):  # a crash came after this
-                os.link(self.shard.file(old.id), path)
-            sync_folder(path.parent)
-        event("sent", id=old.id, new=message.id, to=message.recipients, **{"from": message.sender})
-        record = Record(
-            id=message.id,
-            envelope=replace(message.envelope, arrived=now),
-            lane=old.lane,
-            size=content.size,
-            in_file=in_file,
-            due=now,
-            decided=now,
-        )
-        return record, content
-
-    def _settled(self, delivery: Delivery, old: Record, new: Record | None, reports: list[Record]) -> None:
+    def _settled(self, delivery: Delivery, old: Record, new: Record | None, born: list[Record]) -> None:
         self.away.pop(old.id, None)
         self._notes.forget(delivery.note)
         if old.deaths >= SUSPECT:
@@ -591,8 +450,8 @@ class Owner:
             remove(self.shard.file(old.id))
         if new is not None:
             self._stored(new)
-        for report in reports:
-            self._stored(report)
+        for record in born:
+            self._stored(record)
         self._lines.back(delivery.domain, delivery.line)
         if self._backlog and (self.settings.in_flight - len(self.away) >= _REFILL or not self.away):
             self._wakeup.wake()
@@ -612,35 +471,6 @@ class Owner:
         if isinstance(result, outcome.Error):
             event("queue-failed", shard=self.shard.number, error=str(result.error))
 
-    @staticmethod
-    def _tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
-        record = delivery.record
-        common = {"id": record.id, "to": recipient.address, "from": record.envelope.sender, "way": delivery.way}
-        match verdict:
-            case Delivered(reply, remote):
-                event("delivered", **common, remote=remote or None, reply=reply or None)
-            case Defer(text, code, log, retry_after, reply, remote):
-                event("deferred", **common, code=code, text=text, log=log or None, remote=remote or None,
-                      reply=reply or None, retry_after=round(retry_after or 0, 1))  # fmt: skip
-            case Reject(text, code, log, reply, remote):
-                event("failed", **common, code=code, text=text, log=log or None, remote=remote or None,
-                      reply=reply or None)  # fmt: skip
-            case Discard(reason):
-                event("discarded", **common, reason=reason)
-            case Quarantine(reason):
-                event("quarantined", **common, reason=reason)
-
-
-def _is_over(verdict: Verdict) -> bool:
-    """Whether nothing needs to be done about a recipient but to forget it."""
-    return isinstance(verdict, Discard) or (isinstance(verdict, Delivered) and not verdict.sends)
-
-
-def _with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipient, ...]:
-    """The recipients as they are stored: only a lane that was picked before `queue` is kept, others are found anew."""
-    lanes = {recipient.address: recipient.lane for recipient in record.envelope.recipients}
-    return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
-
 
 def _released(record: Record) -> Envelope:
     facts = {name: value for name, value in record.envelope.facts.items() if name != PARK}
@@ -655,29 +485,4 @@ def _suspected(record: Record) -> Record:
     reason = f"{new.deaths} mail workers died with this message, one after the other"
     for recipient in new.envelope.recipients:
         event("quarantined", id=new.id, to=recipient.address, reason=reason)
-    return replace(new, state=QUARANTINED, reason=reason, line="")
-
-
-def _was_the_last(delivery: Delivery, expires: float) -> bool:
-    """Whether an attempt had to be the last one. Not one that comes late to what was still young when it was owed:
-    after a long stop, or a jump of the clock that may be an error, mail is tried once more before it is returned."""
-    due = delivery.record.due
-    return delivery.given > expires and (delivery.given - due <= LATE or due > expires + LATE)
-
-
-def _unreached(waiting: Sequence[tuple[Recipient, Defer]]) -> str:
-    """The domain that all who wait wait for, because it cannot be reached; else empty."""
-    if not waiting or not all(verdict.unreached for _, verdict in waiting):
-        return ""
-    return domain_of([recipient for recipient, _ in waiting])
-
-
-def _spoken_to(verdict: Verdict) -> bool:
-    """Whether the other side has said something about the message, so that it can be reached."""
-    if isinstance(verdict, Delivered):
-        return True
-    return (
-        isinstance(verdict, Reject | Defer)
-        and bool(verdict.reply)
-        and not (verdict.code == _EXPIRED or (isinstance(verdict, Defer) and verdict.unreached))
-    )
+    return parked(new, reason)

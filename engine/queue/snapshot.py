@@ -14,10 +14,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from engine.queue.content import sync_folder
 from engine.queue.store import FORMAT, Shard, content_folder, shard_numbers
 from engine.storage.environment import StorageError
-from engine.storage.files import give_to
+from engine.storage.files import give_to, sync
 from engine.storage.ownership import held, workspace
 from engine.storage.writer import committed
 
@@ -71,7 +70,7 @@ def take(data: Path, file: Path, *, map_size: int, told: Told = lambda _: None) 
         stream.flush()
         os.fsync(stream.fileno())
         partial.rename(file)
-    sync_folder(file.parent)
+    sync(file.parent)
     return count
 
 
@@ -120,13 +119,13 @@ def restore(file: Path, data: Path, *, map_size: int) -> int:
         give_to(data.stat(), content_folder(data), new)
         for path in content_folder(new).iterdir():  # before the records that refer to them
             path.rename(content_folder(data) / path.name)
-        sync_folder(content_folder(data))
+        sync(content_folder(data))
         for path in shards:
             path.rename(new / "before" / path.name)
         for path in (*(new / "queue").iterdir(), new / "queue"):
-            sync_folder(path)
+            sync(path)
         (new / "queue").rename(data / "queue")
-        sync_folder(data)
+        sync(data)
     return messages
 
 

@@ -13,7 +13,7 @@ from engine.net.tls import ServerTls
 from engine.observe.events import event
 
 if TYPE_CHECKING:
-    from engine.acme.issuing import Issuer
+    from engine.acme.issuing import Applicant
 
 LOOK = 5.0
 """Seconds between two looks at the files: a thousand of them take some milliseconds, in a thread."""
@@ -38,15 +38,15 @@ def folders(config: Config) -> tuple[Path, ...]:
     return (*named, config.server.data / ISSUED)
 
 
-def issuer(config: Config) -> "Issuer":
+def applicant(config: Config) -> "Applicant":
     """How [acme] says that certificates are got. ValueError where it says nothing."""
-    from engine.acme.issuing import Issuer, Settings  # slow to import, and not for every worker
+    from engine.acme.issuing import Applicant, Settings  # slow to import, and not for every worker
 
     acme = config.acme
     if acme is None:
         raise ValueError("there is no [acme]")
     trust = acme.trust if acme.trust != NOWHERE else None
-    return Issuer(Settings(acme.directory, acme.email, acme.challenge, acme.hook, trust), config.server.data)
+    return Applicant(Settings(acme.directory, acme.email, acme.challenge, acme.hook, trust), config.server.data)
 
 
 def server_tls(config: Config, now: ServerTls) -> ServerTls:

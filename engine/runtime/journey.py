@@ -15,8 +15,10 @@ from engine.links.link import Link, Way
 from engine.message import PARK, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent, sync_folder
-from engine.queue.owner import Delivery, Owner
+from engine.queue.content import FileContent
+from engine.queue.delivery import Delivery
+from engine.queue.owner import Owner
+from engine.storage.files import sync
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 LANES = 20
@@ -367,6 +369,6 @@ def _own(message: Message, index: int) -> Message:
     if isinstance(content, FileContent):
         path = content.path.with_name(str(identity))
         os.link(content.path, path)
-        sync_folder(path.parent)  # a record must never be on disk before the name that it refers to
+        sync(path.parent)  # a record must never be on disk before the name that it refers to
         content = FileContent(path, content.size)
     return replace(message, id=identity, content=content)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import trio
 
 from engine.acme.client import AcmeError
-from engine.acme.issuing import Issuer, Wanted
+from engine.acme.issuing import Applicant, Wanted
 from engine.config import Config
 from engine.net.certificates import day
 from engine.observe.events import event
-from engine.runtime.certificates import issuer
+from engine.runtime.certificates import applicant
 
 _LOOK = 5.0
 """Seconds until a new name in [acme] is seen."""
@@ -41,13 +41,13 @@ class Renewal:
         config = self._config()
         if config.acme is None:
             return
-        getting = issuer(config)
+        getting = applicant(config)
         wanted = await trio.to_thread.run_sync(getting.wanted, config.acme.domains)
         for folder, one in wanted.items():
             if time.time() >= self._next.get(folder, 0.0):
                 self._next[folder] = await self._see_to(getting, folder, one)
 
-    async def _see_to(self, getting: Issuer, folder: str, wanted: Wanted) -> float:
+    async def _see_to(self, getting: Applicant, folder: str, wanted: Wanted) -> float:
         """Get it, if it is time; when to look again."""
         try:
             if wanted.certificate is not None:

@@ -23,7 +23,8 @@ from engine.runtime.control import LOST, Control
 from engine.runtime.door import Door
 from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
-from engine.runtime.roles import Role, role_of
+from engine.runtime.roles import role_of
+from engine.runtime.roles.role import Role
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life."""

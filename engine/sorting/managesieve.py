@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from engine.directory import Account, Unavailable
-from engine.login import Visitor
+from engine.login import Visitor, tried
 from engine.mailbox import Mailboxes, StorageError
 from engine.mailbox.commands import (
     ActivateScript,
@@ -20,8 +20,8 @@ from engine.mailbox.commands import (
     RenameScript,
 )
 from engine.mailbox.scripts import Script
-from engine.net.connection import Connection, ConnectionLost
-from engine.observe.events import event
+from engine.net.connection import Connection
+from engine.net.serving import to_its_end
 from engine.protocols import managesieve, managesieve_events
 from engine.protocols.asking import Closed, Login, StartTls
 from engine.protocols.managesieve_events import Code
@@ -97,14 +97,8 @@ class ManageSieveServer:
 
     async def serve(self, connection: Connection) -> None:
         """Serve one connection to its end and close it. Never raises, but for cancellation."""
-        try:
+        with to_its_end(connection, "managesieve"):
             await _Visit(self, connection).run()
-        except ConnectionLost as error:
-            log.info("managesieve %s: %s", connection.peer, error)
-        except Exception:
-            log.exception("managesieve %s: connection given up", connection.peer)
-        finally:
-            connection.close()
 
 
 class _Visit:
@@ -178,23 +172,17 @@ class _Visit:
         self._session.tls_started(self._connection.channel)
 
     async def _log_in(self, login: Login) -> None:
-        try:
-            answer = await self._visitor.answer(login.question)
-        except Unavailable as error:
-            event("login-unavailable", peer=self.peer, error=str(error))
+        answer = await tried(self._visitor, login.question, protocol="managesieve", peer=self.peer)
+        if isinstance(answer, Unavailable):
             self._session.refused("logins cannot be checked now", temporary=True)
-        except Exception:
-            log.exception("managesieve %s: login of %r could not be checked", self.peer, login.question.login)
-            self._session.refused("logins cannot be checked now", temporary=True)
+        elif isinstance(answer, Keys):
+            self._session.take_keys(answer)
+        elif answer is None:
+            self._session.refused()
         else:
-            if isinstance(answer, Keys):
-                self._session.take_keys(answer)
-            elif answer is None:
-                self._session.refused()
-            else:
-                self._account = answer
-                self._extend()
-                self._session.logged_in(answer.address)
+            self._account = answer
+            self._extend()
+            self._session.logged_in(answer.address)
 
     async def _answer(self, asked: managesieve_events.Event) -> None:
         assert self._account is not None

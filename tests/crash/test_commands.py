@@ -14,14 +14,14 @@ from tests.support.server import PASSWORD, Postroad, letter
 BOB = "bob@example.org"
 IN_QUEUE = "1 message in 1 shard: no contradiction.\n"
 
-SNAPSHOT_MODULE, DIRECTORY = "engine.queue.snapshot", "engine.directory.store"
+SNAPSHOT_MODULE, DIRECTORY = "engine.queue.snapshot", "engine.directory.embedded"
 
 TAKING = {"a snapshot is half taken": Point("", SNAPSHOT_MODULE, "_with_files", count=1)}
 RESTORING = {
     "a restore is being unpacked": Point("", SNAPSHOT_MODULE, "_private", count=2),
-    "its content is there, its records are not": Point("", SNAPSHOT_MODULE, "sync_folder", count=1),
-    "the old queue has gone, the new one has not come": Point("", SNAPSHOT_MODULE, "sync_folder", count=3),
-    "the new queue has come": Point("", SNAPSHOT_MODULE, "sync_folder", "before", count=4),
+    "its content is there, its records are not": Point("", SNAPSHOT_MODULE, "sync", count=1),
+    "the old queue has gone, the new one has not come": Point("", SNAPSHOT_MODULE, "sync", count=3),
+    "the new queue has come": Point("", SNAPSHOT_MODULE, "sync", "before", count=4),
 }
 CHANGING = {
     "before the commit of an account": Point("", DIRECTORY, "Embedded._add_account", count=1),

@@ -34,7 +34,7 @@ LEAVING = {
     "one of two recipients done": Point("mail-", OWNER, "Owner.progress", count=3),
     "all done, not settled": Point("mail-", OWNER, "Owner.settle", "before"),
     "settled": Point("mail-", OWNER, "Owner._settled", "before"),
-    "a report written, not stored": Point("mail-", OWNER, "bounce", count=2),
+    "a report written, not stored": Point("mail-", "engine.queue.descendants", "bounce", count=2),
     "done, the file is left": Point("mail-", OWNER, "remove", "before", count=2),
     "a large content staged for a mailbox": Point("mailboxes", "engine.mailbox.large", "LargeFiles.stage", count=2),
     "before the commit of a delivery": Point("mailboxes", WRITER, "Writer._commit", "before", count=3),
@@ -42,8 +42,8 @@ LEAVING = {
 }
 RELOADING = {
     "a worker has opened a new revision": Point("mail-0", "engine.runtime.revision", "Revision.open", count=2),
-    "a worker is about to switch": Point("mail-1", "engine.runtime.roles", "MailRole.switched", "before", count=2),
-    "a worker has switched": Point("after-0", "engine.runtime.roles", "Role.switched", count=2),
+    "a worker is about to switch": Point("mail-1", "engine.runtime.roles.mail", "MailRole.switched", "before", count=2),
+    "a worker has switched": Point("after-0", "engine.runtime.roles.role", "Role.switched", count=2),
     "an old revision is let go": Point("mail-0", "engine.runtime.revision", "Revision.close", "before", count=1),
 }
 LINING_UP = {
@@ -54,7 +54,7 @@ LINING_UP = {
 PARKING = {
     "to be parked, not stored": Point("mail-", OWNER, "Owner._change", "before", count=2),  # the first is at its start
     "parked": Point("mail-", OWNER, "Owner._settled", "before", count=1),
-    "one of two is parked, the file has two names": Point("mail-", OWNER, "Owner._parked_apart", count=1),
+    "one of two is parked, the file has two names": Point("mail-", OWNER, "parked_apart", count=1),
     "one of two is parked": Point("mail-", OWNER, "Owner._settled", count=1),
 }
 TAKING = {

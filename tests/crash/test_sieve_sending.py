@@ -25,7 +25,7 @@ STEPS = {
     "delivered, the queue not told": Point("mailboxes", "stages.enqueue", "Enqueue._verdict", count=1),
     "the queue told": Point("mailboxes", "engine.links.host", "Host._answer", count=1),
     "all done, not settled": Point("mail-", OWNER, "Owner.settle", "before", count=1),
-    "what is sent has an id, and is not stored": Point("mail-", OWNER, "Owner._sent", count=1),
+    "what is sent has an id, and is not stored": Point("mail-", OWNER, "Owner._descendants", count=1),
     "stored, and not given out": Point("mail-", OWNER, "Owner._settled", "before", count=1),
 }
 

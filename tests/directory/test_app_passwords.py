@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.directory import AlreadyThere, Embedded, Invalid, NotFound, passwords, store
+from engine.directory import AlreadyThere, Embedded, Invalid, NotFound, passwords
 from engine.protocols import scram
 
 ANN, PASSWORD = "ann@example.org", "correct horse"
@@ -108,6 +108,6 @@ def test_how_many_there_may_be(directory: Embedded, monkeypatch: pytest.MonkeyPa
         directory.add_app_password(ANN, "phone")
     with pytest.raises(NotFound):
         directory.add_app_password("bob@example.org", "phone")
-    monkeypatch.setattr(store, "MOST_APP_PASSWORDS", 1)
+    monkeypatch.setattr("engine.directory.embedded.logins.MOST_APP_PASSWORDS", 1)
     with pytest.raises(Invalid, match="at most"):
         directory.add_app_password(ANN, "laptop")

@@ -403,7 +403,7 @@ def test_a_closed_directory_says_so(directory: Embedded) -> None:
 
 
 def test_a_full_map_is_told_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.directory.store.MAP_SIZE", 2**18)
+    monkeypatch.setattr("engine.directory.embedded.rows.MAP_SIZE", 2**18)
     with Embedded.open(tmp_path / "directory", ["example.org"]) as directory:
         directory.add_alias("small@example.org", ["x@elsewhere.test"])
         with pytest.raises(Unavailable, match="no room"):

@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from engine.directory import Embedded, Invalid, Unavailable, passwords
-from engine.directory.store import _Record
+from engine.directory.embedded.records import Record
 from engine.protocols import scram
 
 PASSWORD = "correct horse"
@@ -40,7 +40,7 @@ def stored_password(directory: Embedded, name: str) -> str:
 
 
 def store_password(directory: Embedded, name: str, stored: str) -> None:
-    directory._write(directory._put, (name, "example.org"), _Record(1, 0.0, stored))
+    directory._write(directory._put, (name, "example.org"), Record(1, 0.0, stored))
 
 
 def test_only_the_right_password_fits(directory: Embedded) -> None:

@@ -12,26 +12,18 @@ from typing import Any
 import pytest
 from doc_pages import ROOT, code, prose, rows, sections
 
-import engine.config
 import stages
 from engine.cli import _COMMANDS, main
-from engine.config import LISTENERS, Stage, convert
+from engine.config import DIRECTORIES, LISTENERS, OPTIONAL, Stage, convert
+from engine.config import SECTIONS as ALWAYS
+from engine.config.stages import ENGINE_HINTS, ENGINE_KEYS
 from engine.lanes import Lane
 from engine.stage import Spec, load_stage
 
 PAGE = ROOT / "docs" / "pipeline.md"
 SECTIONS = sections(PAGE)
 OWN = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
-TABLES = {
-    **engine.config._SECTIONS,
-    "tls": engine.config.Tls,
-    "acme": engine.config.Acme,
-    "oidc": engine.config.Oidc,
-    "reports": engine.config.Reports,
-    **{f"directory.{name}": kind for name, kind in engine.config.DIRECTORIES.items()},
-    "srs": engine.config.Srs,
-    "batv": engine.config.Batv,
-}
+TABLES = {**ALWAYS, **OPTIONAL, **{f"directory.{name}": kind for name, kind in DIRECTORIES.items()}}
 
 
 def written(heading: str) -> dict[str, str]:
@@ -99,9 +91,9 @@ def test_every_key_of_a_lane() -> None:
 
 def test_the_engines_keys_of_any_stage() -> None:
     page = written("[stage.NAME]")
-    assert page.keys() == set(engine.config._ENGINE_KEYS)
+    assert page.keys() == set(ENGINE_KEYS)
     fields = {field.name: field for field in dataclasses.fields(Stage)}
-    for key, kind in engine.config._ENGINE_HINTS.items():
+    for key, kind in ENGINE_HINTS.items():
         if key != "when":
             assert same(page[key], fields[key].default, kind), key
 

@@ -1,7 +1,9 @@
 """docs/writing-stages.md: every filter on the page loads and runs, and every configuration on it is good."""
 
 import ast
+import inspect
 import re
+import textwrap
 import tomllib
 import typing
 from pathlib import Path
@@ -14,7 +16,8 @@ from engine import Envelope, Message, MessageId, Recipient, Session
 from engine.config import Stage, convert, parse
 from engine.message import Octets
 from engine.net.names import Hostname
-from engine.runtime.roles import MailboxesRole, Role
+from engine.runtime.roles.mailboxes import MailboxesRole
+from engine.runtime.roles.role import Role
 from engine.runtime.stages import RunningStage
 from engine.stage import HOOKS, load_stage
 
@@ -138,9 +141,7 @@ def test_every_service_is_named() -> None:
     told = {code(cells[0]).rpartition(".")[2] for cells in rows(sections(PAGE)["Services"])} - {""}
     given = {"Door"}  # by engine/runtime/revision.py
     for role in (Role, MailboxesRole):
-        tree = ast.parse((ROOT / "engine" / "runtime" / "roles.py").read_text())
-        owner = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == role.__name__)
-        services = next(n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name == "services")
+        services = ast.parse(textwrap.dedent(inspect.getsource(role.services)))
         returned = next(n for n in ast.walk(services) if isinstance(n, ast.Dict))
         given |= {ast.unparse(key) for key in returned.keys if key is not None}
     assert told == given

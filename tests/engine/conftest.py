@@ -6,10 +6,10 @@ import pytest
 import trio
 import trio.testing
 
-import engine.queue.owner
 from engine import Message, MessageId
 from engine.config import Queue
-from engine.queue.owner import Delivery, Owner
+from engine.queue.delivery import Delivery
+from engine.queue.owner import Owner
 from engine.queue.store import Shard, content_folder
 from tests.support.post import MAP_SIZE, SETTINGS, Clock, Open, Post
 
@@ -41,7 +41,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.extend(failure.recipient.address for failure in failures)
         return b"Subject: report\r\n\r\n"
 
-    monkeypatch.setattr(engine.queue.owner, "bounce", bounce)
+    monkeypatch.setattr("engine.queue.descendants.bounce", bounce)
     return found
 
 

@@ -272,7 +272,11 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
         '[queue]\nretry = ["5m", "x"]\n[stage.door]',
         [(11, "[queue] retry", '\'x\' is no duration; write it like "90s", "5m", "1h 30m" or "5d" at [1]')],
     ),
-    ("[stage.door]", '[tls]\ncertificate = "a.pem"\n[stage.door]', [(10, "[tls] key", "is required")]),
+    (
+        "[stage.door]",
+        '[tls]\ncertificate = "a.pem"\n[stage.door]',
+        [(10, "[tls] key", "is required"), (11, "[tls] certificate", "cannot read a.pem: no such file")],
+    ),
     (
         "[stage.door]",
         '[tls]\ncertificate = "a.pem"\nkey = "b.pem"\n[stage.door]',

@@ -12,7 +12,7 @@ from engine import Defer, Delivered, Discard, Each, Message, Quarantine, Recipie
 from engine.lanes import Course, Leg
 from engine.message import PARK
 from engine.queue.content import FileContent
-from engine.queue.owner import Delivery
+from engine.queue.delivery import Delivery
 from engine.queue.store import Record
 from engine.runtime.journey import LANES, Arrival, Departure
 from engine.runtime.separate import SeparateArrival

@@ -14,7 +14,8 @@ from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Re
 from engine.message import PARK, Octets
 from engine.queue.bounce import wants_report
 from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent
-from engine.queue.owner import Delivery, Owner
+from engine.queue.delivery import Delivery
+from engine.queue.owner import Owner
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before
 from engine.storage.environment import StorageError
 from engine.storage.writer import committed
@@ -281,6 +282,8 @@ WANTED = [
     ("success,failure", Reject("no"), True),
     ("SUCCESS", Delivered(), True),
     ("FAILURE,DELAY", Delivered(), False),
+    ("SUCCESS", Delivered(remote="mx.rcpt.test", tell="relayed"), True),
+    ("SUCCESS", Delivered(remote="mx.rcpt.test", tell="nothing"), False),
 ]
 
 
@@ -295,7 +298,7 @@ async def test_who_cannot_be_reported_is_parked_and_not_lost(
     def broken(*_: object) -> bytes:
         raise RuntimeError("no template")
 
-    monkeypatch.setattr(engine.queue.owner, "bounce", broken)
+    monkeypatch.setattr("engine.queue.descendants.bounce", broken)
     await post.admit(message("bad@rcpt.test", "good@rcpt.test"))
     await post.settle(post.given[0], Reject("no"), Delivered())
     (record,) = shard.all_records()

@@ -60,7 +60,7 @@ plain = (
     | st.builds(Defer, text, text, text, st.none() | st.floats(0, 1e9), text, text)
     | st.builds(Discard, text)
     | st.builds(Quarantine, text)
-    | st.builds(Delivered, text, text)
+    | st.builds(Delivered, text, text, tell=st.sampled_from(["", "delivered", "relayed", "nothing"]))
     | routes
 )
 
@@ -122,7 +122,7 @@ def test_a_verdict_comes_back_the_same(asked: Message, verdict: Any, several: An
 @given(messages, st.lists(messages, min_size=1, max_size=3), envelopes)
 def test_messages_that_are_sent_come_back_the_same(asked: Message, others: list[Message], envelope: Envelope) -> None:
     copy = Message(MessageId.new(), envelope, asked.content)
-    verdict = Delivered("done", "mx.rcpt.test", (*others, copy))
+    verdict = Delivered("done", "mx.rcpt.test", (*others, copy), "relayed")
     found = back(verdict, asked)
     assert found == verdict
     assert found.sends[-1].content is asked.content

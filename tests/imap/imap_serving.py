@@ -10,7 +10,7 @@ from typing import Any, Self
 import trio
 
 from engine.directory import Account
-from engine.imap import ImapLimits, ImapService
+from engine.imap import ImapLimits, ImapService, Visits
 from engine.index import Index
 from engine.mailbox import Access, MailboxOwner, NewsDesk, Place, Quotas, Recipient
 from engine.mailbox.commands import Begin
@@ -140,13 +140,14 @@ class Post:
             directory=People(), access=Access(owner.reader), quotas=Quotas(),
             hostname="imap.example.org", allow_plaintext=True, limits=limits,
         )  # fmt: skip
+        self.visits = Visits(self.service)
         self._nursery = nursery
         self._delivered = 0
 
     async def visit(self, **options: Any) -> Client:
         """A connection, its greeting not heard yet."""
         ours, theirs = socket.socketpair()
-        self._nursery.start_soon(lambda: self.service.serve(Connection(theirs), **options))
+        self._nursery.start_soon(lambda: self.visits.serve(Connection(theirs), **options))
         return Client(trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
 
     async def client(self, login: str = "ann@example.org", *, selects: str = "", enables: str = "") -> Client:

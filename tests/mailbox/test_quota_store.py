@@ -5,6 +5,7 @@ from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
@@ -114,10 +115,8 @@ class Book:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.account = SimpleNamespace(
-            id=1, size=0, messages=0, databases=SimpleNamespace(quota=None),
-            batch=SimpleNamespace(get=lambda _, key: self.rows.get(key), put=self._put),
-        )  # fmt: skip
+        self.account = SimpleNamespace(id=1, size=0, messages=0)
+        self.batch: Any = SimpleNamespace(get=lambda _, key: self.rows.get(key), put=self._put)
 
     def _put(self, _: None, key: bytes, value: bytes) -> None:
         self.rows[key] = value
@@ -125,7 +124,8 @@ class Book:
     def rise(self, octets: int, quota: Quota) -> bool:
         before = self.account.size, self.account.messages
         self.account.size += octets
-        return note(self.account, quota, *before)
+        now = self.account.size, self.account.messages
+        return note(self.batch, None, self.account.id, quota, before=before, now=now)
 
 
 @given(

@@ -7,25 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.protocols.smtp_client import (
-    REPLY_TOTAL,
     Awaits,
     Closing,
     ContentWanted,
-    DotStuffing,
     Event,
     Finished,
-    PeerError,
     Quit,
     Ready,
     Refused,
-    Replies,
-    Reply,
     SmtpClient,
     TlsReady,
     TlsRefused,
-    To,
-    Transaction,
 )
+from engine.protocols.smtp_content import DotStuffing
+from engine.protocols.smtp_heard import REPLY_TOTAL, PeerError, Replies, Reply
+from engine.protocols.smtp_transaction import To, Transaction
 
 HELLO = b"220 hi\r\n"
 PIPELINING = b"250-hi\r\n250-PIPELINING\r\n250 SIZE 1000\r\n"

@@ -66,7 +66,7 @@ async def send_one(remote: Remote, *to: str, **settings: object) -> object:
 async def test_delivers_and_says_goodbye() -> None:
     remote = Remote()
     verdict = await send_one(remote)
-    assert verdict == Delivered("250 2.0.0 Ok: queued", "mx1.example.net")
+    assert verdict == Delivered("250 2.0.0 Ok: queued", "mx1.example.net", tell="nothing")
     assert [(got.sender, got.recipients, got.content) for got in remote.received] == [
         ("a@example.org", ("b@example.net",), CONTENT)
     ]
@@ -214,7 +214,7 @@ async def test_the_next_host_is_tried(script: dict[str, object], jumping_clock: 
     first = Remote(script=script)  # type: ignore[arg-type]
     async with serving(first), serving(Remote(port=first.port), "127.0.0.2") as second, relay() as stage:
         verdict = await stage(letter(first.port, hosts=("127.0.0.1", "127.0.0.2")))
-    assert verdict == Delivered("250 2.0.0 Ok: queued", "mx2.example.net")
+    assert verdict == Delivered("250 2.0.0 Ok: queued", "mx2.example.net", tell="nothing")
     assert len(second.received) == 1
     assert not first.received
 
@@ -498,6 +498,13 @@ async def test_dsn_parameters_are_passed_on_only_where_offered() -> None:
         assert ("NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;B+2Bx@example.net" in asked) == offered
 
 
+async def test_the_sender_is_told_by_one_server_alone() -> None:
+    for extensions, tell in ((USUAL, "nothing"), (("PIPELINING",), "relayed")):
+        verdict = await send_one(Remote(extensions=extensions))
+        assert isinstance(verdict, Delivered)
+        assert verdict.tell == tell
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -633,5 +640,5 @@ async def _listening(port: int) -> None:
 async def test_a_yes_with_nonsense_behind_it_is_a_yes() -> None:
     """Both come in one piece; the message must not be sent again."""
     remote = Remote({".": b"250 2.0.0 Ok\r\nwhat?\r\n"})
-    assert await send_one(remote) == Delivered("250 2.0.0 Ok", "mx1.example.net")
+    assert await send_one(remote) == Delivered("250 2.0.0 Ok", "mx1.example.net", tell="nothing")
     assert sum(command.startswith("MAIL") for command in remote.commands) == 1

@@ -7,7 +7,8 @@ import trio.testing
 
 from engine import Delivered, Duration, Message, MessageId, Size, Verdict
 from engine.config import Queue
-from engine.queue.owner import Delivery, Owner
+from engine.queue.delivery import Delivery
+from engine.queue.owner import Owner
 from engine.wakeup import Answer
 
 MAP_SIZE = 2**26

@@ -81,11 +81,6 @@ def metadata_longer(size: int) -> bytes:
     return b"METADATA LONGENTRIES %d" % size
 
 
-def message_limit(limit: int, lowest_done: int | None = None) -> bytes:
-    """RFC 9738 3.1: so many messages were worked on, the last of them with this UID."""
-    return b"MESSAGELIMIT %d" % limit if lowest_done is None else b"MESSAGELIMIT %d %d" % (limit, lowest_done)
-
-
 def in_progress(tag: bytes, done: int | None = None, goal: int | None = None) -> bytes:
     """RFC 9585 4."""
     shown = (b"NIL" if number is None else b"%d" % number for number in (done, goal))

@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-_NUMBERS = {month.upper(): number for number, month in enumerate(_MONTHS, 1)}
+MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_NUMBERS = {month.upper(): number for number, month in enumerate(MONTHS, 1)}
 
 _DATE = re.compile(rb"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
 _DATE_TIME = re.compile(
@@ -47,7 +47,7 @@ def date_time(moment: datetime) -> bytes:
     minutes = int(offset.total_seconds()) // 60
     sign = b"-" if minutes < 0 else b"+"
     return b'"%2d-%b-%04d %02d:%02d:%02d %b%02d%02d"' % (
-        moment.day, _MONTHS[moment.month - 1], moment.year, moment.hour, moment.minute, moment.second,
+        moment.day, MONTHS[moment.month - 1], moment.year, moment.hour, moment.minute, moment.second,
         sign, abs(minutes) // 60, abs(minutes) % 60,
     )  # fmt: skip
 

@@ -250,13 +250,5 @@ def metadata(name: str, values: Iterable[tuple[str, bytes | None]], *, utf8: boo
     return b"* METADATA %b (%b)\r\n" % (_quoted_name(name, utf8=utf8), shown)
 
 
-def metadata_changed(name: str, entries: Iterable[str], *, utf8: bool = False) -> bytes:
-    """RFC 5464 4.4.2: entries that have changed."""
-    return b"* METADATA %b %b\r\n" % (
-        _quoted_name(name, utf8=utf8),
-        b" ".join(astring(entry.encode()) for entry in entries),
-    )
-
-
 def _text(text: str, utf8: bool) -> bytes:
     return astring(text.encode(), utf8=utf8)

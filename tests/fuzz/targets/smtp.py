@@ -8,21 +8,8 @@ from typing import Any
 from engine.protocols import sasl
 from engine.protocols import smtp_client as client_side
 from engine.protocols import smtp_server as server_side
-from engine.protocols.smtp_client import (
-    Closing,
-    ContentWanted,
-    DotStuffing,
-    Finished,
-    PeerError,
-    Ready,
-    Refused,
-    Replies,
-    SmtpClient,
-    TlsReady,
-    To,
-    Transaction,
-)
-from engine.protocols.smtp_content import TERMINATOR, Breaks, unstuffed
+from engine.protocols.smtp_client import Closing, ContentWanted, Finished, Ready, Refused, SmtpClient, TlsReady
+from engine.protocols.smtp_content import TERMINATOR, Breaks, DotStuffing, unstuffed
 from engine.protocols.smtp_events import (
     NEED_DATA,
     Auth,
@@ -37,8 +24,10 @@ from engine.protocols.smtp_events import (
     StartTls,
     TooManyErrors,
 )
+from engine.protocols.smtp_heard import PeerError, Replies, Reply
 from engine.protocols.smtp_parameters import parse_mail, parse_rcpt
 from engine.protocols.smtp_server import SmtpServer
+from engine.protocols.smtp_transaction import To, Transaction
 from tests.fuzz.targets.cutting import cut, limits, option, pieces_of
 from tests.support.smtp import KEYS, accept
 
@@ -270,7 +259,7 @@ def replies(data: bytes) -> None:
         assert re.fullmatch(r"[2-5]\.\d{1,3}\.\d{1,3}", reply.status)
 
 
-def _replies(pieces: list[bytes]) -> tuple[list[client_side.Reply], bool]:
+def _replies(pieces: list[bytes]) -> tuple[list[Reply], bool]:
     parser, found = Replies(), []
     try:
         for piece in pieces:

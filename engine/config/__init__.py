@@ -1,0 +1,73 @@
+"""`pipeline.toml`: what it may say, and reading it.
+
+``reading`` is the whole: it makes a ``document`` of the text and a value of each of its tables. ``tables`` are these
+values; ``checks``, ``listeners``, ``certificates``, ``directories``, ``lanes`` and ``stages`` hold their rules.
+"""
+
+from engine.config.conversion import convert
+from engine.config.errors import ConfigError, Problem, nearest
+from engine.config.files import secrets_in
+from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, READERS
+from engine.config.reading import load, parse
+from engine.config.tables import (
+    DIRECTORIES,
+    NOWHERE,
+    OPTIONAL,
+    SECTIONS,
+    Acme,
+    Batv,
+    Config,
+    Dns,
+    Domains,
+    Elsewhere,
+    Ldap,
+    Login,
+    Mailboxes,
+    Oidc,
+    Postgresql,
+    Queue,
+    Quota,
+    Reports,
+    Server,
+    Sieve,
+    Srs,
+    Stage,
+    Tls,
+)
+
+__all__ = [
+    "CHALLENGES",
+    "DIRECTORIES",
+    "IMPLICIT_TLS",
+    "LISTENERS",
+    "NOWHERE",
+    "OPTIONAL",
+    "READERS",
+    "SECTIONS",
+    "Acme",
+    "Batv",
+    "Config",
+    "ConfigError",
+    "Dns",
+    "Domains",
+    "Elsewhere",
+    "Ldap",
+    "Login",
+    "Mailboxes",
+    "Oidc",
+    "Postgresql",
+    "Problem",
+    "Queue",
+    "Quota",
+    "Reports",
+    "Server",
+    "Sieve",
+    "Srs",
+    "Stage",
+    "Tls",
+    "convert",
+    "load",
+    "nearest",
+    "parse",
+    "secrets_in",
+]

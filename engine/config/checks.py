@@ -1,0 +1,104 @@
+"""What must hold within one table, beyond the types of its values."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from engine.config.document import Document
+from engine.config.errors import nearest
+from engine.config.files import check_readable, check_secrets
+from engine.config.names import check_domain, check_name_server
+from engine.config.tables import NOWHERE, Batv, Dns, Domains, Login, Mailboxes, Oidc, Queue, Quota, Server, Sieve, Srs
+from engine.protocols.sasl import MECHANISMS
+
+SHORTEST_HANG = 3.0
+"""Seconds: a worker may be held up for a moment without being lost."""
+
+
+def _server(document: Document, server: Server) -> None:
+    if not re.fullmatch(r"[^\s@<>()\[\]]+", server.hostname):
+        document.problem("server.hostname", f'{server.hostname!r} is no host name; write it like "mx.example.org"')
+    if server.workers < 0:
+        document.problem("server.workers", "must not be negative")
+    if server.hang < SHORTEST_HANG:
+        text = f"must be at least {SHORTEST_HANG:g} seconds: a sign of life comes every second"
+        document.problem("server.hang", text)
+
+
+def _domains(document: Document, domains: Domains) -> None:
+    for domain in domains.local:
+        check_domain(document, "domains.local", domain)
+
+
+def _dns(document: Document, dns: Dns) -> None:
+    for address in dns.servers:
+        check_name_server(document, "dns.servers", address)
+
+
+def _queue(document: Document, queue: Queue) -> None:
+    if queue.in_flight < 0:
+        document.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
+    if not queue.retry:
+        document.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
+
+
+def _mailboxes(document: Document, mailboxes: Mailboxes) -> None:
+    if mailboxes.readers < 0:
+        document.problem("mailboxes.readers", "must not be negative")
+
+
+def _login(document: Document, login: Login) -> None:
+    for name in ("network_guesses", "account_guesses"):
+        if getattr(login, name) < 1:
+            document.problem(f"login.{name}", "must be at least 1")
+    for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
+        if not 0 <= getattr(login, name) <= bits:
+            document.problem(f"login.{name}", f"must be a number of bits from 0 to {bits}")
+    for name in login.mechanisms:
+        if name not in MECHANISMS:
+            document.problem("login.mechanisms", f"there is no mechanism {name}{nearest(name, MECHANISMS)}")
+
+
+def _quota(document: Document, quota: Quota) -> None:
+    if quota.messages < 0:
+        document.problem("quota.messages", "must not be negative; 0: as many as it likes")
+    if not all(1 <= share <= 100 for share in quota.warn):
+        document.problem("quota.warn", "must be per cent, from 1 to 100")
+
+
+def _sieve(document: Document, sieve: Sieve) -> None:
+    for name in ("scripts", "script_size", "total_size", "redirects", "sends_per_day"):
+        if getattr(sieve, name) < 0:
+            document.problem(f"sieve.{name}", "must not be negative")
+    for name in ("before", "after"):
+        for path in getattr(sieve, name):
+            check_readable(document, f"sieve.{name}", path)
+    if sieve.include != NOWHERE and not sieve.include.is_dir():
+        document.problem("sieve.include", f"{sieve.include} is no folder")
+
+
+def _oidc(document: Document, oidc: Oidc) -> None:
+    if not re.match(r"https://|http://(127\.|\[::1\]|localhost[:/])", oidc.issuer):
+        document.problem("oidc.issuer", f'{oidc.issuer!r} is no issuer; write it like "https://id.example.org"')
+    if not oidc.audience:
+        document.problem("oidc.audience", "must name whom a token is for: else any program's token would do")
+    if bool(oidc.client_id) != bool(oidc.client_secret_file):
+        document.problem("oidc.client_id", "goes together with client_secret_file")
+    if oidc.client_secret_file:
+        check_readable(document, "oidc.client_secret_file", oidc.client_secret_file)
+
+
+def _srs(document: Document, srs: Srs) -> None:
+    check_domain(document, "srs.domain", srs.domain)
+    check_secrets(document, "srs.secret_file", srs.secret_file)
+
+
+def _batv(document: Document, batv: Batv) -> None:
+    check_secrets(document, "batv.secret_file", batv.secret_file)
+
+
+CHECKS: dict[str, Callable[[Document, Any], None]] = {
+    "server": _server, "domains": _domains, "dns": _dns, "queue": _queue, "mailboxes": _mailboxes, "login": _login,
+    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv,
+}  # fmt: skip
+"""By table."""

@@ -1,0 +1,113 @@
+"""Reading `pipeline.toml`: once, strictly, into typed values, with every mistake reported at once."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.config.certificates import read_acme, read_tls
+from engine.config.checks import CHECKS
+from engine.config.directories import read_directory
+from engine.config.document import Document
+from engine.config.errors import ConfigError, Problem, nearest
+from engine.config.lanes import check_lanes, read_lanes
+from engine.config.listeners import check_listeners, read_listeners
+from engine.config.stages import read_stages
+from engine.config.tables import OPTIONAL, SECTIONS, Config, Reports, Stage
+from engine.lanes import QUEUE, Lane, Placing, plan
+
+_ACTED_ON = ("reports", "srs", "batv")
+"""Tables that say what some stage is to do."""
+
+
+def load(path: Path) -> Config:
+    """Read the file. ConfigError with every mistake."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = (
+            "; start in the folder that holds pipeline.toml, or say --config FILE"
+            if isinstance(error, FileNotFoundError)
+            else ""
+        )
+        raise ConfigError(path, [Problem(0, "", f"{reason}{hint}")]) from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """Read ``text`` as the file at ``path``, whose folder all relative paths start from. ConfigError."""
+    document = Document(text, path)
+    config = _read(document)
+    if not document.problems:
+        config = _planned(config)
+        check_listeners(document, config)
+        _check_served(document, config)
+    if document.problems:
+        raise ConfigError(path, document.problems)
+    return config
+
+
+def _read(document: Document) -> Config:
+    sections: dict[str, Any] = {name: document.section(name, kind) for name, kind in SECTIONS.items()}
+    for name in ("oidc", "srs", "batv"):
+        sections[name] = document.section(name, OPTIONAL[name]) if name in document.tables else None
+    for name, check in CHECKS.items():
+        if sections[name] is not None:
+            check(document, sections[name])
+    lanes = read_lanes(document)
+    stages = read_stages(document, lanes)
+    _check_tables(document, stages)
+    check_lanes(document, lanes, stages)
+    return Config(
+        path=document.path,
+        text=document.text,
+        listen=read_listeners(document),
+        tls=read_tls(document),
+        acme=read_acme(document),
+        reports=_read_reports(document, lanes),
+        directory=read_directory(document),
+        lanes=lanes,
+        stages=stages,
+        **sections,
+    )
+
+
+def _read_reports(document: Document, lanes: Iterable[Lane]) -> Reports | None:
+    if "reports" not in document.tables:
+        return None
+    reports: Reports = document.section("reports", Reports)
+    if not re.fullmatch(r"[^\s@<>()\[\],;:\"]+@[a-z0-9.-]+", reports.email):
+        document.problem("reports.email", f'{reports.email!r} is no address; write it like "postmaster@example.org"')
+    queued = [lane.name for lane in lanes if QUEUE in lane.stages]
+    if reports.lane and reports.lane not in queued:
+        document.problem("reports.lane", f"no lane {reports.lane} has a `queue`{nearest(reports.lane, queued)}")
+    usual = "outbound" if "outbound" in queued else next(iter(queued), "")
+    return dataclasses.replace(reports, lane=reports.lane or usual)
+
+
+def _check_tables(document: Document, stages: Mapping[str, Stage]) -> None:
+    theirs = {table for stage in stages.values() for table in stage.spec.tables}
+    known = {*SECTIONS, *OPTIONAL, "listen", "directory", "lane", "stage", *theirs}
+    for name in document.tables:
+        if name not in known:
+            document.problem(name, f"unknown table{nearest(name, known)}")
+
+
+def _planned(config: Config) -> Config:
+    """With the courses of its lanes."""
+    placing = {
+        name: Placing(stage.place, stage.spec.source, stage.spec.effect, stage.spec.partition, stage.spec.listens)
+        for name, stage in config.stages.items()
+    }
+    return dataclasses.replace(config, courses=plan(config.lanes, placing))
+
+
+def _check_served(document: Document, config: Config) -> None:
+    """Find tables that say what a stage is to do which stands in no lane."""
+    names = {name for lane in config.lanes for name in lane.stages}
+    served = {table for name in names & config.stages.keys() for table in config.stages[name].spec.acts_on}
+    for table in _ACTED_ON:
+        if table in document.tables and table not in served:
+            document.problem(table, "no lane has a stage that does what it says; see this table in docs/pipeline.md")

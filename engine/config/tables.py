@@ -1,0 +1,253 @@
+"""What `pipeline.toml` says: a value for each of its tables, with the defaults."""
+
+import ipaddress
+import typing
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from engine.condition import Condition
+from engine.lanes import MAIL, Course, Lane
+from engine.protocols.sasl import MECHANISMS
+from engine.stage import Spec
+from engine.units import Duration, Size
+
+NOWHERE = Path()
+"""Stands for a path that was not given."""
+
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+_LDAP_PORTS = {"ldap": 389, "ldaps": 636}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    hostname: str  # how we greet, and what our Received fields say; the name that our address has in DNS
+    data: Path = Path("var")
+    workers: int = 0  # mail workers, each with a shard of the queue; 0: one a core
+    user: str = ""  # who to become once the ports are bound, when started as root
+    hang: Duration = Duration("30s")  # without a sign of life, after which a worker is killed and replaced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domains:
+    local: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    certificate: Path = NOWHERE  # the default, with its key; without them what is in the folder must do
+    key: Path = NOWHERE
+    folder: Path = NOWHERE  # NAME/fullchain.pem and NAME/privkey.pem, chosen by the name that a client asks for
+    client_ca: Path = NOWHERE  # authorities of the certificates by which people log in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acme:
+    domains: tuple[str, ...] = ()  # each gets a certificate of its own
+    email: str = ""  # where the authority writes to
+    directory: str = "https://acme-v02.api.letsencrypt.org/directory"  # Let's Encrypt: free, and trusted by all
+    challenge: typing.Literal["http-01", "tls-alpn-01", "dns-01"] = "http-01"
+    hook: tuple[str, ...] = ()  # the command that sets and removes DNS records for dns-01
+    trust: Path = NOWHERE  # who vouches for the authority's own server, where the system does not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    servers: tuple[str, ...] = ()
+    timeout: Duration = Duration("5s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    inline: Size = Size("128 KiB")  # content up to this size lives in LMDB, larger content in a file of its own
+    reserve: Size = Size("256 MB")  # free disk space below which no new mail is taken (RFC 5321 4.2.3: 452)
+    map_size: Size = Size("64 GiB")  # address space of a shard: the largest it can grow to
+    in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk; 0 holds all mail
+    retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
+    expire: Duration = Duration("5d")  # RFC 5321 4.5.4.1: give up after at least 4-5 days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailboxes:
+    plaintext_login: bool = False  # a password in the clear from beyond loopback; contract: never by default
+    login_delay: Duration = Duration("0s")
+    map_size: Size = Size("256 GiB")
+    readers: int = 0  # processes that serve POP3 and IMAP; 0: one for each core
+    keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
+    full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    size: Size = Size(0)  # of an account for which nothing else is said; 0: as much as it likes
+    messages: int = 0  # the same
+    full: typing.Literal["defer", "reject"] = "defer"  # RFC 3463 3.3: a full mailbox is a persistent transient failure
+    warn: tuple[int, ...] = (80, 95)  # per cent, at which an account is told
+    tell_postmaster: bool = False  # when a mailbox is full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sieve:
+    before: tuple[Path, ...] = ()  # files of scripts that are run before each account's own
+    after: tuple[Path, ...] = ()  # and behind it
+    include: Path = NOWHERE  # the folder of NAME.sieve for `include :global`
+    scripts: int = 32  # that an account may have
+    script_size: Size = Size("256 KiB")  # of one
+    total_size: Size = Size("1 MiB")  # of all scripts of an account
+    redirects: int = 4  # that one message may make
+    sends_per_day: int = 500  # recipients of what the scripts of an account redirect, answer and notify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oidc:
+    issuer: str
+    audience: str  # whom a token must be for
+    claim: str = "email"  # which says whose it is
+    client_id: str = ""  # who asks the issuer about each token; empty: its signature is checked here
+    client_secret_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    org_name: str  # who reports, for people
+    email: str  # who may be asked about it; its domain is the one that reports
+    contact: str = ""  # more about that, such as an address in the web
+    lane: str = ""  # that reports go through; empty: "outbound" if that has a `queue`, else the first that has one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A directory that another server keeps."""
+
+    postmaster: str  # who gets the mail for a postmaster whom it does not know
+    connections: int = 4  # of each process
+    timeout: Duration = Duration("5s")  # for one question
+    cache: int = 10_000  # answers that are remembered
+    cache_for: Duration = Duration("1m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ldap(Elsewhere):
+    base: str  # all people and groups are below it
+    servers: tuple[str, ...] = ()  # the first one that answers is asked
+    bind_dn: str = ""  # who we are to the server; empty: nobody
+    bind_password_file: Path | None = None
+    starttls: bool = True  # for "ldap://": only on this machine can one do without
+    trust: Path = NOWHERE  # who vouches for the server, where the system does not
+    account_filter: str = "(&(objectClass=inetOrgPerson)(mail={address}))"
+    address_attribute: str = "mail"
+    id_attribute: str = "entryUUID"  # never given to another entry (RFC 4530)
+    send_as_attribute: str = ""  # other names in which an account may send
+    quota_attribute: str = ""  # how much its mailbox may hold
+    quota_messages_attribute: str = ""
+    group_filter: str = ""
+    member_attribute: str = "member"
+    members: typing.Literal["dn", "address"] = "dn"  # what that attribute holds
+
+    def bind_password(self) -> str:
+        """What the file holds, empty without one. OSError."""
+        return self.bind_password_file.read_text().rstrip("\n") if self.bind_password_file else ""
+
+    @staticmethod
+    def place(server: str) -> tuple[str, str, int]:
+        """Scheme, host and port of ``ldap://…`` or ``ldaps://…``. ValueError."""
+        found = urllib.parse.urlsplit(server)
+        if found.scheme not in _LDAP_PORTS or not found.hostname or found.path.strip("/") or found.query:
+            raise ValueError(f'{server!r} is no LDAP server; write it like "ldaps://ldap.example.org"')
+        return found.scheme, found.hostname, found.port or _LDAP_PORTS[found.scheme]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgresql(Elsewhere):
+    database: str  # what libpq takes: "host=db.example.org dbname=mail user=postroad", or a URI
+    password_file: Path | None = None
+    scram: bool = False  # whether accounts have keys for it
+    account_query: str = "SELECT id, address, password, scram, send_as FROM accounts WHERE address = %(address)s"
+    alias_query: str = "SELECT target FROM aliases WHERE address = %(address)s"
+    domain_query: str = "SELECT name FROM domains WHERE name = %(domain)s"
+
+    def password(self) -> str:
+        """What the file holds, empty without one. OSError."""
+        return self.password_file.read_text().rstrip("\n") if self.password_file else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    allow_networks: tuple[Network, ...] = ()  # whose guesses are not counted
+    network_guesses: int = 10  # wrong ones from one network within the window; then it is kept out
+    account_guesses: int = 50  # the same for one account, from networks that it is not known from
+    window: Duration = Duration("1h")
+    ban: Duration = Duration("1h")
+    network_ipv4: int = 32  # prefix of what counts as one network
+    network_ipv6: int = 64
+    mechanisms: tuple[str, ...] = tuple(MECHANISMS)  # of SASL, that are offered where they can be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Srs:
+    domain: str  # ours, at which bounces come back
+    secret_file: Path  # one secret a line: the first one signs, all are good
+    max_age: Duration = Duration("21d")  # as libsrs2 has it: a bounce comes within days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batv:
+    secret_file: Path  # as for SRS
+    require: bool = False  # whether bounces without a tag are refused
+    exempt: tuple[str, ...] = ()  # addresses and domains that get them all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage with its settings, and what the engine itself is to do about it."""
+
+    spec: Spec
+    settings: Mapping[str, Any]
+    place: str = MAIL
+    workers: int = 0  # processes of its own; 0: it runs inside the mail workers
+    timeout: Duration = Duration("60s")
+    on_error: str = "defer"
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole of `pipeline.toml`, checked."""
+
+    path: Path
+    text: str
+    server: Server
+    domains: Domains
+    listen: Mapping[str, tuple[str, int]]
+    tls: Tls | None
+    acme: Acme | None
+    dns: Dns
+    queue: Queue
+    mailboxes: Mailboxes
+    quota: Quota
+    sieve: Sieve
+    login: Login
+    oidc: Oidc | None
+    reports: Reports | None
+    directory: Elsewhere | None  # None: the embedded one
+    srs: Srs | None
+    batv: Batv | None
+    lanes: tuple[Lane, ...]
+    stages: Mapping[str, Stage]
+    courses: Mapping[str, Course] = field(default_factory=dict)
+
+
+SECTIONS: dict[str, type] = {
+    "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
+    "sieve": Sieve, "login": Login,
+}  # fmt: skip
+"""Tables of which nothing need be written: all their keys have defaults, but for the host name."""
+
+OPTIONAL: dict[str, type] = {"tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "srs": Srs, "batv": Batv}
+"""Tables without which there is no such thing."""
+
+DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
+"""Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""

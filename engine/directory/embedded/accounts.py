@@ -1,0 +1,84 @@
+"""Accounts of the embedded directory."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from engine.directory.addresses import a_label
+from engine.directory.embedded.logins import Logins
+from engine.directory.embedded.names import known_name, new_name, sender_of
+from engine.directory.embedded.records import (
+    RECORD,
+    Name,
+    Record,
+    Transaction,
+    account_of,
+    admin_key,
+    items,
+    key_of,
+    within,
+)
+from engine.directory.entries import Account
+from engine.directory.errors import Invalid, NotFound
+
+MOST_GRANTS = 100
+"""Of one account: the directory remembers them with it."""
+
+
+class Accounts(Logins):
+    """Who there is."""
+
+    def accounts(self) -> list[Account]:
+        """All accounts, those of closed domains too, by domain and name."""
+        return [account_of(name, RECORD.decode(value)) for name, value in self._read(items, self._accounts)]
+
+    def numbers(self, domain: str) -> list[int]:
+        """The ids of all accounts of a domain."""
+        return self._read(self._numbers, a_label(domain))
+
+    def _numbers(self, txn: Transaction, domain: str) -> list[int]:
+        return [RECORD.decode(value).id for _, value in within(txn, self._accounts, domain)]
+
+    def add_account(self, address: str, password: str | None = None, *, admin: bool = False) -> Account:
+        """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain."""
+        name = new_name(address)
+        self._read(self._check_free, name)  # says no before the password is hashed
+        return self._write(self._add_account, name, {} if password is None else self._secrets(name, password), admin)
+
+    def _add_account(self, txn: Transaction, name: Name, secrets: dict[str, Any], admin: bool) -> Account:
+        self._check_free(txn, name)
+        last = txn.get(b"account", db=self._counters)
+        record = Record(int.from_bytes(last or b"", "big") + 1, time.time(), **secrets)
+        txn.put(b"account", record.id.to_bytes(8, "big"), db=self._counters)
+        self._put(txn, name, record)
+        return self._change(txn, name, {"admin": True}) if admin else account_of(name, record)
+
+    def remove_account(self, address: str) -> Account:
+        """Remove the account; its id is not used again, so its mailbox is nobody's. NotFound."""
+        return self._write(self._remove_account, known_name(address))
+
+    def _remove_account(self, txn: Transaction, name: Name) -> Account:
+        record = self._record_or_error(txn, name)
+        txn.delete(key_of(name), db=self._accounts)
+        txn.delete(admin_key(name, record), db=self._admins)
+        return account_of(name, record)
+
+    def set_admin(self, address: str, admin: bool) -> Account:
+        """Say whether the account gets the postmaster's mail of its domain. NotFound."""
+        return self._write(self._change, known_name(address), {"admin": admin})
+
+    def grant(self, address: str, added: Iterable[str], removed: Iterable[str] = ()) -> Account:
+        """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of one.
+
+        Invalid, NotFound. That a name is one of ours is not asked.
+        """
+        return self._write(self._grant, known_name(address), list(map(sender_of, added)), set(map(sender_of, removed)))
+
+    def _grant(self, txn: Transaction, name: Name, added: list[str], removed: set[str]) -> Account:
+        before = self._record_or_error(txn, name).send_as
+        for sender in removed - set(before):
+            raise NotFound(f"{'@'.join(name)} was not granted to send as {sender}")
+        after = tuple(sender for sender in dict.fromkeys([*before, *added]) if sender not in removed)
+        if len(after) > MOST_GRANTS:
+            raise Invalid(f"an account may send in {MOST_GRANTS} other names at most; grant a whole domain")
+        return self._change(txn, name, {"send_as": after})

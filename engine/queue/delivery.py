@@ -1,0 +1,42 @@
+"""A message that is away from the queue."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.links.link import Way
+from engine.message import Message, Recipient
+from engine.queue.lines import Line
+from engine.queue.store import Record
+from engine.verdict import Verdict
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A message that is away from the queue: what has become of each recipient so far."""
+
+    record: Record
+    message: Message
+    waiting: list[Recipient]  # recipients without an outcome; an alias has been replaced by its members
+    domain: str = ""  # of all recipients
+    line: Line | None = None  # that it was taken from
+    note: int = 0  # that it is away
+    given: float = 0.0  # when it was given out, in Unix time
+    outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
+    way: Way = field(default_factory=list)
+
+    def became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        """An alias stands for others, or one recipient goes down several lanes."""
+        self._forget(recipient)
+        self.waiting += others
+
+    def told(self, recipients: Sequence[Recipient], verdict: Verdict) -> None:
+        """These recipients have their outcome."""
+        for recipient in recipients:
+            self._forget(recipient)
+            self.outcomes.append((recipient, verdict))
+
+    def _forget(self, recipient: Recipient) -> None:
+        for index, waiting in enumerate(self.waiting):
+            if waiting.address == recipient.address:
+                del self.waiting[index]
+                return

@@ -1,0 +1,139 @@
+"""What the outcomes of its recipients come to: who is tried again, who is parked, and whose sender is told."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from engine.config import Queue
+from engine.message import Recipient
+from engine.observe.events import event
+from engine.queue.bounce import Failure, wants_report
+from engine.queue.delivery import Delivery
+from engine.queue.lines import domain_of
+from engine.queue.store import QUARANTINED, Record, with_recipients
+from engine.units import spelled
+from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
+
+SOONEST = 1.0
+"""Seconds that a deferral lasts at least: a stage that says 0 would spin."""
+
+LATE = 60.0
+"""Seconds after which an attempt counts as late, as those do that were owed during a long stop, or while the clock
+jumped ahead; and by which a time must lie ahead of the clock for it to be another clock's."""
+
+_EXPIRED = "5.4.7"
+"""RFC 3463 3.5: delivery time expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The recipients of one message, by what is to be done about them."""
+
+    waiting: list[tuple[Recipient, Defer]] = field(default_factory=list)
+    parked: list[tuple[Recipient, Quarantine]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, recipient: Recipient, verdict: Verdict) -> None:
+        if isinstance(verdict, Defer):
+            self.waiting.append((recipient, verdict))
+        elif isinstance(verdict, Quarantine):
+            self.parked.append((recipient, verdict))
+        elif isinstance(verdict, Reject | Delivered) and wants_report(recipient, verdict):
+            self.failures.append(Failure(recipient, verdict))
+
+    def park_refused(self, reason: str) -> None:
+        """A refused recipient must not vanish without a word to the sender."""
+        refused = (failure.recipient for failure in self.failures if isinstance(failure.verdict, Reject))
+        self.parked.extend((recipient, Quarantine(reason)) for recipient in refused)
+
+    @property
+    def unreached(self) -> str:
+        """The domain that all who wait wait for, because it cannot be reached; else empty."""
+        if not self.waiting or not all(verdict.unreached for _, verdict in self.waiting):
+            return ""
+        return domain_of([recipient for recipient, _ in self.waiting])
+
+    def left(self, old: Record, now: float) -> Record | None:
+        """What the record becomes; None when nobody is left."""
+        left = [recipient for recipient, _ in (*self.waiting, *self.parked)]
+        if not left:
+            return None
+        new = with_recipients(old, with_lanes(left, old))
+        envelope = new.envelope
+        arrived = min(envelope.arrived, now)  # the clock may have been ahead then
+        new = replace(new, envelope=replace(envelope, arrived=arrived, attempts=envelope.attempts + 1), deaths=0)
+        if self.parked:
+            return parked(new, self.parked[0][1].reason)
+        due = now + max(min(verdict.retry_after or 0.0 for _, verdict in self.waiting), SOONEST)
+        first = self.waiting[0][1]
+        return replace(new, due=due, decided=now, reason=first.reply or first.text, line="")
+
+
+def parked(record: Record, reason: str) -> Record:
+    return replace(record, state=QUARANTINED, reason=reason, line="")
+
+
+def final(verdict: Verdict, delivery: Delivery, settings: Queue) -> Verdict:
+    """A deferral that carries no time of its own follows our schedule; at the last attempt it is a refusal."""
+    if not isinstance(verdict, Defer):
+        return verdict
+    envelope = delivery.record.envelope
+    expires = verdict.expires
+    if expires is None and verdict.retry_after is None:
+        expires = envelope.arrived + settings.expire
+    if expires is not None and _was_the_last(delivery, expires):
+        text = f"It could not be delivered for {spelled(delivery.given - envelope.arrived)}: {verdict.text}"
+        return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote)
+    if verdict.retry_after is not None:
+        return verdict
+    return dataclasses.replace(verdict, retry_after=settings.retry[min(envelope.attempts, len(settings.retry) - 1)])
+
+
+def _was_the_last(delivery: Delivery, expires: float) -> bool:
+    """Whether an attempt had to be the last one. Not one that comes late to what was still young when it was owed:
+    after a long stop, or a jump of the clock that may be an error, mail is tried once more before it is returned."""
+    due = delivery.record.due
+    return delivery.given > expires and (delivery.given - due <= LATE or due > expires + LATE)
+
+
+def is_over(verdict: Verdict) -> bool:
+    """Whether nothing needs to be done about a recipient but to forget it."""
+    return isinstance(verdict, Discard) or (isinstance(verdict, Delivered) and not verdict.sends)
+
+
+def spoken_to(verdict: Verdict) -> bool:
+    """Whether the other side has said something about the message, so that it can be reached."""
+    if isinstance(verdict, Delivered):
+        return True
+    return (
+        isinstance(verdict, Reject | Defer)
+        and bool(verdict.reply)
+        and not (verdict.code == _EXPIRED or (isinstance(verdict, Defer) and verdict.unreached))
+    )
+
+
+def with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipient, ...]:
+    """The recipients as they are stored: only a lane that was picked before `queue` is kept, others are found anew."""
+    lanes = {recipient.address: recipient.lane for recipient in record.envelope.recipients}
+    return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
+
+
+def tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
+    """Say in an event what became of a recipient."""
+    record = delivery.record
+    common = {"id": record.id, "to": recipient.address, "from": record.envelope.sender, "way": delivery.way}
+    match verdict:
+        case Delivered(reply, remote):
+            event("delivered", **common, remote=remote or None, reply=reply or None)
+        case Defer(text, code, log, retry_after, reply, remote):
+            event("deferred", **common, code=code, text=text, log=log or None, remote=remote or None,
+                  reply=reply or None, retry_after=round(retry_after or 0, 1))  # fmt: skip
+        case Reject(text, code, log, reply, remote):
+            event("failed", **common, code=code, text=text, log=log or None, remote=remote or None,
+                  reply=reply or None)  # fmt: skip
+        case Discard(reason):
+            event("discarded", **common, reason=reason)
+        case Quarantine(reason):
+            event("quarantined", **common, reason=reason)

@@ -1,0 +1,106 @@
+"""The mail worker."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from engine.config import Config
+from engine.links.request import answer_requests
+from engine.message import Message, MessageId
+from engine.queue.delivery import Delivery
+from engine.queue.owner import Owner
+from engine.queue.store import Shard
+from engine.runtime.door import Door
+from engine.runtime.journey import Departure
+from engine.runtime.places import between
+from engine.runtime.revision import Here, Revision
+from engine.runtime.roles.role import Role
+from engine.runtime.services import QUEUE_SERVICE
+from engine.storage.ownership import held
+from engine.storage.readers import free_readers
+from engine.verdict import Verdict
+
+if TYPE_CHECKING:
+    from engine.reports.sending import Sender
+
+
+class MailRole(Role):
+    """A mail worker: it also owns a shard of the queue."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        super().__init__(config, here, now)
+        number = here.process.index
+        self._lock = held(self.data / "queue" / str(number))
+        self._shards[number] = Shard(self.data, number, map_size=config.queue.map_size)
+        self._owner: Owner | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        self._owner = Owner(
+            self._shards[self.here.process.index], self.config.queue, self.config.server.hostname, self._give_out
+        )
+        owner, here = self._owner, self.here
+
+        async def release(identity: bytes) -> str:
+            return await owner.release(MessageId(identity))
+
+        async def delete(identity: bytes) -> str:
+            return await owner.delete(MessageId(identity))
+
+        endpoint = between(here.folder, here.process.name, here.life, QUEUE_SERVICE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(free_readers, owner.shard.environment)
+            nursery.start_soon(answer_requests, here.context, endpoint, {"release": release, "delete": delete})
+            task_status.started()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        super().start(nursery)
+        assert self._owner is not None
+        nursery.start_soon(self._owner.run)
+        if self.here.process.index == 0:
+            nursery.start_soon(self._reports_sender().run)
+
+    def _reports_sender(self) -> "Sender":
+        # Needed by one process of all, and with it come all checks of authentication.
+        from engine.reports.dmarc import AggregateReports
+        from engine.reports.sending import Office, Sender
+
+        def office() -> Office | None:
+            reports = self.config.reports
+            return Office(reports, self.config.server.hostname) if reports else None
+
+        async def submit(message: Message) -> Verdict:
+            assert self.config.reports is not None
+            return await Door(self.config.reports.lane, self.now).submit(message)
+
+        kind = AggregateReports(lambda: self.tally.counts, lambda: self._resolver_for(self.config).ask)
+        return Sender(kind, office, submit)
+
+    def switched(self, config: Config) -> None:
+        super().switched(config)
+        if self._owner is not None:
+            self._owner.settings = config.queue
+
+    def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
+        assert self._owner is not None
+        self._owner.admit(message, lane, done)
+
+    def _give_out(self, delivery: Delivery) -> None:
+        assert self._owner is not None
+        revision = self.now()
+        lane = delivery.record.lane
+        if lane not in revision.courses or not revision.courses[lane].queued:  # it was renamed: any that queues will do
+            lane = next(course.lane for course in revision.courses.values() if course.queued)
+        Departure(revision, self._owner, delivery, lane)
+
+    async def drain(self, revision: Revision) -> None:
+        assert self._owner is not None
+        await super().drain(revision)
+        self._owner.drain()
+
+    def close(self) -> None:
+        if self._owner is not None:
+            self._owner.close()
+        super().close()
+        os.close(self._lock)

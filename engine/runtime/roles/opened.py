@@ -1,0 +1,36 @@
+"""What pipeline.toml names, opened; what cannot be is told as a mistake in it."""
+
+from engine.config import Config, ConfigError, Problem
+from engine.directory import Directory, Invalid, open_directory, valid_domain
+from engine.net.dns import Resolver
+from engine.return_path import ReturnPaths
+
+
+def directory_of(config: Config) -> Directory:
+    """The directory that the configuration names, open. ConfigError for files that cannot be used; Unavailable."""
+    try:
+        return open_directory(config)
+    except (Invalid, OSError) as error:
+        raise ConfigError(config.path, [Problem(0, "[directory]", str(error))]) from error
+
+
+def resolver_of(config: Config) -> Resolver:
+    try:
+        return Resolver(config.dns.servers, timeout=config.dns.timeout)
+    except ValueError as error:
+        raise ConfigError(config.path, [Problem(0, "[dns] servers", str(error))]) from error
+
+
+def return_paths_of(config: Config) -> ReturnPaths:
+    try:
+        return ReturnPaths.of(config)
+    except OSError as error:
+        text = f"cannot read {error.filename}: {error.strerror}"
+        raise ConfigError(config.path, [Problem(0, "secret_file", text)]) from error
+
+
+def check_local_domains(config: Config) -> tuple[str, ...]:
+    try:
+        return tuple(map(valid_domain, config.domains.local))
+    except Invalid as error:
+        raise ConfigError(config.path, [Problem(0, "[domains] local", str(error))]) from error

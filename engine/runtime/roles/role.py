@@ -1,0 +1,176 @@
+"""What every kind of worker has besides legs: the services for stages."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from engine.config import IMPLICIT_TLS, Config
+from engine.deadline import Watch
+from engine.directory import Directory
+from engine.lanes import MAIL
+from engine.login import Guard, Issuer, Logins, Rates
+from engine.mailbox import (
+    Mailboxes,
+    Quotas,
+)
+from engine.net.connection import Connection, ConnectionLost
+from engine.net.dns import Resolver
+from engine.net.names import Hostname
+from engine.net.tls import ServerTls
+from engine.observe.events import event
+from engine.queue.store import Shard
+from engine.reports.tally import Tally
+from engine.return_path import ReturnPaths
+from engine.runtime.certificates import Watcher, server_tls
+from engine.runtime.places import Process
+from engine.runtime.revision import Admit, Here, Revision
+from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of
+from engine.signing import Keyring
+
+_HANDSHAKE = 30.0
+"""Seconds for a TLS handshake on a listener that begins with it."""
+
+
+class Role:
+    """A process that only runs stages; the base of all others."""
+
+    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+        self.config = config
+        self.here = here
+        self.now = now
+        self.data = config.server.data
+        self.directory = directory_of(config)
+        self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
+        self.tally = Tally(self.data / "reports")
+        self.rates = Rates.open(self.data / "rates")
+        self._opened_issuer: Issuer | None = None
+        self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
+        self._mailboxes: Mailboxes | None = None
+        self._opening = threading.Lock()
+        self.returns = ReturnPaths()
+        self._opened_returns = ReturnPaths()
+        self._shards: dict[int, Shard] = {}
+        self._resolver: Resolver | None = None
+        self._dns = config.dns
+        self._opened_tls = self.tls = ServerTls()
+        self._watch = Watch()
+        self._keyring = Keyring(self.data)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """What must run from before the first revision is opened until the process ends."""
+        task_status.started()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """The first revision is in force: begin."""
+        nursery.start_soon(self._watch.run)
+        nursery.start_soon(self.tally.run)
+        says = self.here.process == Process(f"{MAIL}-0", MAIL)
+        nursery.start_soon(Watcher(lambda: self.tls, says=says).run)
+
+    def switched(self, config: Config) -> None:
+        """Another revision is in force."""
+        self.config = config
+        self.tls = self._opened_tls
+        self.directory.set_local(config.domains.local)
+        self.logins.guard.settings = config.login
+        self.logins.issuer = self._opened_issuer
+        self.quotas.use(config.quota)
+        self.tally.on = config.reports is not None
+        self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
+
+    def services(self, config: Config) -> dict[Any, Any]:
+        """What stages may ask for, by the annotation of their positional parameters.
+
+        ConfigError for what only shows when it is used. It must show here: once all have gone over to a configuration,
+        it is too late to refuse it.
+        """
+        check_local_domains(config)
+        self._opened_tls = server_tls(config, self.tls)
+        self._opened_issuer = self._issuer_for(config)
+        self._opened_returns = return_paths_of(config)
+        return {
+            Hostname: Hostname(config.server.hostname),
+            Resolver: self._resolver_for(config),
+            Directory: self.directory,
+            Logins: self.logins,
+            Rates: self.rates,
+            Quotas: self.quotas,
+            ReturnPaths: self.returns,
+            ServerTls: self._opened_tls,
+            Watch: self._watch,
+            Tally: self.tally,
+            Keyring: self._keyring,
+        }
+
+    def mailboxes(self) -> Mailboxes:
+        """The mailboxes, to be read in this process. StorageError while they cannot be."""
+        with self._opening:  # by one thread: LMDB cannot be opened twice in one process
+            if self._mailboxes is None:
+                self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size)
+            return self._mailboxes
+
+    def _resolver_for(self, config: Config) -> Resolver:
+        """One resolver, and its cache, for as long as [dns] stays the same."""
+        if self._resolver is None or config.dns != self._dns:
+            self._resolver, self._dns = resolver_of(config), config.dns
+        return self._resolver
+
+    def _issuer_for(self, config: Config) -> Issuer | None:
+        """One issuer, and what it has told us, for as long as [oidc] stays the same."""
+        now = self.logins.issuer
+        if now is not None and now.settings == config.oidc:
+            return now
+        return Issuer(config.oidc) if config.oidc else None
+
+    admit: Admit | None = None
+
+    def peer_up(self, name: str, life: int) -> None:
+        """Another process is there."""
+
+    def peer_lost(self, name: str) -> None:
+        """Another process is gone."""
+
+    async def serve(self, listener: str, connection: Connection) -> None:
+        """Serve a connection that came to one of this process's listeners."""
+        stage = self.now().source(listener)
+        if stage is None:
+            return
+        people = getattr(stage.instance, "people", False)
+        if listener in IMPLICIT_TLS and not await self._under_tls(connection, listener, people=people):
+            return
+        await stage.instance.serve(connection, listener)
+
+    async def _under_tls(self, connection: Connection, listener: str, *, people: bool) -> bool:
+        try:
+            context = self.tls.offered(people=people)
+            if context is None:
+                raise ConnectionLost("there is no certificate yet")
+            with trio.fail_after(_HANDSHAKE):
+                await connection.start_tls(context, server_side=True)
+        except (ConnectionLost, trio.TooSlowError) as error:
+            event("handshake-failed", listener=listener, peer=connection.peer, error=str(error))
+            return False
+        return True
+
+    async def drain(self, revision: Revision) -> None:
+        """Let clients finish what they are at, and take nothing new."""
+        for stage in revision.stages.values():
+            if stage.stage.spec.source and hasattr(stage.instance, "drain"):
+                await stage.instance.drain()
+
+    def shard(self, number: int) -> Shard:
+        """A shard whose content is to be read; another process may own it."""
+        shard = self._shards.get(number)
+        if shard is None:
+            shard = Shard(self.data, number, map_size=self.config.queue.map_size, read_only=True)
+            self._shards[number] = shard
+        return shard
+
+    def close(self) -> None:
+        self.tally.close()
+        if self._mailboxes is not None:
+            self._mailboxes.close()
+        for shard in self._shards.values():
+            shard.close()
