@@ -221,7 +221,8 @@ def test_a_login_is_not_accepted_by_the_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "enhanced"), [(250, "2.0.0"), (550, "4.1.1"), (450, "5.1.1"), (550, "5.1"), (600, "6.0.0")]
+    ("code", "enhanced"),
+    [(250, "2.0.0"), (399, "3.0.0"), (550, "4.1.1"), (450, "5.1.1"), (550, "5.1"), (550, "5.1.1 "), (600, "6.0.0")],
 )
 def test_a_refusal_refuses(code: int, enhanced: str) -> None:
     smtp = server()
@@ -229,6 +230,14 @@ def test_a_refusal_refuses(code: int, enhanced: str) -> None:
     with pytest.raises(ValueError):
         smtp.refuse(code, enhanced, "text")
     smtp.accept()
+
+
+@pytest.mark.parametrize(("code", "enhanced"), [(400, "4.0.0"), (599, "5.999.999")])
+def test_a_refusal_may_have_any_code_of_its_class(code: int, enhanced: str) -> None:
+    smtp = server()
+    after_hello(smtp, TRANSACTION)
+    smtp.refuse(code, enhanced, "text")
+    assert smtp.outgoing() == f"{code} {enhanced} text\r\n".encode()
 
 
 def test_a_refused_sender_leaves_no_transaction() -> None:
@@ -546,10 +555,16 @@ def test_a_bare_newline_is_whatever_is_left_without_the_pairs(data: bytes, cut: 
         ("one\r\n250 2.0.0 two", [b"550-5.1.1 one", b"550 5.1.1 250 2.0.0 two"]),
         ("a\0b\tü\x85c", [b"550-5.1.1 a?b??", b"550 5.1.1 c"]),
         ("x" * 500, [b"550-5.1.1 " + b"x" * 480, b"550 5.1.1 " + b"x" * 20]),
+        ("\n", [b"550 5.1.1 "]),
+        ("one\n\ntwo", [b"550-5.1.1 one", b"550-5.1.1 ", b"550 5.1.1 two"]),
     ],
 )
 def test_a_reply_is_whole_lines(text: str, lines: list[bytes]) -> None:
     assert reply(550, "5.1.1", text) == b"".join(line + b"\r\n" for line in lines)
+
+
+def test_a_reply_of_several_lines_may_have_no_enhanced_code() -> None:
+    assert reply(250, "", "mx.example.org\nPIPELINING\nHELP") == b"250-mx.example.org\r\n250-PIPELINING\r\n250 HELP\r\n"
 
 
 @given(st.text())
