@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import trio.testing
 
 from engine import Defer, Delivered, MessageId
@@ -89,4 +90,19 @@ async def test_who_has_come_back_is_suspected_no_more(opened: Open, shard: Shard
     await post.admit(message())
     post = await dead(opened)
     await post.settle(post.given[0], Defer("later", retry_after=100))
+    assert [record.deaths for record in shard.all_records()] == [0]
+
+
+async def test_who_cannot_be_suspected_for_want_of_room_is_given_out(
+    opened: Open, shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    post = await dead(opened)
+    await post.admit(message())
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "replace", full)
+        post = await dead(opened)
+    assert len(post.given) == 1
     assert [record.deaths for record in shard.all_records()] == [0]

@@ -414,6 +414,25 @@ async def test_what_is_due_for_a_silent_domain_joins_its_line(post: Post, opened
     assert entries(shard) == dict.fromkeys(LINES, 0)
 
 
+async def test_what_could_not_join_its_line_is_looked_at_again(
+    post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch, mock_clock
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    await post.admit(mail())
+    await post.settle(post.given[-1], Defer("greylisted", retry_after=100, reply="450 later"))
+    await post.admit(mail(number=9))
+    await post.settle(post.given[-1], SILENT)
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "replace", full)
+        await post.until(NOW + 101)
+    assert len(shard.in_line(DEAD, b"", 10)) == 1
+    await post.until(NOW + 161)
+    assert len(shard.in_line(DEAD, b"", 10)) == 2
+    assert len(post.given) == 2
+
+
 async def test_a_line_moves_from_its_start_again_when_an_older_message_comes_back(post: Post, mock_clock) -> None:
     await silent(post, 4)
     await post.until(NOW + 1001)

@@ -55,7 +55,8 @@ def server(**settings: Any) -> SmtpServer:
         | settings
     )
     smtp.greet()
-    assert smtp.outgoing() == b"220 mx.example.org ESMTP Postroad\r\n"
+    kind = b"LMTP" if settings.get("lmtp") else b"ESMTP"
+    assert smtp.outgoing() == b"220 mx.example.org " + kind + b" Postroad\r\n"
     return smtp
 
 
@@ -370,12 +371,21 @@ def test_tls_forgets_what_was_said_and_what_is_unread() -> None:
         (b"EHLO c\r\n", {"tls_active": True}, "ESMTPS"),
         (b"EHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n", {}, "UTF8SMTP"),
         (b"EHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n", {"tls_active": True}, "UTF8SMTPS"),
+        (b"NOOP\r\n", {}, "SMTP"),
+        (b"LHLO c\r\n", {"lmtp": True}, "LMTP"),
+        (b"LHLO c\r\n", {"lmtp": True, "tls_active": True}, "LMTPS"),
+        (b"LHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n", {"lmtp": True}, "UTF8LMTP"),
     ],
 )
 def test_name_of_the_protocol(octets: bytes, settings: dict[str, Any], name: str) -> None:
     smtp = server(**settings)
     events_of(smtp, whole(octets))
     assert smtp.protocol == name
+
+
+def test_nothing_is_known_of_who_has_said_nothing() -> None:
+    smtp = server()
+    assert (smtp.hello, smtp.login, smtp.tls_active, smtp.protocol) == ("", "", False, "SMTP")
 
 
 def test_unknown_mechanisms_are_a_mistake_of_ours() -> None:
