@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from engine import Defer, Delivered, Discard, MessageId, Quarantine, Reject
-from engine.queue.lines import AHEAD, PACE, PAUSE, VENTURE
+from engine import Defer, Delivered, Discard, MessageId, Quarantine, Recipient, Reject
+from engine.queue.lines import AHEAD, PACE, PAUSE, VENTURE, domain_of
 from engine.queue.store import QUARANTINED, Shard
 from tests.support.messages import message
 from tests.support.post import SETTINGS, Clock, Open, Post
@@ -55,6 +55,19 @@ async def a_hundred_silent(opened: Open) -> Post:
         await post.settle(post.given[-1], SILENT)
     await post.until(NOW + 1001)
     return post
+
+
+@pytest.mark.parametrize(
+    ("addresses", "domain"),
+    [
+        (["a@dead.test"], "dead.test"),
+        (["a@Dead.test", '"b@alive.test"@DEAD.test'], "dead.test"),
+        (['"b@dead.test"@alive.test', "a@dead.test"], ""),
+        (["postmaster"], "postmaster"),
+    ],
+)
+def test_the_domain_of_all_recipients(addresses: list[str], domain: str) -> None:
+    assert domain_of([Recipient(address) for address in addresses]) == domain
 
 
 async def test_mail_for_a_domain_that_was_found_silent_is_not_tried(post: Post, shard: Shard) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.protocols.sasl import Credentials, KeysWanted, Proof
+from engine.protocols.sasl import Channel, Credentials, KeysWanted, Proof
 from engine.protocols.smtp_content import Tally
 from engine.protocols.smtp_events import (
     NEED_DATA,
@@ -311,6 +311,24 @@ def test_421_ends_the_session() -> None:
     assert smtp.outgoing() == b"421 4.3.2 going down\r\n"
 
 
+def test_421_to_one_recipient_of_several_ends_the_session() -> None:
+    smtp = server(lmtp=True)
+    octets = b"LHLO c\r\n" + TRANSACTION + b"RCPT TO:<c@example.org>\r\nDATA\r\nx\r\n.\r\n"
+    smtp.receive(octets)
+    while not isinstance(event := smtp.next_event(), Content):
+        accept(smtp, event)
+    smtp.refuse(421, "4.3.2", "going down", one=True)
+    assert smtp.next_event() == Disconnected()
+
+
+def test_close_while_a_decision_is_awaited() -> None:
+    smtp = server()
+    after_hello(smtp, TRANSACTION)
+    smtp.close("4.4.2", "Timeout")
+    assert smtp.next_event() == Disconnected()
+    assert smtp.outgoing() == b"421 4.4.2 Timeout\r\n"
+
+
 @pytest.mark.parametrize("octets", [b"", TRANSACTION, TRANSACTION + b"DATA\r\nhalf a li"])
 def test_close_at_any_moment(octets: bytes) -> None:
     smtp = server()
@@ -361,6 +379,15 @@ def test_tls_forgets_what_was_said_and_what_is_unread() -> None:
     assert smtp.next_event() is NEED_DATA
     assert smtp.outgoing() == b""
     assert (smtp.hello, smtp.tls_active, smtp.protocol) == ("", True, "SMTP")
+
+
+def test_a_login_may_be_bound_to_tls_that_came_by_starttls() -> None:
+    smtp = server(starttls=True, auth=("SCRAM-SHA-256-PLUS",))
+    events_of(smtp, whole(b"EHLO c\r\nSTARTTLS\r\n"))
+    smtp.tls_started(Channel(bindings={"tls-exporter": b"x" * 32}))
+    smtp.outgoing()
+    events_of(smtp, whole(b"EHLO c\r\n"))
+    assert smtp.outgoing().endswith(b"250 AUTH SCRAM-SHA-256-PLUS\r\n")
 
 
 @pytest.mark.parametrize(
