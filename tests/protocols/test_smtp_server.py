@@ -449,6 +449,16 @@ def test_data_in_pieces(content: bytes, step: int) -> None:
     assert events_of(server(), pieces)[-2:] == [ContentBegin(), Content(content)]
 
 
+@pytest.mark.parametrize("first", [b"one\r\n", b".one\r\n"])
+def test_a_message_ends_at_its_first_end_wherever_it_is_cut(first: bytes) -> None:
+    second = b"two\r\n"
+    messages = b"".join(TRANSACTION + b"DATA\r\n" + stuffed(content) + b".\r\n" for content in (first, second))
+    for cut in range(len(messages)):
+        pieces = iter([b"HELO c\r\n" + messages[:cut], messages[cut:]])
+        contents = [event.data for event in events_of(server(), pieces) if isinstance(event, Content)]
+        assert contents == [first, second]
+
+
 @pytest.mark.parametrize("cut", range(1, 8))
 def test_an_endless_line_is_cut_anywhere_near_its_end(cut: int) -> None:
     line = b"x" * 2 * HOLD_LIMIT
@@ -522,6 +532,18 @@ def test_memory_is_bounded_while_a_line_is_dropped() -> None:
     smtp.receive(b"\n")
     assert smtp.next_event() is NEED_DATA
     assert smtp.outgoing() == b"500 5.5.2 The line is too long\r\n"
+
+
+def test_the_end_of_a_dropped_line_is_found_between_two_reads() -> None:
+    smtp = server()
+    events_of(smtp, iter([b"NOOP\r\n" + b"x" * 3000 + b"\r", b"\nNOOP\r\n"]))
+    assert [line[:3] for line in smtp.outgoing().splitlines()] == [b"250", b"500", b"250"]
+
+
+def test_an_empty_line_is_a_response_like_another() -> None:
+    smtp = server(auth=("LOGIN",), tls_active=True)
+    events_of(smtp, iter([b"EHLO c\r\n", b"AUTH LOGIN\r\n", b"\r\n", b"NOOP\r\n"]))
+    assert [line[:3] for line in smtp.outgoing().splitlines()[-3:]] == [b"334", b"334", b"501"]
 
 
 @feeders
