@@ -200,6 +200,14 @@ async def test_a_deferral_comes_back_at_its_own_time(post: Post, shard: Shard, m
     assert post.given[1].message.envelope.attempts == 1
 
 
+async def test_a_deferral_shorter_than_the_owner_s_rest_comes_back_in_time(post: Post, mock_clock) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Defer("greylisted", retry_after=5))
+    post.clock.now += 5
+    await post.wait(5)
+    assert len(post.given) == 2
+
+
 async def test_a_deferral_without_a_time_follows_the_schedule_whose_last_step_repeats(
     post: Post, shard: Shard, mock_clock
 ) -> None:
