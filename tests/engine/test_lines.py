@@ -98,6 +98,14 @@ async def test_one_goes_ahead_at_the_line_s_turn_and_the_others_stay_when_it_fin
     assert post.given[-1].record.envelope.attempts == 2
 
 
+async def test_a_turn_sooner_than_the_owner_looks_again_is_not_late(post: Post, mock_clock) -> None:
+    await post.admit(mail())
+    await post.settle(post.given[0], dataclasses.replace(SILENT, retry_after=5))
+    post.clock.now += 5
+    await post.wait(5)
+    assert len(post.given) == 2
+
+
 async def test_all_follow_the_one_that_got_through_and_nothing_is_left(post: Post, shard: Shard, mock_clock) -> None:
     ids = await silent(post, 20)
     await post.until(NOW + 1001)

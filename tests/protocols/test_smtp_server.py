@@ -410,6 +410,41 @@ def test_name_of_the_protocol(octets: bytes, settings: dict[str, Any], name: str
     assert smtp.protocol == name
 
 
+ALWAYS = b"PIPELINING", b"SIZE 1000000", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES", b"CHUNKING", b"DSN"
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ({}, ()),
+        ({"starttls": True, "auth": ("PLAIN",)}, (b"STARTTLS",)),
+        ({"starttls": True, "auth": ("PLAIN", "LOGIN"), "tls_active": True}, (b"AUTH PLAIN LOGIN",)),
+    ],
+)
+def test_what_is_offered(settings: dict[str, Any], more: tuple[bytes, ...]) -> None:
+    smtp = server(**settings)
+    events_of(smtp, whole(b"EHLO c\r\n"))
+    *lines, last = (b"mx.example.org", *ALWAYS, *more)
+    assert smtp.outgoing() == b"".join(b"250-" + line + b"\r\n" for line in lines) + b"250 " + last + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        ({}, b"502 5.5.1"),
+        ({"starttls": True}, b"502 5.5.1"),
+        ({"tls_active": True}, b"502 5.5.1"),
+        ({"auth": ("PLAIN",)}, b"502 5.5.1"),
+        ({"auth": ("PLAIN",), "starttls": True}, b"538 5.7.11"),
+        ({"auth": ("PLAIN",), "tls_active": True}, b"235 2.7.0"),
+    ],
+)
+def test_a_login_needs_tls_and_to_be_offered(settings: dict[str, Any], answer: bytes) -> None:
+    smtp = server(**settings)
+    events_of(smtp, whole(b"EHLO c\r\nAUTH PLAIN AGEAcw==\r\n"))
+    assert smtp.outgoing().splitlines()[-1].startswith(answer + b" ")
+
+
 def test_nothing_is_known_of_who_has_said_nothing() -> None:
     smtp = server()
     assert (smtp.hello, smtp.login, smtp.tls_active, smtp.protocol) == ("", "", False, "SMTP")
@@ -459,13 +494,24 @@ def test_a_message_ends_at_its_first_end_wherever_it_is_cut(first: bytes) -> Non
         assert contents == [first, second]
 
 
+@pytest.mark.parametrize("before", [0, 2 * HOLD_LIMIT])
 @pytest.mark.parametrize("cut", range(1, 8))
-def test_an_endless_line_is_cut_anywhere_near_its_end(cut: int) -> None:
-    line = b"x" * 2 * HOLD_LIMIT
+def test_an_endless_line_is_cut_anywhere_near_its_end(cut: int, before: int) -> None:
+    line = b"x" * 4 * HOLD_LIMIT
     octets = b"HELO c\r\n" + TRANSACTION + b"DATA\r\n" + line + b"\r\n.\r\nNOOP\r\n"
     position = len(octets) - len(b"\r\n.\r\nNOOP\r\n") + cut - 1
-    events = events_of(server(), iter([octets[:position], octets[position:]]))
+    pieces = (octets[:before], octets[before:position], octets[position:])
+    events = events_of(server(), filter(None, pieces))
     assert events[-1] == Content(line + b"\r\n")
+
+
+def test_more_may_arrive_before_the_next_part_of_content_is_asked_for() -> None:
+    smtp = server()
+    events_of(smtp, iter([b"HELO c\r\n" + TRANSACTION + b"DATA\r\n", b"x" * (HOLD_LIMIT - 9)]))
+    smtp.receive(b"x" * HOLD_LIMIT + b"\r\n")
+    assert isinstance(smtp.next_event(), ContentPart)
+    smtp.receive(b"y\r\n.\r\nNOOP\r\n")
+    assert smtp.next_event() == ContentPart(b"y\r\n")
 
 
 @pytest.mark.parametrize("step", [1_000_000, 65_536, 1460])
@@ -477,6 +523,30 @@ def test_bdat_in_pieces(content: bytes, chunk: int, step: int) -> None:
     octets += b"".join(b"BDAT %d\r\n%b" % (len(piece), piece) for piece in chunks) + b"BDAT 0 LAST\r\nNOOP\r\n"
     pieces = (octets[start : start + step] for start in range(0, len(octets), step))
     assert events_of(server(), pieces)[-2:] == [ContentBegin(), Content(content)]
+
+
+@pytest.mark.parametrize("argument", [b"", b"5x", b"x5", b"-5", b"5 LAST x", b"5LAST", b"1" * 21])
+def test_a_chunk_without_a_size_is_none(argument: bytes) -> None:
+    smtp = server()
+    events = events_of(smtp, whole(b"HELO c\r\n" + TRANSACTION + b"BDAT " + argument + b"\r\nNOOP\r\n"))
+    assert ContentBegin() not in events
+    assert [line[:3] for line in smtp.outgoing().splitlines()[-2:]] == [b"501", b"250"]
+
+
+@pytest.mark.parametrize("chunks", [[10], [4, 6], [10, 0]])
+def test_chunks_may_have_the_size_of_the_limit_together(chunks: list[int]) -> None:
+    octets = b"".join(b"BDAT %d\r\n%b" % (size, b"x" * size) for size in chunks)
+    smtp = server(size_limit=10)
+    events = events_of(smtp, whole(b"HELO c\r\n" + TRANSACTION + octets + b"BDAT 0 LAST\r\n"))
+    assert events[-1] == Content(b"x" * 10)
+
+
+@pytest.mark.parametrize("chunks", [[11], [4, 7]])
+def test_what_came_of_a_content_is_reset_by_a_chunk_that_is_too_large(chunks: list[int]) -> None:
+    octets = b"".join(b"BDAT %d\r\n%b" % (size, b"x" * size) for size in chunks)
+    smtp = server(size_limit=10)
+    events = events_of(smtp, whole(b"HELO c\r\n" + TRANSACTION + octets))
+    assert events[-1] == Reset("552 5.3.4 The message is too large")
 
 
 @feeders
