@@ -15,7 +15,7 @@ def reply(code: int, enhanced: str, text: str) -> bytes:
     """
     if len(text) <= TEXT_LIMIT and text.isascii() and text.isprintable():  # as nearly all are
         return f"{code} {enhanced} {text}\r\n".encode() if enhanced else f"{code} {text}\r\n".encode()
-    lines = [piece for line in text.splitlines() for piece in _pieces(_UNPRINTABLE.sub("?", line))] or [""]
+    lines = [piece for line in text.splitlines() for piece in _pieces(_UNPRINTABLE.sub("?", line))]
     status = f" {enhanced} " if enhanced else " "
     dashed = f"-{enhanced} " if enhanced else "-"
     *first, last = lines

@@ -212,10 +212,7 @@ class SmtpServer:
         event = self._read(self)
         while event is None:
             event = self._read(self)
-        if event is NEED_DATA and self._end_of_file:
-            self._read = SmtpServer._over
-            return Disconnected()
-        return event
+        return Disconnected() if event is NEED_DATA and self._end_of_file else event
 
     def outgoing(self) -> bytes:
         """The replies queued so far; empties the queue.

@@ -45,7 +45,6 @@ class Away:
         boot, alive = _HEAD.unpack_from(self._map)
         noted = self._clear()
         self.left_behind = [i for i, since in noted if boot == self._boot and since >= alive - RECENT]
-        _HEAD.pack_into(self._map, 0, self._boot, clock())
 
     def _clear(self) -> list[tuple[MessageId, float]]:
         """Whom all places name, and since when; then they name nobody."""

@@ -187,7 +187,7 @@ class Lines:
 
     def _advance(self, line: Line) -> None:
         """Give out from a line what may be on its way at once; forget the line when it is over."""
-        if line.away > line.window // 2 or self._moving.get(line.domain) is not line:
+        if line.away > line.window // 2:
             return
         room = min(line.window - line.away, self._giver.share() - self._away[line.domain], self._giver.places())
         if room <= 0:

@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from engine import Defer, Delivered, Discard, MessageId, Quarantine, Reject
-from engine.queue.lines import AHEAD, PACE, PAUSE, VENTURE
+from engine import Defer, Delivered, Discard, MessageId, Quarantine, Recipient, Reject
+from engine.queue.lines import AHEAD, PACE, PAUSE, VENTURE, domain_of
 from engine.queue.store import QUARANTINED, Shard
 from tests.support.messages import message
 from tests.support.post import SETTINGS, Clock, Open, Post
@@ -57,6 +57,19 @@ async def a_hundred_silent(opened: Open) -> Post:
     return post
 
 
+@pytest.mark.parametrize(
+    ("addresses", "domain"),
+    [
+        (["a@dead.test"], "dead.test"),
+        (["a@Dead.test", '"b@alive.test"@DEAD.test'], "dead.test"),
+        (['"b@dead.test"@alive.test', "a@dead.test"], ""),
+        (["postmaster"], "postmaster"),
+    ],
+)
+def test_the_domain_of_all_recipients(addresses: list[str], domain: str) -> None:
+    assert domain_of([Recipient(address) for address in addresses]) == domain
+
+
 async def test_mail_for_a_domain_that_was_found_silent_is_not_tried(post: Post, shard: Shard) -> None:
     ids = await silent(post)
     assert post.ids == ids[:1]
@@ -83,6 +96,14 @@ async def test_one_goes_ahead_at_the_line_s_turn_and_the_others_stay_when_it_fin
     await post.until(NOW + 1502)
     assert post.ids == [ids[0]] * 3
     assert post.given[-1].record.envelope.attempts == 2
+
+
+async def test_a_turn_sooner_than_the_owner_looks_again_is_not_late(post: Post, mock_clock) -> None:
+    await post.admit(mail())
+    await post.settle(post.given[0], dataclasses.replace(SILENT, retry_after=5))
+    post.clock.now += 5
+    await post.wait(5)
+    assert len(post.given) == 2
 
 
 async def test_all_follow_the_one_that_got_through_and_nothing_is_left(post: Post, shard: Shard, mock_clock) -> None:
@@ -136,13 +157,67 @@ async def test_what_says_nothing_of_the_domain_lets_the_next_one_go_ahead(
 
 async def test_one_new_message_is_tried_after_a_pause_though_the_line_has_no_turn(post: Post, clock: Clock) -> None:
     await silent(post)
-    clock.now += PAUSE + 1
+    clock.now += PAUSE - 1
+    await post.admit(mail(number=6, arrived=clock.now))
+    assert len(post.ids) == 1
+    clock.now += 1
     first, second, third = (mail(number=number, arrived=clock.now) for number in range(3))
     await post.admit(first, second)
     assert post.ids[1:] == [first.id]
-    clock.now += VENTURE + 1
+    clock.now += VENTURE
     await post.admit(third)
     assert post.ids[1:] == [first.id, third.id]
+
+
+async def test_who_finds_the_domain_silent_after_others_did_puts_off_no_turn(post: Post, shard: Shard) -> None:
+    await post.admit(mail(number=1), mail(number=2))
+    await post.settle(post.given[0], SILENT)
+    post.clock.now += 10
+    await post.settle(post.given[1], SILENT)
+    assert shard.turn(DEAD) == NOW + 1000
+
+
+async def test_who_goes_ahead_is_believed_though_a_new_message_is_out_to_see(
+    post: Post, shard: Shard, mock_clock
+) -> None:
+    await silent(post)
+    post.clock.now = NOW + 999
+    await post.admit(mail(number=9, arrived=NOW + 999))
+    await post.until(NOW + 1001)
+    _, venturing, ahead = post.given
+    assert (venturing.line, ahead.line is None) == (None, False)
+    await post.settle(ahead, SILENT)
+    assert shard.turn(DEAD) == NOW + 2001
+    assert len(post.given) == 3
+
+
+async def test_nothing_goes_ahead_before_a_line_that_is_to_rest_does(post: Post) -> None:
+    await silent(post)
+    post.clock.now = NOW + 900
+    await post.admit(mail(number=9, arrived=NOW + 900))
+    post.clock.now = NOW + 1001  # its turn has come
+    post.given[1].outcomes.append((post.given[1].waiting[0], SILENT))
+    post.owner.settle(post.given[1])
+    post.owner._fill()  # before it hears that the new turn is stored
+    await post.settled()
+    assert len(post.given) == 2
+
+
+async def test_of_too_many_silent_domains_the_one_told_of_longest_ago_is_forgotten(
+    post: Post, monkeypatch: pytest.MonkeyPatch, mock_clock
+) -> None:
+    monkeypatch.setattr("engine.queue.lines.PAUSES", 2)
+    await post.admit(mail("d1.test"), mail("d2.test"))
+    await post.settle(post.given[0], SILENT)
+    await post.settle(post.given[1], dataclasses.replace(SILENT, retry_after=10))
+    await post.until(NOW + 11)
+    await post.settle(post.given[2], SILENT)  # told of again
+    await post.admit(mail("d1.test", 1), mail("d2.test", 1))
+    assert len(post.given) == 3
+    await post.admit(mail("d3.test"))
+    await post.settle(post.given[3], SILENT)
+    await post.admit(mail("d1.test", 2), mail("d2.test", 2), mail("d3.test", 2))
+    assert [delivery.domain for delivery in post.given[4:]] == ["d1.test"]
 
 
 async def test_a_new_message_that_gets_through_sets_the_line_in_motion(post: Post, clock: Clock) -> None:
@@ -306,21 +381,39 @@ async def test_lines_that_get_through_do_not_wait_for_the_pace_of_those_that_do_
     assert entries(shard) == dict.fromkeys(LINES, 0)
 
 
-async def test_one_domain_has_half_of_the_places_and_loses_nothing(opened: Open, shard: Shard) -> None:
-    post = opened(dataclasses.replace(SETTINGS, in_flight=10))
+@pytest.mark.parametrize("places", [10, 2])
+async def test_one_domain_has_half_of_the_places_and_loses_nothing(opened: Open, shard: Shard, places: int) -> None:
+    post = opened(dataclasses.replace(SETTINGS, in_flight=places))
     await trio.testing.wait_all_tasks_blocked()
-    many = [mail(ALIVE, number) for number in range(30)]
-    await post.admit(*many)
-    assert len(post.owner.away) == 5
-    await post.admit(*(mail("other.test", number) for number in range(5)))
-    assert len(post.owner.away) == 10
-    while post.owner.away:
-        assert sum(delivery.domain == ALIVE for delivery in post.owner.away.values()) <= 5
-        await post.settle(next(iter(post.owner.away.values())), Delivered())
-    assert sorted(post.ids) == sorted({*post.ids})
-    assert {one.id for one in many} <= {*post.ids}
-    await post.settled()
-    assert entries(shard) == dict.fromkeys(LINES, 0)
+    for wave in (0, 100):
+        many = [mail(ALIVE, wave + number) for number in range(30)]
+        await post.admit(*many)
+        assert len(post.owner.away) == places // 2
+        await post.admit(*(mail("other.test", wave + number) for number in range(places // 2)))
+        assert len(post.owner.away) == places
+        left = 30
+        while post.owner.away:
+            alive = sum(delivery.domain == ALIVE for delivery in post.owner.away.values())
+            assert min(-(-places // 4), left) <= alive <= places // 2
+            delivery = next(iter(post.owner.away.values()))
+            left -= delivery.domain == ALIVE
+            await post.settle(delivery, Delivered())
+        assert sorted(post.ids) == sorted({*post.ids})
+        assert {one.id for one in many} <= {*post.ids}
+        await post.settled()
+        assert entries(shard) == dict.fromkeys(LINES, 0)
+        assert not post.owner._lines._away  # nothing is kept of a domain that has no mail
+
+
+async def test_a_line_that_found_no_place_moves_on_when_there_is_one(opened: Open, reports: list[str], mock_clock):
+    post = opened(dataclasses.replace(SETTINGS, in_flight=2))
+    await trio.testing.wait_all_tasks_blocked()
+    await post.admit(mail(ALIVE), mail("other.test"), mail(ALIVE, 1))
+    await post.settle(post.given[0], Reject("a filter says no"))
+    assert [delivery.domain for delivery in post.owner.away.values()] == ["other.test", "sender.test"]  # the report
+    await post.settle(post.given[2], Delivered())
+    await post.wait(60)
+    assert [delivery.domain for delivery in post.owner.away.values()] == ["other.test", ALIVE]
 
 
 async def test_what_is_due_for_a_silent_domain_joins_its_line(post: Post, opened: Open, shard: Shard, mock_clock):
@@ -340,6 +433,25 @@ async def test_what_is_due_for_a_silent_domain_joins_its_line(post: Post, opened
         await post.settle(next(iter(post.owner.away.values())), Delivered())
     await post.settled()
     assert entries(shard) == dict.fromkeys(LINES, 0)
+
+
+async def test_what_could_not_join_its_line_is_looked_at_again(
+    post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch, mock_clock
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    await post.admit(mail())
+    await post.settle(post.given[-1], Defer("greylisted", retry_after=100, reply="450 later"))
+    await post.admit(mail(number=9))
+    await post.settle(post.given[-1], SILENT)
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "replace", full)
+        await post.until(NOW + 101)
+    assert len(shard.in_line(DEAD, b"", 10)) == 1
+    await post.until(NOW + 161)
+    assert len(shard.in_line(DEAD, b"", 10)) == 2
+    assert len(post.given) == 2
 
 
 async def test_a_line_moves_from_its_start_again_when_an_older_message_comes_back(post: Post, mock_clock) -> None:

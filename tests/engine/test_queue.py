@@ -1,6 +1,7 @@
 """The queue: what is stored, when it is given out, and what becomes of each outcome."""
 
 import dataclasses
+import os
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 import engine.queue.owner
 from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
-from engine.message import PARK, Octets
+from engine.message import PARK, RELEASED, Octets
 from engine.queue.bounce import wants_report
 from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent
 from engine.queue.delivery import Delivery
@@ -200,6 +201,14 @@ async def test_a_deferral_comes_back_at_its_own_time(post: Post, shard: Shard, m
     assert post.given[1].message.envelope.attempts == 1
 
 
+async def test_a_deferral_shorter_than_the_owner_s_rest_comes_back_in_time(post: Post, mock_clock) -> None:
+    await post.admit(message())
+    await post.settle(post.given[0], Defer("greylisted", retry_after=5))
+    post.clock.now += 5
+    await post.wait(5)
+    assert len(post.given) == 2
+
+
 async def test_a_deferral_without_a_time_follows_the_schedule_whose_last_step_repeats(
     post: Post, shard: Shard, mock_clock
 ) -> None:
@@ -353,6 +362,45 @@ async def test_content_in_a_file_goes_with_its_message(post: Post, data: Path, m
     assert not list(content_folder(data).iterdir())
 
 
+# -- at an operator's word
+
+
+async def parked(post: Post, data: Path, *, in_file: bool = False) -> MessageId:
+    identity = MessageId.new()
+    writer = ContentWriter(content_folder(data), identity, 0 if in_file else len(LETTER))
+    writer.write(LETTER)
+    await post.admit(message(content=await writer.finish(), identity=identity).with_fact(PARK, "virus"))
+    return identity
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+async def test_a_parked_message_is_released_once(post: Post, shard: Shard, data: Path, in_file: bool) -> None:
+    identity = await parked(post, data, in_file=in_file)
+    post.clock.now += 100
+    assert await post.owner.release(identity) == ""
+    assert post.ids == [identity]
+    assert dict(post.given[0].message.envelope.facts) == {RELEASED: "virus"}
+    assert b"".join(post.given[0].message.chunks()) == LETTER
+    (record,) = shard.all_records()
+    assert (record.state, record.reason, record.due, record.decided) == (WAITING, "", 1100.0, 1100.0)
+    assert await post.owner.release(identity) == "it is not parked"
+    assert await post.owner.delete(identity) == "it is not parked"
+    await post.settle(post.given[0], Delivered())
+    assert shard.count() == 0
+    assert not list(content_folder(data).iterdir())
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+async def test_a_parked_message_is_deleted_with_all_it_has(post: Post, shard: Shard, data: Path, in_file: bool) -> None:
+    identity = await parked(post, data, in_file=in_file)
+    assert await post.owner.delete(identity) == ""
+    assert shard.count() == 0
+    assert not list(content_folder(data).iterdir())
+    assert await post.owner.delete(identity) == "it is not parked"
+    assert await post.owner.release(identity) == "it is not parked"
+    assert not post.given
+
+
 # -- what is done must stay done, what is not must stay
 
 
@@ -431,6 +479,40 @@ async def test_who_is_parked_does_not_hold_up_who_only_waits(post: Post, shard: 
     whole = b"".join(shard.message(records[WAITING]).chunks())
     assert whole
     assert b"".join(shard.message(records[QUARANTINED]).chunks()) == whole
+
+
+async def in_a_file(post: Post, data: Path, *recipients: str) -> Delivery:
+    identity = MessageId.new()
+    writer = ContentWriter(content_folder(data), identity, 0)
+    writer.write(LETTER)
+    await post.admit(message(*recipients, content=await writer.finish(), identity=identity))
+    return post.given[-1]
+
+
+async def test_who_is_parked_keeps_content_in_a_file_when_the_others_are_done(
+    post: Post, shard: Shard, data: Path, mock_clock
+) -> None:
+    delivery = await in_a_file(post, data, "b@rcpt.test", "c@rcpt.test")
+    await post.settle(delivery, Quarantine("odd"), Defer("busy", retry_after=60))
+    assert len(list(content_folder(data).iterdir())) == 2
+    await post.until(1060.0)
+    await post.settle(post.given[-1], Delivered())
+    (record,) = shard.all_records()
+    assert (record.state, record.reason, record.size) == (QUARANTINED, "odd", len(LETTER))
+    assert b"".join(shard.message(record).chunks()) == LETTER
+
+
+async def test_a_copy_that_is_sent_keeps_content_in_a_file_when_the_message_is_done(
+    post: Post, shard: Shard, data: Path
+) -> None:
+    delivery = await in_a_file(post, data, "b@rcpt.test")
+    copy = replace(delivery.message, id=MessageId.new(), envelope=message("c@far.test").envelope)
+    os.link(shard.file(delivery.record.id), shard.file(copy.id))  # a crash came after this
+    await post.settle(delivery, Delivered(sends=(copy,)))
+    (record,) = shard.all_records()
+    assert (record.id, record.in_file, record.lane) == (copy.id, True, "inbound")
+    assert b"".join(post.given[-1].message.chunks()) == LETTER
+    assert [file.name for file in content_folder(data).iterdir()] == [str(copy.id)]
 
 
 async def test_progress_that_could_not_be_stored_is_not_tried_again_over_a_later_settlement(

@@ -29,10 +29,10 @@ TO_ONE = Transaction("a@example.org", (To("b@example.net"),), 5)
 TO_TWO = Transaction("a@example.org", (To("b@example.net"), To("c@example.net")), 5)
 
 
-def ready(ehlo: bytes = PIPELINING) -> SmtpClient:
-    client = SmtpClient("mx.example.org")
+def ready(ehlo: bytes = PIPELINING, *, lmtp: bool = False) -> SmtpClient:
+    client = SmtpClient("mx.example.org", lmtp=lmtp)
     client.receive(HELLO)
-    assert client.outgoing() == b"EHLO mx.example.org\r\n"
+    assert client.outgoing() == (b"LHLO" if lmtp else b"EHLO") + b" mx.example.org\r\n"
     client.receive(ehlo)
     assert isinstance(client.next_event(), Ready)
     return client
@@ -368,6 +368,97 @@ def test_421_out_of_the_blue() -> None:
     assert isinstance(client.next_event(), Closing)
 
 
+def test_a_refused_rset_leaves_nothing_to_go_by() -> None:
+    client = ready()
+    client.begin(TO_ONE)
+    client.receive(b"250 ok\r\n250 ok\r\n554 no\r\n")
+    client.begin(TO_ONE)
+    with pytest.raises(PeerError, match="RSET"):
+        client.receive(b"500 what\r\n")
+
+
+def test_mistakes_of_ours_are_said_to_us() -> None:
+    client = ready()
+    with pytest.raises(ValueError, match="recipient"):
+        client.begin(Transaction("a@example.org", (), 5))
+    with pytest.raises(ValueError, match="no content"):
+        client.content(b"hello")
+    with pytest.raises(ValueError, match="no content"):
+        client.end_content()
+    assert client.outgoing() == b""
+
+
+def test_what_has_been_decided_and_sent_is_known_at_any_moment() -> None:
+    client = ready()
+    client.begin(TO_TWO)
+    assert client.decided(TO_TWO) == (None, None)
+    client.receive(b"250 ok\r\n250 ok\r\n550 no\r\n")
+    assert client.decided(TO_TWO) == (None, Reply(550, "no"))
+    client.receive(b"354 go\r\n")
+    client.content(b"hello")
+    assert not client.content_sent(TO_TWO)
+    client.end_content()
+    assert client.content_sent(TO_TWO)
+    assert not client.content_sent(TO_ONE)
+    client.begin(TO_ONE)
+    assert not client.content_sent(TO_ONE)
+    assert client.decided(TO_ONE) == (None,)
+
+
+# LMTP: a reply to the content for each recipient that was taken (RFC 2033 4.2)
+
+TO_THREE = Transaction("a@example.org", (To("b@example.net"), To("c@example.net"), To("d@example.net")), 5)
+
+
+def sent_by_lmtp() -> SmtpClient:
+    """The content has gone out for the first and the third recipient."""
+    client = ready(b"250-hi\r\n250-PIPELINING\r\n250 CHUNKING\r\n", lmtp=True)
+    client.begin(TO_THREE, inline=True)
+    assert client.outgoing().endswith(b"RCPT TO:<d@example.net>\r\nDATA\r\n")
+    client.receive(b"250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n")
+    assert events(client) == [ContentWanted(TO_THREE)]
+    assert client.content(b"hello") + client.end_content() == b"hello\r\n.\r\n"
+    return client
+
+
+@pytest.mark.parametrize(
+    ("replies", "found"), [(b"250 a\r\n452 b\r\n", [250, 550, 452]), (b"452 a\r\n250 b\r\n", [452, 550, 250])]
+)
+def test_lmtp_answers_for_each_recipient(replies: bytes, found: list[int]) -> None:
+    client = sent_by_lmtp()
+    first, second = replies.splitlines(keepends=True)
+    client.receive(first)
+    assert events(client) == []
+    decided = client.decided(TO_THREE)
+    assert [reply and reply.code for reply in decided] == [found[0], 550, None]
+    client.receive(second)
+    assert codes(client) == found
+    client.begin(TO_ONE)
+    assert client.outgoing().startswith(b"MAIL")
+
+
+def test_lmtp_may_close_between_two_answers() -> None:
+    client = sent_by_lmtp()
+    client.receive(b"250 a\r\n421 bye\r\n")
+    finished, closing = events(client)
+    assert isinstance(finished, Finished)
+    assert [reply.code for reply in finished.replies] == [250, 550, 421]
+    assert closing == Closing(Reply(421, "bye"))
+
+
+def test_lmtp_may_close_before_the_first_answer() -> None:
+    client = sent_by_lmtp()
+    client.receive(b"421 bye\r\n")
+    assert events(client) == [Closing(Reply(421, "bye"))]
+
+
+def test_lmtp_has_no_helo() -> None:
+    client = SmtpClient("mx.example.org", lmtp=True)
+    client.receive(HELLO + b"500 what\r\n")
+    assert events(client) == [Refused(Reply(500, "what"))]
+    assert client.outgoing() == b"LHLO mx.example.org\r\n"
+
+
 def test_quit() -> None:
     client = ready()
     client.quit()
@@ -500,6 +591,7 @@ def test_rcpt_parameters_that_would_break_the_dialogue(to: To) -> None:
 OBJECTIONS = [
     ({"size": 1001}, "5.3.4"),
     ({"sender": "é@example.org"}, "5.6.7"),
+    ({"sender": "a@é..example"}, "5.6.7"),  # a domain that has no A-label
     ({"recipients": (To("é@bücher.example"),)}, "5.6.7"),
     ({"utf8_headers": True}, "5.6.7"),
     ({"body": "BINARYMIME"}, "5.6.3"),
@@ -515,6 +607,15 @@ def test_what_this_server_cannot_take_is_not_offered_to_it(changes: dict[str, ob
     assert isinstance(finished, Finished)
     assert [(reply.local, reply.permanent, reply.status) for reply in finished.replies] == [(True, True, status)]
     assert client.outgoing() == b""
+
+
+@pytest.mark.parametrize(
+    ("size", "limit"), [(1000, b"SIZE 1000"), (2000, b"SIZE 0"), (2000, b"SIZE"), (2000, b"SIZE x")]
+)
+def test_a_size_within_the_limit_and_without_one(size: int, limit: bytes) -> None:
+    client = ready(b"250-hi\r\n250 " + limit + b"\r\n")
+    client.begin(Transaction("a@b", (To("b@c"),), size))
+    assert client.outgoing() == b"MAIL FROM:<a@b> SIZE=%d\r\n" % size
 
 
 @given(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.protocols.sasl import Credentials, KeysWanted, Proof
+from engine.protocols.sasl import Channel, Credentials, KeysWanted, Proof
 from engine.protocols.smtp_content import Tally
 from engine.protocols.smtp_events import (
     NEED_DATA,
@@ -55,7 +55,8 @@ def server(**settings: Any) -> SmtpServer:
         | settings
     )
     smtp.greet()
-    assert smtp.outgoing() == b"220 mx.example.org ESMTP Postroad\r\n"
+    kind = b"LMTP" if settings.get("lmtp") else b"ESMTP"
+    assert smtp.outgoing() == b"220 mx.example.org " + kind + b" Postroad\r\n"
     return smtp
 
 
@@ -221,7 +222,8 @@ def test_a_login_is_not_accepted_by_the_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "enhanced"), [(250, "2.0.0"), (550, "4.1.1"), (450, "5.1.1"), (550, "5.1"), (600, "6.0.0")]
+    ("code", "enhanced"),
+    [(250, "2.0.0"), (399, "3.0.0"), (550, "4.1.1"), (450, "5.1.1"), (550, "5.1"), (550, "5.1.1 "), (600, "6.0.0")],
 )
 def test_a_refusal_refuses(code: int, enhanced: str) -> None:
     smtp = server()
@@ -229,6 +231,14 @@ def test_a_refusal_refuses(code: int, enhanced: str) -> None:
     with pytest.raises(ValueError):
         smtp.refuse(code, enhanced, "text")
     smtp.accept()
+
+
+@pytest.mark.parametrize(("code", "enhanced"), [(400, "4.0.0"), (599, "5.999.999")])
+def test_a_refusal_may_have_any_code_of_its_class(code: int, enhanced: str) -> None:
+    smtp = server()
+    after_hello(smtp, TRANSACTION)
+    smtp.refuse(code, enhanced, "text")
+    assert smtp.outgoing() == f"{code} {enhanced} text\r\n".encode()
 
 
 def test_a_refused_sender_leaves_no_transaction() -> None:
@@ -301,6 +311,24 @@ def test_421_ends_the_session() -> None:
     assert smtp.outgoing() == b"421 4.3.2 going down\r\n"
 
 
+def test_421_to_one_recipient_of_several_ends_the_session() -> None:
+    smtp = server(lmtp=True)
+    octets = b"LHLO c\r\n" + TRANSACTION + b"RCPT TO:<c@example.org>\r\nDATA\r\nx\r\n.\r\n"
+    smtp.receive(octets)
+    while not isinstance(event := smtp.next_event(), Content):
+        accept(smtp, event)
+    smtp.refuse(421, "4.3.2", "going down", one=True)
+    assert smtp.next_event() == Disconnected()
+
+
+def test_close_while_a_decision_is_awaited() -> None:
+    smtp = server()
+    after_hello(smtp, TRANSACTION)
+    smtp.close("4.4.2", "Timeout")
+    assert smtp.next_event() == Disconnected()
+    assert smtp.outgoing() == b"421 4.4.2 Timeout\r\n"
+
+
 @pytest.mark.parametrize("octets", [b"", TRANSACTION, TRANSACTION + b"DATA\r\nhalf a li"])
 def test_close_at_any_moment(octets: bytes) -> None:
     smtp = server()
@@ -353,6 +381,15 @@ def test_tls_forgets_what_was_said_and_what_is_unread() -> None:
     assert (smtp.hello, smtp.tls_active, smtp.protocol) == ("", True, "SMTP")
 
 
+def test_a_login_may_be_bound_to_tls_that_came_by_starttls() -> None:
+    smtp = server(starttls=True, auth=("SCRAM-SHA-256-PLUS",))
+    events_of(smtp, whole(b"EHLO c\r\nSTARTTLS\r\n"))
+    smtp.tls_started(Channel(bindings={"tls-exporter": b"x" * 32}))
+    smtp.outgoing()
+    events_of(smtp, whole(b"EHLO c\r\n"))
+    assert smtp.outgoing().endswith(b"250 AUTH SCRAM-SHA-256-PLUS\r\n")
+
+
 @pytest.mark.parametrize(
     ("octets", "settings", "name"),
     [
@@ -361,12 +398,56 @@ def test_tls_forgets_what_was_said_and_what_is_unread() -> None:
         (b"EHLO c\r\n", {"tls_active": True}, "ESMTPS"),
         (b"EHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n", {}, "UTF8SMTP"),
         (b"EHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n", {"tls_active": True}, "UTF8SMTPS"),
+        (b"NOOP\r\n", {}, "SMTP"),
+        (b"LHLO c\r\n", {"lmtp": True}, "LMTP"),
+        (b"LHLO c\r\n", {"lmtp": True, "tls_active": True}, "LMTPS"),
+        (b"LHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n", {"lmtp": True}, "UTF8LMTP"),
     ],
 )
 def test_name_of_the_protocol(octets: bytes, settings: dict[str, Any], name: str) -> None:
     smtp = server(**settings)
     events_of(smtp, whole(octets))
     assert smtp.protocol == name
+
+
+ALWAYS = b"PIPELINING", b"SIZE 1000000", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES", b"CHUNKING", b"DSN"
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ({}, ()),
+        ({"starttls": True, "auth": ("PLAIN",)}, (b"STARTTLS",)),
+        ({"starttls": True, "auth": ("PLAIN", "LOGIN"), "tls_active": True}, (b"AUTH PLAIN LOGIN",)),
+    ],
+)
+def test_what_is_offered(settings: dict[str, Any], more: tuple[bytes, ...]) -> None:
+    smtp = server(**settings)
+    events_of(smtp, whole(b"EHLO c\r\n"))
+    *lines, last = (b"mx.example.org", *ALWAYS, *more)
+    assert smtp.outgoing() == b"".join(b"250-" + line + b"\r\n" for line in lines) + b"250 " + last + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        ({}, b"502 5.5.1"),
+        ({"starttls": True}, b"502 5.5.1"),
+        ({"tls_active": True}, b"502 5.5.1"),
+        ({"auth": ("PLAIN",)}, b"502 5.5.1"),
+        ({"auth": ("PLAIN",), "starttls": True}, b"538 5.7.11"),
+        ({"auth": ("PLAIN",), "tls_active": True}, b"235 2.7.0"),
+    ],
+)
+def test_a_login_needs_tls_and_to_be_offered(settings: dict[str, Any], answer: bytes) -> None:
+    smtp = server(**settings)
+    events_of(smtp, whole(b"EHLO c\r\nAUTH PLAIN AGEAcw==\r\n"))
+    assert smtp.outgoing().splitlines()[-1].startswith(answer + b" ")
+
+
+def test_nothing_is_known_of_who_has_said_nothing() -> None:
+    smtp = server()
+    assert (smtp.hello, smtp.login, smtp.tls_active, smtp.protocol) == ("", "", False, "SMTP")
 
 
 def test_unknown_mechanisms_are_a_mistake_of_ours() -> None:
@@ -403,13 +484,34 @@ def test_data_in_pieces(content: bytes, step: int) -> None:
     assert events_of(server(), pieces)[-2:] == [ContentBegin(), Content(content)]
 
 
+@pytest.mark.parametrize("first", [b"one\r\n", b".one\r\n"])
+def test_a_message_ends_at_its_first_end_wherever_it_is_cut(first: bytes) -> None:
+    second = b"two\r\n"
+    messages = b"".join(TRANSACTION + b"DATA\r\n" + stuffed(content) + b".\r\n" for content in (first, second))
+    for cut in range(len(messages)):
+        pieces = iter([b"HELO c\r\n" + messages[:cut], messages[cut:]])
+        contents = [event.data for event in events_of(server(), pieces) if isinstance(event, Content)]
+        assert contents == [first, second]
+
+
+@pytest.mark.parametrize("before", [0, 2 * HOLD_LIMIT])
 @pytest.mark.parametrize("cut", range(1, 8))
-def test_an_endless_line_is_cut_anywhere_near_its_end(cut: int) -> None:
-    line = b"x" * 2 * HOLD_LIMIT
+def test_an_endless_line_is_cut_anywhere_near_its_end(cut: int, before: int) -> None:
+    line = b"x" * 4 * HOLD_LIMIT
     octets = b"HELO c\r\n" + TRANSACTION + b"DATA\r\n" + line + b"\r\n.\r\nNOOP\r\n"
     position = len(octets) - len(b"\r\n.\r\nNOOP\r\n") + cut - 1
-    events = events_of(server(), iter([octets[:position], octets[position:]]))
+    pieces = (octets[:before], octets[before:position], octets[position:])
+    events = events_of(server(), filter(None, pieces))
     assert events[-1] == Content(line + b"\r\n")
+
+
+def test_more_may_arrive_before_the_next_part_of_content_is_asked_for() -> None:
+    smtp = server()
+    events_of(smtp, iter([b"HELO c\r\n" + TRANSACTION + b"DATA\r\n", b"x" * (HOLD_LIMIT - 9)]))
+    smtp.receive(b"x" * HOLD_LIMIT + b"\r\n")
+    assert isinstance(smtp.next_event(), ContentPart)
+    smtp.receive(b"y\r\n.\r\nNOOP\r\n")
+    assert smtp.next_event() == ContentPart(b"y\r\n")
 
 
 @pytest.mark.parametrize("step", [1_000_000, 65_536, 1460])
@@ -421,6 +523,30 @@ def test_bdat_in_pieces(content: bytes, chunk: int, step: int) -> None:
     octets += b"".join(b"BDAT %d\r\n%b" % (len(piece), piece) for piece in chunks) + b"BDAT 0 LAST\r\nNOOP\r\n"
     pieces = (octets[start : start + step] for start in range(0, len(octets), step))
     assert events_of(server(), pieces)[-2:] == [ContentBegin(), Content(content)]
+
+
+@pytest.mark.parametrize("argument", [b"", b"5x", b"x5", b"-5", b"5 LAST x", b"5LAST", b"1" * 21])
+def test_a_chunk_without_a_size_is_none(argument: bytes) -> None:
+    smtp = server()
+    events = events_of(smtp, whole(b"HELO c\r\n" + TRANSACTION + b"BDAT " + argument + b"\r\nNOOP\r\n"))
+    assert ContentBegin() not in events
+    assert [line[:3] for line in smtp.outgoing().splitlines()[-2:]] == [b"501", b"250"]
+
+
+@pytest.mark.parametrize("chunks", [[10], [4, 6], [10, 0]])
+def test_chunks_may_have_the_size_of_the_limit_together(chunks: list[int]) -> None:
+    octets = b"".join(b"BDAT %d\r\n%b" % (size, b"x" * size) for size in chunks)
+    smtp = server(size_limit=10)
+    events = events_of(smtp, whole(b"HELO c\r\n" + TRANSACTION + octets + b"BDAT 0 LAST\r\n"))
+    assert events[-1] == Content(b"x" * 10)
+
+
+@pytest.mark.parametrize("chunks", [[11], [4, 7]])
+def test_what_came_of_a_content_is_reset_by_a_chunk_that_is_too_large(chunks: list[int]) -> None:
+    octets = b"".join(b"BDAT %d\r\n%b" % (size, b"x" * size) for size in chunks)
+    smtp = server(size_limit=10)
+    events = events_of(smtp, whole(b"HELO c\r\n" + TRANSACTION + octets))
+    assert events[-1] == Reset("552 5.3.4 The message is too large")
 
 
 @feeders
@@ -476,6 +602,18 @@ def test_memory_is_bounded_while_a_line_is_dropped() -> None:
     smtp.receive(b"\n")
     assert smtp.next_event() is NEED_DATA
     assert smtp.outgoing() == b"500 5.5.2 The line is too long\r\n"
+
+
+def test_the_end_of_a_dropped_line_is_found_between_two_reads() -> None:
+    smtp = server()
+    events_of(smtp, iter([b"NOOP\r\n" + b"x" * 3000 + b"\r", b"\nNOOP\r\n"]))
+    assert [line[:3] for line in smtp.outgoing().splitlines()] == [b"250", b"500", b"250"]
+
+
+def test_an_empty_line_is_a_response_like_another() -> None:
+    smtp = server(auth=("LOGIN",), tls_active=True)
+    events_of(smtp, iter([b"EHLO c\r\n", b"AUTH LOGIN\r\n", b"\r\n", b"NOOP\r\n"]))
+    assert [line[:3] for line in smtp.outgoing().splitlines()[-3:]] == [b"334", b"334", b"501"]
 
 
 @feeders
@@ -546,10 +684,16 @@ def test_a_bare_newline_is_whatever_is_left_without_the_pairs(data: bytes, cut: 
         ("one\r\n250 2.0.0 two", [b"550-5.1.1 one", b"550 5.1.1 250 2.0.0 two"]),
         ("a\0b\tü\x85c", [b"550-5.1.1 a?b??", b"550 5.1.1 c"]),
         ("x" * 500, [b"550-5.1.1 " + b"x" * 480, b"550 5.1.1 " + b"x" * 20]),
+        ("\n", [b"550 5.1.1 "]),
+        ("one\n\ntwo", [b"550-5.1.1 one", b"550-5.1.1 ", b"550 5.1.1 two"]),
     ],
 )
 def test_a_reply_is_whole_lines(text: str, lines: list[bytes]) -> None:
     assert reply(550, "5.1.1", text) == b"".join(line + b"\r\n" for line in lines)
+
+
+def test_a_reply_of_several_lines_may_have_no_enhanced_code() -> None:
+    assert reply(250, "", "mx.example.org\nPIPELINING\nHELP") == b"250-mx.example.org\r\n250-PIPELINING\r\n250 HELP\r\n"
 
 
 @given(st.text())
