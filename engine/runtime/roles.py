@@ -10,7 +10,7 @@ import trio
 
 from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
-from engine.directory import Directory, Invalid, open_directory, valid_domain
+from engine.directory import Directory, Invalid, may_send_as, open_directory, valid_domain
 from engine.imap import ImapService
 from engine.index import Index
 from engine.index.background import Background
@@ -307,7 +307,7 @@ class MailboxesRole(Role):
             reserve=_mailbox_reserve(self.config),
             keep_expunged=self.config.mailboxes.keep_expunged,
         )
-        self._sorter = Sorter(owner, self.config.server.hostname)
+        self._sorter = Sorter(owner, self.config.server.hostname, partial(may_send_as, self.directory))
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
         publisher = Publisher(here.context, between(here.folder, here.process.name, here.life, NEWS))
