@@ -123,6 +123,8 @@ class Mailboxes:
     login_delay: Duration = Duration("0s")
     map_size: Size = Size("256 GiB")
     readers: int = 0  # processes that serve POP3 and IMAP; 0: one for each core
+    max_connections: int = 10_000  # at once, of each of these processes: an idle one costs some 30 KB
+    max_connections_per_network: int = 2000  # the same from one network, as [login] has it: an office, or a webmail
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
     full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
 
@@ -573,6 +575,9 @@ class _Reader:
             self.problem("server.workers", "must not be negative")
         if mailboxes.readers < 0:
             self.problem("mailboxes.readers", "must not be negative")
+        for name in ("max_connections", "max_connections_per_network"):
+            if getattr(mailboxes, name) < 1:
+                self.problem(f"mailboxes.{name}", "must be at least 1")
         if server.hang < SHORTEST_HANG:
             self.problem(
                 "server.hang", f"must be at least {SHORTEST_HANG:g} seconds: a sign of life comes every second"

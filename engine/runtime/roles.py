@@ -35,6 +35,7 @@ from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.mailbox.owner import RESERVE
 from engine.message import Message, MessageId
 from engine.net.connection import Connection, ConnectionLost
+from engine.net.crowd import Crowd
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls
@@ -353,6 +354,7 @@ class ReadersRole(Role):
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         self.news = NewsDesk()
+        self._crowd = Crowd(config.mailboxes.max_connections, config.mailboxes.max_connections_per_network)
         self._pop3 = Pop3Server(
             self.mailboxes(),
             visitor=partial(self.logins.visitor, "pop3"),
@@ -396,6 +398,8 @@ class ReadersRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
+        self._crowd.most = config.mailboxes.max_connections
+        self._crowd.most_of_network = config.mailboxes.max_connections_per_network
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
         self._imap.allow_plaintext = config.mailboxes.plaintext_login
@@ -424,6 +428,14 @@ class ReadersRole(Role):
         await self._imap.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
+        network = self.logins.guard.network(connection.peer)
+        if refusal := self._crowd.refusal(network):
+            event("connection-refused", peer=connection.peer, why=refusal)
+            return
+        with self._crowd.joined(network):
+            await self._serve(listener, connection)
+
+    async def _serve(self, listener: str, connection: Connection) -> None:
         tls = self.tls.offered(people=True)
         if listener == "managesieve":
             self._managesieve.tls = tls
