@@ -11,7 +11,7 @@ import trio
 from engine.config import IMPLICIT_TLS, Config, ConfigError, Problem
 from engine.deadline import Watch
 from engine.directory import Directory, Invalid, may_send_as, open_directory, valid_domain
-from engine.imap import ImapService
+from engine.imap import ImapLimits, ImapService
 from engine.index import Index
 from engine.index.background import Background
 from engine.index.builder import Builder
@@ -375,6 +375,7 @@ class ReadersRole(Role):
             access=Access(self.mailboxes(), admin=_administrator(config)),
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
+            limits=_imap_limits(config),
         )
         self._managesieve = ManageSieveServer(
             self.mailboxes(),
@@ -403,6 +404,7 @@ class ReadersRole(Role):
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
         self._imap.allow_plaintext = config.mailboxes.plaintext_login
+        self._imap.limits = _imap_limits(config)
         self._imap.access.admin = _administrator(config)
         self._managesieve.allow_plaintext = config.mailboxes.plaintext_login
         self._managesieve.quota = _script_quota(config)
@@ -541,6 +543,11 @@ def directory_of(config: Config) -> Directory:
 def _mailbox_reserve(config: Config) -> int:
     """Far less than the reserve below which no new mail is taken: what is queued must still flow into the mailboxes."""
     return min(RESERVE, config.queue.reserve // 4)
+
+
+def _imap_limits(config: Config) -> ImapLimits:
+    """What people put into their mailboxes stops long before new mail does."""
+    return ImapLimits(floor=2 * config.queue.reserve)
 
 
 def _administrator(config: Config) -> str:
