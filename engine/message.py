@@ -18,6 +18,9 @@ Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | Non
 HEADER_LIMIT = 256 * 1024
 """Octets of content that are searched for the header section; more header than this is nobody's letter."""
 
+EDITED = "sieve.edited"
+"""The fact that a script has changed the header section of what it sends on: `sign` does not sign it for its author."""
+
 PARK = "quarantine.reason"
 """The fact by which a stage parks a message that first goes through what is left of the lane before `queue`; behind
 `queue` it is parked at once. Its value is the reason."""

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
@@ -34,6 +33,7 @@ from engine.login import Excess, Logins, Rates, Sender
 from engine.message import Content as MessageContent
 from engine.message import Octets
 from engine.net.connection import Connection, ConnectionLost
+from engine.net.crowd import Crowd
 from engine.net.names import Hostname
 from engine.net.targets import Network, address_of, network_of
 from engine.net.tls import ServerTls
@@ -65,6 +65,8 @@ _RATES = ("account_messages", "account_recipients", "network_messages", "network
 
 _OF_SPACE = {"4.3.1": 452, "4.2.2": 452, "5.2.2": 552}
 """Enhanced codes that have a reply code of their own (RFC 5321 4.2.3): no room on the disk, in a mailbox, for good."""
+
+_SHUTTING_DOWN = "Shutting down, come again"
 
 _LAST_WORDS = 2.0
 """Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
@@ -143,8 +145,7 @@ class Accept:
                 yield f"{name} has two rates over the same time"
 
     def __post_init__(self) -> None:
-        self._open = 0
-        self._by_network: Counter[str] = Counter()
+        self._crowd = Crowd(self.max_connections, self.max_connections_per_network)
         self._sessions: set[_Session] = set()
         self._dates = _Dates()
         self._draining = False
@@ -156,22 +157,17 @@ class Accept:
             return
         network = network_of(peer, self.network_ipv4, self.network_ipv6)
         trusted = self._trusted(peer)
-        crowded = self._crowded(network, trusted)
-        self._open += 1
-        self._by_network[network] += 1
+        crowded = _SHUTTING_DOWN if self._draining else self._crowd.refusal(network, trusted=trusted)
         session = _Session(self, connection, peer, trusted)
         self._sessions.add(session)
         try:
-            await session.run(crowded)
+            with self._crowd.joined(network):
+                await session.run(crowded)
         except ConnectionLost:
             pass  # the client hung up; what it had not finished was never ours
         finally:
             session.forget()
             self._sessions.discard(session)
-            self._open -= 1
-            self._by_network[network] -= 1
-            if not self._by_network[network]:
-                del self._by_network[network]
 
     async def drain(self) -> None:
         """Tell clients that are between messages to come again; those in the midst of one finish it first.
@@ -196,15 +192,6 @@ class Accept:
     @property
     def draining(self) -> bool:
         return self._draining
-
-    def _crowded(self, network: str, trusted: bool) -> str:
-        if self._draining:
-            return "Shutting down, come again"
-        if self._open >= self.max_connections:
-            return "Too many connections, come again"
-        if not trusted and self._by_network[network] >= self.max_connections_per_network:
-            return "Too many connections from your network"
-        return ""
 
     def _trusted(self, peer: str) -> bool:
         return bool(self.relay_networks) and _within(peer, self.relay_networks)
@@ -342,7 +329,7 @@ class _Session:
 
     async def _close_late(self) -> None:
         if self._stage.draining:
-            self._smtp.close("4.3.2", "Shutting down, come again")
+            self._smtp.close("4.3.2", _SHUTTING_DOWN)
         else:
             event("client-too-slow", peer=self._peer)
             self._smtp.close("4.4.2", "Too slow, goodbye")
@@ -449,7 +436,7 @@ class _Session:
 
     async def _mail(self, said: Mail) -> None:
         if self._stage.draining:
-            self._smtp.close("4.3.2", "Shutting down, come again")
+            self._smtp.close("4.3.2", _SHUTTING_DOWN)
             return
         if not self._stage.door.has_room():
             self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")

@@ -22,6 +22,7 @@ from engine.authentication.outcome import Result
 from engine.authentication.sealer import seal
 from engine.authentication.signer import Signer
 from engine.directory import split
+from engine.message import EDITED
 from engine.net.dns import Resolver, a_labels
 from engine.observe.events import event
 from engine.signing import Keyring
@@ -77,7 +78,7 @@ class Sign:
     async def __call__(self, message: Message) -> Verdict:
         if not self.keyring:
             return message
-        begins_here = _begins_here(message.session)
+        begins_here = _begins_here(message.session) and not message.fact(EDITED)
         if message.fact(SIGNED if begins_here else SEALED):
             return message
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli.asking import answered
+from engine.observe.visible import visible
 
 if TYPE_CHECKING:
     from engine.authentication.dmarc import Dmarc
@@ -51,7 +52,7 @@ def verify(message: Path, as_json: bool, **given: Any) -> None:
     octets = with_crlf(message.read_bytes())
     found = answered(given["dns"], lambda ask: authenticate(ask, client, [octets], terms))
     told = _told(found, given["authserv_id"])
-    click.echo(json.dumps(told) if as_json else _readable(found, given["authserv_id"]))
+    click.echo(json.dumps(told) if as_json else visible(_readable(found, given["authserv_id"])))
 
 
 @auth.command()
@@ -80,7 +81,7 @@ def dmarc(
     if as_json:
         click.echo(json.dumps(told))
     else:
-        click.echo(f"{told['result']}: {found.why}; policy {told['policy']}, disposition {told['disposition']}")
+        click.echo(f"{told['result']}: {visible(found.why)}; policy {told['policy']}, disposition {told['disposition']}")
 
 
 def _told(found: "Authentication", authserv_id: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from engine.config import Config, ConfigError, load
+from engine.observe.visible import visible
 
 
 def _override(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
@@ -45,5 +46,5 @@ def print_problems(error: ConfigError) -> None:
 
 def fail(text: str) -> NoReturn:
     """End with exit code 1, "no"."""
-    click.echo(f"postroad: {text}", err=True)
+    click.echo(visible(f"postroad: {text}"), err=True)
     sys.exit(1)

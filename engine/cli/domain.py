@@ -11,6 +11,7 @@ from engine.cli import opening, tables
 from engine.cli.asking import answered
 from engine.cli.configured import config_option, configuration
 from engine.cli.errors import Refused, Unusable
+from engine.observe.visible import visible
 
 if TYPE_CHECKING:
     from engine.authentication.signer import Signer
@@ -90,7 +91,7 @@ def check(ctx: click.Context, name: str, addresses: tuple[str, ...], dns: str | 
         tables.show([finding.told() for finding in findings], (), as_json=True)
     else:
         for finding in findings:
-            click.echo("\n".join(_lines(finding)))
+            click.echo(visible("\n".join(_lines(finding))))
     sys.exit(any(finding.hurts for finding in findings))
 
 

@@ -14,6 +14,7 @@ from engine.directory import Account
 from engine.exchange.backing_up import back_up
 from engine.exchange.backup import Backup
 from engine.exchange.backup_file import Damaged
+from engine.exchange.files import safe
 from engine.exchange.restoring import replace, restore_into, restore_whole
 from engine.exchange.store import Store
 
@@ -38,7 +39,7 @@ def backup(ctx: click.Context, address: str | None, file: Path | None, folder: P
     with opening.opened(ctx) as directory:
         accounts = directory.accounts()
     for account in accounts:
-        _back_up(ctx, account, folder / f"{account.address}.backup")
+        _back_up(ctx, account, folder / f"{safe(account.address)}.backup")
 
 
 @click.command()

@@ -17,6 +17,7 @@ from engine.exchange.importing import Import, Imported
 from engine.exchange.journal import FOLDER, Journal
 from engine.exchange.sources import Source
 from engine.exchange.store import Store
+from engine.observe.visible import on_one_line
 from engine.storage.files import give_to
 
 NAMED = 20
@@ -105,7 +106,7 @@ def import_(
 
 def _notes(notes: list[str]) -> None:
     for note in notes[:NAMED]:
-        click.echo(note, err=True)
+        click.echo(on_one_line(note), err=True)
     if len(notes) > NAMED:
         click.echo(f"and {len(notes) - NAMED:,} more", err=True)
 

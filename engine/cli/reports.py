@@ -1,6 +1,5 @@
 """`postroad reports`: what other servers say about the mail of our domains."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -46,7 +45,7 @@ def show(ctx: click.Context, files: tuple[Path, ...], account: str | None, as_js
     reports = [*found.values()]
     rows = _by_source(reports)
     if as_json:
-        click.echo(json.dumps(_told(reports, rows), ensure_ascii=False, indent=2))
+        tables.show_json(_told(reports, rows))
     else:
         for report in reports:
             click.echo(_summary(report), err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli.errors import Refused, Unusable
+from engine.observe.visible import visible
 
 if TYPE_CHECKING:
     from engine.sieve import Action, Script, ScriptError
@@ -103,9 +104,9 @@ def test(script: Path, message: Path, *, include: Path | None, as_json: bool, **
         click.echo(json.dumps({"actions": actions, "error": found.error}))
     else:
         for action in found.actions:
-            click.echo(_said(action))
+            click.echo(visible(_said(action)))
     if found.error:
-        click.echo(f"{script}: stopped: {found.error}", err=True)
+        click.echo(visible(f"{script}: stopped: {found.error}"), err=True)
         raise click.exceptions.Exit(1)
 
 

@@ -8,16 +8,23 @@ from typing import Any
 
 import click
 
+from engine.observe.visible import on_one_line, visible
+
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
     """Print ``columns`` of all rows; as JSON, every key of every row."""
     if as_json:
-        click.echo(json.dumps(list(rows), ensure_ascii=False, indent=2))
+        show_json(list(rows))
     elif sys.stdout.isatty():
         _table(rows, columns)
     else:
         for row in rows:
             click.echo("\t".join(_cell(row[column]) for column in columns))
+
+
+def show_json(value: Any) -> None:
+    """Print it for programs, and so that nobody's terminal obeys what strangers wrote."""
+    click.echo(visible(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def counted(count: int, what: str) -> str:
@@ -31,7 +38,7 @@ def timestamp(seconds: float) -> str:
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
+    return on_one_line(", ".join(value) if isinstance(value, list | tuple) else str(value))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -45,6 +45,9 @@ def _queue(document: Document, queue: Queue) -> None:
 def _mailboxes(document: Document, mailboxes: Mailboxes) -> None:
     if mailboxes.readers < 0:
         document.problem("mailboxes.readers", "must not be negative")
+    for name in ("max_connections", "max_connections_per_network"):
+        if getattr(mailboxes, name) < 1:
+            document.problem(f"mailboxes.{name}", "must be at least 1")
 
 
 def _login(document: Document, login: Login) -> None:

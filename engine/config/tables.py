@@ -76,6 +76,8 @@ class Mailboxes:
     login_delay: Duration = Duration("0s")
     map_size: Size = Size("256 GiB")
     readers: int = 0  # processes that serve POP3 and IMAP; 0: one for each core
+    max_connections: int = 10_000  # at once, of each of these processes: an idle one costs some 30 KB
+    max_connections_per_network: int = 2000  # the same from one network, as [login] has it: an office, or a webmail
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
     full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
 

@@ -97,10 +97,19 @@ def read(file: BinaryIO) -> Iterator[tuple[str, list[Any]]]:
 
 def _unpacked(octets: bytes) -> tuple[str, list[Any]]:
     try:
-        section, items = msgpack.unpackb(zlib.decompress(octets))
+        section, items = msgpack.unpackb(_inflated(octets))
     except (ValueError, zlib.error, msgpack.UnpackException) as error:
         raise Damaged(f"a block cannot be read: {error}") from error
     return section, items
+
+
+def _inflated(octets: bytes) -> bytes:
+    """What was compressed. ValueError when it is more than a block may have, or less than whole."""
+    inflating = zlib.decompressobj()
+    found = inflating.decompress(octets, LONGEST)
+    if not inflating.eof or inflating.unused_data:
+        raise ValueError("it is not whole, or too large")
+    return found
 
 
 def _chained(before: bytes, octets: bytes) -> bytes:

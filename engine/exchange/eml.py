@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from engine.exchange.files import PART, messages_in, replacing, settle, unsafe
+from engine.exchange.files import PART, messages_in, opened, replacing, settle, text_of, unsafe
 from engine.exchange.letters import Broken, Found, Letter, flag_bits, flag_names, is_keyword, pieces_of, with_crlf
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from engine.mailbox.names import INBOX_NAME, SEPARATOR
@@ -47,12 +47,12 @@ def read(path: Path, folder: str) -> Iterator[Found | Broken]:
     index = _index(path)
     for file in sorted(file for file in messages_in(path) if _is_ours(file.name)):
         try:
-            received = file.stat().st_mtime_ns // 1_000_000
-            octets = file.open("rb")
+            octets = opened(file)
         except OSError as error:
             yield Broken(str(file), error.strerror or str(error))
             continue
         with octets:
+            received = os.fstat(octets.fileno()).st_mtime_ns // 1_000_000
             if file.suffix.lower() == ".emlx":
                 yield _apple(file, folder, octets.read(), received)
                 continue
@@ -85,7 +85,7 @@ def _index(path: Path) -> dict[str, Any]:
     """What the index says of each file. A line that cannot be read says nothing."""
     found = {}
     try:
-        lines = (path / INDEX).read_text(errors="replace").splitlines()
+        lines = text_of(path / INDEX).splitlines()
     except OSError:
         return {}
     for line in lines:

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and names of mailboxes as names of files."""
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ PART = ".part"
 LONGEST = 200
 """Octets of a file's name: file systems allow 255, and suffixes follow."""
 
-_UNSAFE = re.compile(r'^\.|[%\\:*?"<>|\x00-\x1f\x7f]|[. ]$')
+_UNSAFE = re.compile(r'^\.|[%/\\:*?"<>|\x00-\x1f\x7f]|[. ]$')
 _ESCAPED = re.compile(r"%([0-9A-F]{2})")
 
 
@@ -34,8 +35,29 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     sync(path.parent)
 
 
+def descriptor(path: Path | str, flags: int = os.O_RDONLY) -> int:
+    """A file of a source, open. OSError, for a link too: who made the source may not be one who can read its target."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link, which an import does not follow", str(path)) from error
+        raise
+
+
+def opened(path: Path) -> BinaryIO:
+    """The same, to be read."""
+    return open(path, "rb", opener=descriptor)
+
+
+def text_of(path: Path) -> str:
+    """All that is in it. OSError."""
+    with opened(path) as file:
+        return file.read().decode(errors="replace")
+
+
 def messages_in(folder: Path) -> list[Path]:
-    """The files of a folder that are not hidden, links that lead nowhere too: they are to be named. OSError."""
+    """The files of a folder that are not hidden, links too: they are to be named. OSError."""
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         return [Path(one) for one in entries if not one.name.startswith(".") and (one.is_file() or one.is_symlink())]
     return []
@@ -50,7 +72,7 @@ def settle(file: BinaryIO, modified: int = 0) -> None:
 
 
 def safe(part: str) -> str:
-    """One level of a mailbox's name as a name that any file system takes, and that hides nothing."""
+    """A text, such as one level of a mailbox's name, as a name that any file system takes, and that hides nothing."""
     name = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part)
     return name.encode()[:LONGEST].decode(errors="ignore")
 

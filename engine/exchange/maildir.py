@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.exchange.files import messages_in, replacing, settle
+from engine.exchange.files import messages_in, opened, replacing, settle, text_of
 from engine.exchange.letters import Broken, Found, Letter, is_keyword, pieces_of, with_crlf, with_lf
 from engine.mailbox.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 from engine.mailbox.names import INBOX_NAME, SEPARATOR
@@ -54,16 +54,16 @@ def read(path: Path, folder: str) -> Iterator[Found | Broken]:
     """Each message of a folder, in the order of UIDs where Dovecot left them, else of names."""
     keywords = _keywords(path)
     uids = _uids(path)
-    files = [file for sub in ("cur", "new") for file in messages_in(path / sub)]
+    files = [file for sub in ("cur", "new") if not (path / sub).is_symlink() for file in messages_in(path / sub)]
     files.sort(key=lambda file: (uids.get(_base(file.name), 2**32), file.name))
     for file in files:
         try:
-            received = file.stat().st_mtime_ns // 1_000_000
-            octets = file.open("rb")
+            octets = opened(file)
         except OSError as error:
             yield Broken(str(file), error.strerror or str(error))
             continue
         with octets:
+            received = os.fstat(octets.fileno()).st_mtime_ns // 1_000_000
             flags, words = _marks(file.name, keywords)
             letter = Letter(with_crlf(pieces_of(octets)), flags, words, received)
             yield Found(str(file), folder, letter)
@@ -72,7 +72,7 @@ def read(path: Path, folder: str) -> Iterator[Found | Broken]:
 def subscriptions(root: Path) -> set[str]:
     """The names in the root's list of subscriptions, of Dovecot's first or second kind."""
     try:
-        first, *lines = (root / SUBSCRIPTIONS_FILE).read_text(errors="replace").splitlines() or [""]
+        first, *lines = text_of(root / SUBSCRIPTIONS_FILE).splitlines() or [""]
     except OSError:
         return set()
     second = first.startswith("V\t")
@@ -93,7 +93,7 @@ def _marks(name: str, keywords: dict[str, str]) -> tuple[int, tuple[str, ...]]:
 def _keywords(path: Path) -> dict[str, str]:
     """What the letters stand for."""
     try:
-        lines = (path / KEYWORDS_FILE).read_text(errors="replace").splitlines()
+        lines = text_of(path / KEYWORDS_FILE).splitlines()
     except OSError:
         return {}
     pairs = (line.partition(" ")[::2] for line in lines)
@@ -107,7 +107,7 @@ def _keywords(path: Path) -> dict[str, str]:
 def _uids(path: Path) -> dict[str, int]:
     """UIDs by the names of files without their flags, as Dovecot keeps them."""
     try:
-        lines = (path / UIDS_FILE).read_text(errors="replace").splitlines()
+        lines = text_of(path / UIDS_FILE).splitlines()
     except OSError:
         return {}
     found = (re.fullmatch(r"(\d+) .*?:(.+)", line) for line in lines)

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.exchange.files import descriptor
+
 PIECE = 256 * 1024
 """Octets read at once."""
 
@@ -15,7 +17,7 @@ class Scanned:
     """OSError from every method."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = descriptor(path)
         self.size = os.fstat(self._descriptor).st_size
 
     def close(self) -> None:

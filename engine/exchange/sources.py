@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from engine.exchange import eml, maildir, mbox, tree
-from engine.exchange.files import PART, unsafe
+from engine.exchange.files import PART, opened, unsafe
 from engine.exchange.letters import Broken, Found
 from engine.mailbox.names import SEPARATOR
 
@@ -29,9 +29,10 @@ class Source:
         """ValueError when nothing is there that it could be; OSError."""
         if path.is_file():
             found = "mbox" if kind == "auto" else kind
-            if found != "mbox" or not _is_mbox(path):
+            whole = path.resolve()  # the one link that an import follows: who runs it has named it
+            if found != "mbox" or not _is_mbox(whole):
                 raise ValueError(f"{path} is no mbox; give the folder of a Maildir, or of .eml files")
-            return cls("mbox", [(_mbox_name((path.name,)), path)], tree.Tree(), single=True)
+            return cls("mbox", [(_mbox_name((path.name,)), whole)], tree.Tree(), single=True)
         if not path.is_dir():
             raise ValueError(f"there is no {path}")
         for name, folders in _KINDS.items():
@@ -76,7 +77,7 @@ def _mbox_name(parts: tuple[str, ...]) -> str:
 def _is_mbox(path: Path) -> bool:
     """Whether it begins as one does; one without messages is one by its name."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             start = file.read(64).lstrip(b"\r\n")
     except OSError:
         return True  # to be named as broken

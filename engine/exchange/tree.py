@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.exchange.files import replacing
+from engine.exchange.files import replacing, text_of
 
 NAME = "postroad.json"
 
@@ -41,7 +41,7 @@ class Tree(msgspec.Struct):
     def read(cls, root: Path) -> "Tree":
         """What is there; an empty one when there is none, or it cannot be read."""
         try:
-            said = json.loads((root / NAME).read_bytes())
+            said = json.loads(text_of(root / NAME))
             entries = [msgspec.convert(entry, Entry) for entry in said["folders"]]
             return cls(said.get("address", ""), {entry.name: entry for entry in entries})
         except (OSError, ValueError, TypeError, KeyError, msgspec.ValidationError):

@@ -26,6 +26,7 @@ class ImapLimits:
     mistakes: int = 20  # commands that make no sense, in a row
     message: int = 100 * MIB  # what APPEND takes (RFC 7889)
     appended: int = 500  # messages of one APPEND (RFC 3502)
+    floor: int = 0  # free disk space that large ones leave to all others
 
 
 @dataclass(slots=True, eq=False)

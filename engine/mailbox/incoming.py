@@ -1,6 +1,7 @@
 """Large content that another process wants to append: it is written to a file there, and its owner takes it from it."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from engine.mailbox.large import LargeFiles, is_large, read, stage_inline
 from engine.mailbox.layout import INCOMING, content_key
 from engine.mailbox.messages import Ready
 from engine.message import Content, Envelope, Message, MessageId, Octets
+from engine.storage.environment import free_space
 
 
 class IncomingFile:
     """A new file that takes a message of any size, to be named in ``Appended.file``. Every method may block.
 
-    Use it as a context manager: the file is gone afterwards, whether its owner has taken its content or not. OSError.
+    Use it as a context manager: the file is gone afterwards, whether its owner has taken its content or not. OSError,
+    also when fewer than ``floor`` octets would be left on the disk: it is others' too, and no quota has been asked yet.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, floor: int = 0) -> None:
+        self._floor = floor
         folder = store / INCOMING
         folder.mkdir(mode=0o700, exist_ok=True)
         self.name = str(MessageId.new())
@@ -27,6 +31,8 @@ class IncomingFile:
         self._file = self._path.open("xb")
 
     def write(self, octets: bytes) -> None:
+        if self._floor and free_space(self._path.parent) < self._floor + len(octets):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._file.write(octets)
 
     def finish(self) -> str:

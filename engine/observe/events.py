@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import select
 import sys
 import threading
@@ -13,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+_encoder = msgspec.json.Encoder(enc_hook=str)
+_C1 = re.compile(rb"\xc2([\x80-\x9f])")  # which JSON lets stand, and terminals obey
 _FD = 2
 _SHOW = ("event", "process", "id")
 
@@ -69,6 +71,11 @@ class Events:
                     os.write(_FD, piece)
 
 
+def _encode(value: Any) -> bytes:
+    octets = _encoder.encode(value)
+    return _C1.sub(lambda found: b"\\u00%02x" % found[1][0], octets) if b"\xc2" in octets else octets
+
+
 def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Lines joined as far as a pipe takes them in one piece: other processes write to it too (pipe(7), PIPE_BUF)."""
     piece = b""
@@ -90,7 +97,7 @@ def _readable(line: dict[str, Any]) -> bytes:
 
 def _short(value: Any) -> str:
     if isinstance(value, str):
-        return value if value and " " not in value else repr(value)
+        return value if value and " " not in value and value.isprintable() else repr(value)
     return _encode(value).decode()
 
 

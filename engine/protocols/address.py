@@ -25,14 +25,16 @@ A local part has no limit of its own: forwarders and mailers make ones that are 
 """
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
-_UTEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]"
+# What RFC 6531 adds, but for C1 controls and the two separators of lines: they would break a line of a report or a log.
+_BEYOND = r"\u00a0-\u2027\u202a-\U0010ffff"
+_UTEXT = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_BEYOND}-]"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 
 # Nearly every path is this one: an ASCII dot-atom at an ASCII domain.
 _PLAIN = re.compile(rf"<{_ATEXT}++(?:\.{_ATEXT}++)*+@{_DOMAIN}>")
 _DOT_ATOM = re.compile(rf"{_UTEXT}++(?:\.{_UTEXT}++)*+")
-_QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])*+"')
+_QUOTED = re.compile(rf'"(?:[ !#-\[\]-~{_BEYOND}]|\\[ -~])*+"')
 _ROUTE = re.compile(r"@[^@,:]+(?:,@[^@,:]+)*:")
 _ASCII_DOMAIN = re.compile(_DOMAIN)
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)

@@ -27,6 +27,7 @@ SNAPSHOT, RESTORE = ".postroad-snapshot-", ".restore-"
 """How the folders begin in which a snapshot gathers, and in which one is unpacked."""
 
 _MANIFEST = "postroad-queue.json"
+_MANIFEST_LIMIT = 1000  # octets; it has some sixty
 _MEMBER = re.compile(r"queue/\d{1,4}/data\.mdb|content/[0-9A-HJKMNP-TV-Z]{26}")
 _PAGE = 1000
 _DAMAGED = (
@@ -145,7 +146,7 @@ def _unpacked(file: Path, folder: Path) -> int:
         for member in archive:
             source = archive.extractfile(member) if member.type == tarfile.REGTYPE else None
             if source is not None and member.name == _MANIFEST:
-                manifest = msgspec.json.decode(source.read(), type=_Manifest)
+                manifest = msgspec.json.decode(source.read(_MANIFEST_LIMIT), type=_Manifest)
                 if manifest.format != FORMAT:
                     raise StorageError(f"{file} has format {manifest.format}, this release reads {FORMAT}")
                 messages = manifest.messages

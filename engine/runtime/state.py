@@ -9,6 +9,7 @@ import msgspec
 
 from engine.observe.events import event
 from engine.storage.environment import StorageError
+from engine.storage.files import private
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class State:
 
     def take(self) -> None:
         """StorageError when a server runs on this data folder already."""
-        self._lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = private(str(self._path.with_suffix(".lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         if os.geteuid() == 0:  # a command of root must not keep the server's own user away later
             owner = self._path.parent.stat()
             os.fchown(self._lock, owner.st_uid, owner.st_gid)
@@ -63,7 +64,8 @@ class State:
     def _write(self) -> None:
         temporary = self._path.with_suffix(".new")
         try:
-            temporary.write_bytes(msgspec.json.encode(Running(*self._said, self._change, self.folder, self._lives)))
+            with open(temporary, "wb", opener=private) as file:
+                file.write(msgspec.json.encode(Running(*self._said, self._change, self.folder, self._lives)))
             temporary.replace(self._path)
         except OSError as error:  # only the commands miss it, and they only until the next time
             event("state-unwritten", file=str(self._path), error=error.strerror)

@@ -219,8 +219,9 @@ class Supervisor:
                 raise CannotStart(f"[server] user: only root can become {user}; start as root or as {user}")
             return
         data = self._config.server.data
-        for path in (data, content_folder(data)):
-            os.chown(path, entry.pw_uid, entry.pw_gid)
+        os.chown(data, entry.pw_uid, entry.pw_gid)
+        # What stands in it may be the work of that user: root must not give away what a link leads to.
+        os.chown(content_folder(data), entry.pw_uid, entry.pw_gid, follow_symlinks=False)
         os.initgroups(user, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)

@@ -6,7 +6,7 @@ from engine.protocols.address import Malformed, parse_path
 from engine.sieve.actions import Notify
 from engine.sieve.compiled import Node
 from engine.sieve.errors import RunError
-from engine.sieve.fields import folded
+from engine.sieve.fields import author, folded
 from engine.sieve.run import Run
 
 RECIPIENTS = 4
@@ -37,12 +37,11 @@ def notify(run: Run, node: Node) -> None:
     sender = run.value(senders[0]) if senders else run.world.sender
     subject = run.value(subjects[0]) if subjects else ""
     message = run.option(node, "message")
-    author = run.option(node, "from") or run.world.recipient
     text = asked.get("body") or message or f"New mail from {sender}: {subject}"
     priority = _PRIORITY.get(run.option(node, "importance", "2"), "")
     content = b"".join(
         [
-            folded("From", author),
+            author(run, node),
             folded("To", ", ".join(recipients)),
             folded("Subject", asked.get("subject") or message or f"New mail from {sender}: {subject}"),
             # RFC 5436 2.7.1: so that no notice makes another one.

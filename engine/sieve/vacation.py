@@ -2,13 +2,13 @@
 
 import hashlib
 import re
-from email.utils import formataddr, parseaddr
+from email.utils import parseaddr
 
 from engine.protocols.address import normalised, split
 from engine.sieve.actions import Reply
 from engine.sieve.compiled import Node
 from engine.sieve.errors import RunError
-from engine.sieve.fields import folded
+from engine.sieve.fields import author, folded
 from engine.sieve.run import Run
 
 _DAY = 86_400
@@ -25,6 +25,7 @@ _OF_LISTS = (
 )  # fmt: skip
 _ADDRESSED = ("to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc")
 _SUPPRESSED = frozenset({"all", "oof", "autoreply"})  # of Exchange: X-Auto-Response-Suppress
+_OF_MIME = re.compile(r"^content-[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)
 _SUBJECT_LIMIT = 900
 _REFERENCES = 20  # that are repeated
 
@@ -110,7 +111,7 @@ def _content(run: Run, node: Node) -> bytes:
     identity = _one_line(run.value(original[0])) if original else ""
     references = [_one_line(run.value(field)) for field in run.fields("references") or run.fields("in-reply-to")]
     fields = [
-        _author(run, node),
+        author(run, node),
         folded("To", run.world.sender),
         folded("Subject", _subject(run, node)),
         b"Auto-Submitted: auto-replied\r\n",  # RFC 5230 5.5
@@ -120,15 +121,6 @@ def _content(run: Run, node: Node) -> bytes:
         fields.append(folded("In-Reply-To", identity))
         fields.append(folded("References", " ".join([*" ".join(references).split()[-_REFERENCES:], identity])))
     return b"".join(fields) + b"MIME-Version: 1.0\r\n" + _body(run, node)
-
-
-def _author(run: Run, node: Node) -> bytes:
-    name, address = parseaddr(run.option(node, "from"))
-    if not address or "@" not in address:
-        name, address = "", run.world.recipient
-    if not name or not address.isascii():
-        return folded("From", address)
-    return folded("From", formataddr((name, address)))
 
 
 def _subject(run: Run, node: Node) -> str:
@@ -149,7 +141,13 @@ def _body(run: Run, node: Node) -> bytes:
     if not text.endswith("\r\n"):
         text += "\r\n"
     if "mime" in node.options:  # RFC 5230 4.1: a MIME entity, its header included
-        return text.encode("utf-8", "replace")
+        return _entity(text).encode("utf-8", "replace")
     encoding = "7bit" if text.isascii() else "8bit"
     head = f"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
     return (head + text).encode("utf-8", "replace")
+
+
+def _entity(text: str) -> str:
+    """A MIME entity with no header fields but those of MIME: the others are ours to write, From before all."""
+    header, _, body = ("", "", text[2:]) if text.startswith("\r\n") else text.partition("\r\n\r\n")
+    return "".join(_OF_MIME.findall(f"{header}\r\n")) + "\r\n" + body

@@ -60,6 +60,10 @@ class World(Protocol):
     @property
     def addresses(self) -> Sequence[str]: ...  # under which the recipient is known besides
 
+    def may_write_as(self, address: str) -> bool:
+        """Whether what the script sends may be from there."""
+        ...
+
     def now(self) -> datetime:
         """With a time zone: that of the recipient, where it is known."""
         ...
@@ -114,6 +118,10 @@ class Alone:
     remembered: frozenset[str] = frozenset()
     spam: float | None = None
     virus: int = 0
+    writes: bool = True
+
+    def may_write_as(self, address: str) -> bool:  # noqa: ARG002
+        return self.writes
 
     def now(self) -> datetime:
         return self.time

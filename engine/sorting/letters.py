@@ -8,7 +8,7 @@ from email.utils import formatdate
 from msgspec.structs import replace
 
 from engine.directory import split
-from engine.message import HEADER_LIMIT, Envelope, Message, MessageId, Octets, Recipient, end_of_header
+from engine.message import EDITED, HEADER_LIMIT, Envelope, Message, MessageId, Octets, Recipient, end_of_header
 from engine.sieve import Letter
 from engine.sorting.world import Person, Surroundings
 
@@ -32,9 +32,14 @@ def edited(message: Message, header: bytes, end: int) -> Message:
     return replace(message, envelope=replace(message.envelope, prepended=header, left_out=((0, end),)))
 
 
-def redirected(world: Surroundings, message: Message, address: str) -> Message:
-    """A copy to somebody else: from the same sender, with the same header section but for one more trace field."""
+def redirected(world: Surroundings, message: Message, address: str, *, is_edited: bool) -> Message:
+    """A copy to somebody else: from the same sender, with the same header section but for one more trace field.
+
+    ``is_edited``: a script has made that section; who submitted the message does not vouch for it.
+    """
     person, envelope = world.person, message.envelope
+    if is_edited:
+        envelope = message.with_fact(EDITED, True).envelope
     recipient = person.recipient
     trace = b"%s: %s\r\n" % (TRACE, person.address.encode())
     return Message(

@@ -126,7 +126,8 @@ class Planner:
         if letters.was_here(self._letter, self._person):
             self.plan.trouble.append(f"a loop: it was redirected from here before, and not to {address} again")
         elif self._may_send(1):
-            self.plan.sends.append(letters.redirected(self._world, self._variants.message(header), address))
+            copy = self._variants.message(header)
+            self.plan.sends.append(letters.redirected(self._world, copy, address, is_edited=header is not None))
             return
         self._place(Place(variant=self._variants.number(header)))
 

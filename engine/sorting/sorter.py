@@ -20,7 +20,7 @@ from engine.sorting.budget import Budget
 from engine.sorting.chain import Link, run
 from engine.sorting.library import Library, limits_of
 from engine.sorting.plan import Plan, Planner, Variants
-from engine.sorting.world import Person, Surroundings
+from engine.sorting.world import MaySendAs, Person, Surroundings
 from engine.verdict import Delivered, Discard, Reject
 
 THREADS = 2
@@ -75,11 +75,17 @@ class Sorter:
     """All scripts of the process that owns the mailboxes. ``rules`` may be replaced at any time."""
 
     def __init__(
-        self, owner: MailboxOwner, hostname: str, rules: Rules = Rules(), clock: Callable[[], float] = time.time
+        self,
+        owner: MailboxOwner,
+        hostname: str,
+        may_send_as: MaySendAs,
+        rules: Rules = Rules(),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._scripted = owner.scripted
         self._mailboxes = owner.reader
         self._hostname = hostname
+        self._may_send_as = may_send_as
         self._clock = clock
         self._threads = trio.CapacityLimiter(THREADS)
         self._budget = Budget()
@@ -136,7 +142,9 @@ class Sorter:
     def _plan(
         self, message: Message, letter: Octets, variants: Variants, person: Person, active: Active | None
     ) -> Plan:
-        world = Surroundings(self._mailboxes, self._library, message, person, self._hostname, self._clock())
+        world = Surroundings(
+            self._mailboxes, self._library, message, person, self._hostname, self._clock(), self._may_send_as
+        )
         planner = Planner(world, letter, variants, self._rules.sieve.sends_per_day)
         own, error = self._own(person.account, active)
         began = time.thread_time()

@@ -1,10 +1,11 @@
 """What a script may ask about its account and its message: the mailboxes, what is remembered, what stages found out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
-from engine.directory import split
+from engine.directory import Unavailable, split
 from engine.mailbox import Mailboxes, Quota
 from engine.mailbox.names import AT_FIRST, INBOX_NAME, USES, canonical
 from engine.mailbox.quotas import NO_QUOTA
@@ -12,6 +13,9 @@ from engine.mailbox.views import mailbox_id
 from engine.message import Message, Recipient
 from engine.sieve import Location, Script, ScriptError
 from engine.sorting.library import Library
+
+MaySendAs: TypeAlias = "Callable[[str, str], bool]"
+"""Whether the account of an address may send in the name of another one. It may block; Unavailable."""
 
 SPAM, VIRUS = "spam.percent", "virus.level"
 """Facts that a stage may leave for `spamtest` and `virustest` (RFC 5235): 0 to 100, and 0 to 5."""
@@ -46,6 +50,7 @@ class Surroundings:
     person: Person
     hostname: str
     time: float  # Unix time, seconds
+    may_send_as: MaySendAs
     looked_up: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -59,6 +64,13 @@ class Surroundings:
     @property
     def addresses(self) -> Sequence[str]:
         return [one for one in (self.person.address, self.person.recipient.original_address) if one]
+
+    def may_write_as(self, address: str) -> bool:
+        """As for what the account submits: a script must not lend it another's name, nor that domain's signature."""
+        try:
+            return self.may_send_as(self.person.address, address)
+        except Unavailable:
+            return False
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.time).astimezone()

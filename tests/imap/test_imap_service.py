@@ -193,6 +193,16 @@ async def test_messages_that_are_too_large_or_too_many(tmp_path: Path) -> None:
         await client.ok(b"APPEND INBOX" + b" {1+}\r\nx" * 3)
 
 
+async def test_large_messages_leave_room_on_the_disk_to_others(tmp_path: Path) -> None:
+    """One APPEND may have 500 of 100 MB, and no quota is asked before the last of them has come."""
+    async with serving(tmp_path / "mailbox", limits=ImapLimits(floor=2**60)) as post:
+        client = await post.client(selects="INBOX")
+        said = await client.does(b"APPEND INBOX {%d+}\r\n%b" % (len(LARGE), LARGE))
+        assert said[-1].startswith(b"NO [UNAVAILABLE]")
+        assert await in_incoming(post) == 0
+        await client.append(b"Subject: small\r\n\r\n")
+
+
 async def test_no_room_for_a_file(post: Post, monkeypatch, caplog) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -144,6 +144,10 @@ BAD_UTF8 = [
     f"a@{'ü' * 63}.org",  # longer than 63 octets as an A-label
     f"{'ü' * 122}@example.org",  # a path of 258 octets
     "ü..ü@example.org",
+    "a\u0085b@example.org",  # C1 controls, and what many programs take for the end of a line
+    '"a\u009bb"@example.org',
+    "a\u2028b@example.org",
+    '"a\u2029b"@example.org',
 ]
 
 

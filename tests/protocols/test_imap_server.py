@@ -526,3 +526,28 @@ def test_bye_ends_the_session_at_once() -> None:
     server.bye("Shutting down", b"UNAVAILABLE")
     assert server.next_event() == Closed()
     assert server.outgoing() == b"* BYE [UNAVAILABLE] Shutting down\r\n"
+
+
+def many_literals(count: int) -> bytes:
+    return b"a LOGIN" + b" {0+}\r\n" * count + b"\r\nb NOOP\r\n"
+
+
+def test_no_more_literals_are_gathered_than_a_command_may_have() -> None:
+    """Each one has all that came before it looked at again: thousands of empty ones would keep a server busy."""
+    server = ImapServer("mx.example.org", plaintext=True, limits=Limits(literals=3))
+    server.receive(many_literals(3))
+    assert isinstance(server.next_event(), NeedData | Request)
+    assert b"TOOBIG" not in server.outgoing()
+    server = ImapServer("mx.example.org", plaintext=True, limits=Limits(literals=3))
+    server.receive(many_literals(4))
+    assert isinstance(server.next_event(), Request)
+    assert server.outgoing() == b"a BAD [TOOBIG] The literal is too large\r\n"
+
+
+@pytest.mark.parametrize("start", [b"a LOGIN", b"a NONSENSE", b"a NOOP " + b"x" * 70_000])
+def test_any_number_of_literals_is_read_past(start: bytes) -> None:
+    """Without a call within a call for each of them."""
+    server = ImapServer("mx.example.org", plaintext=True)
+    server.receive(start + b" {1+}\r\nx" * 9000 + b"\r\nb NOOP\r\n")
+    assert isinstance(server.next_event(), Request)
+    assert server.outgoing().startswith(b"a BAD")

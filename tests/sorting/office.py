@@ -14,6 +14,8 @@ from stages.enqueue import Enqueue
 
 ANN, BEN, STRANGER = "ann@example.org", "ben@example.org", "sue@example.net"
 IDS = {ANN: 1, BEN: 2}
+OFFICE = {(ANN, ANN), (BEN, BEN), (ANN, "office@example.org")}
+"""Who may send in whose name."""
 
 LETTER = (
     b"From: Sue <sue@example.net>\r\nTo: ann@example.org\r\nSubject: hi\r\nMessage-ID: <1@example.net>\r\n\r\nHello\r\n"
@@ -44,7 +46,9 @@ class Office:
     def __init__(self, owner: MailboxOwner) -> None:
         self.owner = owner
         self.clock = owner._clock = Clock()
-        self.sorter = Sorter(owner, "mx.example.org", clock=self.clock)
+        self.sorter = Sorter(
+            owner, "mx.example.org", lambda account, name: (account, name) in OFFICE, clock=self.clock
+        )
         self.enqueue = Enqueue(owner, Directory(), self.sorter)  # type: ignore[arg-type]
 
     async def script(self, text: str, address: str = ANN, name: str = "main") -> None:

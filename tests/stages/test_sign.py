@@ -13,7 +13,7 @@ from engine import Message, Session
 from engine.authentication.arc import ArcResult, validate_arc
 from engine.authentication.dkim import verify
 from engine.authentication.fields import split_message
-from engine.message import Octets
+from engine.message import EDITED, Octets
 from engine.net.dns import Resolver
 from engine.net.zone import Zone, serve_zone
 from engine.signing import Keyring, KeyStore
@@ -98,7 +98,14 @@ async def test_the_authors_domain_signs_with_all_its_keys(sign: Sign, about: Mes
 
 
 @pytest.mark.parametrize(
-    "about", [letter(session=STRANGER), letter("bob@example.net"), letter("bob@example.net", session=NETWORK)]
+    "about",
+    [
+        letter(session=STRANGER),
+        letter("bob@example.net"),
+        letter("bob@example.net", session=NETWORK),
+        letter().with_fact(EDITED, True),
+        letter(session=OURS).with_fact(EDITED, True),
+    ],
 )
 async def test_mail_of_others_is_left_alone(sign: Sign, about: Message, capfd) -> None:
     assert await sign(about) is about

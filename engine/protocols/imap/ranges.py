@@ -7,13 +7,16 @@ from engine.protocols.imap.sets import SequenceSet
 
 
 def overlap(ranges: Iterable[tuple[int, int]], among: SequenceSet, largest: int) -> SequenceSet:
-    """What of the ranges is in the set."""
+    """What of the ranges is in the set. Both may be long: a client names a set of thousands of spans."""
     spans = among.spans(largest)
+    ends = [last for _, last in spans]
     found: list[tuple[int, int]] = []
     for low, high in ranges:
-        for first, last in spans:
-            if first <= high and low <= last:
-                found.append((max(low, first), min(high, last)))
+        for place in range(bisect_left(ends, low), len(spans)):
+            first, last = spans[place]
+            if first > high:
+                break
+            found.append((max(low, first), min(high, last)))
     return SequenceSet(tuple(found))
 
 

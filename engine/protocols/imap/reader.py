@@ -63,8 +63,8 @@ class Reader:
     """What one client says, parted into ``Item``s."""
 
     __slots__ = (
-        "_buffer", "_gathered", "_left", "_limits", "_line_room", "_literal", "_literal_room", "_read", "_scanned",
-        "_skipped",
+        "_buffer", "_gathered", "_left", "_limits", "_line_room", "_literal", "_literal_room", "_literals", "_read",
+        "_scanned", "_skipped",
     )  # fmt: skip
 
     def __init__(self, limits: Limits = LIMITS) -> None:
@@ -73,6 +73,7 @@ class Reader:
         self._scanned = 0  # octets of the buffer that hold no line end
         self._gathered: list[bytes] = []
         self._line_room, self._literal_room = limits.line, limits.literal  # octets that are left
+        self._literals = limits.literals  # that are left
         self._literal: Literal | None = None  # the one that is announced
         self._left = 0  # octets of a literal, or the limit of a raw line
         self._skipped: Item = _SKIPPED
@@ -98,14 +99,15 @@ class Reader:
     # What becomes of a literal, at a pause.
 
     def fits(self, literal: Literal) -> bool:
-        """Whether the literal may be gathered: with those before it, it is not too large."""
-        return literal.size <= self._literal_room
+        """Whether the literal may be gathered: with those before it, it is not too large, nor one too many."""
+        return literal.size <= self._literal_room and self._literals > 0
 
     def gather(self) -> None:
         """The literal is an argument: it will stand in ``octets``, its announcement before it."""
         literal = self._announced()
         self._gathered.append(b"%b{%d+}\r\n" % (b"~" * literal.binary, literal.size))
         self._literal_room -= literal.size
+        self._literals -= 1
         self._left = literal.size
         self._read = Reader._argument
 
@@ -114,6 +116,7 @@ class Reader:
         self._left = self._announced().size
         self._gathered = []
         self._line_room, self._literal_room = self._limits.line, self._limits.literal
+        self._literals = self._limits.literals
         self._read = Reader._content
 
     def skip(self) -> None:
@@ -121,12 +124,12 @@ class Reader:
         literal, self._literal = self._literal, None
         self._skipped = _SKIPPED
         if literal is None:
-            self._read = Reader._skip_literal if self._left else Reader._skip_line
+            self._read = Reader._skip
         elif literal.synchronizing:
             self._read = Reader._over
         else:
             self._left = literal.size
-            self._read = Reader._skip_literal
+            self._read = Reader._skip
 
     def expect_line(self, limit: int) -> None:
         """The next line is no command; ``limit`` is octets without its end."""
@@ -139,6 +142,7 @@ class Reader:
         self._scanned = self._left = 0
         self._gathered = []
         self._line_room, self._literal_room = self._limits.line, self._limits.literal
+        self._literals = self._limits.literals
         self._literal = None
         self._skipped = _SKIPPED
         self._read = Reader._line
@@ -184,30 +188,26 @@ class Reader:
     def _too_long(self) -> Item | None:
         kept = bytes(self._buffer[: min(_KEPT, self._line_room)])
         self._skipped = TooLong(b"".join((*self._gathered, kept))[:_KEPT])
-        self._read = Reader._skip_line
-        return self._skip_line()
+        self._read = Reader._skip
+        return self._skip()
 
-    def _skip_line(self) -> Item | None:
-        end = self._line_end()
-        if end < 0:
-            del self._buffer[: -_LONGEST_HEAD - 1]
-            self._scanned = 0
-            return None
-        announced = _LITERAL.search(self._take_line(end))
-        if announced is None or not announced[3]:
-            return self._over()
-        self._left = int(announced[2])
-        self._read = Reader._skip_literal
-        return self._skip_literal()
-
-    def _skip_literal(self) -> Item | None:
-        passed = min(self._left, len(self._buffer))
-        del self._buffer[:passed]
-        self._left -= passed
-        if self._left:
-            return None
-        self._read = Reader._skip_line
-        return self._skip_line()
+    def _skip(self) -> Item | None:
+        """Past literals that come unasked, and the lines between them."""
+        while True:
+            passed = min(self._left, len(self._buffer))
+            del self._buffer[:passed]
+            self._left -= passed
+            if self._left:
+                return None
+            end = self._line_end()
+            if end < 0:
+                del self._buffer[: -_LONGEST_HEAD - 1]
+                self._scanned = 0
+                return None
+            announced = _LITERAL.search(self._take_line(end))
+            if announced is None or not announced[3]:
+                return self._over()
+            self._left = int(announced[2])
 
     def _over(self) -> Item | None:
         item = self._skipped

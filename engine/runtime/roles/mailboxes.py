@@ -1,11 +1,13 @@
 """The process that owns the mailboxes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import trio
 
 from engine.config import Config, ConfigError, Problem
+from engine.directory import may_send_as
 from engine.links.publish import Publisher
 from engine.links.request import Function, answer_requests
 from engine.mailbox import (
@@ -40,7 +42,7 @@ class MailboxesRole(Role):
             reserve=_mailbox_reserve(self.config),
             keep_expunged=self.config.mailboxes.keep_expunged,
         )
-        self._sorter = Sorter(owner, self.config.server.hostname)
+        self._sorter = Sorter(owner, self.config.server.hostname, partial(may_send_as, self.directory))
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
         publisher = Publisher(here.context, between(here.folder, here.process.name, here.life, NEWS))

@@ -6,7 +6,7 @@ from functools import partial
 import trio
 
 from engine.config import IMPLICIT_TLS, Config
-from engine.imap import ImapService, Visits
+from engine.imap import ImapLimits, ImapService, Visits
 from engine.index import Index
 from engine.links.request import Asker
 from engine.mailbox import (
@@ -18,6 +18,8 @@ from engine.mailbox import (
 )
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.net.connection import Connection
+from engine.net.crowd import Crowd
+from engine.observe.events import event
 from engine.runtime.places import MAILBOXES, between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
@@ -34,6 +36,7 @@ class ReadersRole(Role):
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         self.news = NewsDesk()
+        self._crowd = Crowd(config.mailboxes.max_connections, config.mailboxes.max_connections_per_network)
         self._pop3 = Pop3Server(
             self.mailboxes(),
             visitor=partial(self.logins.visitor, "pop3"),
@@ -55,6 +58,7 @@ class ReadersRole(Role):
                 access=Access(self.mailboxes(), admin=_administrator(config)),
                 hostname=config.server.hostname,
                 allow_plaintext=config.mailboxes.plaintext_login,
+                limits=_imap_limits(config),
             )
         )
         self._managesieve = ManageSieveServer(
@@ -79,9 +83,12 @@ class ReadersRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
+        self._crowd.most = config.mailboxes.max_connections
+        self._crowd.most_of_network = config.mailboxes.max_connections_per_network
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
         self._imap.service.allow_plaintext = config.mailboxes.plaintext_login
+        self._imap.service.limits = _imap_limits(config)
         self._imap.service.access.admin = _administrator(config)
         self._managesieve.allow_plaintext = config.mailboxes.plaintext_login
         self._managesieve.quota = _script_quota(config)
@@ -107,6 +114,14 @@ class ReadersRole(Role):
         await self._imap.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
+        network = self.logins.guard.network(connection.peer)
+        if refusal := self._crowd.refusal(network):
+            event("connection-refused", peer=connection.peer, why=refusal)
+            return
+        with self._crowd.joined(network):
+            await self._serve(listener, connection)
+
+    async def _serve(self, listener: str, connection: Connection) -> None:
         tls, implicit = self.tls.offered(people=True), listener in IMPLICIT_TLS
         if listener == "managesieve":
             self._managesieve.tls = tls
@@ -117,6 +132,11 @@ class ReadersRole(Role):
         else:
             self._imap.service.tls = tls
             await self._imap.serve(connection, implicit_tls=implicit)
+
+
+def _imap_limits(config: Config) -> ImapLimits:
+    """What people put into their mailboxes stops long before new mail does."""
+    return ImapLimits(floor=2 * config.queue.reserve)
 
 
 def _administrator(config: Config) -> str:
