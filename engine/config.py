@@ -359,6 +359,7 @@ def convert(value: object, kind: Any) -> Any:
         place = re.search(r" - at `\$(.*)`$", text)
         if place:
             text = text[: place.start()] + (f" at {place[1].strip('.')}" if place[1] else "")
+        text = text.replace("Invalid RFC3339 encoded time", "no time of day; write it like 18:00:00")
         raise ValueError(text) from error
 
 
@@ -701,6 +702,7 @@ class _Reader:
             if key not in hints:
                 self.problem(f"{place}.{key}", f"unknown setting{nearest(key, [*hints, *_ENGINE_KEYS])}")
         settings = self.values(place, {key: own[key] for key in own if key in hints}, hints)
+        settings |= {key: self.path.parent / value for key, value in settings.items() if isinstance(value, Path)}
         for top, setting in spec.tables.items():
             if top in self.tables:
                 settings |= self.top_setting(top, setting, filled[setting], spec.settings[setting])
