@@ -24,6 +24,7 @@ from typing import NamedTuple, TypeAlias
 import idna
 
 from engine.protocols.smtp_content import Breaks
+from engine.protocols.smtp_limits import Limits, read
 
 REPLY_LINE = 4096
 """Octets of one reply line. RFC 5321 4.5.3.1.5 says 512; some servers put a whole explanation into one line."""
@@ -322,6 +323,7 @@ class SmtpClient:
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
         self.extensions: Mapping[str, str] = {}
+        self.limits = Limits()
         self.pipelining = False
         self._chunking = False
         self.replies = 0  # whole replies so far: progress, for the driver's deadline
@@ -546,6 +548,7 @@ class SmtpClient:
 
     def _learn(self, extensions: Mapping[str, str]) -> None:
         self.extensions = extensions
+        self.limits = read(extensions.get("LIMITS", ""))
         self.pipelining = "PIPELINING" in extensions
         self._chunking = self.pipelining and "CHUNKING" in extensions and not self._lmtp
 

@@ -26,6 +26,7 @@ from engine.protocols.smtp_client import (
     To,
     Transaction,
 )
+from engine.protocols.smtp_limits import Limits
 
 HELLO = b"220 hi\r\n"
 PIPELINING = b"250-hi\r\n250-PIPELINING\r\n250 SIZE 1000\r\n"
@@ -381,12 +382,14 @@ def test_quit() -> None:
 
 
 def test_starttls_forgets_what_was_said_in_the_clear() -> None:
-    client = ready(b"250-hi\r\n250-SIZE 1\r\n250 STARTTLS\r\n")
+    client = ready(b"250-hi\r\n250-SIZE 1\r\n250-LIMITS MAILMAX=5\r\n250 STARTTLS\r\n")
     client.start_tls()
     assert client.outgoing() == b"STARTTLS\r\n"
     client.receive(b"220 go\r\n")
     assert events(client) == [TlsReady()]
+    assert client.limits.mails == 5
     client.tls_started()
+    assert client.limits == Limits()
     assert client.extensions == {}
     assert client.outgoing() == b"EHLO mx.example.org\r\n"
     client.receive(b"250-hi\r\n250 DSN\r\n")
