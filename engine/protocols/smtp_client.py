@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeAlias
 import idna
 
 from engine.protocols.smtp_content import Breaks
-from engine.protocols.smtp_limits import Limits, read
+from engine.protocols.smtp_limits import Limits, parse_limits
 
 REPLY_LINE = 4096
 """Octets of one reply line. RFC 5321 4.5.3.1.5 says 512; some servers put a whole explanation into one line."""
@@ -548,7 +548,7 @@ class SmtpClient:
 
     def _learn(self, extensions: Mapping[str, str]) -> None:
         self.extensions = extensions
-        self.limits = read(extensions.get("LIMITS", ""))
+        self.limits = parse_limits(extensions.get("LIMITS", ""))
         self.pipelining = "PIPELINING" in extensions
         self._chunking = self.pipelining and "CHUNKING" in extensions and not self._lmtp
 

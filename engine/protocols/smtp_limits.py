@@ -23,13 +23,13 @@ class Limits(NamedTuple):
     domains: int = UNLIMITED
 
 
-def written(limits: Limits) -> list[str]:
-    """The line of the reply to EHLO, if there is something to say. A number has six digits at most (RFC 9422 4)."""
+def limits_line(limits: Limits) -> list[str]:
+    """The line of the reply to EHLO; none where there is nothing to say. Numbers have six digits (RFC 9422 4)."""
     said = [f"{name}={value}" for name, key in _NAMES.items() if _NUMBER.fullmatch(value := str(getattr(limits, key)))]
     return [" ".join(["LIMITS", *said])] if said else []
 
 
-def read(parameters: str) -> Limits:
+def parse_limits(parameters: str) -> Limits:
     """What stands behind the keyword. A parameter that is none makes all of them void, a wrong number only its own
     limit; limits that we do not know are passed over (RFC 9422 3.7)."""
     found: dict[str, int] = {}

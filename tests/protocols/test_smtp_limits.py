@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.protocols.smtp_limits import Allowance, Limits, read, written
+from engine.protocols.smtp_limits import Allowance, Limits, limits_line, parse_limits
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from engine.protocols.smtp_limits import Allowance, Limits, read, written
     ],
 )
 def test_what_is_written(limits: Limits, lines: list[str]) -> None:
-    assert written(limits) == lines
+    assert limits_line(limits) == lines
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_is_written(limits: Limits, lines: list[str]) -> None:
     ],
 )
 def test_what_is_read(parameters: str, limits: Limits) -> None:
-    assert read(parameters) == limits
+    assert parse_limits(parameters) == limits
 
 
 @pytest.mark.parametrize(
