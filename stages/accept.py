@@ -74,7 +74,7 @@ _LAST_WORDS = 2.0
 
 @dataclass
 class Accept:
-    """ESMTP server (RFC 5321) with SIZE, PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, DSN, STARTTLS and AUTH.
+    """ESMTP server (RFC 5321) with the extensions that `SmtpServer` has.
 
     Or an LMTP server (RFC 2033) with the same, for software that we trust to bring mail.
     """

@@ -70,7 +70,7 @@ ARROWS: dict[str, set[str]] = {
 }  # fmt: skip
 
 # The names that a stage's author imports, which `engine` itself gives.
-FACE = {"message", "units", "verdict"}
+FACE = {"message", "protocols", "units", "verdict"}
 
 ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",

@@ -25,9 +25,10 @@ def run(ctx: click.Context, demo: bool) -> None:
 
     def announce(bound: dict[str, tuple[str, int]]) -> None:
         shown = {name: f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for name, (host, port) in bound.items()}
+        account = _demo_account(config) if demo and "smtp" in bound else None  # there once we say that we are ready
         click.echo("ready " + " ".join(f"{name}={address}" for name, address in shown.items()))
-        if demo:
-            _introduce(config, bound)
+        if account is not None:
+            _introduce(*account, bound)
         sys.stdout.flush()
 
     try:
@@ -48,10 +49,10 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
-    """Print a demo account and a line to copy. Its password is made at the first start and kept beside the data."""
-    if not config.domains.local or "smtp" not in bound or config.directory is not None:
-        return
+def _demo_account(config: Config) -> tuple[str, str] | None:
+    """The address and password of an account; None where we keep none. Made at the first start, beside the data."""
+    if not config.domains.local or config.directory is not None:
+        return None
     address = f"demo@{config.domains.local[0]}"
     kept = config.server.data / "demo-password"
     if not kept.exists():
@@ -61,6 +62,11 @@ def _introduce(config: Config, bound: dict[str, tuple[str, int]]) -> None:
     path = config.server.data / "directory"
     with Embedded.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
         directory.add_account(address, password)
+    return address, password
+
+
+def _introduce(address: str, password: str, bound: dict[str, tuple[str, int]]) -> None:
+    """Print the demo account, and lines to copy."""
     host, port = bound["smtp"]
     click.echo(f"\nA demo account:  {address}  password {password}")
     click.echo("Send it a message:\n")

@@ -93,6 +93,7 @@ def _settings(document: Document, place: str, spec: Spec, table: Mapping[str, An
     for key in own.keys() - hints.keys():
         document.problem(f"{place}.{key}", f"unknown setting{nearest(key, [*hints, *ENGINE_KEYS])}")
     settings = document.values(place, {key: own[key] for key in own if key in hints}, hints)
+    settings |= {key: document.folder / value for key, value in settings.items() if isinstance(value, Path)}
     tables = {setting: top for top, setting in spec.tables.items()}
     for setting, top in tables.items():
         if top in document.tables:

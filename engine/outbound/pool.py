@@ -219,22 +219,35 @@ class Pool:
     async def _serve(self, site: _Site, session: Session) -> None:
         """Deliver one message after the other, until there are no more or the connection has done its share."""
         address = session.address
+        most = min(self._messages_per_connection, session.allowance.mails)
 
         def following(quick: bool) -> Job | None:
-            full = session.served + len(session.open) >= self._messages_per_connection
-            return None if full else site.follower(address, quick=quick)
+            full = session.served + len(session.open) >= most
+            job = None if full else site.follower(address, quick=quick)
+            return job if job is not None and self._allowed(site, session, job) else None
 
         fresh = True
-        while session.served < self._messages_per_connection:
+        while session.served < most:
             job = site.take(address)
             if job is None:
                 if self._closing or not await self._woken(site, address):
                     break
                 fresh = False
                 continue
+            if not self._allowed(site, session, job):
+                break
             await session.deliver(job, following, fresh=fresh)
             fresh = True
         await session.quit()
+
+    def _allowed(self, site: _Site, session: Session, job: Job) -> bool:
+        """Whether the session may take the job. Recipients that its server does not allow go back into the queue."""
+        allowed = session.allowance.take([to.address for to in job.transaction.recipients])
+        if all(allowed):
+            return True
+        site.queue.appendleft(job.part(allowed) if any(allowed) else job)
+        self._grow(site)
+        return any(allowed)
 
     async def _woken(self, site: _Site, address: str) -> bool:
         """Wait for a job. False when none came in time."""

@@ -78,7 +78,7 @@ class Sending:
             async with trio.open_nursery() as nursery:
                 for job in jobs:
                     nursery.start_soon(self._pool.deliver, job, site, port)
-        return self._verdict(message, jobs)
+        return self._verdict(message, [each for job in jobs for each in job.all()])
 
     def _transactions(self, message: Message) -> list[Transaction]:
         envelope = message.envelope

@@ -6,6 +6,8 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import not_
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import trio
@@ -26,6 +28,7 @@ from engine.protocols.smtp_client import (
     TlsRefused,
 )
 from engine.protocols.smtp_heard import PeerError, Reply
+from engine.protocols.smtp_limits import Allowance, Limits
 from engine.protocols.smtp_transaction import Transaction
 from engine.verdict import Tell
 from engine.wakeup import Wakeup
@@ -108,7 +111,10 @@ class Terms:
 
 
 class Job:
-    """One transaction that waits for a connection and then for its replies."""
+    """One transaction that waits for a connection and then for its replies.
+
+    ``rest`` is a job of its own: recipients that a server did not take in the same transaction.
+    """
 
     __slots__ = (
         "_settled",
@@ -117,6 +123,7 @@ class Job:
         "message",
         "remote",
         "replies",
+        "rest",
         "returned",
         "targets",
         "tell",
@@ -138,14 +145,34 @@ class Job:
         self.remote = ""
         self.tell: Tell = ""  # see Delivered
         self.trouble: Trouble | None = None
+        self.rest: Job | None = None
+
+    def all(self) -> Iterator["Job"]:
+        """This job and what was parted from it, also what is while the others are looked at."""
+        job: Job | None = self
+        while job is not None:
+            yield job
+            job = job.rest
 
     async def wait(self) -> None:
-        """Until it is settled or has failed."""
+        """Until it is settled or has failed, and the rest of it too."""
         try:
-            await self._settled.wait()
+            for job in self.all():
+                await job._settled.wait()
         except trio.Cancelled:
-            self.abandoned = True
+            for job in self.all():
+                job.abandoned = True
             raise
+
+    def part(self, stay: Sequence[bool]) -> "Job":
+        """Keep the recipients that ``stay`` says, in their order; the job for the others."""
+        recipients = self.transaction.recipients
+        others = tuple(compress(recipients, map(not_, stay)))
+        rest = Job(self.message, self.transaction._replace(recipients=others), self.targets)
+        rest.failed, rest.returned, rest.trouble, rest.rest = self.failed, self.returned, self.trouble, self.rest
+        self.transaction = self.transaction._replace(recipients=tuple(compress(recipients, stay)))
+        self.rest = rest
+        return rest
 
     def settle(self, replies: tuple[Reply, ...], remote: str) -> None:
         self.replies, self.remote, self.trouble = replies, remote, None
@@ -166,6 +193,7 @@ class Session:
         self.address = address
         self.open: deque[Job] = deque()
         self.served = 0  # transactions that came to their end
+        self.allowance = Allowance(Limits())
         self._connection = connection
         self._client = SmtpClient(terms.hostname, lmtp=terms.lmtp)
         self._terms = terms
@@ -241,7 +269,7 @@ class Session:
     async def _ready(self) -> None:
         match await self._answer():
             case Ready():
-                return
+                self.allowance = Allowance(self._client.limits)
             case Refused(reply=reply):
                 raise self._trouble("The server refuses our connection", reply)
             case Closing(reply=reply):

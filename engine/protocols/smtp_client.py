@@ -22,6 +22,7 @@ from typing import NamedTuple, TypeAlias
 
 from engine.protocols.smtp_content import DotStuffing
 from engine.protocols.smtp_heard import PeerError, Replies, Reply
+from engine.protocols.smtp_limits import Limits, parse_limits
 from engine.protocols.smtp_transaction import (
     Extensions,
     Transaction,
@@ -135,6 +136,7 @@ class SmtpClient:
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
         self.extensions: Extensions = {}
+        self.limits = Limits()
         self.pipelining = False
         self._chunking = False
         self.replies = 0  # whole replies so far: progress, for the driver's deadline
@@ -309,6 +311,7 @@ class SmtpClient:
 
     def _learn(self, extensions: Extensions) -> None:
         self.extensions = extensions
+        self.limits = parse_limits(extensions.get("LIMITS", ""))
         self.pipelining = "PIPELINING" in extensions
         self._chunking = self.pipelining and "CHUNKING" in extensions and not self._lmtp
 

@@ -49,6 +49,7 @@ from engine.protocols.smtp_events import (
     StartTls,
     TooManyErrors,
 )
+from engine.protocols.smtp_limits import Limits, limits_line
 from engine.protocols.smtp_parameters import parse_mail, parse_rcpt
 from engine.protocols.smtp_replies import check_refusal, reply
 
@@ -536,7 +537,7 @@ class SmtpServer:
 
     def _extensions(self) -> list[str]:
         names = ["PIPELINING", f"SIZE {self._size_limit}", "8BITMIME", "SMTPUTF8"]
-        names += ["ENHANCEDSTATUSCODES", "CHUNKING", "DSN"]
+        names += ["ENHANCEDSTATUSCODES", "CHUNKING", "DSN", *limits_line(Limits(recipients=self._recipients_limit))]
         if self._starttls and not self.tls_active:
             names.append("STARTTLS")
         if self._auth and self.tls_active:

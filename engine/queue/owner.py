@@ -474,7 +474,9 @@ class Owner:
 
 def _released(record: Record) -> Envelope:
     facts = {name: value for name, value in record.envelope.facts.items() if name != PARK}
-    return replace(record.envelope, facts=MappingProxyType({**facts, RELEASED: record.reason}))
+    before = facts.get(RELEASED)
+    reasons = [*(before if isinstance(before, list) else ()), record.reason]
+    return replace(record.envelope, facts=MappingProxyType({**facts, RELEASED: reasons}))
 
 
 def _suspected(record: Record) -> Record:

@@ -15,7 +15,7 @@ import trio
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
-from engine.message import Message
+from engine.message import RELEASED, Message
 from engine.observe.events import event
 from engine.stage import Spec, StageError
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
@@ -86,7 +86,7 @@ class RunningStage:
             return self.failed(message, f"raised {type(error).__name__}: {error}")
         flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
-            return verdict  # type: ignore[no-any-return]
+            return _unless_released(verdict, message) if isinstance(verdict, Quarantine | Each) else verdict
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}")
 
@@ -130,6 +130,20 @@ def _waits(target: Any) -> bool:
     function = target.__call__ if inspect.isclass(target) else target
     code = getattr(function, "__code__", None)
     return code is None or any(step.opname in _WAITING for step in dis.get_instructions(code))
+
+
+def _unless_released(verdict: Quarantine | Each, message: Message) -> Verdict:
+    """An operator's word stands: what was let go on is not parked again for a reason that the operator has seen."""
+    released = message.fact(RELEASED)
+    if not isinstance(released, list):
+        return verdict
+    if isinstance(verdict, Quarantine):
+        return message if verdict.reason in released else verdict
+    parted = {
+        address: message if isinstance(found, Quarantine) and found.reason in released else found
+        for address, found in verdict.verdicts.items()
+    }
+    return Each(parted)
 
 
 def _flaw(verdict: object, asked: Message, *, effect: bool) -> str:

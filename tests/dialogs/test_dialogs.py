@@ -2,6 +2,7 @@
 
 ``C:`` a line the client sends, CRLF added; ``C!`` octets as they are, with Python's escapes. Lines of C in a row are
 sent at once. ``S:`` the beginning of a reply line, ``S~`` a regex for all of it; none may be missing or left over.
+``S+`` the beginning of as many lines as have it: what is offered stands whole in commands.txt alone.
 ``M:`` the content of the next message accepted, with escapes; none may be left over. ``T:`` the TLS handshake.
 ``O:`` settings of the server. ``#`` a comment.
 
@@ -97,7 +98,7 @@ class Obliging:
 def read_dialog(path: Path) -> Iterator[tuple[str, str]]:
     for line in path.read_text().splitlines():
         if line and not line.startswith("#"):
-            assert re.match(r"[COMST][:!~]( |$)", line), f"{path.name}: {line!r} is no line of a dialog"
+            assert re.match(r"[COMST][:!~+]( |$)", line), f"{path.name}: {line!r} is no line of a dialog"
             yield line[:2], line[3:]
 
 
@@ -134,6 +135,9 @@ class Run:
                 assert self.reply(text).startswith(text)
             case "S~":
                 assert re.fullmatch(text, self.reply(text))
+            case "S+":
+                while self.replies and self.replies[0].startswith(text):
+                    self.reply(text)
             case "M:":
                 assert self.peer.messages.pop(0) == unescaped(text)
             case "T:":

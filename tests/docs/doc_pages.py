@@ -50,6 +50,11 @@ def rows(text: str) -> Iterator[list[str]]:
             yield [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
+def tables(text: str) -> list[list[list[str]]]:
+    """The tables in ``text``, each its rows, the header first."""
+    return [list(rows(table)) for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)]
+
+
 def code(cell: str) -> str:
     """What a cell holds in a code span, "" when it holds none."""
     match = re.fullmatch(r"`([^`]+)`", cell)

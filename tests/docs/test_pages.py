@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from doc_pages import PAGES, ROOT, prose, rows
+from doc_pages import PAGES, ROOT, prose, rows, sections
 
 from tests.crash import test_commands, test_points
 from tests.crash.points import Point
@@ -53,6 +53,24 @@ def test_files_and_names_are_there(page: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose(page)):
         assert (page.parent / target).exists(), f"{page.name}: no {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Where links into the page may lead: its headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_headings(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", prose(page)):
+        assert anchor in anchors(page.parent / target if target else page), f"{page.name}: no {target}#{anchor}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = sections(ROOT / "README.md")["Pages"]
+    for page in ROOT.glob("docs/*.md"):
+        assert f"](docs/{page.name})" in index, page.name
 
 
 def test_the_tests_that_show_a_state_are_there() -> None:

@@ -1,15 +1,16 @@
 """README.md: each of its commands does what it says."""
 
 import re
-import shlex
 import smtplib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doc_pages import ROOT, blocks, rows, sections
+from click.testing import CliRunner
+from doc_pages import ROOT, blocks, rows, sections, tables
 from doc_server import Trial
 
+from engine.cli import main
 from tests.support.programs import needs
 
 README = ROOT / "README.md"
@@ -110,18 +111,36 @@ def test_the_filter_is_the_file(trial: Trial) -> None:
     assert shown.text.strip() == shipped.partition("\n\n")[2].strip()
 
 
-def test_every_command_of_the_table_is_there(trial: Trial) -> None:
+def test_every_command_of_the_table_is_there() -> None:
+    def shown(*words: str) -> str:
+        done = CliRunner().invoke(main, [*words, "--help"])
+        assert done.exit_code == 0, words
+        return done.output
+
     for cell, text, *_ in rows(sections(README)["Commands"]):
-        words = shlex.split(cell.strip("`"))
-        if words[0] != "postroad":
+        if not cell.startswith("`postroad "):
             continue
-        name = shlex.quote(words[1])
-        shown = trial.shell(f".venv/bin/postroad {name} --help")
-        assert shown.returncode == 0, cell
+        name = cell.strip("`").split()[1]
+        page = shown(name)
         for option in re.findall(r"`(--[a-z-]+)`", text):
-            assert option in shown.stdout
+            assert option in page
         for sub in re.findall(r"`([a-z]+)`", text.partition(":")[0]):
-            assert trial.shell(f".venv/bin/postroad {name} {sub} --help").returncode == 0, f"{cell} {sub}"
+            shown(name, sub)
+
+
+def test_the_figures_are_those_of_the_last_results() -> None:
+    """A row of the README begins with the name that a row of the results has; of all of its kind, with its versions."""
+    measured = sections(ROOT / "bench" / "RESULTS.md")
+    results = {
+        column: {cells[0]: cells[1].split()[0] for cells in rows(measured[column.capitalize()]) if cells[0]}
+        for column in ("accept", "relay", "deliver")
+    }
+    (header, *told), _, _ = tables(sections(README)["Beside others"])
+    assert header[1:4] == list(results)
+    named = {re.sub(r" [\d.]+", "", cells[0]): cells[1:4] for cells in told[:-1]}
+    assert named.keys() == results["accept"].keys() - {"ceiling: smtp-source → smtp-sink"}
+    for name, figures in named.items():
+        assert figures == [results[column].get(name, "—") for column in header[1:4]], name
 
 
 def test_the_layout_is_there() -> None:

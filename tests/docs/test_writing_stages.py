@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import shutil
 import textwrap
 import tomllib
 import typing
@@ -50,9 +51,9 @@ def stage_name(block: Block) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The filters of the page, each in a file of its own."""
+    """The filters of the page, each in a file of its own, beside those that come along."""
     made = tmp_path_factory.mktemp("operator")
-    (made / "filters").mkdir()
+    shutil.copytree(ROOT / "filters", made / "filters")
     for block in FILTERS:
         (made / "filters" / f"{stage_name(block)}.py").write_text(block.text)
     return made

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 CODE = """
 from dataclasses import KW_ONLY, dataclass
+from datetime import time
+from pathlib import Path
 from typing import ClassVar
 from engine import *
 
@@ -24,7 +26,7 @@ class Door:
 async def mark(message: Message, *, limit: Size = Size("25 MB"), words: tuple[str, ...] = ()) -> Verdict:
     return message
 
-async def needs(message: Message, *, must: int, wait: Duration = Duration("5s")) -> Verdict:
+async def needs(message: Message, *, must: int, wait: Duration = Duration("5s"), at: time = time(18)) -> Verdict:
     return message
 
 class Out:
@@ -38,8 +40,9 @@ class Home(Out):
 class Picky:
     _: KW_ONLY
     number: int = 1
+    file: Path = Path("kept")
     @staticmethod
-    def check(*, number=1):
+    def check(*, number=1, file=None):
         if number > 9:
             yield "number is too large"
     async def __call__(self, message: Message) -> Verdict: ...
@@ -239,10 +242,11 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     ("f.py:mark", "f.py:needs", [(13, "[stage.mark] must", "is required")]),
     (
         '"f.py:mark"',
-        '"f.py:needs"\nmust = "x"\nwait = 1.5',
+        '"f.py:needs"\nmust = "x"\nwait = 1.5\nat = "6pm"',
         [
             (15, "[stage.mark] must", "Expected `int`, got `str`"),
             (16, "[stage.mark] wait", "Expected a duration, got 1.5"),
+            (17, "[stage.mark] at", "no time of day; write it like 18:00:00"),
         ],
     ),
     ('"f.py:mark"', '"f.py:Picky"\nnumber = 10', [(13, "[stage.mark]", "number is too large")]),
@@ -517,6 +521,12 @@ def test_a_good_file_is_read_into_typed_values(folder: Path) -> None:
     assert (course.source, course.queued, course.listen) == ("door", True, ("smtp",))
     assert [leg.name for leg in (*course.before, *course.after)] == ["inbound/mark", "inbound/out"]
     assert {leg.place for leg in course.before} == {MAIL}
+
+
+@pytest.mark.parametrize(("written", "where"), [("a/list", "{folder}/a/list"), ("/etc/list", "/etc/list")])
+def test_the_path_in_a_setting_starts_from_the_file_s_folder(folder: Path, written: str, where: str) -> None:
+    config = read(folder, GOOD.replace('"f.py:mark"', f'"f.py:Picky"\nfile = "{written}"'))
+    assert config.stages["mark"].settings == {"file": Path(where.format(folder=folder))}
 
 
 ADDRESSES = [("[::1]:25", ("::1", 25)), ("*:25", ("::", 25)), ("localhost:0", ("127.0.0.1", 0))]

@@ -15,7 +15,7 @@ import trio.testing
 from engine import Defer, Delivered, Discard, Duration, Each, Message, Quarantine, Reject, Route, Verdict
 from engine.condition import parse_condition
 from engine.config import Stage
-from engine.message import Octets
+from engine.message import RELEASED, Octets
 from engine.runtime.stages import LegRunner, RunningStage
 from engine.stage import StageError, _spec
 from engine.verdict import Changed
@@ -141,6 +141,26 @@ async def test_an_effect_may_say_delivered() -> None:
     target = saying(Delivered("250 ok"))
     target.effect = True  # type: ignore[attr-defined]
     assert await running(target).call(message()) == Delivered("250 ok")
+
+
+RELEASED_BEFORE = message("b@rcpt.test", "c@rcpt.test").with_fact(RELEASED, ["odd", "large"])
+
+
+@pytest.mark.parametrize("reason", ["odd", "large"])
+async def test_what_was_released_is_not_parked_again_for_the_same_reason(reason: str) -> None:
+    assert await running(saying(Quarantine(reason))).call(RELEASED_BEFORE) is RELEASED_BEFORE
+    each = Each({"b@rcpt.test": Quarantine(reason), "c@rcpt.test": Reject("no")})
+    assert await running(saying(each)).call(RELEASED_BEFORE) == Each(
+        {"b@rcpt.test": RELEASED_BEFORE, "c@rcpt.test": Reject("no")}
+    )
+
+
+async def test_what_was_released_can_be_parked_for_another_reason_or_by_a_stage_that_fails() -> None:
+    assert await running(saying(Quarantine("new"))).call(RELEASED_BEFORE) == Quarantine("new")
+    failed = await running(raising, on_error="quarantine").call(message())
+    assert isinstance(failed, Quarantine)
+    again = message().with_fact(RELEASED, [failed.reason])
+    assert await running(raising, on_error="quarantine").call(again) == failed
 
 
 ON_ERROR = [("defer", Defer), ("skip", Message), ("reject", Reject), ("quarantine", Quarantine)]

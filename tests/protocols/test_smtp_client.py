@@ -21,6 +21,7 @@ from engine.protocols.smtp_client import (
 )
 from engine.protocols.smtp_content import DotStuffing
 from engine.protocols.smtp_heard import REPLY_TOTAL, PeerError, Replies, Reply
+from engine.protocols.smtp_limits import Limits
 from engine.protocols.smtp_transaction import To, Transaction
 
 HELLO = b"220 hi\r\n"
@@ -468,12 +469,14 @@ def test_quit() -> None:
 
 
 def test_starttls_forgets_what_was_said_in_the_clear() -> None:
-    client = ready(b"250-hi\r\n250-SIZE 1\r\n250 STARTTLS\r\n")
+    client = ready(b"250-hi\r\n250-SIZE 1\r\n250-LIMITS MAILMAX=5\r\n250 STARTTLS\r\n")
     client.start_tls()
     assert client.outgoing() == b"STARTTLS\r\n"
     client.receive(b"220 go\r\n")
     assert events(client) == [TlsReady()]
+    assert client.limits.mails == 5
     client.tls_started()
+    assert client.limits == Limits()
     assert client.extensions == {}
     assert client.outgoing() == b"EHLO mx.example.org\r\n"
     client.receive(b"250-hi\r\n250 DSN\r\n")

@@ -179,6 +179,76 @@ async def test_many_recipients_are_split() -> None:
     assert sorted(len(got.recipients) for got in remote.received) == [1, 3, 3]
 
 
+OFFERS = [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")]
+
+
+@pytest.mark.parametrize("offers", OFFERS, ids=lambda offers: "+".join(offers) or "none")
+async def test_no_transaction_names_more_recipients_than_the_server_announces(offers: tuple[str, ...]) -> None:
+    to = [f"b{n}@example.net" for n in range(5)]
+    remote = Remote(script={f"RCPT {to[3]}": "550 5.1.1 No"}, extensions=(*offers, "LIMITS RCPTMAX=2"))
+    verdict = await send_one(remote, *to)
+    assert isinstance(verdict, Each)
+    assert {address: type(each) for address, each in verdict.verdicts.items()} == {
+        address: Reject if address == to[3] else Delivered for address in to
+    }
+    assert sorted(got.recipients for got in remote.received) == [(to[0], to[1]), (to[2],), (to[4],)]
+
+
+@pytest.mark.parametrize("offers", OFFERS, ids=lambda offers: "+".join(offers) or "none")
+async def test_no_connection_has_more_transactions_than_the_server_announces(offers: tuple[str, ...]) -> None:
+    remote = Remote(extensions=(*offers, "LIMITS MAILMAX=2"))
+    async with serving(remote), relay(connections=1) as stage, trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(stage, letter(remote.port))
+    assert len(remote.received) == 5
+    assert remote.connections == 3
+    mails = "".join(command[0] for command in remote.commands if command.startswith(("EHLO", "MAIL")))
+    assert mails == "EMMEMMEM"
+
+
+@pytest.mark.parametrize("offers", OFFERS, ids=lambda offers: "+".join(offers) or "none")
+async def test_no_connection_names_more_domains_than_the_server_announces(offers: tuple[str, ...]) -> None:
+    remote = Remote(extensions=(*offers, "LIMITS RCPTDOMAINMAX=1"))
+    async with serving(remote), relay(connections=1) as stage:
+        verdict = await stage(letter(remote.port, "a@one.example", "b@two.example", "c@One.example"))
+        assert isinstance(await stage(letter(remote.port, "d@two.example")), Delivered)
+    assert isinstance(verdict, Delivered)
+    assert [got.recipients for got in remote.received] == [
+        ("a@one.example", "c@One.example"),
+        ("b@two.example",),
+        ("d@two.example",),
+    ]
+    assert remote.connections == 2
+
+
+async def test_limits_count_for_the_connection_that_announced_them(jumping_clock: trio.testing.MockClock) -> None:
+    to = ("b@example.net", "c@example.net")
+    remote = Remote(extensions=("PIPELINING", "LIMITS RCPTMAX=1"))
+    async with serving(remote), relay() as stage:
+        await stage(letter(remote.port, *to))
+        await trio.sleep(4)  # the connection has ended
+        remote.extensions = ("PIPELINING",)
+        await stage(letter(remote.port, *to))
+    assert [got.recipients for got in remote.received] == [(to[0],), (to[1],), to]
+
+
+async def test_who_has_it_keeps_it_when_the_connection_breaks_before_the_others() -> None:
+    to = ("b@example.net", "c@example.net")
+    remote = Remote(script={".": ["250 2.0.0 Ok", DROP]}, extensions=("PIPELINING", "LIMITS RCPTMAX=1"))
+    verdict = await send_one(remote, *to)
+    assert isinstance(verdict, Each)
+    assert [type(verdict.verdicts[address]) for address in to] == [Delivered, Defer]
+
+
+async def test_others_go_on_to_the_next_server_with_its_own_limits() -> None:
+    to = [f"b{n}@example.net" for n in range(4)]
+    remote = Remote(script={"MAIL": ["250 Ok", DROP, "250 Ok"]}, extensions=("PIPELINING", "LIMITS RCPTMAX=3"))
+    async with serving(remote), relay(connections=1) as stage:
+        verdict = await stage(letter(remote.port, *to, hosts=("127.0.0.1", "127.0.0.1")))
+    assert isinstance(verdict, Delivered)
+    assert sorted(itertools.chain(*(got.recipients for got in remote.received))) == to
+
+
 CONTACT_FAULTS = [
     {"CONNECT": DROP},
     {"CONNECT": SILENCE},
