@@ -12,6 +12,7 @@ admins   domain NUL id (8 octets)       local part
 limits   domain NUL local part          MessagePack list: see _Limits; of a group, or with no local part of the domain
 counters "account"                      the last id that was given out (8 octets)
 counters "salt"                         a secret that the salt of every name is made from
+counters "leaver" id (8 octets)         empty: the account was removed, its mail is still to be
 ======== ============================== ==============================================
 
 Domains are A-labels, local parts are lower-cased; a catch-all is an alias whose local part is empty. The domain
@@ -59,6 +60,8 @@ MOST_APP_PASSWORDS = 50
 
 MOST_GRANTS = 100
 """Of one account: the directory remembers them with it."""
+
+_LEAVER = b"leaver"
 
 _APP_NAME = 64
 """Characters of the name of an app password."""
@@ -294,9 +297,17 @@ class Embedded(Store):
         self._read(self._check_free, name)  # says no before the password is hashed
         return self._write(self._add_account, name, {} if password is None else self._secrets(name, password), admin)
 
-    def remove_account(self, address: str) -> Account:
-        """Remove the account; its id is not used again, so its mailbox is nobody's. NotFound."""
-        return self._write(self._remove_account, _known(address))
+    def remove_account(self, address: str, *, keep_mail: bool = False) -> Account:
+        """Remove the account; its id is not used again. Unless ``keep_mail``, it is a leaver. NotFound."""
+        return self._write(self._remove_account, _known(address), keep_mail)
+
+    def leavers(self) -> list[int]:
+        """The ids of removed accounts whose mail is to be erased."""
+        return self._read(self._leavers)
+
+    def left(self, account_id: int) -> None:
+        """The mail of this leaver is gone, or going."""
+        self._write(lambda txn: txn.delete(_leaver_key(account_id), db=self._counters))
 
     def set_password(self, address: str, password: str) -> Account:
         """Give the account its password. Invalid, NotFound. Blocks."""
@@ -686,8 +697,13 @@ class Embedded(Store):
     def _put(self, txn: Transaction, name: Name, record: _Record) -> None:
         txn.put(_key(name), _encode(record), db=self._accounts)
 
-    def _remove_account(self, txn: Transaction, name: Name) -> Account:
+    def _leavers(self, txn: Transaction) -> list[int]:
+        return [int.from_bytes(key[-8:], "big") for key, _ in txn.cursor(self._counters) if key.startswith(_LEAVER)]
+
+    def _remove_account(self, txn: Transaction, name: Name, keep_mail: bool) -> Account:
         record = self._record_or_error(txn, name)
+        if not keep_mail:
+            txn.put(_leaver_key(record.id), b"", db=self._counters)
         txn.delete(_key(name), db=self._accounts)
         txn.delete(_admin_key(name, record), db=self._admins)
         return _account(name, record)
@@ -842,6 +858,10 @@ def _key(name: Name) -> bytes:
 
 def _admin_key(name: Name, record: _Record) -> bytes:
     return f"{name[1]}\0".encode() + record.id.to_bytes(8, "big")
+
+
+def _leaver_key(account_id: int) -> bytes:
+    return _LEAVER + account_id.to_bytes(8, "big")
 
 
 def _get(txn: Transaction, database: Database, key: bytes) -> bytes | None:

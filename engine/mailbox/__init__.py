@@ -2,6 +2,7 @@
 
 from engine.mailbox.access import Access, Identity
 from engine.mailbox.deliver import Outcome, Place, Recipient
+from engine.mailbox.leavers import Leavers
 from engine.mailbox.locks import MailboxLocks
 from engine.mailbox.news import NewsDesk, Watch
 from engine.mailbox.opened import News
@@ -23,6 +24,7 @@ __all__ = [
     "Folder",
     "Full",
     "Identity",
+    "Leavers",
     "Limited",
     "Limits",
     "MailboxLocks",

@@ -21,6 +21,7 @@ from engine.links.request import Asker, Function, answer_requests
 from engine.login import Guard, Issuer, Logins, Rates
 from engine.mailbox import (
     Access,
+    Leavers,
     Limits,
     Mailboxes,
     MailboxLocks,
@@ -315,6 +316,7 @@ class MailboxesRole(Role):
         functions: dict[str, Function] = {REMOVE: owner.remove, CHANGE: owner.answer}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(owner.tend)
+            nursery.start_soon(Leavers(owner, self.directory).run)
             nursery.start_soon(Warnings(owner, self.directory, self.quotas).run)
             nursery.start_soon(Totals(owner, self.directory).run)
             nursery.start_soon(free_readers, owner.environment)
