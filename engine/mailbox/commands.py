@@ -228,6 +228,7 @@ class Restore(Command, frozen=True, tag=True, kw_only=True):
     """Put an account back whole that has not been used yet, from the rows in a file in ``incoming``."""
 
     file: str
+    owner: str = ""  # the address of ``account``, by which others see what is shared with them
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -341,7 +341,7 @@ class MailboxOwner:
             rows = Rows(filed(self.path, command.file).path)
         except OSError as error:
             raise _storage_error(error) from error
-        change = partial(restore, databases=self.databases, account=command.account, found=rows)
+        change = partial(restore, databases=self.databases, account=command.account, found=rows, owner=command.owner)
         return await self.writer.apply(change)
 
     def _delivery(
