@@ -34,6 +34,9 @@ NOWHERE = Path()
 SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
 
+_LONGEST_SOCKET = 107
+"""Octets of the path of a Unix socket: unix(7)."""
+
 NO_LIMIT = Duration(float("inf"))
 READERS = ("pop3", "pop3s", "imap", "imaps", "managesieve")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
@@ -267,6 +270,15 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A listener that is no port. It counts when it is bound: not again by a reload that keeps its path."""
+
+    socket: str = ""  # its path
+    mode: str = "0660"
+    group: str = ""  # that of the process, if empty
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole of `pipeline.toml`, checked."""
 
@@ -274,7 +286,8 @@ class Config:
     text: str
     server: Server
     domains: Domains
-    listen: Mapping[str, tuple[str, int]]
+    listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
+    sockets: Mapping[str, UnixSocket]
     tls: Tls | None
     acme: Acme | None
     dns: Dns
@@ -416,6 +429,7 @@ class _Reader:
         self.path = path
         self.lines = lines
         self.problems: list[Problem] = []
+        self.unix_sockets: dict[str, UnixSocket] = {}
 
     def problem(self, key: str, text: str) -> None:
         line, at = 0, key
@@ -450,6 +464,7 @@ class _Reader:
             path=self.path,
             text=text,
             listen=self.listen(),
+            sockets=self.unix_sockets,
             tls=self.tls(),
             acme=self.acme(),
             oidc=self.section("oidc", Oidc) if "oidc" in self.tables else None,
@@ -631,6 +646,10 @@ class _Reader:
                 self.problem(f"listen.{name}", f"unknown listener{nearest(name, LISTENERS)}")
                 continue
             try:
+                if isinstance(value, dict):
+                    self.unix_sockets[name] = self.unix_socket(name, value)
+                    found[name] = (self.unix_sockets[name].socket, 0)
+                    continue
                 found[name] = _address(_text(value))
             except ValueError as error:
                 self.problem(f"listen.{name}", str(error))
@@ -638,6 +657,16 @@ class _Reader:
             twin = next((other for other in found if other != name and found[other] == address and address[1]), "")
             if twin and twin < name:
                 self.problem(f"listen.{name}", f"has the same address and port as {twin}")
+        return found
+
+    def unix_socket(self, name: str, table: Mapping[str, Any]) -> UnixSocket:
+        if name != "lmtp":
+            raise ValueError("only lmtp can be a Unix socket; write an address and port")
+        found = UnixSocket(**self.values(f"listen.{name}", table, dict.fromkeys(("socket", "mode", "group"), str)))
+        if not found.socket.startswith("/") or len(found.socket.encode()) > _LONGEST_SOCKET:
+            raise ValueError(f"socket must be a path from / on, of {_LONGEST_SOCKET} octets at most")
+        if not re.fullmatch("0?[0-7]{3}", found.mode):
+            raise ValueError(f'mode {found.mode!r} is none; write it like "0660"')
         return found
 
     def lanes(self) -> tuple[Lane, ...]:

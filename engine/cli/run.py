@@ -24,8 +24,7 @@ def run(ctx: click.Context, demo: bool) -> None:
     config = configuration(ctx)
 
     def announce(bound: dict[str, tuple[str, int]]) -> None:
-        shown = {name: f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for name, (host, port) in bound.items()}
-        click.echo("ready " + " ".join(f"{name}={address}" for name, address in shown.items()))
+        click.echo("ready " + " ".join(f"{name}={_shown(*address)}" for name, address in bound.items()))
         if demo:
             _introduce(config, bound)
         sys.stdout.flush()
@@ -39,6 +38,12 @@ def run(ctx: click.Context, demo: bool) -> None:
         fail(str(_first(known)))
     except (CannotStart, CannotListen, StorageError, DirectoryError) as error:
         fail(str(error))
+
+
+def _shown(host: str, port: int) -> str:
+    if host.startswith("/"):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

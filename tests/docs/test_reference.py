@@ -15,7 +15,7 @@ from doc_pages import ROOT, code, prose, rows, sections
 import engine.config
 import stages
 from engine.cli import _COMMANDS, main
-from engine.config import LISTENERS, Stage, convert
+from engine.config import LISTENERS, Stage, UnixSocket, convert
 from engine.lanes import Lane
 from engine.stage import Spec, load_stage
 
@@ -91,6 +91,10 @@ def test_every_key_of_a_route() -> None:
 
 def test_every_listener() -> None:
     assert written("[listen]").keys() == set(LISTENERS)
+
+
+def test_every_key_of_a_unix_socket() -> None:
+    assert written("LMTP").keys() == {field.name for field in dataclasses.fields(UnixSocket)}
 
 
 def test_every_key_of_a_lane() -> None:
