@@ -223,7 +223,7 @@ def disable(ctx: click.Context, address: str) -> None:
 
 def _row(found: Account, is_local: bool) -> dict[str, Any]:
     state = {"domain not local": not is_local, "no password": not found.has_password, "admin": found.admin}
-    state |= {"totp": found.has_totp}
+    state |= {"totp": found.has_totp, "public folder": found.folder != 0}
     return {
         "address": found.address,
         "id": found.id,

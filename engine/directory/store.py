@@ -104,6 +104,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     totp: _Totp | None = None
     send_as: tuple[str, ...] = ()
     limit: Limit = UNSAID
+    folder: int = 0
 
 
 class _Limits(msgspec.Struct, frozen=True, array_like=True):
@@ -291,11 +292,17 @@ class Embedded(Store):
         """All accounts, those of closed domains too, by domain and name."""
         return [_account(name, _RECORD.decode(value)) for name, value in self._read(_items, self._accounts)]
 
-    def add_account(self, address: str, password: str | None = None, *, admin: bool = False) -> Account:
-        """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain."""
+    def add_account(
+        self, address: str, password: str | None = None, *, admin: bool = False, folder: int = 0
+    ) -> Account:
+        """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain.
+
+        ``folder``: the number of the public folder to which its mail is to go.
+        """
         name = _checked(address)
         self._read(self._check_free, name)  # says no before the password is hashed
-        return self._write(self._add_account, name, {} if password is None else self._secrets(name, password), admin)
+        values = {"folder": folder} if password is None else {"folder": folder, **self._secrets(name, password)}
+        return self._write(self._add_account, name, values, admin)
 
     def remove_account(self, address: str, *, keep_mail: bool = False) -> Account:
         """Remove the account; its id is not used again. Unless ``keep_mail``, it is a leaver. NotFound."""
@@ -658,10 +665,10 @@ class Embedded(Store):
                 f"there is {kind} {address} already; remove it first with postroad {kind.split()[1]} remove {address}"
             )
 
-    def _add_account(self, txn: Transaction, name: Name, secrets: dict[str, Any], admin: bool) -> Account:
+    def _add_account(self, txn: Transaction, name: Name, values: dict[str, Any], admin: bool) -> Account:
         self._check_free(txn, name)
         last = txn.get(b"account", db=self._counters)
-        record = _Record(int.from_bytes(last or b"", "big") + 1, time.time(), **secrets)
+        record = _Record(int.from_bytes(last or b"", "big") + 1, time.time(), **values)
         txn.put(b"account", record.id.to_bytes(8, "big"), db=self._counters)
         self._put(txn, name, record)
         return self._change(txn, name, {"admin": True}) if admin else _account(name, record)
@@ -785,6 +792,7 @@ def _account(name: Name, record: _Record) -> Account:
         record.totp is not None,
         record.send_as,
         record.limit,
+        record.folder,
     )
 
 

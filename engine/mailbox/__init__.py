@@ -8,6 +8,7 @@ from engine.mailbox.news import NewsDesk, Watch
 from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
 from engine.mailbox.pop3 import Limits, Pop3Server
+from engine.mailbox.posting import Posting
 from engine.mailbox.quota import Quota
 from engine.mailbox.quotas import Limited, Quotas
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
@@ -38,6 +39,7 @@ __all__ = [
     "Outcome",
     "Place",
     "Pop3Server",
+    "Posting",
     "Quota",
     "Quotas",
     "Recipient",
