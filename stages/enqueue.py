@@ -6,7 +6,9 @@ from typing import ClassVar, TypeAlias
 
 from engine import Defer, Delivered, Discard, Each, Message, Reject, Verdict
 from engine.directory import Account, Directory, Unavailable, asked
-from engine.mailbox import Full, MailboxOwner, Outcome, Quota, Quotas, Recipient, StorageError
+from engine.mailbox import Full, MailboxOwner, Outcome, Place, Posting, Quota, Quotas, Recipient, StorageError
+from engine.mailbox.layout import PUBLIC
+from engine.mailbox.posting import MAY_NOT
 from engine.sorting import Person, Said, Sorter
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
@@ -30,6 +32,7 @@ class Enqueue:
     directory: Directory
     sorter: Sorter
     quotas: Quotas = field(default_factory=Quotas)
+    posting: Posting = field(default_factory=Posting)
 
     async def __call__(self, message: Message) -> Verdict:
         try:
@@ -37,12 +40,16 @@ class Enqueue:
         except Unavailable as error:
             return Defer("the directory cannot be asked now", code="4.3.0", log=str(error))
         local: dict[int, Person] = {}
+        posts: dict[int, Account] = {}
         for recipient in message.envelope.recipients:
             found = accounts[recipient.address]
             if found is not None:  # two addresses of one account: one copy
                 account, quota = found
+                if account.folder:
+                    posts[account.id] = account
+                    continue
                 local.setdefault(account.id, Person(account.id, account.address, recipient, quota))
-        outcomes = await self._deliver(message, local) if local else {}
+        outcomes = await self._deliver(message, local, posts)
         return _one_or_each(
             {address: outcomes[found[0].id] if found else NO_SUCH_USER for address, found in accounts.items()}
         )
@@ -53,13 +60,31 @@ class Enqueue:
             address: (account, self.quotas.quota(account)) if account else None for address, account in found.items()
         }
 
-    async def _deliver(self, message: Message, local: Mapping[int, Person]) -> dict[int, Final]:
+    async def _deliver(
+        self, message: Message, local: Mapping[int, Person], posts: Mapping[int, Account]
+    ) -> dict[int, Final]:
+        everyone = (*local, *posts)
         try:
-            return await self._sorted(message, local)
+            found = await self._sorted(message, local) if local else {}
+            return found | await self._posted(message, posts) if posts else found
         except Full as error:
-            return dict.fromkeys(local, Defer("the mailboxes have no room now", code="4.3.1", log=str(error)))
+            return dict.fromkeys(everyone, Defer("the mailboxes have no room now", code="4.3.1", log=str(error)))
         except StorageError as error:
-            return dict.fromkeys(local, Defer("the mailboxes cannot be written now", code="4.3.0", log=str(error)))
+            return dict.fromkeys(everyone, Defer("the mailboxes cannot be written now", code="4.3.0", log=str(error)))
+        except Unavailable as error:
+            return dict.fromkeys(everyone, Defer("the directory cannot be asked now", code="4.3.0", log=str(error)))
+
+    async def _posted(self, message: Message, posts: Mapping[int, Account]) -> dict[int, Final]:
+        """Into public folders: those to which the sender may post."""
+        login = message.envelope.session.login
+        may = {account: one for account, one in posts.items() if self.posting.may(one.folder, login)}
+        found: dict[int, Final] = dict.fromkeys(posts, MAY_NOT)
+        if may:
+            addresses = ", ".join(one.address for one in may.values())
+            places = tuple(Place(number=one.folder) for one in may.values())
+            outcomes = await self.mailboxes.deliver(message, {PUBLIC: Recipient(addresses, places)})
+            found |= dict.fromkeys(may, Delivered(outcomes[PUBLIC].value))
+        return found
 
     async def _sorted(self, message: Message, local: Mapping[int, Person]) -> dict[int, Final]:
         found: dict[int, Final] = {}

@@ -23,7 +23,8 @@ from engine.directory import (
     valid_address,
     valid_domain,
 )
-from engine.mailbox import Limited, Quotas
+from engine.mailbox import Limited, Posting, Quotas
+from engine.mailbox.posting import MAY_NOT
 from engine.return_path import ReturnPaths
 
 EVERYONE = "*"
@@ -58,6 +59,7 @@ class Party(NamedTuple):
     domain: str
     is_local: bool
     limited: Limited | None = None  # where its mailbox may be full
+    folder: int = 0  # the public folder that it stands for
 
 
 NOBODY = Party("", "", "", is_local=False)
@@ -80,6 +82,7 @@ class Route:
     directory: Directory
     returns: ReturnPaths = field(default_factory=ReturnPaths)
     quotas: Quotas = field(default_factory=Quotas)
+    posting: Posting = field(default_factory=Posting)
     _: KW_ONLY
     rules: tuple[Rule, ...]
     subaddress: str = "+"  # the character before a tag, "user+tag"; empty: no tags
@@ -118,22 +121,26 @@ class Route:
     def at_recipient(self, session: Session, sender: str, recipient: str) -> Refusal | Awaitable[Refusal]:
         """Refuse an unknown local user at RCPT, one whose mailbox is full, and a bounce of what was never sent.
 
+        And a public folder to which whoever has logged in, or anyone, may not post.
+
         Whether others may be relayed to is not asked here.
         """
         is_bounce = not sender and not session.trusted
         return (
-            asked(self.directory, self._refusal, recipient, is_bounce)
+            asked(self.directory, self._refusal, recipient, is_bounce, session.login)
             if self.waits
-            else self._refusal(recipient, is_bounce)
+            else self._refusal(recipient, is_bounce, session.login)
         )
 
-    def _refusal(self, recipient: str, is_bounce: bool) -> Refusal:
+    def _refusal(self, recipient: str, is_bounce: bool, login: str) -> Refusal:
         try:
             reached = self._resolve(recipient)
             if not reached:
                 return NO_SUCH_USER
             if is_bounce and self._lacks_tag(recipient, reached):
                 return NOT_OURS
+            if all(party.folder and self.posting.would_be_refused(party.folder, login) for party in reached):
+                return MAY_NOT
             return self.quotas.refusal if all(map(self._is_full, reached)) else None
         except Unavailable as error:
             return _put_off(error)
@@ -163,7 +170,9 @@ class Route:
 
     def _resident(self, account: Account) -> Party:
         address, limited = account.address, self.quotas.limited(account)
-        return Party(address, address, address.rpartition("@")[2], is_local=True, limited=limited)
+        return Party(
+            address, address, address.rpartition("@")[2], is_local=True, limited=limited, folder=account.folder
+        )
 
     def _verdict(self, recipient: str, sender: Party) -> verdict.Route | verdict.Routes | Reject:
         reached = self._resolve(recipient)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from engine.cli import opening, tables
+from engine.cli import erasing, opening, tables
 from engine.cli.configured import config_option
 from engine.cli.errors import Refused
 from engine.directory import SERVICES, SHORT, Account, passwords, totp
@@ -74,13 +74,29 @@ def find(ctx: click.Context, address: str, as_json: bool) -> None:
 
 @account.command()
 @click.argument("address")
+@click.option("--keep-mail", is_flag=True, help="Its mail stays on disk, until `postroad mailbox erase`.")
+@click.option("--yes", is_flag=True, help="Do not ask, on a terminal, whether its mail is to go.")
 @config_option
 @click.pass_context
-def remove(ctx: click.Context, address: str) -> None:
-    """Remove the account ADDRESS. Its mailbox stays on disk, and belongs to nobody."""
+def remove(ctx: click.Context, address: str, keep_mail: bool, yes: bool) -> None:
+    """Remove the account ADDRESS, and for ever all that it has: mail, scripts, and the rights that it gave or held.
+
+    The server may run. `postroad mailbox backup` saves the mail before.
+    """
     with opening.opened(ctx) as directory:
-        removed = directory.remove_account(address)
-    click.echo(f"Removed the account {removed.address}; its mailbox, number {removed.id}, stays on disk.")
+        found = directory.account(address)
+    if found is not None and not keep_mail and not yes:
+        erasing.confirm(ctx, found.id, found.address)
+    with opening.opened(ctx) as directory:
+        removed = directory.remove_account(address, keep_mail=keep_mail)
+    if keep_mail:
+        click.echo(f"Removed the account {removed.address}; its mailbox, number {removed.id}, stays on disk.")
+        return
+    click.echo(f"Removed the account {removed.address}. Its mailbox, number {removed.id}, is being erased.")
+    erased = erasing.erase(ctx, removed.id)
+    with opening.opened(ctx) as directory:
+        directory.left(removed.id)
+    click.echo(f"Erased {erased}.")
 
 
 @account.command()
@@ -207,7 +223,7 @@ def disable(ctx: click.Context, address: str) -> None:
 
 def _row(found: Account, is_local: bool) -> dict[str, Any]:
     state = {"domain not local": not is_local, "no password": not found.has_password, "admin": found.admin}
-    state |= {"totp": found.has_totp}
+    state |= {"totp": found.has_totp, "public folder": found.folder != 0}
     return {
         "address": found.address,
         "id": found.id,

@@ -2,9 +2,9 @@
 
 import click
 
-from engine.cli import sharing, tables
+from engine.cli import opening, sharing, tables
 from engine.cli.changing import changed
-from engine.cli.configured import config_option, configuration
+from engine.cli.configured import config_option, configuration, fail
 from engine.cli.reading import name_of, reading
 from engine.mailbox import Access
 from engine.mailbox.commands import Create, Delete
@@ -31,6 +31,29 @@ def create(ctx: click.Context, name: str) -> None:
         is_seen = Access(mailboxes).acl(PUBLIC, answer.mailbox)
     hint = "" if is_seen else f" Nobody sees it yet: postroad folder share {name} anyone lrs"
     click.echo(f"Made {below(PREFIX)}{name}.{hint}")
+
+
+@folder.command()
+@click.argument("name")
+@click.argument("address")
+@config_option
+@click.pass_context
+def address(ctx: click.Context, name: str, address: str) -> None:
+    """Let mail for ADDRESS go to the public folder NAME, from those who have the right p to it.
+
+    ADDRESS becomes an account without a password; `postroad account remove` takes it away.
+    """
+    name = _name(name)
+    with reading(configuration(ctx)) as mailboxes:
+        found = mailboxes.folder(PUBLIC, name)
+        rights = Access(mailboxes).acl(PUBLIC, found.number) if found is not None else []
+    if found is None or not found.number:
+        fail(f"there is no mailbox {name}")
+    with opening.opened(ctx) as directory:
+        added = directory.add_account(address, folder=found.number)
+    posts = any("p" in held for _, held in rights)
+    hint = "" if posts else f" Nobody may post yet: postroad folder share {name} anyone +p"
+    click.echo(f"Mail for {added.address} goes to {below(PREFIX)}{name}.{hint}")
 
 
 @folder.command()

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 import trio
 
-from engine.cli import tables
+from engine.cli import erasing, opening, tables
 from engine.cli.changing import changed, running
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.mailbox_backup import backup, restore
@@ -105,6 +105,27 @@ def index(ctx: click.Context, address: str | None, rebuild: bool, as_json: bool)
         f"{found.known:,} of {there} are in the index" if found.known < found.messages else f"All of {there} are in it"
     )
     click.echo(f"{say}; {'its words take' if address else 'it takes'} {found.size:,} octets of disk.")
+
+
+@mailbox.command()
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--yes", is_flag=True, help="Do not ask, on a terminal, whether it is to go.")
+@config_option
+@click.pass_context
+def erase(ctx: click.Context, number: int, yes: bool) -> None:
+    """Erase for ever all of the account NUMBER, which was removed before. The server may run.
+
+    For what `postroad account remove --keep-mail` has kept, and for accounts of a directory that another server keeps.
+    Nothing is delivered to the number any more: its directory must not give it to anybody else.
+    """
+    if configuration(ctx).directory is None:
+        with opening.opened(ctx) as directory:
+            holder = next((one.address for one in directory.accounts() if one.id == number), None)
+        if holder is not None:
+            fail(f"{number} is the account {holder}: postroad account remove {holder}")
+    if not yes:
+        erasing.confirm(ctx, number, f"the account {number}")
+    click.echo(f"Erased {erasing.erase(ctx, number)}.")
 
 
 @mailbox.command()

@@ -53,7 +53,8 @@ def restore(ctx: click.Context, address: str, file: Path, into: str, replacing: 
     """Put the backup of a mailbox back: into an account that is new, or as an option says. The server may run."""
     if into and replacing:
         raise click.UsageError("give either --into or --replace")
-    account, folder = account_of(ctx, address).id, name_of(into, "--into")
+    owner, folder = account_of(ctx, address), name_of(into, "--into")
+    account = owner.id
     try:
         saved = Backup.opened(file)
     except (Damaged, OSError) as error:
@@ -62,17 +63,30 @@ def restore(ctx: click.Context, address: str, file: Path, into: str, replacing: 
         click.echo(f"{tables.counted(len(saved.gone), 'message')} went while the backup was made.", err=True)
     for section in sorted(saved.unknown):
         click.echo(f"Not put back: {section}, which only a newer Postroad knows.", err=True)
+    if not into:
+        _regrant(ctx, saved, owner)
 
     async def work(store: Store) -> int:
         with progress(f"restore {address}", "contents") as step:
             if into:
                 return await restore_into(store, account, saved, folder, step=step)
             if replacing:
-                return await replace(store, account, saved, step=step)
-            return await restore_whole(store, account, saved, step=step)
+                return await replace(store, account, saved, owner=owner.address, step=step)
+            return await restore_whole(store, account, saved, owner=owner.address, step=step)
 
     count = with_mailboxes(ctx, work)
     click.echo(f"{tables.counted(count, 'message')} of {tables.timestamp(saved.made)} put back.")
+
+
+def _regrant(ctx: click.Context, saved: Backup, owner: Account) -> None:
+    """Rights belong to accounts: who has an address only since then has none of those of the one before."""
+    with opening.whichever(ctx) as directory:
+        found = {address: directory.account(address) for address in saved.holders()}
+    holders = {address: one.id for address, one in found.items() if one is not None and one.created < saved.made + 1}
+    for address in sorted(found.keys() - holders.keys()):
+        click.echo(f"Not put back: the rights of {address}, who is not here, or is another one by now.", err=True)
+    holders.pop(owner.address, None)  # who has all rights
+    saved.regrant(holders)
 
 
 def _back_up(ctx: click.Context, account: Account, path: Path) -> None:

@@ -24,9 +24,8 @@ def run(ctx: click.Context, demo: bool) -> None:
     config = configuration(ctx)
 
     def announce(bound: dict[str, tuple[str, int]]) -> None:
-        shown = {name: f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for name, (host, port) in bound.items()}
         account = _demo_account(config) if demo and "smtp" in bound else None  # there once we say that we are ready
-        click.echo("ready " + " ".join(f"{name}={address}" for name, address in shown.items()))
+        click.echo("ready " + " ".join(f"{name}={_shown(*address)}" for name, address in bound.items()))
         if account is not None:
             _introduce(*account, bound)
         sys.stdout.flush()
@@ -40,6 +39,12 @@ def run(ctx: click.Context, demo: bool) -> None:
         fail(str(_first(known)))
     except (CannotStart, CannotListen, StorageError, DirectoryError) as error:
         fail(str(error))
+
+
+def _shown(host: str, port: int) -> str:
+    if host.startswith("/"):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

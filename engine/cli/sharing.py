@@ -26,7 +26,7 @@ def share(ctx: click.Context, address: str, folder: str, who: str, rights: str) 
 
     WHO is an account, a group (group:sales@example.org), or anyone; with - before it (and -- before all), the RIGHTS
     are kept from them. RIGHTS are letters: l see it, r read, s mark as seen, w set other flags, i put mail in, p post
-    to it (which nothing asks for yet), k make folders below it, x delete it, t mark as deleted, e expunge, a change
+    to a public folder that has an address, k make folders below it, x delete it, t mark as deleted, e expunge, a change
     rights.
     """
     account = account_of(ctx, address)

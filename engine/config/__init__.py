@@ -33,6 +33,7 @@ from engine.config.tables import (
     Srs,
     Stage,
     Tls,
+    UnixSocket,
 )
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "Srs",
     "Stage",
     "Tls",
+    "UnixSocket",
     "convert",
     "load",
     "nearest",

@@ -60,10 +60,12 @@ def _read(document: Document) -> Config:
     stages = read_stages(document, lanes)
     _check_tables(document, stages)
     check_lanes(document, lanes, stages)
+    listen, sockets = read_listeners(document)
     return Config(
         path=document.path,
         text=document.text,
-        listen=read_listeners(document),
+        listen=listen,
+        sockets=sockets,
         tls=read_tls(document),
         acme=read_acme(document),
         reports=_read_reports(document, lanes),

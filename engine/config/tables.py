@@ -216,6 +216,15 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class UnixSocket:
+    """A listener that is no port. It counts when it is bound: not again by a reload that keeps its path."""
+
+    socket: str = ""  # its path
+    mode: str = "0660"
+    group: str = ""  # that of the process, if empty
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole of `pipeline.toml`, checked."""
 
@@ -223,7 +232,8 @@ class Config:
     text: str
     server: Server
     domains: Domains
-    listen: Mapping[str, tuple[str, int]]
+    listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
+    sockets: Mapping[str, UnixSocket]
     tls: Tls | None
     acme: Acme | None
     dns: Dns

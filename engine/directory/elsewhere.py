@@ -109,6 +109,13 @@ class Elsewhere(ABC):
     def numbers(self, domain: str) -> list[int]:  # noqa: ARG002
         return []
 
+    def leavers(self) -> list[int]:
+        """None: nobody tells us who was removed."""
+        return []
+
+    def left(self, account_id: int) -> None:  # noqa: B027
+        """Nobody is one."""
+
     def _name(self, address: str) -> tuple[str, str] | None:
         """Local part and domain, if the domain is local, and the name such that a server can be asked for it."""
         if is_bare_postmaster(address):

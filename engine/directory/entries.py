@@ -31,6 +31,7 @@ class Account:
     has_totp: bool = False  # then the password alone opens nothing: mail programs need app passwords
     send_as: tuple[str, ...] = ()  # in whose name it may send besides its own; "@domain": all of it
     limit: Limit = UNSAID  # what it may hold, where that is said of the account itself
+    folder: int = 0  # the number of the public folder to which its mail goes; 0: to its own mailboxes
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,14 @@ class Directory(Protocol):
         """The ids of all accounts of a domain that has a total."""
         ...
 
+    def leavers(self) -> list[int]:
+        """The ids of accounts that were removed, whose mail is to be erased."""
+        ...
+
+    def left(self, account_id: int) -> None:
+        """The mail of this leaver is gone, or going."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -11,7 +11,7 @@ from engine.exchange.backup_file import Writer
 from engine.exchange.files import replacing
 from engine.mailbox import Mailboxes, MessageGone
 from engine.mailbox.layout import FORMAT
-from engine.mailbox.putback import Row, content_of
+from engine.mailbox.putback import SECTIONS, Row, content_of
 
 PIECE = 2**20
 """Octets of content in one item."""
@@ -42,7 +42,7 @@ def back_up(
         spool.seek(0)
         with replacing(path) as file:
             writer = Writer(file)
-            writer.put("about", {"format": FORMAT, "address": address, "made": made}, 0)
+            writer.put("about", {"format": FORMAT, "address": address, "made": made, "sections": SECTIONS}, 0)
             for section, key, value in msgpack.Unpacker(spool):
                 writer.put(section, [key, value], len(key) + len(value))
             gone = []

@@ -1,6 +1,6 @@
 """A backup as it is read: checked to its end first, then its records, then one content after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -10,8 +10,9 @@ from typing import Any
 from engine.exchange.backup_file import Damaged, read
 from engine.mailbox.layout import FORMAT
 from engine.mailbox.names import USES
-from engine.mailbox.putback import SECTIONS, Row, content_of
-from engine.mailbox.rows import EntryRow, MailboxRow, MessageRow
+from engine.mailbox.putback import SECTIONS, Row, content_of, granted, noted
+from engine.mailbox.rights import MINUS, Grant
+from engine.mailbox.rows import EntryRow, GrantRow, MailboxRow, MessageRow
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class Saved:
     status: MailboxRow
     use: str = ""
     keywords: tuple[str, ...] = ()
+    grants: list[Grant] = field(default_factory=list)
+    metadata: dict[str, bytes | None] = field(default_factory=dict)
     messages: dict[int, MessageRow] = field(default_factory=dict)  # by UID
 
 
@@ -32,6 +35,7 @@ class Backup:
     path: Path
     address: str = ""
     made: int = 0  # Unix seconds
+    sections: frozenset[str] = frozenset()  # that it may have; none are said by an older Postroad
     rows: list[Row] = field(default_factory=list)
     gone: frozenset[bytes] = frozenset()  # contents that it lacks
     unknown: set[str] = field(default_factory=set)  # sections that only a newer Postroad knows
@@ -55,6 +59,7 @@ class Backup:
                 if about["format"] != FORMAT:
                     raise Damaged(f"it is of a store of format {about['format']}, this one has {FORMAT}")
                 self.address, self.made = about["address"], about["made"]
+                self.sections = frozenset(about.get("sections", ()))
             case "content":
                 whole.update(key for key, _, more in items if not more)
             case "end":
@@ -67,6 +72,15 @@ class Backup:
     def there(self) -> Iterator[Row]:
         """The rows, but for those of messages whose content is lacking."""
         return (row for row in self.rows if content_of(row) not in self.gone)
+
+    def holders(self) -> set[str]:
+        """The addresses of accounts that were given rights."""
+        grants = (granted(key, value)[1] for section, key, value in self.rows if section == "acl")
+        return {grant.identifier.removeprefix(MINUS) for grant in grants if grant.who}
+
+    def regrant(self, holders: Mapping[str, int]) -> None:
+        """Let rights be those of the accounts that these addresses have now; what others were given is left out."""
+        self.rows = [row for old in self.rows if (row := _regranted(old, holders)) is not None]
 
     def contents(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Iterator[bytes]]]:
         """Those contents: key and pieces, to be read in turn."""
@@ -86,6 +100,12 @@ class Backup:
                     uses[key.decode()] = USES[EntryRow.parse(value).use]
                 case "keyword":
                     by_number[key[:4]].keywords += (value.decode(),)
+                case "acl":
+                    number, grant = granted(key, value)
+                    by_number[number.to_bytes(4, "big")].grants.append(grant)
+                case "metadata" if key[:4] in by_number:
+                    _, entry, octets = noted(key, value)
+                    by_number[key[:4]].metadata[entry] = octets
                 case "message":
                     by_number[key[:4]].messages[int.from_bytes(key[4:], "big")] = MessageRow.parse(value)
         for one in by_number.values():
@@ -100,3 +120,14 @@ class Backup:
             for section, items in read(file):
                 if section == "content":
                     yield from items
+
+
+def _regranted(row: Row, holders: Mapping[str, int]) -> Row | None:
+    section, key, value = row
+    if section != "acl":
+        return row
+    _, grant = granted(key, value)
+    if not grant.who:  # a group, or anyone
+        return row
+    who = holders.get(grant.identifier.removeprefix(MINUS))
+    return (section, key, GrantRow(who, grant.rights).octets()) if who else None

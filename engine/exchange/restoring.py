@@ -8,9 +8,10 @@ import msgpack
 
 from engine.exchange.backup import Backup, Saved
 from engine.exchange.store import Refused, Store
-from engine.mailbox import Folder, View
+from engine.mailbox import Access, Folder, View
 from engine.mailbox.commands import (
     Delete,
+    DeleteAcl,
     Expunge,
     Offer,
     Offered,
@@ -19,6 +20,8 @@ from engine.mailbox.commands import (
     Rename,
     Restore,
     Returned,
+    SetAcl,
+    SetMetadata,
     Subscribe,
 )
 from engine.mailbox.commands import Store as SetFlags
@@ -38,15 +41,15 @@ Step = Callable[[int, int], None]
 """Is told how many contents are done, and of how many."""
 
 
-async def restore_whole(store: Store, account: int, backup: Backup, *, step: Step) -> int:
-    """Put it back with the UIDs that it had, in one change; how many messages.
+async def restore_whole(store: Store, account: int, backup: Backup, *, owner: str = "", step: Step) -> int:
+    """Put it back with the UIDs that it had, in one change; how many messages. ``owner``: the account's address.
 
     Refused when the account has been used. Broken off before the end, nothing is to be seen of it.
     """
     rows = list(backup.there())
     await offer(store, account, backup, (content_of(row) for row in rows), step=step)
     with store.handed(msgpack.packb(row) for row in rows) as name:
-        answer = await store.change(Restore(account=account, file=name))
+        answer = await store.change(Restore(account=account, file=name, owner=owner))
     if answer.problem is Problem.ALREADYEXISTS:
         raise Refused(
             "the account is in use; put it below a folder, with --into, or in place of what is there, --replace"
@@ -95,8 +98,8 @@ async def restore_into(store: Store, account: int, backup: Backup, folder: str, 
     return total
 
 
-async def replace(store: Store, account: int, backup: Backup, *, step: Step) -> int:
-    """Make the account what it was; how many messages came back. Refused.
+async def replace(store: Store, account: int, backup: Backup, *, owner: str = "", step: Step) -> int:
+    """Make the account what it was; how many messages came back. ``owner``: the account's address. Refused.
 
     What came since is expunged, mailboxes made since are deleted: both can be undeleted, as long as that is kept. What
     is still there keeps its UID; what had gone gets a new one, for clients have been told that the old one went.
@@ -114,6 +117,10 @@ async def replace(store: Store, account: int, backup: Backup, *, step: Step) -> 
     for target, saved, uids, uidnext in work:
         total += await _put(store, account, target, saved, uids)
         await _settle(store, account, target, saved, uidnext)
+        if "acl" in backup.sections:
+            await _share(store, account, target, saved, owner)
+        if "metadata" in backup.sections:
+            await _note(store, account, target, saved)
     await _names(store, account, set(wanted), backup.subscribed())
     return total
 
@@ -197,6 +204,32 @@ async def _settle(store: Store, account: int, target: Folder, saved: Saved, uidn
         )
     if surplus:
         await store.do(Expunge(account=account, mailbox=target.number, uids=tuple(surplus), deleted_only=False))
+
+
+async def _share(store: Store, account: int, target: Folder, saved: Saved, owner: str) -> None:
+    """Rights as they were."""
+    then = {grant.identifier for grant in saved.grants}
+    for identifier, _ in Access(store.mailboxes).acl(account, target.number):
+        if identifier not in then:
+            await store.do(DeleteAcl(account=account, mailbox=target.number, identifier=identifier))
+    for grant in saved.grants:
+        await store.do(
+            SetAcl(
+                account=account,
+                mailbox=target.number,
+                identifier=grant.identifier,
+                rights=grant.rights,
+                grantee=grant.who,
+                owner=owner,
+            )
+        )
+
+
+async def _note(store: Store, account: int, target: Folder, saved: Saved) -> None:
+    """Metadata as it was."""
+    now = store.mailboxes.metadata(account, target.number, ("/private", "/shared"), None)
+    values = {**dict.fromkeys(name for name, _ in now), **saved.metadata}
+    await store.do(SetMetadata(account=account, mailbox=target.number, values=tuple(values.items())))
 
 
 async def _names(store: Store, account: int, wanted: set[str], subscribed: set[str]) -> None:

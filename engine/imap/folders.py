@@ -1,6 +1,7 @@
 """SELECT, CLOSE, STATUS, and what makes and unmakes mailboxes (RFC 9051 6.3)."""
 
 from collections.abc import Iterable, Sequence
+from unicodedata import is_normalized, normalize
 
 from engine.imap.fetching import flags_of
 from engine.imap.place import Place
@@ -10,7 +11,7 @@ from engine.imap.session import Session, refused
 from engine.mailbox import View
 from engine.mailbox.commands import Create, Delete, Expunge, Rename, Subscribe
 from engine.mailbox.flags import DELETED, SEEN
-from engine.mailbox.names import SEPARATOR, canonical
+from engine.mailbox.names import INBOX_NAME, SEPARATOR, canonical
 from engine.mailbox.views import mailbox_id
 from engine.protocols.imap import codes, mailboxes, responses, sets
 from engine.protocols.imap.ranges import missing, overlap
@@ -27,13 +28,13 @@ async def select(session: Session, command: mailboxes.Select) -> Done:
         raise No("There is no such mailbox", b"NONEXISTENT")
     changeable = set(place.rights) & set("swte")
     selected = session.selected = Selected(place, view, read_only=command.read_only or not changeable)
-    _describe(session, selected, view)
+    _describe(session, selected, view, command.mailbox)
     if command.resync is not None and command.resync.uid_validity == view.status.uidvalidity:
         await _resync(session, selected, view, command.resync)
     return Done("Selected", b"READ-ONLY" if selected.read_only else b"READ-WRITE")
 
 
-def _describe(session: Session, selected: Selected, view: View) -> None:
+def _describe(session: Session, selected: Selected, view: View, name: str) -> None:
     imap, status, place = session.imap, view.status, selected.place
     utf8, rev2 = imap.utf8, "IMAP4rev2" in imap.features
     imap.send(responses.flags(selected.flags.all), responses.exists(len(view.uids)))
@@ -50,7 +51,24 @@ def _describe(session: Session, selected: Selected, view: View) -> None:
         codes.untagged_ok("The mailbox", codes.mailbox_id(mailbox_id(place.account, place.mailbox))),
     )
     if rev2:
-        imap.send(responses.listing(_attributes(place), SEPARATOR, place.name, utf8=utf8))
+        old = None if is_normalized("NFC", name) else name
+        imap.send(
+            responses.listing(_attributes(place), SEPARATOR, _shown(session, place, name), utf8=utf8, old_name=old)
+        )
+
+
+def _shown(session: Session, place: Place, name: str) -> str:
+    """The name of a mailbox as LIST shows it, whatever form of it the client has said."""
+    return place.name if place.account == session.account.id else normalize("NFC", name)
+
+
+def _tell_old_name(session: Session, name: str, old: str) -> None:
+    """What a mailbox was called before, or was said to be (RFC 9051 6.3.9.7)."""
+    place = session.look(name)
+    if place is not None and "IMAP4rev2" in session.imap.features:
+        shown = _shown(session, place, name)
+        utf8 = session.imap.utf8
+        session.imap.send(responses.listing(_attributes(place), SEPARATOR, shown, utf8=utf8, old_name=old))
 
 
 def _attributes(place: Place) -> Iterable[str]:
@@ -125,6 +143,8 @@ async def create(session: Session, command: mailboxes.Create) -> Done:
     answer = await session.change(Create(account=account, name=name, use="".join(command.uses)))
     if answer.problem is not None:
         raise refused(answer.problem)
+    if not is_normalized("NFC", command.mailbox):
+        _tell_old_name(session, command.mailbox.removesuffix(SEPARATOR), command.mailbox)
     return Done("Created", codes.mailbox_id(mailbox_id(account, answer.mailbox)))
 
 
@@ -136,6 +156,10 @@ async def delete(session: Session, command: mailboxes.Delete) -> Done:
     answer = await session.change(Delete(account=place.account, name=place.name))
     if answer.problem is not None:
         raise refused(answer.problem)
+    if "IMAP4rev2" in session.imap.features and not is_normalized("NFC", command.mailbox):
+        name, utf8 = _shown(session, place, command.mailbox), session.imap.utf8
+        gone = responses.listing([r"\NonExistent"], SEPARATOR, name, utf8=utf8, old_name=command.mailbox)
+        session.imap.send(gone)
     return Done("Deleted")
 
 
@@ -150,6 +174,8 @@ async def rename(session: Session, command: mailboxes.Rename) -> Done:
     answer = await session.change(Rename(account=account, name=place.name, to=name))
     if answer.problem is not None:
         raise refused(answer.problem)
+    if session.wishes is None and place.name != INBOX_NAME:  # NOTIFY tells it in any case; and there is an INBOX again
+        _tell_old_name(session, command.to.removesuffix(SEPARATOR), _shown(session, place, command.mailbox))
     return Done("Renamed")
 
 

@@ -6,9 +6,11 @@ from typing import Final
 from engine.index import Index
 from engine.mailbox import Mailboxes
 from engine.mailbox.rows import MessageRow
+from engine.mailbox.views import thread_id
 from engine.mime import fields
 from engine.mime.digest import Digest, digest
 from engine.mime.part import Part
+from engine.mime.threads import root
 
 PIECE: Final = 64 * 1024
 """Octets that are read at once."""
@@ -60,6 +62,11 @@ class Letter:
     @property
     def message(self) -> Part:
         return self.digest.message
+
+    @property
+    def thread_id(self) -> str:
+        """MessageGone where it must be read for that."""
+        return thread_id(root(self.digest.message_id, self.digest.references), self.row.content)
 
     @property
     def header(self) -> bytes:

@@ -54,6 +54,8 @@ class Matching:
                 return (yield from self._texts(key, among))
             case keys.Dated(which="SENT"):
                 return (yield from self._sent(key, among))
+            case keys.Identified(kind="THREADID", value=value):
+                return (yield from self._filtered(among, lambda letter: letter.thread_id == value, digests=True))
             case _:
                 return self._quick(key, among)
 
@@ -81,8 +83,8 @@ class Matching:
                 return [place for place in among if place in chosen]
             case keys.Modified(since):
                 return [place for place in among if view.modseqs[place] >= since]
-            case keys.Identified(kind, value):
-                return [place for place in among if kind == "EMAILID" and view.email_id(place) == value]
+            case keys.Identified(value=value):
+                return [place for place in among if view.email_id(place) == value]
             case _:  # ALL, SAVEDATESUPPORTED
                 return list(among)
 
@@ -154,6 +156,7 @@ class Matching:
         among: Sequence[int],
         holds: Callable[[Letter], bool],
         *,
+        digests: bool = False,
         headers: Collection[bytes] | None = None,
         whole: bool = False,
     ) -> Found:
@@ -161,7 +164,7 @@ class Matching:
         found: list[int] = []
         for some in _some(among):
             places = {self._view.uids[place]: place for place in some}
-            letters = self._shelf.letters(list(places), headers=headers)
+            letters = self._shelf.letters(list(places), digests=digests, headers=headers)
             if whole:
                 letters = list(self._opened(letters))
             for letter in letters:
@@ -210,7 +213,7 @@ def _cost(key: SearchKey) -> int:
             return _cost(inner)
         case keys.Contains(where="BODY" | "TEXT"):
             return 2
-        case keys.Contains() | keys.HeaderContains() | keys.Dated(which="SENT"):
+        case keys.Contains() | keys.HeaderContains() | keys.Dated(which="SENT") | keys.Identified(kind="THREADID"):
             return 1
         case _:
             return 0

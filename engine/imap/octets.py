@@ -7,7 +7,7 @@ from engine.imap.letters import Letter
 from engine.mime import sections, transfer
 from engine.mime.fields import only
 from engine.mime.part import Part
-from engine.protocols.imap.fetch import Binary, BinarySize, Body, Item, Preview, Section
+from engine.protocols.imap.fetch import Attribute, Binary, BinarySize, Body, Item, Preview, Section
 from engine.protocols.imap.strings import NIL, literal_head
 
 
@@ -34,7 +34,7 @@ class Wants(NamedTuple):
                 digests = digests or item.section != Section()
             elif isinstance(item, Binary | BinarySize):
                 content = digests = True
-            elif isinstance(item, Preview) and not item.lazy:
+            elif (isinstance(item, Preview) and not item.lazy) or item == Attribute("THREADID"):
                 digests = True
         return cls(content, digests, _fields(sections))
 

@@ -61,11 +61,11 @@ class Selected:
         self.numbers.appeared(view.uids)
         self.modseq = view.status.modseq
 
-    def told(self, may: May, *, features: frozenset[str], rev2: bool) -> Iterator[bytes]:
-        """The news as responses."""
-        if may is not May.NOTHING:
+    def told(self, may: May, *, features: frozenset[str], rev2: bool, flags: bool = True) -> Iterator[bytes]:
+        """The news as responses; without ``flags``, but for those of flags."""
+        if may is not May.NOTHING and flags:
             yield from self.told_keywords()
-        news = self.numbers.tell(may)
+        news = self.numbers.tell(may, flags=flags)
         if not news:
             return
         if news.expunged:

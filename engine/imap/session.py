@@ -197,7 +197,8 @@ class Session:
         selected = self.selected
         if selected is not None:
             features = self.imap.features
-            self.imap.send(*selected.told(may, features=features, rev2="IMAP4rev2" in features))
+            flags = self.wishes is None or self.wishes.flags
+            self.imap.send(*selected.told(may, features=features, rev2="IMAP4rev2" in features, flags=flags))
 
     def tell_keywords(self) -> None:
         """Queue the names of keywords that are new, before flags are told in which they stand."""

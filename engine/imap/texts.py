@@ -8,7 +8,7 @@ from typing import Final
 from engine.imap.letters import Letter
 from engine.mime.dates import sent
 from engine.mime.fields import fields
-from engine.mime.search import body_texts, folded, header_texts
+from engine.mime.search import body_texts, folded, header_lines, header_texts
 
 ENCODED: Final = (
     b"base64", b"quoted-printable", b"html", b"utf-16", b"utf-32", b"utf-7", b"iso-2022", b"hz-gb", b"uuencode",
@@ -63,8 +63,8 @@ def _is_plain(octets: bytes) -> bool:
 
 
 def in_body(letter: Letter, needle: Needle, *, header: bool) -> bool:
-    """Whether a text part holds the text, or with ``header`` a header field."""
-    if header and any(needle.is_in(f"{name}: {value}") for name, value in header_texts(fields(letter.header))):
+    """Whether a text part holds the text, or with ``header`` a header field, its name included."""
+    if header and any(map(needle.is_in, header_lines(fields(letter.header)))):
         return True
     if needle.octets is not None and letter.is_whole:
         lower = letter.read(0, letter.row.size).lower()

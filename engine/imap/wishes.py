@@ -21,6 +21,11 @@ class Wishes:
         """What it wants to hear of the mailbox that is selected."""
         return next((group for group in self.groups if group.where.startswith("SELECTED")), None)
 
+    @property
+    def flags(self) -> bool:
+        """Whether it wants to hear of flags of that mailbox that others change (RFC 5465 5.3)."""
+        return self.selected is None or "FlagChange" in self.selected.events
+
     def of(self, name: str, place: Place) -> frozenset[str]:
         """The events of a mailbox that it wants to hear: the first group that the mailbox is in counts."""
         for group in self.groups:

@@ -147,7 +147,7 @@ class Writing:
         return [b"(%b)" % email_id(letter.row.content).encode() for letter in letters]
 
     def _thread_ids(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [b"NIL"] * len(letters)
+        return [b"(%b)" % letter.thread_id.encode() for letter in letters]
 
     def _envelopes(self, letters: Sequence[Letter]) -> list[bytes]:
         known = self._shelf.index.envelopes([letter.row.content for letter in letters])

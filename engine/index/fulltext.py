@@ -22,8 +22,8 @@ from engine.index.query import Found, Text
 from engine.index.words import Term, terms
 from engine.storage.environment import Full, StorageError
 
-FORMAT = 1
-"""Of the file, as ``PRAGMA user_version``. 0 is that of a file that is being made."""
+FORMAT = 2
+"""Of the file and of the words in it, as ``PRAGMA user_version``. 0 is that of a file that is being made."""
 
 TEXTS = "text"
 """The folder, in that of the index, of one file for each account."""

@@ -10,8 +10,8 @@ from engine.index.layout import Mark
 class Text:
     """A text that messages are searched for, as SEARCH has it (RFC 9051 6.4.4): a part of a word will do.
 
-    It is found where ``engine.mime.search.folded`` has it in ``folded`` text: of ``body_texts``, or of a value of
-    ``header_texts``, the heading's too. Signatures in header fields are left out (``reading.UNREADABLE``).
+    It is found where ``engine.mime.search.folded`` has it in ``folded`` text: of ``body_texts``, or of a line of
+    ``header_lines``, the heading's too.
     """
 
     text: str

@@ -9,7 +9,7 @@ from engine.index.words import Words
 from engine.mailbox import Mailboxes, MessageGone
 from engine.mailbox.rows import MessageRow
 from engine.mime.fields import fields
-from engine.mime.search import body_texts, header_texts
+from engine.mime.search import body_texts, header_lines
 from engine.observe.events import event
 from engine.storage.environment import StorageError
 
@@ -18,12 +18,6 @@ PIECE = 64 * 1024
 
 SECTION = 256 * 1024
 """Octets of a header section of which the words are kept."""
-
-UNREADABLE = frozenset({
-    "dkim-signature", "domainkey-signature", "arc-seal", "arc-message-signature", "x-google-dkim-signature",
-    "x-gm-message-state", "x-ms-exchange-antispam-messagedata", "x-microsoft-antispam-message-info",
-})  # fmt: skip
-"""Header fields that have no words, but letters and digits that are different in each message."""
 
 
 class Letter:
@@ -83,4 +77,4 @@ class Letter:
 
 
 def _feed_header(words: Words, section: bytes) -> None:
-    words.feed("\n".join([value for name, value in header_texts(fields(section)) if name not in UNREADABLE]) + "\n")
+    words.feed("\n".join(header_lines(fields(section))) + "\n")

@@ -2,11 +2,13 @@
 
 from engine.mailbox.access import Access, Identity
 from engine.mailbox.deliver import Outcome, Place, Recipient
+from engine.mailbox.leavers import Leavers
 from engine.mailbox.locks import MailboxLocks
 from engine.mailbox.news import NewsDesk, Watch
 from engine.mailbox.opened import News
 from engine.mailbox.owner import MailboxOwner
 from engine.mailbox.pop3 import Limits, Pop3Server
+from engine.mailbox.posting import Posting
 from engine.mailbox.quota import Quota
 from engine.mailbox.quotas import Limited, Quotas
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
@@ -23,6 +25,7 @@ __all__ = [
     "Folder",
     "Full",
     "Identity",
+    "Leavers",
     "Limited",
     "Limits",
     "MailboxLocks",
@@ -36,6 +39,7 @@ __all__ = [
     "Outcome",
     "Place",
     "Pop3Server",
+    "Posting",
     "Quota",
     "Quotas",
     "Recipient",

@@ -14,13 +14,15 @@ from engine.mailbox.layout import PUBLIC, Databases, name_key, shared_prefix, sh
 from engine.mailbox.names import LONGEST, OTHERS, SEPARATOR, above, below, canonical, is_reserved
 from engine.mailbox.names import PUBLIC as PUBLIC_NAME
 from engine.mailbox.reader import Mailboxes
-from engine.mailbox.rights import GROUP, MINUS, RIGHTS, Identity, held
+from engine.mailbox.rights import ANYONE, GROUP, MINUS, RIGHTS, Identity, held
 from engine.mailbox.rows import EntryRow, MailboxRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.views import Folder
 from engine.storage.writer import Database
 
 __all__ = ["Access", "Identity", "Place"]
+
+NOBODY = Identity(0, "")
 
 ADMIN = "/shared/admin"
 """The entry of the server that says who runs it (RFC 5464 6.2.1.2)."""
@@ -102,6 +104,12 @@ class Access:
             return RIGHTS
         with self._mailboxes.snapshot() as snapshot:
             return held(grants(snapshot, self._databases, account, mailbox), me)
+
+    def rights_of_anyone(self, account: int, mailbox: int) -> str:
+        """The rights of somebody of whom nothing is known."""
+        with self._mailboxes.snapshot() as snapshot:
+            found = grants(snapshot, self._databases, account, mailbox)
+            return held([one for one in found if one.identifier.removeprefix(MINUS) == ANYONE], NOBODY)
 
     def acl(self, account: int, mailbox: int) -> list[tuple[str, str]]:
         """Who was given which rights, negative ones too. That the owner has all is not in it."""

@@ -188,6 +188,10 @@ class RenameScript(Command, frozen=True, tag=True, kw_only=True):
     to: str
 
 
+class EraseAccount(Command, frozen=True, tag=True, kw_only=True):
+    """Take all that an account has away for ever, and refuse every later delivery to it."""
+
+
 class Offered(msgspec.Struct, frozen=True):
     """One content under the key that it has in a backup: its octets, or the name of a file in ``incoming``."""
 
@@ -224,6 +228,7 @@ class Restore(Command, frozen=True, tag=True, kw_only=True):
     """Put an account back whole that has not been used yet, from the rows in a file in ``incoming``."""
 
     file: str
+    owner: str = ""  # the address of ``account``, by which others see what is shared with them
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -249,7 +254,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 AnyCommand: TypeAlias = (
     Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
     | SetAcl | DeleteAcl | SetMetadata
-    | PutScript | ActivateScript | DeleteScript | RenameScript | Offer | PutBack | Restore
+    | PutScript | ActivateScript | DeleteScript | RenameScript | Offer | PutBack | Restore | EraseAccount
 )  # fmt: skip
 
 _commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)

@@ -34,8 +34,8 @@ def take(batch: Batch, databases: Databases, account: int, mailbox: int, identif
     batch.delete(databases.shared, shared_key(identifier, account, mailbox))
 
 
-def take_all(batch: Batch, databases: Databases, prefix: bytes, limit: int) -> int:
-    """Take up to ``limit`` grants away, of a mailbox or an account as ``prefix`` says; how many there were."""
+def take_all(batch: Batch, databases: Databases, prefix: bytes, limit: int | None = None) -> int:
+    """Take grants away, all or up to ``limit``, of a mailbox or an account as ``prefix`` says; how many there were."""
     found = keys(batch, databases.acl, prefix, limit)
     for key in found:
         take(batch, databases, *_mailbox_of(key), identifier_of(key))

@@ -203,6 +203,11 @@ def metadata_key(account_id: int, mailbox: int, viewer: int, name: str) -> bytes
     return metadata_prefix(account_id, mailbox, viewer) + name.encode()
 
 
+def viewer_of(key: bytes) -> int:
+    """To whom an entry is private, by its key in ``metadata``; 0: to nobody."""
+    return int.from_bytes(key[12:20], "big")
+
+
 def place(mailbox: int, uid: int) -> bytes:
     """The value of ``delivered``: where the message was put."""
     return _PLACE.pack(mailbox, uid)

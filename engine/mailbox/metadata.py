@@ -118,7 +118,7 @@ def forget_viewer(batch: Batch, databases: Databases, viewer: int, limit: int) -
 
 
 def _viewer(name: str, me: int) -> int:
-    return me if name.startswith(PRIVATE) else 0
+    return me if f"{name}/".startswith(PRIVATE) else 0
 
 
 def _rows(account: OpenAccount, mailbox: int, viewer: int) -> dict[str, MetadataRow]:

@@ -20,6 +20,7 @@ from engine.mailbox.commands import (
     AnyCommand,
     Append,
     Delete,
+    EraseAccount,
     Expunge,
     Move,
     Offer,
@@ -168,6 +169,9 @@ class MailboxOwner:
                 return await self._offer(command)
             case Restore():
                 return await self._restore(command)
+            case EraseAccount():
+                await self.erase(command.account)
+                return Answer()
             case Store() | Expunge() | Move():
                 step = FLAGS_STEP if isinstance(command, Store) else STEP
                 parts = [command.uids[start : start + step] for start in range(0, len(command.uids), step)] or [()]
@@ -194,7 +198,9 @@ class MailboxOwner:
         """
         await self.writer.apply(Condemn(self.databases, account_id))
         self.scripted.discard(account_id)
-        return await self._steps(Erase(self.databases, account_id, STEP))
+        count = await self._steps(Erase(self.databases, account_id, STEP))
+        event("account-erased", account=account_id, messages=count)
+        return count
 
     async def forget(self, before: float) -> int:
         """Forget the deliveries of messages whose id is older than ``before``, Unix time in seconds; how many."""
@@ -335,7 +341,7 @@ class MailboxOwner:
             rows = Rows(filed(self.path, command.file).path)
         except OSError as error:
             raise _storage_error(error) from error
-        change = partial(restore, databases=self.databases, account=command.account, found=rows)
+        change = partial(restore, databases=self.databases, account=command.account, found=rows, owner=command.owner)
         return await self.writer.apply(change)
 
     def _delivery(

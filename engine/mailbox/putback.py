@@ -13,6 +13,7 @@ from typing import TypeAlias
 import lmdb
 import msgpack
 
+from engine.mailbox import grants
 from engine.mailbox.commands import Answer, Offered, Problem, PutBack
 from engine.mailbox.content import keys, refer
 from engine.mailbox.flags import DELETED, SEEN
@@ -26,36 +27,47 @@ from engine.mailbox.layout import (
     account_key,
     chunk_key,
     file_name,
+    viewer_of,
 )
 from engine.mailbox.names import AT_FIRST
 from engine.mailbox.opened import OpenAccount
 from engine.mailbox.restored import jumped, jumped_account
-from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, KeptRow, MailboxRow, MessageRow
+from engine.mailbox.rights import Grant
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, GrantRow, KeptRow, MailboxRow, MessageRow, MetadataRow
 from engine.mailbox.snapshot import Snapshot
 from engine.storage.writer import Batch, committed
 
 Row: TypeAlias = tuple[str, bytes, bytes]
 """The database, the key without the account's number, and the value."""
 
-SECTIONS = ("account", "mailbox", "entry", "subscribed", "keyword", "message", "kept", "script")
+SECTIONS = ("account", "mailbox", "entry", "subscribed", "keyword", "message", "kept", "script", "acl", "metadata")
 """The databases of which a backup has an account's rows, as ``Databases`` names them. Their keys begin with the
 account's number. Who adds such a database to the layout adds its name here, behind ``mailbox``."""
 
-OF_A_MAILBOX = frozenset({"mailbox", "keyword", "message"})
+OF_A_MAILBOX = frozenset({"mailbox", "keyword", "message", "acl", "metadata"})
 """Those whose keys go on with the number of a mailbox."""
+
+_ALL = bytes(8)
+"""The viewer of metadata that all may see."""
 
 AT_ONCE = 10_000
 """Rows that are gathered before they are written into the transaction."""
 
 
 def rows(snapshot: Snapshot, databases: Databases, account: int) -> Iterator[Row]:
-    """All of an account, but for mailboxes that are being taken away, the log, and the octets of content."""
+    """All of an account, but for mailboxes that are being taken away, the log, and the octets of content.
+
+    Of metadata, what is there, and is not private to somebody else.
+    """
     prefix = account_key(account)
     gone = {key[8:] for key, value in snapshot.scan(databases.mailbox, prefix) if MailboxRow.parse(value).gone}
     for section in SECTIONS:
         for key, value in snapshot.scan(getattr(databases, section), prefix):
-            if section not in OF_A_MAILBOX or key[8:12] not in gone:
-                yield section, key[8:], value
+            if section in OF_A_MAILBOX and key[8:12] in gone:
+                continue
+            if section == "metadata" and (viewer_of(key) not in (0, account) or MetadataRow.parse(value).value is None):
+                continue
+            yield section, key[8:], value
 
 
 def content_of(row: Row) -> bytes:
@@ -64,6 +76,17 @@ def content_of(row: Row) -> bytes:
     if section == "message":
         return MessageRow.parse(value).content
     return KeptRow.parse(value).message.content if section == "kept" else b""
+
+
+def granted(key: bytes, value: bytes) -> tuple[int, Grant]:
+    """What a row of ``acl`` says: of which mailbox, and what was given."""
+    row = GrantRow.parse(value)
+    return int.from_bytes(key[:4], "big"), Grant(key[4:].decode(), row.rights, row.who)
+
+
+def noted(key: bytes, value: bytes) -> tuple[int, str, bytes | None]:
+    """What a row of ``metadata`` says: of which mailbox (0: of the server), the entry, the value."""
+    return int.from_bytes(key[:4], "big"), key[12:].decode(), MetadataRow.parse(value).value
 
 
 def staged(offered: Offered, store: Path, large: LargeFiles) -> Staged:
@@ -117,9 +140,10 @@ def put_back(account: OpenAccount, command: PutBack) -> Answer:
     return Answer(None, mailbox.number, mailbox.uidvalidity, uids=uids, modseq=account.modseq)
 
 
-def restore(batch: Batch, databases: Databases, account: int, found: Iterable[Row]) -> Answer:
+def restore(batch: Batch, databases: Databases, account: int, found: Iterable[Row], owner: str = "") -> Answer:
     """Put an account back whole, with the UIDs and UIDVALIDITY of its mailboxes; its counters jump (``restored``).
 
+    ``owner``: its address, by which others see what is shared with them.
     ALREADYEXISTS when it has been used, GONE when it was removed. LookupError: a content is not in the store.
     """
     octets = batch.get(databases.account, account_key(account))
@@ -129,6 +153,7 @@ def restore(batch: Batch, databases: Databases, account: int, found: Iterable[Ro
             return Answer(Problem.GONE)
         if not _untouched(batch, databases, account, row):
             return Answer(Problem.ALREADYEXISTS)
+        grants.take_all(batch, databases, account_key(account))
         for database in (databases.log, *(getattr(databases, section) for section in SECTIONS)):
             for key in keys(batch, database, account_key(account)):
                 batch.delete(database, key)
@@ -137,6 +162,8 @@ def restore(batch: Batch, databases: Databases, account: int, found: Iterable[Ro
     for section, key, value in found:
         putting.put(section, key, value)
     putting.finish()
+    if putting.shares and owner:
+        grants.introduce(batch, databases, account, owner)
     return Answer()
 
 
@@ -162,11 +189,12 @@ class _Putting:
     """The rows of one account on their way back. All sums are counted anew."""
 
     def __init__(self, batch: Batch, databases: Databases, account: int) -> None:
-        self._batch, self._databases, self._prefix = batch, databases, account_key(account)
+        self._batch, self._databases, self._owner, self._prefix = batch, databases, account, account_key(account)
         self._account = AccountRow()
         self._mailboxes: dict[bytes, MailboxRow] = {}
         self._references: Counter[bytes] = Counter()
         self._count = 0
+        self.shares = False  # whether others have rights to any of it
 
     def put(self, section: str, key: bytes, value: bytes) -> None:
         if section == "account":
@@ -177,6 +205,12 @@ class _Putting:
             mailbox = MailboxRow.parse(value)
             self._mailboxes[key] = MailboxRow(mailbox.uidvalidity, mailbox.uidnext, mailbox.modseq, name=mailbox.name)
             return
+        if section == "acl":
+            self.shares = True
+            grants.put(self._batch, self._databases, self._owner, *granted(key, value))
+            return
+        if section == "metadata" and key[4:12] != _ALL:
+            key = key[:4] + self._prefix + key[12:]  # private to the owner, who may have another number by now
         if section == "message":
             self._count_message(key[:4], MessageRow.parse(value))
         elif section == "kept":

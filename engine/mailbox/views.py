@@ -1,6 +1,7 @@
 r"""What a reader sees of mailboxes at one moment: the list of them, one of them whole, and what has changed in one."""
 
 import base64
+import hashlib
 import struct
 import sys
 from array import array
@@ -109,6 +110,11 @@ class Usage:
 def email_id(content: bytes) -> str:
     """EMAILID of RFC 8474, by the key of the content: copies of a message share it, and nothing else does."""
     return "M" + base64.urlsafe_b64encode(content).decode()
+
+
+def thread_id(root: bytes, content: bytes) -> str:
+    """THREADID of RFC 8474, by the Message-ID of the first of its thread; where that is empty, by its own content."""
+    return "T" + base64.urlsafe_b64encode(hashlib.blake2b(root or content, digest_size=15).digest()).decode()
 
 
 def mailbox_id(account: int, mailbox: int) -> str:

@@ -14,6 +14,12 @@ _ADDRESSES = {
     b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to", b"resent-from", b"resent-to", b"resent-cc", b"resent-sender",
 }  # fmt: skip
 
+UNREADABLE = frozenset({
+    "dkim-signature", "domainkey-signature", "arc-seal", "arc-message-signature", "x-google-dkim-signature",
+    "x-gm-message-state", "x-ms-exchange-antispam-messagedata", "x-microsoft-antispam-message-info",
+})  # fmt: skip
+"""Header fields that have no words, but letters and digits that are different in each message."""
+
 
 def folded(text: str) -> str:
     """In one case and one form: so texts are compared."""
@@ -25,6 +31,12 @@ def header_texts(found: Fields) -> Iterator[tuple[str, str]]:
     for name, value in found:
         key = name.lower()
         yield key.decode("ascii"), ", ".join(address_texts(value)) if key in _ADDRESSES else text(value)
+
+
+def header_lines(found: Fields) -> Iterator[str]:
+    """What TEXT looks for in a header section: names and values; of signatures the names alone."""
+    for name, value in header_texts(found):
+        yield f"{name}: {'' if name in UNREADABLE else value}"
 
 
 def address_texts(value: bytes) -> Iterator[str]:

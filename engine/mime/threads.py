@@ -60,9 +60,16 @@ def identity_and_references(found: Fields) -> tuple[bytes, tuple[bytes, ...]]:
         if key in {b"message-id", b"references", b"in-reply-to"}:
             values.setdefault(key, value)
     own = message_ids(values.get(b"message-id", b""))
-    references = message_ids(values.get(b"references", b""))[-REFERENCES_LIMIT:]
+    references = message_ids(values.get(b"references", b""))
+    if len(references) > REFERENCES_LIMIT:  # the first of the thread and the nearest ones say most (RFC 5537 3.4.4)
+        references = [references[0], *references[1 - REFERENCES_LIMIT :]]
     references = references or message_ids(values.get(b"in-reply-to", b""))[:1]
     return own[0] if own else b"", tuple(references)
+
+
+def root(message_id: bytes, references: tuple[bytes, ...]) -> bytes:
+    """The Message-ID of the first message of the thread, as far as this one knows; empty: it is alone."""
+    return references[0] if references else message_id
 
 
 def ordered_subject(mails: Iterable[Threadable]) -> list[Node]:

@@ -37,6 +37,7 @@ class Connection:
         sock.setblocking(False)
         self._socket = sock
         self._tls_stream: trio.SSLStream[trio.SocketStream] | None = None
+        self._is_here = sock.family == socket.AF_UNIX and bool(sock.getsockname())  # it came to a path
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             # Replies are gathered before they are sent, so Nagle's delay could only hold back a last short one.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,8 +49,8 @@ class Connection:
 
     @property
     def peer(self) -> str:
-        """IP address of the other side, or "" when it is gone already."""
-        return _host(self._socket.getpeername)
+        """IP address of the other side, or "" when it is gone already; of a Unix socket, that of this machine."""
+        return "127.0.0.1" if self._is_here else _host(self._socket.getpeername)
 
     @property
     def is_loopback(self) -> bool:
@@ -58,11 +59,6 @@ class Connection:
             return is_loopback(self.peer)
         except ValueError:
             return False
-
-    @property
-    def local(self) -> str:
-        """IP address of this side."""
-        return _host(self._socket.getsockname)
 
     @property
     def tls(self) -> str:

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import shutil
 import socket
+import stat
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import trio
 
@@ -45,6 +48,37 @@ def bind(name: str, host: str, port: int, count: int) -> list[socket.socket]:
         shown = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
         raise CannotListen(f"[listen] {name}: cannot bind {shown}: {_reason(error, port)}") from error
     return sockets
+
+
+def bind_unix(name: str, path: str, mode: int, group: str, count: int) -> list[socket.socket]:
+    """``count`` handles of one socket in the file system. What a dead server has left there goes. CannotListen."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _answers(path):
+            raise CannotListen(f"[listen] {name}: another program listens on {path}; stop it or choose another path")
+        with suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)
+        sock.bind(path)
+        os.chmod(path, mode)  # nobody can connect before it listens
+        if group:
+            shutil.chown(path, group=group)
+        sock.listen(BACKLOG)
+        return [sock, *(sock.dup() for _ in range(count - 1))]
+    except (OSError, LookupError) as error:
+        sock.close()
+        why = "there is a file of that name" if getattr(error, "errno", 0) == errno.EADDRINUSE else error
+        raise CannotListen(f"[listen] {name}: cannot bind {path}: {why}") from error
+    except CannotListen:
+        sock.close()
+        raise
+
+
+def _answers(path: str) -> bool:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.connect(path)
+        return True
+    return False
 
 
 def _dual(sock: socket.socket, family: int) -> None:

@@ -8,14 +8,14 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import trio
 
-from engine.config import Config, ConfigError, load
+from engine.config import Config, ConfigError, UnixSocket, load
 from engine.lanes import MAIL
-from engine.net.listening import bind
+from engine.net.listening import bind, bind_unix
 from engine.observe.events import event
 from engine.queue.store import content_folder
 from engine.runtime.certificates import client_ca, own_pair
@@ -141,7 +141,7 @@ class Supervisor:
                         await self._start_all()
                         self._nursery.start_soon(self._watch_hangs)
                         self._state.write(os.getpid(), self._number, "")
-                        self._announce({name: sock.getsockname()[:2] for (name, _), sock in self._sockets.items()})
+                        self._announce({name: _address(sock) for (name, _), sock in self._sockets.items()})
                         await self._obey(signals)
                         await self._stop()
                     finally:
@@ -192,11 +192,14 @@ class Supervisor:
         try:
             for name, names in wanted.items():
                 kept = {n: self._sockets[name, n] for n in names if (name, n) in self._sockets}
-                if len(kept) == len(names) and config.listen[name] == self._config.listen.get(name):
+                same = bool(kept) and config.listen[name] == self._config.listen.get(name)
+                if same and name in config.sockets:  # however many there are, they are all one
+                    one = next(iter(kept.values()))
+                    bound |= {(name, n): kept.get(n) or one.dup() for n in names}
+                elif same and len(kept) == len(names):
                     bound |= {(name, n): sock for n, sock in kept.items()}
                 else:
-                    host, port = config.listen[name]
-                    bound |= {(name, n): s for n, s in zip(names, bind(name, host, port, len(names)), strict=True)}
+                    bound |= {(name, n): s for n, s in zip(names, _bound(config, name, len(names)), strict=True)}
         except BaseException:
             for key, sock in bound.items():
                 if self._sockets.get(key) is not sock:
@@ -397,6 +400,7 @@ class Supervisor:
         for sock in self._sockets.values():
             sock.close()  # a client that comes now is refused at once, and goes to another server
         self._sockets.clear()
+        _unlink(self._config.sockets.values())
         everyone = list(self._children.values())
         sources = [c for c in everyone if listeners(self._config, c.process.place) and c.process.place != MAIL]
         mail = [c for c in everyone if c.process.place == MAIL]
@@ -459,6 +463,8 @@ class Supervisor:
                     await other.control.send("up", name=child.process.name, life=child.life)
         await self._tell_all(going, "switch", "switched", number=number)  # one that dies comes back under this revision
         await self._change_listeners(before, sockets, fresh)
+        paths = {unix.socket for unix in config.sockets.values()}
+        _unlink(unix for unix in old.sockets.values() if unix.socket not in paths)
         self._nursery.start_soon(self._retire, old, retiring, [c for c in going if c not in fresh], leaving)
 
     def _check_changes(self, config: Config) -> None:
@@ -512,10 +518,31 @@ class Supervisor:
         event("revision-retired", revision=number, lanes=[lane.name for lane in old.lanes])
 
 
+def _bound(config: Config, name: str, count: int) -> list[socket.socket]:
+    """So many sockets for a listener. CannotListen."""
+    unix = config.sockets.get(name)
+    if unix is not None:
+        return bind_unix(name, unix.socket, int(unix.mode, 8), unix.group, count)
+    return bind(name, *config.listen[name], count)
+
+
+def _unlink(sockets: Iterable[UnixSocket]) -> None:
+    """Remove them from the file system, where we may."""
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            os.unlink(one.socket)
+
+
 def _how(code: int) -> str:
     if code < 0:
         return f" ({signal.Signals(-code).name})"
     return f" (exit {code})" if code else ""
+
+
+def _address(sock: socket.socket) -> tuple[str, int]:
+    """IP address and port, or a path and 0."""
+    name = sock.getsockname()
+    return (name, 0) if isinstance(name, str) else (name[0], name[1])
 
 
 def _user_name() -> str:

@@ -51,6 +51,7 @@ main()
 @pytest.fixture(autouse=True)
 def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "open_directory", lambda ctx: reopened(ctx.obj))
+    monkeypatch.setattr("engine.cli.account.erasing.erase", lambda _, account: f"all of {account}")
     monkeypatch.setattr(opening, "open_guard", lambda ctx: Guard.open(ctx.obj.parent / "logins", Login()))
 
 
@@ -174,6 +175,7 @@ def test_removing(run: Any) -> None:
     result = run(account, "remove", "bob@example.org")
     assert result.exit_code == 0
     assert "number 1" in result.output
+    assert "Erased all of 1." in result.output
     result = run(account, "remove", "bob@example.org")
     assert result.exit_code == 1
     assert "no such account: bob@example.org" in result.stderr

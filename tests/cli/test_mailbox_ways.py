@@ -32,6 +32,7 @@ def test_mail_goes_out_comes_in_is_saved_and_put_back(tmp_path: Path) -> None:
         assert said(server, "import", EVE, one, "--into", "Archive/old") == f"2 messages imported into {EVE}"
 
         saved = tmp_path / "bob.backup"
+        server.command("mailbox", "share", BOB, "INBOX", EVE, "lr")
         assert said(server, "backup", BOB, saved).startswith(f"{BOB}: 2 contents in")
         assert said(server, "backup", "--all", tmp_path / "all").startswith(BOB)
         assert {path.name for path in (tmp_path / "all").iterdir()} == {f"{BOB}.backup", f"{EVE}.backup"}
@@ -39,8 +40,10 @@ def test_mail_goes_out_comes_in_is_saved_and_put_back(tmp_path: Path) -> None:
         server.mail_for(BOB, 3)
         assert said(server, "restore", BOB, saved, code=1) == "postroad: the account is in use; put it below a folder"
         assert said(server, "restore", BOB, saved, "--into", "Rescued").startswith("2 messages of ")
+        server.command("mailbox", "unshare", BOB, "INBOX", EVE)
         assert said(server, "restore", BOB, saved, "--replace").startswith("0 messages of ")
         assert server.mailbox(BOB) == mail
+        assert said(server, "acl", BOB, "INBOX").split() == [EVE, "lr"]
         assert said(server, "undelete", BOB) == "3 messages brought back"
         assert "since" in subjects(server.mailbox(BOB))
         assert said(server, "verify") == "no contradiction"

@@ -38,7 +38,7 @@ class System:
     def worker(self) -> tuple[str, int]:
         """One of its workers, and its process id; one that is there."""
         alive = self.server.workers()
-        name = self.dice.choice([name for name in WORKERS if name in alive] or [*alive])
+        name = self.dice.choice([name for name in (*WORKERS, "index") if name in alive] or [*alive])
         return name, alive[name]
 
 
@@ -130,7 +130,7 @@ def reload(system: System) -> str:
 
 
 def fail_syncs(system: System) -> str:
-    name = system.dice.choice(["mail-0", "mail-1", "mailboxes"])
+    name = system.dice.choice(["mail-0", "mail-1", "mailboxes", "index"])
     call = system.dice.choice(["fdatasync", "pwrite64", "fsync"])
     error = system.dice.choice(["EIO", "ENOSPC"])
     pid = system.server.workers().get(name)

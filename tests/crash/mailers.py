@@ -3,6 +3,7 @@
 import contextlib
 import imaplib
 import itertools
+import json
 import random
 import re
 import threading
@@ -15,6 +16,9 @@ EVE = "eve@example.org"
 CLIENTS = 3
 FOLDERS = ("INBOX", "Archive")
 GONE = "gone"
+LOOKS = 30
+"""Messages for which the index is asked."""
+
 BROKEN = (OSError, EOFError, imaplib.IMAP4.error)
 """What a client meets when the server hangs up, or a change cannot be made."""
 
@@ -100,6 +104,20 @@ class Mailers:
         done = self._server.command("mailbox", "verify")
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def settle_index(self) -> None:
+        """The index comes to know all that is there, and finds each message where it is, and nowhere else."""
+        until(self._is_indexed, "all mail to be in the index", 120)
+        with contextlib.closing(Mailer(self._server)) as client:
+            for folder in FOLDERS:
+                there = {token for token, _ in client.found(folder)}
+                some = random.sample(sorted(self.books), min(len(self.books), LOOKS))
+                assert {token for token in some if client.searched(token)} == there.intersection(some)
+
+    def _is_indexed(self) -> bool:
+        done = self._server.command("mailbox", "index", EVE, "--json")
+        (row,) = json.loads(done.stdout)
+        return bool(row["known"] == row["messages"])
+
 
 class Mailer:
     """One connection."""
@@ -131,6 +149,12 @@ class Mailer:
         status, data = self._imap.uid(*words)
         if status != "OK":
             raise imaplib.IMAP4.error(str(data))
+
+    def searched(self, token: str) -> bool:
+        """Whether a full-text search of the folder that was looked at last finds it."""
+        status, data = self._imap.uid("SEARCH", "TEXT", f'"{token}"')
+        assert status == "OK"
+        return bool(data[0].split())
 
     def found(self, folder: str) -> list[tuple[str, str]]:
         """Token and flags of each message."""

@@ -46,5 +46,6 @@ def test_nothing_is_lost_and_nothing_doubled_whatever_breaks(
     load.stop()
     mailers.stop()
     mailers.settle()
+    mailers.settle_index()
     settle_accounts(server, remote, load.ledger, crashes=system.deaths + reasons(server) + faults)
     verify(server)

@@ -21,7 +21,7 @@ def server(tmp_path: Path) -> Iterator[Postroad]:
         yield server.account(EVE)
 
 
-@pytest.mark.parametrize("victim", ["mailboxes", "readers-0", "everything"])
+@pytest.mark.parametrize("victim", ["mailboxes", "readers-0", "index", "everything"])
 def test_mail_of_imap_clients_outlives_a_kill(server: Postroad, victim: str) -> None:
     dice = seeded()
     mailers = Mailers(server)
@@ -37,6 +37,7 @@ def test_mail_of_imap_clients_outlives_a_kill(server: Postroad, victim: str) -> 
     mailers.until_answered(mailers.answered + 10)
     mailers.stop()
     mailers.settle()
+    mailers.settle_index()
     assert server.stop() == 0
     server.start()
     mailers.settle()

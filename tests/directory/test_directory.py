@@ -144,6 +144,17 @@ def test_an_id_is_never_given_again(directory: Embedded, tmp_path: Path) -> None
         assert (first.id, second.id, again.add_account("bob@example.org").id) == (1, 2, 3)
 
 
+def test_who_was_removed_is_a_leaver_until_the_mail_is_gone(directory: Embedded) -> None:
+    directory.add_account("bob@example.org")
+    directory.add_account("eve@example.org")
+    directory.remove_account("bob@example.org")
+    directory.remove_account("eve@example.org", keep_mail=True)
+    assert directory.leavers() == [1]
+    directory.left(1)
+    assert directory.leavers() == []
+    assert directory.add_account("bob@example.org").id == 3
+
+
 def test_a_failed_addition_burns_no_id(directory: Embedded) -> None:
     directory.add_account("bob@example.org")
     with pytest.raises(AlreadyThere):

@@ -14,7 +14,7 @@ from doc_pages import ROOT, code, prose, rows, sections
 
 import stages
 from engine.cli import _COMMANDS, main
-from engine.config import DIRECTORIES, LISTENERS, OPTIONAL, Stage, convert
+from engine.config import DIRECTORIES, LISTENERS, OPTIONAL, Stage, UnixSocket, convert
 from engine.config import SECTIONS as ALWAYS
 from engine.config.stages import ENGINE_HINTS, ENGINE_KEYS
 from engine.lanes import Lane
@@ -83,6 +83,10 @@ def test_every_key_of_a_route() -> None:
 
 def test_every_listener() -> None:
     assert written("[listen]").keys() == set(LISTENERS)
+
+
+def test_every_key_of_a_unix_socket() -> None:
+    assert written("LMTP").keys() == {field.name for field in dataclasses.fields(UnixSocket)}
 
 
 def test_every_key_of_a_lane() -> None:

@@ -121,6 +121,24 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
         '"300.0.0.1:25"',
         [(5, "[listen] smtp", "'300.0.0.1' does not appear to be an IPv4 or IPv6 address")],
     ),
+    (
+        'smtp = "127.0.0.1:2525"',
+        'smtp = { socket = "/run/x" }',
+        [(5, "[listen.smtp]", "only lmtp can be a Unix socket; write an address and port")],
+    ),
+    (
+        'smtp = "127.0.0.1:2525"',
+        'lmtp = { socket = "run/x", modus = "0660" }',
+        [
+            (5, "[listen.lmtp] modus", "unknown key; did you mean mode?"),
+            (5, "[listen.lmtp]", "socket must be a path from / on, of 107 octets at most"),
+        ],
+    ),
+    (
+        'smtp = "127.0.0.1:2525"',
+        'lmtp = { socket = "/run/x", mode = "rw" }',
+        [(5, "[listen.lmtp]", """mode 'rw' is none; write it like "0660\"""")],
+    ),
     ("smtp =", "smpt =", [(5, "[listen] smpt", "unknown listener; did you mean smtp?")]),
     (
         "[lane.inbound]",

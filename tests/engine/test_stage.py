@@ -9,7 +9,7 @@ import pytest
 
 from engine import Duration, Size
 from engine.directory import Directory
-from engine.mailbox import Quotas
+from engine.mailbox import Posting, Quotas
 from engine.return_path import ReturnPaths
 from engine.stage import Spec, StageError, load_stage
 
@@ -52,7 +52,7 @@ def test_a_name_that_is_only_imported_is_not_the_stage_where_the_file_has_one(tm
 def test_our_own_stages_need_no_use() -> None:
     spec = load_stage("route", "", Path())
     assert spec.use == "stages.route"
-    assert spec.services == {"directory": Directory, "returns": ReturnPaths, "quotas": Quotas}
+    assert spec.services == {"directory": Directory, "returns": ReturnPaths, "quotas": Quotas, "posting": Posting}
     assert spec.tables == {"route": "rules"}
     assert spec.hooks == ("at_recipient",)
 

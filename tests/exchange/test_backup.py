@@ -11,12 +11,25 @@ from engine.exchange.backup import Backup
 from engine.exchange.backup_file import Damaged, Writer
 from engine.exchange.restoring import offer, replace, restore_into, restore_whole
 from engine.exchange.store import Refused, Store
-from engine.mailbox import MailboxOwner
-from engine.mailbox.commands import Appended, Begin, Create, Delete, Expunge, Rename, Undelete
+from engine.mailbox import Access, Identity, MailboxOwner
+from engine.mailbox.commands import (
+    Appended,
+    Begin,
+    Create,
+    Delete,
+    DeleteAcl,
+    Expunge,
+    Rename,
+    SetAcl,
+    SetMetadata,
+    Undelete,
+)
 from engine.mailbox.commands import Store as SetFlags
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.layout import INBOX
-from engine.mailbox.putback import content_of
+from engine.mailbox.putback import SECTIONS, content_of
+
+MINE = "ann@example.org"
 
 
 def quiet(_done: int, _total: int) -> None:
@@ -97,6 +110,89 @@ async def test_replace_makes_it_what_it_was_and_keeps_the_uids_of_what_is_there(
     assert await replace(store, ANN, backup, step=quiet) == 0
     await store.do(Undelete(account=ANN))
     assert b"came since" in [one.content for one in seen(store)["INBOX"]]
+
+
+async def shared(store: Store) -> None:
+    """Rights and metadata, of which some is nobody else's business."""
+    for identifier, rights, who in (("ben@example.org", "lrs", BEN), ("$all@example.org", "lr", 0)):
+        await store.do(
+            SetAcl(account=ANN, mailbox=INBOX, identifier=identifier, rights=rights, grantee=who, owner=MINE)
+        )
+    values = (("/shared/comment", b"of all"), ("/private/comment", b"my own"))
+    await store.do(SetMetadata(account=ANN, mailbox=INBOX, values=values))
+    await store.do(SetMetadata(account=ANN, mailbox=INBOX, values=(("/private/comment", b"of Ben"),), me=BEN))
+    await store.do(SetMetadata(account=ANN, mailbox=0, values=(("/private/vendor/colour", b"red"),)))
+
+
+def noted(store: Store, account: int, mailbox: int = INBOX, me: int | None = None) -> dict[str, bytes]:
+    return dict(store.mailboxes.metadata(account, mailbox, ("/private", "/shared"), None, me=me))
+
+
+def visible(store: Store, account: int = BEN) -> list[str]:
+    """What others share with ben@example.org, whose number this is."""
+    return [name for name, _, _ in Access(store.mailboxes).listed(Identity(account, "ben@example.org"))]
+
+
+async def test_rights_and_metadata_come_back_whole(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    await shared(store)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    assert backup.holders() == {"ben@example.org"}
+    backup.regrant({"ben@example.org": 7})
+    with other_store(tmp_path) as owner:
+        new = Store(owner.reader, owner.path, owner.change)
+        await restore_whole(new, 5, backup, owner=MINE, step=quiet)
+        assert Access(new.mailboxes).acl(5, INBOX) == [("$all@example.org", "lr"), ("ben@example.org", "lrs")]
+        assert (visible(new, 7), visible(new, BEN)) == ([f"Other Users/{MINE}/INBOX"], [])
+        assert noted(new, 5) == {"/private/comment": b"my own", "/shared/comment": b"of all"}
+        assert noted(new, 5, 0) == {"/private/vendor/colour": b"red"}
+        assert noted(new, 5, me=BEN) == {"/shared/comment": b"of all"}
+        assert owner.reader.verify() == []
+
+
+async def test_rights_of_who_is_nobody_now_stay_away(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    await shared(store)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    backup.regrant({})
+    with other_store(tmp_path) as owner:
+        new = Store(owner.reader, owner.path, owner.change)
+        await restore_whole(new, ANN, backup, owner=MINE, step=quiet)
+        assert Access(new.mailboxes).acl(ANN, INBOX) == [("$all@example.org", "lr")]
+
+
+async def test_replace_makes_rights_and_metadata_what_they_were(store: Store, tmp_path: Path) -> None:
+    await filled(store)
+    await shared(store)
+    backup = backed_up(store, tmp_path / "ann.backup")
+    backup.regrant({"ben@example.org": BEN})
+    await store.do(DeleteAcl(account=ANN, mailbox=INBOX, identifier="ben@example.org"))
+    await store.do(SetAcl(account=ANN, mailbox=INBOX, identifier="anyone", rights="lr"))
+    values = (("/shared/comment", None), ("/private/other", b"since"))
+    await store.do(SetMetadata(account=ANN, mailbox=INBOX, values=values))
+    await replace(store, ANN, backup, owner=MINE, step=quiet)
+    assert Access(store.mailboxes).acl(ANN, INBOX) == [("$all@example.org", "lr"), ("ben@example.org", "lrs")]
+    assert visible(store) == [f"Other Users/{MINE}/INBOX"]
+    assert noted(store, ANN) == {"/private/comment": b"my own", "/shared/comment": b"of all"}
+    assert noted(store, ANN, me=BEN)["/private/comment"] == b"of Ben"
+
+
+async def test_a_backup_of_an_older_postroad_leaves_rights_and_metadata_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(store)
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.mailbox.putback.SECTIONS", SECTIONS[: SECTIONS.index("acl")])
+        patch.setattr("engine.exchange.backing_up.SECTIONS", ())
+        backup = backed_up(store, tmp_path / "ann.backup")
+    await shared(store)
+    before = noted(store, ANN)
+    await replace(store, ANN, backup, owner=MINE, step=quiet)
+    assert (visible(store), noted(store, ANN)) == ([f"Other Users/{MINE}/INBOX"], before)
+    with other_store(tmp_path) as owner:
+        new = Store(owner.reader, owner.path, owner.change)
+        await restore_whole(new, ANN, backup, owner=MINE, step=quiet)
+        assert (seen(new), Access(new.mailboxes).acl(ANN, INBOX)) == (seen(store), [])
 
 
 async def test_into_a_folder_puts_what_is_missing_there_and_touches_nothing_else(store: Store, tmp_path: Path) -> None:

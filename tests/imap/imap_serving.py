@@ -3,7 +3,7 @@
 import re
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import trio
 from engine.directory import Account
 from engine.imap import ImapLimits, ImapService, Visits
 from engine.index import Index
+from engine.index.builder import Builder
 from engine.mailbox import Access, MailboxOwner, NewsDesk, Place, Quotas, Recipient
 from engine.mailbox.commands import Begin
 from engine.net.connection import Connection
@@ -158,6 +159,12 @@ class Post:
         if selects:
             await client.ok(f"SELECT {selects}")
         return client
+
+    def build_index(self, *, full_text: bool = True) -> None:
+        """Let the index know all that is there."""
+        with closing(Builder(self.owner.reader, self.owner.path / "index", full_text=full_text)) as builder:
+            while builder.work():
+                pass
 
     async def deliver(self, mailbox: str = "INBOX", flags: int = 0, keywords: Sequence[str] = ()) -> None:
         """Mail from outside."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,12 @@ def finish(builder: Builder) -> int:
     while builder.work():
         turns += 1
     return turns
+
+
+def age(file: Path) -> None:
+    """Let a file of full text be one of an older format."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 1")
 
 
 def sweep(builder: Builder) -> None:
@@ -419,3 +426,16 @@ async def test_a_builder_that_is_killed_again_and_again_gets_it_done(tmp_path: P
         assert found(path, "many").sure == set(contents(owner))
         for number in (0, 12, 23):
             assert found(path, f"letter{number}").sure >= {contents(owner)[number]}
+
+
+async def test_a_file_of_an_older_format_is_built_anew(owner: MailboxOwner, tmp_path: Path) -> None:
+    await deliver(owner, letter(1, "apples"))
+    with builder(owner, tmp_path) as building:
+        finish(building)
+    file = file_of(tmp_path, ANN)
+    age(file)
+    assert search(file, Text("apples")) == Found()
+    with builder(owner, tmp_path) as building:
+        finish(building)
+        sweep(building)
+    assert len(search(file, Text("apples")).sure) == 1

@@ -35,6 +35,7 @@ async def test_depth_counts_levels_below(owner: MailboxOwner) -> None:
     await put(owner, _private_a=b"0", _private_a_b=b"1", _private_a_b_c=b"2", _private_ab=b"x")
     for depth, found in ((0, [b"0"]), (1, [b"0", b"1"]), (None, [b"0", b"1", b"2"])):
         assert [value for _, value in owner.reader.metadata(1, INBOX, ["/private/a"], depth)] == found
+    assert len(owner.reader.metadata(1, INBOX, ["/private"], None)) == 4
     assert owner.reader.metadata(1, INBOX, ["/private/a/b", "/private/a"], 1) == [
         ("/private/a/b", b"1"), ("/private/a/b/c", b"2"), ("/private/a", b"0"),
     ]  # fmt: skip

@@ -23,6 +23,7 @@ NOBODY = Reject("no such user here", code="5.1.1")
 class Account:
     id: int
     address: str
+    folder: int = 0
 
 
 class Accounts:

@@ -13,7 +13,7 @@ from engine import Defer, Each, Envelope, Message, MessageId, Recipient, Reject,
 from engine.config import Quota as Settings
 from engine.config import convert
 from engine.directory import Directory, Embedded, Limit, Unavailable
-from engine.mailbox import Limited, Quotas
+from engine.mailbox import Limited, Posting, Quotas
 from engine.message import Octets
 from engine.return_path import ReturnPaths
 from engine.stage import load_stage
@@ -382,7 +382,9 @@ def test_who_is_full_is_refused_but_not_one_of_many(directory: Embedded) -> None
 def test_the_engine_finds_the_stage_and_its_table(tmp_path: Path) -> None:
     spec = load_stage("route", "", tmp_path)
     assert spec.target is Route
-    assert dict(spec.services) == {"directory": Directory, "returns": ReturnPaths, "quotas": Quotas}
+    assert dict(spec.services) == {
+        "directory": Directory, "returns": ReturnPaths, "quotas": Quotas, "posting": Posting,
+    }  # fmt: skip
     assert dict(spec.settings) == {"rules": tuple[Rule, ...], "subaddress": str}
     assert spec.required == {"rules"}
     assert spec.tables == {"route": "rules"}

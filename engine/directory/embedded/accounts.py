@@ -8,6 +8,7 @@ from engine.directory.addresses import a_label
 from engine.directory.embedded.logins import Logins
 from engine.directory.embedded.names import known_name, new_name, sender_of
 from engine.directory.embedded.records import (
+    LEAVER,
     RECORD,
     Name,
     Record,
@@ -16,6 +17,7 @@ from engine.directory.embedded.records import (
     admin_key,
     items,
     key_of,
+    leaver_key,
     within,
 )
 from engine.directory.entries import Account
@@ -39,29 +41,48 @@ class Accounts(Logins):
     def _numbers(self, txn: Transaction, domain: str) -> list[int]:
         return [RECORD.decode(value).id for _, value in within(txn, self._accounts, domain)]
 
-    def add_account(self, address: str, password: str | None = None, *, admin: bool = False) -> Account:
-        """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain."""
+    def add_account(
+        self, address: str, password: str | None = None, *, admin: bool = False, folder: int = 0
+    ) -> Account:
+        """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain.
+
+        ``folder``: the number of the public folder to which its mail is to go.
+        """
         name = new_name(address)
         self._read(self._check_free, name)  # says no before the password is hashed
-        return self._write(self._add_account, name, {} if password is None else self._secrets(name, password), admin)
+        values = {"folder": folder} if password is None else {"folder": folder, **self._secrets(name, password)}
+        return self._write(self._add_account, name, values, admin)
 
-    def _add_account(self, txn: Transaction, name: Name, secrets: dict[str, Any], admin: bool) -> Account:
+    def _add_account(self, txn: Transaction, name: Name, values: dict[str, Any], admin: bool) -> Account:
         self._check_free(txn, name)
         last = txn.get(b"account", db=self._counters)
-        record = Record(int.from_bytes(last or b"", "big") + 1, time.time(), **secrets)
+        record = Record(int.from_bytes(last or b"", "big") + 1, time.time(), **values)
         txn.put(b"account", record.id.to_bytes(8, "big"), db=self._counters)
         self._put(txn, name, record)
         return self._change(txn, name, {"admin": True}) if admin else account_of(name, record)
 
-    def remove_account(self, address: str) -> Account:
-        """Remove the account; its id is not used again, so its mailbox is nobody's. NotFound."""
-        return self._write(self._remove_account, known_name(address))
+    def remove_account(self, address: str, *, keep_mail: bool = False) -> Account:
+        """Remove the account; its id is not used again. Unless ``keep_mail``, it is a leaver. NotFound."""
+        return self._write(self._remove_account, known_name(address), keep_mail)
 
-    def _remove_account(self, txn: Transaction, name: Name) -> Account:
+    def _remove_account(self, txn: Transaction, name: Name, keep_mail: bool) -> Account:
         record = self._record_or_error(txn, name)
+        if not keep_mail:
+            txn.put(leaver_key(record.id), b"", db=self._counters)
         txn.delete(key_of(name), db=self._accounts)
         txn.delete(admin_key(name, record), db=self._admins)
         return account_of(name, record)
+
+    def leavers(self) -> list[int]:
+        """The ids of removed accounts whose mail is to be erased."""
+        return self._read(self._leavers)
+
+    def _leavers(self, txn: Transaction) -> list[int]:
+        return [int.from_bytes(key[-8:], "big") for key, _ in txn.cursor(self._counters) if key.startswith(LEAVER)]
+
+    def left(self, account_id: int) -> None:
+        """The mail of this leaver is gone, or going."""
+        self._write(lambda txn: txn.delete(leaver_key(account_id), db=self._counters))
 
     def set_admin(self, address: str, admin: bool) -> Account:
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""

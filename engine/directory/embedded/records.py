@@ -10,6 +10,7 @@ admins   domain NUL id (8 octets)       local part
 limits   domain NUL local part          MessagePack list: see StoredLimits; with no local part, of the domain
 counters "account"                      the last id that was given out (8 octets)
 counters "salt"                         a secret that the salt of every name is made from
+counters "leaver" id (8 octets)         empty: the account was removed, its mail is still to be
 ======== ============================== ==============================================
 
 Domains are A-labels, local parts are lower-cased; a catch-all is an alias whose local part is empty. The domain
@@ -31,6 +32,8 @@ Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
 Name: TypeAlias = tuple[str, str]
 """Local part and domain as they compare; an empty local part is the catch-all."""
+
+LEAVER = b"leaver"
 
 _MAX_KEY = 511  # LMDB's limit; no valid address comes near it, so a longer one is unknown
 
@@ -72,6 +75,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     totp: Totp | None = None
     send_as: tuple[str, ...] = ()
     limit: Limit = UNSAID
+    folder: int = 0
 
 
 class StoredLimits(msgspec.Struct, frozen=True, array_like=True):
@@ -103,6 +107,7 @@ def account_of(name: Name, record: Record) -> Account:
         record.totp is not None,
         record.send_as,
         record.limit,
+        record.folder,
     )
 
 
@@ -145,6 +150,10 @@ def key_of(name: Name) -> bytes:
 
 def admin_key(name: Name, record: Record) -> bytes:
     return f"{name[1]}\0".encode() + record.id.to_bytes(8, "big")
+
+
+def leaver_key(account_id: int) -> bytes:
+    return LEAVER + account_id.to_bytes(8, "big")
 
 
 def get(txn: Transaction, database: Database, key: bytes) -> bytes | None:

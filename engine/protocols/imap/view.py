@@ -143,8 +143,11 @@ class View:
     def has_news(self) -> bool:
         return bool(self._new or self._gone or self._changed)
 
-    def tell(self, may: May) -> News:
-        """What the client is told now; from then on the numbers are those that it knows."""
+    def tell(self, may: May, *, flags: bool = True) -> News:
+        """What the client is told now; from then on the numbers are those that it knows.
+
+        Without ``flags`` what has happened to them waits on.
+        """
         if may is May.NOTHING or not self.has_news:
             return NO_NEWS
         expunged, vanished = self._expunge() if may is May.ALL and self._gone else ((), NO_NEWS.vanished)
@@ -153,7 +156,7 @@ class View:
             self._uids += self._new
             self._new = array("I")
             exists = len(self._uids)
-        return News(expunged, vanished, exists, self._flags())
+        return News(expunged, vanished, exists, self._flags() if flags else ())
 
     @property
     def _last(self) -> int:

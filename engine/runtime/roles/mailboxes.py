@@ -11,6 +11,7 @@ from engine.directory import may_send_as
 from engine.links.publish import Publisher
 from engine.links.request import Function, answer_requests
 from engine.mailbox import (
+    Leavers,
     Mailboxes,
     MailboxOwner,
     Totals,
@@ -50,6 +51,7 @@ class MailboxesRole(Role):
         functions: dict[str, Function] = {REMOVE: owner.remove, CHANGE: owner.answer}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(owner.tend)
+            nursery.start_soon(Leavers(owner, self.directory).run)
             nursery.start_soon(Warnings(owner, self.directory, self.quotas).run)
             nursery.start_soon(Totals(owner, self.directory).run)
             nursery.start_soon(free_readers, owner.environment)

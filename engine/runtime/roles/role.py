@@ -13,6 +13,7 @@ from engine.lanes import MAIL
 from engine.login import Guard, Issuer, Logins, Rates
 from engine.mailbox import (
     Mailboxes,
+    Posting,
     Quotas,
 )
 from engine.net.connection import Connection, ConnectionLost
@@ -97,6 +98,7 @@ class Role:
             Logins: self.logins,
             Rates: self.rates,
             Quotas: self.quotas,
+            Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
             ServerTls: self._opened_tls,
             Watch: self._watch,
