@@ -9,7 +9,7 @@ import click
 from engine.cli import tables
 from engine.cli.asking import answered
 from engine.cli.configured import config_option, configuration
-from engine.cli.errors import Refused, Unusable
+from engine.cli.errors import Refused
 from engine.cli.opening import translated
 from engine.directory import valid_domain
 
@@ -25,17 +25,7 @@ _selector = click.option(
 _force = click.option("--force", is_flag=True, help="Sign by the keys at once, published or not.")
 
 
-class _Commands(click.Group):
-    """Says without a traceback which file could not be read or written."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            raise Unusable(str(error)) from error
-
-
-@click.group(cls=_Commands)
+@click.group()
 def dkim() -> None:
     """The keys that sign our mail (DKIM, RFC 6376)."""
 

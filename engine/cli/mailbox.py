@@ -17,7 +17,7 @@ from engine.cli.sharing import acl, share, unshare
 from engine.cli.workers import ask
 from engine.index.progress import progress
 from engine.links.request import Unanswered
-from engine.mailbox import MailboxOwner, StorageError
+from engine.mailbox import MailboxOwner
 from engine.mailbox.commands import Undelete
 from engine.runtime.places import INDEX
 from engine.runtime.services import REBUILD
@@ -142,11 +142,8 @@ def restored(ctx: click.Context) -> None:
         with MailboxOwner(config.server.data / "mailbox", map_size=config.mailboxes.map_size) as owner:
             return await owner.restored()
 
-    try:
-        State(config.server.data).take()  # until this process ends: no server starts meanwhile
-        count = trio.run(renumber)
-    except (OSError, StorageError) as error:
-        fail(str(error))
+    State(config.server.data).take()  # until this process ends: no server starts meanwhile
+    count = trio.run(renumber)
     click.echo(f"The mailboxes of {tables.counted(count, 'account')} go on with numbers that nobody has seen.")
 
 

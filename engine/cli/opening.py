@@ -8,7 +8,7 @@ import click
 
 from engine import directory as directories
 from engine.cli.errors import Refused, Unusable
-from engine.directory import Directory, DirectoryError, Embedded, Invalid, Unavailable
+from engine.directory import Directory, DirectoryError, Embedded, Invalid
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -81,7 +81,7 @@ def translated() -> Iterator[None]:
     """Errors of the directory become those of the command."""
     try:
         yield
-    except (Invalid, Unavailable) as error:
+    except Invalid as error:
         raise Unusable(str(error)) from error
     except DirectoryError as error:
         raise Refused(str(error)) from error

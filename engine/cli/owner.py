@@ -13,7 +13,7 @@ from engine.config import Config
 from engine.exchange.backup_file import Damaged
 from engine.exchange.store import Refused, Store
 from engine.links.request import Asker, Unanswered
-from engine.mailbox import Mailboxes, MailboxOwner, StorageError
+from engine.mailbox import Mailboxes, MailboxOwner
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.runtime.places import MAILBOXES, between
 from engine.runtime.services import CHANGE, REMOVE
@@ -30,7 +30,7 @@ def with_mailboxes(ctx: click.Context, work: Work[T]) -> T:
     """Do the work; what it fails at ends the command with exit code 1."""
     try:
         return trio.run(_done, configuration(ctx), work)
-    except (Damaged, Refused, Unanswered, LookupError, OSError, StorageError) as error:
+    except (Damaged, Refused, Unanswered, LookupError) as error:
         fail(str(error))
 
 

@@ -20,7 +20,6 @@ from engine.queue.store import QUARANTINED, WAITING, Record, Shard, shard_number
 from engine.queue.verify import Verification
 from engine.runtime.services import QUEUE_SERVICE
 from engine.runtime.state import Running, State
-from engine.storage.environment import StorageError
 
 
 @click.group()
@@ -89,11 +88,8 @@ def snapshot(ctx: click.Context, file: Path) -> None:
     config = configuration(ctx)
     if file.exists():
         fail(f"{file} exists already")
-    try:
-        with _progress("Written") as told:
-            count = take(config.server.data, file, map_size=config.queue.map_size, told=told)
-    except (OSError, StorageError) as error:
-        fail(str(error))
+    with _progress("Written") as told:
+        count = take(config.server.data, file, map_size=config.queue.map_size, told=told)
     click.echo(f"{tables.counted(count, 'message')} in {file}.")
 
 
@@ -105,12 +101,9 @@ def restore(ctx: click.Context, file: Path) -> None:
     """Put the messages in FILE into the queue, which must be empty. The server must not run."""
     config = configuration(ctx)
     state = State(config.server.data)
-    try:
-        config.server.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state.take()  # until this process ends: no server starts meanwhile
-        count = put_back(file, config.server.data, map_size=config.queue.map_size)
-    except (OSError, StorageError) as error:
-        fail(str(error))
+    config.server.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.take()  # until this process ends: no server starts meanwhile
+    count = put_back(file, config.server.data, map_size=config.queue.map_size)
     again = "What was delivered after the snapshot was taken is sent again once the server runs."
     click.echo(f"{tables.counted(count, 'message')} restored. {again}")
 
@@ -137,10 +130,7 @@ def _records(config: Config) -> Iterator[tuple[Shard, Record]]:
 
 
 def _shard(config: Config, number: int) -> closing[Shard]:
-    try:
-        return closing(Shard(config.server.data, number, map_size=config.queue.map_size, read_only=True))
-    except StorageError as error:
-        fail(str(error))
+    return closing(Shard(config.server.data, number, map_size=config.queue.map_size, read_only=True))
 
 
 def _row(shard: Shard, record: Record) -> dict[str, Any]:

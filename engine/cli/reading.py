@@ -9,18 +9,15 @@ from engine.cli import opening
 from engine.cli.configured import fail
 from engine.config import Config
 from engine.directory import Account
-from engine.mailbox import Mailboxes, StorageError
+from engine.mailbox import Mailboxes
 from engine.mailbox.names import canonical
 
 
 @contextmanager
 def reading(config: Config) -> Iterator[Mailboxes]:
-    """The mailboxes, while their owner runs or not. What cannot be read ends the command with exit code 1."""
-    try:
-        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
-            yield mailboxes
-    except StorageError as error:
-        fail(str(error))
+    """The mailboxes, while their owner runs or not. StorageError."""
+    with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
+        yield mailboxes
 
 
 def account_of(ctx: click.Context, address: str) -> Account:
@@ -28,7 +25,7 @@ def account_of(ctx: click.Context, address: str) -> Account:
     with opening.whichever(ctx) as directory:
         account = directory.account(address)
     if account is None:
-        fail(f"there is no account {address}")
+        fail(f"there is no account {address}; `postroad account list` shows those there are")
     return account
 
 

@@ -1,7 +1,7 @@
 """`postroad reports`: what other servers say about the mail of our domains."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,20 +84,18 @@ def _of_files(paths: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
 
 def _of_account(ctx: click.Context, address: str) -> Iterator[tuple[str, bytes]]:
     """Its messages, which the server may take in and hand out meanwhile."""
-    from engine.mailbox import Mailboxes, MessageGone, StorageError
+    from engine.cli.reading import reading  # slow to import
+    from engine.mailbox import MessageGone
 
     config = configuration(ctx)
     with opening.opened(ctx) as directory:
         account = directory.account(address)
     if account is None:
         raise Refused(f"there is no account {address}")
-    try:
-        with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
-            for entry in mailboxes.messages(account.id):
-                with suppress(MessageGone):
-                    yield f"message {entry.uid} of {address}", _bounded(mailboxes.chunks(account.id, entry.uid))
-    except StorageError as error:
-        raise Unusable(str(error)) from error
+    with reading(config) as mailboxes:
+        for entry in mailboxes.messages(account.id):
+            with suppress(MessageGone):
+                yield f"message {entry.uid} of {address}", _bounded(mailboxes.chunks(account.id, entry.uid))
 
 
 def _bounded(pieces: Iterable[bytes]) -> bytes:

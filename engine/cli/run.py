@@ -7,12 +7,15 @@ import sys
 import click
 
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.errors import inner
 from engine.config import Config
 from engine.directory import AlreadyThere, DirectoryError, Embedded
 from engine.net.listening import CannotListen
 from engine.runtime.supervisor import CannotStart
 from engine.runtime.supervisor import run as serve
 from engine.storage.environment import StorageError
+
+_KNOWN = (CannotStart, CannotListen, StorageError, DirectoryError)
 
 
 @click.command()
@@ -32,26 +35,17 @@ def run(ctx: click.Context, demo: bool) -> None:
 
     try:
         serve(config, announce)
-    except BaseExceptionGroup as group:
-        known, rest = group.split((CannotStart, CannotListen, StorageError, DirectoryError))
-        if rest is not None or known is None:
+    except (BaseExceptionGroup, *_KNOWN) as error:
+        errors = list(inner(error))
+        if not all(isinstance(found, _KNOWN) for found in errors):
             raise
-        fail(str(_first(known)))
-    except (CannotStart, CannotListen, StorageError, DirectoryError) as error:
-        fail(str(error))
+        fail(str(errors[0]))
 
 
 def _shown(host: str, port: int) -> str:
     if host.startswith("/"):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _demo_account(config: Config) -> tuple[str, str] | None:

@@ -28,7 +28,7 @@ import msgspec
 from engine.config import Login as Settings
 from engine.directory import Unavailable, split
 from engine.net.targets import address_of, network_of, overlap
-from engine.storage.environment import StorageError, forget, open_environment, translated
+from engine.storage.environment import StorageError, forget, open_environment, reason, translated
 from engine.storage.store import Store
 
 T = TypeVar("T")
@@ -106,8 +106,10 @@ class Guard(Store):
         """Open, and make if need be, the store in the folder ``path``. Unavailable."""
         try:
             return cls(open_environment(path, map_size=MAP_SIZE, databases=3), settings, clock)
-        except (StorageError, lmdb.Error) as error:
+        except StorageError as error:
             raise Unavailable(str(error)) from error
+        except lmdb.Error as error:
+            raise Unavailable(f"cannot open the store in {path}: {reason(error)}") from error
 
     def network(self, peer: str) -> str:
         """What the IP address ``peer`` belongs to: all in it are counted as one."""

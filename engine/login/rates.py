@@ -21,7 +21,7 @@ import msgspec
 from engine.directory import Unavailable, split
 from engine.net.targets import overlap
 from engine.storage.boot import UNKNOWN, this_boot
-from engine.storage.environment import StorageError, forget, open_environment, translated
+from engine.storage.environment import StorageError, forget, open_environment, plain, translated
 from engine.storage.store import Store
 from engine.units import Rate, spelled
 
@@ -123,7 +123,7 @@ class Rates(Store):
                 shutil.rmtree(old, ignore_errors=True)
             return cls(environment, clock)
         except (OSError, StorageError, lmdb.Error) as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(plain(error)) from error
 
     def excess(self, sender: Sender, recipients: int) -> Excess | None:
         """Why a message to so many cannot be taken now; None: it can."""

@@ -33,7 +33,7 @@ from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Message, Usage, View
 from engine.message import MessageId
-from engine.storage.environment import StorageError, open_environment, translated
+from engine.storage.environment import StorageError, open_environment, reason, translated
 
 CHUNKS_AT_ONCE = 16
 """Chunks read in one transaction: pieces of at most 64 KiB."""
@@ -76,9 +76,12 @@ class Mailboxes:
             mailboxes = cls(environment, Databases(environment, create=False), path)
             with mailboxes.snapshot() as snapshot:
                 upgrade.check(snapshot, mailboxes._databases)
-        except lmdb.Error as error:
+        except lmdb.NotFoundError as error:
             environment.close()
             raise StorageError(f"the store in {path} is not ready: its owner has not opened it yet") from error
+        except lmdb.Error as error:
+            environment.close()
+            raise StorageError(f"cannot open the store in {path}: {reason(error)}") from error
         except StorageError:
             environment.close()
             raise

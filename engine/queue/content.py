@@ -11,6 +11,7 @@ import trio
 from engine.links.wire import Reference
 from engine.message import Content, MessageId, Octets
 from engine.observe.events import event
+from engine.storage.environment import StorageError, reason
 from engine.storage.files import sync
 
 CHUNK = 4096 - 16
@@ -38,7 +39,14 @@ class FileContent:
         return ("file", str(self.path), self.size)
 
     def chunks(self) -> Iterator[bytes]:
-        with self.path.open("rb", buffering=0) as file:
+        """StorageError before the first piece, when the file is not there or has lost something."""
+        try:
+            file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path}: {reason(error)}") from error
+        with file:
+            if (found := os.fstat(file.fileno()).st_size) != self.size:
+                raise StorageError(f"{self.path} is damaged: it has {found} octets instead of {self.size}")
             while piece := file.read(PIECE):
                 yield piece
 

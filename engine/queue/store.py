@@ -9,6 +9,7 @@ lines      domain → turn         domains that could not be reached, with the t
 turns      time + domain → ""    the lines by that time
 """
 
+import os
 import struct
 from collections.abc import Container, Iterator
 from hashlib import blake2b
@@ -24,7 +25,7 @@ from msgspec.structs import replace
 from engine.links import wire
 from engine.message import Content, Envelope, Message, MessageId, Recipient
 from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cut
-from engine.storage.environment import StorageError, open_environment
+from engine.storage.environment import StorageError, open_environment, reason
 from engine.storage.writer import Batch
 
 FORMAT = 3
@@ -64,8 +65,7 @@ class Shard:
         self._due = self._database(b"due", read_only)
         self._lines = self._database(b"lines", read_only)
         self._turns = self._database(b"turns", read_only)
-        if not read_only:
-            self._check_format()
+        self._check_format(read_only)
 
     def _database(self, name: bytes, read_only: bool) -> Any:
         try:
@@ -73,14 +73,20 @@ class Shard:
         except lmdb.NotFoundError as error:
             self.environment.close()
             raise StorageError(f"the store in {self.path} is not finished: a server that starts finishes it") from error
+        except lmdb.Error as error:
+            self.environment.close()
+            raise StorageError(f"cannot open the store in {self.path}: {reason(error)}") from error
 
-    def _check_format(self) -> None:
-        with self.environment.begin(write=True) as transaction:
+    def _check_format(self, read_only: bool) -> None:
+        with self.environment.begin(write=not read_only) as transaction:
             found = transaction.get(b"format")
-            if found is None:
+            if found is None and not read_only:
                 transaction.put(b"format", str(FORMAT).encode())
-            elif found != str(FORMAT).encode():
-                raise StorageError(f"{self.path} has format {found.decode()}, this release writes {FORMAT}")
+            elif found is not None and found != str(FORMAT).encode():
+                raise StorageError(
+                    f"{self.path} has format {found.decode()}, this release knows {FORMAT}: run the one that made it, "
+                    "and change only when the queue is empty"
+                )
 
     def close(self) -> None:
         self.environment.close()
@@ -279,9 +285,15 @@ def content_folder(data: Path) -> Path:
 
 
 def shard_numbers(data: Path) -> list[int]:
-    """The shards that a data folder has. A folder without a store is what a crash has left while a shard was made."""
-    stores = (data / "queue").glob("*/data.mdb")
-    return sorted(int(path.parent.name) for path in stores if path.parent.name.isdigit())
+    """The shards that a data folder has. OSError when nobody can tell: that is no empty queue.
+
+    A folder without a store is what a crash has left while a shard was made.
+    """
+    try:
+        names = os.listdir(data / "queue")
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdigit() and "data.mdb" in os.listdir(data / "queue" / name))
 
 
 def with_recipients(record: Record, recipients: tuple[Recipient, ...]) -> Record:

@@ -1,11 +1,13 @@
 """The door: what a source stage gets from the engine to let mail in."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 from engine.config import Config
 from engine.lanes import Course
 from engine.message import Message, MessageId, Session
+from engine.observe.events import event
 from engine.queue.content import ContentWriter
 from engine.queue.store import content_folder
 from engine.runtime.journey import Arrival, Roads
@@ -14,6 +16,9 @@ from engine.runtime.stages import RunningStage
 from engine.storage.room import Room
 from engine.verdict import Defer, Reject, Verdict
 from engine.wakeup import Answer
+
+_SAY_AGAIN = 60.0
+"""Seconds after which it is said again that clients are turned away: each of them would be a flood."""
 
 
 class Revised(Roads, Protocol):
@@ -32,6 +37,7 @@ class Door:
         self._lane = lane
         self._current = current
         self._room = Room()
+        self._said = -_SAY_AGAIN
 
     async def submit(self, message: Message, *, separately: bool = False) -> Verdict:
         """Take the message through the lane to `queue`.
@@ -52,9 +58,15 @@ class Door:
         return ContentWriter(content_folder(config.server.data), identity, config.queue.inline)
 
     def has_room(self) -> bool:
-        """Whether the disk has more left than `[queue] reserve`."""
+        """Whether the disk has more left than `[queue] reserve`. Who is turned away for that shows in the log."""
         config = self._current().config
-        return self._room.above(config.queue.reserve, config.server.data)
+        reserve, data = config.queue.reserve, config.server.data
+        if self._room.above(reserve, data):
+            return True
+        if (now := time.monotonic()) - self._said > _SAY_AGAIN:
+            self._said = now
+            event("no-room", folder=str(data), free=self._room.free, reserve=int(reserve))
+        return False
 
     async def at_connect(self, session: Session) -> Reject | Defer | None:
         return await self._ask("at_connect", session)

@@ -18,6 +18,7 @@ from engine.links.link import Done, Way
 from engine.message import RELEASED, Message
 from engine.observe.events import event
 from engine.stage import Spec, StageError
+from engine.storage.environment import StorageError
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 from engine.wakeup import Wakeup
 
@@ -81,6 +82,9 @@ class RunningStage:
                 verdict = await trio.to_thread.run_sync(
                     self._function, message, abandon_on_cancel=True, limiter=self._limiter
                 )
+        except StorageError as error:  # the message cannot be read: that is no fault of the stage
+            event("stage-failed", id=message.id, stage=self.name, error=str(error))
+            return self.failed(message, f"met trouble: {error}")
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")

@@ -168,6 +168,8 @@ class Supervisor:
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
             content_folder(data).mkdir(mode=0o700, exist_ok=True)
             os.listdir(data)
+            if os.statvfs(data).f_flag & os.ST_RDONLY:
+                raise StorageError(f"cannot use the data folder {data}: its file system is mounted read-only")
             if not os.access(data, os.W_OK | os.X_OK):
                 raise PermissionError(13, "permission denied")
         except OSError as error:
@@ -534,6 +536,8 @@ def _unlink(sockets: Iterable[UnixSocket]) -> None:
 
 
 def _how(code: int) -> str:
+    if code == -signal.SIGBUS:  # a page of a mapped file is not there
+        return ' (SIGBUS: a store has lost its end, or the disk fails; docs/operating.md, "Something is damaged")'
     if code < 0:
         return f" ({signal.Signals(-code).name})"
     return f" (exit {code})" if code else ""

@@ -12,6 +12,7 @@ import trio
 import zmq
 
 from engine.config import ConfigError, parse
+from engine.directory import Unavailable
 from engine.links.wire import Reference
 from engine.message import Content, MessageId
 from engine.net.connection import Connection
@@ -25,6 +26,7 @@ from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles import role_of
 from engine.runtime.roles.role import Role
+from engine.storage.environment import plain
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life."""
@@ -112,11 +114,13 @@ class Worker:
             revision = Revision(number, config, self._here)
             services = self._role.services(config)
             await revision.open(self._nursery, services, self._door, self._current, self._role.admit)
-        except ConfigError as error:
+        except (ConfigError, Unavailable) as error:
             await self._control.send("failed", number=number, error=str(error))
         except Exception as error:
-            event.bug(f"opening revision {number}", error)
-            await self._control.send("failed", number=number, error=f"{type(error).__name__}: {error}")
+            if not (why := plain(error)):
+                event.bug(f"opening revision {number}", error)
+                why = f"{type(error).__name__}: {error}"
+            await self._control.send("failed", number=number, error=why)
         else:
             self._revisions[number] = revision
             await self._nursery.start(revision.run)

@@ -1,5 +1,6 @@
 """An LMDB environment as all our stores open it: synced, in a private folder, never across a fork."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,10 @@ import lmdb
 
 MAX_READERS = 2048
 """LMDB's own 126 slots are soon taken by a few worker processes with many threads."""
+
+
+_UNWRITTEN = 256
+"""Pages at the end that LMDB may never have written, for they were freed by the change that took them: seldom one."""
 
 
 class StorageError(Exception):
@@ -43,10 +48,19 @@ def open_environment(
             sync=sync,
         )
     except (OSError, lmdb.Error) as error:
-        raise StorageError(f"cannot open the store in {path}: {_reason(error)}") from error
+        raise StorageError(f"cannot open the store in {path}: {reason(error)}") from error
+    if _missing(environment) > _UNWRITTEN:
+        environment.close()
+        raise StorageError(f"cannot open the store in {path}: its end is missing: {_DAMAGED}")
     if not read_only:
         environment.reader_check()  # slots of processes that were killed would hold old pages for ever
     return environment
+
+
+def _missing(environment: lmdb.Environment) -> int:
+    """Pages that the file lacks at its end. To read one kills the process (SIGBUS)."""
+    have = os.stat(Path(environment.path()) / "data.mdb").st_size // environment.stat()["psize"]
+    return int(environment.info()["last_pgno"] + 1 - have)
 
 
 def forget(txn: "lmdb.Transaction[bytes]", database: Any, over: Callable[[bytes], bool]) -> None:
@@ -64,14 +78,56 @@ def free_space(path: Path) -> int:
 
 def translated(error: BaseException) -> BaseException:
     """Our own error for one of LMDB's or the kernel's that says there is no room; any other unchanged."""
-    if isinstance(error, lmdb.MapFullError | lmdb.DiskError) or (isinstance(error, OSError) and error.errno == 28):
-        return Full(f"no room in the store: {_reason(error)}")
+    if isinstance(error, lmdb.MapFullError | lmdb.DiskError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOSPC
+    ):
+        return Full(f"no room in the store: {reason(error)}")
     if isinstance(error, lmdb.Error):
-        return StorageError(f"the store failed: {_reason(error)}")
+        return StorageError(f"the store failed: {reason(error)}")
     return error
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, PermissionError) or "Permission denied" in str(error):
-        return "permission denied; give its owner, the user who runs Postroad, read and write access"
-    return getattr(error, "strerror", None) or str(error)
+_DAMAGED = (
+    "the file is damaged; stop the server, keep a copy of its data folder, and put a backup in the place: "
+    'docs/operating.md, "Something is damaged"'
+)
+_MEMORY = "no memory for it: is `ulimit -v` set, or map_size larger than this machine can map?"
+_REASONS = {
+    lmdb.InvalidError: _DAMAGED,
+    lmdb.CorruptedError: _DAMAGED,
+    lmdb.IncompatibleError: _DAMAGED,
+    lmdb.PageNotFoundError: _DAMAGED,
+    lmdb.VersionMismatchError: "another version of LMDB made it",
+    lmdb.MapFullError: "it has become as large as its map_size; make that larger in pipeline.toml, and restart",
+    lmdb.MemoryError: _MEMORY,
+}
+_SYSTEM_REASONS = {
+    errno.EACCES: "permission denied; it must belong to the user who runs Postroad, and commands are for him and root",
+    errno.EPERM: "not permitted; commands are for root and the user who runs Postroad",
+    errno.ENOSPC: 'the disk is full: docs/operating.md, "The disk is full"',
+    errno.EROFS: "the file system is mounted read-only; `dmesg` may say why",
+    errno.EIO: "the disk fails (input/output error); `dmesg` may say why",
+    errno.EMFILE: "too many open files; raise `ulimit -n`",
+    errno.ENOMEM: _MEMORY,
+}
+
+
+def reason(error: BaseException) -> str:
+    """Why a store, a file or the system refused, and what to do about it where that is known."""
+    known = next((text for kind, text in _REASONS.items() if isinstance(error, kind)), None)
+    if known is not None:
+        return known
+    text = getattr(error, "strerror", None) or str(error)
+    number = getattr(error, "errno", None) or next((n for n in _SYSTEM_REASONS if os.strerror(n) in text), 0)
+    return _SYSTEM_REASONS.get(number, text)
+
+
+def plain(error: BaseException) -> str:
+    """What to tell an operator where a store or the system is to blame; empty for all else, which is a bug of ours."""
+    if isinstance(error, StorageError):
+        return str(error)
+    if isinstance(error, lmdb.Error):
+        return str(translated(error))
+    if isinstance(error, OSError):
+        return f"{error.filename}: {reason(error)}" if error.filename else reason(error)
+    return ""

@@ -14,12 +14,12 @@ class Room:
 
     def __init__(self) -> None:
         self._looked = -STALE
-        self._free = 0
+        self.free = 0  # octets, when it was last looked
 
     def above(self, reserve: int, path: Path) -> bool:
         """Whether more than ``reserve`` octets are free where ``path`` is, or will be. OSError when nobody can tell."""
         now = time.monotonic()
         if now - self._looked > STALE:
-            self._free = free_space(path if path.exists() else path.parent)
+            self.free = free_space(path if path.exists() else path.parent)
             self._looked = now
-        return self._free > reserve
+        return self.free > reserve

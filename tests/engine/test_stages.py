@@ -18,6 +18,7 @@ from engine.config import Stage
 from engine.message import RELEASED, Octets
 from engine.runtime.stages import LegRunner, RunningStage
 from engine.stage import StageError, _spec
+from engine.storage.environment import StorageError
 from engine.verdict import Changed
 from engine.wakeup import Answer
 from tests.support.messages import message
@@ -164,6 +165,18 @@ async def test_what_was_released_can_be_parked_for_another_reason_or_by_a_stage_
 
 
 ON_ERROR = [("defer", Defer), ("skip", Message), ("reject", Reject), ("quarantine", Quarantine)]
+
+
+async def test_content_that_cannot_be_read_is_no_bug_of_the_stage(capfd: pytest.CaptureFixture[str]) -> None:
+    def cannot_read(message: Message) -> Verdict:
+        raise StorageError("content/x is damaged")
+
+    verdict = await running(saying(cannot_read)).call(message())
+    assert isinstance(verdict, Defer)
+    assert verdict.log == "the stage mine met trouble: content/x is damaged"
+    said = capfd.readouterr().err
+    assert '"event":"stage-failed"' in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(("on_error", "kind"), ON_ERROR)

@@ -128,6 +128,7 @@ def refused(server: Postroad, code: int = 1) -> str:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
     assert "ready" not in done.stdout
+    assert '"event":"bug"' not in done.stderr  # it is no fault of ours
     return "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
 
 
@@ -221,6 +222,11 @@ def test_a_server_without_mail_to_lose_starts_again_after_damage_is_said(tmp_pat
     (tmp_path / "var" / "queue").mkdir(parents=True)
     (tmp_path / "var" / "queue" / "0").write_text("not a folder")
     assert f"{tmp_path}/var/queue/0" in refused(server)
+
+
+def test_a_map_size_that_holds_nothing(tmp_path: Path) -> None:
+    said = refused(Postroad(tmp_path, {"queue": {"map_size": "1 KB"}}))
+    assert f"{tmp_path}/var/queue/0: it has become as large as its map_size; make that larger" in said
 
 
 def test_reload_without_a_server(tmp_path: Path) -> None:

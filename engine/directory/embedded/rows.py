@@ -24,7 +24,7 @@ from engine.directory.embedded.records import (
 )
 from engine.directory.entries import Account, Alias, Group
 from engine.directory.errors import AlreadyThere, NotFound, Unavailable
-from engine.storage.environment import StorageError, open_environment, translated
+from engine.storage.environment import StorageError, open_environment, reason, translated
 from engine.storage.store import Store
 
 P = ParamSpec("P")
@@ -50,7 +50,7 @@ class Rows(Store):
         except lmdb.Error as error:
             path = environment.path()
             environment.close()
-            raise Unavailable(f"cannot read the directory in {path}: {error}") from error
+            raise Unavailable(f"cannot read the directory in {path}: {reason(error)}") from error
         self._secret = self._read(self._salt_secret) or (b"" if read_only else self._write(self._make_salt_secret))
 
     @classmethod
@@ -76,7 +76,7 @@ class Rows(Store):
             with self._environment.begin() as txn:
                 return look(txn, *args, **kwargs)
         except lmdb.Error as error:
-            raise Unavailable(f"cannot read the directory: {error}") from error
+            raise Unavailable(f"cannot read the directory: {reason(error)}") from error
 
     def _write(self, change: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``change`` alone in the world; what it raises undoes it. Returns when the disk has it."""
