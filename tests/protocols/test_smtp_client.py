@@ -134,6 +134,19 @@ def test_status(reply: Reply, status: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "positive", "permanent"),
+    [(200, True, False), (299, True, False), (300, False, False), (499, False, False), (500, False, True)],
+)
+def test_what_a_code_says(code: int, positive: bool, permanent: bool) -> None:
+    assert (Reply(code).positive, Reply(code).permanent) == (positive, permanent)
+
+
+def test_a_reply_as_it_is_reported() -> None:
+    assert str(Reply(550, "No such\nuser", "5.1.1")) == "550 5.1.1 No such user"
+    assert str(Reply(250)) == "250"
+
+
+@pytest.mark.parametrize(
     ("content", "wire"),
     [
         (b"", b".\r\n"),
@@ -186,6 +199,9 @@ def test_helo_follows_a_refused_ehlo() -> None:
     assert client.outgoing() == b"HELO mx.example.org\r\n"
     client.receive(b"250 hi\r\n")
     assert events(client) == [Ready({})]
+    assert client.replies == 3
+    client.begin(TO_ONE)
+    assert client.outgoing() == b"MAIL FROM:<a@example.org>\r\n"
 
 
 @pytest.mark.parametrize("answer", [b"450 later\r\n", b"421 later\r\n"])
@@ -275,6 +291,11 @@ def test_refused_data_decides_for_those_that_were_taken() -> None:
     client.outgoing()
     client.begin(TO_ONE)
     assert client.outgoing().startswith(b"RSET\r\nMAIL")
+    client.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    client.content(b"hello")
+    client.end_content()
+    client.begin(TO_ONE)
+    assert client.outgoing().startswith(b"MAIL")  # one RSET was enough
 
 
 def test_the_next_transaction_rides_behind_the_content() -> None:
@@ -288,6 +309,7 @@ def test_the_next_transaction_rides_behind_the_content() -> None:
     client.end_content()
     assert client.can_follow
     client.begin(TO_TWO)
+    assert not client.can_follow
     assert client.outgoing().startswith(b"MAIL")
     client.receive(b"250 queued\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
     assert events(client)[1:] == [Finished(TO_ONE, (Reply(250, "queued"),)), ContentWanted(TO_TWO)]
@@ -593,23 +615,24 @@ def test_rcpt_parameters_that_would_break_the_dialogue(to: To) -> None:
 
 
 OBJECTIONS = [
-    ({"size": 1001}, "5.3.4"),
-    ({"sender": "é@example.org"}, "5.6.7"),
-    ({"sender": "a@é..example"}, "5.6.7"),  # a domain that has no A-label
-    ({"recipients": (To("é@bücher.example"),)}, "5.6.7"),
-    ({"utf8_headers": True}, "5.6.7"),
-    ({"body": "BINARYMIME"}, "5.6.3"),
-    ({"strict_8bit": True}, "5.6.3"),
+    ({"size": 1001}, "552 5.3.4"),
+    ({"sender": "é@example.org"}, "553 5.6.7"),
+    ({"sender": "a@é..example"}, "553 5.6.7"),  # a domain that has no A-label
+    ({"recipients": (To("é@bücher.example"),)}, "553 5.6.7"),
+    ({"utf8_headers": True}, "553 5.6.7"),
+    ({"body": "BINARYMIME"}, "554 5.6.3"),
+    ({"strict_8bit": True}, "554 5.6.3"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "status"), OBJECTIONS)
-def test_what_this_server_cannot_take_is_not_offered_to_it(changes: dict[str, object], status: str) -> None:
+@pytest.mark.parametrize(("changes", "codes"), OBJECTIONS)
+def test_what_this_server_cannot_take_is_not_offered_to_it(changes: dict[str, object], codes: str) -> None:
     client = ready()
     client.begin(Transaction(**{"sender": "a@b", "recipients": (To("b@c"),), "size": 5, **changes}))  # type: ignore[arg-type]
     (finished,) = events(client)
     assert isinstance(finished, Finished)
-    assert [(reply.local, reply.permanent, reply.status) for reply in finished.replies] == [(True, True, status)]
+    (reply,) = finished.replies
+    assert (reply.local, f"{reply.code} {reply.status}") == (True, codes)
     assert client.outgoing() == b""
 
 
