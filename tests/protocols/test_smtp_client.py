@@ -298,6 +298,22 @@ def test_refused_data_decides_for_those_that_were_taken() -> None:
     assert client.outgoing().startswith(b"MAIL")  # one RSET was enough
 
 
+@pytest.mark.parametrize("code", [400, 499, 500])
+def test_data_refused_by_any_code(code: int) -> None:
+    client = ready()
+    client.begin(TO_ONE)
+    client.receive(b"250 ok\r\n250 ok\r\n%d no\r\n" % code)
+    assert codes(client) == [code]
+
+
+@pytest.mark.parametrize("code", [300, 399])
+def test_data_taken_by_any_code(code: int) -> None:
+    client = ready()
+    client.begin(TO_ONE)
+    client.receive(b"250 ok\r\n250 ok\r\n%d go\r\n" % code)
+    assert events(client) == [ContentWanted(TO_ONE)]
+
+
 def test_the_next_transaction_rides_behind_the_content() -> None:
     client = ready()
     client.begin(TO_ONE)
@@ -569,6 +585,7 @@ def test_a_host_name_that_would_break_the_dialogue(name: str) -> None:
 
 
 FULL = b"250-hi\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 PIPELINING\r\n"
+BINARY = b"250-hi\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 BINARYMIME\r\n"
 MAIL = [
     (FULL, {"body": "8BITMIME"}, b"MAIL FROM:<a@example.org> SIZE=5 BODY=8BITMIME\r\n"),
     (PIPELINING, {"body": "8BITMIME"}, b"MAIL FROM:<a@example.org> SIZE=5\r\n"),
@@ -578,6 +595,9 @@ MAIL = [
     (PIPELINING, {"sender": "a@bücher.example"}, b"MAIL FROM:<a@xn--bcher-kva.example> SIZE=5\r\n"),
     (FULL, {"sender": ""}, b"MAIL FROM:<> SIZE=5\r\n"),
     (FULL, {"ret": "FULL", "envid": "a+2Bb"}, b"MAIL FROM:<a@example.org> SIZE=5 RET=FULL ENVID=a+2Bb\r\n"),
+    (FULL, {"ret": "HDRS"}, b"MAIL FROM:<a@example.org> SIZE=5 RET=HDRS\r\n"),
+    (FULL, {"strict_8bit": True}, b"MAIL FROM:<a@example.org> SIZE=5\r\n"),
+    (BINARY, {"body": "BINARYMIME"}, b"MAIL FROM:<a@example.org> BODY=BINARYMIME\r\n"),
     (FULL, {"envid": "a b+"}, b"MAIL FROM:<a@example.org> SIZE=5 ENVID=a+20b+2B\r\n"),
     (PIPELINING, {"ret": "FULL", "envid": "a"}, b"MAIL FROM:<a@example.org> SIZE=5\r\n"),
 ]
@@ -598,6 +618,12 @@ RCPT = [
     (To("b@c", "", "é@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
     (To("b@c", "", "utf-8;é@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
     (To("b@c", "", "utf-8;\\x{E9}@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
+    (To("b@c", "", "UTF-8;\\x{E9}@c"), b"<b@c> ORCPT=UTF-8;\\x{E9}@c"),
+    (To("b@c", "", "utf-8;a b@c"), b"<b@c> ORCPT=utf-8;a\\x{20}b@c"),
+    (To("b@c", "", "rfc822;é@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
+    (To("b@c", "", "rfc822;x;y@c"), b"<b@c> ORCPT=rfc822;x;y@c"),
+    (To("b@c", "", "rfc822;" + "a" * 493), b"<b@c> ORCPT=rfc822;" + b"a" * 493),  # RFC 3461 4.2: at most 500 octets
+    (To("b@c", "", "rfc822;" + "a" * 494), b"<b@c>"),
 ]
 
 
@@ -633,6 +659,14 @@ def test_what_this_server_cannot_take_is_not_offered_to_it(changes: dict[str, ob
     assert isinstance(finished, Finished)
     (reply,) = finished.replies
     assert (reply.local, f"{reply.code} {reply.status}") == (True, codes)
+    assert client.outgoing() == b""
+
+
+@pytest.mark.parametrize("offer", [b"CHUNKING", b"BINARYMIME"])
+def test_binary_content_needs_chunks_and_a_server_that_takes_it(offer: bytes) -> None:
+    client = ready(b"250-hi\r\n250-PIPELINING\r\n250 " + offer + b"\r\n")
+    client.begin(TO_ONE._replace(body="BINARYMIME"))
+    assert codes(client) == [554]
     assert client.outgoing() == b""
 
 
