@@ -360,8 +360,6 @@ class SmtpClient:
         if running.replies[index] is None:  # else MAIL was refused, and this is only its echo
             running.replies[index] = reply
             running.accepted += positive
-        elif positive:
-            self._unclean = True
         if index + 1 == len(running.replies) and not running.inline:
             self._after_last_recipient(running)
 

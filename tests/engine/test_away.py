@@ -104,6 +104,8 @@ async def test_a_message_with_which_owners_die_goes_alone_and_is_parked(opened: 
     assert post.ids[-1] == other.id  # those who are not suspected do not wait for those who are
     [suspect] = [delivery for delivery in post.owner.away.values() if delivery.record.id != other.id]
     post = await dead(opened)
+    [reason] = [record.reason for record in shard.all_records() if record.state == QUARANTINED]
+    assert reason.startswith("3 mail workers died with this message")
     states = {record.id: record.state for record in shard.all_records()}
     assert states == {one.id: WAITING for one in (*several, other)} | {suspect.record.id: QUARANTINED}
     while post.owner.away:
@@ -116,6 +118,8 @@ async def test_who_has_come_back_is_suspected_no_more(opened: Open, shard: Shard
     await post.admit(message())
     post = await dead(opened)
     await post.settle(post.given[0], Defer("later", retry_after=100))
+    assert [record.deaths for record in shard.all_records()] == [0]
+    await dead(opened)
     assert [record.deaths for record in shard.all_records()] == [0]
 
 

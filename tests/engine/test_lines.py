@@ -8,7 +8,7 @@ import trio.testing
 
 from engine import Defer, Delivered, Discard, MessageId, Quarantine, Recipient, Reject
 from engine.queue.lines import AHEAD, PACE, PAUSE, VENTURE, domain_of
-from engine.queue.store import QUARANTINED, Shard
+from engine.queue.store import QUARANTINED, WAITING, Shard
 from tests.support.messages import message
 from tests.support.post import SETTINGS, Clock, Open, Post
 
@@ -84,13 +84,14 @@ async def test_mail_for_others_goes_out_meanwhile(post: Post) -> None:
     assert post.ids[-1] == other.id
 
 
+@pytest.mark.parametrize("reply", ["", "421 nobody is served"])
 async def test_one_goes_ahead_at_the_line_s_turn_and_the_others_stay_when_it_finds_nobody(
-    post: Post, shard: Shard, mock_clock
+    post: Post, shard: Shard, mock_clock, reply: str
 ) -> None:
     ids = await silent(post)
     await post.until(NOW + 1001)
     assert post.ids == [ids[0], ids[0]]
-    await post.settle(post.given[-1], dataclasses.replace(SILENT, retry_after=500))
+    await post.settle(post.given[-1], dataclasses.replace(SILENT, retry_after=500, reply=reply))
     assert post.ids == [ids[0], ids[0]]
     assert shard.turn(DEAD) == NOW + 1501
     await post.until(NOW + 1502)
@@ -140,6 +141,7 @@ async def test_a_reply_of_whatever_kind_shows_that_the_domain_can_be_reached(
     "verdict",
     [
         Reject("too old", "5.4.7"),
+        Reject("too old", "5.4.7", reply="451 what it said at the attempt before"),
         Reject("a filter says no"),
         Defer("local trouble", retry_after=9000),
         Discard("a filter again"),
@@ -330,6 +332,16 @@ async def test_a_message_that_is_parked_leaves_the_line(post: Post, shard: Shard
     assert entries(shard)["lines"] == entries(shard)["turns"] == 0
 
 
+async def test_who_is_parked_apart_leaves_the_line_and_who_waits_stays(post: Post, shard: Shard, mock_clock) -> None:
+    await post.admit(message(f"a@{DEAD}", f"b@{DEAD}"))
+    await post.settle(post.given[-1], SILENT)
+    await post.until(NOW + 1001)
+    await post.settle(post.given[-1], Quarantine("odd"), SILENT)
+    records = {record.state: record for record in shard.all_records()}
+    assert (records[QUARANTINED].line, records[QUARANTINED].reason) == ("", "odd")
+    assert shard.in_line(DEAD, b"", 10) == [records[WAITING].id]
+
+
 async def test_lines_and_their_turns_outlive_a_restart(post: Post, opened: Open, clock: Clock) -> None:
     ids = await silent(post)
     post.owner.drain()
@@ -428,6 +440,8 @@ async def test_what_is_due_for_a_silent_domain_joins_its_line(post: Post, opened
     await post.until(NOW + 101)
     assert len(post.given) == before
     assert len(shard.in_line(DEAD, b"", 10)) == 5
+    joined = [record for record in shard.all_records() if record.decided == NOW + 101]
+    assert [record.due for record in joined] == [NOW + 3000] * 4  # at the end of their time, whatever the line does
     await post.until(NOW + 1002)
     while post.owner.away:
         await post.settle(next(iter(post.owner.away.values())), Delivered())

@@ -1,7 +1,9 @@
 """The queue: what is stored, when it is given out, and what becomes of each outcome."""
 
 import dataclasses
+import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -250,10 +252,43 @@ async def test_a_message_that_has_waited_too_long_is_reported_in_the_same_commit
     assert reports == ["b@rcpt.test"]
     (report,) = shard.all_records()
     assert report.envelope.sender == ""
-    assert [r.address for r in report.envelope.recipients] == ["a@sender.test"]
+    assert [(r.address, r.notify) for r in report.envelope.recipients] == [("a@sender.test", "NEVER")]
     assert report.lane == "inbound"
+    assert report.envelope.arrived == report.due == report.decided == 1000.0 + 3660
     assert post.given[2].record == report  # and it sets out at once
     assert b"".join(post.given[2].message.chunks()) == b"Subject: report\r\n\r\n"
+
+
+@pytest.mark.parametrize("smtputf8", [False, True])
+async def test_a_report_asks_for_what_its_message_asked_for(
+    post: Post, shard: Shard, reports: list[str], smtputf8: bool
+) -> None:
+    one = message()
+    await post.admit(replace(one, envelope=replace(one.envelope, smtputf8=smtputf8)))
+    await post.settle(post.given[0], Reject("no"))
+    (report,) = shard.all_records()
+    assert report.envelope.smtputf8 is smtputf8
+
+
+OUTCOMES = ["delivered", "failed", "failed", "discarded", "quarantined", "deferred"]
+
+
+async def test_each_outcome_is_told(post: Post, reports: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    await post.admit(message(*(f"{name}@rcpt.test" for name in "abcdef")))
+    post.clock.now += 3601
+    post.given[0].given = post.clock.now
+    late = Defer("timed out", reply="450 busy", remote="mx.test", expires=4600.0)
+    later = Defer("later", retry_after=60, expires=9999.0)
+    post.given[0].record = replace(post.given[0].record, due=4560.0)
+    await post.settle(
+        post.given[0], Delivered("250 ok"), late, Reject("no"), Discard("virus"), Quarantine("odd"), later
+    )
+    events = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    told = {one["to"]: one for one in events if one["event"] in OUTCOMES}
+    assert [told[f"{name}@rcpt.test"]["event"] for name in "abcdef"] == OUTCOMES
+    expired = told["b@rcpt.test"]
+    assert re.fullmatch("It could not be delivered for .+: timed out", expired["text"])
+    assert (expired["code"], expired["reply"], expired["remote"]) == ("5.4.7", "450 busy", "mx.test")
 
 
 async def test_what_is_left_out_is_on_disk_and_stays_out(post: Post, shard: Shard) -> None:
@@ -427,8 +462,9 @@ async def test_progress_keeps_those_who_were_put_off(post: Post, shard: Shard) -
 
 async def test_what_is_sent_comes_with_the_end_of_a_recipient_and_once(post: Post, shard: Shard) -> None:
     """Both recipients tell of the same message, and a progress in between must not lose it."""
-    about = message("b@rcpt.test", "c@rcpt.test", "d@rcpt.test")
+    about = message("b@rcpt.test", "c@rcpt.test", "d@rcpt.test", content=LETTER + bytes(AT_ONCE * CHUNK))
     await post.admit(about)
+    post.clock.now += 7
     delivery = post.given[0]
     answer = message("a@client.test", content=b"Subject: away\r\n\r\n")
     copy = replace(delivery.message, id=MessageId.new(), envelope=replace(answer.envelope, prepended=b"X-A: 1\r\n"))
@@ -444,6 +480,7 @@ async def test_what_is_sent_comes_with_the_end_of_a_recipient_and_once(post: Pos
     found = {record.id: record for record in shard.all_records()}
     assert found.keys() == {answer.id, copy.id}
     assert {record.lane for record in found.values()} == {"inbound"}
+    assert {(record.envelope.arrived, record.due, record.decided) for record in found.values()} == {(1007.0,) * 3}
     assert b"".join(shard.message(found[answer.id]).chunks()) == b"Subject: away\r\n\r\n"
     assert b"".join(shard.message(found[copy.id]).chunks()) == b"X-A: 1\r\n" + b"".join(about.content.chunks())
     assert {given.record.id for given in post.given[1:]} == found.keys()
@@ -464,7 +501,7 @@ async def test_progress_knows_the_members_of_an_alias_by_name(post: Post, shard:
 
 
 async def test_who_is_parked_does_not_hold_up_who_only_waits(post: Post, shard: Shard) -> None:
-    await post.admit(message("b@rcpt.test", "c@rcpt.test"))
+    await post.admit(message("b@rcpt.test", "c@rcpt.test", content=LETTER + bytes(AT_ONCE * CHUNK)))
     delivery = post.given[0]
     b, c = delivery.record.envelope.recipients
     delivery.told([b], Quarantine("odd"))
@@ -548,7 +585,7 @@ async def test_a_settlement_that_could_not_be_stored_is_tried_until_it_is(
         await post.wait(12)
     assert shard.count() == 1
     assert post.owner.away  # so that it is not given out a second time meanwhile
-    await post.wait(12)
+    await post.wait(5)
     assert shard.count() == 0
     assert not post.owner.away
     assert len(post.given) == 1

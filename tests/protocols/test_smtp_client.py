@@ -131,6 +131,19 @@ def test_status(reply: Reply, status: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "positive", "permanent"),
+    [(200, True, False), (299, True, False), (300, False, False), (499, False, False), (500, False, True)],
+)
+def test_what_a_code_says(code: int, positive: bool, permanent: bool) -> None:
+    assert (Reply(code).positive, Reply(code).permanent) == (positive, permanent)
+
+
+def test_a_reply_as_it_is_reported() -> None:
+    assert str(Reply(550, "No such\nuser", "5.1.1")) == "550 5.1.1 No such user"
+    assert str(Reply(250)) == "250"
+
+
+@pytest.mark.parametrize(
     ("content", "wire"),
     [
         (b"", b".\r\n"),
@@ -183,6 +196,9 @@ def test_helo_follows_a_refused_ehlo() -> None:
     assert client.outgoing() == b"HELO mx.example.org\r\n"
     client.receive(b"250 hi\r\n")
     assert events(client) == [Ready({})]
+    assert client.replies == 3
+    client.begin(TO_ONE)
+    assert client.outgoing() == b"MAIL FROM:<a@example.org>\r\n"
 
 
 @pytest.mark.parametrize("answer", [b"450 later\r\n", b"421 later\r\n"])
@@ -272,6 +288,27 @@ def test_refused_data_decides_for_those_that_were_taken() -> None:
     client.outgoing()
     client.begin(TO_ONE)
     assert client.outgoing().startswith(b"RSET\r\nMAIL")
+    client.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
+    client.content(b"hello")
+    client.end_content()
+    client.begin(TO_ONE)
+    assert client.outgoing().startswith(b"MAIL")  # one RSET was enough
+
+
+@pytest.mark.parametrize("code", [400, 499, 500])
+def test_data_refused_by_any_code(code: int) -> None:
+    client = ready()
+    client.begin(TO_ONE)
+    client.receive(b"250 ok\r\n250 ok\r\n%d no\r\n" % code)
+    assert codes(client) == [code]
+
+
+@pytest.mark.parametrize("code", [300, 399])
+def test_data_taken_by_any_code(code: int) -> None:
+    client = ready()
+    client.begin(TO_ONE)
+    client.receive(b"250 ok\r\n250 ok\r\n%d go\r\n" % code)
+    assert events(client) == [ContentWanted(TO_ONE)]
 
 
 def test_the_next_transaction_rides_behind_the_content() -> None:
@@ -285,6 +322,7 @@ def test_the_next_transaction_rides_behind_the_content() -> None:
     client.end_content()
     assert client.can_follow
     client.begin(TO_TWO)
+    assert not client.can_follow
     assert client.outgoing().startswith(b"MAIL")
     client.receive(b"250 queued\r\n250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
     assert events(client)[1:] == [Finished(TO_ONE, (Reply(250, "queued"),)), ContentWanted(TO_TWO)]
@@ -546,6 +584,7 @@ def test_a_host_name_that_would_break_the_dialogue(name: str) -> None:
 
 
 FULL = b"250-hi\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 PIPELINING\r\n"
+BINARY = b"250-hi\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 BINARYMIME\r\n"
 MAIL = [
     (FULL, {"body": "8BITMIME"}, b"MAIL FROM:<a@example.org> SIZE=5 BODY=8BITMIME\r\n"),
     (PIPELINING, {"body": "8BITMIME"}, b"MAIL FROM:<a@example.org> SIZE=5\r\n"),
@@ -555,6 +594,9 @@ MAIL = [
     (PIPELINING, {"sender": "a@bücher.example"}, b"MAIL FROM:<a@xn--bcher-kva.example> SIZE=5\r\n"),
     (FULL, {"sender": ""}, b"MAIL FROM:<> SIZE=5\r\n"),
     (FULL, {"ret": "FULL", "envid": "a+2Bb"}, b"MAIL FROM:<a@example.org> SIZE=5 RET=FULL ENVID=a+2Bb\r\n"),
+    (FULL, {"ret": "HDRS"}, b"MAIL FROM:<a@example.org> SIZE=5 RET=HDRS\r\n"),
+    (FULL, {"strict_8bit": True}, b"MAIL FROM:<a@example.org> SIZE=5\r\n"),
+    (BINARY, {"body": "BINARYMIME"}, b"MAIL FROM:<a@example.org> BODY=BINARYMIME\r\n"),
     (FULL, {"envid": "a b+"}, b"MAIL FROM:<a@example.org> SIZE=5 ENVID=a+20b+2B\r\n"),
     (PIPELINING, {"ret": "FULL", "envid": "a"}, b"MAIL FROM:<a@example.org> SIZE=5\r\n"),
 ]
@@ -575,6 +617,12 @@ RCPT = [
     (To("b@c", "", "é@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
     (To("b@c", "", "utf-8;é@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
     (To("b@c", "", "utf-8;\\x{E9}@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
+    (To("b@c", "", "UTF-8;\\x{E9}@c"), b"<b@c> ORCPT=UTF-8;\\x{E9}@c"),
+    (To("b@c", "", "utf-8;a b@c"), b"<b@c> ORCPT=utf-8;a\\x{20}b@c"),
+    (To("b@c", "", "rfc822;é@c"), b"<b@c> ORCPT=utf-8;\\x{E9}@c"),
+    (To("b@c", "", "rfc822;x;y@c"), b"<b@c> ORCPT=rfc822;x;y@c"),
+    (To("b@c", "", "rfc822;" + "a" * 493), b"<b@c> ORCPT=rfc822;" + b"a" * 493),  # RFC 3461 4.2: at most 500 octets
+    (To("b@c", "", "rfc822;" + "a" * 494), b"<b@c>"),
 ]
 
 
@@ -592,23 +640,32 @@ def test_rcpt_parameters_that_would_break_the_dialogue(to: To) -> None:
 
 
 OBJECTIONS = [
-    ({"size": 1001}, "5.3.4"),
-    ({"sender": "é@example.org"}, "5.6.7"),
-    ({"sender": "a@é..example"}, "5.6.7"),  # a domain that has no A-label
-    ({"recipients": (To("é@bücher.example"),)}, "5.6.7"),
-    ({"utf8_headers": True}, "5.6.7"),
-    ({"body": "BINARYMIME"}, "5.6.3"),
-    ({"strict_8bit": True}, "5.6.3"),
+    ({"size": 1001}, "552 5.3.4"),
+    ({"sender": "é@example.org"}, "553 5.6.7"),
+    ({"sender": "a@é..example"}, "553 5.6.7"),  # a domain that has no A-label
+    ({"recipients": (To("é@bücher.example"),)}, "553 5.6.7"),
+    ({"utf8_headers": True}, "553 5.6.7"),
+    ({"body": "BINARYMIME"}, "554 5.6.3"),
+    ({"strict_8bit": True}, "554 5.6.3"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "status"), OBJECTIONS)
-def test_what_this_server_cannot_take_is_not_offered_to_it(changes: dict[str, object], status: str) -> None:
+@pytest.mark.parametrize(("changes", "codes"), OBJECTIONS)
+def test_what_this_server_cannot_take_is_not_offered_to_it(changes: dict[str, object], codes: str) -> None:
     client = ready()
     client.begin(Transaction(**{"sender": "a@b", "recipients": (To("b@c"),), "size": 5, **changes}))  # type: ignore[arg-type]
     (finished,) = events(client)
     assert isinstance(finished, Finished)
-    assert [(reply.local, reply.permanent, reply.status) for reply in finished.replies] == [(True, True, status)]
+    (reply,) = finished.replies
+    assert (reply.local, f"{reply.code} {reply.status}") == (True, codes)
+    assert client.outgoing() == b""
+
+
+@pytest.mark.parametrize("offer", [b"CHUNKING", b"BINARYMIME"])
+def test_binary_content_needs_chunks_and_a_server_that_takes_it(offer: bytes) -> None:
+    client = ready(b"250-hi\r\n250-PIPELINING\r\n250 " + offer + b"\r\n")
+    client.begin(TO_ONE._replace(body="BINARYMIME"))
+    assert codes(client) == [554]
     assert client.outgoing() == b""
 
 
