@@ -81,7 +81,9 @@ def dmarc(
     if as_json:
         click.echo(json.dumps(told))
     else:
-        click.echo(f"{told['result']}: {visible(found.why)}; policy {told['policy']}, disposition {told['disposition']}")
+        click.echo(
+            f"{told['result']}: {visible(found.why)}; policy {told['policy']}, disposition {told['disposition']}"
+        )
 
 
 def _told(found: "Authentication", authserv_id: str) -> dict[str, Any]:

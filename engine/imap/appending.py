@@ -113,7 +113,9 @@ class Appending:
             self._gathered += octets
             if len(self._gathered) <= _GATHERED:
                 return
-            self._file = await self._session.read(IncomingFile, self._session.mailboxes.path, self._session.service.limits.floor)
+            self._file = await self._session.read(
+                IncomingFile, self._session.mailboxes.path, self._session.service.limits.floor
+            )
             self._files.append(self._file)
             octets = bytes(self._gathered)
             self._gathered.clear()

@@ -10,7 +10,16 @@ from doc_pages import ROOT
 from engine.config import _SECTIONS, DIRECTORIES, LISTENERS, Acme, Batv, Oidc, Reports, Srs, Tls
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
-TABLES = {**_SECTIONS, **DIRECTORIES, "tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "srs": Srs, "batv": Batv}
+TABLES = {
+    **_SECTIONS,
+    **DIRECTORIES,
+    "tls": Tls,
+    "acme": Acme,
+    "oidc": Oidc,
+    "reports": Reports,
+    "srs": Srs,
+    "batv": Batv,
+}
 
 
 @pytest.mark.parametrize("listener", LISTENERS)

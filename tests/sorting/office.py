@@ -46,9 +46,7 @@ class Office:
     def __init__(self, owner: MailboxOwner) -> None:
         self.owner = owner
         self.clock = owner._clock = Clock()
-        self.sorter = Sorter(
-            owner, "mx.example.org", lambda account, name: (account, name) in OFFICE, clock=self.clock
-        )
+        self.sorter = Sorter(owner, "mx.example.org", lambda account, name: (account, name) in OFFICE, clock=self.clock)
         self.enqueue = Enqueue(owner, Directory(), self.sorter)  # type: ignore[arg-type]
 
     async def script(self, text: str, address: str = ANN, name: str = "main") -> None:
