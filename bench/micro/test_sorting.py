@@ -41,7 +41,7 @@ async def opened(folder: Path, script: bytes) -> AsyncIterator[Enqueue]:
         if script:
             await owner.change(PutScript(account=1, name="main", content=script, most=1, room=10**6))
             await owner.change(ActivateScript(account=1, name="main"))
-        yield Enqueue(owner, cast("Directory", People()), Sorter(owner, "mx.rcpt.test", lambda account, address: True))
+        yield Enqueue(owner, cast("Directory", People()), Sorter(owner, "mx.rcpt.test", lambda *_: True))
 
 
 async def deliver(enqueue: Enqueue) -> int:

@@ -1,4 +1,4 @@
-"""What strangers write, an operator's terminal shows and does not obey: names, subjects, remote words, in all output."""
+"""What strangers write, an operator's terminal shows and does not obey: names, subjects, remote words."""
 
 import json
 import re

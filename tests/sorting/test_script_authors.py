@@ -59,7 +59,7 @@ async def test_a_mime_answer_brings_no_fields_but_those_of_mime(office: Office) 
     )
     fields = message_from_bytes(b"".join(sent.chunks()), policy=default)
     assert fields.get_all("From") == [ANN]
-    assert {name.lower() for name in fields.keys()} == {
+    assert {name.lower() for name in fields} == {
         "date", "message-id", "from", "to", "subject", "auto-submitted", "precedence", "in-reply-to", "references",
         "mime-version", "content-type", "content-language",
     }  # fmt: skip
