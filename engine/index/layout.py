@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 
 import lmdb
 
-from engine.mime.part import VERSION
+from engine.mime.digest import VERSION
 from engine.storage.environment import StorageError, open_environment
 from engine.storage.writer import Database
 

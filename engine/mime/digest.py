@@ -6,11 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from engine.mime.fields import fields
-from engine.mime.part import VERSION, Part
+from engine.mime.part import Part
 from engine.mime.preview import preview
 from engine.mime.sorting import SortKeys, sort_keys
 from engine.mime.structure import Scanner
 from engine.mime.threads import identity_and_references
+
+VERSION = 1
+"""First octet of the stored form. A reader of another version computes it anew from the message."""
 
 
 class Digest(Struct, frozen=True, array_like=True, gc=False):

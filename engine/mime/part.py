@@ -1,14 +1,10 @@
-"""The parts of a message (RFC 2045, RFC 2046): where they are and what their headers say, and how that is stored."""
+"""The parts of a message (RFC 2045, RFC 2046): where they are and what their headers say."""
 
 from collections.abc import Iterator
 
-import msgspec
 from msgspec import Struct
 
 from engine.mime.parameters import Parameters, parameter
-
-VERSION = 1
-"""First octet of the stored form. A reader of another version computes it anew from the message."""
 
 
 class Details(Struct, frozen=True, array_like=True, gc=False):
@@ -75,22 +71,3 @@ class Part(Struct, frozen=True, array_like=True, gc=False):
         yield self
         for part in self.parts:
             yield from part.walk()
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Part).decode
-
-
-def dump(part: Part) -> bytes:
-    """The tree as octets to be stored."""
-    return bytes([VERSION]) + _encode(part)
-
-
-def load(octets: bytes) -> Part | None:
-    """The tree that was stored; None where it is of another version or damaged, so that it must be computed anew."""
-    if octets[:1] != bytes([VERSION]):
-        return None
-    try:
-        return _decode(octets[1:])
-    except msgspec.DecodeError:
-        return None

@@ -19,13 +19,13 @@ from engine.net.listening import bind, bind_unix
 from engine.observe.events import event
 from engine.queue.store import content_folder
 from engine.runtime.certificates import client_ca, own_pair
+from engine.runtime.child import Child
 from engine.runtime.control import Control
 from engine.runtime.leftovers import sweep
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
 from engine.runtime.spawner import CannotFork, Spawner
 from engine.runtime.state import State
 from engine.storage.environment import StorageError
-from engine.wakeup import Answer
 
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
@@ -49,60 +49,6 @@ class CannotStart(Exception):
     """The server cannot come up; the text says why."""
 
 
-class _Child:
-    """One worker process as the supervisor sees it."""
-
-    def __init__(self, process: Process, life: int, pid: int, control: Control) -> None:
-        self.process = process
-        self.life = life
-        self.pid = pid
-        self._fd = os.pidfd_open(pid)
-        self.control = control
-        self.heard = self.began = trio.current_time()
-        self.why = ""  # its own last words
-        self.ended = trio.Event()  # it has nothing left to do
-        self.gone = trio.Event()
-        self.wanted = True
-        self._answers: dict[tuple[str, int], Answer] = {}
-
-    @property
-    def dead(self) -> bool:
-        return self.gone.is_set()
-
-    async def expect(self, answer: str, number: int) -> str:
-        """Wait for an answer: "" when it came, else why it will not."""
-        if self.dead:
-            return self.why
-        waiting = self._answers.setdefault((answer, number), Answer())
-        found: Any = await waiting.wait()
-        self._answers.pop((answer, number), None)
-        return str(found)
-
-    def answered(self, answer: str, number: int, why: str = "") -> None:
-        self._answers.setdefault((answer, number), Answer()).give(why)
-
-    def died(self, how: str) -> None:
-        os.close(self._fd)
-        self.control.close()
-        self.why = self.why or f"the worker died{how}"
-        for answer in self._answers.values():
-            answer.give(self.why)
-        self.ended.set()
-        self.gone.set()
-
-    def kill(self) -> None:
-        if not self.dead:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._fd, signal.SIGKILL)
-
-    async def wait(self) -> int:
-        """Until the process has ended: its exit code, negative for a signal."""
-        await trio.lowlevel.wait_readable(self._fd)
-        while (ended := os.waitpid(self.pid, os.WNOHANG)) == (0, 0):  # a debugger is told first
-            await trio.sleep(0.01)
-        return os.waitstatus_to_exitcode(ended[1])
-
-
 class Supervisor:
     """Runs the whole server until it is told to stop. ``announce`` is called once with the bound addresses."""
 
@@ -111,7 +57,7 @@ class Supervisor:
         self._announce = announce
         self._number = 1
         self._tried = 1  # the last revision that was tried: one that was refused leaves its number, and late answers
-        self._children: dict[str, _Child] = {}
+        self._children: dict[str, Child] = {}
         self._waited_for: set[int] = set()  # process ids of workers, also of those that are no longer wanted
         self._lives: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
@@ -248,7 +194,7 @@ class Supervisor:
         for child in list(self._children.values()):
             await self._hand_listeners(child)
 
-    async def _spawn(self, process: Process) -> _Child:
+    async def _spawn(self, process: Process) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         life = self._lives[process.name] = self._lives.get(process.name, 0) + 1
         self._state.lives(self._lives)
@@ -260,45 +206,45 @@ class Supervisor:
         finally:
             theirs.close()
         self._waited_for.add(pid)
-        child = self._children[process.name] = _Child(process, life, pid, Control(ours))
+        child = self._children[process.name] = Child(process, life, pid, Control(ours))
         event("worker-started", worker=process.name, life=life, pid=pid)
         self._nursery.start_soon(self._listen_to, child)
         values = {"name": process.name, "place": process.place, "index": process.index}
         await child.control.send("start", process=values, life=life, folder=self._folder, config=str(self._config.path))
         return child
 
-    async def _all(self, children: list[_Child], command: str, answer: str, **values: Any) -> None:
+    async def _all(self, children: list[Child], command: str, answer: str, **values: Any) -> None:
         """Tell all of them, and wait for all of them. CannotStart with what the first one that failed said."""
         failures = await self._tell_all(children, command, answer, **values)
         if failures:
             raise CannotStart(failures[0])
 
-    async def _tell_all(self, children: list[_Child], command: str, answer: str, **values: Any) -> list[str]:
+    async def _tell_all(self, children: list[Child], command: str, answer: str, **values: Any) -> list[str]:
         """Tell all of them, and wait for all of them; what those that failed said."""
         for child in children:
             await child.control.send(command, **values)
         whys = [(child.process.name, await child.expect(answer, values["number"])) for child in children]
         return [f"{name}: {why}" for name, why in whys if why]
 
-    async def _introduce(self, child: _Child) -> None:
+    async def _introduce(self, child: Child) -> None:
         """Tell the child of everyone who is there, itself included."""
         for other in list(self._children.values()):
             if not other.dead:
                 await child.control.send("up", name=other.process.name, life=other.life)
 
-    async def _hand_listeners(self, child: _Child) -> None:
+    async def _hand_listeners(self, child: Child) -> None:
         for (name, process), sock in self._sockets.items():
             if process == child.process.name:
                 await child.control.send("listen", sock, name=name)
 
-    async def _hand_again(self, child: _Child, name: str) -> None:
+    async def _hand_again(self, child: Child, name: str) -> None:
         """A listener to a worker that had no descriptor left for it, and may have one soon."""
         await trio.sleep(_HAND_AGAIN)
         sock = self._sockets.get((name, child.process.name))
         if sock is not None and not child.dead:
             await child.control.send("listen", sock, name=name)
 
-    async def _listen_to(self, child: _Child) -> None:
+    async def _listen_to(self, child: Child) -> None:
         """Hear a worker until it is dead, then bring up another in its place."""
         while (said := await child.control.receive()) is not None:
             child.heard = trio.current_time()
@@ -323,12 +269,12 @@ class Supervisor:
         await self._tell_lost(child)
         await self._restart(child)
 
-    async def _tell_lost(self, child: _Child) -> None:
+    async def _tell_lost(self, child: Child) -> None:
         for other in list(self._children.values()):
             if not other.dead:
                 await other.control.send("lost", name=child.process.name)
 
-    async def _restart(self, child: _Child) -> None:
+    async def _restart(self, child: Child) -> None:
         name = child.process.name
         if trio.current_time() - child.began > _STEADY:
             self._restarts[name] = 0
@@ -411,7 +357,7 @@ class Supervisor:
         for group in (sources, mail, rest, last):
             await self._drain(group)
 
-    async def _drain(self, children: list[_Child]) -> None:
+    async def _drain(self, children: list[Child]) -> None:
         for child in children:
             child.wanted = False
             await child.control.send("drain", grace=GRACE)
@@ -446,7 +392,7 @@ class Supervisor:
         sockets = dict(self._sockets)
         wanted = {process.name: process for process in processes(config)}
         self._bind(config)
-        fresh: list[_Child] = []
+        fresh: list[Child] = []
         try:
             for name, process in wanted.items():
                 if name not in self._children or self._children[name].dead:
@@ -479,7 +425,7 @@ class Supervisor:
         if config.directory != self._config.directory:
             raise CannotStart("[directory] cannot change while the server runs; restart it")
 
-    async def _undo(self, number: int, fresh: list[_Child], sockets: dict[_Key, socket.socket]) -> None:
+    async def _undo(self, number: int, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> None:
         for key, sock in self._sockets.items():
             if sockets.get(key) is not sock:
                 sock.close()
@@ -493,7 +439,7 @@ class Supervisor:
         for child in list(self._children.values()):
             await child.control.send("retire", number=number)
 
-    async def _change_listeners(self, before: set[_Key], old: dict[_Key, socket.socket], fresh: list[_Child]) -> None:
+    async def _change_listeners(self, before: set[_Key], old: dict[_Key, socket.socket], fresh: list[Child]) -> None:
         """Take back what is no longer listened to, hand over what is new; a fresh process has nothing yet."""
         for key in before:
             if self._sockets.get(key) is not old[key]:
@@ -508,7 +454,7 @@ class Supervisor:
             if process not in started and old.get((name, process)) is not sock:
                 await self._children[process].control.send("listen", sock, name=name)
 
-    async def _retire(self, old: Config, number: int, staying: list[_Child], leaving: list[_Child]) -> None:
+    async def _retire(self, old: Config, number: int, staying: list[Child], leaving: list[Child]) -> None:
         """Once nobody has a message under the old revision any more, let go of it."""
         for child in staying:
             await child.expect("drained", number)

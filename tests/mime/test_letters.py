@@ -6,6 +6,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.mime.bodystructure import body, bodystructure
 from engine.mime.digest import Digest, between, digest, dump, load
@@ -73,3 +75,9 @@ def test_a_digest_is_the_same_from_any_chunks_and_when_it_was_stored(path: Path)
 if __name__ == "__main__":
     for letter in LETTERS:
         letter.with_suffix(".txt").write_text(said(octets_of(letter)))
+
+
+@given(st.binary(max_size=100))
+def test_no_stored_form_makes_loading_fail(octets: bytes) -> None:
+    for data in (octets, b"\x01" + octets):
+        assert load(data) is None or isinstance(load(data), Digest)
