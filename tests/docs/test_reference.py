@@ -18,6 +18,8 @@ from engine.config import DIRECTORIES, LISTENERS, OPTIONAL, Stage, UnixSocket, c
 from engine.config import SECTIONS as ALWAYS
 from engine.config.stages import ENGINE_HINTS, ENGINE_KEYS
 from engine.lanes import Lane
+from engine.protocols.smtp_events import Hello
+from engine.protocols.smtp_server import SmtpServer
 from engine.stage import Spec, load_stage
 
 PAGE = ROOT / "docs" / "pipeline.md"
@@ -79,6 +81,21 @@ def test_every_key_of_a_route() -> None:
     spec = load_stage("route", "", ROOT)
     rule = typing.get_args(spec.settings["rules"])[0]
     assert written("[[route]]").keys() == set(rule.__struct_encode_fields__)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_every_extension_of_smtp(tls: bool) -> None:
+    server = SmtpServer(
+        hostname="mx.test", size_limit=1, recipients_limit=1, starttls=True, auth=("PLAIN",), tls_active=tls
+    )
+    server.greet()
+    server.receive(b"EHLO client.test\r\n")
+    assert isinstance(server.next_event(), Hello)
+    _, _, *offered = server.outgoing().decode().splitlines()
+    assert offered
+    told = SECTIONS["[stage.accept]"].partition("|")[0]
+    for line in offered:
+        assert re.search(rf"\b{line[4:].split()[0]}\b", told), line
 
 
 def test_every_listener() -> None:
