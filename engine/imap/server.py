@@ -10,6 +10,7 @@ import trio
 
 from engine.directory import Directory
 from engine.imap.connection import Visit
+from engine.imap.known import Folders
 from engine.imap.views import Views
 from engine.index import Index
 from engine.login import Visitor
@@ -72,6 +73,7 @@ class ImapService:
         self.allow_plaintext = allow_plaintext
         self.limits = limits
         self.views = Views(mailboxes)
+        self.folders = Folders(mailboxes)
         self._visits: set[Visit] = set()
 
     async def serve(self, connection: Connection, *, implicit_tls: bool = False) -> None:
