@@ -29,8 +29,9 @@ class IncomingFile:
     def write(self, octets: bytes) -> None:
         self._file.write(octets)
 
-    def finish(self) -> str:
-        """All has been written; the name of the file."""
+    def finish(self, octets: bytes = b"") -> str:
+        """Write the last octets; the name of the file."""
+        self._file.write(octets)
         self._file.close()
         return self.name
 
