@@ -19,7 +19,7 @@ from engine.protocols.imap.strings import NIL
 from engine.protocols.imap.view import May
 
 _GATHERED: Final = 64 * 1024
-"""Octets of one message that are kept in memory; a larger one goes to a file at once."""
+"""Octets of one message that are kept in memory; a larger one goes to a file, in pieces of this size."""
 
 
 class Appending:
@@ -109,25 +109,25 @@ class Appending:
 
     async def _write(self, octets: bytes) -> None:
         self._size += len(octets)
+        self._gathered += octets
+        if len(self._gathered) <= _GATHERED:
+            return
         if self._file is None:
-            self._gathered += octets
-            if len(self._gathered) <= _GATHERED:
-                return
             self._file = await self._session.read(
                 IncomingFile, self._session.mailboxes.path, self._session.service.limits.floor
             )
             self._files.append(self._file)
-            octets = bytes(self._gathered)
-            self._gathered.clear()
-        await self._session.read(self._file.write, octets)
+        await self._session.read(self._file.write, bytes(self._gathered))
+        self._gathered.clear()
 
     async def _finish(self) -> None:
         if not self._size:
             raise No("A message has at least one octet", b"CANNOT")
         flags, keywords = parted(self._begun.flags)
         received = int(self._begun.date.timestamp() * 1000) if self._begun.date is not None else 0
-        name = await self._session.read(self._file.finish) if self._file is not None else ""
-        content = bytes(self._gathered)
+        content, name = bytes(self._gathered), ""
+        if self._file is not None:
+            content, name = b"", await self._session.read(self._file.finish, content)
         self._messages.append(
             Appended(content=content, file=name, flags=flags, keywords=keywords, received=max(received, 0))
         )

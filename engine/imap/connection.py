@@ -55,7 +55,8 @@ class Visit:
         self._session: Session | None = None
         self._appending: Appending | None = None
         self._idling = False
-        self._waiting: trio.CancelScope | None = None  # for what the client says next
+        self._conversation = trio.CancelScope()
+        self._listening = False  # nothing is under way: the client is waited for
         self._leaving = False
         self._heard = -math.inf  # when the deadline was last put off
         self._imap: ImapServer
@@ -79,7 +80,11 @@ class Visit:
             )
             self._imap.greet()
             try:
-                await self._converse()
+                with self._conversation:
+                    await self._converse()
+                if self._conversation.cancelled_caught:
+                    self._imap.bye("The server is going down; come back in a moment")
+                    await self._flush()
             finally:
                 if self._appending is not None:
                     self._appending.close()
@@ -90,8 +95,8 @@ class Visit:
     def leave(self) -> None:
         """The server ends: say so once the command under way is done."""
         self._leaving = True
-        if self._waiting is not None:
-            self._waiting.cancel()
+        if self._listening:
+            self._conversation.cancel()
 
     async def _converse(self) -> None:
         while True:
@@ -127,17 +132,16 @@ class Visit:
     # The wire.
 
     async def _listen(self) -> None:
-        """Hear the client, or that the server ends."""
-        octets = None
-        if not self._leaving:
-            with trio.CancelScope() as self._waiting:
-                octets = await self._receive()
-            self._waiting = None
-        if octets is not None:
-            self._imap.receive(octets)
-            self._extend()
-        else:
-            self._imap.bye("The server is going down; come back in a moment")
+        """Hear the client; cancelled where the server ends."""
+        if self._leaving:
+            self._conversation.cancel()
+        self._listening = True
+        octets = await self._receive()
+        self._listening = False
+        if self._leaving:  # told so after the octets had come: no command begins any more
+            await trio.lowlevel.checkpoint()
+        self._imap.receive(octets)
+        self._extend()
 
     async def _receive(self) -> bytes:
         """What the client says; news are told while it is awaited, where the client wants them."""

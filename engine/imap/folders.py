@@ -1,6 +1,7 @@
 """SELECT, CLOSE, STATUS, and what makes and unmakes mailboxes (RFC 9051 6.3)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
 from unicodedata import is_normalized, normalize
 
 from engine.imap.fetching import flags_of
@@ -8,7 +9,7 @@ from engine.imap.place import Place
 from engine.imap.reply import Done, No
 from engine.imap.selected import Selected
 from engine.imap.session import Session, refused
-from engine.mailbox import View
+from engine.mailbox import MailboxRow, View
 from engine.mailbox.commands import Create, Delete, Expunge, Rename, Subscribe
 from engine.mailbox.flags import DELETED, SEEN
 from engine.mailbox.names import INBOX_NAME, SEPARATOR, canonical
@@ -194,24 +195,28 @@ async def status(session: Session, command: mailboxes.Status) -> Done:
     return Done("That is all")
 
 
-def status_of(session: Session, place: Place, name: str, items: Iterable[str]) -> bytes:
+def status_of(session: Session, place: Place, name: str, items: Collection[str]) -> bytes:
     """The STATUS response of a mailbox, under the name that the session has for it."""
     row = place.folder.status
     assert row is not None
-    values: dict[str, int | str | None] = {
-        "MESSAGES": row.messages,
-        "RECENT": 0,
-        "UIDNEXT": row.uidnext,
-        "UIDVALIDITY": row.uidvalidity,
-        "UNSEEN": row.unseen,
-        "DELETED": row.deleted,
-        "DELETED-STORAGE": row.deleted_size,
-        "SIZE": row.size,
-        "HIGHESTMODSEQ": row.modseq,
-        "MAILBOXID": mailbox_id(place.account, place.mailbox),
-        "APPENDLIMIT": session.service.limits.message,
-    }
-    return responses.status(name, {item: values[item] for item in items}, utf8=session.imap.utf8)
+    values = {item: _VALUES[item](place, row) for item in items if item in _VALUES}
+    if "APPENDLIMIT" in items:
+        values["APPENDLIMIT"] = session.service.limits.message
+    return responses.status(name, values, utf8=session.imap.utf8)
+
+
+_VALUES: Final[dict[str, Callable[[Place, MailboxRow], int | str]]] = {
+    "MESSAGES": lambda _, row: row.messages,
+    "RECENT": lambda *_: 0,
+    "UIDNEXT": lambda _, row: row.uidnext,
+    "UIDVALIDITY": lambda _, row: row.uidvalidity,
+    "UNSEEN": lambda _, row: row.unseen,
+    "DELETED": lambda _, row: row.deleted,
+    "DELETED-STORAGE": lambda _, row: row.deleted_size,
+    "SIZE": lambda _, row: row.size,
+    "HIGHESTMODSEQ": lambda _, row: row.modseq,
+    "MAILBOXID": lambda place, _: mailbox_id(place.account, place.mailbox),
+}
 
 
 def _canonical(name: str) -> str:

@@ -29,7 +29,7 @@ async def list_(session: Session, command: mailboxes.List) -> Done:
         session.imap.send(responses.listing([r"\Noselect"], SEPARATOR, "", utf8=utf8))
         return Done("The delimiter")
     patterns = [Pattern(command.reference + pattern, SEPARATOR) for pattern in command.patterns]
-    for one in _found(await session.read(session.listed), patterns, command):
+    for one in _found(await session.listed(), patterns, command):
         session.imap.send(responses.listing(one.attributes, SEPARATOR, one.name, utf8=utf8, child_info=one.child_info))
         if one.place is not None and one.place.mailbox:
             await _more(session, command, one.name, one.place)
@@ -97,7 +97,7 @@ async def lsub(session: Session, command: mailboxes.Lsub) -> Done:
     r"""A name above subscribed ones, matched by a pattern with % alone, is \Noselect (RFC 3501 6.3.9)."""
     utf8 = session.imap.utf8
     pattern = Pattern(command.reference + command.pattern, SEPARATOR)
-    subscribed = {name for name, place in await session.read(session.listed) if place.folder.subscribed}
+    subscribed = {name for name, place in await session.listed() if place.folder.subscribed}
     levels = {upper for name in subscribed for upper in above(name)} if "%" in command.pattern else set()
     for name in sorted(subscribed | levels):
         if pattern.matches(name) and (name in subscribed or not _has_match(pattern, name, subscribed)):

@@ -23,7 +23,7 @@ async def notify(session: Session, command: asked.Notify) -> Done:
     """From now on NOTIFY says what is told, in the place of what was said before."""
     session.wishes = wishes = Wishes(command.groups) if command.groups else None
     if wishes is not None:
-        for name, place in await session.read(session.listed):
+        for name, place in await session.listed():
             _remember(wishes, name, place)
             events = wishes.of(name, place)
             if command.status and events & _MESSAGES and place.mailbox and not _is_selected(session, place):
@@ -66,7 +66,7 @@ async def _tell_new(session: Session, group: asked.Group, before: int) -> None:
 
 async def _tell_others(session: Session, wishes: Wishes) -> None:
     """STATUS of mailboxes that have changed, LIST of names that have come, gone, or changed."""
-    listed = await session.read(session.listed)
+    listed = await session.listed()
     gone = dict(wishes.names)
     for name, place in listed:
         key = place.account, place.mailbox

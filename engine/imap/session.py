@@ -109,14 +109,14 @@ class Session:
         if not is_reserved(name):
             return self._own(name)
         found = self.service.access.place(self.me, name)
-        folder = self.mailboxes.folder(found.account, found.name) if found is not None else None
+        folder = self.service.folders.named(found.account, found.name) if found is not None else None
         if found is None or folder is None:
             return None
         return self._place(name, found, folder, found.rights)
 
     def _own(self, name: str) -> Place | None:
         try:
-            folder = self.mailboxes.folder(self.account.id, canonical(name))
+            folder = self.service.folders.named(self.account.id, canonical(name))
         except ValueError:
             return None
         return Place(self.account.id, self.account.address, folder.name, folder, RIGHTS) if folder is not None else None
@@ -135,9 +135,9 @@ class Session:
             raise No("You may not make mailboxes there", b"NOPERM")
         return found.account, found.name
 
-    def listed(self) -> list[tuple[str, Place]]:
-        """All names that the session may see, with what they lead to, by name. Blocks."""
-        own = self.mailboxes.folders(self.account.id)
+    async def listed(self) -> list[tuple[str, Place]]:
+        """All names that the session may see, with what they lead to, by name."""
+        own = await self.service.folders.all(self.account.id)
         shared = self.service.access.listed(self.me)
         me = self.account
         found = {folder.name: Place(me.id, me.address, folder.name, folder, RIGHTS) for folder in own}

@@ -59,10 +59,11 @@ class Socket:
     async def receive_many(self) -> list[list[bytes]]:
         """At least one multipart message, and all that have arrived behind it, up to DRAIN. ClosedResourceError."""
         received = self._receive_now()
+        if received:
+            await trio.lowlevel.cancel_shielded_checkpoint()  # shielded: what was received must not be lost
         while not received:
             await self._sleep()
             received = self._receive_now()
-        await trio.lowlevel.cancel_shielded_checkpoint()  # shielded: what was received must not be lost
         return received
 
     def _readable(self) -> bool:

@@ -29,7 +29,8 @@ LONGEST = 8.0
 """Seconds that a wrong guess waits for its answer at most: a person bears it, and the client's time-out is far."""
 
 _REPEATED = 10_000
-"""Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess."""
+"""Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess; and app
+passwords that were right."""
 
 
 Decided: TypeAlias = tuple[Login | None, str, float]
@@ -49,6 +50,7 @@ class Logins:
         self._turns: dict[str, trio.Lock] = {}
         self._secret = os.urandom(32)
         self._wrong: dict[bytes, None] = {}  # in the order in which they came
+        self._right: dict[bytes, None] = {}  # app passwords; the same
 
     def visitor(self, service: str, peer: str) -> "Visitor":
         """A connection from the IP address ``peer`` that may log in to ``service``: "smtp", "pop3"."""
@@ -81,13 +83,35 @@ class Logins:
         """Whether just this has been wrong before; from now on it has."""
         if not isinstance(question, Credentials):
             return False
-        text = f"{network}\0{question.login}\0{question.password}".encode("utf-8", "surrogatepass")
-        digest = hmac.digest(self._secret, text, "sha256")
+        digest = self._digest(network, question)
         known = digest in self._wrong
-        self._wrong[digest] = None
-        if len(self._wrong) > _REPEATED:
-            self._wrong.pop(next(iter(self._wrong)), None)
+        _remember(self._wrong, digest)
         return known
+
+    def is_quick(self, network: str, service: str, question: Question) -> bool:
+        """Whether it is right, and to find that out takes no time: no slow hash, and nothing to be noted for long."""
+        if not isinstance(question, Credentials):
+            return False
+        login, password = question.login, question.password
+        if self.directory.recalls(login, password):
+            return True
+        known = self._digest(network, question) in self._right
+        return known and self.directory.verify_app_password(login, password, service) is not None
+
+    def was_right(self, network: str, question: Question) -> None:
+        """An app password has let somebody in."""
+        if isinstance(question, Credentials):
+            _remember(self._right, self._digest(network, question))
+
+    def _digest(self, network: str, question: Credentials) -> bytes:
+        text = f"{network}\0{question.login}\0{question.password}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._secret, text, "sha256")
+
+
+def _remember(digests: dict[bytes, None], digest: bytes) -> None:
+    digests[digest] = None
+    if len(digests) > _REPEATED:
+        digests.pop(next(iter(digests)), None)
 
 
 class Visitor:
@@ -122,7 +146,8 @@ class Visitor:
             address=question.login or (login.account.address if login else ""), app_password=app_password,
             why=why or None,
         )  # fmt: skip
-        await trio.sleep(delay)
+        if delay:
+            await trio.sleep(delay)
         return login.account if login else None
 
     async def _by_token(self, question: Token) -> Decided:
@@ -160,10 +185,15 @@ class Visitor:
         return next(iter(found.values())) if len(found) == 1 else None
 
     async def _by_password(self, question: Credentials | Proof) -> Decided:
-        async with self._logins.turn(self._logins.guard.network(self._peer)):
-            if isinstance(question, Credentials) and self._logins.directory.recalls(question.login, question.password):
-                return self._decided(question)
-            return await trio.to_thread.run_sync(self._decided, question, limiter=self._logins.limiter(question))
+        logins, network = self._logins, self._logins.guard.network(self._peer)
+        if logins.is_quick(network, self._service, question):
+            return self._decided(question)
+        async with logins.turn(network):
+            decided = await trio.to_thread.run_sync(self._decided, question, limiter=logins.limiter(question))
+        login, _, _ = decided
+        if login is not None and login.app_password is not None:
+            logins.was_right(network, question)
+        return decided
 
     def _keys(self, login: str) -> Keys:
         standing = self._logins.guard.standing(self._peer, login, self._id_of(login))

@@ -35,8 +35,9 @@ class IncomingFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._file.write(octets)
 
-    def finish(self) -> str:
-        """All has been written; the name of the file."""
+    def finish(self, octets: bytes = b"") -> str:
+        """Write the last octets; the name of the file."""
+        self._file.write(octets)
         self._file.close()
         return self.name
 

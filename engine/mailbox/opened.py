@@ -370,6 +370,8 @@ class OpenAccount:
                 mailbox.save()
                 news.append(News(self.id, mailbox.number, self.modseq))
         news += [News(account, 0, self.modseq) for account in self._told]
+        if self.subscriptions:
+            news.append(News(self.id, 0, self.modseq))
         modseq = self.modseq if news else self.modseq - 1
         octets = pack_account(self._erased, self.newest, modseq, self.messages, self.size, self.kept, self.kept_size)
         self.batch.put(self.databases.account, account_key(self.id), octets)
@@ -380,8 +382,6 @@ class OpenAccount:
             if other is not None:
                 news += other.save()
                 self.fuller |= other.fuller
-        if self.subscriptions:
-            news.append(News(self.id, 0, modseq))
         return news
 
     def _new_uidvalidity(self) -> int:

@@ -42,7 +42,6 @@ from engine.mailbox.reader import Mailboxes
 from engine.mailbox.remembered import ForgetKeys, over
 from engine.mailbox.removal import Condemn, Drop, Erase, Forget, Purge, Step, accounts_with_kept, half_done
 from engine.mailbox.restored import Jump
-from engine.mailbox.rows import NO_FILE
 from engine.mailbox.scripts import accounts
 from engine.mailbox.undelete import undelete
 from engine.mailbox.upgrade import bring_up
@@ -269,8 +268,7 @@ class MailboxOwner:
                 self.tell(news)
             if effects.fuller:
                 self.fuller()
-            if effects.files:
-                await self._discard(effects.files)
+            await self._discard(effects.files)
         return effects
 
     async def _steps(self, step: Callable[[Batch], Step]) -> int:
@@ -309,15 +307,17 @@ class MailboxOwner:
             used = False
             try:
                 work = (ready(asked, self.path, self._large) for asked in command.messages)
-                await trio.to_thread.run_sync(done.extend, work)  # one hop for all: each costs more than the work
+                if any(asked.file for asked in command.messages):
+                    await trio.to_thread.run_sync(done.extend, work)  # one hop for all: each costs more than the work
+                else:
+                    done.extend(work)  # in memory all that there is to do is to cut them
                 answer = await self._work(command.account, partial(append, command=command, ready=done))
                 used = answer.problem is None
             except OSError as error:
                 raise _storage_error(error) from error
             finally:
                 if not used:
-                    files = [file_name(one.key, one.staged.token) for one in done if one.staged.token != NO_FILE]
-                    await self._discard(files)
+                    await self._discard(files_of((one.key, one.staged) for one in done))
         return answer
 
     async def _offer(self, command: Offer) -> Answer:
@@ -371,13 +371,12 @@ class MailboxOwner:
             except OSError as error:
                 raise _storage_error(error) from error
             finally:
-                unused = [file_name(key, one.token) for key, one in staged if key not in done.used]
-                if unused:
-                    await self._discard(unused)
+                await self._discard([file_name(key, one.token) for key, one in staged if key not in done.used])
         return done.outcomes
 
     async def _discard(self, files: Collection[str]) -> None:
-        await trio.to_thread.run_sync(self._large.discard, files)
+        if files:
+            await trio.to_thread.run_sync(self._large.discard, files)
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

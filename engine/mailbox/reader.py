@@ -118,6 +118,12 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             return views.folder(snapshot, self._databases, account_id, name)
 
+    def mark(self, account_id: int) -> bytes | None:
+        """Octets that are others after each change in the account; None where there is none, or it is being removed."""
+        with self.snapshot() as snapshot:
+            octets = snapshot.get(self._databases.account, account_key(account_id))
+        return None if octets is None or AccountRow.parse(octets).erased else octets
+
     def status(self, account_id: int, mailbox: int) -> MailboxRow | None:
         """The place of a mailbox in the order of things, and its sums; None when there is none."""
         with self.snapshot() as snapshot:

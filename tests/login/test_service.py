@@ -140,6 +140,21 @@ async def test_an_app_password_lets_in_where_it_is_good_for_and_is_told(
     assert await by_scram(logins.visitor("pop3", HOME), password) is None
 
 
+async def test_an_app_password_that_was_right_waits_for_nobody_until_it_is_revoked(
+    logins: Logins, directory: Embedded, monkeypatch: pytest.MonkeyPatch, autojump_clock
+) -> None:
+    password = directory.add_app_password(ANN, "phone", ["smtp"])
+    visitor = logins.visitor("smtp", HOME)
+    assert await visitor.answer(by_password(password)) is not None
+    async with logins.turn(logins.guard.network(HOME)):  # a guesser of the same network
+        with trio.fail_after(5):
+            assert await visitor.answer(by_password(password)) is not None
+    assert not logins.is_quick(logins.guard.network(FAR), "smtp", by_password(password))
+    assert not logins.is_quick(logins.guard.network(HOME), "pop3", by_password(password))
+    directory.revoke_app_password(ANN, "phone")
+    assert await visitor.answer(by_password(password)) is None
+
+
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM"])
 async def test_an_app_password_opens_an_account_at_which_all_the_world_guesses(
     logins: Logins, directory: Embedded, checked, autojump_clock, way: str

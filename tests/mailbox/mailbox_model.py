@@ -203,6 +203,7 @@ class Model:
 
     def subscribe(self, command: Subscribe) -> Answer:
         (self.subscribed.add if command.on else self.subscribed.discard)(command.name)
+        self._touch()
         return Answer()
 
     def setacl(self, command: SetAcl) -> Answer:

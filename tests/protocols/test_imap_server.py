@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.protocols.imap import responses
+from engine.protocols.imap import intake, responses
 from engine.protocols.imap.append import (
     AppendBegin,
     AppendEnd,
@@ -32,7 +32,7 @@ from engine.protocols.imap.events import (
     Request,
     TlsBegins,
 )
-from engine.protocols.imap.mailboxes import Select
+from engine.protocols.imap.mailboxes import Select, Status
 from engine.protocols.imap.search import Search
 from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.session import Authenticate, Login, Unauthenticate
@@ -551,3 +551,21 @@ def test_any_number_of_literals_is_read_past(start: bytes) -> None:
     server.receive(start + b" {1+}\r\nx" * 9000 + b"\r\nb NOOP\r\n")
     assert isinstance(server.next_event(), Request)
     assert server.outgoing().startswith(b"a BAD")
+
+
+def test_a_repeated_command_means_what_its_session_has_enabled() -> None:
+    line = b'a STATUS "&AOQ-" (MESSAGES)\r\n'
+    for utf8, name in ((False, "ä"), (True, "&AOQ-"), (False, "ä")):
+        server = session(State.AUTHENTICATED)
+        server.features = frozenset({"IMAP4rev2"} if utf8 else ())
+        server.receive(line)
+        assert server.next_event() == Request(b"a", Status(name, ("MESSAGES",)))
+
+
+def test_no_password_is_remembered() -> None:
+    intake._remembered.cache_clear()
+    for line in (b"a LOGIN ann s3cret\r\n", b"a AUTHENTICATE PLAIN AGFubgBzM2NyZXQ=\r\n"):
+        server = session(State.NOT_AUTHENTICATED)
+        server.receive(line)
+        assert isinstance(server.next_event(), Auth)
+    assert intake._remembered.cache_info().currsize == 0

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from engine.protocols.imap.sets import SequenceSet
@@ -15,10 +16,15 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 
 def status_line(tag: bytes, status: bytes, text: str, code: bytes = b"") -> bytes:
     """A whole line. What is no printable ASCII turns into ``?``, so that no text smuggles in a line, or a code."""
-    shown = _UNPRINTABLE.sub("?", text)[:TEXT_LIMIT].encode("ascii") or b"Done"
+    shown = _shown(text)
     if code:
         return b"%b %b [%b] %b\r\n" % (tag, status, code, shown)
     return b"%b %b %b\r\n" % (tag, status, b"?" + shown[1:] if shown.startswith(b"[") else shown)
+
+
+@lru_cache(maxsize=512)
+def _shown(text: str) -> bytes:
+    return _UNPRINTABLE.sub("?", text)[:TEXT_LIMIT].encode("ascii") or b"Done"
 
 
 def untagged_ok(text: str, code: bytes = b"") -> bytes:

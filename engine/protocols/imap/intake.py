@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -16,6 +17,9 @@ _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}(?![^ ])')
 _NAME = re.compile(rb" ((?:UID )?[A-Z]++)", re.IGNORECASE)
 
 NO_TAG = b"*"
+
+_REPEATED: Final = 200
+"""Octets of arguments up to which what they mean is remembered: mail programs say the same things all day."""
 
 
 class Whole(Struct, frozen=True):
@@ -132,19 +136,21 @@ class Intake:
         if self._appending is not None:
             cursor = Cursor(item.octets, features=self._features, limits=self._limits)
             return self._append(self._appending, cursor, item)
-        row, cursor = self._begin(item.octets)
+        row, position = self._begin(item.octets)
         if row.append is not None:
+            cursor = Cursor(item.octets, position, features=self._features, limits=self._limits)
             return self._append(Appending(row.append, self.tag), cursor, item)
         if isinstance(item, Pause):
             self._gather(item)
             return None
         assert row.read is not None
-        command = row.read(cursor)
-        cursor.end()
-        return Whole(command, cursor.condstore)
+        arguments = item.octets[position:]
+        if len(arguments) > _REPEATED or State.NOT_AUTHENTICATED in row.states:  # passwords are not remembered
+            return _whole(row.read, arguments, self._features, self._limits)
+        return _remembered(row.read, arguments, self._features, self._limits)
 
-    def _begin(self, octets: bytes) -> tuple[Row, Cursor]:
-        """The row of a command, and a cursor behind its name. Malformed where it may not be said."""
+    def _begin(self, octets: bytes) -> tuple[Row, int]:
+        """The row of a command, and the place behind its name. Malformed where it may not be said."""
         self.tag = _tag_of(octets)
         if self.tag == NO_TAG:
             raise Malformed("A command begins with a tag")
@@ -156,7 +162,7 @@ class Intake:
             done = State.NOT_AUTHENTICATED in row.states
             raise Malformed(f"Not now: {'you have logged in' if done else self._state.value}")
         self.row = row
-        return row, Cursor(octets, named.end(), features=self._features, limits=self._limits)
+        return row, named.end()
 
     def _append(self, appending: Appending, cursor: Cursor, item: Line | Pause) -> Taken | None:
         """The events up to a literal of content; an argument is taken in, and all since the last content read again."""
@@ -180,6 +186,17 @@ class Intake:
     def _continue(self, pause: Pause) -> None:
         if pause.literal.synchronizing:
             self._send(b"+ Ready for the literal\r\n")
+
+
+def _whole(read: Callable[[Cursor], Command], arguments: bytes, features: frozenset[str], limits: Limits) -> Whole:
+    """Raises Malformed."""
+    cursor = Cursor(arguments, features=features, limits=limits)
+    command = read(cursor)
+    cursor.end()
+    return Whole(command, cursor.condstore)
+
+
+_remembered = lru_cache(maxsize=2048)(_whole)
 
 
 def _tag_of(octets: bytes) -> bytes:

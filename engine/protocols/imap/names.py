@@ -9,6 +9,7 @@ INBOX: Final = "INBOX"
 
 _SHIFTED = re.compile(rb"&([A-Za-z0-9+,]*)-")
 _OTHER = re.compile(r"[^ -~]+|&")
+_PLAIN = re.compile(rb"[ -%'-~]*+")
 
 
 def decode(name: bytes, *, utf8: bool) -> str | None:
@@ -16,8 +17,11 @@ def decode(name: bytes, *, utf8: bool) -> str | None:
 
     ``utf8``: the client speaks IMAP4rev2 or enabled UTF8=ACCEPT. Otherwise modified UTF-7, in the one right spelling.
     """
-    text = _utf8(name) if utf8 else _utf7(name)
-    if text is None or any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text):
+    if _PLAIN.fullmatch(name):  # the same in both
+        text: str | None = name.decode("ascii")
+    else:
+        text = _utf8(name) if utf8 else _utf7(name)
+    if text is None or not (text.isprintable() or _is_fit(text)):
         return None
     return INBOX if text.upper() == INBOX and text.isascii() else text
 
@@ -25,6 +29,10 @@ def decode(name: bytes, *, utf8: bool) -> str | None:
 def encode(name: str, *, utf8: bool) -> bytes:
     """The name as octets, not yet quoted."""
     return name.encode() if utf8 else _OTHER.sub(_shifted, name).encode("ascii")
+
+
+def _is_fit(text: str) -> bool:
+    return not any(unicodedata.category(sign) in ("Cc", "Zl", "Zp") for sign in text)
 
 
 def _utf8(name: bytes) -> str | None:

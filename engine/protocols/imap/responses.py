@@ -47,7 +47,7 @@ def listing(
 
 def status(name: str, items: Mapping[str, int | str | None], *, utf8: bool = False) -> bytes:
     """STATUS; texts are object identifiers, None is NIL (an APPENDLIMIT that is none)."""
-    shown = b" ".join(b"%b %b" % (item.encode(), _status_value(value)) for item, value in items.items())
+    shown = b" ".join([b"%b %b" % (item.encode(), _status_value(value)) for item, value in items.items()])
     return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8=utf8), shown)
 
 

@@ -54,6 +54,11 @@ _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++')
 _NAME = re.compile(rb" ((?:UID )?[A-Z]++)", re.IGNORECASE)
 _IDLE_LINE: Final = 64  # octets that DONE may have, and more
 
+# As tuples: a union would be made anew each time that it is asked for.
+_APPENDED: Final = (AppendBegin, ContentBegin, ContentUrl)
+_ANSWERED: Final = (Request, AppendEnd)
+_DECIDED: Final = (*_ANSWERED, *_APPENDED, Auth)
+
 _IMPLIED: Mapping[str, frozenset[str]] = {"QRESYNC": frozenset({"CONDSTORE"})}  # RFC 7162 3.2.3
 
 
@@ -126,7 +131,7 @@ class ImapServer:
             event = self._events.popleft() if self._events else self._next()
             if event is None:
                 continue
-            if isinstance(event, Request | Auth | AppendBegin | ContentBegin | ContentUrl | AppendEnd):
+            if isinstance(event, _DECIDED):
                 self._pending = event
             return event
 
@@ -145,7 +150,7 @@ class ImapServer:
     def ok(self, text: str, code: bytes = b"") -> None:
         """The command is done."""
         row = self._intake.row
-        if not isinstance(self._pending, Request | AppendEnd) or row is None:
+        if not isinstance(self._pending, _ANSWERED) or row is None:
             raise RuntimeError("no command waits for OK")
         self._mistakes = self._allowed_mistakes
         if row.after is not None:
@@ -169,7 +174,7 @@ class ImapServer:
 
     def go_on(self) -> None:
         """Says yes to an event of APPEND or REPLACE."""
-        if not isinstance(self._pending, AppendBegin | ContentBegin | ContentUrl):
+        if not isinstance(self._pending, _APPENDED):
             raise RuntimeError("nothing waits for go_on()")
         if isinstance(self._pending, ContentBegin):
             self._intake.content()

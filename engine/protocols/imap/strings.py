@@ -1,6 +1,7 @@
 """Strings as they are written: an atom, quoted, a literal or NIL, whichever their octets allow (RFC 9051 4.3)."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from engine.protocols.imap import names
@@ -44,6 +45,7 @@ def astring(octets: bytes, *, utf8: bool = False) -> bytes:
     return octets if _ATOM.fullmatch(octets) and octets.upper() != NIL else string(octets, utf8=utf8)
 
 
+@lru_cache(maxsize=2048)
 def mailbox(name: str, *, utf8: bool = False) -> bytes:
     """The name of a mailbox, in modified UTF-7 unless ``utf8``."""
     return astring(names.encode(name, utf8=utf8), utf8=utf8)

@@ -1,0 +1,76 @@
+"""The folders of accounts that were looked at lately: mail programs ask for the same ones all day, changed or not."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from engine.mailbox import Folder, Mailboxes
+
+MOST: Final = 20_000
+"""Folders of all accounts that are kept: some 500 octets each."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What has been read of an account since its last change."""
+
+    mark: bytes | None
+    named: dict[str, Folder] = field(default_factory=dict)
+    whole: bool = False  # ``named`` has all of them, by name
+
+
+class Folders:
+    """What ``Mailboxes`` says of folders, read again only where something has changed in the account. StorageError."""
+
+    def __init__(self, mailboxes: Mailboxes) -> None:
+        self._mailboxes = mailboxes
+        self._kept: OrderedDict[int, _Known] = OrderedDict()
+        self._count = 0
+
+    def named(self, account: int, name: str) -> Folder | None:
+        """As ``Mailboxes.folder``."""
+        known = self._now(account)
+        folder = known.named.get(name)
+        if folder is None:
+            folder = self._mailboxes.folder(account, name)
+            if folder is not None:
+                self._keep(account, known, [folder])
+        return folder if folder is not None and folder.exists else None
+
+    async def all(self, account: int) -> list[Folder]:
+        """As ``Mailboxes.folders``."""
+        known = self._now(account)
+        if not known.whole:
+            found = await trio.to_thread.run_sync(self._mailboxes.folders, account)
+            known = self._begin(account, _Known(known.mark, whole=True))  # anew: by name
+            self._keep(account, known, found)
+        return list(known.named.values())
+
+    def _now(self, account: int) -> _Known:
+        mark = self._mailboxes.mark(account)
+        known = self._kept.get(account)
+        if known is not None and mark is not None and known.mark == mark:
+            self._kept.move_to_end(account)
+            return known
+        return self._begin(account, _Known(mark))
+
+    def _begin(self, account: int, known: _Known) -> _Known:
+        self._forget(account)
+        self._kept[account] = known
+        return known
+
+    def _keep(self, account: int, known: _Known, folders: Iterable[Folder]) -> None:
+        before = len(known.named)
+        known.named.update((folder.name, folder) for folder in folders)
+        if self._kept.get(account) is known:
+            self._count += len(known.named) - before
+        while self._count > MOST and len(self._kept) > 1:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, account: int) -> None:
+        known = self._kept.pop(account, None)
+        if known is not None:
+            self._count -= len(known.named)

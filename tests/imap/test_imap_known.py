@@ -1,0 +1,83 @@
+"""Folders that are known are read again when something has changed in their account, and only then."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.imap import known
+from engine.imap.known import Folders
+from engine.mailbox import MailboxOwner
+from engine.mailbox.commands import (
+    AnyCommand,
+    Append,
+    Appended,
+    Begin,
+    Create,
+    Delete,
+    Expunge,
+    Rename,
+    Store,
+    Subscribe,
+)
+from engine.mailbox.flags import SEEN, Mode
+
+ANN, BEN = 1, 2
+
+
+@pytest.fixture
+async def owner(tmp_path: Path) -> AsyncIterator[MailboxOwner]:
+    with MailboxOwner(tmp_path / "mailbox") as owner:
+        for account in (ANN, BEN):
+            await owner.change(Begin(account=account))
+        yield owner
+
+
+async def test_each_change_is_seen(owner: MailboxOwner) -> None:
+    folders = Folders(owner.reader)
+    work = (await owner.change(Create(account=ANN, name="Work"))).mailbox
+    changes: list[AnyCommand] = [
+        Append(account=ANN, mailbox=work, messages=(Appended(content=b"x"),)),
+        Store(account=ANN, mailbox=work, uids=(1,), mode=Mode.ADD, flags=SEEN),
+        Expunge(account=ANN, mailbox=work, uids=(1,), deleted_only=False),
+        Subscribe(account=ANN, name="Work"),
+        Subscribe(account=ANN, name="Elsewhere"),
+        Subscribe(account=ANN, name="Work", on=False),
+        Create(account=ANN, name="Work/Old"),
+        Rename(account=ANN, name="Work/Old", to="Old"),
+        Delete(account=ANN, name="Work"),
+    ]
+    for change in changes:
+        before = await folders.all(ANN)
+        await owner.change(change)
+        assert folders.named(ANN, "Work") == owner.reader.folder(ANN, "Work")
+        assert folders.named(ANN, "Elsewhere") is None
+        assert await folders.all(ANN) == owner.reader.folders(ANN) != before
+
+
+async def test_what_is_known_is_not_read_again(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = Folders(owner.reader)
+    found = folders.named(ANN, "Sent"), await folders.all(BEN), folders.named(BEN, "Drafts")
+    await owner.change(Create(account=BEN + 1, name="Other"))  # of somebody else
+    monkeypatch.setattr(owner.reader, "folder", None)
+    monkeypatch.setattr(owner.reader, "folders", None)
+    assert (folders.named(ANN, "Sent"), await folders.all(BEN), folders.named(BEN, "Drafts")) == found
+
+
+async def test_an_account_that_is_removed_is_read_each_time(owner: MailboxOwner) -> None:
+    folders = Folders(owner.reader)
+    assert folders.named(ANN, "Sent") is not None
+    await owner.erase(ANN)
+    assert folders.named(ANN, "Sent") is None
+    assert await folders.all(ANN) == []
+
+
+async def test_not_all_accounts_are_kept(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "MOST", 6)
+    folders = Folders(owner.reader)
+    await folders.all(ANN)
+    await folders.all(BEN)
+    monkeypatch.setattr(owner.reader, "folder", None)
+    assert folders.named(BEN, "Sent") is not None
+    with pytest.raises(TypeError):
+        folders.named(ANN, "Sent")
