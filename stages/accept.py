@@ -480,6 +480,8 @@ class _Session:
             return True
         fields, _ = split_message(content.chunks())
         try:
+            if fields.flaw:
+                raise ValueError(fields.flaw)  # readers may find another From than we
             for author in map(str, authors(fields)):
                 if not await self._stage.may_send_as(login, author):
                     event("author-refused", peer=self._peer, login=login, author=author)

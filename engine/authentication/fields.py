@@ -45,7 +45,7 @@ class Fields:
         end = end_of_header(octets, len(octets))
         section = octets if end is None else octets[:end]
         pieces = _FIELD_END.split(section.removesuffix(b"\r\n"))
-        if pieces[0].startswith(b"From "):  # of a mailbox file
+        if pieces[0].startswith(b"From ") and not _NAME.match(pieces[0]):  # of a mailbox file
             del pieces[0]
         found = [(_NAME.match(piece), piece + b"\r\n") for piece in pieces if piece]
         fields = [Field(name[1].decode("ascii").lower(), piece) for name, piece in found if name]

@@ -30,6 +30,7 @@ def test_a_section_without_its_last_line_end() -> None:
     ("section", "names", "flaw"),
     [
         (b"From a@b.test Fri Jan 15\r\nTo: b\r\n", ["to"], ""),
+        (b"From : a@b.test\r\nFrom: c@d.test\r\n", ["from", "from"], ""),  # none of a mailbox file, but obsolete
         (b"To: b\r\nFrom a@b.test Fri Jan 15\r\n", ["to"], "no field"),
         (b" folded from the start\r\nTo: b\r\n", ["to"], "no field"),
         (b"To: b\r\nnonsense\r\nCc: c\r\n", ["to", "cc"], "no field"),

@@ -114,6 +114,44 @@ def test_a_trusted_client_relays_no_routes_in_disguise(server: Postroad) -> None
         client.ask("RCPT TO:<@far.test:ann@remote.test>", "250")  # the route is dropped (RFC 5321 appendix C)
 
 
+# -- in whose name
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "From: boss@example.org",
+        "From : boss@example.org\r\nFrom: bob@example.org",
+        "From\t: boss@example.org\r\nFrom: bob@example.org",
+        "From: bob@example.org\r\nFROM: boss@example.org",
+        "From: bob@example.org, boss@example.org",
+        "From: them: bob@example.org, boss@example.org;",
+        "From: boss@example.org bob@example.org",
+        "From: <boss@example.org> <bob@example.org>",
+        "From:\r\n boss@example.org",
+        "From: bob@example.org\x00boss@example.org",
+        "no field at all\r\nFrom: bob@example.org",
+        "X-Fill: x\r\n" * 25_000 + "From: boss@example.org",
+    ],
+    ids=range(12),
+)
+def test_an_account_writes_in_no_other_name(server: Postroad, header: str) -> None:
+    """However From is written, and wherever: what a reader may take for it must be the account's."""
+    with server.logged_in(BOB, "submission") as smtp:
+        smtp.mail(BOB)
+        smtp.rcpt(BOB)
+        code, text = smtp.data(f"{header}\r\nSubject: hi\r\n\r\nhi\r\n".encode())
+        assert code == 550, text
+
+
+@pytest.mark.parametrize("header", ["From: The Boss <bob@example.org>", "From: bob+tag@example.org", "To: x@y.test"])
+def test_an_account_writes_in_its_own(server: Postroad, header: str) -> None:
+    with server.logged_in(BOB, "submission") as smtp:
+        smtp.mail(BOB)
+        smtp.rcpt(BOB)
+        assert smtp.data(f"{header}\r\nSubject: hi\r\n\r\nhi\r\n".encode())[0] == 250
+
+
 # -- what comes before TLS
 
 START = {
