@@ -166,6 +166,10 @@ class _Flight:
         self.outcome: Outcome[Any] | None = None  # still None when landed: the asker was cancelled
 
 
+CACHED = 100_000
+"""Outcomes that are kept."""
+
+
 class Resolver:
     """Asks the given servers, or those of the system. Every method returns an outcome and raises nothing of the DNS.
 
@@ -178,7 +182,6 @@ class Resolver:
         *,
         timeout: float = 5.0,
         attempts: int = 2,
-        cache_size: int = 100_000,
         at_once: int = 256,
         trust_ad: bool | None = None,
         clock: Callable[[], float] = trio.current_time,
@@ -186,7 +189,7 @@ class Resolver:
         """``servers`` like "127.0.0.1:5353", "[::1]:53" or "9.9.9.9", addresses only; ValueError for others.
 
         ``timeout``: seconds that one question may take, all its attempts together. ``attempts``: rounds through
-        the servers. ``cache_size``: outcomes that are kept. ``at_once``: queries (sockets) open at one time.
+        the servers. ``at_once``: queries (sockets) open at one time.
         ``trust_ad``: whether the AD bit of these servers is believed; by default only where all of them are on this
         machine, because anyone on the way could set it.
         """
@@ -197,7 +200,7 @@ class Resolver:
         self._stub.timeout = timeout / (attempts * len(self._stub.nameservers))
         self._trust_ad = _all_local(self._stub) if trust_ad is None else trust_ad
         self._limit = trio.CapacityLimiter(at_once)
-        self._cache: ExpiringCache[tuple[str, str], Outcome[Any]] = ExpiringCache(cache_size, clock)
+        self._cache: ExpiringCache[tuple[str, str], Outcome[Any]] = ExpiringCache(CACHED, clock)
         self._flights: dict[tuple[str, str], _Flight] = {}
 
     async def ask(self, name: str, rdtype: str) -> Outcome[Any]:

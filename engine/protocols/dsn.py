@@ -80,7 +80,6 @@ def report(
     message_id: str,
     date: float,
     original: bytes | None = None,
-    boundary: str = "",
 ) -> bytes:
     """The whole report as a message (RFC 5322), the same for the same arguments.
 
@@ -103,9 +102,7 @@ def report(
         _status(_machine(hostname, envid, arrived, recipients, utf8=utf8), utf8=utf8),
         _returned(original_headers, original),
     ]
-    boundary = boundary or _boundary(parts)
-    if any(boundary.encode() in part for part in parts):
-        raise ValueError("the boundary occurs in the content")
+    boundary = _boundary(parts)
     action = min((recipient.action for recipient in recipients), key=list(_SUBJECTS).index)
     head = [
         f"From: Mail Delivery System <MAILER-DAEMON@{hostname}>",
