@@ -1,6 +1,7 @@
 """The queue: what is stored, when it is given out, and what becomes of each outcome."""
 
 import dataclasses
+import json
 import stat
 from pathlib import Path
 
@@ -467,6 +468,26 @@ async def test_a_settlement_that_could_not_be_stored_is_tried_until_it_is(
     assert shard.count() == 0
     assert not post.owner.away
     assert len(post.given) == 1
+
+
+async def test_a_full_disk_does_not_flood_the_log(
+    post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch, mock_clock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(20):
+        await post.admit(message())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "remove", full)
+        for delivery in list(post.given):
+            await post.settle(delivery, Delivered())
+        await post.wait(12)
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"queue-failed"' in line]
+    assert 2 <= len(said) <= 4
+    assert [line["changes"] for line in said[:2]] == [1, 20]
+    assert "the disk is full" in said[0]["error"]
 
 
 async def test_a_message_that_cannot_be_given_out_is_deferred_and_does_not_stop_others(
