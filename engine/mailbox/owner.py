@@ -47,7 +47,7 @@ from engine.mailbox.undelete import undelete
 from engine.mailbox.upgrade import bring_up
 from engine.message import Message
 from engine.observe.events import event
-from engine.storage.environment import Full, StorageError, open_environment, translated
+from engine.storage.environment import Full, StorageError, open_environment, reason, translated
 from engine.storage.ownership import held
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer
@@ -426,4 +426,4 @@ class MailboxOwner:
 
 def _storage_error(error: OSError) -> StorageError:
     known = translated(error)
-    return known if isinstance(known, StorageError) else StorageError(f"cannot write the message: {error}")
+    return known if isinstance(known, StorageError) else StorageError(f"cannot write the message: {reason(error)}")

@@ -67,6 +67,8 @@ class Owner:
         self._next: float | None = None
         self._wakeup = Wakeup()
         self._failed: list[tuple[float, Callable[[], None]]] = []
+        self._silent_until = 0.0
+        self._unsaid = 0  # changes that failed since it was said
         self._room = Room()
         self._draining = False
         self._latest = 0.0  # that the clock has shown
@@ -115,7 +117,7 @@ class Owner:
 
         def written(result: "outcome.Outcome[None]") -> None:
             if isinstance(result, outcome.Error):
-                event("queue-failed", id=record.id, shard=self.shard.number, error=repr(result.error))
+                self._say_failed(result.error)
                 done(Defer("The queue cannot take the message now", "4.3.1", log=str(result.error)))
                 return
             try:
@@ -459,8 +461,8 @@ class Owner:
     def _change(self, work: Callable[[Batch], None], then: Callable[[], None]) -> None:
         def done(result: "outcome.Outcome[None]") -> None:
             if isinstance(result, outcome.Error):
-                event("queue-failed", shard=self.shard.number, error=str(result.error), next=f"again in {_TROUBLE:g} s")
                 self._failed.append((trio.current_time() + _TROUBLE, lambda: self.writer.submit(work, done)))
+                self._say_failed(result.error, again=f"again in {_TROUBLE:g} s")
                 self._wakeup.wake()
                 return
             then()
@@ -469,7 +471,15 @@ class Owner:
 
     def _heard(self, result: "outcome.Outcome[None]") -> None:
         if isinstance(result, outcome.Error):
-            event("queue-failed", shard=self.shard.number, error=str(result.error))
+            self._say_failed(result.error)
+
+    def _say_failed(self, error: BaseException, again: str | None = None) -> None:
+        """Once in a while: a full disk fails thousands of changes at once."""
+        self._unsaid += 1
+        if (now := trio.current_time()) >= self._silent_until:
+            self._silent_until = now + _TROUBLE
+            event("queue-failed", shard=self.shard.number, error=str(error), changes=self._unsaid, next=again)
+            self._unsaid = 0
 
 
 def _released(record: Record) -> Envelope:

@@ -81,7 +81,7 @@ def translated(error: BaseException) -> BaseException:
     if isinstance(error, lmdb.MapFullError | lmdb.DiskError) or (
         isinstance(error, OSError) and error.errno == errno.ENOSPC
     ):
-        return Full(f"no room in the store: {reason(error)}")
+        return Full(f"cannot write to the store: {reason(error)}")
     if isinstance(error, lmdb.Error):
         return StorageError(f"the store failed: {reason(error)}")
     return error
@@ -105,8 +105,8 @@ _SYSTEM_REASONS = {
     errno.EACCES: "permission denied; it must belong to the user who runs Postroad, and commands are for him and root",
     errno.EPERM: "not permitted; commands are for root and the user who runs Postroad",
     errno.ENOSPC: 'the disk is full: docs/operating.md, "The disk is full"',
-    errno.EROFS: "the file system is mounted read-only; `dmesg` may say why",
-    errno.EIO: "the disk fails (input/output error); `dmesg` may say why",
+    errno.EROFS: "Read-only file system; `dmesg` may say why it is mounted so",
+    errno.EIO: "the disk fails (Input/output error); `dmesg` may say why",
     errno.EMFILE: "too many open files; raise `ulimit -n`",
     errno.ENOMEM: _MEMORY,
 }

@@ -86,7 +86,7 @@ def test_a_queue_that_cannot_be_looked_into_is_not_taken_for_an_empty_one(tmp_pa
 SYSTEM = [
     (PermissionError(errno.EACCES, "Permission denied", "var"), "var: permission denied; "),
     (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
-    (OSError(errno.EROFS, "Read-only file system", "var"), "var: the file system is mounted read-only"),
+    (OSError(errno.EROFS, "Read-only file system", "var"), "var: Read-only file system; `dmesg`"),
     (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
     (StorageError("cannot open it"), "cannot open it"),
 ]

@@ -591,6 +591,26 @@ async def test_a_settlement_that_could_not_be_stored_is_tried_until_it_is(
     assert len(post.given) == 1
 
 
+async def test_a_full_disk_does_not_flood_the_log(
+    post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch, mock_clock, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(20):
+        await post.admit(message())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "remove", full)
+        for delivery in list(post.given):
+            await post.settle(delivery, Delivered())
+        await post.wait(12)
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"queue-failed"' in line]
+    assert 2 <= len(said) <= 4
+    assert [line["changes"] for line in said[:2]] == [1, 20]
+    assert "the disk is full" in said[0]["error"]
+
+
 async def test_a_message_that_cannot_be_given_out_is_deferred_and_does_not_stop_others(
     shard: Shard, clock: Clock, nursery: trio.Nursery, mock_clock
 ) -> None:

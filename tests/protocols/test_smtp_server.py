@@ -410,7 +410,16 @@ def test_name_of_the_protocol(octets: bytes, settings: dict[str, Any], name: str
     assert smtp.protocol == name
 
 
-ALWAYS = b"PIPELINING", b"SIZE 1000000", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES", b"CHUNKING", b"DSN"
+ALWAYS = (
+    b"PIPELINING",
+    b"SIZE 1000000",
+    b"8BITMIME",
+    b"SMTPUTF8",
+    b"ENHANCEDSTATUSCODES",
+    b"CHUNKING",
+    b"DSN",
+    b"LIMITS RCPTMAX=100",
+)
 
 
 @pytest.mark.parametrize(
