@@ -169,16 +169,16 @@ def _indented(text: str) -> list[str]:
 
 def _machine(hostname: str, envid: str, arrived: float, recipients: Sequence[RecipientReport], *, utf8: bool) -> bytes:
     """Groups of fields, per message and per recipient, with an empty line between (RFC 3464 2.1)."""
-    message = [("Original-Envelope-Id", _decoded(envid)), ("Reporting-MTA", f"dns; {hostname}")]
+    message = [("Original-Envelope-Id", _decoded(envid, utf8=utf8)), ("Reporting-MTA", f"dns; {hostname}")]
     if arrived:
         message.append(("Arrival-Date", _date(arrived)))
-    groups = [message, *(_recipient_fields(recipient) for recipient in recipients)]
+    groups = [message, *(_recipient_fields(recipient, utf8=utf8) for recipient in recipients)]
     return b"\r\n".join(b"".join(_field(name, value, utf8=utf8) for name, value in group) for group in groups)
 
 
-def _recipient_fields(recipient: RecipientReport) -> list[tuple[str, str]]:
+def _recipient_fields(recipient: RecipientReport, *, utf8: bool) -> list[tuple[str, str]]:
     fields = [
-        ("Original-Recipient", _typed(_decoded(recipient.original)) if recipient.original else ""),
+        ("Original-Recipient", _typed(_decoded(recipient.original, utf8=utf8)) if recipient.original else ""),
         ("Final-Recipient", _typed(recipient.address, bare=True)),
         ("Action", recipient.action),
         ("Status", recipient.status),
@@ -192,9 +192,11 @@ def _recipient_fields(recipient: RecipientReport) -> list[tuple[str, str]]:
     return fields
 
 
-def _decoded(given: str) -> str:
-    """xtext (RFC 3461 4) or utf-8-addr-xtext (RFC 6533 3) as clear text; what is neither, as it is."""
+def _decoded(given: str, *, utf8: bool) -> str:
+    """xtext (RFC 3461 4) as clear text, and so utf-8-addr-xtext (RFC 6533 3) where the report may hold UTF-8."""
     if given.lower().startswith("utf-8;"):
+        if not utf8:
+            return given
         return re.sub(r"\\x\{([0-9A-F]{2,5}|10[0-9A-F]{4})\}", lambda match: chr(int(match[1], 16)), given)
     return re.sub(r"\+([2-7][0-9A-F])", lambda match: chr(int(match[1], 16)), given)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.message import Message, MessageId, Recipient
-from engine.protocols.address import xtext_decode
 from engine.protocols.dsn import Action, RecipientReport, report
 from engine.verdict import Delivered, Reject
 
@@ -35,7 +34,7 @@ def bounce(identity: MessageId, hostname: str, message: Message, failures: Seque
     return report(
         hostname=hostname,
         sender=envelope.sender,
-        envid=xtext_decode(envelope.envid) or "",
+        envid=envelope.envid,
         arrived=envelope.arrived,
         recipients=[_told(failure, now) for failure in failures],
         original_headers=message.header_octets(),
@@ -47,8 +46,7 @@ def bounce(identity: MessageId, hostname: str, message: Message, failures: Seque
 
 def _told(failure: Failure, now: float) -> RecipientReport:
     recipient, verdict = failure.recipient, failure.verdict
-    kind, _, address = recipient.original.partition(";")
-    original = f"{kind};{xtext_decode(address) or address}" if address else ""
+    original = recipient.original
     if isinstance(verdict, Reject):
         return RecipientReport(
             recipient.address, "failed", verdict.code, verdict.text, verdict.reply, verdict.remote, original, now

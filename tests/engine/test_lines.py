@@ -354,6 +354,19 @@ async def test_lines_and_their_turns_outlive_a_restart(post: Post, opened: Open,
     assert sorted(again.ids) == sorted(ids)
 
 
+async def test_what_only_waits_for_a_place_goes_out_after_a_restart(opened: Open, shard: Shard) -> None:
+    post = opened(dataclasses.replace(SETTINGS, in_flight=2))
+    await trio.testing.wait_all_tasks_blocked()
+    await post.admit(mail(ALIVE), mail(ALIVE, 1), mail(ALIVE, 2))
+    assert (len(post.given), len(shard.in_line(ALIVE, b"", 10)), shard.turn(ALIVE)) == (1, 2, NOW)
+    post.owner.drain()
+    again = opened()
+    await trio.testing.wait_all_tasks_blocked()
+    while again.owner.away:
+        await again.settle(next(iter(again.owner.away.values())), Delivered())
+    assert len({*again.ids}) == len(again.ids) == 3
+
+
 async def test_a_line_whose_turn_is_yet_to_come_rests_after_a_restart(post: Post, opened: Open) -> None:
     await silent(post)
     post.owner.drain()

@@ -19,8 +19,8 @@ from engine.queue.bounce import wants_report
 from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
-from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before
-from engine.storage.environment import StorageError
+from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before, shard_numbers
+from engine.storage.environment import StorageError, open_environment
 from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 from tests.support.post import MAP_SIZE, SETTINGS, Clock, Open, Post
@@ -121,6 +121,21 @@ async def test_another_process_s_shard_is_read_without_writing(shard: Shard, dat
     with pytest.raises(StorageError):
         Shard(data, 7, map_size=MAP_SIZE, read_only=True)
     assert not (data / "queue" / "7").exists()
+
+
+async def test_a_shard_that_was_never_finished_is_not_read(data: Path) -> None:
+    open_environment(data / "queue" / "7", map_size=MAP_SIZE, databases=8).close()
+    for _ in range(2):  # it is left closed
+        with pytest.raises(StorageError, match="not finished"):
+            Shard(data, 7, map_size=MAP_SIZE, read_only=True)
+
+
+def test_the_shards_of_a_data_folder_are_found_by_their_numbers(data: Path) -> None:
+    for name in ("10", "2", "0", "lost+found"):
+        (data / "queue" / name).mkdir(parents=True)
+        (data / "queue" / name / "data.mdb").touch()
+    (data / "queue" / "3").mkdir()  # what a crash has left while it was made
+    assert shard_numbers(data) == [0, 2, 10]
 
 
 async def test_a_shard_of_another_format_is_refused(data: Path) -> None:

@@ -125,6 +125,34 @@ def test_parameters_that_are_not_given() -> None:
     assert events == [Hello("c", False), Mail("", None, "7BIT", False, "", "", ""), Rcpt("b@example.org", "", "")]
 
 
+def test_one_parameter_leaves_the_others_as_if_not_given() -> None:
+    octets = b"HELO c\r\nMAIL FROM:<a@example.org> SIZE=5\r\nRCPT TO:<b@example.org> NOTIFY=NEVER\r\n"
+    assert events_of(server(), whole(octets))[1:] == [
+        Mail("a@example.org", 5, "7BIT", False, "", "", ""),
+        Rcpt("b@example.org", "NEVER", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (b"MAIL", b"501 5.5.4 "),
+        (b"MAIL FROM:<a@example.org>x", b"501 5.5.4 "),
+        (b"MAIL FROM:<a@example..org>", b"501 5.1.7 "),
+        (b"MAIL FROM:<a@example.org> RET=x", b"501 5.5.4 "),
+        (b"MAIL FROM:<a@example.org>\r\nRCPT", b"501 5.5.4 "),
+        (b"MAIL FROM:<a@example.org>\r\nRCPT TO:b@example.org", b"501 5.5.4 "),
+        (b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>x", b"501 5.5.4 "),
+        (b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example..org>", b"501 5.1.3 "),
+        (b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org> NOTIFY=x", b"501 5.5.4 "),
+    ],
+)
+def test_what_is_no_path_or_no_parameter(command: bytes, answer: bytes) -> None:
+    smtp = server()
+    events_of(smtp, whole(b"HELO c\r\n" + command + b"\r\n"))
+    assert smtp.outgoing().splitlines()[-1].startswith(answer)
+
+
 def test_replies_wait_until_they_are_fetched() -> None:
     smtp = server()
     events_of(smtp, whole(b"HELO c\r\n" + TRANSACTION))

@@ -20,7 +20,6 @@ from engine import Defer, Delivered, Duration, Each, Envelope, Message, MessageI
 from engine.message import Octets
 from engine.net.names import Hostname
 from engine.outbound.pool import PENALTY, Pool
-from engine.outbound.schedule import retry_delay
 from stages.relay import Relay
 from tests.support.programs import needs, path_of
 from tests.support.remote import DROP, SILENCE, USUAL, Remote, serving
@@ -652,13 +651,6 @@ async def test_verify_wants_a_trusted_certificate_for_the_host(
     else:
         assert isinstance(verdict, Defer)
         assert verdict.code == "4.7.5"
-
-
-def test_the_delays_grow_and_the_last_repeats() -> None:
-    delays = (Duration("5m"), Duration("1h"))
-    for attempts, expected in ((0, 300), (1, 3600), (9, 3600)):
-        assert 0.9 * expected <= retry_delay(delays, attempts) <= 1.1 * expected
-    assert len({retry_delay(delays, 0) for _ in range(20)}) > 1
 
 
 @pytest.mark.parametrize("name", ["connections", "messages_per_connection", "recipients_per_transaction"])
