@@ -429,7 +429,7 @@ async def test_a_parked_message_is_released_once(post: Post, shard: Shard, data:
     post.clock.now += 100
     assert await post.owner.release(identity) == ""
     assert post.ids == [identity]
-    assert dict(post.given[0].message.envelope.facts) == {RELEASED: "virus"}
+    assert dict(post.given[0].message.envelope.facts) == {RELEASED: ["virus"]}
     assert b"".join(post.given[0].message.chunks()) == LETTER
     (record,) = shard.all_records()
     assert (record.state, record.reason, record.due, record.decided) == (WAITING, "", 1100.0, 1100.0)
