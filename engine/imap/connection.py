@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import trio
 
 from engine.directory import Unavailable, asked
-from engine.imap import handlers, notifying
+from engine.imap import commands, notifying
 from engine.imap.appending import Appending
 from engine.imap.compression import Deflated
 from engine.imap.reply import Bad, No
@@ -240,15 +240,15 @@ class Visit:
     async def _answer(self, request: events.Request) -> None:
         session, imap = self._session, self._imap
         try:
-            done = await handlers.handle(session, imap, request)
+            done = await commands.obey(session, imap, request)
             if session is not None:
-                await session.catch_up(handlers.may_tell(request.command))
+                await session.catch_up(commands.may_tell(request.command))
             imap.ok(done.text, done.code)
             if isinstance(request.command, Unauthenticate):
                 self._forget()
         except No as no:
             if session is not None:
-                await session.catch_up(handlers.may_tell(request.command))
+                await session.catch_up(commands.may_tell(request.command))
             imap.no(no.text, no.code)
         except Bad as bad:
             imap.bad(bad.text, bad.code)

@@ -88,6 +88,8 @@ def problems(folder: Path, text: str) -> list[tuple[int, str, str]]:
     return [(p.line, p.place, p.text.replace(f"{folder}/", "")) for p in caught.value.problems]
 
 
+UNSERVED = "no lane has a stage that does what it says; see this table in docs/pipeline.md"
+
 # What is changed in GOOD, with what; then line, place and text of every problem.
 WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     ('hostname = "mx.test"', "hostname = 5", [(2, "[server] hostname", "Expected `str`, got `int`")]),
@@ -355,11 +357,16 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (14, "[quota] warn", "must be per cent, from 1 to 100"),
         ],
     ),
-    ("[stage.door]", '[reports]\norg_name = "Us"\n[stage.door]', [(10, "[reports] email", "is required")]),
+    (
+        "[stage.door]",
+        '[reports]\norg_name = "Us"\n[stage.door]',
+        [(10, "[reports] email", "is required"), (10, "[reports]", UNSERVED)],
+    ),
     (
         "[stage.door]",
         '[reports]\norg_name = "Us"\nemail = "nobody"\nlane = "outbund"\n[stage.door]',
         [
+            (10, "[reports]", UNSERVED),
             (12, "[reports] email", "'nobody' is no address; write it like \"postmaster@example.org\""),
             (13, "[reports] lane", "no lane outbund has a `queue`; there are: inbound"),
         ],

@@ -12,9 +12,9 @@ from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.table import Command
 from engine.protocols.imap.view import May
 
-Handler = Callable[[Session, Any], Awaitable[Done]]
+Function = Callable[[Session, Any], Awaitable[Done]]
 
-HANDLERS: Final[dict[type[Command], Handler]] = {
+FUNCTIONS: Final[dict[type[Command], Function]] = {
     mailboxes.Select: folders.select,
     mailboxes.Close: folders.close,
     mailboxes.Create: folders.create,
@@ -67,7 +67,7 @@ def may_tell(command: Command) -> May:
             return May.ALL
 
 
-async def handle(visitor: Session | None, imap: ImapServer, request: Request) -> Done:
+async def obey(visitor: Session | None, imap: ImapServer, request: Request) -> Done:
     """Do it. No and Bad are its other ends."""
     command = request.command
     match command:
@@ -81,4 +81,4 @@ async def handle(visitor: Session | None, imap: ImapServer, request: Request) ->
     assert visitor is not None, "the protocol lets nothing else through before a login"
     if (find := SEARCHES.get(type(command))) is not None:
         return await find(visitor, command, request.tag)
-    return await HANDLERS[type(command)](visitor, command)
+    return await FUNCTIONS[type(command)](visitor, command)
