@@ -359,6 +359,7 @@ def convert(value: object, kind: Any) -> Any:
         place = re.search(r" - at `\$(.*)`$", text)
         if place:
             text = text[: place.start()] + (f" at {place[1].strip('.')}" if place[1] else "")
+        text = text.replace("Expected `array`", 'Expected a list, like ["…"]')
         raise ValueError(text) from error
 
 
@@ -427,6 +428,10 @@ class _Reader:
         problem = Problem(line, place, text)
         if problem not in self.problems:
             self.problems.append(problem)
+
+    def has_problem(self, table: str) -> bool:
+        """Whether there is one in that table or below it."""
+        return any(problem.place.startswith((f"[{table}]", f"[{table}.")) for problem in self.problems)
 
     def is_table(self, key: str) -> bool:
         found: Any = self.tables
@@ -662,7 +667,7 @@ class _Reader:
         if QUEUE in tables:
             self.problem(f"stage.{QUEUE}", "`queue` is the engine's own; its settings are in [queue]")
         for name in tables:
-            if name not in used and name != QUEUE:
+            if name not in used and name != QUEUE and not self.has_problem("lane"):  # else it may stand in that lane
                 self.problem(f"stage.{name}", f"no lane has a stage of this name{nearest(name, used)}")
         found = {}
         for name in used:
@@ -751,9 +756,11 @@ class _Reader:
             "stage",
             *theirs,
         }
+        unsure = self.has_problem("lane") or self.has_problem("stage")  # a stage that was not found may know the table
         for name in self.tables:
-            if name not in known:
-                self.problem(name, f"unknown table{nearest(name, known)}")
+            hint = nearest(name, known)
+            if name not in known and ("did you mean" in hint or not unsure):
+                self.problem(name, f"unknown table{hint}")
 
     def check_lanes(self, lanes: Iterable[Lane], stages: Mapping[str, Stage]) -> None:
         names = {lane.name for lane in lanes}
