@@ -15,7 +15,7 @@ from engine.sieve import ScriptError, compile_script
 from engine.sorting.library import limits_of
 
 _PROBLEMS = {
-    Problem.NONEXISTENT: "there is no script of that name; `postroad sieve list` shows those there are",
+    Problem.NONEXISTENT: "there is no such script; `postroad sieve list` shows those there are",
     Problem.ACTIVE: "it is active; say --force, or activate another one",
     Problem.LIMIT: "the account has as many scripts as it may",
     Problem.OVERQUOTA: "there is no room for it: see [sieve] total_size",

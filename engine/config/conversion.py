@@ -24,6 +24,7 @@ def convert(value: object, kind: Any) -> Any:
         place = re.search(r" - at `\$(.*)`$", text)
         if place:
             text = text[: place.start()] + (f" at {place[1].strip('.')}" if place[1] else "")
+        text = text.replace("Expected `array`", 'Expected a list, like ["…"]')
         text = text.replace("Invalid RFC3339 encoded time", "no time of day; write it like 18:00:00")
         raise ValueError(text) from error
 

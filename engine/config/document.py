@@ -39,6 +39,10 @@ class Document:
         if problem not in self.problems:
             self.problems.append(problem)
 
+    def has_problem(self, table: str) -> bool:
+        """Whether there is one in that table or below it."""
+        return any(problem.place.startswith((f"[{table}]", f"[{table}.")) for problem in self.problems)
+
     def _is_table(self, key: str) -> bool:
         found: Any = self.tables
         for part in key.split("."):

@@ -92,9 +92,12 @@ def _read_reports(document: Document, lanes: Iterable[Lane]) -> Reports | None:
 def _check_tables(document: Document, stages: Mapping[str, Stage]) -> None:
     theirs = {table for stage in stages.values() for table in stage.spec.tables}
     known = {*SECTIONS, *OPTIONAL, "listen", "directory", "lane", "stage", *theirs}
+    # A stage that was not found may know the table.
+    unsure = document.has_problem("lane") or document.has_problem("stage")
     for name in document.tables:
-        if name not in known:
-            document.problem(name, f"unknown table{nearest(name, known)}")
+        hint = nearest(name, known)
+        if name not in known and ("did you mean" in hint or not unsure):
+            document.problem(name, f"unknown table{hint}")
 
 
 def _planned(config: Config) -> Config:

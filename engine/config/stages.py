@@ -34,7 +34,7 @@ def read_stages(document: Document, lanes: Iterable[Lane]) -> dict[str, Stage]:
     if QUEUE in tables:
         document.problem(f"stage.{QUEUE}", "`queue` is the engine's own; its settings are in [queue]")
     for name in tables:
-        if name not in used and name != QUEUE:
+        if name not in used and name != QUEUE and not document.has_problem("lane"):  # else it may stand in that lane
             document.problem(f"stage.{name}", f"no lane has a stage of this name{nearest(name, used)}")
     found = {}
     for name in used:

@@ -197,6 +197,7 @@ class Resolver:
         self._timeout = timeout
         self._backend = dns.asyncbackend.get_backend("trio")
         self._stub = _stub(servers)
+        self._asked = ", ".join(map(_shown, self._stub.nameservers))
         self._stub.timeout = timeout / (attempts * len(self._stub.nameservers))
         self._trust_ad = _all_local(self._stub) if trust_ad is None else trust_ad
         self._limit = trio.CapacityLimiter(at_once)
@@ -257,7 +258,7 @@ class Resolver:
             # dnspython measures its lifetime with the wall clock; ours is trio's.
             with trio.move_on_after(self._timeout):
                 return await self._query(wanted, rdtype)
-        return self._trouble(f"no answer about {name} {rdtype} within {self._timeout:g} s")
+        return self._trouble(f"no answer about {name} {rdtype} within {self._timeout:g} s from {self._asked}")
 
     async def _query(self, name: dns.name.Name, rdtype: str) -> Outcome[Any]:
         try:
@@ -288,6 +289,10 @@ class Resolver:
 
     def _is_secure(self, response: dns.message.Message) -> bool:
         return self._trust_ad and bool(response.flags & dns.flags.AD)
+
+
+def _shown(server: str | dns.nameserver.Nameserver) -> str:
+    return server if isinstance(server, str) else f"{server.answer_nameserver()}:{server.answer_port()}"
 
 
 def _stub(servers: Sequence[str]) -> dns.asyncresolver.Resolver:

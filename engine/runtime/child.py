@@ -54,9 +54,12 @@ class Child:
         self.gone.set()
 
     def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: signal.Signals) -> None:
         if not self.dead:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._fd, signal.SIGKILL)
+                signal.pidfd_send_signal(self._fd, number)
 
     async def wait(self) -> int:
         """Until the process has ended: its exit code, negative for a signal."""

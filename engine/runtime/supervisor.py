@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import trio
@@ -18,6 +19,7 @@ from engine.lanes import MAIL
 from engine.net.listening import bind, bind_unix
 from engine.observe.events import event
 from engine.queue.store import content_folder
+from engine.runtime import hanging
 from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.child import Child
 from engine.runtime.control import Control
@@ -314,9 +316,15 @@ class Supervisor:
             hang = self._config.server.hang
             for child in list(self._children.values()):
                 if not child.dead and now - child.heard > hang:
-                    event("worker-hangs", worker=child.process.name, seconds=hang)
+                    where = await self._where(child)
+                    event("worker-hangs", worker=child.process.name, seconds=float(hang), where=where or None)
                     child.kill()
             self._bury_strays()
+
+    async def _where(self, child: Child) -> str:
+        child.send_signal(hanging.ASK)
+        await trio.sleep(hanging.SECONDS)
+        return hanging.where(Path(self._folder), child.process.name)
 
     def _bury_strays(self) -> None:
         """Programs that a filter had started are our children once their worker has died: take note of their end."""

@@ -20,6 +20,7 @@ from engine.net.listening import accept_connections
 from engine.observe.events import capture_logging, event
 from engine.observe.turns import WrittenOnceATurn
 from engine.queue.content import FileContent
+from engine.runtime import hanging
 from engine.runtime.control import LOST, Control
 from engine.runtime.door import Door
 from engine.runtime.places import Process
@@ -67,6 +68,7 @@ class Worker:
         process = Process(**values["process"])
         event.process = process.name
         capture_logging()
+        hanging.tell_when_asked(Path(values["folder"]), process.name)
         self._base = Path(values["config"])
         self._here = Here(process, values["life"], values["folder"], self._context, self._find)
         try:

@@ -44,7 +44,8 @@ def test_what_was_removed_is_shown_and_brought_back(tmp_path: Path) -> None:
         assert sums(server) == {"INBOX": 2, "(all)": 2}
         assert server.command("mailbox", "verify").stdout == "no contradiction.\n"
         done = server.command("mailbox", "undelete", "nobody@example.org")
-        assert (done.returncode, done.stderr) == (1, "postroad: there is no account nobody@example.org\n")
+        said = "postroad: there is no account nobody@example.org; `postroad account list` shows those there are\n"
+        assert (done.returncode, done.stderr) == (1, said)
         done = server.command("mailbox", "undelete", BOB, "--since", "yesterday")
         assert done.returncode == 2
         assert "is no time" in done.stderr

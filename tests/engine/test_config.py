@@ -252,7 +252,7 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
         [
             (15, "[stage.mark] limit", '\'a lot\' is no size; write it like "25 MB" or "64 KiB"'),
             (16, "[stage.mark] limt", "unknown setting; did you mean limit?"),
-            (17, "[stage.mark] words", "Expected `array`, got `str`"),
+            (17, "[stage.mark] words", 'Expected a list, like ["…"], got `str`'),
             (18, "[stage.mark] timeout", '\'5\' is no duration; write it like "90s", "5m", "1h 30m" or "5d"'),
             (19, "[stage.mark] on_error", "'skipp' is none of its values; did you mean skip?"),
             (20, "[stage.mark] workers", "must not be negative"),

@@ -237,3 +237,21 @@ def test_reload_without_a_server(tmp_path: Path) -> None:
 def test_the_example_is_good() -> None:
     done = CliRunner().invoke(main, ["--config", str(ROOT / "pipeline.toml"), "check"])
     assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("good", "wrong", "said"),
+    [
+        ('["accept", "queue", "route"]', '"accept"', 'Expected a list, like ["…"], got `str`'),
+        ("[stage.resolve]", '[stage.resolve]\nuse = "stages.resolv"', "there is no module stages.resolv"),
+        ('"route"]', '"routte"]', "no stage is named routte"),
+    ],
+)
+def test_what_follows_from_a_mistake_is_not_another_one(tmp_path: Path, good: str, wrong: str, said: str) -> None:
+    """A lane or stage that cannot be read takes neither its settings nor its tables with it."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text(GOOD.replace(good, wrong, 1))
+    done = CliRunner().invoke(main, ["--config", str(file), "check"])
+    assert said in done.output
+    assert "unknown table" not in done.output
+    assert "no lane has a stage of this name" not in done.output
