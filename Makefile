@@ -32,6 +32,10 @@ fuzz: $(READY)  ## coverage-guided fuzzing of every parser, FUZZ_SECONDS each
 	$(BIN)/pip install -q atheris
 	$(BIN)/python -m tests.fuzz --seconds $${FUZZ_SECONDS:-60}
 
+.PHONY: mutants
+mutants: $(READY)  ## change the queue and the SMTP parsers in small ways, and print what no test notices: hours. MUTANTS=engine/queue/away.py
+	$(BIN)/python -m tests.mutation $(MUTANTS)
+
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -1,14 +1,17 @@
-"""What of a client's set of UIDs is in a mailbox's history: right, and in no more steps than both are long."""
+"""What of a client's set of UIDs is in a mailbox and in its history: right, and in no more steps than both are long."""
 
 from typing import ClassVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.protocols.imap.ranges import overlap
-from engine.protocols.imap.sets import SequenceSet
+from engine.protocols.imap.ranges import missing, overlap
+from engine.protocols.imap.sets import STAR, SequenceSet
 
 UID = st.integers(1, 60)
+SETS = st.lists(st.tuples(UID | st.just(STAR), UID), min_size=1, max_size=4).map(
+    lambda ranges: SequenceSet(tuple(ranges))
+)
 
 
 def ranges_of(uids: set[int]) -> list[tuple[int, int]]:
@@ -50,3 +53,10 @@ def test_long_sets_on_both_sides_are_not_compared_each_with_each() -> None:
     Compared.times = 0
     assert overlap(gone, wanted, 20_000).ranges == ()
     assert Compared.times < 30 * len(gone)
+
+
+@given(st.sets(UID), SETS, UID, st.integers(0, 60))
+def test_what_no_message_has(uids: set[int], among: SequenceSet, largest: int, start: int) -> None:
+    uids = {uid for uid in uids if uid <= largest}
+    expected = {number for number in among.numbers(largest) if start < number <= largest} - uids
+    assert set(missing(sorted(uids), among, largest, start).numbers(largest)) == expected
