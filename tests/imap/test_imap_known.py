@@ -21,7 +21,6 @@ from engine.mailbox.commands import (
     Subscribe,
 )
 from engine.mailbox.flags import SEEN, Mode
-from engine.mailbox.layout import INBOX
 
 ANN, BEN = 1, 2
 
