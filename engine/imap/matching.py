@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import compress
 from typing import Final
 
 from engine.imap.letters import Letter, Shelf
@@ -19,6 +20,9 @@ from engine.protocols.imap.view import View as Numbers
 
 AT_ONCE: Final = 200
 """Messages that are read in one step."""
+
+INDEXED: Final = 2_000
+"""Messages of which the index is asked in one step, which takes a microsecond or two each."""
 
 Found = Generator[None, None, list[int]]
 """Places in the view, in ascending order; it pauses wherever a step has taken some time."""
@@ -113,13 +117,9 @@ class Matching:
     def _possible(self, among: Sequence[int], header: Header, needle: Needle) -> Found:
         """The places whose headers, as the index has them, do not tell by their octets that the text is not there."""
         names, found = {header.octets}, list[int]()
-        for some in _some(among):
-            known = self._shelf.index.headers(list(map(self._view.content, some)), names)
-            found += [
-                place
-                for place, octets in zip(some, known, strict=True)
-                if octets is None or may_hold(octets, header, needle)
-            ]
+        for some in _some(among, INDEXED):
+            known = self._shelf.index.headers(self._view.content_keys(some), names)
+            found += compress(some, may_hold(known, header, needle))
             yield
         return found
 
@@ -175,12 +175,12 @@ class Matching:
 
     def _opened(self, letters: Sequence[Letter]) -> Iterator[Letter]:
         with suppress(MessageGone):  # each finds out for itself
-            self._shelf.open(letters)
+            self._shelf.read(letters)
         yield from letters
 
 
-def _some(among: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (among[start : start + AT_ONCE] for start in range(0, len(among), AT_ONCE))
+def _some(among: Sequence[int], count: int = AT_ONCE) -> Iterator[Sequence[int]]:
+    return (among[start : start + count] for start in range(0, len(among), count))
 
 
 _COMPARISONS: Final[dict[str, Callable[[date, date], bool]]] = {

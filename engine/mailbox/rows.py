@@ -122,6 +122,11 @@ class State(NamedTuple):
         return octets[:_STATE_AT] + _STATE.pack(*self) + octets[_SIZE_AT + 8 :]
 
 
+def modseq_in(octets: bytes) -> int:
+    """Of a MessageRow in octets."""
+    return State.parse(octets).modseq
+
+
 class KeptRow(NamedTuple):
     """A message that was expunged: what brings it back, though its mailbox may be gone by then."""
 

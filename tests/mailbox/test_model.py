@@ -110,7 +110,8 @@ class View:
         for first, last in changes.vanished:
             for uid in range(first, last + 1):
                 self.mails.pop(uid, None)
-        self.mails |= {message.uid: (message.flags, message.keywords, message.modseq) for message in changes.messages}
+        news = changes.messages
+        self.mails |= dict(zip(news.uids, zip(news.flags, news.bits, news.modseqs, strict=True), strict=True))
         self.since = changes.status.modseq
 
 
