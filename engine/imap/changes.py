@@ -48,6 +48,7 @@ async def store(session: Session, command: messages.Store) -> Done:
         raise No("The mailbox has too many keywords", b"LIMIT")
     if answer.problem is not None:
         raise refused(answer.problem)
+    session.service.views.stored(change, answer)
     await session.take_in()
     condstore, by_uid = "CONDSTORE" in imap.features, command.uid or "QRESYNC" in imap.features
     failed = set(answer.failed)

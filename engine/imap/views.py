@@ -6,7 +6,8 @@ from typing import Final
 import trio
 
 from engine.mailbox import Changes, Mailboxes, MailboxRow, View
-from engine.mailbox.views import renewed
+from engine.mailbox.commands import Answer, Store
+from engine.mailbox.views import renewed, restated
 
 MOST: Final = 1_000_000
 """Messages of all views that are kept: some 70 octets each."""
@@ -50,6 +51,16 @@ class Views:
         """The mailbox as it is now, where nothing must be read for that. StorageError."""
         view = self._kept.get((account, mailbox))
         return view if view is not None and view.status == self._mailboxes.status(account, mailbox) else None
+
+    def stored(self, command: Store, answer: Answer) -> None:
+        """A STORE was done: if nothing else has happened since the view was made, all that has changed is known."""
+        view = self._kept.get((command.account, command.mailbox))
+        if view is None or view.status.modseq != answer.since or command.keywords:
+            return
+        status = self._mailboxes.status(command.account, command.mailbox)
+        if status is not None and status.modseq == answer.modseq:
+            key = command.account, command.mailbox, answer.since, status
+            self._last = key, restated(view, command, answer, status)
 
     async def _renewed(self, account: int, mailbox: int, known: View, status: MailboxRow) -> View | None:
         """By what has changed; None: it is quicker read whole, or must be."""

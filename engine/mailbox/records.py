@@ -106,6 +106,10 @@ def parsed(items: Iterable[tuple[bytes, bytes]]) -> Records:
     return Records(b"".join(contents), _column("I", uids), _column("I", flags), *five)
 
 
+def uids_of(items: Items) -> "array[int]":
+    return _column("I", [key[12:] for key, _ in items])
+
+
 def headings(items: Items) -> list[bytes]:
     """The header fields of each delivery alone."""
     return [value[_FIXED:] for _, value in items]

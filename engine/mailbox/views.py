@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.mailbox import log
+from engine.mailbox.commands import Answer, Store
 from engine.mailbox.layout import (
     Databases,
     account_key,
@@ -146,6 +147,20 @@ def renewed(old: View, news: Changes) -> View:
     if cut < len(changed):  # they are new: UIDs ascend
         found = joined([found, changed.at(range(cut, len(changed)))])
     return _view(found, news.status, news.keywords)
+
+
+def restated(old: View, store: Store, answer: Answer, status: MailboxRow) -> Changes:
+    """What a STORE without keywords has changed since an earlier view, as ``changes`` gives it, without a look."""
+    was = old.some(array("I", answer.sources))
+
+    def become(column: "array[int]", named: int) -> "array[int]":
+        known = {bits: store.mode(bits, named) for bits in set(column)}
+        return array(column.typecode, map(known.__getitem__, column))
+
+    flags, bits = become(was.flags, store.flags), become(was.bits, 0)
+    modseqs = array("Q", [answer.modseq]) * len(was)
+    now = Records(was.contents, was.uids, flags, bits, modseqs, was.sizes, was.received, was.saved)
+    return Changes(status, old.keywords, [], now)
 
 
 def _put(column: "array[int]", places: Sequence[int], numbers: "array[int]") -> None:

@@ -10,7 +10,7 @@ from engine.mailbox import MailboxOwner, View
 from engine.mailbox.commands import Begin, Expunge, Store
 from engine.mailbox.flags import DELETED, FLAGGED, SEEN, Mode
 from engine.mailbox.layout import INBOX, mailbox_key
-from engine.mailbox.views import renewed
+from engine.mailbox.views import renewed, restated
 
 
 def seen(owner: MailboxOwner) -> View:
@@ -48,6 +48,23 @@ async def test_a_view_is_renewed_by_what_has_changed(owner: MailboxOwner, seed: 
         old, before = renewed(old, changes), old
         assert old == seen(owner)
         assert len(before.without(changes.vanished)) == len([uid for uid in before.uids if uid in set(old.uids)])
+    assert owner.reader.verify() == []
+
+
+@pytest.mark.parametrize("mode", Mode)
+async def test_what_a_store_changes_is_known_without_a_look(owner: MailboxOwner, mode: Mode) -> None:
+    await owner.change(Begin(account=ANN))
+    await append(owner, *[b"%d" % number for number in range(9)])
+    for uids, flags, keywords in (((1, 2, 3), SEEN, ("k",)), ((3, 4), DELETED, ()), ((5,), SEEN | DELETED, ())):
+        await owner.change(Store(account=ANN, mailbox=INBOX, uids=uids, mode=Mode.ADD, flags=flags, keywords=keywords))
+    old = seen(owner)
+    for uids in ((1, 3, 5, 8, 77), tuple(range(1, 10))):
+        command = Store(account=ANN, mailbox=INBOX, uids=uids, mode=mode, flags=SEEN)
+        answer = await owner.change(command)
+        assert answer.since == old.status.modseq
+        view = seen(owner)
+        assert restated(old, command, answer, view.status) == owner.reader.changes(ANN, INBOX, answer.since)
+        old = view
     assert owner.reader.verify() == []
 
 
