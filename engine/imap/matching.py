@@ -9,10 +9,11 @@ from itertools import compress
 from typing import Final
 
 from engine.imap.letters import Letter, Shelf
-from engine.imap.texts import Header, Needle, in_body, in_header, may_hold, sent_on
+from engine.imap.texts import Header, Needle, holds, in_body, in_header, may_hold, sent_on
 from engine.index import Text
 from engine.mailbox import MessageGone, View
 from engine.mailbox.flags import SYSTEM
+from engine.mailbox.rows import IN_HEADING
 from engine.protocols.imap import search_keys as keys
 from engine.protocols.imap.search_keys import SearchKey
 from engine.protocols.imap.sets import of as set_of
@@ -107,21 +108,27 @@ class Matching:
             return (yield from self._words(key, needle, among))
         name = key.name if isinstance(key, keys.HeaderContains) else key.where
         header = Header(name.lower())
-        possible = yield from self._possible(among, header, needle)
-        return (
-            yield from self._filtered(
-                possible, partial(in_header, header=header, needle=needle), headers={header.octets}
-            )
-        )
+        found, doubtful = list[int](), among
+        if header.octets not in IN_HEADING:
+            found, doubtful = yield from self._by_index(among, header, needle)
+        is_so = partial(in_header, header=header, needle=needle)
+        more = yield from self._filtered(doubtful, is_so, headers={header.octets})
+        return sorted(found + more) if more else found
 
-    def _possible(self, among: Sequence[int], header: Header, needle: Needle) -> Found:
-        """The places whose headers, as the index has them, do not tell by their octets that the text is not there."""
-        names, found = {header.octets}, list[int]()
+    def _by_index(
+        self, among: Sequence[int], header: Header, needle: Needle
+    ) -> Generator[None, None, tuple[list[int], list[int]]]:
+        """The places of contents in whose headers the index has the text; and those of which it has no header."""
+        found, unknown = list[int](), list[int]()
         for some in _some(among, INDEXED):
-            known = self._shelf.index.headers(self._view.content_keys(some), names)
-            found += compress(some, may_hold(known, header, needle))
+            known = self._shelf.index.headers(self._view.content_keys(some), {header.octets})
+            for place, section in compress(zip(some, known, strict=True), may_hold(known, header, needle)):
+                if section is None:
+                    unknown.append(place)
+                elif holds(section, header, needle):
+                    found.append(place)
             yield
-        return found
+        return found, unknown
 
     def _words(self, key: keys.Contains, needle: Needle, among: Sequence[int]) -> Found:
         """By the index, as far as it goes; it may want a second look at some messages."""

@@ -48,19 +48,18 @@ def may_hold(sections: Iterable[bytes | None], header: Header, needle: Needle) -
     name, text = header.octets, needle.octets
     if text is None or not _is_plain(text):
         return [octets is None or name in octets.lower() for octets in sections]
-    return [
-        octets is None or (name in (lower := octets.lower()) and (text in lower or b"=?" in lower))
-        for octets in sections
-    ]
+    return [octets is None or text in (lower := octets.lower()) or b"=?" in lower for octets in sections]
+
+
+def holds(section: bytes, header: Header, needle: Needle) -> bool:
+    """Whether a field of that name holds the text. The empty one is in every field."""
+    found = [(name, value) for name, value in fields(section) if name.lower() == header.octets]
+    return any(needle.is_in(value) for _, value in header_texts(found))
 
 
 def in_header(letter: Letter, header: Header, needle: Needle) -> bool:
-    """Whether a field of that name holds the text. The empty one is in every field."""
-    section = letter.header
-    if not may_hold([section], header, needle)[0]:
-        return False
-    found = [(name, value) for name, value in fields(section) if name.lower() == header.octets]
-    return any(needle.is_in(value) for _, value in header_texts(found))
+    """The same of a message. MessageGone."""
+    return may_hold([letter.header], header, needle)[0] and holds(letter.header, header, needle)
 
 
 @lru_cache(maxsize=64)

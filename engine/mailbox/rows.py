@@ -20,6 +20,9 @@ _METADATA = struct.Struct(">QB")
 BEFORE_STATE, STATE, AFTER_STATE = slice(0, 24), slice(24, 36), slice(44, None)
 """Where a MessageRow in octets has its State, which the MODSEQ follows, and the rest."""
 
+IN_HEADING = frozenset({b"return-path", b"delivered-to"})
+"""The header fields of a delivery, in lower case, of which ``MessageRow.heading`` is made (``deliver``)."""
+
 # For deliveries, which write these without making a record first: its fields in their order, the last text left out.
 pack_account, pack_mailbox, pack_message = _ACCOUNT.pack, _MAILBOX.pack, _MESSAGE.pack
 
