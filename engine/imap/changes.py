@@ -1,5 +1,6 @@
 """STORE, COPY, MOVE and EXPUNGE (RFC 9051 6.4, RFC 6851, RFC 7162 3.1.3)."""
 
+from array import array
 from collections.abc import Sequence
 
 from engine.imap.fetching import flags_of
@@ -17,12 +18,12 @@ from engine.protocols.imap.view import May
 _MODES = {"+": Mode.ADD, "-": Mode.REMOVE, "": Mode.REPLACE}
 
 
-def chosen(session: Session, asked: SequenceSet, *, uid: bool) -> list[int]:
+def chosen(session: Session, asked: SequenceSet, *, uid: bool) -> "array[int]":
     """The UIDs of the messages that a command names. Bad for numbers that there are not."""
     numbers = session.mailbox.numbers
     if not uid and not asked.saved and numbers.is_beyond(asked):
         raise Bad("There is no message with such a number")
-    return list(numbers.chosen(asked, uid=uid))
+    return numbers.chosen(asked, uid=uid)
 
 
 def changeable(session: Session) -> None:
@@ -35,33 +36,31 @@ async def store(session: Session, command: messages.Store) -> Done:
     selected, imap = session.mailbox, session.imap
     flags, keywords = _permitted(session, command.operation, *parted(command.flags))
     await session.take_in()  # what others did is not hidden by what is done now
-    uids = [uid for uid in chosen(session, command.messages, uid=command.uid) if not selected.numbers.is_gone(uid)]
+    uids = selected.numbers.there(chosen(session, command.messages, uid=command.uid))
     before = selected.modseq
-    news = {uid for uid in uids if selected.numbers.is_changed(uid)}
-    answer = await session.change(
-        Store(
-            account=selected.account, mailbox=selected.mailbox, uids=tuple(uids), mode=_MODES[command.operation],
-            flags=flags, keywords=keywords, unchanged_since=command.unchanged_since, known=before,
-        )
+    news = selected.numbers.to_be_told(uids)
+    change = Store(
+        account=selected.account, mailbox=selected.mailbox, uids=tuple(uids), mode=_MODES[command.operation],
+        flags=flags, keywords=keywords, unchanged_since=command.unchanged_since, known=before,
     )  # fmt: skip
+    answer = await session.change(change)
     if answer.problem is Problem.LIMIT:
         raise No("The mailbox has too many keywords", b"LIMIT")
     if answer.problem is not None:
         raise refused(answer.problem)
+    session.service.views.stored(change, answer)
     await session.take_in()
     condstore, by_uid = "CONDSTORE" in imap.features, command.uid or "QRESYNC" in imap.features
     failed = set(answer.failed)
     if command.silent:
         if condstore:
-            imap.send(*await flags_of(session, answer.sources, uid=by_uid, modseq=True, silent=True))
-        for uid in set(answer.sources).difference(news, answer.unknown):
-            selected.numbers.seen(uid)
+            imap.send(*await flags_of(session, array("I", answer.sources), uid=by_uid, modseq=True, silent=True))
+        selected.numbers.seen(set(answer.sources).difference(news, answer.unknown))
     else:
-        tell = [uid for uid in uids if uid not in failed]
+        tell = array("I", (uid for uid in uids if uid not in failed)) if failed else uids
         session.tell_keywords()
         imap.send(*await flags_of(session, tell, uid=by_uid, modseq=condstore))
-        for uid in tell:
-            selected.numbers.seen(uid)
+        selected.numbers.seen(tell)
     if failed:
         shown = sets.of(session.named(sorted(failed), uid=command.uid))
         return Done("Some have been changed in the meantime", codes.modified(shown))

@@ -13,22 +13,31 @@ _SYSTEM: Final = [
 ]
 
 
+class _Known(dict[tuple[int, int], bytes]):
+    """The text of each set of flags that was asked for: many messages have few."""
+
+    def __init__(self, keywords: Sequence[bytes]) -> None:
+        super().__init__()
+        self._keywords = keywords
+
+    def __missing__(self, bits: tuple[int, int]) -> bytes:
+        flags, keywords = bits
+        some = [name for bit, name in enumerate(self._keywords) if keywords >> bit & 1]
+        text = self[bits] = b" ".join([_SYSTEM[flags], *some]).lstrip()
+        return text
+
+
 class FlagTexts:
     """The flags of messages joined by spaces; ``keywords`` are those of the mailbox, by their bits."""
 
     def __init__(self, keywords: Sequence[str]) -> None:
         self.keywords = tuple(keywords)
         self._names = [keyword.encode() for keyword in keywords]
-        self._known: dict[tuple[int, int], bytes] = {}
+        self._known = _Known(self._names)
 
-    def of(self, flags: int, keywords: int) -> bytes:
-        if not keywords:
-            return _SYSTEM[flags]
-        text = self._known.get((flags, keywords))
-        if text is None:
-            some = [name for bit, name in enumerate(self._names) if keywords >> bit & 1]
-            text = self._known[flags, keywords] = b" ".join([_SYSTEM[flags], *some]).lstrip()
-        return text
+    def all_of(self, flags: Iterable[int], keywords: Iterable[int]) -> list[bytes]:
+        """Of many messages, by the bits of each."""
+        return list(map(self._known.__getitem__, zip(flags, keywords, strict=True)))
 
     @property
     def all(self) -> list[bytes]:

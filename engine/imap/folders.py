@@ -1,5 +1,6 @@
 """SELECT, CLOSE, STATUS, and what makes and unmakes mailboxes (RFC 9051 6.3)."""
 
+from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 from unicodedata import is_normalized, normalize
@@ -88,7 +89,7 @@ async def _resync(session: Session, selected: Selected, view: View, known: mailb
     changes = await session.read(session.mailboxes.changes, selected.account, selected.mailbox, known.modseq)
     if changes is not None:
         vanished: SequenceSet = overlap(changes.vanished, among, view.status.uidnext - 1)
-        changed = {message.uid for message in changes.messages}
+        changed = set(changes.messages.uids)
     else:  # it has been away for too long
         start = _agreed(view.uids, known.matches)
         vanished = missing(view.uids, among, view.status.uidnext - 1, start)
@@ -98,7 +99,7 @@ async def _resync(session: Session, selected: Selected, view: View, known: mailb
     changed &= set(view.uids)
     if known.known is not None:
         changed &= {view.uids[place] for places in among.positions_among(view.uids) for place in places}
-    imap.send(*await flags_of(session, sorted(changed), uid=True, modseq=True))
+    imap.send(*await flags_of(session, array("I", sorted(changed)), uid=True, modseq=True))
 
 
 def _agreed(uids: Sequence[int], matches: tuple[SequenceSet, SequenceSet] | None) -> int:

@@ -5,13 +5,15 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import compress
 from typing import Final
 
 from engine.imap.letters import Letter, Shelf
-from engine.imap.texts import Header, Needle, in_body, in_header, may_hold, sent_on
+from engine.imap.texts import Header, Needle, holds, in_body, in_header, may_hold, sent_on
 from engine.index import Text
 from engine.mailbox import MessageGone, View
 from engine.mailbox.flags import SYSTEM
+from engine.mailbox.rows import IN_HEADING
 from engine.protocols.imap import search_keys as keys
 from engine.protocols.imap.search_keys import SearchKey
 from engine.protocols.imap.sets import of as set_of
@@ -19,6 +21,9 @@ from engine.protocols.imap.view import View as Numbers
 
 AT_ONCE: Final = 200
 """Messages that are read in one step."""
+
+INDEXED: Final = 2_000
+"""Messages of which the index is asked in one step, which takes a microsecond or two each."""
 
 Found = Generator[None, None, list[int]]
 """Places in the view, in ascending order; it pauses wherever a step has taken some time."""
@@ -105,25 +110,27 @@ class Matching:
             return (yield from self._words(key, needle, among))
         name = key.name if isinstance(key, keys.HeaderContains) else key.where
         header = Header(name.lower())
-        possible = yield from self._possible(among, header, needle)
-        return (
-            yield from self._filtered(
-                possible, partial(in_header, header=header, needle=needle), headers={header.octets}
-            )
-        )
+        found, doubtful = list[int](), among
+        if header.octets not in IN_HEADING:
+            found, doubtful = yield from self._by_index(among, header, needle)
+        is_so = partial(in_header, header=header, needle=needle)
+        more = yield from self._filtered(doubtful, is_so, headers={header.octets})
+        return sorted(found + more) if more else found
 
-    def _possible(self, among: Sequence[int], header: Header, needle: Needle) -> Found:
-        """The places whose headers, as the index has them, do not tell by their octets that the text is not there."""
-        names, found = {header.octets}, list[int]()
-        for some in _some(among):
-            known = self._shelf.index.headers(list(map(self._view.content, some)), names)
-            found += [
-                place
-                for place, octets in zip(some, known, strict=True)
-                if octets is None or may_hold(octets, header, needle)
-            ]
+    def _by_index(
+        self, among: Sequence[int], header: Header, needle: Needle
+    ) -> Generator[None, None, tuple[list[int], list[int]]]:
+        """The places of contents in whose headers the index has the text; and those of which it has no header."""
+        found, unknown = list[int](), list[int]()
+        for some in _some(among, INDEXED):
+            known = self._shelf.index.headers(self._view.content_keys(some), {header.octets})
+            for place, section in compress(zip(some, known, strict=True), may_hold(known, header, needle)):
+                if section is None:
+                    unknown.append(place)
+                elif holds(section, header, needle):
+                    found.append(place)
             yield
-        return found
+        return found, unknown
 
     def _words(self, key: keys.Contains, needle: Needle, among: Sequence[int]) -> Found:
         """By the index, as far as it goes; it may want a second look at some messages."""
@@ -178,12 +185,12 @@ class Matching:
 
     def _opened(self, letters: Sequence[Letter]) -> Iterator[Letter]:
         with suppress(MessageGone):  # each finds out for itself
-            self._shelf.open(letters)
+            self._shelf.read(letters)
         yield from letters
 
 
-def _some(among: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (among[start : start + AT_ONCE] for start in range(0, len(among), AT_ONCE))
+def _some(among: Sequence[int], count: int = AT_ONCE) -> Iterator[Sequence[int]]:
+    return (among[start : start + count] for start in range(0, len(among), count))
 
 
 _COMPARISONS: Final[dict[str, Callable[[date, date], bool]]] = {

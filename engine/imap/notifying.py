@@ -59,9 +59,10 @@ async def _tell_new(session: Session, group: asked.Group, before: int) -> None:
     only = "UIDONLY" in imap.features
     writing = Writing(session.shelf, group.items, selected.flags, uid_only=only, utf8=imap.utf8)
     uids = selected.numbers.uids
-    some = [(place + 1, uids[place]) for place in range(bisect_right(uids, before), len(uids))]
+    new = range(bisect_right(uids, before), len(uids))
+    numbers = range(new.start + 1, new.stop + 1)
     with suppress(Unknown, MessageGone):
-        imap.send(*await session.read(list, writing.pieces(some)))
+        imap.send(*await session.read(list, writing.pieces(numbers, uids[new.start :])))
 
 
 async def _tell_others(session: Session, wishes: Wishes) -> None:

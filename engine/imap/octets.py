@@ -22,6 +22,11 @@ class Wants(NamedTuple):
     digests: bool  # what is derived, beside what is ready made
     headers: frozenset[bytes] | None  # the fields, in lower case; empty: all; None: none
 
+    @property
+    def letters(self) -> bool:
+        """Whether anything is."""
+        return self.content or self.digests or self.headers is not None
+
     @classmethod
     def of(cls, items: Iterable[Item]) -> "Wants":
         content = digests = False
@@ -51,32 +56,26 @@ def _is_header(section: Section) -> bool:
     return not section.part and section.text.startswith("HEADER")
 
 
-def body(letter: Letter, item: Body) -> bytes:
-    """The value of the item. MessageGone."""
+def body(letter: Letter, item: Body) -> bytes | None:
+    """The octets of the item; None of a part that there is not. MessageGone."""
     if item.section == Section():
-        start, end = _cut(0, letter.row.size, item.partial)
-        octets = letter.read(start, end)
-        return b"{%d}\r\n%b" % (len(octets), octets)
+        return letter.read(*_cut(0, letter.size, item.partial))
     if _is_header(item.section):
-        return _literal(_partial(_picked(letter.header, item.section), item.partial))
-    return _section(letter, item)
-
-
-def _section(letter: Letter, item: Body) -> bytes:
+        return _partial(_picked(letter.header, item.section), item.partial)
     found = _range(letter, item.section)
     if found is None:
-        return NIL
-    start, end = found
+        return None
     if not item.section.text.startswith("HEADER.FIELDS"):
-        return _literal(letter.read(*_cut(start, end, item.partial)))
-    return _literal(_partial(_picked(letter.read(start, end), item.section), item.partial))
+        return letter.read(*_cut(*found, item.partial))
+    return _partial(_picked(letter.read(*found), item.section), item.partial)
 
 
 def pieces(letter: Letter, item: Body) -> Iterator[bytes]:
-    """The value of the item of a large message, some octets at a time."""
-    found = (0, letter.row.size) if item.section == Section() else _range(letter, item.section)
+    """The item of a large message as it is written, some octets at a time."""
+    found = (0, letter.size) if item.section == Section() else _range(letter, item.section)
     if found is None or _is_header(item.section) or item.section.text.startswith("HEADER.FIELDS"):
-        yield body(letter, item)
+        octets = body(letter, item)
+        yield NIL if octets is None else literal_head(len(octets)) + octets
         return
     start, end = _cut(*found, item.partial)
     yield literal_head(end - start)
@@ -87,7 +86,7 @@ def _range(letter: Letter, section: Section) -> tuple[int, int] | None:
     """Where the section is in the message; None where there is none."""
     asked = sections.Section(section.part, section.text, tuple(name.encode() for name in section.fields))
     found = sections.section(letter.message, asked)
-    return None if found is None else (found.start + letter.shift, found.end + letter.shift)
+    return None if found is None else (found.start + len(letter.heading), found.end + len(letter.heading))
 
 
 def _picked(header: bytes, section: Section) -> bytes:
@@ -107,10 +106,6 @@ def _partial(octets: bytes, partial: tuple[int, int] | None) -> bytes:
     return octets if partial is None else octets[partial[0] : partial[0] + partial[1]]
 
 
-def _literal(octets: bytes) -> bytes:
-    return b"{%d}\r\n%b" % (len(octets), octets)
-
-
 def binary(letter: Letter, item: Binary) -> bytes:
     """Decoded, as a literal8 where it holds NUL. MessageGone, Unknown."""
     part = sections.numbered(letter.message, item.part)
@@ -128,7 +123,7 @@ def binary_size(letter: Letter, item: BinarySize) -> int:
 
 def _decoded(letter: Letter, numbers: Sequence[int], part: Part) -> Iterable[bytes]:
     if not numbers:  # the message as it is
-        return letter.pieces(0, letter.row.size)
+        return letter.pieces(0, letter.size)
     if part.parts:
         return letter.content(part.body, part.end)
     if not transfer.is_known(part.encoding):

@@ -85,7 +85,7 @@ async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int
         return [], None
     matching = Matching(session.shelf, view, numbers)
     places = await _in_steps(session, matching.find(key, range(len(view.uids))), tag)
-    known = set(numbers.uids) if list(numbers.uids) != list(view.uids) else None
+    known = set(numbers.uids) if numbers.uids != view.uids else None
     uids = [view.uids[place] for place in places]
     return [uid for uid in uids if known is None or uid in known], view
 
@@ -148,7 +148,7 @@ def _mails(session: Session, uids: Sequence[int]) -> Generator[None, None, list[
     mails: list[Mail] = []
     for some in _some(uids):
         mails += [
-            Mail(letter.uid, digest.keys, letter.row.received / 1000, letter.row.size)
+            Mail(letter.uid, digest.keys, letter.received / 1000, letter.size)
             for letter, digest in _digests(session, some)
         ]
         yield

@@ -1,10 +1,12 @@
 """The mailbox that a session has selected: what its client knows of it, and what it is to be told."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from engine.imap.flags import FlagTexts
 from engine.imap.place import Place
 from engine.mailbox import Changes, View
+from engine.mailbox.records import Records
 from engine.protocols.imap import codes, responses
 from engine.protocols.imap.view import May, News
 from engine.protocols.imap.view import View as Numbers
@@ -38,11 +40,10 @@ class Selected:
         """What has happened in the mailbox since ``modseq``."""
         self._learn(changes.keywords)
         self.modseq = changes.status.modseq
-        last = self.numbers.uids[-1] if len(self.numbers) else 0
-        for message in changes.messages:
-            if message.uid <= last:
-                self.numbers.changed(message.uid, self.flags.of(message.flags, message.keywords), message.modseq)
-        self.numbers.appeared(message.uid for message in changes.messages if message.uid > last)
+        uids = self.numbers.uids
+        known = bisect_right(changes.messages.uids, uids[-1]) if uids else 0
+        self._changed(changes.messages.at(range(known)))
+        self.numbers.appeared(changes.messages.uids[known:])
         self.numbers.vanished(uid for first, last in changes.vanished for uid in range(first, last + 1))
 
     def take_all(self, view: View | None) -> None:
@@ -54,12 +55,13 @@ class Selected:
         self._learn(view.keywords)
         there = set(view.uids)
         self.numbers.vanished([uid for uid in self.numbers.uids if uid not in there])
-        for index, modseq in enumerate(view.modseqs):
-            if modseq > self.modseq:
-                flags = self.flags.of(view.flags[index], view.bits[index])
-                self.numbers.changed(view.uids[index], flags, modseq)
+        self._changed(view.at([place for place, modseq in enumerate(view.modseqs) if modseq > self.modseq]))
         self.numbers.appeared(view.uids)
         self.modseq = view.status.modseq
+
+    def _changed(self, messages: Records) -> None:
+        flags = self.flags.all_of(messages.flags, messages.bits)
+        self.numbers.changed(messages.uids, flags, messages.modseqs)
 
     def told(self, may: May, *, features: frozenset[str], rev2: bool, flags: bool = True) -> Iterator[bytes]:
         """The news as responses; without ``flags``, but for those of flags."""

@@ -1,6 +1,7 @@
 """Whether a message holds a text, in whatever case, decoded as a reader sees it (RFC 9051 6.4.4)."""
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -39,21 +40,26 @@ class Header:
         self.octets = name.encode("utf-8", "surrogateescape")
 
 
-def may_hold(section: bytes, header: Header, needle: Needle) -> bool:
-    """Whether a field of that name may hold the text, by a look at the octets of the header section."""
-    lower = section.lower()
-    if header.octets not in lower:
-        return False
-    return needle.octets is None or needle.octets in lower or b"=?" in lower or not _is_plain(needle.octets)
+def may_hold(sections: Iterable[bytes | None], header: Header, needle: Needle) -> list[bool]:
+    """Of each header section, whether a field of that name may hold the text, by a look at its octets.
+
+    It may in one that is not known.
+    """
+    name, text = header.octets, needle.octets
+    if text is None or not _is_plain(text):
+        return [octets is None or name in octets.lower() for octets in sections]
+    return [octets is None or text in (lower := octets.lower()) or b"=?" in lower for octets in sections]
+
+
+def holds(section: bytes, header: Header, needle: Needle) -> bool:
+    """Whether a field of that name holds the text. The empty one is in every field."""
+    found = [(name, value) for name, value in fields(section) if name.lower() == header.octets]
+    return any(needle.is_in(value) for _, value in header_texts(found))
 
 
 def in_header(letter: Letter, header: Header, needle: Needle) -> bool:
-    """Whether a field of that name holds the text. The empty one is in every field."""
-    section = letter.header
-    if not may_hold(section, header, needle):
-        return False
-    found = [(name, value) for name, value in fields(section) if name.lower() == header.octets]
-    return any(needle.is_in(value) for _, value in header_texts(found))
+    """The same of a message. MessageGone."""
+    return may_hold([letter.header], header, needle)[0] and holds(letter.header, header, needle)
 
 
 @lru_cache(maxsize=64)
@@ -67,7 +73,7 @@ def in_body(letter: Letter, needle: Needle, *, header: bool) -> bool:
     if header and any(map(needle.is_in, header_lines(fields(letter.header)))):
         return True
     if needle.octets is not None and letter.is_whole:
-        lower = letter.read(0, letter.row.size).lower()
+        lower = letter.read(0, letter.size).lower()
         if needle.octets not in lower and not any(word in lower for word in ENCODED):
             return False
     rest, overlap = "", 4 * len(needle.text)

@@ -6,12 +6,17 @@ from typing import Final
 import trio
 
 from engine.mailbox import Changes, Mailboxes, MailboxRow, View
+from engine.mailbox.commands import Answer, Store
+from engine.mailbox.views import renewed, restated
 
 MOST: Final = 1_000_000
 """Messages of all views that are kept: some 70 octets each."""
 
 AT_ONCE: Final = 200
 """Messages of a mailbox that is read without a thread, which would take longer."""
+
+COPIED: Final = 20_000
+"""Messages of a view that is renewed without a thread: its arrays are copied as they are."""
 
 
 class Views:
@@ -32,15 +37,43 @@ class Views:
             return None
         if known is not None and known.status == status:
             view: View | None = known
-        elif known is not None and known.status.uidvalidity == status.uidvalidity:
-            view = await trio.to_thread.run_sync(self._mailboxes.renewed, account, mailbox, known)
-        elif status.messages <= AT_ONCE:
-            view = self._mailboxes.select(account, mailbox)
         else:
-            view = await trio.to_thread.run_sync(self._mailboxes.select, account, mailbox)
+            view = await self._renewed(account, mailbox, known, status) if known is not None else None
+            if view is None and status.messages <= AT_ONCE:
+                view = self._mailboxes.select(account, mailbox)
+            elif view is None:
+                view = await trio.to_thread.run_sync(self._mailboxes.select, account, mailbox)
         if view is not None:
             self._keep(key, view)
         return view
+
+    def known(self, account: int, mailbox: int) -> View | None:
+        """The mailbox as it is now, where nothing must be read for that. StorageError."""
+        view = self._kept.get((account, mailbox))
+        return view if view is not None and view.status == self._mailboxes.status(account, mailbox) else None
+
+    def stored(self, command: Store, answer: Answer) -> None:
+        """A STORE was done: if nothing else has happened since the view was made, all that has changed is known."""
+        view = self._kept.get((command.account, command.mailbox))
+        if view is None or view.status.modseq != answer.since or command.keywords:
+            return
+        status = self._mailboxes.status(command.account, command.mailbox)
+        if status is not None and status.modseq == answer.modseq:
+            key = command.account, command.mailbox, answer.since, status
+            self._last = key, restated(view, command, answer, status)
+
+    async def _renewed(self, account: int, mailbox: int, known: View, status: MailboxRow) -> View | None:
+        """By what has changed; None: it is quicker read whole, or must be."""
+        if known.status.uidvalidity != status.uidvalidity:
+            return None
+        changes = await self.changes(account, mailbox, known.status.modseq, status)
+        if changes is None or changes.status.uidvalidity != status.uidvalidity:
+            return None
+        if len(changes.messages) > len(known):
+            return None
+        if len(known) <= COPIED:
+            return renewed(known, changes)
+        return await trio.to_thread.run_sync(renewed, known, changes)
 
     async def changes(self, account: int, mailbox: int, since: int, status: MailboxRow) -> Changes | None:
         """As ``Mailboxes.changes``; ``status`` is that of now. Many who wait for the same news share one reading."""

@@ -1,34 +1,58 @@
 """FETCH responses: each item of many messages as a column, the columns side by side as lines."""
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
-from typing import Final
+from itertools import chain, repeat
+from typing import Any, Final, NamedTuple, cast
 
 from engine.imap import octets
 from engine.imap.flags import FlagTexts
 from engine.imap.letters import Letter, Shelf
 from engine.imap.octets import Unknown
-from engine.mailbox import MessageGone, StorageError
-from engine.mailbox.views import email_id
+from engine.mailbox import MessageGone, StorageError, View
+from engine.mailbox.records import Records, email_id
 from engine.mime import bodystructure
 from engine.protocols.imap.dates import utc
 from engine.protocols.imap.fetch import Attribute, Binary, BinarySize, Body, Item, Preview
-from engine.protocols.imap.strings import nstring
+from engine.protocols.imap.strings import NIL, literal_head, nstring
 
 AT_ONCE: Final = 500
-"""Messages of one piece, where only what is ready is wanted of them."""
+"""Messages of one piece that are read from the store."""
 
-SOME: Final = 256 * 1024
+READY: Final = 2_000
+"""Messages of one piece of which all that is wanted is in memory: some 64 KiB."""
+
+SOME: Final = 512 * 1024
 """Octets of messages that are written in one piece; a larger one goes piece by piece."""
-
-Column = Iterable[object]
 
 __all__ = ["Unknown", "Writing"]
 
 
+class Piece(NamedTuple):
+    """Messages that are written together."""
+
+    numbers: Sequence[int]
+    records: Records
+    letters: Sequence[Letter]  # none where nothing of their content is wanted
+
+    def part(self, start: int, stop: int) -> "Piece":
+        return Piece(self.numbers[start:stop], self.records.at(range(start, stop)), self.letters[start:stop])
+
+
+class Column(NamedTuple):
+    """An item: what is written of each message, with the place of its value, and the values.
+
+    Of literals the values are octets, and the template has the place of what stands before them; None is NIL.
+    """
+
+    template: bytes
+    values: Callable[[Piece], Sequence[Any]]
+    is_literal: bool = False
+
+
 class Writing:
-    """Writes items of messages. ``missed`` counts messages that were gone. Blocks: to be used in threads.
+    """Writes items of messages. ``missed`` counts messages that were gone. To be used in threads, unless it is ready.
 
     Unknown where BINARY meets a content transfer encoding that nobody knows (RFC 3516 4.3).
     """
@@ -37,6 +61,7 @@ class Writing:
         self, shelf: Shelf, items: Sequence[Item], flags: FlagTexts, *, uid_only: bool = False, utf8: bool = False
     ) -> None:
         self.missed = 0
+        self.view: View | None = None  # what is wanted can be taken from there
         self._shelf = shelf
         self._items = [item for item in items if not (uid_only and item == Attribute("UID"))]
         self._flags = flags
@@ -44,161 +69,193 @@ class Writing:
         self._utf8 = utf8
         self._wants = octets.Wants.of(self._items)
         self._columns = [self._column(item) for item in self._items]
-        said = b"UIDFETCH" if uid_only else b"FETCH"
-        self._template = b"* %%d %b (%b)\r\n" % (said, b" ".join(_label(item) + b" %b" for item in self._items))
+        self._head = b"* %%d %b (" % (b"UIDFETCH" if uid_only else b"FETCH")
 
-    def pieces(self, some: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-        """The responses for messages by number and UID."""
-        for start in range(0, len(some), AT_ONCE):
-            letters = self._known(some[start : start + AT_ONCE])
-            while letters:
-                taken = self._fitting(letters)
-                if len(taken) == 1 and self._wants.content and taken[0][1].row.size > SOME:
-                    yield from self._large(*taken[0])
+    @property
+    def needs_records(self) -> bool:
+        """Whether it wants nothing but what a View has."""
+        return all(isinstance(item, Attribute) and item.name in _OF_RECORDS for item in self._items)
+
+    def pieces(self, numbers: Sequence[int], uids: Sequence[int]) -> Iterator[bytes]:
+        """The responses for messages, which ascend."""
+        step = AT_ONCE if self.view is None else READY
+        for start in range(0, len(uids), step):
+            waiting = self._known(numbers[start : start + step], uids[start : start + step])
+            while waiting.records:
+                count = self._fitting(waiting)
+                taken = waiting.part(0, count)
+                if self._wants.content and count == 1 and taken.letters[0].size > SOME:
+                    yield from self._large(taken)
                 else:
                     try:
                         piece = self._written(taken)
                     except MessageGone:  # which are there is found out anew
-                        letters = self._known([(number, letter.uid) for number, letter in letters])
+                        waiting = self._known(waiting.numbers, waiting.records.uids)
                         continue
                     yield piece
-                letters = letters[len(taken) :]
+                waiting = waiting.part(count, len(waiting.records))
 
-    def _known(self, waiting: Sequence[tuple[int, int]]) -> list[tuple[int, Letter]]:
-        """Those of the messages that are there, by their numbers."""
-        wants = self._wants
-        found = self._shelf.letters([uid for _, uid in waiting], digests=wants.digests, headers=wants.headers)
-        self.missed += len(waiting) - len(found)
-        if len(found) == len(waiting):
-            return [(number, letter) for (number, _), letter in zip(waiting, found, strict=True)]
-        there = {letter.uid: letter for letter in found}
-        return [(number, there[uid]) for number, uid in waiting if uid in there]
+    def _known(self, numbers: Sequence[int], uids: Sequence[int]) -> Piece:
+        """Those of the messages that are there."""
+        wants, letters = self._wants, list[Letter]()
+        if self.view is not None:
+            records = self.view.some(uids)
+        elif wants.letters:
+            records, letters = self._shelf.opened(uids, digests=wants.digests, headers=wants.headers)
+        else:
+            records = self._shelf.records(uids)
+        if len(records) < len(uids):
+            self.missed += len(uids) - len(records)
+            there = set(records.uids)
+            numbers = [number for number, uid in zip(numbers, uids, strict=True) if uid in there]
+        return Piece(numbers, records, letters)
 
-    def _fitting(self, letters: Sequence[tuple[int, Letter]]) -> Sequence[tuple[int, Letter]]:
-        """The first of them, as many as make a piece."""
-        if not self._wants.content:
-            return letters
+    def _fitting(self, waiting: Piece) -> int:
+        """How many of them make a piece."""
         size = 0
-        for count, (_, letter) in enumerate(letters):
-            size += letter.row.size
-            if count and size > SOME:
-                return letters[:count]
-        return letters
-
-    def _written(self, numbered: Sequence[tuple[int, Letter]]) -> bytes:
-        letters = [letter for _, letter in numbered]
         if self._wants.content:
-            self._shelf.open(letters)
-        numbers = [letter.uid for letter in letters] if self._uid_only else [number for number, _ in numbered]
-        columns = [column(letters) for column in self._columns]
-        return b"".join(map(self._template.__mod__, zip(numbers, *columns, strict=True)))
+            for count, letter in enumerate(waiting.letters):
+                size += letter.size
+                if count and size > SOME:
+                    return count
+        return len(waiting.records)
 
-    def _large(self, number: int, letter: Letter) -> Iterator[bytes]:
+    def _written(self, piece: Piece) -> bytes:
+        """The lines of all, put together once: what is long is copied once."""
+        if self._wants.content:
+            self._shelf.read(piece.letters)
+        parts: list[Iterable[bytes]] = []
+        template = self._head
+        values: list[Iterable[object]] = [piece.records.uids if self._uid_only else piece.numbers]
+        for place, column in enumerate(self._columns):
+            template += (b" " if place else b"") + column.template
+            found = column.values(piece)
+            if not column.is_literal:
+                values.append(found)
+            else:
+                values.append([literal_head(len(octets)) if octets is not None else NIL for octets in found])
+                parts += map(template.__mod__, zip(*values, strict=True)), (octets or b"" for octets in found)
+                template, values = b"", []
+        template += b")\r\n"
+        parts.append(map(template.__mod__, zip(*values, strict=True)) if values else repeat(template))
+        return b"".join(chain.from_iterable(zip(*parts, strict=False)) if len(parts) > 1 else parts[0])
+
+    def _large(self, piece: Piece) -> Iterator[bytes]:
         """One message item by item. Where it goes away amid a literal the connection must end: the octets are owed."""
-        said = b"UIDFETCH" if self._uid_only else b"FETCH"
-        before = b"* %d %b (" % (letter.uid if self._uid_only else number, said)
+        (letter,) = piece.letters
+        head = self._head % (letter.uid if self._uid_only else piece.numbers[0])
         try:
             for item, column in zip(self._items, self._columns, strict=True):
-                head = before + _label(item) + b" "
                 if isinstance(item, Body):
-                    yield from chain([head], octets.pieces(letter, item))
+                    yield head + _label(item) + b" "
+                    yield from octets.pieces(letter, item)
                 else:
-                    yield head + b"".join(bytes(value) for value in column([letter]))
-                before = b" "
+                    yield head + column.template % (column.values(piece)[0],)
+                head = b" "
         except StorageError as error:
             raise MessageGone(f"a message cannot be read: {error}") from error
         yield b")\r\n"
 
-    # One function a kind of item: letters in, values out.
+    # One function a kind of item: messages in, values out.
 
-    def _column(self, item: Item) -> Callable[[Sequence[Letter]], Sequence[bytes]]:
+    def _column(self, item: Item) -> Column:
+        label = _label(item).replace(b"%", b"%%")
         match item:
+            case Attribute(name) if name in _OF_RECORDS:
+                place, of_records = _OF_RECORDS[name]
+                return Column(label + place, lambda piece: of_records(self, piece.records))
             case Attribute(name):
-                return partial(_ATTRIBUTES[name], self)
+                return Column(label + b" %b", partial(_OF_MESSAGES[name], self))
             case Preview(lazy):
-                return self._lazy_previews if lazy else self._previews
+                return Column(label + b" %b", self._lazy_previews if lazy else self._previews)
             case Body():
-                return lambda letters: [octets.body(letter, item) for letter in letters]
+                return Column(label + b" %b", lambda piece: [octets.body(one, item) for one in piece.letters], True)
             case Binary():
-                return lambda letters: [octets.binary(letter, item) for letter in letters]
+                return Column(label + b" %b", lambda piece: [octets.binary(one, item) for one in piece.letters])
             case BinarySize():
-                return lambda letters: [b"%d" % octets.binary_size(letter, item) for letter in letters]
+                return Column(label + b" %d", lambda piece: [octets.binary_size(one, item) for one in piece.letters])
 
-    def _flag_texts(self, letters: Sequence[Letter]) -> list[bytes]:
-        of = self._flags.of
-        return [b"(%b)" % of(letter.row.flags, letter.row.keywords) for letter in letters]
+    def _flag_texts(self, records: Records) -> list[bytes]:
+        return self._flags.all_of(records.flags, records.bits)
 
-    def _uids(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [b"%d" % letter.uid for letter in letters]
+    def _uids(self, records: Records) -> Sequence[int]:
+        return records.uids
 
-    def _sizes(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [b"%d" % letter.row.size for letter in letters]
+    def _sizes(self, records: Records) -> Sequence[int]:
+        return records.sizes
 
-    def _modseqs(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [b"(%d)" % letter.row.modseq for letter in letters]
+    def _modseqs(self, records: Records) -> Sequence[int]:
+        return records.modseqs
 
-    def _received(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [utc(letter.row.received // 1000) for letter in letters]
+    def _received(self, records: Records) -> list[bytes]:
+        return [utc(moment // 1000) for moment in records.received]
 
-    def _saved(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [utc(letter.row.saved // 1000) for letter in letters]
+    def _saved(self, records: Records) -> list[bytes]:
+        return [utc(moment // 1000) for moment in records.saved]
 
-    def _email_ids(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [b"(%b)" % email_id(letter.row.content).encode() for letter in letters]
+    def _email_ids(self, records: Records) -> list[bytes]:
+        return [email_id(key).encode() for key in records.content_keys()]
 
-    def _thread_ids(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [b"(%b)" % letter.thread_id.encode() for letter in letters]
+    def _envelopes(self, piece: Piece) -> list[bytes]:
+        return self._known_or(self._shelf.index.envelopes, lambda letter: letter.message.envelope, piece)
 
-    def _envelopes(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.index.envelopes([letter.row.content for letter in letters])
+    def _structures(self, piece: Piece) -> list[bytes]:
+        made = bodystructure.bodystructure
+        return self._known_or(self._shelf.index.structures, lambda letter: made(letter.message), piece)
+
+    def _bodies(self, piece: Piece) -> list[bytes]:
+        return self._known_or(self._shelf.index.bodies, lambda letter: bodystructure.body(letter.message), piece)
+
+    def _known_or(
+        self, known: Callable[[Sequence[bytes]], list[bytes | None]], made: Callable[[Letter], bytes], piece: Piece
+    ) -> list[bytes]:
+        """What the index knows of them; of others it is made from the message. MessageGone."""
+        found = known(piece.records.content_keys())
+        lacking = array("I", [uid for uid, value in zip(piece.records.uids, found, strict=True) if value is None])
+        if not lacking:
+            return cast("list[bytes]", found)
+        letters = {letter.uid: letter for letter in piece.letters or self._shelf.letters(lacking)}
+        if any(uid not in letters for uid in lacking):
+            raise MessageGone("the message was removed before it was read")
         return [
-            value if value is not None else letter.message.envelope
-            for letter, value in zip(letters, known, strict=True)
+            value if value is not None else made(letters[uid])
+            for uid, value in zip(piece.records.uids, found, strict=True)
         ]
 
-    def _structures(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.index.structures([letter.row.content for letter in letters])
-        return [
-            value if value is not None else bodystructure.bodystructure(letter.message)
-            for letter, value in zip(letters, known, strict=True)
-        ]
+    def _thread_ids(self, piece: Piece) -> list[bytes]:
+        return [b"(%b)" % letter.thread_id.encode() for letter in piece.letters]
 
-    def _bodies(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.index.bodies([letter.row.content for letter in letters])
-        return [
-            value if value is not None else bodystructure.body(letter.message)
-            for letter, value in zip(letters, known, strict=True)
-        ]
+    def _previews(self, piece: Piece) -> list[bytes]:
+        return [nstring(letter.digest.preview.encode(), utf8=self._utf8) for letter in piece.letters]
 
-    def _previews(self, letters: Sequence[Letter]) -> list[bytes]:
-        return [nstring(letter.digest.preview.encode(), utf8=self._utf8) for letter in letters]
-
-    def _lazy_previews(self, letters: Sequence[Letter]) -> list[bytes]:
-        known = self._shelf.index.digests([letter.row.content for letter in letters])
+    def _lazy_previews(self, piece: Piece) -> list[bytes]:
+        known = self._shelf.index.digests(piece.records.content_keys())
         return [nstring(digest.preview.encode() if digest else None, utf8=self._utf8) for digest in known]
 
 
-_ATTRIBUTES = {
-    "FLAGS": Writing._flag_texts,
-    "UID": Writing._uids,
-    "RFC822.SIZE": Writing._sizes,
-    "MODSEQ": Writing._modseqs,
-    "INTERNALDATE": Writing._received,
-    "SAVEDATE": Writing._saved,
-    "EMAILID": Writing._email_ids,
-    "THREADID": Writing._thread_ids,
+_OF_RECORDS: Final[dict[str, tuple[bytes, Callable[[Writing, Records], Sequence[object]]]]] = {
+    "FLAGS": (b" (%b)", Writing._flag_texts),
+    "UID": (b" %d", Writing._uids),
+    "RFC822.SIZE": (b" %d", Writing._sizes),
+    "MODSEQ": (b" (%d)", Writing._modseqs),
+    "INTERNALDATE": (b" %b", Writing._received),
+    "SAVEDATE": (b" %b", Writing._saved),
+    "EMAILID": (b" (%b)", Writing._email_ids),
+}
+_OF_MESSAGES: Final[dict[str, Callable[[Writing, Piece], Sequence[object]]]] = {
     "ENVELOPE": Writing._envelopes,
+    "THREADID": Writing._thread_ids,
     "BODYSTRUCTURE": Writing._structures,
     "BODY": Writing._bodies,
 }
 
 
 def _label(item: Item) -> bytes:
-    """What the response names the item by, as a part of a template."""
+    """What the response names the item by."""
     match item:
         case Attribute(name):
             return name.encode()
         case Preview():
             return b"PREVIEW"
         case _:
-            return item.label.replace(b"%", b"%%")
+            return item.label

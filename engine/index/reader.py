@@ -57,7 +57,7 @@ class Index:
         return [None if found is None else body(found.message) for found in self.digests(contents)]
 
     def headers(self, contents: Sequence[bytes], names: Collection[bytes] = ()) -> list[bytes | None]:
-        """The header section of each content, without the heading of its delivery (``Mailboxes.headings``).
+        """The header section of each content, without the heading of its delivery (``Mailboxes.headed``).
 
         With names, in lower case: perhaps less than the whole section, but enough to pick these fields by
         ``engine.mime.fields.only``. Without them nearly none is known, for long fields that no client asks for are not

@@ -14,7 +14,7 @@ from engine.mailbox.quotas import Limited, Quotas
 from engine.mailbox.reader import Entry, Mailboxes, MessageGone
 from engine.mailbox.rows import MailboxRow
 from engine.mailbox.totals import Totals
-from engine.mailbox.views import Changes, Folder, Message, Usage, View
+from engine.mailbox.views import Changes, Folder, Usage, View
 from engine.mailbox.warnings import Warnings
 from engine.storage.environment import Full, StorageError
 
@@ -32,7 +32,6 @@ __all__ = [
     "MailboxOwner",
     "MailboxRow",
     "Mailboxes",
-    "Message",
     "MessageGone",
     "News",
     "NewsDesk",

@@ -241,13 +241,14 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     uids: tuple[int, ...] = ()  # UIDs in ``mailbox``, in the order of ``sources`` or of the messages appended
     failed: tuple[int, ...] = ()  # UIDs that were changed since ``unchanged_since``
     unknown: tuple[int, ...] = ()  # those of ``sources`` that somebody else had changed since ``known``
+    since: int = 0  # the mailbox's MODSEQ before a STORE that is one change; 0: it is several
     modseq: int = 0  # the MODSEQ of the last change
 
     def __add__(self, more: "Answer") -> "Answer":
         """The answer to a command that was done in two parts."""
         return Answer(
             more.problem, more.mailbox, more.uidvalidity, self.sources + more.sources, self.uids + more.uids,
-            self.failed + more.failed, self.unknown + more.unknown, max(self.modseq, more.modseq),
+            self.failed + more.failed, self.unknown + more.unknown, 0, max(self.modseq, more.modseq),
         )  # fmt: skip
 
 

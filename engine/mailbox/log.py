@@ -22,8 +22,12 @@ _PART = 200  # ranges in one record: 1,601 octets, which lie within a page of LM
 
 def ranges(uids: Iterable[int]) -> Iterator[tuple[int, int]]:
     """UIDs as ranges, first and last, in ascending order."""
+    found = sorted(set(uids))
+    if found and found[-1] - found[0] == len(found) - 1:
+        yield found[0], found[-1]
+        return
     first = last = 0
-    for uid in sorted(uids):
+    for uid in found:
         if uid > last + 1 or not first:
             if first:
                 yield first, last

@@ -8,7 +8,8 @@ from engine.mailbox.content import refer
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.large import Staged
 from engine.mailbox.opened import OpenAccount
-from engine.mailbox.rows import MessageRow, State
+from engine.mailbox.records import Items, uids_of
+from engine.mailbox.rows import MessageRow, State, modseq_in
 from engine.mailbox.transfer import present
 
 
@@ -59,19 +60,23 @@ def store(account: OpenAccount, command: Store) -> Answer:
     bits = mailbox.bits(command.keywords, make=command.mode is not Mode.REMOVE)
     if bits is None:
         return Answer(Problem.LIMIT)
-    changed, failed, unknown = [], [], []
-    for uid in sorted(set(command.uids)):
-        octets = mailbox.octets(uid)
-        if octets is None:
-            continue
-        row = State.parse(octets)
-        if command.unchanged_since is not None and row.modseq > command.unchanged_since:
-            failed.append(uid)
-            continue
-        flags, keywords = command.mode(row.flags, command.flags), command.mode(row.keywords, bits)
-        if (flags, keywords) != (row.flags, row.keywords):
-            mailbox.change(uid, octets, row, flags, keywords)
-            changed.append(uid)
-            if 0 < command.known < row.modseq:
-                unknown.append(uid)
-    return Answer(sources=tuple(changed), failed=tuple(failed), unknown=tuple(unknown), modseq=account.modseq)
+    found: Items = mailbox.stored(sorted(set(command.uids)))
+    failed: Items = ()
+    if command.unchanged_since is not None:
+        found, failed = _parted(found, command.unchanged_since)
+    changed = mailbox.restate(
+        found, lambda state: State(command.mode(state.flags, command.flags), command.mode(state.keywords, bits))
+    )
+    unknown: Items = ()
+    if 0 < command.known < mailbox.modseq:
+        _, unknown = _parted(changed, command.known)
+    return Answer(
+        sources=tuple(uids_of(changed)), failed=tuple(uids_of(failed)), unknown=tuple(uids_of(unknown)),
+        since=mailbox.modseq, modseq=account.modseq,
+    )  # fmt: skip
+
+
+def _parted(items: Items, modseq: int) -> tuple[Items, Items]:
+    """Messages that have not changed since that MODSEQ, and those that have."""
+    old = [item for item in items if modseq_in(item[1]) <= modseq]
+    return old, [item for item in items if modseq_in(item[1]) > modseq] if len(old) < len(items) else ()

@@ -1,7 +1,9 @@
 """An account and its mailboxes as one change works on them: read once, counted in memory, written by ``save``."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from engine.mailbox import grants, log
@@ -21,8 +23,12 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.names import AT_FIRST, SEPARATOR, above
 from engine.mailbox.quota import Quota, note
+from engine.mailbox.records import Items, stored, uids_of
 from engine.mailbox.rights import Grant
 from engine.mailbox.rows import (
+    AFTER_STATE,
+    BEFORE_STATE,
+    STATE,
     AccountRow,
     EntryRow,
     KeptRow,
@@ -35,6 +41,9 @@ from engine.mailbox.rows import (
 )
 from engine.mailbox.snapshot import Snapshot
 from engine.storage.writer import Batch
+
+FEW = 8
+"""Messages that are looked up one by one: a scan would first write all that has gathered in the batch."""
 
 
 class News(NamedTuple):
@@ -80,12 +89,16 @@ class OpenMailbox:
         self._names: list[str] | None = None
 
     def get(self, uid: int) -> MessageRow | None:
-        octets = self.octets(uid)
+        octets = self._batch.get(self._databases.message, message_key(self._account.id, self.number, uid))
         return MessageRow.parse(octets) if octets is not None else None
 
-    def octets(self, uid: int) -> bytes | None:
-        """The record of a message as it is stored."""
-        return self._batch.get(self._databases.message, message_key(self._account.id, self.number, uid))
+    def stored(self, uids: Sequence[int]) -> list[tuple[bytes, bytes]]:
+        """Those of the messages that are there, as they are stored. UIDs ascend."""
+        if len(uids) > FEW:
+            return stored(Snapshot(self._batch.transaction), self._databases, self._account.id, self.number, uids)
+        keys = [message_key(self._account.id, self.number, uid) for uid in uids]
+        found = ((key, self._batch.get(self._databases.message, key)) for key in keys)
+        return [(key, octets) for key, octets in found if octets is not None]
 
     def uids(self, limit: int | None = None) -> list[int]:
         """Those of all its messages, or of the first."""
@@ -102,19 +115,24 @@ class OpenMailbox:
         self._count(flags, size, 1)
         return uid
 
-    def change(self, uid: int, octets: bytes, old: State, flags: int, keywords: int) -> None:
-        """Set the flags of a message, of which ``octets`` is the record."""
-        new = State(flags, keywords, self._account.modseq, old.size).put_into(octets)
-        self._batch.put(self._databases.message, message_key(self._account.id, self.number, uid), new)
-        self.changed = True
-        turned = old.flags ^ flags
-        if turned & SEEN:
-            self.unseen += -1 if flags & SEEN else 1
-        if turned & DELETED:
-            sign = 1 if flags & DELETED else -1
-            self.deleted += sign
-            self.deleted_size += sign * old.size
-        self._flagged.append(uid)
+    def restate(self, items: Items, become: Callable[[State], State]) -> Items:
+        """Set the flags of messages, which are given as they are stored. Those that have changed, as they were."""
+        new: dict[bytes, bytes] = {}
+        counts = Counter([octets[STATE] for _, octets in items])
+        for octets, count in counts.items():
+            old = State.parse(octets)
+            state = become(old)
+            if state != old:
+                new[octets] = state.octets(self._account.modseq)
+                self._turn(old.flags, state.flags, count, partial(_size, items, octets))
+        if len(new) < len(counts):
+            items = [item for item in items if item[1][STATE] in new]
+        if items:
+            changed = ((key, octets[BEFORE_STATE] + new[octets[STATE]] + octets[AFTER_STATE]) for key, octets in items)
+            self._batch.put_all(self._databases.message, changed)
+            self._flagged += uids_of(items)
+            self.changed = True
+        return items
 
     def take(self, uid: int, message: MessageRow) -> None:
         """Take a message out. Its reference to the content is now the caller's."""
@@ -170,6 +188,16 @@ class OpenMailbox:
         )  # fmt: skip
         key = mailbox_key(account.id, self.number)
         self._batch.put(self._databases.mailbox, key, octets + self.name.encode())
+
+    def _turn(self, old: int, flags: int, count: int, size: Callable[[], int]) -> None:
+        """Count so many messages, of so many octets, that have other flags now."""
+        turned = old ^ flags
+        if turned & SEEN:
+            self.unseen += -count if flags & SEEN else count
+        if turned & DELETED:
+            sign = 1 if flags & DELETED else -1
+            self.deleted += sign * count
+            self.deleted_size += sign * size()
 
     def _count(self, flags: int, size: int, sign: int) -> None:
         """Count one message with these flags: that it came, or with minus signs that it went."""
@@ -390,3 +418,8 @@ class OpenAccount:
         validity = max(last + 1, self.now // 1000)
         self.batch.put(self.databases.meta, UIDVALIDITY_KEY, validity.to_bytes(4, "big"))
         return validity
+
+
+def _size(items: Items, state: bytes) -> int:
+    """Octets of all messages that have this state."""
+    return sum([MessageRow.size_in(octets) for _, octets in items if octets[STATE] == state])

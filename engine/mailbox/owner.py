@@ -61,8 +61,8 @@ REMEMBER = 30 * 86400.0
 STEP = 500
 """Records in one change of a long task, so that deliveries never wait long behind it."""
 
-FLAGS_STEP = 2_000
-"""The same where only flags are changed, which takes a few microseconds each."""
+FLAGS_STEP = 10_000
+"""The same where only flags are changed, which takes a microsecond or two each."""
 
 ROUND = 3600.0
 """Seconds between two rounds of ``tend``."""
@@ -173,10 +173,12 @@ class MailboxOwner:
                 return Answer()
             case Store() | Expunge() | Move():
                 step = FLAGS_STEP if isinstance(command, Store) else STEP
-                parts = [command.uids[start : start + step] for start in range(0, len(command.uids), step)] or [()]
+                if len(command.uids) <= step:
+                    return await self._do(command)
                 answer = Answer()
-                for uids in parts:
-                    answer += await self._do(msgspec.structs.replace(command, uids=uids))
+                for start in range(0, len(command.uids), step):
+                    part = command.uids[start : start + step]
+                    answer += await self._do(msgspec.structs.replace(command, uids=part))
                 return answer
             case _:
                 answer = await self._do(command)

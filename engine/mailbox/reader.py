@@ -1,6 +1,6 @@
 """Reading the mailboxes, in any process: short transactions, bounded pieces, never a change."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +19,6 @@ from engine.mailbox.layout import (
     TELL,
     Databases,
     account_key,
-    chunk_key,
     delivered_key,
     file_name,
     mailbox_key,
@@ -27,11 +26,12 @@ from engine.mailbox.layout import (
     uid_of,
 )
 from engine.mailbox.quota import Quota, TellRow
+from engine.mailbox.records import Records, headings, parsed, stored
 from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, MailboxRow, MessageRow
 from engine.mailbox.scripts import Active, Script
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
-from engine.mailbox.views import Changes, Folder, Message, Usage, View
+from engine.mailbox.views import Changes, Folder, Usage, View
 from engine.message import MessageId
 from engine.storage.environment import StorageError, open_environment, reason, translated
 
@@ -134,22 +134,16 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             return views.view(snapshot, self._databases, account_id, mailbox)
 
-    def of(self, account_id: int, mailbox: int, uids: Iterable[int]) -> list[Message]:
-        """The records of those of the messages that are there."""
+    def of(self, account_id: int, mailbox: int, uids: Sequence[int]) -> Records:
+        """Those of the messages that are there. UIDs ascend."""
         with self.snapshot() as snapshot:
-            return views.messages(snapshot, self._databases, account_id, mailbox, uids)
+            return views.records(snapshot, self._databases, account_id, mailbox, uids)
 
-    def renewed(self, account_id: int, mailbox: int, view: View) -> View | None:
-        """What ``select`` gives, made from an earlier view where that is less work."""
+    def headed(self, account_id: int, mailbox: int, uids: Sequence[int]) -> tuple[Records, list[bytes]]:
+        """The same, and the header fields that stand before the content of each."""
         with self.snapshot() as snapshot:
-            return views.renewed(snapshot, self._databases, account_id, mailbox, view)
-
-    def rows(self, account_id: int, mailbox: int, uids: Iterable[int]) -> dict[int, MessageRow]:
-        """The records of those of the messages that are there, by UID, in the order given."""
-        with self.snapshot() as snapshot:
-            keys = [message_key(account_id, mailbox, uid) for uid in uids]
-            found = snapshot.many(self._databases.message, keys)
-            return {uid_of(key): MessageRow.parse(octets) for key, octets in found}
+            found = stored(snapshot, self._databases, account_id, mailbox, uids)
+        return parsed(found), headings(found)
 
     def small(self, account_id: int, mailbox: int, uids: Iterable[int]) -> dict[int, bytes]:
         """Whole messages, which must be small, by UID; those that are not there are left out."""
@@ -158,13 +152,14 @@ class Mailboxes:
             keys = [message_key(account_id, mailbox, uid) for uid in uids]
             for key, octets in snapshot.many(self._databases.message, keys):
                 with suppress(MessageGone):
-                    found[uid_of(key)] = self._octets(snapshot, MessageRow.parse(octets))
+                    row = MessageRow.parse(octets)
+                    found[uid_of(key)] = row.heading + self._octets(snapshot, row.content)
         return found
 
-    def octets(self, rows: Iterable[MessageRow]) -> list[bytes]:
-        """Whole messages, which must be small, by their records. MessageGone where the content of one is not there."""
+    def octets(self, contents: Iterable[bytes]) -> list[bytes]:
+        """Contents, which must be small, by their keys. MessageGone where one is not there."""
         with self.snapshot() as snapshot:
-            return [self._octets(snapshot, row) for row in rows]
+            return [self._octets(snapshot, key) for key in contents]
 
     def changes(self, account_id: int, mailbox: int, since: int) -> Changes | None:
         """What happened in a mailbox after that MODSEQ; None: look at it all anew, if it is there at all."""
@@ -292,12 +287,6 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             return self._find(snapshot, account_id, mailbox, uid)[0].content
 
-    def headings(self, account_id: int, mailbox: int, uids: Iterable[int]) -> list[bytes | None]:
-        """The header fields that stand before the content of each message; None for one that is not there."""
-        with self.snapshot() as snapshot:
-            rows = [snapshot.get(self._databases.message, message_key(account_id, mailbox, uid)) for uid in uids]
-        return [None if octets is None else MessageRow.parse(octets).heading for octets in rows]
-
     def missing(self, keys: Iterable[bytes]) -> set[bytes]:
         """Those contents that are not in the store."""
         with self.snapshot() as snapshot:
@@ -372,24 +361,22 @@ class Mailboxes:
             raise StorageError(f"message {uid} of account {account_id} has lost its content; run a check of the store")
         return message, ContentRow.parse(octets)
 
-    def _octets(self, snapshot: Snapshot, row: MessageRow) -> bytes:
-        octets = snapshot.get(self._databases.content, row.content)
+    def _octets(self, snapshot: Snapshot, key: bytes) -> bytes:
+        octets = snapshot.get(self._databases.content, key)
         if octets is None:
             raise MessageGone("the message was removed before it was read")
         content = ContentRow.parse(octets)
-        inline = self._numbered(snapshot, row.content, range(content.chunks))
-        filed = b"".join(self._file(row.content, content)) if content.filed else b""
-        return row.heading + inline + filed
+        inline = self._numbered(snapshot, key, range(content.chunks))
+        return inline + b"".join(self._file(key, content)) if content.filed else inline
 
     def _some(self, snapshot: Snapshot, key: bytes, content: ContentRow, first: int) -> bytes:
         return self._numbered(snapshot, key, range(first, min(first + CHUNKS_AT_ONCE, content.chunks)))
 
-    def _numbered(self, snapshot: Snapshot, key: bytes, numbers: Iterable[int]) -> bytes:
-        found = [snapshot.get(self._databases.chunk, chunk_key(key, number)) for number in numbers]
-        octets = [chunk for chunk in found if chunk is not None]
-        if len(octets) < len(found):
+    def _numbered(self, snapshot: Snapshot, key: bytes, numbers: range) -> bytes:
+        found = snapshot.numbered(self._databases.chunk, key, numbers)
+        if len(found) < len(numbers):
             raise MessageGone("the message was removed while it was read")
-        return b"".join(octets)
+        return b"".join([chunk for _, chunk in found])
 
     def _file(self, key: bytes, content: ContentRow) -> Iterator[bytes]:
         if content.token == NO_FILE:

@@ -11,11 +11,17 @@ _ACCOUNT = struct.Struct(">BIQQQQQ")
 _MAILBOX = struct.Struct(">IIQQIIIQQIB")
 _ENTRY = struct.Struct(">IB")
 _MESSAGE = struct.Struct(">24sIQQQQQ")
-_STATE = struct.Struct(">IQQQ")
-_STATE_AT, _SIZE_AT = 24, 44  # in a MessageRow: from the flags up to the size
+_STATE = struct.Struct(">IQ")
+_MODSEQ = struct.Struct(">Q")
 _CONTENT = struct.Struct(">IIQQ8s")
 _GRANT = struct.Struct(">Q")
 _METADATA = struct.Struct(">QB")
+
+BEFORE_STATE, STATE, AFTER_STATE = slice(0, 24), slice(24, 36), slice(44, None)
+"""Where a MessageRow in octets has its State, which the MODSEQ follows, and the rest."""
+
+IN_HEADING = frozenset({b"return-path", b"delivered-to"})
+"""The header fields of a delivery, in lower case, of which ``MessageRow.heading`` is made (``deliver``)."""
 
 # For deliveries, which write these without making a record first: its fields in their order, the last text left out.
 pack_account, pack_mailbox, pack_message = _ACCOUNT.pack, _MAILBOX.pack, _MESSAGE.pack
@@ -105,21 +111,25 @@ class MessageRow(NamedTuple):
 
 
 class State(NamedTuple):
-    """What of a message's record flags have to do with."""
+    """What STORE changes of a message."""
 
     flags: int
     keywords: int
-    modseq: int
-    size: int
 
     @classmethod
     def parse(cls, octets: bytes) -> Self:
-        """Of a MessageRow in octets."""
-        return cls._make(_STATE.unpack_from(octets, _STATE_AT))
+        """Of a MessageRow's STATE."""
+        return cls._make(_STATE.unpack(octets))
 
-    def put_into(self, octets: bytes) -> bytes:
-        """The same record with this state."""
-        return octets[:_STATE_AT] + _STATE.pack(*self) + octets[_SIZE_AT + 8 :]
+    def octets(self, modseq: int) -> bytes:
+        """As it stands in a MessageRow, with the MODSEQ that follows it there."""
+        return _STATE.pack(*self) + _MODSEQ.pack(modseq)
+
+
+def modseq_in(octets: bytes) -> int:
+    """Of a MessageRow in octets."""
+    modseq: int = _MODSEQ.unpack_from(octets, STATE.stop)[0]
+    return modseq
 
 
 class KeptRow(NamedTuple):

@@ -1,33 +1,30 @@
 r"""What a reader sees of mailboxes at one moment: the list of them, one of them whole, and what has changed in one."""
 
-import base64
-import hashlib
 import struct
-import sys
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.mailbox import log
+from engine.mailbox.commands import Answer, Store
 from engine.mailbox.layout import (
     Databases,
     account_key,
     keyword_key,
     log_key,
     mailbox_key,
-    message_key,
     name_key,
     total_key,
     uid_of,
 )
 from engine.mailbox.names import USES, below
-from engine.mailbox.rows import AccountRow, EntryRow, MailboxRow, MessageRow
+from engine.mailbox.records import Records, joined, parsed, stored
+from engine.mailbox.rows import AccountRow, EntryRow, MailboxRow, modseq_in
 from engine.mailbox.snapshot import Snapshot
+from engine.protocols.imap.sets import places
 from engine.storage.writer import Batch
 
-_CONTENT = 24  # octets of the key of the content, with which a record begins
-_FIXED = 68  # octets of a record without the heading
 _TOTAL = struct.Struct(">QQ")  # messages, octets
 
 
@@ -45,46 +42,11 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message, without its content. Times are Unix milliseconds."""
-
-    uid: int
-    flags: int
-    keywords: int
-    modseq: int
-    size: int  # octets
-    received: int
-    saved: int
-    content: bytes  # its key
-
-    @property
-    def email_id(self) -> str:
-        """EMAILID of RFC 8474."""
-        return email_id(self.content)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One mailbox, its messages in the order of UIDs: item n of each array is of message n + 1."""
+class View(Records):
+    """One mailbox whole: item n of each column is of message n + 1."""
 
     status: MailboxRow
     keywords: tuple[str, ...]  # the keyword of each bit
-    contents: bytes  # their keys, one after the other
-    uids: "array[int]"
-    flags: "array[int]"
-    bits: "array[int]"  # keywords
-    modseqs: "array[int]"
-    sizes: "array[int]"
-    received: "array[int]"  # Unix milliseconds
-    saved: "array[int]"  # Unix milliseconds
-
-    def content(self, index: int) -> bytes:
-        """The key of a message's content."""
-        return self.contents[index * _CONTENT : (index + 1) * _CONTENT]
-
-    def email_id(self, index: int) -> str:
-        """EMAILID of RFC 8474."""
-        return email_id(self.content(index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +56,7 @@ class Changes:
     status: MailboxRow
     keywords: tuple[str, ...]
     vanished: list[tuple[int, int]]  # ranges of UIDs, ascending
-    messages: list[Message]  # those that came or whose flags were changed, as they are now
+    messages: Records  # those that came or whose flags were changed, as they are now
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +67,6 @@ class Usage:
     size: int = 0  # octets
     kept: int = 0
     kept_size: int = 0
-
-
-def email_id(content: bytes) -> str:
-    """EMAILID of RFC 8474, by the key of the content: copies of a message share it, and nothing else does."""
-    return "M" + base64.urlsafe_b64encode(content).decode()
-
-
-def thread_id(root: bytes, content: bytes) -> str:
-    """THREADID of RFC 8474, by the Message-ID of the first of its thread; where that is empty, by its own content."""
-    return "T" + base64.urlsafe_b64encode(hashlib.blake2b(root or content, digest_size=15).digest()).decode()
 
 
 def mailbox_id(account: int, mailbox: int) -> str:
@@ -179,72 +131,54 @@ def view(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -
     status = status_of(snapshot, databases, account, mailbox)
     if status is None:
         return None
-    uids, contents, flags, rest = [], [], [], []
-    for key, value in snapshot.scan(databases.message, mailbox_key(account, mailbox)):
-        uids.append(key[12:])
-        contents.append(value[:_CONTENT])
-        flags.append(value[_CONTENT : _CONTENT + 4])
-        rest.append(value[_CONTENT + 4 : _FIXED])
-    numbers = _column("Q", rest)
-    return View(
-        status=status,
-        keywords=keywords(snapshot, databases, account, mailbox),
-        uids=_column("I", uids),
-        flags=_column("I", flags),
-        bits=numbers[0::5],
-        modseqs=numbers[1::5],
-        sizes=numbers[2::5],
-        received=numbers[3::5],
-        saved=numbers[4::5],
-        contents=b"".join(contents),
-    )
+    found = parsed(snapshot.scan(databases.message, mailbox_key(account, mailbox)))
+    return _view(found, status, keywords(snapshot, databases, account, mailbox))
 
 
-def renewed(snapshot: Snapshot, databases: Databases, account: int, mailbox: int, old: View) -> View | None:
+def renewed(old: View, news: Changes) -> View:
     """The mailbox whole, as ``view`` gives it, by what has changed since an earlier view."""
-    news = changes(snapshot, databases, account, mailbox, old.status.modseq)
-    if news is None or news.status.uidvalidity != old.status.uidvalidity or len(news.messages) > len(old.uids):
-        return view(snapshot, databases, account, mailbox)
-    gone = {place for first, last in news.vanished for place in range(*_places(old.uids, first, last))}
-    kept = [place for place in range(len(old.uids)) if place not in gone] if gone else range(len(old.uids))
-    columns = [array(column.typecode, map(column.__getitem__, kept)) if gone else column[:] for column in _columns(old)]
-    contents = bytearray(
-        b"".join([old.contents[place * _CONTENT : (place + 1) * _CONTENT] for place in kept]) if gone else old.contents
-    )
-    uids = columns[0]
-    for message in news.messages:
-        record = _record(message)
-        place = bisect_left(uids, message.uid)
-        if place < len(uids) and uids[place] == message.uid:
-            for column, number in zip(columns, record, strict=True):
-                column[place] = number
-        else:  # it is new: UIDs ascend
-            for column, number in zip(columns, record, strict=True):
-                column.append(number)
-            contents += message.content
-    return View(news.status, news.keywords, bytes(contents), *columns)
+    kept, changed = old.without(news.vanished), news.messages
+    cut = bisect_right(changed.uids, kept.uids[-1]) if kept.uids else 0
+    known = places(changed.uids[:cut], kept.uids)
+    flags, bits, modseqs = kept.flags[:], kept.bits[:], kept.modseqs[:]
+    for column, numbers in ((flags, changed.flags), (bits, changed.bits), (modseqs, changed.modseqs)):
+        _put(column, known, numbers[:cut])
+    found = Records(kept.contents, kept.uids, flags, bits, modseqs, kept.sizes, kept.received, kept.saved)
+    if cut < len(changed):  # they are new: UIDs ascend
+        found = joined([found, changed.at(range(cut, len(changed)))])
+    return _view(found, news.status, news.keywords)
 
 
-def _columns(view: View) -> "tuple[array[int], ...]":
-    return view.uids, view.flags, view.bits, view.modseqs, view.sizes, view.received, view.saved
+def restated(old: View, store: Store, answer: Answer, status: MailboxRow) -> Changes:
+    """What a STORE without keywords has changed since an earlier view, as ``changes`` gives it, without a look."""
+    was = old.some(array("I", answer.sources))
+
+    def become(column: "array[int]", named: int) -> "array[int]":
+        known = {bits: store.mode(bits, named) for bits in set(column)}
+        return array(column.typecode, map(known.__getitem__, column))
+
+    flags, bits = become(was.flags, store.flags), become(was.bits, 0)
+    modseqs = array("Q", [answer.modseq]) * len(was)
+    now = Records(was.contents, was.uids, flags, bits, modseqs, was.sizes, was.received, was.saved)
+    return Changes(status, old.keywords, [], now)
 
 
-def _record(message: Message) -> tuple[int, ...]:
-    return (
-        message.uid, message.flags, message.keywords, message.modseq, message.size, message.received, message.saved,
-    )  # fmt: skip
+def _put(column: "array[int]", places: Sequence[int], numbers: "array[int]") -> None:
+    if isinstance(places, range):
+        column[places.start : places.stop] = numbers
+    else:
+        for place, number in zip(places, numbers, strict=True):
+            column[place] = number
 
 
-def _places(uids: "array[int]", first: int, last: int) -> tuple[int, int]:
-    return bisect_left(uids, first), bisect_right(uids, last)
+def _view(found: Records, status: MailboxRow, names: tuple[str, ...]) -> View:
+    uids, flags, bits, modseqs, sizes, received, saved = found.columns
+    return View(found.contents, uids, flags, bits, modseqs, sizes, received, saved, status, names)
 
 
-def messages(
-    snapshot: Snapshot, databases: Databases, account: int, mailbox: int, uids: Iterable[int]
-) -> list[Message]:
-    """Those of the messages that are there."""
-    rows = ((uid, snapshot.get(databases.message, message_key(account, mailbox, uid))) for uid in uids)
-    return [_message(uid, octets) for uid, octets in rows if octets is not None]
+def records(snapshot: Snapshot, databases: Databases, account: int, mailbox: int, uids: Sequence[int]) -> Records:
+    """Those of the messages that are there. UIDs ascend."""
+    return parsed(stored(snapshot, databases, account, mailbox, uids))
 
 
 def changes(snapshot: Snapshot, databases: Databases, account: int, mailbox: int, since: int) -> Changes | None:
@@ -258,31 +192,34 @@ def changes(snapshot: Snapshot, databases: Databases, account: int, mailbox: int
     for _, record in snapshot.scan(databases.log, own, log_key(account, mailbox, since + 1)):
         kind, ranges = log.parse(record)
         uids = vanished if kind == log.EXPUNGED else changed
-        uids.update(uid for first, last in ranges for uid in range(first, last + 1))
-    # Messages came in the order of UIDs and MODSEQs: the first from behind that is not new ends those that are.
-    for key, value in snapshot.backwards(databases.message, own):
-        if MessageRow.parse(value).modseq <= since:
-            break
-        changed.add(uid_of(key))
+        for first, last in ranges:
+            uids.update(range(first, last + 1))
+    came = _came(snapshot, databases, own, since, changed)
+    changed.update(came)
     return Changes(
         status, keywords(snapshot, databases, account, mailbox), list(log.ranges(vanished)),
-        messages(snapshot, databases, account, mailbox, sorted(changed - vanished)),
+        records(snapshot, databases, account, mailbox, sorted(changed - vanished)),
     )  # fmt: skip
+
+
+def _came(snapshot: Snapshot, databases: Databases, own: bytes, since: int, changed: Collection[int]) -> Iterator[int]:
+    """The UIDs of messages that came after that MODSEQ, but for those that are known to have changed.
+
+    They came in the order of UIDs and MODSEQs: the first from behind that is neither new nor changed ends them.
+    """
+    end = b""
+    for first, last in reversed([(0, 0), *log.ranges(changed)]):
+        for key, value in snapshot.backwards(databases.message, own, end):
+            uid = uid_of(key)
+            if uid <= last:
+                break
+            if modseq_in(value) <= since:
+                return
+            yield uid
+        end = own + first.to_bytes(4, "big")
 
 
 def keywords(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -> tuple[str, ...]:
     """The keyword of each bit."""
     prefix = keyword_key(account, mailbox, 0)[:-1]
     return tuple(value.decode() for _, value in snapshot.scan(databases.keyword, prefix))
-
-
-def _message(uid: int, octets: bytes) -> Message:
-    row = MessageRow.parse(octets)
-    return Message(uid, row.flags, row.keywords, row.modseq, row.size, row.received, row.saved, row.content)
-
-
-def _column(code: str, numbers: list[bytes]) -> "array[int]":
-    column = array(code, b"".join(numbers))
-    if sys.byteorder == "little":
-        column.byteswap()
-    return column

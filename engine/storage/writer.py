@@ -61,8 +61,11 @@ class Batch:
         puts[key] = value
 
     def put_all(self, database: Database, items: Iterable[tuple[bytes, bytes]]) -> None:
-        for key, value in items:
-            self.put(database, key, value)
+        if self._deletes:
+            for key, value in items:
+                self.put(database, key, value)
+        else:
+            self._puts.setdefault(database, {}).update(items)
 
     def delete(self, database: Database, key: bytes) -> None:
         self._deletes[database, key] = None

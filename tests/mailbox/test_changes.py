@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from mailbox_samples import Endless, written
+from mailbox_samples import ANN, Endless, append, written
 
 from engine.mailbox import MailboxOwner, Outcome, Place, Quota, Recipient
 from engine.mailbox.commands import (
@@ -34,14 +34,7 @@ from engine.mailbox.names import canonical
 from engine.mailbox.owner import ROUND
 from engine.mailbox.views import mailbox_id
 
-ANN = 1
 TO_ANN = {ANN: "ann@example.org"}
-NO_QUOTA = Quota()
-
-
-async def append(owner: MailboxOwner, *contents: bytes, mailbox: int = INBOX, quota: Quota = NO_QUOTA) -> Answer:
-    messages = tuple(map(Appended, contents))
-    return await owner.change(Append(account=ANN, mailbox=mailbox, messages=messages, quota=quota))
 
 
 def large_files(owner: MailboxOwner) -> list[Path]:
@@ -138,7 +131,7 @@ async def test_keywords_have_64_bits_and_no_more(owner: MailboxOwner) -> None:
     assert view is not None
     assert (view.bits[0], len(view.keywords)) == (2**64 - 1, 64)
     await owner.deliver(written(b"x"), {ANN: Recipient("a@example.org", (Place(keywords=("k7", "one-more")),))})
-    assert [message.keywords for message in owner.reader.of(ANN, INBOX, [3])] == [1 << 7]
+    assert list(owner.reader.of(ANN, INBOX, [3]).bits) == [1 << 7]
 
 
 async def test_a_store_tells_what_the_client_could_not_know(owner: MailboxOwner) -> None:
@@ -187,7 +180,7 @@ async def test_a_message_comes_in_a_file_of_another_process(owner: MailboxOwner,
         answer = unpack_answer(await owner.answer(packed(command)))
     assert answer.uids == (1,)
     assert b"".join(owner.reader.chunks(ANN, 1)) == octets
-    assert owner.reader.of(ANN, INBOX, [1])[0].received == 1000
+    assert list(owner.reader.of(ANN, INBOX, [1]).received) == [1000]
     assert len(large_files(owner)) == (size > INLINE)
     assert list((owner.path / "incoming").iterdir()) == []
     for start, length in ((0, 10), (40, 30), (size - 5, 100), (size, 5), (0, size), (90, size)):
@@ -258,8 +251,8 @@ async def test_expunged_mail_comes_back_until_it_is_purged(tmp_path: Path, autoj
         assert len((await owner.change(Undelete(account=ANN, name="work/x"))).uids) == 1
         back = owner.reader.folder(ANN, "work/x")
         assert back is not None
-        (message,) = owner.reader.of(ANN, back.number, [1])
-        assert (message.flags, message.keywords) == (0, 1)
+        found = owner.reader.of(ANN, back.number, [1])
+        assert (list(found.flags), list(found.bits)) == ([0], [1])
         assert (await owner.change(Undelete(account=ANN, since=int((Wall()() + 1) * 1000)))).uids == ()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(owner.tend)
@@ -300,7 +293,7 @@ async def test_whoever_was_away_too_long_looks_at_all_anew(owner: MailboxOwner, 
         await owner.remove(ANN, [uid])
     changes = owner.reader.changes(ANN, INBOX, since)
     assert changes is not None
-    assert (changes.vanished, changes.messages) == ([(1, 3)], [])
+    assert (changes.vanished, len(changes.messages)) == ([(1, 3)], 0)
     for uid in range(4, 7):
         await owner.remove(ANN, [uid])
     assert owner.reader.changes(ANN, INBOX, since) is None
@@ -350,11 +343,11 @@ async def test_the_email_id_goes_with_the_content(owner: MailboxOwner) -> None:
     await owner.change(Begin(account=ANN))
     await append(owner, b"one", b"one")
     copied = await owner.change(Copy(account=ANN, mailbox=INBOX, uids=(1,), to=2))
-    first, second = owner.reader.of(ANN, INBOX, [1, 2])
-    (copy,) = owner.reader.of(ANN, copied.mailbox, copied.uids)
+    found = owner.reader.of(ANN, INBOX, [1, 2])
+    copy = owner.reader.of(ANN, copied.mailbox, copied.uids)
     view = owner.reader.select(ANN, INBOX)
     assert view is not None
-    assert first.email_id == copy.email_id == view.email_id(0) != second.email_id == view.email_id(1)
+    assert found.email_id(0) == copy.email_id(0) == view.email_id(0) != found.email_id(1) == view.email_id(1)
 
 
 async def test_an_account_that_is_erased_takes_no_change(owner: MailboxOwner) -> None:

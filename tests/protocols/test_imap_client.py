@@ -91,7 +91,7 @@ class Mailbox:
                     send(*self.fetched(found, items))
             case Store(messages, uid, _, _, flags):
                 for found in self.view.chosen(messages, uid=uid):
-                    self.view.changed(found, " ".join(flags).encode(), 1)
+                    self.view.changed([found], [" ".join(flags).encode()], [1])
             case Copy(messages, uid):
                 chosen = sets.of(self.view.chosen(messages, uid=uid))
                 return codes.copy_uid(1, chosen, chosen)

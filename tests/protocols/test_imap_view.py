@@ -71,8 +71,8 @@ def test_expunged_messages_keep_their_numbers_until_they_may_be_told() -> None:
     view = View([11, 12, 13, 14])
     view.vanished([12, 13])
     view.appeared([20])
-    view.changed(14, b"\\Seen", 7)
-    view.changed(20, b"", 8)
+    view.changed([14], [b"\\Seen"], [7])
+    view.changed([20], [b""], [8])
     assert not view.tell(May.NOTHING)
     news = view.tell(May.NO_EXPUNGE)
     assert (news.expunged, news.exists) == ((), 5)
@@ -87,17 +87,17 @@ def test_expunged_messages_keep_their_numbers_until_they_may_be_told() -> None:
 
 def test_news_of_unknown_and_of_gone_messages_are_none() -> None:
     view = View([1, 2])
-    view.changed(9, b"", 1)
-    view.changed(2, b"a", 5)
-    view.changed(2, b"b", 4)
+    view.changed([9], [b""], [1])
+    view.changed([2], [b"b"], [4])
+    view.changed([2], [b"a"], [5])
     assert [change.flags for change in view.tell(May.ALL).changed] == [b"a"]
-    view.changed(1, b"", 9)
+    view.changed([1], [b""], [9])
     view.vanished([1, 7])
-    view.changed(1, b"", 10)
+    view.changed([1], [b""], [10])
     view.appeared([2, 3, 3, 4])
     view.vanished([3])
-    view.changed(4, b"x", 11)
-    view.seen(4)
+    view.changed([4], [b"x"], [11])
+    view.seen([4])
     news = view.tell(May.ALL)
     assert (news.expunged, news.exists, news.changed) == ((1,), 2, ())
     assert list(view.uids) == [2, 4]
@@ -148,7 +148,7 @@ class Sessions(RuleBasedStateMachine):
             uid = data.draw(st.sampled_from(sorted(self.mailbox)))
             self.mailbox[uid] = flags
             self.modseq += 1
-            self.view.changed(uid, flags, self.modseq)
+            self.view.changed([uid], [flags], [self.modseq])
 
     @rule(may=st.sampled_from(May))
     def tell(self, may: May) -> None:

@@ -3,7 +3,7 @@
 import enum
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -92,10 +92,23 @@ class View:
             return sets.of(self.saved).positions_among(self._uids)
         return messages.positions_among(self._uids) if uid else messages.positions(len(self._uids))
 
-    def chosen(self, messages: SequenceSet, *, uid: bool) -> Iterator[int]:
+    def chosen(self, messages: SequenceSet, *, uid: bool) -> "array[int]":
         """The UIDs of the messages in a set, in ascending order."""
+        found = array("I")
         for places in self.places(messages, uid=uid):
-            yield from self._uids[places.start : places.stop]
+            found += self._uids[places.start : places.stop]
+        return found
+
+    def numbered(self, uids: Sequence[int]) -> "tuple[Sequence[int], Sequence[int]]":
+        """The numbers of those of the messages that the client knows of, and their UIDs. UIDs ascend."""
+        found = sets.places(uids, self._uids)
+        if isinstance(found, range):
+            return range(found.start + 1, found.stop + 1), uids
+        return [place + 1 for place in found], array("I", map(self._uids.__getitem__, found))
+
+    def there(self, uids: "array[int]") -> "array[int]":
+        """Those of the messages that have not been expunged."""
+        return array("I", (uid for uid in uids if uid not in self._gone)) if self._gone else uids
 
     def is_beyond(self, messages: SequenceSet) -> bool:
         """Whether a set of message numbers names one that there is not, which is the client's error (RFC 9051 9).
@@ -123,21 +136,24 @@ class View:
         for uid in gone:
             self._changed.pop(uid, None)
 
-    def changed(self, uid: int, flags: bytes, modseq: int) -> None:
-        """A message has these flags now; an older change than one known is passed over.
+    def changed(self, uids: Iterable[int], flags: Iterable[bytes], modseqs: Iterable[int]) -> None:
+        """Messages have these flags now.
 
         What this session did by STORE .SILENT need not come in, but for CONDSTORE (RFC 7162 3.1.3).
         """
-        if uid not in self._gone and self._changed.get(uid, (b"", 0))[1] <= modseq:
-            self._changed[uid] = flags, modseq
+        self._changed.update(zip(uids, zip(flags, modseqs, strict=True), strict=True))
+        for uid in self._gone:
+            self._changed.pop(uid, None)
 
-    def is_changed(self, uid: int) -> bool:
-        """Whether its flags are to be told."""
-        return uid in self._changed
+    def to_be_told(self, uids: Iterable[int]) -> set[int]:
+        """Those of the messages whose flags are to be told."""
+        return self._changed.keys() & set(uids) if self._changed else set()
 
-    def seen(self, uid: int) -> None:
+    def seen(self, uids: Iterable[int]) -> None:
         """The client has been told the flags in some other way."""
-        self._changed.pop(uid, None)
+        if self._changed:
+            for uid in uids:
+                self._changed.pop(uid, None)
 
     @property
     def has_news(self) -> bool:
