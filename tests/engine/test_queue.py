@@ -242,7 +242,7 @@ async def test_a_deferral_without_a_time_follows_the_schedule_whose_last_step_re
     [(Defer("greylisted", retry_after=7), 4608.0), (Defer("no answer", expires=9000.0), 4901.0)],
 )
 async def test_a_deferral_with_a_time_of_its_own_does_not_expire_by_ours(
-    post: Post, shard: Shard, reports: list[str], mock_clock, verdict: Defer, due: float
+    post: Post, shard: Shard, reports: list[str], mock_clock, *, verdict: Defer, due: float
 ) -> None:
     await post.admit(message())
     await post.settle(post.given[0], Defer("later", retry_after=3601))
