@@ -218,6 +218,13 @@ async def test_a_deferral_comes_back_at_its_own_time(post: Post, shard: Shard, m
     assert post.given[1].message.envelope.attempts == 1
 
 
+async def test_the_next_attempt_is_that_of_who_waits_for_the_shortest_time(post: Post, shard: Shard) -> None:
+    await post.admit(message("b@rcpt.test", "c@rcpt.test"))
+    await post.settle(post.given[0], Defer("later", retry_after=500), Defer("later", retry_after=10))
+    (record,) = shard.all_records()
+    assert record.due == 1010.0
+
+
 async def test_a_deferral_shorter_than_the_owner_s_rest_comes_back_in_time(post: Post, mock_clock) -> None:
     await post.admit(message())
     await post.settle(post.given[0], Defer("greylisted", retry_after=5))
@@ -570,12 +577,14 @@ async def test_who_is_parked_keeps_content_in_a_file_when_the_others_are_done(
     assert b"".join(shard.message(record).chunks()) == LETTER
 
 
+@pytest.mark.parametrize("crashed", [False, True])
 async def test_a_copy_that_is_sent_keeps_content_in_a_file_when_the_message_is_done(
-    post: Post, shard: Shard, data: Path
+    post: Post, shard: Shard, data: Path, crashed: bool
 ) -> None:
     delivery = await in_a_file(post, data, "b@rcpt.test")
     copy = replace(delivery.message, id=MessageId.new(), envelope=message("c@far.test").envelope)
-    os.link(shard.file(delivery.record.id), shard.file(copy.id))  # a crash came after this
+    if crashed:  # after this, at the attempt before
+        os.link(shard.file(delivery.record.id), shard.file(copy.id))
     await post.settle(delivery, Delivered(sends=(copy,)))
     (record,) = shard.all_records()
     assert (record.id, record.in_file, record.lane) == (copy.id, True, "inbound")

@@ -114,3 +114,9 @@ def test_how_much_of_the_message_comes_back(ret: str, size: int, whole: bool) ->
     content = returned.as_bytes().replace(b"\n", b"\r\n") if b"\r\n" not in returned.as_bytes() else returned.as_bytes()
     assert b"Subject: hello" in content
     assert (b"xxxx" in content) == whole
+
+
+def test_the_fields_that_we_put_before_a_message_come_back_with_it() -> None:
+    found = bounce(MessageId(bytes(16)), "mx.test", with_envelope(ret="FULL").with_header("X-Mark", "1"),
+                   [Failure(Recipient("b@rcpt.test"), REFUSED)], 2000.0)  # fmt: skip
+    assert b"\r\n\r\nX-Mark: 1\r\n" + LETTER in found

@@ -199,6 +199,9 @@ def test_helo_follows_a_refused_ehlo() -> None:
     assert client.replies == 3
     client.begin(TO_ONE)
     assert client.outgoing() == b"MAIL FROM:<a@example.org>\r\n"
+    client.receive(b"250 ok\r\n")
+    client.receive(b"250 ok\r\n")
+    assert client.outgoing() == b"RCPT TO:<b@example.net>\r\nDATA\r\n"
 
 
 @pytest.mark.parametrize("answer", [b"450 later\r\n", b"421 later\r\n"])
@@ -303,6 +306,13 @@ def test_data_refused_by_any_code(code: int) -> None:
     assert codes(client) == [code]
 
 
+def test_a_sender_put_off_by_the_least_of_codes() -> None:
+    client = ready()
+    client.begin(TO_ONE)
+    client.receive(b"400 no\r\n503 no\r\n503 no\r\n")
+    assert codes(client) == [400]
+
+
 @pytest.mark.parametrize("code", [300, 399])
 def test_data_taken_by_any_code(code: int) -> None:
     client = ready()
@@ -378,6 +388,8 @@ def test_content_must_have_the_size_that_was_announced() -> None:
 
 OUT_OF_STEP = [
     b"354 go\r\n",  # to MAIL
+    b"300 go\r\n",
+    b"399 go\r\n",
     b"250 ok\r\n354 go\r\n",  # to RCPT
     b"250 ok\r\n250 ok\r\n250 ok\r\n",  # to DATA
     b"250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n",  # before the content has ended
@@ -594,6 +606,8 @@ MAIL = [
     (PIPELINING, {"sender": "a@bücher.example"}, b"MAIL FROM:<a@xn--bcher-kva.example> SIZE=5\r\n"),
     (FULL, {"sender": ""}, b"MAIL FROM:<> SIZE=5\r\n"),
     (FULL, {"ret": "FULL", "envid": "a+2Bb"}, b"MAIL FROM:<a@example.org> SIZE=5 RET=FULL ENVID=a+2Bb\r\n"),
+    (FULL, {"recipients": (To("b@c"), To("é@c"))}, b"MAIL FROM:<a@example.org> SIZE=5 SMTPUTF8\r\n"),
+    (PIPELINING, {"sender": '"x@y"@bücher.example'}, b'MAIL FROM:<"x@y"@xn--bcher-kva.example> SIZE=5\r\n'),
     (FULL, {"ret": "HDRS"}, b"MAIL FROM:<a@example.org> SIZE=5 RET=HDRS\r\n"),
     (FULL, {"strict_8bit": True}, b"MAIL FROM:<a@example.org> SIZE=5\r\n"),
     (BINARY, {"body": "BINARYMIME"}, b"MAIL FROM:<a@example.org> BODY=BINARYMIME\r\n"),
@@ -645,6 +659,7 @@ OBJECTIONS = [
     ({"sender": "a@é..example"}, "553 5.6.7"),  # a domain that has no A-label
     ({"recipients": (To("é@bücher.example"),)}, "553 5.6.7"),
     ({"utf8_headers": True}, "553 5.6.7"),
+    ({"utf8_headers": True, "sender": "a@bücher.example"}, "553 5.6.7"),
     ({"body": "BINARYMIME"}, "554 5.6.3"),
     ({"strict_8bit": True}, "554 5.6.3"),
 ]
