@@ -340,11 +340,11 @@ async def test_a_refusal_in_the_middle_of_the_content_is_heard() -> None:
 async def test_a_closed_port_is_passed_over_and_remembered(jumping_clock: trio.testing.MockClock) -> None:
     second = Remote()
     async with serving(second, "127.0.0.2"), relay(idle=Duration("1s")) as stage:
-        both = letter(second.port, hosts=("127.0.0.1", "127.0.0.2"))
+        both = letter(second.port, hosts=("127.0.0.3", "127.0.0.2"))
         assert isinstance(await stage(both), Delivered)
         await trio.sleep(5)
         first = Remote(port=second.port)
-        async with serving(first):
+        async with serving(first, "127.0.0.3"):  # where no other test asks for just any port
             assert isinstance(await stage(both), Delivered)
             assert (first.connections, second.connections) == (0, 2)
             await trio.sleep(PENALTY + 5)
