@@ -417,7 +417,7 @@ def test_a_full_map_is_told_and_changes_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("engine.directory.embedded.rows.MAP_SIZE", 2**18)
     with Embedded.open(tmp_path / "directory", ["example.org"]) as directory:
         directory.add_alias("small@example.org", ["x@elsewhere.test"])
-        with pytest.raises(Unavailable, match="no room"):
+        with pytest.raises(Unavailable, match="as large as its map_size"):
             directory.add_alias("large@example.org", [f"{number}@elsewhere.test" for number in range(20_000)])
         assert directory.find("small@example.org")
         assert directory.find("large@example.org") is None

@@ -7,19 +7,10 @@ import tomllib
 import pytest
 from doc_pages import ROOT
 
-from engine.config import _SECTIONS, DIRECTORIES, LISTENERS, Acme, Batv, Oidc, Reports, Srs, Tls
+from engine.config import DIRECTORIES, LISTENERS, OPTIONAL, SECTIONS
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
-TABLES = {
-    **_SECTIONS,
-    **DIRECTORIES,
-    "tls": Tls,
-    "acme": Acme,
-    "oidc": Oidc,
-    "reports": Reports,
-    "srs": Srs,
-    "batv": Batv,
-}
+TABLES = {**SECTIONS, **OPTIONAL, **DIRECTORIES}
 
 
 @pytest.mark.parametrize("listener", LISTENERS)

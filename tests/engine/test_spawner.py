@@ -42,12 +42,14 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_a_worker_is_our_child_and_has_its_name() -> None:
+def test_a_worker_is_our_child_and_has_its_name(tmp_path: Path) -> None:
     async def check(spawner: Spawner) -> None:
         async with worker(spawner, "mail-0") as (pid, control):
             assert parent(pid) == os.getpid()
             values = {"name": "mail-0", "place": "mail", "index": 0}
-            await control.send("start", process=values, life=1, folder="/nowhere", config="/nowhere/pipeline.toml")
+            await control.send(
+                "start", process=values, life=1, folder=str(tmp_path), config=str(tmp_path / "pipeline.toml")
+            )
             with trio.fail_after(30):
                 assert await control.receive() == ("alive", {})
             assert Path(f"/proc/{pid}/comm").read_text() == "mail-0\n"

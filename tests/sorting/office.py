@@ -26,6 +26,7 @@ LETTER = (
 class Account:
     id: int
     address: str
+    folder: int = 0
 
 
 class Directory:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from engine.protocols import sasl
+from engine.protocols import sasl, smtp_heard
 from engine.protocols import smtp_client as client_side
 from engine.protocols import smtp_server as server_side
 from engine.protocols.smtp_client import Closing, ContentWanted, Finished, Ready, Refused, SmtpClient, TlsReady
@@ -163,7 +163,7 @@ def smtp_client(data: bytes) -> None:
     chosen, data = option(data)
     places, rest = data[:4], data[4:]
     lines = re.findall(rb"[^\n]*\n|[^\n]+", rest)
-    with limits(client_side, REPLY_LINE=LINE, REPLY_TOTAL=4 * LINE):
+    with limits(smtp_heard, REPLY_LINE=LINE, REPLY_TOTAL=4 * LINE):
         _smtp_client([rest] if rest else [], chosen)
         assert _smtp_client(lines, chosen) == _smtp_client(
             [piece for line in lines for piece in pieces_of(line, places)], chosen
@@ -248,7 +248,7 @@ def _kept(parser: Replies) -> int:
 def replies(data: bytes) -> None:
     """Replies alone: the same in pieces, of one kind of control character, and in bounded memory."""
     whole, pieces = cut(data)
-    with limits(client_side, REPLY_LINE=LINE, REPLY_TOTAL=4 * LINE):
+    with limits(smtp_heard, REPLY_LINE=LINE, REPLY_TOTAL=4 * LINE):
         (found, _), (found_in_pieces, broke) = _replies(whole), _replies(pieces)
     # In pieces more may be heard: one that is the beginning of a line without an end is no error yet.
     assert found == found_in_pieces[: len(found)]
