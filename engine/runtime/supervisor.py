@@ -33,6 +33,9 @@ GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
 
 _FOLDER = "postroad-"
+
+_LONGEST_FOLDER = 50
+"""Octets of the folder that temporary ones are in: the sockets in ours have paths of 107 at most (unix(7))."""
 """How the names of our folders for sockets begin."""
 
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -79,7 +82,7 @@ class Supervisor:
         self._become_user()
         self._state.take()
         self._clean_up_after_crash()
-        self._folder = self._state.folder = tempfile.mkdtemp(prefix=_FOLDER)
+        self._folder = self._state.folder = _make_folder()
         try:
             self._spawner.start()
             sweep(self._config)
@@ -508,6 +511,12 @@ def _user_name() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
+
+
+def _make_folder() -> str:
+    """A new folder for the sockets between processes, which its maker alone may enter."""
+    usual = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix=_FOLDER, dir=usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp")
 
 
 def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
