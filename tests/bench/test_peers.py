@@ -78,7 +78,7 @@ ABILITIES = [(key, workload) for key in KEYS for workload in MEASURES if workloa
 async def test_every_message_comes_where_it_should(key: str, workload: str, disk: Disk) -> None:
     server = present(key)
     before = mounted()
-    run = await MEASURES[workload](Work(server, CELL, disk, 60), COUNT)  # counts them, and looks into the queue
+    run = await MEASURES[workload](Work(server, CELL, disk, 300), COUNT)  # counts them, and looks into the queue
     assert run.messages == COUNT
     assert run.cpu > 0
     assert run.memory > 2**20

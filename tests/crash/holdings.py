@@ -120,8 +120,8 @@ def _told(pid: int, folder: Path) -> dict[str, Any]:
 
 def _asked(pid: int, answer: Path) -> bool:
     """Whether it answers soon. A process that is only about to start dies of the signal, or says nothing."""
-    if _catches(pid, signal.SIGUSR2):
-        os.kill(pid, signal.SIGUSR2)
+    if _catches(pid, signal.SIGUSR1):
+        os.kill(pid, signal.SIGUSR1)
     with contextlib.suppress(AssertionError):
         return bool(until(answer.exists, "an answer", 5))
     return False

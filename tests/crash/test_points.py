@@ -58,7 +58,7 @@ PARKING = {
     "one of two is parked": Point("mail-", OWNER, "Owner._settled", count=1),
 }
 TAKING = {
-    "removed, the file is left": Point("mailboxes", "engine.mailbox.owner", "MailboxOwner._discard", "before", count=1),
+    "removed, the file is left": Point("mailboxes", "engine.mailbox.large", "LargeFiles.discard", "before", count=1),
     "a removal not committed": Point("mailboxes", "engine.mailbox.changes", "Change.__call__", count=1),
 }
 MAKING = {

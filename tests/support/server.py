@@ -23,7 +23,7 @@ from engine.directory import Embedded
 
 ROOT = Path(__file__).parents[2]
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds after which a test stops waiting. Far more than anything takes, so that a busy machine fails no test."""
 
 PASSWORD = "correct horse battery"

@@ -1,4 +1,4 @@
-"""Lets a process say, at SIGUSR2, what it holds inside; put on the path of a server under test, which does not know.
+"""Lets a process say, at SIGUSR1, what it holds inside; put on the path of a server under test, which does not know.
 
 The answer is JSON, in the file of the process's number in the folder ``POSTROAD_TELL``.
 """
@@ -44,4 +44,4 @@ def _tell(*_: Any) -> None:
 
 
 if os.environ.get("POSTROAD_TELL"):
-    signal.signal(signal.SIGUSR2, _tell)
+    signal.signal(signal.SIGUSR1, _tell)
