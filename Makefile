@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-PYTEST := $(BIN)/pytest --numprocesses $(shell expr 2 \* $$(nproc)) --dist worksteal
+PYTEST := $(BIN)/pytest --dist worksteal --numprocesses
+CORES  := $(shell nproc)
 
 .PHONY: run test test-system crash soak fuzz check demo bench bench-peers bench-mailbox bench-micro bench-ageing compiled test-compiled man lock clean
 
@@ -12,10 +13,10 @@ run: $(READY)  ## start the server on loopback with ./pipeline.toml
 	$(BIN)/postroad run --demo
 
 test: $(READY)  ## every test that needs no whole server
-	$(PYTEST) -m "not system"
+	$(PYTEST) $(shell expr 2 \* $(CORES)) -m "not system"
 
 test-system: $(READY)  ## whole servers: broken, operated, beside other programs; WITHOUT=peer leaves out those with that mark
-	$(PYTEST) -m "system$(if $(WITHOUT), and not $(WITHOUT))"
+	$(PYTEST) $(shell expr 1 + $(CORES)) -m "system$(if $(WITHOUT), and not $(WITHOUT))"
 
 crash: $(READY)  ## break everything for CRASH_SECONDS while mail flows, and look for what was lost
 	CRASH_SECONDS=$${CRASH_SECONDS:-120} $(BIN)/pytest -s tests/crash
