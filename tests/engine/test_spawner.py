@@ -57,10 +57,10 @@ def test_a_worker_is_our_child_and_has_its_name(tmp_path: Path) -> None:
     run(check)
 
 
-def test_a_worker_has_no_descriptor_of_another() -> None:
+def test_a_worker_has_no_descriptor_of_another(tmp_path: Path) -> None:
     async def check(spawner: Spawner) -> None:
         async with worker(spawner), worker(spawner) as (pid, control):
-            await control.send("start", process={"name": "b-0", "place": "b"}, life=1, folder="", config="")
+            await control.send("start", process={"name": "b-0", "place": "b"}, life=1, folder=str(tmp_path), config="")
             await control.receive()
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
             stream = [name for name in links if name.startswith("socket:")]
