@@ -34,7 +34,7 @@ from engine.mailbox.content import files_in_use
 from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, Variant, part_for
 from engine.mailbox.incoming import clear, filed, ready
 from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
-from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key, file_name
+from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key
 from engine.mailbox.messages import Ready, append
 from engine.mailbox.opened import Effects, News
 from engine.mailbox.putback import Rows, files_of, offer, restore, staged, sweep
@@ -373,7 +373,7 @@ class MailboxOwner:
             except OSError as error:
                 raise _storage_error(error) from error
             finally:
-                await self._discard([file_name(key, one.token) for key, one in staged if key not in done.used])
+                await self._discard(files_of(one for one in staged if one.key not in done.used))
         return done.outcomes
 
     async def _discard(self, files: Collection[str]) -> None:

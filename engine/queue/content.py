@@ -1,5 +1,6 @@
 """Content at rest: small in LMDB chunks, large in a file of its own; read in pieces, from any process."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,13 @@ class ContentWriter:
             self._fd = -1
         if self._made:
             remove(self._path)
+
+
+def link(old: Path, new: Path) -> None:
+    """Give a file a second name, on disk before any record refers to it. It may be there: a crash came after this."""
+    with contextlib.suppress(FileExistsError):
+        os.link(old, new)
+    sync(new.parent)
 
 
 def remove(path: Path) -> None:

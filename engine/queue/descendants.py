@@ -1,7 +1,5 @@
 """Messages that come of another one: reports to its sender, what stages send because of it, recipients parked apart."""
 
-import contextlib
-import os
 from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
@@ -9,10 +7,10 @@ from msgspec.structs import replace
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce
+from engine.queue.content import link
 from engine.queue.delivery import Delivery
 from engine.queue.outcomes import parked, with_lanes
 from engine.queue.store import Record, Shard, with_recipients
-from engine.storage.files import sync
 from engine.verdict import Delivered, Quarantine
 
 
@@ -50,7 +48,7 @@ def _new_message(delivery: Delivery, shard: Shard, message: Message, now: float)
     old, content = delivery.record, message.content
     in_file = content is delivery.message.content and old.in_file
     if in_file:
-        _link(shard, old.id, message.id)
+        link(shard.file(old.id), shard.file(message.id))
     else:  # read it now: the change that stores it removes it, if it is that of the message
         content = Octets(b"".join(content.chunks()))
     event("sent", id=old.id, new=message.id, to=message.recipients, **{"from": message.sender})
@@ -74,12 +72,5 @@ def parked_apart(
     apart = replace(parked(apart, recipients[0][1].reason), id=MessageId.new(now))
     if not old.in_file:
         return apart, Octets(b"".join(shard.content(old).chunks()))
-    _link(shard, old.id, apart.id)
+    link(shard.file(old.id), shard.file(apart.id))
     return apart, shard.content(apart)
-
-
-def _link(shard: Shard, old: MessageId, new: MessageId) -> None:
-    path = shard.file(new)
-    with contextlib.suppress(FileExistsError):  # a crash came after this
-        os.link(shard.file(old), path)
-    sync(path.parent)

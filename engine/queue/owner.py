@@ -428,7 +428,7 @@ class Owner:
             outcomes.park_refused(f"refused, and no report could be written: {error}")
         born += sent(delivery, self.shard, now)
         if outcomes.waiting and outcomes.parked:  # those who only wait must not be held up by those who are parked
-            born.append(parked_apart(delivery.record, self.shard, outcomes.parked, self._now()))
+            born.append(parked_apart(delivery.record, self.shard, outcomes.parked, now))
             outcomes.parked.clear()
         return born
 

@@ -3,7 +3,6 @@
 There is no task for a message. A leg's verdict comes back in a callback, which sends the message down the next link.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -15,10 +14,9 @@ from engine.links.link import Link, Way
 from engine.message import PARK, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent
+from engine.queue.content import FileContent, link
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
-from engine.storage.files import sync
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 LANES = 20
@@ -368,7 +366,6 @@ def _own(message: Message, index: int) -> Message:
     identity = MessageId.new()
     if isinstance(content, FileContent):
         path = content.path.with_name(str(identity))
-        os.link(content.path, path)
-        sync(path.parent)  # a record must never be on disk before the name that it refers to
+        link(content.path, path)
         content = FileContent(path, content.size)
     return replace(message, id=identity, content=content)

@@ -20,7 +20,6 @@ The session answers by itself what needs no store: CAPABILITY, ENABLE, LOGOUT, S
 malformed or out of place. An event marked *decide* wants its answer before the next one can be had.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -50,8 +49,6 @@ from engine.protocols.imap.reader import RawLine
 from engine.protocols.imap.table import BEFORE_LOGIN, OFFERED, Command, State
 from engine.protocols.scram import Keys
 
-_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]++')
-_NAME = re.compile(rb" ((?:UID )?[A-Z]++)", re.IGNORECASE)
 _IDLE_LINE: Final = 64  # octets that DONE may have, and more
 
 # As tuples: a union would be made anew each time that it is asked for.
