@@ -38,7 +38,7 @@ async def select(session: Session, command: mailboxes.Select) -> Done:
 
 def _describe(session: Session, selected: Selected, view: View, name: str) -> None:
     imap, status, place = session.imap, view.status, selected.place
-    utf8, rev2 = imap.utf8, "IMAP4rev2" in imap.features
+    rev2 = "IMAP4rev2" in imap.features
     imap.send(responses.flags(selected.flags.all), responses.exists(len(view.uids)))
     if not rev2:
         imap.send(responses.recent(0))
@@ -53,10 +53,7 @@ def _describe(session: Session, selected: Selected, view: View, name: str) -> No
         codes.untagged_ok("The mailbox", codes.mailbox_id(mailbox_id(place.account, place.mailbox))),
     )
     if rev2:
-        old = None if is_normalized("NFC", name) else name
-        imap.send(
-            responses.listing(_attributes(place), SEPARATOR, _shown(session, place, name), utf8=utf8, old_name=old)
-        )
+        _tell_name(session, place, name, old=None if is_normalized("NFC", name) else name)
 
 
 def _shown(session: Session, place: Place, name: str) -> str:
@@ -68,9 +65,14 @@ def _tell_old_name(session: Session, name: str, old: str) -> None:
     """What a mailbox was called before, or was said to be (RFC 9051 6.3.9.7)."""
     place = session.look(name)
     if place is not None and "IMAP4rev2" in session.imap.features:
-        shown = _shown(session, place, name)
-        utf8 = session.imap.utf8
-        session.imap.send(responses.listing(_attributes(place), SEPARATOR, shown, utf8=utf8, old_name=old))
+        _tell_name(session, place, name, old=old)
+
+
+def _tell_name(session: Session, place: Place, name: str, *, old: str | None, gone: bool = False) -> None:
+    """LIST of one mailbox, which the client has called ``name``."""
+    attributes = [r"\NonExistent"] if gone else _attributes(place)
+    shown, utf8 = _shown(session, place, name), session.imap.utf8
+    session.imap.send(responses.listing(attributes, SEPARATOR, shown, utf8=utf8, old_name=old))
 
 
 def _attributes(place: Place) -> Iterable[str]:
@@ -159,9 +161,7 @@ async def delete(session: Session, command: mailboxes.Delete) -> Done:
     if answer.problem is not None:
         raise refused(answer.problem)
     if "IMAP4rev2" in session.imap.features and not is_normalized("NFC", command.mailbox):
-        name, utf8 = _shown(session, place, command.mailbox), session.imap.utf8
-        gone = responses.listing([r"\NonExistent"], SEPARATOR, name, utf8=utf8, old_name=command.mailbox)
-        session.imap.send(gone)
+        _tell_name(session, place, command.mailbox, old=command.mailbox, gone=True)
     return Done("Deleted")
 
 
