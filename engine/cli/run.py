@@ -10,7 +10,7 @@ from engine.cli.configured import config_option, configuration, fail
 from engine.cli.errors import inner
 from engine.config import Config
 from engine.directory import AlreadyThere, DirectoryError, Embedded
-from engine.net.listening import CannotListen
+from engine.net.listening import CannotListen, shown
 from engine.runtime.supervisor import CannotStart
 from engine.runtime.supervisor import run as serve
 from engine.storage.environment import StorageError
@@ -28,7 +28,7 @@ def run(ctx: click.Context, demo: bool) -> None:
 
     def announce(bound: dict[str, tuple[str, int]]) -> None:
         account = _demo_account(config) if demo and "smtp" in bound else None  # there once we say that we are ready
-        click.echo("ready " + " ".join(f"{name}={_shown(*address)}" for name, address in bound.items()))
+        click.echo("ready " + " ".join(f"{name}={shown(*address)}" for name, address in bound.items()))
         if account is not None:
             _introduce(*account, bound)
         sys.stdout.flush()
@@ -40,12 +40,6 @@ def run(ctx: click.Context, demo: bool) -> None:
         if not all(isinstance(found, _KNOWN) for found in errors):
             raise
         fail(str(errors[0]))
-
-
-def _shown(host: str, port: int) -> str:
-    if host.startswith("/"):
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _demo_account(config: Config) -> tuple[str, str] | None:

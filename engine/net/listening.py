@@ -45,17 +45,23 @@ def bind(name: str, host: str, port: int, count: int) -> list[socket.socket]:
     except OSError as error:
         for sock in sockets:
             sock.close()
-        shown = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
-        raise CannotListen(f"[listen] {name}: cannot bind {shown}: {_reason(error, port)}") from error
+        raise CannotListen(f"[listen] {name}: cannot bind {shown(host, port)}: {_reason(error, port)}") from error
     return sockets
+
+
+def shown(host: str, port: int) -> str:
+    """An IP address and a port as people write them; of a Unix socket, its path."""
+    if host.startswith("/"):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def bind_unix(name: str, path: str, mode: int, group: str, count: int) -> list[socket.socket]:
     """``count`` handles of one socket in the file system. What a dead server has left there goes. CannotListen."""
+    if _answers(path):
+        raise CannotListen(f"[listen] {name}: another program listens on {path}; stop it or choose another path")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if _answers(path):
-            raise CannotListen(f"[listen] {name}: another program listens on {path}; stop it or choose another path")
         with suppress(FileNotFoundError):
             if stat.S_ISSOCK(os.lstat(path).st_mode):
                 os.unlink(path)
@@ -69,9 +75,6 @@ def bind_unix(name: str, path: str, mode: int, group: str, count: int) -> list[s
         sock.close()
         why = "there is a file of that name" if getattr(error, "errno", 0) == errno.EADDRINUSE else error
         raise CannotListen(f"[listen] {name}: cannot bind {path}: {why}") from error
-    except CannotListen:
-        sock.close()
-        raise
 
 
 def _answers(path: str) -> bool:

@@ -22,6 +22,7 @@ import dns.rrset
 import dns.zone
 import trio
 
+from engine.net.listening import shown
 from engine.net.targets import host_and_port
 
 Records = Mapping[str, Mapping[str, str | Sequence[str]]]
@@ -159,7 +160,7 @@ async def serve_zone(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_serve_udp, udp, zones, nursery)
             nursery.start_soon(_serve_tcp, tcp, zones, nursery)
-            task_status.started(f"[{host}]:{_port(udp)}" if ":" in host else f"{host}:{_port(udp)}")
+            task_status.started(shown(host, _port(udp)))
 
 
 def _where(listen: str) -> tuple[str, int]:
