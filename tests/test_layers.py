@@ -31,6 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "links": {"message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
     "net": {"protocols", "observe"},
+    "scanning": {"protocols", "mime", "message", "verdict", "units", "observe", "storage", "net"},
     "authentication": {"protocols", "message", "net", "units"},
     "acme": {"storage", "net", "observe"},
     "signing": {"storage", "net", "authentication"},

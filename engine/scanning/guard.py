@@ -1,0 +1,88 @@
+"""A guard before what may be slow or dead: a time limit, so many calls at once, a pause while it does not answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import trio
+
+from engine.observe.events import event
+
+T = TypeVar("T")
+
+FAILURES = 3
+"""Calls that fail one after the other before there is a pause: a single one may be chance."""
+
+PAUSE = 5.0
+"""Seconds of that pause: a server that is back is found within seconds, and one that is dead costs little."""
+
+
+class Unreachable(Exception):
+    """What was asked did not answer; the text is for the operator."""
+
+
+class Guard:
+    """Lets calls to ``name`` through. It belongs to one event loop: every worker finds out for itself.
+
+    After ``failures`` calls that failed one after the other, none is let through for ``pause`` seconds. Then one is,
+    alone, and what becomes of it decides about the others (a circuit breaker).
+    """
+
+    def __init__(
+        self, name: str, *, time_limit: float, at_once: int, failures: int = FAILURES, pause: float = PAUSE
+    ) -> None:
+        self.name = name
+        self._time_limit = time_limit
+        self._places = trio.CapacityLimiter(at_once)
+        self._failures = failures
+        self._pause = pause
+        self._failed = 0  # one after the other
+        self._why = ""
+        self._again = 0.0  # trio's clock: from when on one call may try
+        self._trying = False
+
+    async def call(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What ``ask`` returns. Unreachable when it raises that, when there is no place or no answer within the time
+        limit, and at once while there is a pause.
+        """
+        self._let_through()
+        try:
+            with trio.fail_after(self._time_limit):
+                await self._places.acquire()
+        except trio.TooSlowError:  # which says nothing about its health
+            raise Unreachable(f"{self.name} is busy: no place within {self._time_limit:g} s") from None
+        try:
+            self._let_through()  # others may have failed meanwhile
+            return await self._ask(ask)
+        finally:
+            self._places.release()
+
+    def _let_through(self) -> None:
+        if self._failed >= self._failures and (self._trying or trio.current_time() < self._again):
+            raise Unreachable(f"{self.name} is left alone for a while: {self._why}")
+
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        alone = self._failed >= self._failures
+        self._trying = self._trying or alone
+        try:
+            with trio.fail_after(self._time_limit):
+                answer = await ask()
+        except Unreachable as error:
+            raise self._failure(str(error)) from error
+        except trio.TooSlowError:
+            raise self._failure(f"no answer within {self._time_limit:g} s") from None
+        finally:
+            if alone:
+                self._trying = False
+        if self._failed >= self._failures:
+            event("reachable-again", what=self.name)
+        self._failed = 0
+        return answer
+
+    def _failure(self, why: str) -> Unreachable:
+        self._failed += 1
+        self._why = why
+        if self._failed >= self._failures:
+            self._again = trio.current_time() + self._pause
+            if self._failed == self._failures:
+                event("unreachable", what=self.name, error=why, pause=self._pause)
+        return Unreachable(f"{self.name}: {why}")
