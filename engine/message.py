@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.mime.words import decoded
+from engine.protocols.orcpt import orcpt, orcpt_address
 
 Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | None"
 
@@ -101,13 +102,18 @@ class Recipient(Struct, frozen=True, gc=False):
 
     address: str
     notify: str = ""  # "NEVER", or a comma list of SUCCESS, FAILURE, DELAY; empty: failure and delay
-    original: str = ""  # ORCPT as given, "rfc822;user@example.org", or the address before an alias changed it
+    original: str = ""  # ORCPT as given, "rfc822;user@example.org", or that of the address that an alias changed
     lane: str = ""  # the lane that `route` picked
 
     @property
     def original_address(self) -> str:
         """That of ``original``, or empty."""
-        return self.original.partition(";")[2]
+        return orcpt_address(self.original)
+
+    @property
+    def orcpt(self) -> str:
+        """The ORCPT of recipients that stand for this one: it keeps the first name (RFC 3461 5.2.7)."""
+        return self.original or orcpt(self.address)
 
 
 class Session(Struct, frozen=True, gc=False):

@@ -17,7 +17,7 @@ FOREIGN = {"trio", "zmq", "lmdb", "outcome"}
 ARROWS: dict[str, set[str]] = {
     "protocols": set(),
     "mime": set(),
-    "message": {"mime"},
+    "message": {"protocols", "mime"},
     "units": set(),
     "verdict": {"message"},
     "observe": set(),

@@ -339,15 +339,14 @@ def _restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
 
 
 def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
-    """The recipients that stand for this one, each with its lane. ORCPT keeps the first name (RFC 3461 5.2.7)."""
-    original = recipient.original or f"rfc822;{recipient.address}"
+    """The recipients that stand for this one, each with its lane."""
     found = []
     for route in routes:
         for address in route.to or (recipient.address,):
             if address == recipient.address:
                 found.append(replace(recipient, lane=route.lane))
             else:
-                found.append(replace(recipient, address=address, original=original, lane=route.lane))
+                found.append(replace(recipient, address=address, original=recipient.orcpt, lane=route.lane))
     return found
 
 

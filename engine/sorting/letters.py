@@ -46,7 +46,7 @@ def redirected(world: Surroundings, message: Message, address: str, *, is_edited
         MessageId.new(world.time),
         replace(
             envelope,
-            recipients=(Recipient(address, recipient.notify, recipient.original or f"rfc822;{recipient.address}"),),
+            recipients=(Recipient(address, recipient.notify, recipient.orcpt),),
             prepended=trace + envelope.prepended,
             attempts=0,
             smtputf8=envelope.smtputf8 or not address.isascii(),

@@ -234,12 +234,12 @@ def test_a_picked_lane_travels_with_the_recipient() -> None:
 
 def test_an_alias_before_the_queue_counts_each_member() -> None:
     answers, roads = arrive(
-        message("sales@rcpt.test"), lambda _: Route("local", ("b@rcpt.test", "c@rcpt.test")), through
+        message("sales+ab@rcpt.test"), lambda _: Route("local", ("b@rcpt.test", "c@rcpt.test")), through
     )
     (queued,) = roads.links["in/queue"].seen
     assert [(r.address, r.original, r.lane) for r in queued.envelope.recipients] == [
-        ("b@rcpt.test", "rfc822;sales@rcpt.test", "local"),
-        ("c@rcpt.test", "rfc822;sales@rcpt.test", "local"),
+        ("b@rcpt.test", "rfc822;sales+2Bab@rcpt.test", "local"),
+        ("c@rcpt.test", "rfc822;sales+2Bab@rcpt.test", "local"),
     ]
     assert len(answers) == 1
 
