@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from bench import Failed
 from bench.usage import Group
+
+if TYPE_CHECKING:
+    from bench.scanners import Scanners
 
 HOST = "127.0.0.1"  # never anything else
 
@@ -39,18 +42,19 @@ _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sb
 class Task:
     """What a server is asked to do in a workload."""
 
-    workload: str  # "accept" "relay" "deliver" "inbound" "backlog" "fairness" "read" "mailbox"
+    workload: str  # "accept" "relay" "deliver" "inbound" "scanned" "backlog" "fairness" "read" "mailbox"
     folder: Path  # its own, empty, on the disk under test; nothing of it is written elsewhere
     domain: str = DOMAIN  # the domain that mail is for
     next_hop: int | None = None  # relay: the port on 127.0.0.1 of smtp-sink
-    dns: str | None = None  # inbound: the address of the DNS server to ask, port 53
+    dns: str | None = None  # mail from outside: the address of the DNS server to ask about it, port 53
+    scanners: "Scanners | None" = None  # who else is to be asked about it
     users: int = USERS  # deliver: mailboxes; the recipient is NNNu@domain, NNN mod users the mailbox (smtp-source -N)
     environment: Mapping[str, str] = field(default_factory=dict)  # for all its processes: what makes the disk slow
 
     @property
     def local(self) -> bool:
         """Whether mail ends in the server's own mailboxes."""
-        return self.workload in ("deliver", "inbound")
+        return self.workload in ("deliver", "inbound", "scanned")
 
 
 @dataclass(frozen=True, slots=True)

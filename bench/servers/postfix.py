@@ -111,10 +111,6 @@ postlog    unix-dgram n - n - 1 postlogd
 
 # The nearest that Postfix does to the inbound lane: what is usual for SPF, DKIM and DMARC, and by itself two filters.
 # SPF is checked by OpenDMARC itself, which is cheaper than what is more usual, a program for policies in Python.
-_MILTERS = """\
-smtpd_milters = unix:{folder}/opendkim, unix:{folder}/opendmarc
-header_checks = regexp:{checks}
-"""
 _OPENDKIM = """\
 Mode v
 AuthservID mx.{domain}
@@ -152,7 +148,7 @@ class Postfix:
     key: str
     tuned: bool
     durability: str = "synced before 250"
-    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver", "inbound", "backlog", "fairness"})
+    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver", "inbound", "scanned", "backlog", "fairness"})
 
     def missing(self) -> str | None:
         if os.geteuid():
@@ -178,7 +174,7 @@ class Postfix:
                     await group.run([_program("postmap"), "-c", str(etc), f"hash:{etc}/users"])
                 with (task.folder / "log" / "start").open("wb") as log:
                     await group.open([_program("postfix"), "-c", str(etc), "start-fg"], stdout=log, stderr=log)
-                    if task.workload == "inbound":
+                    if task.dns is not None:
                         await _milters(task, etc, group, log)
                 await answering(port, self.name, log=task.folder / "log" / "maillog")
                 yield Running(port, group, delivered, partial(_queued, task.folder / "spool"))
@@ -203,8 +199,12 @@ class Postfix:
             yield f"virtual_mailbox_domains = {task.domain}\nvirtual_mailbox_base = {task.folder}/mail\n"
             yield f"virtual_mailbox_maps = hash:{etc}/users\nvirtual_minimum_uid = 1\n"
             yield f"virtual_uid_maps = static:{user.pw_uid}\nvirtual_gid_maps = static:{user.pw_gid}\n"
-        if task.workload == "inbound":
-            yield _MILTERS.format(folder=task.folder / "milters", checks=written(etc / "checks", _CHECKS))
+        if task.dns is not None:
+            others = task.scanners.as_milters() if task.scanners else ()
+            milters = ", ".join(
+                (*(f"unix:{task.folder}/milters/{name}" for name in ("opendkim", "opendmarc")), *others)
+            )
+            yield f"smtpd_milters = {milters}\nheader_checks = regexp:{written(etc / 'checks', _CHECKS)}\n"
 
 
 async def _milters(task: Task, etc: Path, group: Group, log: BinaryIO) -> None:

@@ -38,7 +38,7 @@ class Postroad:
     key: str = "postroad"
     durability: str = "synced before 250"
     workloads: frozenset[str] = frozenset(
-        {"accept", "relay", "deliver", "inbound", "backlog", "fairness", "read", "mailbox"}
+        {"accept", "relay", "deliver", "inbound", "scanned", "backlog", "fairness", "read", "mailbox"}
     )
     changes: Mapping[str, Any] = field(default_factory=dict)  # place in pipeline.toml → value: {"queue.in_flight": 0}
     zones: tuple[Zone, ...] = ()  # the DNS that it sees; empty: the domain of the task, at its next hop
@@ -136,13 +136,19 @@ def _of_workload(task: Task) -> dict[str, Any]:
             "lane.handed_in": {"listen": ["lmtp"], "stages": ["lmtp_accept", "queue", "route"]},
             "stage.lmtp_accept": {"use": "stages.accept", "protocol": "lmtp"},
         }
-    if task.workload == "inbound":  # the lane as shipped, with the filter that waits there in a comment
+    if task.dns is not None:  # the lane as shipped, with what waits there in comments
+        scan = ["scan"] if task.scanners else []
         changes |= {
-            "lane.inbound.stages": ["accept", "authenticate", "needs_subject", "tag_external", "queue", "route"],
+            "lane.inbound.stages": ["accept", "authenticate", *scan, "needs_subject", "tag_external", "queue", "route"],
             "stage.authenticate.dmarc": "apply",
             "dns.servers": [f"{task.dns}:53"],
             "stage.needs_subject.use": "filters/needs_subject.py",
             "stage.accept.relay_networks": [],  # mail from loopback counts as mail from outside
+        }
+    if task.scanners is not None:
+        changes["stage.scan"] = {
+            "rspamd": {"url": f"http://{HOST}:{task.scanners.rspamd}"},
+            "clamav": {"socket": str(task.scanners.clamd)},
         }
     return changes
 

@@ -1,6 +1,7 @@
 """Deliver: mail is taken in, made durable, and put into the mailboxes of 100 users."""
 
 from pathlib import Path
+from typing import Any
 
 from bench import Failed
 from bench.load import send
@@ -9,11 +10,9 @@ from bench.workloads.base import Work, holds, started
 from bench.workloads.plain import MOST_NUMBERED, Plain
 
 
-async def into_mailboxes(
-    name: str, work: Work, count: int, *, letter: Path | None = None, dns: str | None = None
-) -> Run:
-    """Until the last message is in a mailbox. ``letter`` and ``dns`` as in ``send`` and ``Task``."""
-    async with started(work, name, dns=dns) as (running, used):
+async def into_mailboxes(name: str, work: Work, count: int, *, letter: Path | None = None, **more: Any) -> Run:
+    """Until the last message is in a mailbox. ``letter`` as in ``send``, and more as in ``Task``."""
+    async with started(work, name, **more) as (running, used):
         if running.delivered is None:
             raise Failed(f"{work.server.name} does not say how many messages it has delivered")
         sent = await send(
