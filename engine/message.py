@@ -12,6 +12,7 @@ from typing import Protocol, Self, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engine.mime.folding import folded
 from engine.mime.words import decoded
 
 Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | None"
@@ -245,6 +246,13 @@ class Message(Struct, frozen=True):
             body="8BITMIME" if self.envelope.body == "7BIT" and not octets.isascii() else self.envelope.body,
         )
         return replace(self, envelope=envelope, content=Octets(octets[len(prepended) :]))
+
+    def with_sole_header(self, name: str, value: str) -> "Message":
+        """A copy with one header field of that name, in place of all that there were; encoded and folded as it must be.
+
+        ValueError for a name that is none.
+        """
+        return self.without_fields(name, lambda _: True).with_field(folded(name, value))
 
     def with_sender(self, sender: str) -> "Message":
         """A copy that goes on from another address. A bounce of ours still goes to the one that is in the queue."""

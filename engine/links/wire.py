@@ -88,7 +88,7 @@ _PLAIN: list[tuple[type, tuple[str, ...]]] = [
     (Defer, ("text", "code", "log", "retry_after", "reply", "remote", "unreached", "expires")),
     (Discard, ("reason",)),
     (Quarantine, ("reason",)),
-    (Route, ("lane", "to")),
+    (Route, ("lane", "to", "notify")),
     (Delivered, ("reply", "remote", "tell")),
 ]
 _NUMBER = {kind: number for number, (kind, _) in enumerate(_PLAIN)}
@@ -157,7 +157,7 @@ def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | Changed | tup
     if number == _CHANGED:
         return _unpack_changed(rest, asked, asked.id)
     if number == _ROUTES:
-        return tuple(Route(lane, tuple(to)) for _, lane, to in rest[0])
+        return tuple(Route(lane, tuple(to), notify) for _, lane, to, notify in rest[0])
     if number == _EACH:
         verdicts = [unpack_verdict(verdict, asked) for verdict in rest[0]]
         return Each({address: verdicts[index] for address, index in rest[1].items()})
@@ -170,7 +170,8 @@ def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | Changed | tup
         return _delivered(plain, tuple(sends))
     kind = _PLAIN[number][0]
     if kind is Route:
-        return Route(rest[0], tuple(rest[1]))
+        lane, to, notify = rest
+        return Route(lane, tuple(to), notify)
     if kind is Delivered:
         return _delivered(rest, ())
     verdict: Verdict = kind(*rest)

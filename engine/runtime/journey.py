@@ -129,7 +129,9 @@ class Journey:
             part.message = verdict
             self._go(part)
         elif (
-            isinstance(verdict, Route) and not verdict.to and not any(r.lane for r in part.message.envelope.recipients)
+            isinstance(verdict, Route)
+            and not (verdict.to or verdict.notify)
+            and not any(r.lane for r in part.message.envelope.recipients)
         ):
             part.lane = verdict.lane
             self._go(part)
@@ -382,11 +384,12 @@ def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
     original = recipient.original or f"rfc822;{recipient.address}"
     found = []
     for route in routes:
+        notify = route.notify or recipient.notify
         for address in route.to or (recipient.address,):
             if address == recipient.address:
-                found.append(replace(recipient, lane=route.lane))
+                found.append(replace(recipient, lane=route.lane, notify=notify))
             else:
-                found.append(replace(recipient, address=address, original=original, lane=route.lane))
+                found.append(replace(recipient, address=address, original=original, lane=route.lane, notify=notify))
     return found
 
 

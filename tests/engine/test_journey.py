@@ -178,6 +178,18 @@ def test_an_alias_before_the_queue_counts_each_member() -> None:
     assert len(answers) == 1
 
 
+def test_of_a_copy_the_sender_hears_nothing() -> None:
+    copied = (Route("", (B,)), Route("", ("archive@rcpt.test",), notify="NEVER"))
+    _, roads = arrive(message(B), lambda _: Each({B: copied}), through)
+    (queued,) = roads.links["in/queue"].seen
+    assert [(r.address, r.notify, r.lane) for r in queued.envelope.recipients] == [
+        (B, "", ""),
+        ("archive@rcpt.test", "NEVER", ""),
+    ]
+    _, roads = arrive(message(B), lambda _: Route("local", notify="NEVER"))
+    assert roads.links["in/queue"].seen[0].envelope.recipients == (Recipient(B, "NEVER", "", "local"),)
+
+
 def test_what_a_leg_changed_before_it_decided_is_kept() -> None:
     def each(about: Message) -> Changed:
         changed = about.with_header("X", "1")

@@ -226,6 +226,15 @@ def test_what_is_no_whole_field_is_not_taken(field: bytes) -> None:
         message().with_field(field)
 
 
+def test_one_field_takes_the_place_of_all_of_its_name() -> None:
+    after = ours().with_sole_header("A", "Grüße")
+    assert after.headers("a") == ["Grüße"]
+    assert after.header_octets().startswith(b"A: =?utf-8?")
+    assert len(max(message().with_sole_header("To", "a@b.test, " * 20).header_octets().split(b"\r\n"), key=len)) < 79
+    with pytest.raises(ValueError):
+        message().with_sole_header("A b", "x")
+
+
 # another content
 
 OURS = b"Received: from x\r\n\tby y\r\n"

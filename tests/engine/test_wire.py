@@ -54,7 +54,7 @@ envelopes = st.builds(
     left_out=st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)), max_size=2).map(tuple),
 )
 messages = st.builds(Message, st.binary(min_size=16, max_size=16).map(MessageId), envelopes, st.binary().map(Octets))
-routes = st.builds(Route, text, st.lists(text, max_size=3).map(tuple))
+routes = st.builds(Route, text, st.lists(text, max_size=3).map(tuple), text)
 plain = (
     st.builds(Reject, text, text, text, text, text)
     | st.builds(Defer, text, text, text, st.none() | st.floats(0, 1e9), text, text)
