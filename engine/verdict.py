@@ -66,11 +66,14 @@ class Quarantine:
 class Route:
     """Send this recipient down another lane when this lane has ended.
 
-    ``to`` replaces the recipient by other addresses (an alias by its members); empty keeps it.
+    ``to`` replaces the recipient by other addresses (an alias by its members); empty keeps it. Without a ``lane``, one
+    is still to be picked by a stage that follows. ``notify`` is what the sender is told of them (RFC 3461 4.1) where
+    that is not what it asked for: "NEVER" for copies of which it must not hear.
     """
 
     lane: str
     to: tuple[str, ...] = ()
+    notify: str = ""
 
 
 Routes: TypeAlias = tuple[Route, ...]

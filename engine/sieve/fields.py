@@ -1,4 +1,4 @@
-"""Header fields of what a script sends."""
+"""The author of what a script sends."""
 
 from email.utils import formataddr, parseaddr
 from typing import TYPE_CHECKING

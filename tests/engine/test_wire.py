@@ -54,7 +54,7 @@ envelopes = st.builds(
     left_out=st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)), max_size=2).map(tuple),
 )
 messages = st.builds(Message, st.binary(min_size=16, max_size=16).map(MessageId), envelopes, st.binary().map(Octets))
-routes = st.builds(Route, text, st.lists(text, max_size=3).map(tuple))
+routes = st.builds(Route, text, st.lists(text, max_size=3).map(tuple), text)
 plain = (
     st.builds(Reject, text, text, text, text, text)
     | st.builds(Defer, text, text, text, st.none() | st.floats(0, 1e9), text, text)
@@ -128,6 +128,21 @@ def test_messages_that_are_sent_come_back_the_same(asked: Message, others: list[
     assert found.sends[-1].content is asked.content
     both = Each({"a": verdict, "b": Delivered("done")})
     assert back(both, asked) == both
+
+
+@given(messages, st.binary(min_size=1, max_size=20), envelopes)
+def test_another_content_comes_back_the_same(asked: Message, octets: bytes, envelope: Envelope) -> None:
+    changed = Message(asked.id, envelope, Octets(octets))
+    late = changed.with_fact("late", 1)
+    assert back(changed, asked) == changed
+    each = Each({"a": changed, "b": late, "c": asked, "d": changed})
+    found = back(each, asked)
+    assert found == each
+    assert found.verdicts["a"] is found.verdicts["d"]
+    for later in (Route("x"), Quarantine("y"), Each({"a": late})):
+        found = back(Changed(changed, later), asked)
+        assert found == Changed(changed, later)
+    assert found.verdict.verdicts["a"].content is found.message.content
 
 
 def test_those_who_shared_a_message_still_share_it() -> None:

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.authentication.results import Finding, field
+from engine.mime.folding import folded
 from engine.protocols.dsn import RecipientReport, report
 from engine.protocols.smtp_replies import reply
-from engine.sieve.fields import folded
 
 BREAKS = [
     "\r\nBcc: x@y.test",
