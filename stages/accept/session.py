@@ -1,42 +1,23 @@
-"""Accept mail by SMTP or LMTP: the driver of a session, its limits, and who may send where."""
+"""One client's session, from the greeting to its end."""
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import KW_ONLY, dataclass, field
-from email.utils import formatdate
-from typing import Any, ClassVar, Literal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
-from engine import (
-    Defer,
-    Delivered,
-    Discard,
-    Duration,
-    Each,
-    Envelope,
-    Message,
-    MessageId,
-    Rate,
-    Recipient,
-    Reject,
-    Size,
-    Verdict,
-)
+from engine import Defer, Delivered, Discard, Each, Envelope, Message, MessageId, Recipient, Reject, Verdict
 from engine import Session as Facts
 from engine.authentication.author import authors
 from engine.authentication.fields import split_message
-from engine.deadline import Deadline, Watch
-from engine.directory import Directory, Unavailable, asked, may_send_as
-from engine.login import Excess, Logins, Rates, Sender
+from engine.deadline import Deadline
+from engine.directory import Unavailable, asked
+from engine.login import Excess, Sender
 from engine.message import Content as MessageContent
 from engine.message import Octets
-from engine.net.connection import Connection, ConnectionLost
-from engine.net.crowd import Crowd
-from engine.net.names import Hostname
-from engine.net.targets import Network, address_of, network_of
-from engine.net.tls import ServerTls
+from engine.net.connection import Connection
 from engine.observe.events import event
 from engine.protocols.scram import Keys
 from engine.protocols.smtp_events import (
@@ -55,222 +36,16 @@ from engine.protocols.smtp_events import (
     StartTls,
     TooManyErrors,
 )
-from engine.protocols.smtp_server import SmtpServer
 from engine.queue.content import ContentWriter
-from engine.runtime.door import Door
-
-_AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connections_per_network", "max_errors")
-
-_RATES = ("account_messages", "account_recipients", "network_messages", "network_recipients")
+from stages.accept.terms import Terms
 
 _OF_SPACE = {"4.3.1": 452, "4.2.2": 452, "5.2.2": 552}
 """Enhanced codes that have a reply code of their own (RFC 5321 4.2.3): no room on the disk, in a mailbox, for good."""
 
-_SHUTTING_DOWN = "Shutting down, come again"
+SHUTTING_DOWN = "Shutting down, come again"
 
 _LAST_WORDS = 2.0
 """Seconds that a client gets to take our last reply: one that reads nothing must not keep its connection."""
-
-
-@dataclass
-class Accept:
-    """ESMTP server (RFC 5321) with the extensions that `SmtpServer` has.
-
-    Or an LMTP server (RFC 2033) with the same, for software that we trust to bring mail.
-    """
-
-    source: ClassVar[bool] = True
-    listens: ClassVar[tuple[str, ...]] = ("smtp",)
-
-    door: Door
-    directory: Directory
-    logins: Logins
-    rates: Rates
-    hostname: Hostname
-    tls: ServerTls
-    watch: Watch
-    _: KW_ONLY
-    # "lmtp": LHLO, and a reply for each recipient behind the content, so that its client need not write bounces.
-    protocol: Literal["smtp", "lmtp"] = "smtp"
-    # Who may connect. Empty: everybody by SMTP, and by LMTP, which is no protocol for the open (RFC 2033 5), this
-    # machine alone.
-    clients: tuple[Network, ...] = ()
-    # Clients that may send to any domain, as if they had logged in. None by default: no open relay.
-    relay_networks: tuple[Network, ...] = ()
-    # Octets of a message: what large providers take.
-    max_size: Size = Size("50 MB")
-    # RFC 5321 4.5.3.1.8 asks for at least 100; lists send many at once.
-    max_recipients: int = 1000
-    # Connections at once, in this worker: each costs some 30 KB.
-    max_connections: int = 4000
-    # Connections at once from one network, so that nobody can take all; relay_networks are exempt.
-    max_connections_per_network: int = 100
-    # What counts as one network: an IPv4 address, an IPv6 site.
-    network_ipv4: int = 32
-    network_ipv6: int = 64
-    # Wrong commands and refused recipients of one session before it is closed: guessers and broken software.
-    max_errors: int = 20
-    # RFC 5321 4.5.3.2.7: a server waits at least 5 minutes for a command.
-    command_timeout: Duration = Duration("5m")
-    # From MAIL to the last octet of content, however slowly it trickles.
-    message_timeout: Duration = Duration("1h")
-    # A login only under TLS, and only where accounts are.
-    auth: bool = True
-    # "required": this is where people with an account submit their mail (RFC 6409), and nobody else does.
-    login: Literal["offered", "required"] = "offered"
-    # Where a login is required: "own" lets an account send and write in its own name, in that of aliases and groups
-    # that lead to it, and in those that it was granted; "envelope" does not look at who wrote (From).
-    senders: Literal["own", "envelope", "any"] = "own"
-    # What an account may send: far more than people do, and little for who has stolen a password.
-    account_messages: tuple[Rate, ...] = ()
-    account_recipients: tuple[Rate, ...] = (Rate("1000/1h"), Rate("5000/1d"))
-    # The same for each network of clients that have not logged in, and are not in relay_networks.
-    network_messages: tuple[Rate, ...] = ()
-    network_recipients: tuple[Rate, ...] = ()
-    # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
-    bare_newlines: Literal["refuse", "accept"] = "refuse"
-
-    @staticmethod
-    def check(**settings: Any) -> Iterator[str]:
-        """What is wrong with the settings that were given."""
-        yield from (f"{name} must be at least 1" for name in _AT_LEAST_ONE if settings.get(name, 1) < 1)
-        for name, bits in (("network_ipv4", 32), ("network_ipv6", 128)):
-            if not 0 <= settings.get(name, 0) <= bits:
-                yield f"{name} must be a number of bits from 0 to {bits}"
-        if settings.get("login") == "required" and not settings.get("auth", True):
-            yield 'login = "required" lets nobody in where auth is false'
-        for name in _RATES:
-            rates = settings.get(name, ())
-            if len({rate.period for rate in rates}) < len(rates):
-                yield f"{name} has two rates over the same time"
-
-    def __post_init__(self) -> None:
-        self._crowd = Crowd(self.max_connections, self.max_connections_per_network)
-        self._sessions: set[_Session] = set()
-        self._dates = _Dates()
-        self._draining = False
-
-    async def serve(self, connection: Connection, _listener: str) -> None:
-        """One connection, from the greeting to its end."""
-        peer = connection.peer
-        if not peer:
-            return
-        network = network_of(peer, self.network_ipv4, self.network_ipv6)
-        trusted = self._trusted(peer)
-        crowded = _SHUTTING_DOWN if self._draining else self._crowd.refusal(network, trusted=trusted)
-        session = _Session(self, connection, peer, trusted)
-        self._sessions.add(session)
-        try:
-            with self._crowd.joined(network):
-                await session.run(crowded)
-        except ConnectionLost:
-            pass  # the client hung up; what it had not finished was never ours
-        finally:
-            session.forget()
-            self._sessions.discard(session)
-
-    async def drain(self) -> None:
-        """Tell clients that are between messages to come again; those in the midst of one finish it first.
-
-        Returns when all are gone. Cancelled, it sends the rest away.
-        """
-        self._draining = True
-        for session in self._sessions:
-            session.nudge()
-        try:
-            while self._sessions:
-                await trio.sleep(0.02)
-        finally:
-            for session in self._sessions:
-                session.cut()
-
-    @property
-    def people(self) -> bool:
-        """Whether all clients are people with an account, who may have a certificate that shows it."""
-        return self.login == "required"
-
-    @property
-    def draining(self) -> bool:
-        return self._draining
-
-    def _trusted(self, peer: str) -> bool:
-        return bool(self.relay_networks) and _within(peer, self.relay_networks)
-
-    def admits(self, peer: str) -> bool:
-        """Whether that client may connect at all."""
-        if self.clients:
-            return _within(peer, self.clients)
-        return self.protocol == "smtp" or address_of(peer).is_loopback
-
-    def conversation(self, connection: Connection) -> SmtpServer:
-        return SmtpServer(
-            hostname=self.hostname,
-            size_limit=self.max_size,
-            recipients_limit=self.max_recipients,
-            errors_limit=self.max_errors,
-            starttls=self.tls.context is not None,
-            auth=self.logins.mechanisms if self.auth else (),
-            tls_active=bool(connection.tls),
-            channel=connection.channel,
-            bare_newlines=self.bare_newlines,
-            lmtp=self.protocol == "lmtp",
-        )
-
-    async def may_send_as(self, account: str, sender: str) -> bool:
-        """Whether the account may send in this name. The null sender is nobody's: reports have it."""
-        if not sender or self.senders == "any":
-            return True
-        return await asked(self.directory, may_send_as, self.directory, account, sender)
-
-    def counted(self, session: Facts) -> Sender | None:
-        """Who is counted for what comes in this session; None where nobody's mail is limited."""
-        if session.login:
-            sender = Sender("account", session.login, self.account_messages, self.account_recipients)
-        elif session.trusted:
-            return None
-        else:
-            network = network_of(session.peer, self.network_ipv4, self.network_ipv6)
-            sender = Sender("network", network, self.network_messages, self.network_recipients)
-        return sender if sender.messages or sender.recipients else None
-
-    def lacking(self, content: MessageContent, identity: MessageId, arrived: float) -> bytes:
-        """The fields that a submitted message should have and has not (RFC 6409 8.2, 8.3)."""
-        if self.login != "required":
-            return b""
-        given = Message(identity, Envelope("", ()), content)
-        fields = {"Date": self._dates.of(arrived), "Message-ID": f"<{identity}@{self.hostname}>"}
-        return "".join(f"{name}: {value}\r\n" for name, value in fields.items() if given.header(name) is None).encode()
-
-    def received(self, session: Facts, recipients: tuple[Recipient, ...], identity: MessageId, arrived: float) -> bytes:
-        """The trace header field that we add (RFC 5321 4.4)."""
-        by_login = " (authenticated)" if session.login else ""
-        tls = f"\r\n\t(using {session.tls})" if session.tls else ""
-        one = f"\r\n\tfor <{recipients[0].address}>" if len(recipients) == 1 else ""
-        literal = f"IPv6:{session.peer}" if ":" in session.peer else session.peer
-        return (
-            f"Received: from {session.helo} ([{literal}]){by_login}{tls}\r\n"
-            f"\tby {self.hostname} with {session.protocol} id {identity}{one};\r\n\t{self._dates.of(arrived)}\r\n"
-        ).encode()
-
-
-def _within(peer: str, networks: tuple[Network, ...]) -> bool:
-    address = address_of(peer)
-    return any(address in network for network in networks)
-
-
-class _Dates:
-    """RFC 5322 dates, made once a second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._text = ""
-
-    def of(self, moment: float) -> str:
-        second = int(moment)
-        if second != self._second:
-            self._second = second
-            self._text = formatdate(second, localtime=True)
-        return self._text
 
 
 @dataclass
@@ -286,18 +61,18 @@ class _Transaction:
     failed: str = ""  # why the content cannot be kept
 
 
-class _Session:
+class Session:
     """One client's connection."""
 
-    def __init__(self, stage: Accept, connection: Connection, peer: str, trusted: bool) -> None:
-        self._stage = stage
+    def __init__(self, terms: Terms, connection: Connection, peer: str, trusted: bool) -> None:
+        self._terms = terms
         self._connection = connection
-        self._smtp = stage.conversation(connection)
+        self._smtp = terms.conversation(connection)
         self._peer = peer
-        self._visitor = stage.logins.visitor("smtp", peer)
+        self._visitor = terms.logins.visitor("smtp", peer)
         self._trusted = trusted
         self._transaction: _Transaction | None = None
-        self._deadline = Deadline(stage.watch)
+        self._deadline = Deadline(terms.watch)
         self._latest = math.inf  # the end of a message's time
         self._idle = False
         self._submitted = False
@@ -317,19 +92,19 @@ class _Session:
             event("connection-refused", peer=self._peer, why=crowded)
             self._smtp.close("4.3.2", crowded)
             return
-        if not self._stage.admits(self._peer):
+        if not self._terms.admits(self._peer):
             event("connection-refused", peer=self._peer, why="Not among the clients")
             self._smtp.refuse(554, "5.7.1", "This server is not for you")
             return
-        refusal = await self._stage.door.at_connect(self._facts())
+        refusal = await self._terms.door.at_connect(self._facts())
         if refusal is None:
             self._smtp.greet()
         else:
             self._smtp.refuse(554 if isinstance(refusal, Reject) else 421, refusal.code, refusal.text)
 
     async def _close_late(self) -> None:
-        if self._stage.draining:
-            self._smtp.close("4.3.2", _SHUTTING_DOWN)
+        if self._terms.draining:
+            self._smtp.close("4.3.2", SHUTTING_DOWN)
         else:
             event("client-too-slow", peer=self._peer)
             self._smtp.close("4.4.2", "Too slow, goodbye")
@@ -354,7 +129,7 @@ class _Session:
 
     def _allow_time(self) -> None:
         """The client has the time of a command from now on, but not more than a message may take."""
-        self._deadline.allow(self._stage.command_timeout, self._latest)
+        self._deadline.allow(self._terms.command_timeout, self._latest)
 
     async def _turn(self, replies: bytes) -> bytes:
         """Say what there is to say; then the next octets, before the deadline, and not once we are to stop.
@@ -366,7 +141,7 @@ class _Session:
             self._allow_time()
         if replies:
             await self._connection.send(replies)
-        if between and self._stage.draining:
+        if between and self._terms.draining:
             self._deadline.pass_by()
         self._idle = between
         octets = await self._connection.receive()
@@ -413,7 +188,7 @@ class _Session:
 
     async def _start_tls(self, _: StartTls) -> None:
         await self._flush()
-        context = self._stage.tls.offered(people=self._stage.people)
+        context = self._terms.tls.offered(people=self._terms.people)
         assert context is not None
         await self._connection.start_tls(context, server_side=True)
         self._smtp.tls_started(self._connection.channel)
@@ -435,24 +210,24 @@ class _Session:
             self._smtp.refuse(535, "5.7.8", "Wrong user name or password", counts=True)
 
     async def _mail(self, said: Mail) -> None:
-        if self._stage.draining:
-            self._smtp.close("4.3.2", _SHUTTING_DOWN)
+        if self._terms.draining:
+            self._smtp.close("4.3.2", SHUTTING_DOWN)
             return
-        if not self._stage.door.has_room():
+        if not self._terms.door.has_room():
             self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
             return
-        if self._stage.login == "required" and not await self._may_submit(said.sender):
+        if self._terms.login == "required" and not await self._may_submit(said.sender):
             return
         facts = self._facts()
-        sender = self._stage.counted(facts)
-        if not await self._is_within(sender, self._stage.rates.excess, recipients=1):
+        sender = self._terms.counted(facts)
+        if not await self._is_within(sender, self._terms.rates.excess, recipients=1):
             return
-        refusal = await self._stage.door.at_sender(facts, said.sender)
+        refusal = await self._terms.door.at_sender(facts, said.sender)
         if refusal is not None:
             self._refuse(refusal)
             return
         self._transaction = _Transaction(said, facts, sender)
-        self._latest = trio.current_time() + self._stage.message_timeout
+        self._latest = trio.current_time() + self._terms.message_timeout
         self._smtp.accept()
 
     async def _may_submit(self, sender: str) -> bool:
@@ -464,7 +239,7 @@ class _Session:
                 self._smtp.refuse(530, "5.7.0", f"{first}AUTH: this is for those who have an account", counts=True)
             return self._trusted
         try:
-            allowed = await self._stage.may_send_as(login, sender)
+            allowed = await self._terms.may_send_as(login, sender)
         except Unavailable as error:
             event("login-unavailable", peer=self._peer, error=str(error))
             self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")
@@ -476,14 +251,14 @@ class _Session:
 
     async def _may_write(self, login: str, content: MessageContent) -> bool:
         """Whether the account may have written what it sends; otherwise the client has been told why not."""
-        if not login or self._stage.login != "required" or self._stage.senders != "own":
+        if not login or self._terms.login != "required" or self._terms.senders != "own":
             return True
         fields, _ = split_message(content.chunks())
         try:
             if fields.flaw:
                 raise ValueError(fields.flaw)  # readers may find another From than we
             for author in map(str, authors(fields)):
-                if not await self._stage.may_send_as(login, author):
+                if not await self._terms.may_send_as(login, author):
                     event("author-refused", peer=self._peer, login=login, author=author)
                     self._smtp.refuse(550, "5.7.1", f"{login} may not write as {author}, whom From names", counts=True)
                     return False
@@ -528,7 +303,7 @@ class _Session:
             self._refuse(refusal, counts=True)
             return
         count = len(transaction.recipients) + 1
-        if count > 1 and not await self._is_within(transaction.sender, self._stage.rates.excess, recipients=count):
+        if count > 1 and not await self._is_within(transaction.sender, self._terms.rates.excess, recipients=count):
             return
         transaction.recipients.append(Recipient(said.recipient, said.notify, said.original))
         self._smtp.accept()
@@ -537,7 +312,7 @@ class _Session:
         assert self._transaction is not None
         local, at, domain = recipient.rpartition("@")
         try:
-            is_local = not at or await asked(self._stage.directory, self._stage.directory.is_local, domain)
+            is_local = not at or await asked(self._terms.directory, self._terms.directory.is_local, domain)
         except Unavailable as error:
             return Defer("Local trouble, please try again later", "4.3.0", log=str(error))
         if not is_local:
@@ -546,12 +321,12 @@ class _Session:
             if "%" in local or "!" in local or "@" in local:
                 # Source routes in disguise: the next server might take them for an order to relay.
                 return Reject("This form of address is not relayed", "5.1.3")
-        return await self._stage.door.at_recipient(self._transaction.facts, self._transaction.mail.sender, recipient)
+        return await self._terms.door.at_recipient(self._transaction.facts, self._transaction.mail.sender, recipient)
 
     async def _begin(self, _: ContentBegin) -> None:
         transaction = self._transaction
         assert transaction is not None
-        if not self._stage.door.has_room():
+        if not self._terms.door.has_room():
             self._smtp.refuse(452, "4.3.1", "Not enough disk space, try again later")
             return
         transaction.identity = MessageId.new()
@@ -565,7 +340,7 @@ class _Session:
             return  # the rest is read and dropped; the refusal comes at the end
         try:
             if transaction.content is None:
-                transaction.content = self._stage.door.content(transaction.identity)
+                transaction.content = self._terms.door.content(transaction.identity)
             transaction.content.write(said.data)
         except OSError as error:
             self._cannot_keep(transaction, error)
@@ -601,7 +376,7 @@ class _Session:
             self.forget()
             return
         if not await self._is_within(
-            transaction.sender, self._stage.rates.take, recipients=len(transaction.recipients)
+            transaction.sender, self._terms.rates.take, recipients=len(transaction.recipients)
         ):
             self.forget()  # another session has used up what there was
             return
@@ -611,8 +386,8 @@ class _Session:
         writer, transaction.content = transaction.content, None
         self._deadline.lift()
         self._submitted = True
-        separately = self._stage.protocol == "lmtp"
-        verdict = await self._stage.door.submit(message, separately=separately)
+        separately = self._terms.protocol == "lmtp"
+        verdict = await self._terms.door.submit(message, separately=separately)
         self._submitted = False
         recipients = message.envelope.recipients
         verdicts = [_of_one(verdict, recipient.address) for recipient in recipients] if separately else [verdict]
@@ -631,8 +406,8 @@ class _Session:
             sender=mail.sender,
             recipients=recipients,
             session=facts,
-            prepended=self._stage.received(facts, recipients, identity, arrived)
-            + self._stage.lacking(content, identity, arrived),
+            prepended=self._terms.received(facts, recipients, identity, arrived)
+            + self._terms.lacking(content, identity, arrived),
             arrived=arrived,
             smtputf8=mail.smtputf8,
             body=mail.body,
@@ -673,16 +448,16 @@ def _of_one(verdict: Verdict, recipient: str) -> Verdict:
     return found
 
 
-_ANSWERS: dict[type, Callable[[_Session, Any], Awaitable[None]] | None] = {
-    Hello: _Session._hello,
-    Reset: _Session._reset,
-    StartTls: _Session._start_tls,
-    Auth: _Session._auth,
-    Mail: _Session._mail,
-    Rcpt: _Session._rcpt,
-    ContentBegin: _Session._begin,
-    Content: _Session._whole,
-    ContentPart: _Session._part,
-    ContentEnd: _Session._end,
+_ANSWERS: dict[type, Callable[[Session, Any], Awaitable[None]] | None] = {
+    Hello: Session._hello,
+    Reset: Session._reset,
+    StartTls: Session._start_tls,
+    Auth: Session._auth,
+    Mail: Session._mail,
+    Rcpt: Session._rcpt,
+    ContentBegin: Session._begin,
+    Content: Session._whole,
+    ContentPart: Session._part,
+    ContentEnd: Session._end,
     **dict.fromkeys((Quit, Disconnected, TooManyErrors)),  # the end
 }
