@@ -113,7 +113,7 @@ class Each:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a leg says, and no stage: a verdict on a message that the leg had changed, which goes on or is parked."""
+    """A verdict on a message that was changed first: recipients that the verdict lets go on get the changed one."""
 
     message: Message
     verdict: Each | Route | Quarantine

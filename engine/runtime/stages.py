@@ -17,6 +17,7 @@ from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
 from engine.message import CHANGED, RELEASED, Message, Octets
 from engine.observe.events import event
+from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
@@ -71,7 +72,7 @@ class RunningStage:
         self._closing.set()
         await self._closed.wait()
 
-    async def call(self, message: Message) -> Verdict:
+    async def call(self, message: Message) -> Verdict | Changed:
         """The stage's verdict on the message. A stage that does not wait (``waits``) never gives up control."""
         if self.stage.when is not None and not self.stage.when.holds(message):
             return message
@@ -82,7 +83,7 @@ class RunningStage:
                 verdict = await trio.to_thread.run_sync(
                     self._function, message, abandon_on_cancel=True, limiter=self._limiter
                 )
-        except StorageError as error:  # the message cannot be read: that is no fault of the stage
+        except (StorageError, Unreachable) as error:  # what the stage rests upon is at fault, and not its code
             event("stage-failed", id=message.id, stage=self.name, error=str(error))
             return self.failed(message, f"met trouble: {error}")
         except (Exception, SystemExit) as error:
@@ -90,7 +91,7 @@ class RunningStage:
             return self.failed(message, f"raised {type(error).__name__}: {error}")
         flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
-            return _unless_released(verdict, message) if isinstance(verdict, Quarantine | Each) else verdict
+            return verdict if isinstance(verdict, Message) else _unless_released(verdict, message)
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}")
 
@@ -136,13 +137,18 @@ def _waits(target: Any) -> bool:
     return code is None or any(step.opname in _WAITING for step in dis.get_instructions(code))
 
 
-def _unless_released(verdict: Quarantine | Each, message: Message) -> Verdict:
+def _unless_released(verdict: Verdict | Changed, message: Message) -> Verdict | Changed:
     """An operator's word stands: what was let go on is not parked again for a reason that the operator has seen."""
     released = message.fact(RELEASED)
     if not isinstance(released, list):
         return verdict
+    if isinstance(verdict, Changed):
+        later = _unless_released(verdict.verdict, verdict.message)
+        return Changed(verdict.message, later) if isinstance(later, Each | Route | Quarantine) else later
     if isinstance(verdict, Quarantine):
         return message if verdict.reason in released else verdict
+    if not isinstance(verdict, Each):
+        return verdict
     parted = {
         address: message if isinstance(found, Quarantine) and found.reason in released else found
         for address, found in verdict.verdicts.items()
@@ -152,6 +158,11 @@ def _unless_released(verdict: Quarantine | Each, message: Message) -> Verdict:
 
 def _flaw(verdict: object, asked: Message, *, effect: bool) -> str:
     """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
+    if isinstance(verdict, Changed):
+        if not isinstance(verdict.verdict, Each | Route | Quarantine):
+            return _strange(verdict)
+        flaw = _flaw_of_one(verdict.message, asked, effect)
+        return flaw or _flaw(verdict.verdict, verdict.message, effect=effect)
     if isinstance(verdict, Each):
         flaws = (_flaw_of_one(found, asked, effect) for found in verdict.verdicts.values())
         return next((f"for one recipient {flaw}" for flaw in flaws if flaw), "")
@@ -338,7 +349,9 @@ class LegRunner:
         done(verdict, index + 1, way)
 
 
-def _say(verdict: Verdict, asked: Message) -> str:
+def _say(verdict: Verdict | Changed, asked: Message) -> str:
+    if isinstance(verdict, Changed):
+        verdict = verdict.verdict
     if isinstance(verdict, Message):
         return "pass" if verdict is asked else "changed"
     if isinstance(verdict, Route):

@@ -19,6 +19,7 @@ from engine.config import Stage
 from engine.message import RELEASED, Octets
 from engine.queue.content import FileContent
 from engine.runtime.stages import LegRunner, RunningStage
+from engine.scanning import Unreachable
 from engine.stage import StageError, _spec
 from engine.storage.environment import StorageError
 from engine.verdict import Changed
@@ -88,7 +89,9 @@ WRONG: list[tuple[Any, str]] = [
     (saying(("a",)), "returned ('a',)"),
     (saying((Route("a"),)), "returned (Route"),
     (saying(Delivered()), "only an effect"),
-    (saying(Changed(message(), Route("x"))), "returned Changed"),
+    (saying(Changed(message(), Route("x"))), "another message"),
+    (saying(lambda m: Changed(m.with_header("X", "y"), m)), "returned Changed"),  # type: ignore[arg-type]
+    (saying(lambda m: Changed(m, Each({"b@rcpt.test": None}))), "for one recipient nothing"),  # type: ignore[dict-item]
     (saying(Defer("x", retry_after="5m")), "retry_after of '5m'"),  # type: ignore[arg-type]
     (saying(Defer("x", retry_after=float("nan"))), "retry_after of nan"),
     (saying(Defer("x", retry_after=float("inf"))), "retry_after of inf"),
@@ -131,6 +134,7 @@ RIGHT: list[Any] = [
     Each(),
     Each({"b@rcpt.test": (Route("x"), Route("y", ("c@d.test",)))}),
     lambda m: Each({"b@rcpt.test": m, "c@rcpt.test": m.with_header("X", "y")}),
+    lambda m: Changed(m.with_fact("x", 1), Each({"b@rcpt.test": Route("", ("b@rcpt.test", "c@rcpt.test"))})),
 ]
 
 
@@ -161,6 +165,10 @@ async def test_what_was_released_is_not_parked_again_for_the_same_reason(reason:
 
 async def test_what_was_released_can_be_parked_for_another_reason_or_by_a_stage_that_fails() -> None:
     assert await running(saying(Quarantine("new"))).call(RELEASED_BEFORE) == Quarantine("new")
+    changed = RELEASED_BEFORE.with_fact("x", 1)
+    assert await running(saying(Changed(changed, Quarantine("odd")))).call(RELEASED_BEFORE) is changed
+    later = Changed(changed, Quarantine("new"))
+    assert await running(saying(later)).call(RELEASED_BEFORE) == later
     failed = await running(raising, on_error="quarantine").call(message())
     assert isinstance(failed, Quarantine)
     again = message().with_fact(RELEASED, [failed.reason])
@@ -170,13 +178,16 @@ async def test_what_was_released_can_be_parked_for_another_reason_or_by_a_stage_
 ON_ERROR = [("defer", Defer), ("skip", Message), ("reject", Reject), ("quarantine", Quarantine)]
 
 
-async def test_content_that_cannot_be_read_is_no_bug_of_the_stage(capfd: pytest.CaptureFixture[str]) -> None:
-    def cannot_read(message: Message) -> Verdict:
-        raise StorageError("content/x is damaged")
+@pytest.mark.parametrize("error", [StorageError("content/x is damaged"), Unreachable("the scanner: no answer")])
+async def test_what_a_stage_rests_upon_is_no_bug_of_the_stage(
+    error: Exception, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def cannot(message: Message) -> Verdict:
+        raise error
 
-    verdict = await running(saying(cannot_read)).call(message())
+    verdict = await running(saying(cannot)).call(message())
     assert isinstance(verdict, Defer)
-    assert verdict.log == "the stage mine met trouble: content/x is damaged"
+    assert verdict.log == f"the stage mine met trouble: {error}"
     said = capfd.readouterr().err
     assert '"event":"stage-failed"' in said
     assert "Traceback" not in said
