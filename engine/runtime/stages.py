@@ -17,6 +17,7 @@ from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
 from engine.message import RELEASED, Message
 from engine.observe.events import event
+from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
@@ -85,6 +86,9 @@ class RunningStage:
         except StorageError as error:  # the message cannot be read: that is no fault of the stage
             event("stage-failed", id=message.id, stage=self.name, error=str(error))
             return self.failed(message, f"met trouble: {error}")
+        except Unreachable as error:  # nor that what it asks gives no answer
+            event("stage-failed", id=message.id, stage=self.name, error=str(error))
+            return self.failed(message, f"has no answer: {error}")
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
