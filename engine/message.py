@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Protocol, Self, TypeAlias
 
@@ -28,10 +29,14 @@ PARK = "quarantine.reason"
 RELEASED = "quarantine.released"
 """The fact that an operator lets a message go on that was parked for the reason which is its value."""
 
+CHANGED = "content.changed"
+"""The fact that a stage has changed the content: a digest, by which copies with different changes are told apart."""
+
 _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_BREAK = re.compile(rb"\r\n?|\n")
 _WHOLE_FIELD = re.compile(rb"[!-9;-~]+:(?:[^\r\n\0]|\r\n[ \t])*+\r\n")
 
 
@@ -71,7 +76,7 @@ def _printed(identity: bytes) -> str:
 
 
 class Content(Protocol):
-    """The octets exactly as received; never changed."""
+    """Octets that never change: those received, or those that a stage has made of them."""
 
     @property
     def size(self) -> int:
@@ -208,8 +213,8 @@ class Message(Struct, frozen=True):
     def without_fields(self, name: str, is_unwanted: Callable[[str], bool]) -> "Message":
         """A copy that goes on without the header fields of that name whose value, unfolded, is unwanted.
 
-        The content stays as it was received: what is left out of it is noted in the envelope. The same message where
-        nothing is unwanted.
+        The content stays as it is: what is left out of it is noted in the envelope. The same message where nothing is
+        unwanted.
         """
         pattern = _pattern(name)
         prepended = pattern.sub(
@@ -221,6 +226,25 @@ class Message(Struct, frozen=True):
         if prepended == self.envelope.prepended and left_out == self.envelope.left_out:
             return self
         return self._changed(prepended=prepended, left_out=left_out)
+
+    def with_content(self, octets: bytes) -> "Message":
+        """A copy whose whole octets, header section and body, are these: what ``chunks`` gives, changed.
+
+        Our own header fields stay apart from the content where the octets still begin with them. A CR or LF alone
+        becomes CRLF, as all that goes on by SMTP has it (RFC 5321 2.3.8). The same message where nothing is changed.
+        """
+        octets = _with_whole_breaks(octets)
+        if len(octets) == self.size and octets == b"".join(self.chunks()):
+            return self
+        prepended = self.envelope.prepended if octets.startswith(self.envelope.prepended) else b""
+        envelope = replace(
+            self.envelope,
+            prepended=prepended,
+            left_out=(),
+            facts=MappingProxyType({**self.envelope.facts, CHANGED: blake2b(octets, digest_size=16).hexdigest()}),
+            body="8BITMIME" if self.envelope.body == "7BIT" and not octets.isascii() else self.envelope.body,
+        )
+        return replace(self, envelope=envelope, content=Octets(octets[len(prepended) :]))
 
     def with_sender(self, sender: str) -> "Message":
         """A copy that goes on from another address. A bounce of ours still goes to the one that is in the queue."""
@@ -246,6 +270,11 @@ def _pattern(name: str) -> re.Pattern[bytes]:
     return re.compile(
         rb"^" + re.escape(name.encode()) + rb"[ \t]*:(.*(?:\r?\n[ \t].*)*)(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
     )
+
+
+def _with_whole_breaks(octets: bytes) -> bytes:
+    whole = octets.count(b"\r\n")
+    return octets if octets.count(b"\n") == octets.count(b"\r") == whole else _BREAK.sub(b"\r\n", octets)
 
 
 def _without(chunks: Iterator[bytes], left_out: Sequence[tuple[int, int]]) -> Iterator[bytes]:

@@ -100,15 +100,17 @@ def pack_verdict(verdict: Verdict | Changed | tuple[Route, ...], asked: Message)
     if verdict is asked:
         return [_PASS]
     if isinstance(verdict, Message):
-        return [_CHANGED, pack_envelope(verdict.envelope)]
+        return [_CHANGED, *_pack_changed(verdict, asked)]
     if isinstance(verdict, Each):
         return _pack_each(verdict, asked)
     if isinstance(verdict, tuple):
         return [_ROUTES, [pack_verdict(route, asked) for route in verdict]]
     if isinstance(verdict, Changed):
-        return [_CHANGED_FIRST, pack_envelope(verdict.message.envelope), pack_verdict(verdict.verdict, verdict.message)]
+        changed = verdict.message
+        return [_CHANGED_FIRST, pack_verdict(verdict.verdict, changed), *_pack_changed(changed, asked)]
     if isinstance(verdict, Delivered) and verdict.sends:
-        return [_SENDING, pack_plain(verdict), [_pack_sent(message, asked) for message in verdict.sends]]
+        sends = [[message.id, *_pack_changed(message, asked)] for message in verdict.sends]
+        return [_SENDING, pack_plain(verdict), sends]
     return pack_plain(verdict)
 
 
@@ -118,17 +120,15 @@ def pack_plain(verdict: object) -> list[Any]:
     return [number, *(getattr(verdict, name) for name in _PLAIN[number][1])]
 
 
-def _pack_sent(message: Message, asked: Message) -> list[Any]:
-    """A message that came of ``asked``: without its content, where that is the same."""
+def _pack_changed(message: Message, asked: Message) -> list[Any]:
+    """What ``asked`` has become: without its content, where that is the same."""
     content = None if message.content is asked.content else b"".join(message.content.chunks())
-    return [message.id, pack_envelope(message.envelope), content]
+    return [pack_envelope(message.envelope), content]
 
 
-def _unpack_sent(packed: list[Any], asked: Message) -> Message:
-    identity, envelope, content = packed
-    return Message(
-        MessageId(identity), unpack_envelope(envelope), asked.content if content is None else Octets(content)
-    )
+def _unpack_changed(packed: list[Any], asked: Message, identity: MessageId) -> Message:
+    envelope, content = packed
+    return Message(identity, unpack_envelope(envelope), asked.content if content is None else Octets(content))
 
 
 def _delivered(plain: list[Any], sends: tuple[Message, ...]) -> Delivered:
@@ -155,18 +155,19 @@ def unpack_verdict(packed: list[Any], asked: Message) -> Verdict | Changed | tup
     if number == _PASS:
         return asked
     if number == _CHANGED:
-        return Message(asked.id, unpack_envelope(rest[0]), asked.content)
+        return _unpack_changed(rest, asked, asked.id)
     if number == _ROUTES:
         return tuple(Route(lane, tuple(to)) for _, lane, to in rest[0])
     if number == _EACH:
         verdicts = [unpack_verdict(verdict, asked) for verdict in rest[0]]
         return Each({address: verdicts[index] for address, index in rest[1].items()})
     if number == _CHANGED_FIRST:
-        changed = Message(asked.id, unpack_envelope(rest[0]), asked.content)
-        return Changed(changed, unpack_verdict(rest[1], changed))  # type: ignore[arg-type]
+        changed = _unpack_changed(rest[1:], asked, asked.id)
+        return Changed(changed, unpack_verdict(rest[0], changed))  # type: ignore[arg-type]
     if number == _SENDING:
         _, *plain = rest[0]
-        return _delivered(plain, tuple(_unpack_sent(sent, asked) for sent in rest[1]))
+        sends = (_unpack_changed(sent, asked, MessageId(identity)) for identity, *sent in rest[1])
+        return _delivered(plain, tuple(sends))
     kind = _PLAIN[number][0]
     if kind is Route:
         return Route(rest[0], tuple(rest[1]))

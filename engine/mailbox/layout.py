@@ -34,7 +34,7 @@ import struct
 
 import lmdb
 
-from engine.message import Message, MessageId
+from engine.message import CHANGED, Message, MessageId
 from engine.storage.writer import Database
 
 FORMAT = 2
@@ -145,10 +145,11 @@ def kept_key(account_id: int, expunged: int, mailbox: int = 0, uid: int = 0) -> 
 
 
 def content_key(message: Message) -> bytes:
-    """The content that this message has. One message id may have several: a late filter changes the header for some."""
+    """The content that this message has. One message id may have several: a late filter changes it for some."""
     variant = hashlib.blake2b(message.envelope.prepended, digest_size=8, salt=message.content.size.to_bytes(8, "big"))
     for start, end in message.envelope.left_out:
         variant.update(b"%d-%d;" % (start, end))
+    variant.update(str(message.fact(CHANGED, "")).encode())
     return bytes(message.id) + variant.digest()
 
 

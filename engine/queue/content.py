@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lmdb
 import trio
@@ -13,7 +14,7 @@ from engine.links.wire import Reference
 from engine.message import Content, MessageId, Octets
 from engine.observe.events import event
 from engine.storage.environment import StorageError, reason
-from engine.storage.files import sync
+from engine.storage.files import private, sync
 
 CHUNK = 4096 - 16
 """Octets of a value that fill a page of LMDB exactly. A longer value needs adjoining free pages; where few adjoin, each
@@ -50,6 +51,45 @@ class FileContent:
                 raise StorageError(f"{self.path} is damaged: it has {found} octets instead of {self.size}")
             while piece := file.read(PIECE):
                 yield piece
+
+
+class LooseContent(FileContent):
+    """Content in a file to which no record refers: when nobody refers to this object any more, the file goes.
+
+    What is to stay is given another name (`link`, `put_in_place`) while it lives. A crash leaves the file to the sweep.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(path, size)
+        weakref.finalize(self, remove, path)
+
+
+class Aside(NamedTuple):
+    """Where content goes that a stage has made, if it is larger than what is held in memory from stage to stage."""
+
+    folder: Path
+    inline: int
+
+    def of(self, contents: Iterable[Content]) -> list[Octets]:
+        """Those that are too large."""
+        return [content for content in contents if isinstance(content, Octets) and content.size > self.inline]
+
+
+def set_aside(octets: bytes, folder: Path) -> LooseContent:
+    """The octets in a file of their own, synced. Blocks on the disk. OSError; then nothing is left."""
+    path = folder / str(MessageId.new())
+    try:
+        with open(path, "xb", buffering=0, opener=private) as file:
+            rest = memoryview(octets)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return LooseContent(path, len(octets))
 
 
 class QueueContent:
@@ -146,6 +186,16 @@ def link(old: Path, new: Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.link(old, new)
     sync(new.parent)
+
+
+def put_in_place(content: FileContent, path: Path) -> FileContent:
+    """Give content the name by which a record will refer to it, in place of what has it now. Blocks. OSError."""
+    if content.path != path:
+        beside = path.with_name(str(MessageId.new()))
+        os.link(content.path, beside)
+        beside.replace(path)
+        sync(path.parent)
+    return FileContent(path, content.size)
 
 
 def remove(path: Path) -> None:

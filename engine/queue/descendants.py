@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce
-from engine.queue.content import link
+from engine.queue.content import FileContent, link
 from engine.queue.delivery import Delivery
 from engine.queue.outcomes import parked, with_lanes
 from engine.queue.store import Record, Shard, with_recipients
@@ -46,9 +46,9 @@ def sent(delivery: Delivery, shard: Shard, now: float) -> Iterator[tuple[Record,
 
 def _new_message(delivery: Delivery, shard: Shard, message: Message, now: float) -> tuple[Record, Content]:
     old, content = delivery.record, message.content
-    in_file = content is delivery.message.content and old.in_file
-    if in_file:
-        link(shard.file(old.id), shard.file(message.id))
+    in_file = isinstance(content, FileContent)  # that of the message, or what a stage has made of it
+    if isinstance(content, FileContent):
+        link(content.path, shard.file(message.id))
     else:  # read it now: the change that stores it removes it, if it is that of the message
         content = Octets(b"".join(content.chunks()))
     event("sent", id=old.id, new=message.id, to=message.recipients, **{"from": message.sender})

@@ -271,6 +271,10 @@ class Shard:
         with self.environment.begin() as transaction:
             return transaction.get(identity, db=self._envelopes) is not None
 
+    def refers_to_file(self, identity: MessageId) -> bool:
+        """Whether the message is there and its content lies in its file."""
+        return any(record.in_file for record in self.records([identity]))
+
     def stored(self, identity: MessageId, size: int) -> Content:
         return QueueContent(self.environment, self._content, self.number, identity, size)
 

@@ -5,8 +5,10 @@ There is no task for a message. A leg's verdict comes back in a callback, which 
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
+import trio
 from msgspec.structs import replace
 
 from engine.lanes import Course, Leg
@@ -14,9 +16,10 @@ from engine.links.link import Link, Way
 from engine.message import PARK, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
-from engine.queue.content import FileContent, link
+from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
+from engine.runtime.contents import Said, new_contents, with_contents
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 LANES = 20
@@ -33,6 +36,9 @@ class Roads(Protocol):
 
     @property
     def links(self) -> Mapping[str, Link]: ...
+
+    @property
+    def aside(self) -> Aside: ...
 
     @property
     def number(self) -> int: ...
@@ -81,13 +87,30 @@ class Journey:
             key=key,
         )
 
-    def _came(self, part: _Part, verdict: Verdict | Changed | tuple[Route, ...], stopped: int, way: Way) -> None:
+    def _came(self, part: _Part, verdict: Said, stopped: int, way: Way) -> None:
         self.way += way
         if stopped < len(part.legs[part.index].stages):
             part.start = stopped
         else:
             part.index += 1
             part.start = 0
+        if large := self._roads.aside.of(new_contents(part.message, verdict)):
+            trio.lowlevel.spawn_system_task(self._set_aside, part, verdict, large)
+        else:
+            self._followed(part, verdict)
+
+    async def _set_aside(self, part: _Part, verdict: Said, large: Sequence[Octets]) -> None:
+        """What a stage has made goes on as a file, if it is large: how much is under way must not show in memory."""
+        try:
+            folder = self._roads.aside.folder
+            files = {id(one): await trio.to_thread.run_sync(set_aside, one, folder) for one in large}
+            verdict = with_contents(verdict, files)
+        except Exception as error:
+            event("content-failed", error=str(error))
+            verdict = Defer("The message cannot be stored now, try again later", "4.3.1", log=str(error))
+        self._followed(part, verdict)
+
+    def _followed(self, part: _Part, verdict: Said) -> None:
         try:
             self._follow(part, verdict)
         except Exception as error:  # one message's trouble must not stop the link that all others use
@@ -98,7 +121,7 @@ class Journey:
         """An error of ours has stopped a part."""
         self._settled(part.message.envelope.recipients, verdict, part.message)
 
-    def _follow(self, part: _Part, verdict: Verdict | Changed | tuple[Route, ...]) -> None:
+    def _follow(self, part: _Part, verdict: Said) -> None:
         if isinstance(verdict, Changed):
             part.message = verdict.message
             verdict = verdict.verdict
@@ -163,7 +186,9 @@ class Arrival(Journey):
     deferral of all: the client sends the message again and nobody gets it twice.
     """
 
-    __slots__ = ("_answer", "_answered", "_course", "_hostname", "_message", "_open", "_ready", "_refused", "_trouble")
+    __slots__ = (
+        "_answer", "_answered", "_course", "_hostname", "_message", "_named", "_open", "_ready", "_refused", "_trouble",
+    )  # fmt: skip
 
     def __init__(
         self, roads: Roads, course: Course, message: Message, hostname: str, answer: Callable[[Verdict], None]
@@ -220,11 +245,22 @@ class Arrival(Journey):
             self._store()
 
     def _store(self) -> None:
-        messages = (
-            self._ready
-            if len(self._ready) == 1
-            else [_own(message, index) for index, message in enumerate(self._ready)]
-        )
+        if any(isinstance(message.content, LooseContent) for message in self._ready):
+            trio.lowlevel.spawn_system_task(self._store_from_thread)
+        else:
+            self._submit(_named(self._ready, self._roads.aside.folder))
+
+    async def _store_from_thread(self) -> None:
+        """To put a file in its place waits for the disk."""
+        try:
+            self._submit(await trio.to_thread.run_sync(_named, self._ready, self._roads.aside.folder))
+        except Exception as error:
+            event.bug("journey", error, id=self._message.id)
+            if not self._answered:
+                self._finish(Defer("Local trouble, please try again later", log=repr(error)))
+
+    def _submit(self, messages: Sequence[Message]) -> None:
+        self._named = {one.content.path for one in messages if isinstance(one.content, FileContent)}
         if self._refused:
             messages = [*messages, *self._report()]
         self._open = len(messages)
@@ -248,9 +284,12 @@ class Arrival(Journey):
         self._open -= 1
         if not isinstance(verdict, Delivered):  # whatever else it is: what is not stored must not get 250
             self._not_taken(message, verdict if isinstance(verdict, Defer) else _not_stored(verdict))
+        received, content = getattr(self._message.content, "path", None), message.content
+        if isinstance(verdict, Defer) and isinstance(content, FileContent) and content.path != received:
+            remove(content.path)  # we have named it; what was received is dropped by who has written it
         if self._open == 0:
-            if len(self._ready) > 1 and isinstance(self._message.content, FileContent):
-                self._message.content.path.unlink(missing_ok=True)  # the parts have names of their own for it
+            if received is not None and received not in self._named:
+                remove(received)  # it was changed, or its parts have names of their own for it
             self._finish(self._trouble or Delivered(f"queued as {self._message.id}"))
 
     def _not_taken(self, message: Message, trouble: Defer) -> None:  # noqa: ARG002
@@ -353,6 +392,16 @@ def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
 
 def _not_stored(verdict: Verdict | Changed) -> Defer:
     return Defer("The message cannot be queued now, please try again later", log=f"not stored: {verdict!r}")
+
+
+def _named(messages: Sequence[Message], folder: Path) -> list[Message]:
+    """The messages as they are stored, each file with the name of its message. Blocks on the disk. OSError."""
+    if len(messages) > 1:
+        return [_own(message, index) for index, message in enumerate(messages)]
+    (message,) = messages
+    if not isinstance(message.content, LooseContent):
+        return [message]
+    return [replace(message, content=put_in_place(message.content, folder / str(message.id)))]
 
 
 def _own(message: Message, index: int) -> Message:

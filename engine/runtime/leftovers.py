@@ -42,7 +42,7 @@ def _sweep_content(config: Config) -> None:
             except ValueError:
                 strange.append(name)
                 continue
-            if not any(shard.holds(identity) for shard in shards):
+            if not any(shard.refers_to_file(identity) for shard in shards):
                 path.unlink()
                 removed.append(name)
     if removed:

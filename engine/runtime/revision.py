@@ -14,6 +14,8 @@ from engine.links.link import Done, Link, Peer
 from engine.links.wire import Reference
 from engine.message import Content, Message
 from engine.observe.events import event
+from engine.queue.content import Aside
+from engine.queue.store import content_folder
 from engine.runtime.door import Door
 from engine.runtime.places import Process, askers, between, hosted, queue_leg, workers_of
 from engine.runtime.stages import LegRunner, RunningStage
@@ -47,6 +49,7 @@ class Revision:
         self.number = number
         self.config = config
         self.courses: Mapping[str, Course] = config.courses
+        self.aside = Aside(content_folder(config.server.data), config.queue.inline)
         self.links: dict[str, Link] = {}
         self.stages: dict[str, RunningStage] = {}
         self._here = here

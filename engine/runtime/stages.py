@@ -15,7 +15,7 @@ import trio
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
-from engine.message import RELEASED, Message
+from engine.message import CHANGED, RELEASED, Message, Octets
 from engine.observe.events import event
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
@@ -179,8 +179,9 @@ def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
 
 
 def _flaw_of_message(message: Message, asked: Message) -> str:
-    if message.id != asked.id or message.content is not asked.content:
-        return "another message; change the one it was given, by with_header or with_fact"
+    changed = message.content is not asked.content
+    if message.id != asked.id or (changed and not (isinstance(message.content, Octets) and message.fact(CHANGED))):
+        return "another message; change the one it was given, by with_header, with_fact or with_content"
     if message.envelope.recipients != asked.envelope.recipients:
         return "other recipients; return Route(lane, to=…) or Each for that"
     old = asked.envelope.facts

@@ -40,6 +40,16 @@ LEAVING = {
     "before the commit of a delivery": Point("mailboxes", WRITER, "Writer._commit", "before", count=3),
     "delivered, the queue not told": Point("mailboxes", WRITER, "Writer._commit", count=3),
 }
+CHANGING = {
+    "a changed content in a file": Point("mail-", "engine.runtime.journey", "set_aside"),
+    "a changed content in its place": Point("mail-", "engine.runtime.journey", "put_in_place"),
+    "a changed content, committed": Point("mail-", OWNER, "Owner._stored", "before", count=20),
+    "a changed content found, not sent back": Point("after-", "engine.links.host", "Host._answer", "before"),
+    "a changed content on its way to a mailbox": Point(
+        "mailboxes", "engine.mailbox.large", "LargeFiles.stage", count=2
+    ),
+    "a changed content settled": Point("mail-", OWNER, "Owner._settled", "before"),
+}
 RELOADING = {
     "a worker has opened a new revision": Point("mail-0", "engine.runtime.revision", "Revision.open", count=2),
     "a worker is about to switch": Point("mail-1", "engine.runtime.roles.mail", "MailRole.switched", "before", count=2),
@@ -88,6 +98,34 @@ def test_a_process_dies_on_the_way_of_a_message(remote: Remote, dies, point: Poi
     server.wait_for("worker-died")
     load.wait()
     settle_accounts(server, remote, load.ledger, again=False)
+
+
+LONGER = '''
+"""Adds to the text, so that all is large."""
+from engine import Message
+
+def {name}(message: Message) -> Message:
+    return message.with_content(b"".join(message.chunks()) + b"{name}\\r\\n" * 25_000)
+'''
+
+
+@pytest.mark.parametrize("point", points(CHANGING, every=2))
+def test_a_process_dies_while_contents_are_changed(remote: Remote, dies, prepared: Postroad, point: Point) -> None:
+    for name in ("before", "after"):
+        prepared.filter(name, LONGER.format(name=name))
+    server = dies(point)
+    load = Load(server, messages=60)
+    load.start()
+    server.wait_for("worker-died")
+    load.wait()
+    settle_accounts(server, remote, load.ledger, again=False)
+    arrived = [*server.mailbox(BOB), *(one.content for one in remote.received)]
+    letters = [one for one in arrived if b"Subject: token-" in one.split(b"\r\n\r\n")[0]]
+    assert {(one.count(b"before\r\n"), one.count(b"after\r\n")) for one in letters} == {(25_000, 25_000)}
+    until(lambda: not server.command("queue", "list").stdout, "an empty queue")
+    assert server.stop() == 0
+    server.start()
+    assert list((server.folder / "var" / "content").iterdir()) == []
 
 
 @pytest.mark.parametrize("point", points(RELOADING))

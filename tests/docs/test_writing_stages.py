@@ -39,7 +39,8 @@ lane = "local"
 """
 
 REQUIRED: dict[str, dict[str, object]] = {
-    "members_only": {"list_address": "list@example.org", "members": ["ann@example.net"]}
+    "members_only": {"list_address": "list@example.org", "members": ["ann@example.net"]},
+    "renamed": {"old": "Acme", "new": "Ajax"},
 }
 
 

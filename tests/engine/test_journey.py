@@ -1,7 +1,5 @@
 """Journeys: how a message goes from leg to leg, splits, and ends in one answer or one settlement."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,64 +10,11 @@ from engine import Defer, Delivered, Discard, Each, Message, Quarantine, Recipie
 from engine.lanes import Course, Leg
 from engine.message import PARK
 from engine.queue.content import FileContent
-from engine.queue.delivery import Delivery
-from engine.queue.store import Record
-from engine.runtime.journey import LANES, Arrival, Departure
+from engine.runtime.journey import LANES, Arrival
 from engine.runtime.separate import SeparateArrival
 from engine.verdict import Changed
+from tests.support.journeys import Line, Map, Stage, arrive, depart, stored, through
 from tests.support.messages import LETTER, message
-
-Said = Verdict | Changed | tuple[Route, ...]
-Stage = Callable[[Message], Said]
-
-
-class Line:
-    """A link whose far end is a function. It answers at once, or when it is told to."""
-
-    def __init__(self, stage: Stage, stages: int = 1) -> None:
-        self.stage = stage
-        self.stages = stages
-        self.seen: list[Message] = []
-        self.later: list[Callable[[], None]] | None = None
-
-    def submit(self, about: Message, done, *, start: int = 0, key: str = "") -> None:
-        self.seen.append(about)
-
-        def answer() -> None:
-            done(self.stage(about), self.stages, [("stage", "said", 1.0)])
-
-        if self.later is None:
-            answer()
-        else:
-            self.later.append(answer)
-
-    @property
-    def recipients(self) -> list[tuple[str, ...]]:
-        return [one.recipients for one in self.seen]
-
-
-@dataclass
-class Map:
-    """Courses and links, and how many journeys are under way."""
-
-    courses: dict[str, Course]
-    links: dict[str, Line]
-    number: int = 1
-    inside: int = 0
-
-    def entered(self) -> None:
-        self.inside += 1
-
-    def left(self) -> None:
-        self.inside -= 1
-
-
-def stored(_: Message) -> Verdict:
-    return Delivered("stored")
-
-
-def through(about: Message) -> Verdict:
-    return about
 
 
 @pytest.fixture
@@ -83,17 +28,6 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(engine.runtime.journey, "bounce", bounce)
     return found
-
-
-def arrive(
-    about: Message, *stages: Stage, queue: Stage = stored, kind: type[Arrival] = Arrival
-) -> tuple[list[Verdict], Map]:
-    legs = tuple(Leg(f"in/{number}", (str(number),)) for number in range(len(stages)))
-    roads = Map({"in": Course("in", before=legs, queued=True)}, {})
-    roads.links = {leg.name: Line(stage) for leg, stage in zip(legs, stages, strict=True)} | {"in/queue": Line(queue)}
-    answers: list[Verdict] = []
-    kind(roads, roads.courses["in"], about, "mx.test", answers.append)
-    return answers, roads
 
 
 # -- before `queue`
@@ -245,7 +179,7 @@ def test_an_alias_before_the_queue_counts_each_member() -> None:
 
 
 def test_what_a_leg_changed_before_it_decided_is_kept() -> None:
-    def each(about: Message) -> Said:
+    def each(about: Message) -> Changed:
         changed = about.with_header("X", "1")
         return Changed(changed, Each({"bad@rcpt.test": Discard("spam")}))
 
@@ -336,48 +270,6 @@ def test_a_lane_that_is_picked_before_the_queue_ties_nobody() -> None:
 
 
 # -- behind `queue`
-
-
-@dataclass
-class Desk:
-    """Stands for the queue's owner: takes what it is told."""
-
-    settled: list[Delivery] = field(default_factory=list)
-    told: list[int] = field(default_factory=list)
-
-    def settle(self, delivery: Delivery) -> None:
-        self.settled.append(delivery)
-
-    def progress(self, delivery: Delivery) -> None:
-        self.told.append(len(delivery.outcomes))
-
-
-@dataclass
-class Trip:
-    """What came of one departure."""
-
-    desk: Desk
-    roads: Map
-    delivery: Delivery
-
-    @property
-    def outcomes(self) -> dict[str, Verdict]:
-        assert self.desk.settled == [self.delivery]
-        assert self.roads.inside == 0
-        assert len(self.delivery.outcomes) == len({r.address for r, _ in self.delivery.outcomes})
-        return {recipient.address: verdict for recipient, verdict in self.delivery.outcomes}
-
-
-def depart(about: Message, start: str, lanes: dict[str, Stage]) -> Trip:
-    courses, links = {}, {}
-    for lane, stage in lanes.items():
-        courses[lane] = Course(lane, after=(Leg(f"{lane}/stage", ("stage",)),))
-        links[f"{lane}/stage"] = Line(stage)
-    roads = Map(courses, links)
-    record = Record(about.id, about.envelope, start, about.content.size)
-    trip = Trip(Desk(), roads, Delivery(record, about, list(about.envelope.recipients)))
-    Departure(roads, trip.desk, trip.delivery, start)
-    return trip
 
 
 def delivered(_: Message) -> Verdict:

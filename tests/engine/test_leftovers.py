@@ -38,11 +38,11 @@ def content(data: Path, name: str) -> Path:
     return path
 
 
-def store(data: Path, number: int, path: Path) -> None:
+def store(data: Path, number: int, path: Path, *, in_file: bool = True) -> None:
     about = message(content=FileContent(path, 6), identity=MessageId.parse(path.name))
     shard = Shard(data, number, map_size=MAP_SIZE)
     with committed(shard.environment) as batch:
-        shard.put_new(batch, Record(about.id, about.envelope, "in", 6, in_file=True), about.content)
+        shard.put_new(batch, Record(about.id, about.envelope, "in", 6, in_file=in_file), about.content)
     shard.close()
 
 
@@ -70,6 +70,15 @@ def test_content_goes_only_when_no_shard_refers_to_it(
     ]
     sweep(config)
     assert events(capfd) == [said_of_strange]
+
+
+def test_what_was_received_goes_where_a_small_content_has_taken_its_place(config: Any, tmp_path: Path) -> None:
+    kept, gone = (content(tmp_path, str(MessageId.new())) for _ in range(2))
+    store(tmp_path, 0, kept)
+    store(tmp_path, 1, gone, in_file=False)
+    sweep(config)
+    assert kept.exists()
+    assert not gone.exists()
 
 
 def begun(path: Path, *databases: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engine import Message, MessageId
-from engine.message import HEADER_LIMIT, Octets
+from engine.message import CHANGED, HEADER_LIMIT, Octets
 from tests.support.messages import message
 
 
@@ -224,3 +224,59 @@ def test_a_whole_field_is_put_on_top_as_it_is() -> None:
 def test_what_is_no_whole_field_is_not_taken(field: bytes) -> None:
     with pytest.raises(ValueError):
         message().with_field(field)
+
+
+# another content
+
+OURS = b"Received: from x\r\n\tby y\r\n"
+NEW = b"Subject: other\r\n\r\nother\r\n"
+
+
+def ours() -> Message:
+    return message(content=FIELDS + b"\r\nbody\r\n").with_field(OURS).without_fields("A", no)
+
+
+def whole(about: Message) -> bytes:
+    return b"".join(about.chunks())
+
+
+def test_another_content_takes_the_place_of_the_whole() -> None:
+    before = ours()
+    after = before.with_content(NEW)
+    assert (whole(after), after.size, after.header("Subject")) == (NEW, len(NEW), "other")
+    assert (after.envelope.prepended, after.envelope.left_out, after.id) == (b"", (), before.id)
+    assert (after.recipients, after.sender) == (before.recipients, before.sender)
+    assert whole(before) == OURS + b"X: 1\r\nB: 2\r\n  more\r\nA: yes\r\n\r\nbody\r\n"
+    assert whole(after.with_field(OURS)) == OURS + NEW
+
+
+def test_our_own_fields_stay_apart_where_the_octets_still_begin_with_them() -> None:
+    after = ours().with_content(OURS + NEW)
+    assert (after.envelope.prepended, whole(after), bytes(after.content)) == (OURS, OURS + NEW, NEW)
+
+
+def test_the_same_content_is_no_change() -> None:
+    before = ours()
+    assert before.with_content(whole(before)) is before
+
+
+def test_copies_with_other_contents_are_told_apart() -> None:
+    one, two = (message().with_content(b"\r\n" + letter).fact(CHANGED) for letter in (b"a\r\n", b"b\r\n"))
+    assert one
+    assert one != two
+    assert message().fact(CHANGED) is None
+
+
+@pytest.mark.parametrize("octets", [b"A: 1\n\nx\ny\n", b"A: 1\r\rx\ry\r", b"A: 1\r\n\nx\r\ny\r"])
+def test_what_is_no_line_break_of_mail_becomes_one(octets: bytes) -> None:
+    assert whole(message().with_content(octets)) == b"A: 1\r\n\r\nx\r\ny\r\n"
+
+
+@pytest.mark.parametrize(
+    ("declared", "octets", "then"),
+    [("7BIT", NEW, "7BIT"), ("7BIT", NEW + b"\xe9", "8BITMIME"), ("8BITMIME", NEW, "8BITMIME")],
+)
+def test_content_that_has_become_eight_bit_is_declared_as_that(declared: str, octets: bytes, then: str) -> None:
+    about = message()
+    about = replace(about, envelope=replace(about.envelope, body=declared))
+    assert about.with_content(octets).envelope.body == then

@@ -16,7 +16,7 @@ import engine.queue.owner
 from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
 from engine.message import PARK, RELEASED, Octets
 from engine.queue.bounce import wants_report
-from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent
+from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent, set_aside
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before, shard_numbers
@@ -590,6 +590,19 @@ async def test_a_copy_that_is_sent_keeps_content_in_a_file_when_the_message_is_d
     assert (record.id, record.in_file, record.lane) == (copy.id, True, "inbound")
     assert b"".join(post.given[-1].message.chunks()) == LETTER
     assert [file.name for file in content_folder(data).iterdir()] == [str(copy.id)]
+
+
+async def test_a_copy_of_what_a_stage_has_made_keeps_its_file(post: Post, shard: Shard, data: Path) -> None:
+    await post.admit(message("b@rcpt.test"))
+    delivery = post.given[0]
+    made = set_aside(b"made\r\n", content_folder(data))
+    copy = replace(delivery.message, id=MessageId.new(), content=made)
+    await post.settle(delivery, Delivered(sends=(copy,)))
+    (record,) = shard.all_records()
+    assert (record.id, record.in_file, record.size) == (copy.id, True, len(b"made\r\n"))
+    made.path.unlink()
+    assert b"".join(post.given[-1].message.chunks()) == b"made\r\n"
+    assert [file.name for file in content_folder(data).iterdir()] == [str(record.id)]
 
 
 async def test_progress_that_could_not_be_stored_is_not_tried_again_over_a_later_settlement(

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from engine import Defer, Delivered, Discard, Duration, Each, Message, Quarantine, Reject, Route, Verdict
 from engine.condition import parse_condition
 from engine.config import Stage
 from engine.message import RELEASED, Octets
+from engine.queue.content import FileContent
 from engine.runtime.stages import LegRunner, RunningStage
 from engine.stage import StageError, _spec
 from engine.storage.environment import StorageError
@@ -98,6 +100,7 @@ WRONG: list[tuple[Any, str]] = [
     (saying(Each({"b@rcpt.test": Delivered()})), "only an effect"),
     (saying(message("other@rcpt.test")), "another message"),
     (saying(lambda m: Message(m.id, m.envelope, Octets(b"new"))), "another message"),
+    (saying(lambda m: replace(m.with_content(b"new"), content=FileContent(Path("x"), 3))), "another message"),
     (saying(lambda m: Message(m.id, message("new@rcpt.test").envelope, m.content)), "other recipients"),
     (saying(lambda m: m.with_fact("when", object())), "the fact when"),
     (saying(lambda m: m.with_fact("all", {"a": [1, {2: "x"}]})), "the fact all"),

@@ -130,6 +130,21 @@ def test_messages_that_are_sent_come_back_the_same(asked: Message, others: list[
     assert back(both, asked) == both
 
 
+@given(messages, st.binary(min_size=1, max_size=20), envelopes)
+def test_another_content_comes_back_the_same(asked: Message, octets: bytes, envelope: Envelope) -> None:
+    changed = Message(asked.id, envelope, Octets(octets))
+    late = changed.with_fact("late", 1)
+    assert back(changed, asked) == changed
+    each = Each({"a": changed, "b": late, "c": asked, "d": changed})
+    found = back(each, asked)
+    assert found == each
+    assert found.verdicts["a"] is found.verdicts["d"]
+    for later in (Route("x"), Quarantine("y"), Each({"a": late})):
+        found = back(Changed(changed, later), asked)
+        assert found == Changed(changed, later)
+    assert found.verdict.verdicts["a"].content is found.message.content
+
+
 def test_those_who_shared_a_message_still_share_it() -> None:
     asked = Message(MessageId.new(), Envelope("", (Recipient("a"),)), Octets(b""))
     one, two = asked.with_fact("x", 1), asked.with_fact("x", 1)

@@ -316,6 +316,16 @@ async def test_the_queues_own_file_is_linked_not_copied(owner: MailboxOwner, tmp
 
 
 @pytest.mark.parametrize("size", [100, 300_000])
+async def test_each_has_the_content_that_was_made_for_it(owner: MailboxOwner, size: int) -> None:
+    """Of one message, of one size, and with no header fields of ours: nothing else tells them apart."""
+    message = written(b"\r\n" + b"." * size)
+    for account, letter in ((ANN, b"a"), (BEN, b"b")):
+        await owner.deliver(message.with_content(b"\r\n" + letter * size), {account: "x"})
+    for account, letter in ((ANN, b"a"), (BEN, b"b")):
+        assert read(owner, account, 1).endswith(b"\r\n" + letter * size)
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
 async def test_header_fields_that_are_left_out_are_not_delivered(
     owner: MailboxOwner, tmp_path: Path, size: int
 ) -> None:
