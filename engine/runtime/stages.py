@@ -86,6 +86,9 @@ class RunningStage:
         except (StorageError, Unreachable) as error:  # what the stage rests upon is at fault, and not its code
             event("stage-failed", id=message.id, stage=self.name, error=str(error))
             return self.failed(message, f"met trouble: {error}")
+        except Unreachable as error:  # nor that what it asks gives no answer
+            event("stage-failed", id=message.id, stage=self.name, error=str(error))
+            return self.failed(message, f"has no answer: {error}")
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")

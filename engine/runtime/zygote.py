@@ -18,7 +18,10 @@ from engine.runtime.spawner import MOST
 def main() -> None:
     """Entry point of the zygote, and of each worker. The descriptor of the zygote's socket is the only argument."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor decides
+        # A terminal sends them to the whole group; the supervisor decides. Were they ignored, programs that a worker
+        # runs would ignore them too; a function of ours is forgotten at exec.
+        signal.signal(number, _heed_not)
+        signal.siginterrupt(number, False)
     os.umask(0o077)
     _call("zygote")
     stages = importlib.import_module("stages")  # which stands above us
@@ -27,6 +30,10 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # a collection in a worker need not look through it, which would also copy every page of it
     worker.main(_serve(socket.socket(fileno=int(sys.argv[1]))))
+
+
+def _heed_not(*_: object) -> None:
+    """Do nothing about a signal."""
 
 
 def _serve(sock: socket.socket) -> socket.socket:
