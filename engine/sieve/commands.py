@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from engine.mime.folding import folded
 from engine.protocols.address import Malformed, parse_path
 from engine.sieve import flags, notify, vacation
 from engine.sieve.actions import Discard, FileInto, Keep, Redirect, Reject
 from engine.sieve.checks import FIELD_NAME
 from engine.sieve.compiled import Node
 from engine.sieve.errors import RunError
-from engine.sieve.fields import folded
 from engine.sieve.run import Flow, Run
 from engine.sieve.strings import encode_url, first, quote_regex, quote_wildcards
 

@@ -2,11 +2,12 @@
 
 from urllib.parse import unquote
 
+from engine.mime.folding import folded
 from engine.protocols.address import Malformed, parse_path
 from engine.sieve.actions import Notify
 from engine.sieve.compiled import Node
 from engine.sieve.errors import RunError
-from engine.sieve.fields import author, folded
+from engine.sieve.fields import author
 from engine.sieve.run import Run
 
 RECIPIENTS = 4

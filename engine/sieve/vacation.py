@@ -4,11 +4,12 @@ import hashlib
 import re
 from email.utils import parseaddr
 
+from engine.mime.folding import folded
 from engine.protocols.address import normalised, split
 from engine.sieve.actions import Reply
 from engine.sieve.compiled import Node
 from engine.sieve.errors import RunError
-from engine.sieve.fields import author, folded
+from engine.sieve.fields import author
 from engine.sieve.run import Run
 
 _DAY = 86_400
