@@ -44,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "spam": {"protocols", "mime", "message", "units", "storage", "authentication", "directory", "scanning"},
     "return_path": {"protocols", "config", "directory"},
+    "abuse": {"protocols", "storage", "observe", "scanning", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
@@ -60,12 +61,12 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse",
     },
     "cli": {
-        "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
-        "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime", "signing",
-        "presence", "sieve", "sorting", "spam",
+        "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
+        "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
+        "signing", "presence", "sieve", "sorting", "spam",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -77,6 +78,7 @@ FACE = {"message", "protocols", "units", "verdict"}
 ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
     ("engine/config/listeners.py", "lmtp"): "a listener",
+    ("engine/cli/__init__.py", "greylist"): "a command",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 

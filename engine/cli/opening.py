@@ -11,6 +11,7 @@ from engine.cli.errors import Refused, Unusable
 from engine.directory import Directory, DirectoryError, Embedded, Invalid
 
 if TYPE_CHECKING:
+    from engine.abuse import Tables
     from engine.config import Config
     from engine.login import Guard, Rates
 
@@ -43,6 +44,13 @@ def open_rates(ctx: click.Context) -> "Rates":
     from engine.login import Rates
 
     return Rates.open(_config(ctx).server.data / "rates")
+
+
+def open_tables(ctx: click.Context) -> "Tables":
+    """What it remembers of clients and accounts, on this machine."""
+    from engine.abuse import Tables
+
+    return Tables.open(_config(ctx).server.data / "abuse")
 
 
 def _config(ctx: click.Context) -> "Config":

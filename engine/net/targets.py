@@ -104,6 +104,7 @@ def address_of(peer: str) -> Address:
     return ip_address(peer.partition("%")[0])
 
 
+@lru_cache(maxsize=1024)
 def network_of(peer: str, ipv4: int, ipv6: int) -> str:
     """The network that a peer is in, by the number of bits that tell one from another. ValueError for no address."""
     address = address_of(peer)

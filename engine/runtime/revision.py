@@ -209,12 +209,13 @@ class Revision:
         return self._inside + sum(host.busy for host in self._hosts.values())
 
     def hooks(self, lane: str, hook: str) -> list[RunningStage]:
-        """The stages of a lane that offer a hook, in their order."""
+        """The stages of a lane that offer a hook, in their order; those that want to be asked last at the end."""
         found = self._hooks.get((lane, hook))
         if found is None:
             course = self.courses[lane]
             names = [name for leg in (*course.before, *course.after) for name in leg.stages if name in self.stages]
             found = [self.stages[name] for name in names if hook in self.stages[name].stage.spec.hooks]
+            found.sort(key=lambda stage: getattr(stage.instance, "asked_last", False))
             self._hooks[lane, hook] = found
         return found
 

@@ -300,7 +300,8 @@ class Session:
         refusal = await self._recipient_refusal(said.recipient)
         if refusal is not None:
             self._note_refusal(transaction, said.recipient, refusal)
-            self._refuse(refusal, counts=True)
+            # Who is told to come again has done nothing wrong.
+            self._refuse(refusal, counts=isinstance(refusal, Reject))
             return
         count = len(transaction.recipients) + 1
         if count > 1 and not await self._is_within(transaction.sender, self._terms.rates.excess, recipients=count):

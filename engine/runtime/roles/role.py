@@ -6,6 +6,7 @@ from typing import Any
 
 import trio
 
+from engine.abuse import Tables
 from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
@@ -46,6 +47,7 @@ class Role:
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.tally = Tally(self.data / "reports")
         self.rates = Rates.open(self.data / "rates")
+        self.tables = Tables.open(self.data / "abuse")
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -67,8 +69,10 @@ class Role:
         """The first revision is in force: begin."""
         nursery.start_soon(self._watch.run)
         nursery.start_soon(self.tally.run)
-        says = self.here.process == Process(f"{MAIL}-0", MAIL)
-        nursery.start_soon(Watcher(lambda: self.tls, says=says).run)
+        is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
+        nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
+        if is_first:
+            nursery.start_soon(self.tables.run)
 
     def switched(self, config: Config) -> None:
         """Another revision is in force."""
@@ -97,6 +101,7 @@ class Role:
             Directory: self.directory,
             Logins: self.logins,
             Rates: self.rates,
+            Tables: self.tables,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,

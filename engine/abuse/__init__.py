@@ -1,0 +1,4 @@
+from engine.abuse.greylist import Greylist
+from engine.abuse.tables import Tables
+
+__all__ = ["Greylist", "Tables"]
