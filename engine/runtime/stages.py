@@ -8,6 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias, get_args
 
 import trio
@@ -15,7 +16,7 @@ import trio
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
-from engine.message import RELEASED, Message
+from engine.message import PARK, PARKED_BY, RELEASED, Message
 from engine.observe.events import event
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
@@ -90,9 +91,17 @@ class RunningStage:
             return self.failed(message, f"raised {type(error).__name__}: {error}")
         flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
-            return _unless_released(verdict, message) if isinstance(verdict, Quarantine | Each) else verdict
+            return self._as_seen(verdict, message)
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}")
+
+    def _as_seen(self, verdict: Verdict, message: Message) -> Verdict:
+        """The verdict, with the name of this stage where it parks something that nobody has released."""
+        if isinstance(verdict, Quarantine | Each):
+            return _unless_released(_signed(verdict, self.name), message)
+        if isinstance(verdict, Message) and verdict is not message and PARK in verdict.envelope.facts:
+            return verdict if PARK in message.envelope.facts else verdict.with_fact(PARKED_BY, self.name)
+        return verdict
 
     async def hook(self, name: str, *arguments: object) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
@@ -115,7 +124,7 @@ class RunningStage:
             case "reject":
                 return Reject("This message cannot be processed here", "5.3.0", log=log)
             case "quarantine":
-                return Quarantine(log)
+                return Quarantine(log, self.name)
         return Defer("Local trouble, please try again later", "4.3.0", log=log)
 
 
@@ -134,6 +143,16 @@ def _waits(target: Any) -> bool:
     function = target.__call__ if inspect.isclass(target) else target
     code = getattr(function, "__code__", None)
     return code is None or any(step.opname in _WAITING for step in dis.get_instructions(code))
+
+
+def _signed(verdict: Quarantine | Each, stage: str) -> Quarantine | Each:
+    if isinstance(verdict, Quarantine):
+        return replace(verdict, stage=stage)
+    parted = {
+        address: replace(found, stage=stage) if isinstance(found, Quarantine) else found
+        for address, found in verdict.verdicts.items()
+    }
+    return Each(parted)
 
 
 def _unless_released(verdict: Quarantine | Each, message: Message) -> Verdict:
