@@ -28,6 +28,9 @@ PARK = "quarantine.reason"
 """The fact by which a stage parks a message that first goes through what is left of the lane before `queue`; behind
 `queue` it is parked at once. Its value is the reason."""
 
+PARKED_BY = "quarantine.stage"
+"""The fact that says which stage has parked a message, or wanted to."""
+
 RELEASED = "quarantine.released"
 """The fact that an operator lets a message go on that was parked for the reason which is its value."""
 

@@ -57,9 +57,13 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Accept the message and park it, out of everyone's way, until an operator decides."""
+    """Accept the message and park it, out of everyone's way, until an operator decides.
+
+    ``stage`` is written in by the engine: who says so.
+    """
 
     reason: str = ""
+    stage: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

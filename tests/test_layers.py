@@ -58,15 +58,18 @@ ARROWS: dict[str, set[str]] = {
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
+    "quarantine": {
+        "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
+    },
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning", "abuse",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
-        "signing", "presence", "sieve", "sorting", "spam",
+        "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -7,8 +7,22 @@ from typing import Any
 from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.files import check_readable, check_secrets
-from engine.config.names import check_domain, check_name_server
-from engine.config.tables import NOWHERE, Batv, Dns, Domains, Login, Mailboxes, Oidc, Queue, Quota, Server, Sieve, Srs
+from engine.config.names import check_address, check_domain, check_name_server
+from engine.config.tables import (
+    NOWHERE,
+    Batv,
+    Dns,
+    Domains,
+    Login,
+    Mailboxes,
+    Oidc,
+    Quarantine,
+    Queue,
+    Quota,
+    Server,
+    Sieve,
+    Srs,
+)
 from engine.protocols.sasl import MECHANISMS
 
 SHORTEST_HANG = 3.0
@@ -98,6 +112,22 @@ def _srs(document: Document, srs: Srs) -> None:
 
 def _batv(document: Document, batv: Batv) -> None:
     check_secrets(document, "batv.secret_file", batv.secret_file)
+
+
+def check_quarantine(document: Document, quarantine: Quarantine) -> None:
+    if quarantine.digest != "off":
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", quarantine.digest):
+            document.problem("quarantine.digest", f'{quarantine.digest!r} is no time of day; write "08:00", or "off"')
+        if quarantine.secret_file is None:
+            document.problem("quarantine.digest", "needs secret_file, by which what people answer is known")
+    if quarantine.secret_file is not None:
+        check_secrets(document, "quarantine.secret_file", quarantine.secret_file)
+    if quarantine.digest_from:
+        check_address(document, "quarantine.digest_from", quarantine.digest_from)
+    if quarantine.url and not re.match(r"https?://[^\s/?#]+[^\s?#]*$", quarantine.url):
+        document.problem(
+            "quarantine.url", f'{quarantine.url!r} is no page; write it like "https://mail.example.org/quarantine"'
+        )
 
 
 CHECKS: dict[str, Callable[[Document, Any], None]] = {

@@ -53,3 +53,8 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_address(document: Document, key: str, address: str) -> None:
+    if not re.fullmatch(r"[^\s@<>()\[\],;:\"]+@[a-z0-9.-]+", address):
+        document.problem(key, f'{address!r} is no address; write it like "postmaster@example.org"')

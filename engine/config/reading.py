@@ -1,20 +1,20 @@
 """Reading `pipeline.toml`: once, strictly, into typed values, with every mistake reported at once."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.config.certificates import read_acme, read_tls
-from engine.config.checks import CHECKS
+from engine.config.checks import CHECKS, check_quarantine
 from engine.config.directories import read_directory
 from engine.config.document import Document
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
+from engine.config.names import check_address
 from engine.config.stages import read_stages
-from engine.config.tables import OPTIONAL, SECTIONS, Config, Reports, Stage
+from engine.config.tables import OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
 from engine.lanes import QUEUE, Lane, Placing, plan
 
 _ACTED_ON = ("reports", "srs", "batv")
@@ -69,6 +69,7 @@ def _read(document: Document) -> Config:
         tls=read_tls(document),
         acme=read_acme(document),
         reports=_read_reports(document, lanes),
+        quarantine=_read_quarantine(document, lanes),
         directory=read_directory(document),
         lanes=lanes,
         stages=stages,
@@ -80,13 +81,24 @@ def _read_reports(document: Document, lanes: Iterable[Lane]) -> Reports | None:
     if "reports" not in document.tables:
         return None
     reports: Reports = document.section("reports", Reports)
-    if not re.fullmatch(r"[^\s@<>()\[\],;:\"]+@[a-z0-9.-]+", reports.email):
-        document.problem("reports.email", f'{reports.email!r} is no address; write it like "postmaster@example.org"')
-    queued = [lane.name for lane in lanes if QUEUE in lane.stages]
-    if reports.lane and reports.lane not in queued:
-        document.problem("reports.lane", f"no lane {reports.lane} has a `queue`{nearest(reports.lane, queued)}")
-    usual = "outbound" if "outbound" in queued else next(iter(queued), "")
-    return dataclasses.replace(reports, lane=reports.lane or usual)
+    check_address(document, "reports.email", reports.email)
+    return dataclasses.replace(reports, lane=_lane(document, "reports.lane", reports.lane, lanes))
+
+
+def _read_quarantine(document: Document, lanes: Iterable[Lane]) -> Quarantine | None:
+    if "quarantine" not in document.tables:
+        return None
+    quarantine: Quarantine = document.section("quarantine", Quarantine)
+    check_quarantine(document, quarantine)
+    return dataclasses.replace(quarantine, lane=_lane(document, "quarantine.lane", quarantine.lane, lanes))
+
+
+def _lane(document: Document, key: str, lane: str, lanes: Iterable[Lane]) -> str:
+    """The lane that our own mail begins in."""
+    queued = [one.name for one in lanes if QUEUE in one.stages]
+    if lane and lane not in queued:
+        document.problem(key, f"no lane {lane} has a `queue`{nearest(lane, queued)}")
+    return lane or ("outbound" if "outbound" in queued else next(iter(queued), ""))
 
 
 def _check_tables(document: Document, stages: Mapping[str, Stage]) -> None:

@@ -121,6 +121,17 @@ class Reports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    expire: Duration = Duration("30d")  # after which parked mail is deleted; 0: never
+    release: tuple[str, ...] = ("spam*",)  # reasons, with * and ?, of mail that its recipients may let go on themselves
+    digest: str = "off"  # when people are told what was parked for them: a time of day here, "08:00"
+    digest_from: str = ""  # who tells them; empty: the postmaster of their domain
+    lane: str = ""  # that digests go through; empty: "outbound" if that has a `queue`, else the first that has one
+    url: str = ""  # of the page that links lead to; empty: the digest has codes for `postroad quarantine`
+    secret_file: Path | None = None  # one secret a line: the first one signs, all are good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
     """A directory that another server keeps."""
 
@@ -244,6 +255,7 @@ class Config:
     login: Login
     oidc: Oidc | None
     reports: Reports | None
+    quarantine: Quarantine | None  # None: parked mail stays until an operator decides
     directory: Elsewhere | None  # None: the embedded one
     srs: Srs | None
     batv: Batv | None
@@ -258,7 +270,10 @@ SECTIONS: dict[str, type] = {
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 
-OPTIONAL: dict[str, type] = {"tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "srs": Srs, "batv": Batv}
+OPTIONAL: dict[str, type] = {
+    "tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "quarantine": Quarantine,
+    "srs": Srs, "batv": Batv,
+}  # fmt: skip
 """Tables without which there is no such thing."""
 
 DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}

@@ -87,7 +87,7 @@ _PLAIN: list[tuple[type, tuple[str, ...]]] = [
     (Reject, ("text", "code", "log", "reply", "remote")),
     (Defer, ("text", "code", "log", "retry_after", "reply", "remote", "unreached", "expires")),
     (Discard, ("reason",)),
-    (Quarantine, ("reason",)),
+    (Quarantine, ("reason", "stage")),
     (Route, ("lane", "to", "notify")),
     (Delivered, ("reply", "remote", "tell")),
 ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.links.link import Way
-from engine.message import Message, Recipient
+from engine.message import Fact, Message, Recipient
 from engine.queue.lines import Line
 from engine.queue.store import Record
 from engine.verdict import Verdict
@@ -23,6 +23,7 @@ class Delivery:
     given: float = 0.0  # when it was given out, in Unix time
     outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
     way: Way = field(default_factory=list)
+    facts: dict[str, Fact] = field(default_factory=dict)  # what stages have found out about what is to be parked
 
     def became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         """An alias stands for others, or one recipient goes down several lanes."""

@@ -65,11 +65,17 @@ def _new_message(delivery: Delivery, shard: Shard, message: Message, now: float)
 
 
 def parked_apart(
-    old: Record, shard: Shard, recipients: Sequence[tuple[Recipient, Quarantine]], now: float
+    delivery: Delivery, shard: Shard, recipients: Sequence[tuple[Recipient, Quarantine]], now: float
 ) -> tuple[Record, Content]:
-    """A record of their own for recipients whose mail is parked, with a copy of the content."""
+    """A record of their own for recipients whose mail is parked."""
+    old = delivery.record
     apart = with_recipients(old, with_lanes([recipient for recipient, _ in recipients], old))
-    apart = replace(parked(apart, recipients[0][1].reason), id=MessageId.new(now))
+    return set_apart(old, parked(apart, recipients[0][1].reason, now, delivery.facts), shard, now)
+
+
+def set_apart(old: Record, new: Record, shard: Shard, now: float) -> tuple[Record, Content]:
+    """``new`` as a message beside ``old``: with an id of its own, and a copy of the content."""
+    apart = replace(new, id=MessageId.new(now))
     if not old.in_file:
         return apart, Octets(b"".join(shard.content(old).chunks()))
     link(shard.file(old.id), shard.file(apart.id))

@@ -1,13 +1,14 @@
 """What the outcomes of its recipients come to: who is tried again, who is parked, and whose sender is told."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
 from engine.config import Queue
-from engine.message import Recipient
+from engine.message import Fact, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, wants_report
 from engine.queue.delivery import Delivery
@@ -55,8 +56,8 @@ class Outcomes:
             return ""
         return domain_of([recipient for recipient, _ in self.waiting])
 
-    def left(self, old: Record, now: float) -> Record | None:
-        """What the record becomes; None when nobody is left."""
+    def left(self, old: Record, now: float, facts: Mapping[str, Fact]) -> Record | None:
+        """What the record becomes; None when nobody is left. ``facts`` are kept of what is parked."""
         left = [recipient for recipient, _ in (*self.waiting, *self.parked)]
         if not left:
             return None
@@ -65,14 +66,16 @@ class Outcomes:
         arrived = min(envelope.arrived, now)  # the clock may have been ahead then
         new = replace(new, envelope=replace(envelope, arrived=arrived, attempts=envelope.attempts + 1), deaths=0)
         if self.parked:
-            return parked(new, self.parked[0][1].reason)
+            return parked(new, self.parked[0][1].reason, now, facts)
         due = now + max(min(verdict.retry_after or 0.0 for _, verdict in self.waiting), SOONEST)
         first = self.waiting[0][1]
         return replace(new, due=due, decided=now, reason=first.reply or first.text, line="")
 
 
-def parked(record: Record, reason: str) -> Record:
-    return replace(record, state=QUARANTINED, reason=reason, line="")
+def parked(record: Record, reason: str, now: float, facts: Mapping[str, Fact] = MappingProxyType({})) -> Record:
+    """The record of a message that is parked, with what stages have found out about it."""
+    envelope = replace(record.envelope, facts=MappingProxyType({**record.envelope.facts, **facts}))
+    return replace(record, envelope=envelope, state=QUARANTINED, reason=reason, line="", due=now, decided=now)
 
 
 def final(verdict: Verdict, delivery: Delivery, settings: Queue) -> Verdict:

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from types import MappingProxyType
 
 import outcome
 import trio
 from msgspec.structs import replace
 
 from engine.config import Queue
-from engine.message import PARK, RELEASED, Content, Envelope, Message, MessageId
+from engine.message import PARK, Content, Envelope, Message, MessageId
 from engine.observe.events import event
 from engine.queue.away import Away
 from engine.queue.content import FileContent, remove
@@ -17,6 +16,7 @@ from engine.queue.delivery import Delivery
 from engine.queue.descendants import parked_apart, report, sent
 from engine.queue.lines import Line, Lines, domain_of
 from engine.queue.outcomes import LATE, SOONEST, Outcomes, final, is_over, parked, spoken_to, tell, with_lanes
+from engine.queue.parked import Parked
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
@@ -74,6 +74,7 @@ class Owner:
         self._latest = 0.0  # that the clock has shown
         self._hastened: bytes | None = None  # up to where what a clock decided that was ahead has been looked for
         self._lines = Lines(shard, self.writer, self)
+        self.parked = Parked(shard, self.writer, self._now, self._stored)
         self._moving: set[MessageId] = set()
         self._notes = Away(shard.path / "away")
         self._suspects: dict[MessageId, Record] = {}  # that wait for the one before them
@@ -88,7 +89,7 @@ class Owner:
         try:
             with committed(self.shard.environment) as batch:
                 for record in left:
-                    self.shard.replace(batch, record, _suspected(record))
+                    self.shard.replace(batch, record, _suspected(record, self._clock()))
         except Exception as error:  # no room, perhaps: then they are given out as if nothing had been
             event("queue-failed", shard=self.shard.number, error=str(error))
 
@@ -135,6 +136,7 @@ class Owner:
         now = self._now()
         must_wait = domain and self._lines.must_wait(domain, now)
         arrived = min(message.envelope.arrived, now)  # the clock may have been set back since
+        due = now if reason else self._expires(message.envelope, domain) if must_wait else arrived
         return Record(
             id=message.id,
             envelope=message.envelope,
@@ -142,10 +144,10 @@ class Owner:
             size=content.size,
             in_file=isinstance(content, FileContent),
             state=QUARANTINED if reason else WAITING,
-            due=self._expires(message.envelope, domain) if must_wait else arrived,
+            due=due,
             reason=reason,
             line=domain if must_wait else "",
-            decided=arrived,
+            decided=now if reason else arrived,
         ), content
 
     def _expires(self, envelope: Envelope, domain: str) -> float:
@@ -170,35 +172,6 @@ class Owner:
             self._wakeup.wake()
         elif self._next is None or record.due < self._next:
             self._wakeup.wake()
-
-    # -- at an operator's word
-
-    async def release(self, identity: MessageId) -> str:
-        """Let a parked message go on. Empty when that is done, else why it cannot be."""
-        record = self._parked(identity)
-        if record is None:
-            return "it is not parked"
-        now = self._now()
-        new = replace(record, envelope=_released(record), state=WAITING, due=now, decided=now, reason="")
-        await self.writer.apply(lambda batch: self.shard.replace(batch, record, new))
-        event("released", id=identity)
-        self._stored(new)
-        return ""
-
-    async def delete(self, identity: MessageId) -> str:
-        """Delete a parked message. Empty when that is done, else why it cannot be."""
-        record = self._parked(identity)
-        if record is None:
-            return "it is not parked"
-        await self.writer.apply(lambda batch: self.shard.remove(batch, record))
-        if record.in_file:
-            remove(self.shard.file(identity))
-        event("deleted", id=identity)
-        return ""
-
-    def _parked(self, identity: MessageId) -> Record | None:
-        found = self.shard.records([identity])
-        return found[0] if found and found[0].state == QUARANTINED else None
 
     # -- giving out
 
@@ -382,7 +355,7 @@ class Owner:
         old = delivery.record
         outcomes = self._outcomes(delivery)
         born = self._descendants(delivery, outcomes, now)
-        new = outcomes.left(old, now)
+        new = outcomes.left(old, now, delivery.facts)
         domain, turn, is_news = outcomes.unreached, 0.0, False
         if new is not None and domain:
             turn = new.due
@@ -428,7 +401,7 @@ class Owner:
             outcomes.park_refused(f"refused, and no report could be written: {error}")
         born += sent(delivery, self.shard, now)
         if outcomes.waiting and outcomes.parked:  # those who only wait must not be held up by those who are parked
-            born.append(parked_apart(delivery.record, self.shard, outcomes.parked, now))
+            born.append(parked_apart(delivery, self.shard, outcomes.parked, now))
             outcomes.parked.clear()
         return born
 
@@ -482,14 +455,7 @@ class Owner:
             self._unsaid = 0
 
 
-def _released(record: Record) -> Envelope:
-    facts = {name: value for name, value in record.envelope.facts.items() if name != PARK}
-    before = facts.get(RELEASED)
-    reasons = [*(before if isinstance(before, list) else ()), record.reason]
-    return replace(record.envelope, facts=MappingProxyType({**facts, RELEASED: reasons}))
-
-
-def _suspected(record: Record) -> Record:
+def _suspected(record: Record, now: float) -> Record:
     """The record of a message with which one more owner has died."""
     new = replace(record, deaths=record.deaths + 1)
     if new.deaths < DEATHS:
@@ -497,4 +463,4 @@ def _suspected(record: Record) -> Record:
     reason = f"{new.deaths} mail workers died with this message, one after the other"
     for recipient in new.envelope.recipients:
         event("quarantined", id=new.id, to=recipient.address, reason=reason)
-    return parked(new, reason)
+    return parked(new, reason, now)

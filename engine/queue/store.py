@@ -4,6 +4,7 @@ envelopes  id → record           every message of the shard, in whatever state
 content    id + number → octets  chunks of content that is not in a file
 due        time + id → decided   waiting messages by the time at which their next attempt is owed, or their last, and
                                  when that was decided
+parked     time + id → decided   parked messages, by the time at which they were parked
 lines      domain → turn         domains that could not be reached, with the time at which their line is tried again
            domain + id → ""      the messages that stand in it
 turns      time + domain → ""    the lines by that time
@@ -28,8 +29,11 @@ from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cu
 from engine.storage.environment import StorageError, open_environment, reason
 from engine.storage.writer import Batch
 
-FORMAT = 3
+FORMAT = 4
 """Version of the records. A shard of another version is refused, not guessed at."""
+
+_WITHOUT_PARKED = b"3"
+"""The version in which parked messages were in no index: it is made when the owner opens the shard."""
 
 WAITING, QUARANTINED = "waiting", "quarantined"
 
@@ -45,7 +49,7 @@ class Record(Struct, frozen=True):
     size: int  # octets of content
     in_file: bool = False  # content lies in a file of its own, named by the id
     state: str = WAITING
-    due: float = 0.0  # Unix time of the next attempt; of one in a line: when it goes out whether the line moves or not
+    due: float = 0.0  # Unix time of the next attempt; in a line: when it goes out all the same; parked: since when
     reason: str = ""  # why it waits, or is parked
     line: str = ""  # the domain in whose line it stands
     deaths: int = 0  # of owners, one after the other, while it was away
@@ -65,6 +69,7 @@ class Shard:
         self._due = self._database(b"due", read_only)
         self._lines = self._database(b"lines", read_only)
         self._turns = self._database(b"turns", read_only)
+        self._parked = self._database(b"parked", read_only)
         self._check_format(read_only)
 
     def _database(self, name: bytes, read_only: bool) -> Any:
@@ -80,13 +85,26 @@ class Shard:
     def _check_format(self, read_only: bool) -> None:
         with self.environment.begin(write=not read_only) as transaction:
             found = transaction.get(b"format")
-            if found is None and not read_only:
+            if found == _WITHOUT_PARKED and not read_only:
+                self._index_parked(transaction)
+            elif found is None and not read_only:
                 transaction.put(b"format", str(FORMAT).encode())
             elif found is not None and found != str(FORMAT).encode():
                 raise StorageError(
                     f"{self.path} has format {found.decode()}, this release knows {FORMAT}: run the one that made it, "
                     "and change only when the queue is empty"
                 )
+
+    def _index_parked(self, transaction: lmdb.Transaction) -> None:
+        for key, packed in transaction.cursor(self._envelopes):
+            record = unpack(MessageId(key), bytes(packed))
+            if record.state == QUARANTINED:
+                transaction.put(due_key(record), time_key(record.decided), db=self._parked)
+        transaction.put(b"format", str(FORMAT).encode())
+
+    def _index(self, record: Record) -> Any:
+        """The index of those that are in the same state."""
+        return self._due if record.state == WAITING else self._parked
 
     def close(self) -> None:
         self.environment.close()
@@ -96,8 +114,7 @@ class Shard:
     def put_new(self, batch: Batch, record: Record, content: Content) -> None:
         """Store a message that was just accepted."""
         batch.put(self._envelopes, record.id, pack(record))
-        if record.state == WAITING:
-            batch.put(self._due, due_key(record), time_key(record.decided))
+        batch.put(self._index(record), due_key(record), time_key(record.decided))
         if record.line:
             batch.put(self._lines, line_key(record), b"")
         if not record.in_file:
@@ -107,10 +124,9 @@ class Shard:
     def replace(self, batch: Batch, old: Record, new: Record) -> None:
         """Another envelope, due time or state of the same message."""
         batch.put(self._envelopes, new.id, pack(new))
-        if old.state == WAITING and (new.state, due_key(new)) != (WAITING, due_key(old)):
-            batch.delete(self._due, due_key(old))
-        if new.state == WAITING and (old.state, due_key(old)) != (WAITING, due_key(new)):
-            batch.put(self._due, due_key(new), time_key(new.decided))
+        if (old.state, due_key(old)) != (new.state, due_key(new)):
+            batch.delete(self._index(old), due_key(old))
+            batch.put(self._index(new), due_key(new), time_key(new.decided))
         if old.line and old.line != new.line:
             batch.delete(self._lines, line_key(old))
         if new.line and old.line != new.line:
@@ -119,8 +135,7 @@ class Shard:
     def remove(self, batch: Batch, record: Record) -> None:
         """The message is done. Its file, if it has one, is removed by the caller once this is committed."""
         batch.delete(self._envelopes, record.id)
-        if record.state == WAITING:
-            batch.delete(self._due, due_key(record))
+        batch.delete(self._index(record), due_key(record))
         if record.line:
             batch.delete(self._lines, line_key(record))
         if not record.in_file:
@@ -166,9 +181,16 @@ class Shard:
 
     def due_from(self, position: bytes, limit: int, until: float) -> tuple[list[MessageId], bytes]:
         """Ids whose due key is above ``position`` and not later than ``until``, and the last key looked at."""
+        return self._from(self._due, position, limit, until)
+
+    def parked_from(self, position: bytes, limit: int, until: float) -> tuple[list[MessageId], bytes]:
+        """The same of what is parked, by the time at which it was."""
+        return self._from(self._parked, position, limit, until)
+
+    def _from(self, index: Any, position: bytes, limit: int, until: float) -> tuple[list[MessageId], bytes]:
         found: list[MessageId] = []
         last = _TIME.pack(int(until * 1000) + 1)
-        with self.environment.begin() as transaction, transaction.cursor(self._due) as cursor:
+        with self.environment.begin() as transaction, transaction.cursor(index) as cursor:
             if cursor.set_range(position + b"\0"):
                 for key in cursor.iternext(values=False):
                     if key >= last or len(found) == limit:

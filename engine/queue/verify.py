@@ -20,7 +20,7 @@ class Verification:
         self.messages = 0
         self._shard = shard
         self._unreadable: set[bytes] = set()
-        self._counts = {"due": 0, "lines": 0, "content": 0}  # entries that records account for
+        self._counts = {"due": 0, "parked": 0, "lines": 0, "content": 0}  # entries that records account for
 
     def problems(self, told: Callable[[int], None] = lambda _: None) -> Iterator[str]:
         """Each contradiction, in words. Reads beside a running server; memory does not grow with the queue.
@@ -28,7 +28,7 @@ class Verification:
         ``told`` hears now and then how many messages were looked at.
         """
         environment = self._shard.environment
-        names = ("envelopes", "content", "due", "lines", "turns")
+        names = ("envelopes", "content", "due", "parked", "lines", "turns")
         databases = {name: environment.open_db(name.encode(), create=False) for name in names}
         with environment.begin() as transaction:
             yield from self._records(transaction, databases, told)
@@ -54,11 +54,11 @@ class Verification:
     def _record(self, transaction: Any, databases: dict[str, Any], record: Record) -> Iterator[str]:
         if not record.envelope.recipients:
             yield f"{record.id} has no recipient left"
-        if record.state == WAITING:
-            if transaction.get(due_key(record), db=databases["due"]) is None:
-                yield f"{record.id} waits, and is not in the index of what is due"
-            else:
-                self._counts["due"] += 1
+        index, what = ("due", "waits") if record.state == WAITING else ("parked", "is parked")
+        if transaction.get(due_key(record), db=databases[index]) is None:
+            yield f"{record.id} {what}, and is not in the index {index}"
+        else:
+            self._counts[index] += 1
         if record.line:
             if transaction.get(line_key(record), db=databases["lines"]) is None:
                 yield f"{record.id} does not stand in the line of {record.line}"
@@ -112,7 +112,7 @@ class Verification:
 
     def _orphans(self, transaction: Any, databases: dict[str, Any], name: str) -> Iterator[str]:
         """Entries of an index or of content that no record accounts for."""
-        start = {"due": 8, "lines": _LINE, "content": 0}[name]
+        start = {"due": 8, "parked": 8, "lines": _LINE, "content": 0}[name]
         with transaction.cursor(databases[name]) as cursor:
             for key in cursor.iternext(values=False):
                 identity = MessageId(key[start : start + 16])
@@ -129,8 +129,8 @@ class Verification:
 
 def _belongs(key: bytes, name: str, record: Record) -> bool:
     """Whether the record should have that entry."""
-    if name == "due":
-        return record.state == WAITING and key == due_key(record)
+    if name in ("due", "parked"):
+        return (record.state == WAITING) == (name == "due") and key == due_key(record)
     if name == "lines":
         return bool(record.line) and key == line_key(record)
     return not record.in_file and int.from_bytes(key[16:], "big") < -(-record.size // CHUNK)

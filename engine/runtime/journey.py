@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from engine.lanes import Course, Leg
 from engine.links.link import Link, Way
-from engine.message import PARK, Envelope, Message, MessageId, Octets, Recipient
+from engine.message import PARK, PARKED_BY, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, bounce, wants_report
 from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
@@ -221,7 +221,8 @@ class Arrival(Journey):
     def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         if isinstance(verdict, Quarantine):
             message = _restricted(message, recipients)
-            self._ready.append(message.with_fact(PARK, verdict.reason or "no reason given"))
+            facts = {PARK: verdict.reason or "no reason given", PARKED_BY: verdict.stage}
+            self._ready.append(message.with_facts(facts))
         elif not isinstance(verdict, Discard):
             refusal = _not_stored(verdict) if isinstance(verdict, Delivered) else verdict
             self._refused += [(recipient, refusal) for recipient in recipients]
@@ -338,7 +339,8 @@ class Departure(Journey):
         if reason is None:
             super()._go(part)
         else:
-            self._settled(part.message.envelope.recipients, Quarantine(str(reason)), part.message)
+            stage = str(part.message.fact(PARKED_BY, ""))
+            self._settled(part.message.envelope.recipients, Quarantine(str(reason), stage), part.message)
 
     def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         self._delivery.became(recipient, others)
@@ -363,8 +365,10 @@ class Departure(Journey):
             message = _restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
         self._go(_Part(message, course.after, lanes=lanes))
 
-    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:  # noqa: ARG002
+    def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         delivery = self._delivery
+        if isinstance(verdict, Quarantine):
+            delivery.facts |= {**message.envelope.facts, PARKED_BY: verdict.stage}
         delivery.told(recipients, verdict)
         if not delivery.waiting:
             delivery.way = self.way

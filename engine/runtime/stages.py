@@ -8,6 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias, get_args
 
 import trio
@@ -15,7 +16,7 @@ import trio
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
-from engine.message import CHANGED, RELEASED, Message, Octets
+from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Message, Octets
 from engine.observe.events import event
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
@@ -86,17 +87,22 @@ class RunningStage:
         except (StorageError, Unreachable) as error:  # what the stage rests upon is at fault, and not its code
             event("stage-failed", id=message.id, stage=self.name, error=str(error))
             return self.failed(message, f"met trouble: {error}")
-        except Unreachable as error:  # nor that what it asks gives no answer
-            event("stage-failed", id=message.id, stage=self.name, error=str(error))
-            return self.failed(message, f"has no answer: {error}")
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
         flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
-            return verdict if isinstance(verdict, Message) else _unless_released(verdict, message)
+            return self._as_seen(verdict, message)
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}")
+
+    def _as_seen(self, verdict: Verdict | Changed, message: Message) -> Verdict | Changed:
+        """The verdict, with the name of this stage where it parks something that nobody has released."""
+        if not isinstance(verdict, Message):
+            return _unless_released(_signed(verdict, self.name), message)
+        if verdict is message or PARK not in verdict.envelope.facts or PARK in message.envelope.facts:
+            return verdict
+        return verdict.with_fact(PARKED_BY, self.name)
 
     async def hook(self, name: str, *arguments: object) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
@@ -119,7 +125,7 @@ class RunningStage:
             case "reject":
                 return Reject("This message cannot be processed here", "5.3.0", log=log)
             case "quarantine":
-                return Quarantine(log)
+                return Quarantine(log, self.name)
         return Defer("Local trouble, please try again later", "4.3.0", log=log)
 
 
@@ -138,6 +144,21 @@ def _waits(target: Any) -> bool:
     function = target.__call__ if inspect.isclass(target) else target
     code = getattr(function, "__code__", None)
     return code is None or any(step.opname in _WAITING for step in dis.get_instructions(code))
+
+
+def _signed(verdict: Verdict | Changed, stage: str) -> Verdict | Changed:
+    if isinstance(verdict, Changed):
+        signed = _signed(verdict.verdict, stage)
+        return Changed(verdict.message, signed) if isinstance(signed, Each | Quarantine) else verdict
+    if isinstance(verdict, Quarantine):
+        return replace(verdict, stage=stage)
+    if not isinstance(verdict, Each):
+        return verdict
+    parted = {
+        address: replace(found, stage=stage) if isinstance(found, Quarantine) else found
+        for address, found in verdict.verdicts.items()
+    }
+    return Each(parted)
 
 
 def _unless_released(verdict: Verdict | Changed, message: Message) -> Verdict | Changed:

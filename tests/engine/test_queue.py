@@ -13,13 +13,23 @@ import trio.testing
 from msgspec.structs import replace
 
 import engine.queue.owner
+import engine.queue.parked
 from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
-from engine.message import PARK, RELEASED, Octets
+from engine.message import PARK, PARKED_BY, RELEASED, Octets
 from engine.queue.bounce import wants_report
 from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent, set_aside
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
-from engine.queue.store import QUARANTINED, WAITING, Record, Shard, content_folder, position_before, shard_numbers
+from engine.queue.store import (
+    QUARANTINED,
+    WAITING,
+    Record,
+    Shard,
+    content_folder,
+    due_key,
+    position_before,
+    shard_numbers,
+)
 from engine.storage.environment import StorageError, open_environment
 from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
@@ -438,11 +448,12 @@ async def test_content_in_a_file_goes_with_its_message(post: Post, data: Path, m
 # -- at an operator's word
 
 
-async def parked(post: Post, data: Path, *, in_file: bool = False) -> MessageId:
+async def parked(post: Post, data: Path, *to: str, in_file: bool = False) -> MessageId:
     identity = MessageId.new()
     writer = ContentWriter(content_folder(data), identity, 0 if in_file else len(LETTER))
     writer.write(LETTER)
-    await post.admit(message(content=await writer.finish(), identity=identity).with_fact(PARK, "virus"))
+    letter = message(*to, content=await writer.finish(), identity=identity)
+    await post.admit(letter.with_fact(PARK, "virus"))
     return identity
 
 
@@ -450,14 +461,14 @@ async def parked(post: Post, data: Path, *, in_file: bool = False) -> MessageId:
 async def test_a_parked_message_is_released_once(post: Post, shard: Shard, data: Path, in_file: bool) -> None:
     identity = await parked(post, data, in_file=in_file)
     post.clock.now += 100
-    assert await post.owner.release(identity) == ""
+    assert await post.owner.parked.release(identity) == ""
     assert post.ids == [identity]
     assert dict(post.given[0].message.envelope.facts) == {RELEASED: ["virus"]}
     assert b"".join(post.given[0].message.chunks()) == LETTER
     (record,) = shard.all_records()
     assert (record.state, record.reason, record.due, record.decided) == (WAITING, "", 1100.0, 1100.0)
-    assert await post.owner.release(identity) == "it is not parked"
-    assert await post.owner.delete(identity) == "it is not parked"
+    assert await post.owner.parked.release(identity) == "it is not parked"
+    assert await post.owner.parked.delete(identity) == "it is not parked"
     await post.settle(post.given[0], Delivered())
     assert shard.count() == 0
     assert not list(content_folder(data).iterdir())
@@ -466,12 +477,89 @@ async def test_a_parked_message_is_released_once(post: Post, shard: Shard, data:
 @pytest.mark.parametrize("in_file", [False, True])
 async def test_a_parked_message_is_deleted_with_all_it_has(post: Post, shard: Shard, data: Path, in_file: bool) -> None:
     identity = await parked(post, data, in_file=in_file)
-    assert await post.owner.delete(identity) == ""
+    assert await post.owner.parked.delete(identity) == ""
     assert shard.count() == 0
     assert not list(content_folder(data).iterdir())
-    assert await post.owner.delete(identity) == "it is not parked"
-    assert await post.owner.release(identity) == "it is not parked"
+    assert await post.owner.parked.delete(identity) == "it is not parked"
+    assert await post.owner.parked.release(identity) == "it is not parked"
     assert not post.given
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+async def test_one_of_two_is_released_alone_and_once(post: Post, shard: Shard, data: Path, in_file: bool) -> None:
+    identity = await parked(post, data, "b@rcpt.test", "c@rcpt.test", in_file=in_file)
+    assert await post.owner.parked.release(identity, ["C@rcpt.test"]) == ""
+    assert await post.owner.parked.release(identity, ["c@rcpt.test"]) == "it is not parked for c@rcpt.test"
+    (delivery,) = post.given
+    assert delivery.message.recipients == ("c@rcpt.test",)
+    assert b"".join(delivery.message.chunks()) == LETTER
+    records = {record.state: record for record in shard.all_records()}
+    assert [one.address for one in records[QUARANTINED].envelope.recipients] == ["b@rcpt.test"]
+    assert (records[QUARANTINED].id, records[WAITING].id != identity) == (identity, True)
+    await post.settle(delivery, Delivered())
+    assert await post.owner.parked.delete(identity, ["b@rcpt.test"]) == ""
+    assert shard.count() == 0
+    assert not list(content_folder(data).iterdir())
+
+
+async def test_of_two_words_at_once_one_counts(post: Post, data: Path) -> None:
+    identity = await parked(post, data)
+    said = []
+
+    async def release() -> None:
+        said.append(await post.owner.parked.release(identity))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(release)
+        nursery.start_soon(release)
+    assert sorted(said) == ["", "it is not parked"]
+    assert post.ids == [identity]
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+async def test_what_was_parked_long_ago_expires(
+    post: Post, shard: Shard, data: Path, in_file: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    old = await parked(post, data, in_file=in_file)
+    await post.admit(message())
+    post.clock.now += 100
+    new = await parked(post, data, in_file=in_file)
+    assert await post.owner.parked.expire(1050.0) == 1
+    assert {record.id for record in shard.all_records()} == {new, post.ids[0]}
+    assert not (content_folder(data) / str(old)).exists()
+    assert await post.owner.parked.expire(1050.0) == 0
+    (told,) = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"expired"' in line]
+    assert (told["id"], told["reason"], told["parked"]) == (str(old), "virus", 1000.0)
+
+
+async def test_more_than_a_page_expires(post: Post, shard: Shard, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.queue.parked, "PAGE", 2)
+    for _ in range(5):
+        await parked(post, data)
+    assert await post.owner.parked.expire(1050.0) == 5
+    assert shard.count() == 0
+
+
+async def test_what_stages_have_found_stays_with_what_is_parked(post: Post, shard: Shard) -> None:
+    await post.admit(message("b@rcpt.test"))
+    post.given[0].facts |= {"scan.score": 7.5, PARKED_BY: "scan"}
+    await post.settle(post.given[0], Quarantine("spam"))
+    (record,) = shard.all_records()
+    assert dict(record.envelope.facts) == {"scan.score": 7.5, PARKED_BY: "scan"}
+
+
+async def test_a_shard_without_the_index_of_what_is_parked_gets_it(data: Path) -> None:
+    first = Shard(data, 3, map_size=MAP_SIZE)
+    record = a_record(state=QUARANTINED)
+    await put(first, record)
+    with first.environment.begin(write=True) as transaction:
+        transaction.delete(due_key(record), db=first._parked)
+        transaction.put(b"format", b"3")
+    first.close()
+    again = Shard(data, 3, map_size=MAP_SIZE)
+    assert again.parked_from(b"", 9, 2000.0)[0] == [record.id]
+    again.close()
+    Shard(data, 3, map_size=MAP_SIZE, read_only=True).close()
 
 
 # -- what is done must stay done, what is not must stay

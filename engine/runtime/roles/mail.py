@@ -9,6 +9,7 @@ import trio
 from engine.config import Config
 from engine.links.request import answer_requests
 from engine.message import Message, MessageId
+from engine.quarantine.expiry import expire
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
 from engine.queue.store import Shard
@@ -42,11 +43,11 @@ class MailRole(Role):
         )
         owner, here = self._owner, self.here
 
-        async def release(identity: bytes) -> str:
-            return await owner.release(MessageId(identity))
+        async def release(identity: bytes, *to: str) -> str:
+            return await owner.parked.release(MessageId(identity), to)
 
-        async def delete(identity: bytes) -> str:
-            return await owner.delete(MessageId(identity))
+        async def delete(identity: bytes, *to: str) -> str:
+            return await owner.parked.delete(MessageId(identity), to)
 
         endpoint = between(here.folder, here.process.name, here.life, QUEUE_SERVICE)
         async with trio.open_nursery() as nursery:
@@ -58,8 +59,13 @@ class MailRole(Role):
         super().start(nursery)
         assert self._owner is not None
         nursery.start_soon(self._owner.run)
+        nursery.start_soon(expire, self._owner.parked.expire, self._parked_for)
         if self.here.process.index == 0:
             nursery.start_soon(self._reports_sender().run)
+
+    def _parked_for(self) -> float:
+        """Seconds that parked mail is kept; 0: for ever."""
+        return self.config.quarantine.expire if self.config.quarantine else 0.0
 
     def _reports_sender(self) -> "Sender":
         # Needed by one process of all, and with it come all checks of authentication.
