@@ -25,7 +25,6 @@ from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine,
 from engine.wakeup import Wakeup
 
 _VERDICTS = get_args(Verdict)
-_ON_CHANGED: tuple[type, ...] = (Each, Route, Quarantine)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 _THREADS = 40
 
@@ -184,10 +183,11 @@ def _unless_released(verdict: Verdict | Changed, message: Message) -> Verdict | 
 def _flaw(verdict: object, asked: Message, *, effect: bool) -> str:
     """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
     if isinstance(verdict, Changed):
-        if not isinstance(verdict.verdict, _ON_CHANGED):
+        later: object = verdict.verdict
+        if not isinstance(later, Each | Route | Quarantine):
             return _strange(verdict)
         flaw = _flaw_of_one(verdict.message, asked, effect)
-        return flaw or _flaw(verdict.verdict, verdict.message, effect=effect)
+        return flaw or _flaw(later, verdict.message, effect=effect)
     if isinstance(verdict, Each):
         flaws = (_flaw_of_one(found, asked, effect) for found in verdict.verdicts.values())
         return next((f"for one recipient {flaw}" for flaw in flaws if flaw), "")

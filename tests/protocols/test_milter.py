@@ -200,7 +200,7 @@ def test_every_change_whole_and_byte_by_byte(code: bytes, data: bytes, change: o
     octets = packet(b"p") + packet(code, data) + packet(b"p") + packet(b"q", b"look\nhere\0") + packet(b"c")
     whole, bit = at_the_end(), at_the_end()
     whole.receive(octets)
-    expected = Decision("accept", changes=(change,), quarantine="look here")  # type: ignore[arg-type]
+    expected = Decision("pass", changes=(change,), quarantine="look here")  # type: ignore[arg-type]
     assert whole.next_event() == expected
     for octet in octets[:-1]:
         bit.receive(bytes([octet]))
@@ -296,7 +296,7 @@ def test_each_step_has_its_answer_whatever_is_told_meanwhile() -> None:
     assert client.next_event() is PROCEED
     client.end()
     client.receive(packet(b"a"))
-    assert client.next_event() == Decision("accept")
+    assert client.next_event() == Decision("pass")
 
 
 def test_refused_recipients_are_no_end_but_where_all_are() -> None:
@@ -306,7 +306,7 @@ def test_refused_recipients_are_no_end_but_where_all_are() -> None:
     assert client.next_event() is PROCEED
     client.end()
     client.receive(packet(b"c"))
-    assert client.next_event() == Decision("accept", refused={0: Refusal(True, "5.1.1", "Who?")})
+    assert client.next_event() == Decision("pass", refused={0: Refusal(True, "5.1.1", "Who?")})
     client.begin(letter(CLIENT, "b@rcpt.test", "c@rcpt.test"))
     client.receive(packet(b"r") + packet(b"t"))
     decided = client.next_event()
@@ -325,7 +325,7 @@ def test_a_failing_connection_is_about_no_single_recipient(code: bytes) -> None:
     assert (decided.outcome, dict(decided.refused)) == ("refuse", {})
 
 
-@pytest.mark.parametrize(("code", "outcome"), [(b"a", "accept"), (b"r", "refuse"), (b"d", "discard")])
+@pytest.mark.parametrize(("code", "outcome"), [(b"a", "pass"), (b"r", "refuse"), (b"d", "discard")])
 def test_an_early_decision_ends_the_connection_unless_nothing_is_owed(code: bytes, outcome: str) -> None:
     client = agreed()
     client.begin(letter())
@@ -363,7 +363,7 @@ def test_the_rest_of_the_body_may_be_skipped() -> None:
     assert not client.wants_body
     client.end()
     client.receive(packet(b"c"))
-    assert client.next_event() == Decision("accept")
+    assert client.next_event() == Decision("pass")
     client.begin(letter())
     assert client.wants_body, "the next message is another matter"
 
@@ -380,7 +380,7 @@ def test_the_body_may_be_skipped_only_by_agreement() -> None:
 def test_the_next_message_of_the_same_client_goes_on_in_its_session() -> None:
     client = at_the_end()
     client.receive(packet(b"a"))
-    assert client.next_event() == Decision("accept")
+    assert client.next_event() == Decision("pass")
     client.begin(letter())
     assert codes(client.outgoing()) == b"MRTLLN"
 
@@ -388,7 +388,7 @@ def test_the_next_message_of_the_same_client_goes_on_in_its_session() -> None:
 def test_that_of_another_client_begins_a_new_session() -> None:
     client = at_the_end()
     client.receive(packet(b"c"))
-    assert client.next_event() == Decision("accept")
+    assert client.next_event() == Decision("pass")
     client.begin(letter(OTHER))
     octets = client.outgoing()
     assert codes(octets) == b"KCHMRTLLN"
@@ -417,7 +417,7 @@ def test_an_answer_that_nobody_asked_for() -> None:
 def test_octets_behind_the_decision_spoil_the_connection() -> None:
     client = at_the_end()
     client.receive(packet(b"c") + packet(b"a"))
-    assert client.next_event() == Decision("accept")
+    assert client.next_event() == Decision("pass")
     assert not client.can_follow(CLIENT)
 
 

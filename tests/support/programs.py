@@ -21,18 +21,18 @@ def path_of(program: str) -> str:
     return shutil.which(program, path=_PATH) or program
 
 
-def needs(*programs: str, perl: str = "") -> Callable[[Any], Any]:
-    """Mark a test that drives these programs, the first of which may need a Perl module for it."""
+def needs(*programs: str, perl: str = "", header: str = "") -> Callable[[Any], Any]:
+    """Mark a test that drives these programs, the first of which may need a Perl module or a C header for it."""
 
     def mark(test: Any) -> Any:
-        for one in marks(*programs, perl=perl):
+        for one in marks(*programs, perl=perl, header=header):
             test = one(test)
         return test
 
     return mark
 
 
-def marks(*programs: str, perl: str = "") -> list[pytest.MarkDecorator]:
+def marks(*programs: str, perl: str = "", header: str = "") -> list[pytest.MarkDecorator]:
     """The marks that ``needs`` gives, for ``pytestmark`` in a module whose tests all drive these programs."""
     absent = [program for program in programs if shutil.which(program, path=_PATH) is None]
     if (
@@ -41,6 +41,8 @@ def marks(*programs: str, perl: str = "") -> list[pytest.MarkDecorator]:
         and subprocess.run(["perl", f"-M{perl}", "-e1"], capture_output=True, check=False).returncode
     ):
         absent.append(f"the Perl module {perl}")
+    if header and not Path("/usr/include", header).exists():
+        absent.append(header)
 
     if absent and os.environ.get("POSTROAD_NO_SKIPS"):
         raise LookupError(f"{', '.join(absent)} not installed, and here no test may be skipped")

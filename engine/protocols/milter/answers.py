@@ -72,7 +72,7 @@ Change: TypeAlias = (
 class Decision:
     """What is to become of a message. ``changes`` in the order in which they are to be made."""
 
-    outcome: Literal["accept", "refuse", "discard"]
+    outcome: Literal["pass", "refuse", "discard"]
     refusal: Refusal | None = None
     refused: Mapping[int, Refusal] = field(default_factory=dict)  # recipients, by their place
     changes: tuple[Change, ...] = ()

@@ -186,7 +186,7 @@ class MilterClient:
     def _accept(self) -> None:
         self._continued = False
         self._decision = Decision(
-            "accept",
+            "pass",
             refused=self._refused,
             changes=tuple(self._changes),
             quarantine=self._quarantine,
