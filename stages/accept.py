@@ -2,12 +2,13 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from email.utils import formatdate
 from typing import Any, ClassVar, Literal
 
 import trio
+from msgspec.structs import replace
 
 from engine import (
     Defer,
@@ -127,6 +128,8 @@ class Accept:
     # The same for each network of clients that have not logged in, and are not in relay_networks.
     network_messages: tuple[Rate, ...] = ()
     network_recipients: tuple[Rate, ...] = ()
+    # Clients, which `clients` must name, are filters that had the mail from us: what they say by XFORWARD is believed.
+    xforward: bool = False
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
 
@@ -139,6 +142,8 @@ class Accept:
                 yield f"{name} must be a number of bits from 0 to {bits}"
         if settings.get("login") == "required" and not settings.get("auth", True):
             yield 'login = "required" lets nobody in where auth is false'
+        if settings.get("xforward") and not settings.get("clients"):
+            yield "xforward believes whoever connects: name the filters in clients"
         for name in _RATES:
             rates = settings.get(name, ())
             if len({rate.period for rate in rates}) < len(rates):
@@ -214,6 +219,7 @@ class Accept:
             channel=connection.channel,
             bare_newlines=self.bare_newlines,
             lmtp=self.protocol == "lmtp",
+            xforward=self.xforward,
         )
 
     async def may_send_as(self, account: str, sender: str) -> bool:
@@ -280,6 +286,7 @@ class _Transaction:
     mail: Mail
     facts: Facts
     sender: Sender | None
+    forwarded: Mapping[str, str]  # what XFORWARD said of it
     recipients: list[Recipient] = field(default_factory=list)
     identity: MessageId | None = None
     content: ContentWriter | None = None
@@ -451,7 +458,7 @@ class _Session:
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._transaction = _Transaction(said, facts, sender)
+        self._transaction = _Transaction(said, facts, sender, self._smtp.forwarded)
         self._latest = trio.current_time() + self._stage.message_timeout
         self._smtp.accept()
 
@@ -630,7 +637,7 @@ class _Session:
         envelope = Envelope(
             sender=mail.sender,
             recipients=recipients,
-            session=facts,
+            session=_origin(facts, transaction.forwarded),
             prepended=self._stage.received(facts, recipients, identity, arrived)
             + self._stage.lacking(content, identity, arrived),
             arrived=arrived,
@@ -665,6 +672,18 @@ class _Session:
             enhanced = verdict.code if verdict.code.startswith("4.") else "4.3.0"
             code = 451
         self._smtp.refuse(_OF_SPACE.get(enhanced, code), enhanced, verdict.text, counts=counts, one=one)
+
+
+def _origin(facts: Facts, forwarded: Mapping[str, str]) -> Facts:
+    """The session by which a filter's own client had the message; that of the filter, as far as it does not say."""
+    if not forwarded:
+        return facts
+    peer = forwarded.get("ADDR", "")
+    try:
+        peer = str(address_of(peer[5:] if peer.upper().startswith("IPV6:") else peer))
+    except ValueError:
+        peer = facts.peer
+    return replace(facts, peer=peer, helo=forwarded.get("HELO") or facts.helo)
 
 
 def _of_one(verdict: Verdict, recipient: str) -> Verdict:
