@@ -31,6 +31,8 @@ class SmtpFilter(OneServer):
         return self._by_one(lmtp=self.protocol == "lmtp", chunking=False, forward=self.xforward)
 
     async def __call__(self, message: Message) -> Verdict:
+        if not message.session.peer:
+            return message  # a report of our own, which the way back would not relay to its recipient
         if len(message.headers("Received")) > HOPS:
             return Reject("This message goes round in a circle", code="5.4.6")
         return await super().__call__(message)

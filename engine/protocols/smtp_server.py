@@ -155,7 +155,6 @@ class SmtpServer:
     ) -> None:
         self._hostname = hostname
         self._lmtp = lmtp
-        self._xforward = xforward
         self._kind = "LMTP" if lmtp else "ESMTP"
         self._commands = {**(LMTP_COMMANDS if lmtp else COMMANDS), **(FORWARDING if xforward else {})}
         self._size_limit = size_limit
@@ -186,7 +185,6 @@ class SmtpServer:
         self._decision: Decision | None = GREETING
         self._long_line = _LONG_LINE  # the reply at the end of the line that is being swallowed
         self._exchange: sasl.Exchange | None = None
-
         self._extended = False
         self._clear_transaction(START)
 
@@ -549,7 +547,7 @@ class SmtpServer:
             names.append("STARTTLS")
         if self._auth and self.tls_active:
             names.append(f"AUTH {' '.join(self._offer.names)}")
-        if self._xforward:
+        if "XFORWARD" in self._commands:
             names.append(f"XFORWARD {' '.join(ATTRIBUTES)}")
         return names
 

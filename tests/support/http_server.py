@@ -1,6 +1,7 @@
 """A small HTTP server of the test's own, which remembers what it was asked."""
 
 import contextlib
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -27,10 +28,11 @@ class HttpServer:
         self.asked: list[Asked] = []
         self.connections = 0
         self.port = 0
+        self._open: set[socket.socket] = set()
 
     @contextlib.contextmanager
     def serving(self, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator["HttpServer"]:
-        """Serve on a loopback port meanwhile."""
+        """Serve on a loopback port meanwhile; then break off, whatever is under way."""
         server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         server.daemon_threads = True
         if tls is not None:
@@ -42,6 +44,9 @@ class HttpServer:
         finally:
             server.shutdown()
             server.server_close()
+            for one in list(self._open):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
 
     def _handler(outer) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler has a self of its own
         class Handler(BaseHTTPRequestHandler):
@@ -50,6 +55,12 @@ class HttpServer:
             def setup(self) -> None:
                 super().setup()
                 outer.connections += 1
+                outer._open.add(self.connection)
+
+            def finish(self) -> None:
+                outer._open.discard(self.connection)
+                with contextlib.suppress(OSError):  # it was broken off
+                    super().finish()
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
