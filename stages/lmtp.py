@@ -1,96 +1,19 @@
 """Hand messages to another mail store, by LMTP (RFC 2033)."""
 
-import socket
-from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-import trio
-
-from engine import Defer, Duration, Message, Verdict
-from engine.net.targets import host_and_port
-from engine.outbound.schedule import retry_delay
+from engine.outbound.one_server import OneServer
 from engine.outbound.sending import Sending
-from engine.outbound.session import Timeouts
-from engine.outbound.stage import Outbound
-
-LMTP_PORT = 24
-"""RFC 2033 5 leaves the port to the site, but for 25; this one is for private mail systems (RFC 1700)."""
-
-PENALTY = 1.0
-"""Seconds for which an address that could not be used is not tried: a store that is restarted is back soon."""
-
-MESSAGES_PER_CONNECTION = 1000
 
 
 @dataclass
-class Lmtp(Outbound):
-    """Delivers into a store such as Dovecot or Cyrus, and returns what it said of each recipient.
+class Lmtp(OneServer):
+    """Delivers into a store such as Dovecot or Cyrus, and returns what it said of each recipient."""
 
-    Each worker that runs the stage has connections of its own. They are kept for the next message while there is one
-    within ``idle``. The host's name is looked up as the system does it.
-    """
-
-    _: KW_ONLY
-    host: str = ""
-    """`"store.example.org:24"`, or an address; the port may be left out."""
-    socket: str = ""
-    """The path of a Unix socket, in place of a host."""
-    retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
-    """Short: the store is our own."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._host, self._port = host_and_port(self.host, LMTP_PORT) if self.host else ("", 0)
-
-    @staticmethod
-    def check(**settings: Any) -> Iterator[str]:
-        """What is wrong with the settings that were given."""
-        host, path = settings.get("host", ""), settings.get("socket", "")
-        if bool(host) == bool(path):
-            yield 'write host = "store.example.org:24" or socket = "/path", one of them'
-        if host:
-            try:
-                host_and_port(host, LMTP_PORT)
-            except ValueError as error:
-                yield str(error)
-        if path and not path.startswith("/"):
-            yield "socket must be a whole path, from the root folder on"
-        if path and settings.get("tls", "") in ("require", "verify"):
-            yield "there is no TLS on a Unix socket"
-        yield from Outbound.check(**settings)
+    site: ClassVar[str] = "store"
+    port: ClassVar[int] = 24
+    """RFC 2033 5 leaves the port to the site, but for 25; this one is for private mail systems (RFC 1700)."""
 
     def _made(self) -> Sending:
-        timeouts = Timeouts(
-            connect=self.connect_timeout,
-            greeting=self.command_timeout,
-            command=self.command_timeout,
-            data=self.command_timeout,
-            block=self.command_timeout,
-            final=self.final_timeout,
-        )
-        return self._by(
-            timeouts,
-            "never" if self.socket else self.tls,
-            messages_per_connection=MESSAGES_PER_CONNECTION,
-            penalty=PENALTY,
-            lmtp=True,
-        )
-
-    async def __call__(self, message: Message) -> Verdict:
-        try:
-            targets = [(self.socket, self.socket)] if self.socket else await self._found()
-        except OSError as error:
-            return Defer(
-                "The mail store has no address now",
-                code="4.4.3",
-                log=f"{self._host}: {error.strerror}",
-                retry_after=retry_delay(self.retry, message.envelope.attempts),
-                expires=message.envelope.arrived + self.expire,
-            )
-        return await self._sending.deliver(message, targets, "store", self._port)
-
-    async def _found(self) -> list[tuple[str, str]]:
-        """(host, address) of the store. OSError."""
-        infos = await trio.socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        return [(self._host, str(info[4][0])) for info in infos]
+        return self._by_one(lmtp=True)

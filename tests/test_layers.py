@@ -82,6 +82,9 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
     ("engine/config/listeners.py", "lmtp"): "a listener",
     ("engine/cli/__init__.py", "greylist"): "a command",
+    ("engine/outbound/session.py", "command"): "what is waited for",
+    ("engine/scanning/mta_hooks.py", "accept"): "what a hook may answer",
+    ("engine/sieve/compiler.py", "command"): "a kind of word in a script",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 

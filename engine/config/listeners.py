@@ -16,13 +16,16 @@ IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 READERS = ("pop3", "pop3s", "imap", "imaps", "managesieve")
 """Listeners that the engine itself serves: the mailboxes' readers. All others belong to stages."""
 
+FILTERED = ("reinject", "reinject_outbound")
+"""Where filters behind the queue bring mail back: that of strangers, and that of our own people."""
+
 CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
 """How an ACME authority finds out whose a name is, and the listener that answers it."""
 
 _LONGEST_SOCKET = 107
 """Octets of the path of a Unix socket: unix(7)."""
 
-LISTENERS = ("smtp", "submission", "submissions", "lmtp", *READERS, "web", *CHALLENGES.values())
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", *FILTERED, *READERS, "web", *CHALLENGES.values())
 
 
 def read_listeners(document: Document) -> tuple[dict[str, tuple[str, int]], dict[str, UnixSocket]]:

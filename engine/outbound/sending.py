@@ -26,7 +26,8 @@ class Sending:
 
     ``connections`` is how many there may be to one site at a time. ``retry`` and ``expire`` are seconds: the pauses
     between attempts, of which the last repeats, and the age at which a message is returned. ``penalty`` is how long an
-    address that could not be used is not tried.
+    address that could not be used is not tried. ``forward``: the server is told by XFORWARD, if it wants to know, by
+    what session a message came.
     """
 
     terms: Terms
@@ -39,6 +40,7 @@ class Sending:
     expire: float
     penalty: float = PENALTY
     strict_8bit: bool = False
+    forward: bool = False
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
     _pool: Pool = field(init=False)
 
@@ -96,6 +98,7 @@ class Sending:
                 strict_8bit,
                 envelope.ret,
                 envelope.envid,
+                _forwarded(message) if self.forward else None,
             )
             for start in range(0, len(recipients), self.recipients_per_transaction)
         ]
@@ -112,6 +115,18 @@ class Sending:
             verdicts |= {to.address: found for to, found in zip(job.transaction.recipients, outcomes, strict=True)}
         first, *others = verdicts.values()
         return first if all(outcome == first for outcome in others) else Each(verdicts)
+
+
+def _forwarded(message: Message) -> dict[str, str]:
+    session = message.session
+    return {
+        "NAME": str(message.fact("iprev.name") or ""),
+        "ADDR": f"IPV6:{session.peer}" if ":" in session.peer else session.peer,
+        "PROTO": session.protocol,
+        "HELO": session.helo,
+        "IDENT": str(message.id),
+        "SOURCE": "REMOTE" if session.peer else "LOCAL",
+    }
 
 
 def _outcomes(job: Job, retry_after: float, expires: float) -> list[_Outcome]:

@@ -108,6 +108,7 @@ class Terms:
     timeouts: Timeouts
     watch: Watch
     lmtp: bool = False
+    chunking: bool = True
 
 
 class Job:
@@ -195,7 +196,7 @@ class Session:
         self.served = 0  # transactions that came to their end
         self.allowance = Allowance(Limits())
         self._connection = connection
-        self._client = SmtpClient(terms.hostname, lmtp=terms.lmtp)
+        self._client = SmtpClient(terms.hostname, lmtp=terms.lmtp, chunking=terms.chunking)
         self._terms = terms
         self._deadline = Deadline(terms.watch)
         self._sending = False  # what was sent last has not gone out yet

@@ -74,11 +74,21 @@ class Outbound:
         penalty: float = PENALTY,
         strict_8bit: bool = False,
         lmtp: bool = False,
+        chunking: bool = True,
+        forward: bool = False,
     ) -> Sending:
         """Sending by the settings that all such stages have, and these."""
         watch = Watch()
         return Sending(
-            terms=Terms(self.hostname, tls, client_context(verify=tls == "verify"), timeouts, watch, lmtp=lmtp),
+            terms=Terms(
+                self.hostname,
+                tls,
+                client_context(verify=tls == "verify"),
+                timeouts,
+                watch,
+                lmtp=lmtp,
+                chunking=chunking,
+            ),
             watch=watch,
             connections=self.connections,
             idle=self.idle,
@@ -88,4 +98,5 @@ class Outbound:
             expire=self.expire,
             penalty=penalty,
             strict_8bit=strict_8bit,
+            forward=forward,
         )

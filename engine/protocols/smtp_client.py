@@ -10,7 +10,7 @@ A driver sends what ``outgoing`` gives, feeds what arrives to ``receive`` and as
 
 With PIPELINING (RFC 2920) the commands of a transaction leave in one send. With CHUNKING (RFC 3030) too, the whole
 content is one ``BDAT … LAST``; an ``inline`` transaction does not even wait for the replies before it. By LMTP there is
-a reply to the content for each recipient that was accepted, and CHUNKING is not used.
+a reply to the content for each recipient that was accepted, and CHUNKING is not used; nor is it where it is not wanted.
 """
 
 import re
@@ -31,6 +31,7 @@ from engine.protocols.smtp_transaction import (
     objection,
     rcpt_command,
 )
+from engine.protocols.xforward import commands as forward_commands
 
 _NAME = re.compile(r"[!-~]{1,255}")
 
@@ -97,6 +98,7 @@ class Awaits(Enum):
     HELO = "HELO"
     TLS = "STARTTLS"
     RESET = "RSET"
+    FORWARD = "XFORWARD"
     MAIL = "MAIL"
     RECIPIENT = "RCPT"
     DATA = "DATA"
@@ -132,7 +134,7 @@ _Step: TypeAlias = "tuple[Awaits, _Running | None, int]"
 class SmtpClient:
     """One connection's dialogue. ``PeerError`` out of ``receive`` ends it; ValueError means a caller's mistake."""
 
-    def __init__(self, hostname: str, *, lmtp: bool = False) -> None:
+    def __init__(self, hostname: str, *, lmtp: bool = False, chunking: bool = True) -> None:
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
         self.extensions: Extensions = {}
@@ -142,6 +144,7 @@ class SmtpClient:
         self.replies = 0  # whole replies so far: progress, for the driver's deadline
         self._hostname = hostname
         self._lmtp = lmtp
+        self._may_chunk = chunking and not lmtp
         self._parser = Replies()
         self._expected: deque[_Step] = deque([(Awaits.GREETING, None, 0)])
         self._waiting: deque[tuple[bytes, _Step]] = deque()  # commands held back, for want of PIPELINING
@@ -231,6 +234,9 @@ class SmtpClient:
         if self._unclean:
             self._unclean = False
             self._command(b"RSET\r\n", (Awaits.RESET, None, 0))
+        if transaction.forward:
+            for command in forward_commands(transaction.forward, offers.get("XFORWARD", "")):
+                self._command(command, (Awaits.FORWARD, None, 0))
         self._command(mail, (Awaits.MAIL, running, 0))
         for index, command in enumerate(recipients):
             self._command(command, (Awaits.RECIPIENT, running, index))
@@ -313,7 +319,7 @@ class SmtpClient:
         self.extensions = extensions
         self.limits = parse_limits(extensions.get("LIMITS", ""))
         self.pipelining = "PIPELINING" in extensions
-        self._chunking = self.pipelining and "CHUNKING" in extensions and not self._lmtp
+        self._chunking = self.pipelining and "CHUNKING" in extensions and self._may_chunk
 
     def _on_greeting(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if not reply.positive:
@@ -345,6 +351,9 @@ class SmtpClient:
     def _on_reset(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if not reply.positive:
             raise PeerError(f"RSET was refused: {reply}")
+
+    def _on_forward(self, _reply: Reply, _running: _Running | None, _index: int) -> None:
+        """The message goes on without it, too."""
 
     def _on_mail(self, reply: Reply, running: _Running | None, _index: int) -> None:
         assert running
@@ -430,6 +439,7 @@ _ON_REPLY: Mapping[Awaits, Callable[[SmtpClient, Reply, _Running | None, int], N
     Awaits.HELO: SmtpClient._on_helo,
     Awaits.TLS: SmtpClient._on_tls,
     Awaits.RESET: SmtpClient._on_reset,
+    Awaits.FORWARD: SmtpClient._on_forward,
     Awaits.MAIL: SmtpClient._on_mail,
     Awaits.RECIPIENT: SmtpClient._on_recipient,
     Awaits.DATA: SmtpClient._on_data,

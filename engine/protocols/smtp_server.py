@@ -52,6 +52,8 @@ from engine.protocols.smtp_events import (
 from engine.protocols.smtp_limits import Limits, limits_line
 from engine.protocols.smtp_parameters import parse_mail, parse_rcpt
 from engine.protocols.smtp_replies import check_refusal, reply
+from engine.protocols.xforward import ATTRIBUTES
+from engine.protocols.xforward import parse as parse_forward
 
 HOLD_LIMIT = 65_536
 """Octets of content that are held back in the hope of its end, so that a small message is one ``Content``."""
@@ -94,6 +96,7 @@ _HELLO_SYNTAX = reply(501, "5.5.4", "Syntax: EHLO hostname")
 _LHLO_SYNTAX = reply(501, "5.5.4", "Syntax: LHLO hostname")
 _BDAT_SYNTAX = reply(501, "5.5.4", "Syntax: BDAT octets [LAST]")
 _VRFY_SYNTAX = reply(501, "5.5.4", "Syntax: VRFY address")
+_FORWARD_SYNTAX = reply(501, "5.5.4", "Syntax: XFORWARD attribute=value…")
 _AUTH_SYNTAX = reply(501, "5.5.4", "Syntax: AUTH mechanism [initial response]")
 _TOO_LARGE = reply(552, "5.3.4", "The message is too large")
 _BARE_NEWLINE = reply(550, "5.6.0", "Line breaks must be CRLF")
@@ -110,6 +113,7 @@ _CANCELLED = reply(501, "5.7.0", "Authentication cancelled")
 _NOT_BASE64 = reply(501, "5.5.2", "This is no base64")
 _LONG_RESPONSE = reply(500, "5.5.6", "The line is too long")
 _GO_AHEAD_TLS = reply(220, "2.0.0", "Ready for TLS")
+_FORWARDED = reply(250, "2.0.0", "Noted")
 _RESET = reply(250, "2.0.0", "Forgotten")
 _NOOP = reply(250, "2.0.0", "Nothing done")
 _CHUNK_TAKEN = reply(250, "2.0.0", "Chunk taken")
@@ -130,6 +134,7 @@ class SmtpServer:
     names SASL mechanisms, which are offered only under TLS; ``channel`` is what TLS says, if it is active.
     ``bare_newlines="accept"`` takes content with a bare CR or
     LF as it is, for senders that cannot be mended; the end of content stays strict. ``lmtp`` makes it a server of LMTP.
+    ``xforward`` offers XFORWARD: what the client says of whom it had a message from is in ``forwarded``.
     """
 
     def __init__(
@@ -146,11 +151,12 @@ class SmtpServer:
         channel: sasl.Channel = sasl.CLEAR,
         bare_newlines: Literal["refuse", "accept"] = "refuse",
         lmtp: bool = False,
+        xforward: bool = False,
     ) -> None:
         self._hostname = hostname
         self._lmtp = lmtp
         self._kind = "LMTP" if lmtp else "ESMTP"
-        self._commands = LMTP_COMMANDS if lmtp else COMMANDS
+        self._commands = {**(LMTP_COMMANDS if lmtp else COMMANDS), **(FORWARDING if xforward else {})}
         self._size_limit = size_limit
         self._recipients_limit = recipients_limit
         self._errors_limit = errors_limit
@@ -179,7 +185,6 @@ class SmtpServer:
         self._decision: Decision | None = GREETING
         self._long_line = _LONG_LINE  # the reply at the end of the line that is being swallowed
         self._exchange: sasl.Exchange | None = None
-
         self._extended = False
         self._clear_transaction(START)
 
@@ -542,7 +547,16 @@ class SmtpServer:
             names.append("STARTTLS")
         if self._auth and self.tls_active:
             names.append(f"AUTH {' '.join(self._offer.names)}")
+        if "XFORWARD" in self._commands:
+            names.append(f"XFORWARD {' '.join(ATTRIBUTES)}")
         return names
+
+    def _forward(self, argument: str) -> Event | None:
+        told = parse_forward(argument)
+        if told is None:
+            return self._error(_FORWARD_SYNTAX)
+        self.forwarded |= told
+        return self._say(_FORWARDED)
 
     def _mail(self, argument: str) -> Event | None:
         event = parse_mail(argument)
@@ -700,6 +714,7 @@ class SmtpServer:
     def _clear_transaction(self, phase: Phase = READY) -> None:
         self._phase = phase
         self._smtputf8 = False
+        self.forwarded: dict[str, str] = {}
         self._recipients = 0
         self._recipients_tried = False
         self._parts = False
@@ -824,6 +839,10 @@ LMTP_COMMANDS: Mapping[str, Command] = {
     **{verb: command for verb, command in COMMANDS.items() if verb not in ("HELO", "EHLO")},
 }
 """RFC 2033 4.1: LHLO in their place, with the meaning of EHLO."""
+
+
+FORWARDING: Mapping[str, Command] = {"XFORWARD": Command(SmtpServer._forward, needs=(READY,))}
+"""For clients that are believed."""
 
 
 def _capitals(word: str) -> str:

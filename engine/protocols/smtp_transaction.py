@@ -36,7 +36,7 @@ class Transaction(NamedTuple):
     does hold non-ASCII octets. ``strict_8bit``: the content holds octets above 127, and shall rather be refused than
     sent to a server that did not offer 8BITMIME. By default we "just send 8", as nearly everyone does: servers that
     break on it died out, and a conversion would break signatures (DKIM) over the content. ``envid`` is xtext, as its
-    sender gave it.
+    sender gave it. ``forward`` has what XFORWARD tells of the session by which it came, where the server offers that.
     """
 
     sender: str
@@ -48,6 +48,7 @@ class Transaction(NamedTuple):
     strict_8bit: bool = False
     ret: str = ""
     envid: str = ""
+    forward: Mapping[str, str] | None = None
 
 
 def objection(transaction: Transaction, offers: Extensions, *, chunking: bool) -> Reply | None:

@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import trio
+from msgspec.structs import replace
 
 from engine import Defer, Delivered, Discard, Each, Envelope, Message, MessageId, Recipient, Reject, Verdict
 from engine import Session as Facts
@@ -18,6 +19,7 @@ from engine.login import Excess, Sender
 from engine.message import Content as MessageContent
 from engine.message import Octets
 from engine.net.connection import Connection
+from engine.net.targets import address_of
 from engine.observe.events import event
 from engine.protocols.scram import Keys
 from engine.protocols.smtp_events import (
@@ -55,6 +57,7 @@ class _Transaction:
     mail: Mail
     facts: Facts
     sender: Sender | None
+    forwarded: Mapping[str, str]  # what XFORWARD said of it
     recipients: list[Recipient] = field(default_factory=list)
     identity: MessageId | None = None
     content: ContentWriter | None = None
@@ -226,7 +229,7 @@ class Session:
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._transaction = _Transaction(said, facts, sender)
+        self._transaction = _Transaction(said, facts, sender, self._smtp.forwarded)
         self._latest = trio.current_time() + self._terms.message_timeout
         self._smtp.accept()
 
@@ -406,7 +409,7 @@ class Session:
         envelope = Envelope(
             sender=mail.sender,
             recipients=recipients,
-            session=facts,
+            session=_origin(facts, transaction.forwarded),
             prepended=self._terms.received(facts, recipients, identity, arrived)
             + self._terms.lacking(content, identity, arrived),
             arrived=arrived,
@@ -441,6 +444,18 @@ class Session:
             enhanced = verdict.code if verdict.code.startswith("4.") else "4.3.0"
             code = 451
         self._smtp.refuse(_OF_SPACE.get(enhanced, code), enhanced, verdict.text, counts=counts, one=one)
+
+
+def _origin(facts: Facts, forwarded: Mapping[str, str]) -> Facts:
+    """The session by which a filter's own client had the message; that of the filter, as far as it does not say."""
+    if not forwarded:
+        return facts
+    peer = forwarded.get("ADDR", "")
+    try:
+        peer = str(address_of(peer[5:] if peer.upper().startswith("IPV6:") else peer))
+    except ValueError:
+        peer = facts.peer
+    return replace(facts, peer=peer, helo=forwarded.get("HELO") or facts.helo)
 
 
 def _of_one(verdict: Verdict, recipient: str) -> Verdict:

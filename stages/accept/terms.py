@@ -87,6 +87,8 @@ class Terms:
     # The same for each network of clients that have not logged in, and are not in relay_networks.
     network_messages: tuple[Rate, ...] = ()
     network_recipients: tuple[Rate, ...] = ()
+    # Clients, which `clients` must name, are filters that had the mail from us: what they say by XFORWARD is believed.
+    xforward: bool = False
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
     draining: bool = field(default=False, init=False)  # no new work: the server stops
@@ -101,6 +103,8 @@ class Terms:
                 yield f"{name} must be a number of bits from 0 to {bits}"
         if settings.get("login") == "required" and not settings.get("auth", True):
             yield 'login = "required" lets nobody in where auth is false'
+        if settings.get("xforward") and not settings.get("clients"):
+            yield "xforward believes whoever connects: name the filters in clients"
         for name in _RATES:
             rates = settings.get(name, ())
             if len({rate.period for rate in rates}) < len(rates):
@@ -133,6 +137,7 @@ class Terms:
             channel=connection.channel,
             bare_newlines=self.bare_newlines,
             lmtp=self.protocol == "lmtp",
+            xforward=self.xforward,
         )
 
     async def may_send_as(self, account: str, sender: str) -> bool:

@@ -35,6 +35,7 @@ _ANSWERS: Mapping[str, str] = {
     "CONNECT": "220 remote.example ESMTP",
     "HELO": "250 remote.example",
     "STARTTLS": "220 2.0.0 Go ahead",
+    "XFORWARD": "250 2.0.0 Ok",
     "MAIL": "250 2.1.0 Ok",
     "RCPT": "250 2.1.5 Ok",
     "DATA": "354 Go ahead",
@@ -184,6 +185,12 @@ class _Dialogue:
             stream = trio.SSLStream(self.stream, self.remote.tls, server_side=True)
             await stream.do_handshake()
             self.stream, self.encrypted, self.buffer = stream, True, b""
+
+    async def on_xforward(self, line: str) -> None:
+        if any(offer.startswith("XFORWARD") for offer in self.remote.extensions):
+            await self.say("XFORWARD")
+        else:
+            await self.write("500 5.5.1 What?")
 
     async def on_mail(self, line: str) -> None:
         if await self.say(f"MAIL {_address(line)}", "MAIL"):

@@ -203,7 +203,7 @@ class Postroad:
                 os.kill(pid, signal.SIGKILL)
         self._popen.wait()
         for pid in pids:
-            until(lambda pid=pid: not _alive(pid), f"the end of process {pid}")
+            until(lambda pid=pid: not alive(pid), f"the end of process {pid}")
 
     def anonymous_memory(self) -> int:
         """Octets of memory of all processes that no file backs.
@@ -431,7 +431,8 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
