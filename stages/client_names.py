@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import trio
 
-from engine import Defer, Duration, Message, Reject, Session, Verdict
+from engine import Defer, Duration, Message, Reject, Session, Verdict, domain_of
 from engine.admission import names
 from engine.admission.judged import ALWAYS_REACHED, Lately, is_judged, is_reached
 from engine.admission.names import FLAWS, OF_ADDRESS, OF_HELO, OF_SENDER, Flaws
@@ -98,10 +98,10 @@ class ClientNames:
         return None
 
     async def _found(self, session: Session, sender: str) -> Found:
-        key = (session.peer, session.helo, sender)
+        key = (session.peer, session.helo, domain_of(sender))
         return await self._lately.of(key, partial(self._look_up, *key))
 
-    async def _look_up(self, peer: str, helo: str, sender: str) -> Found:
+    async def _look_up(self, peer: str, helo: str, domain: str) -> Found:
         ask = self.resolver.ask
         client = ""
         flaws: Flaws = {}
@@ -115,7 +115,7 @@ class ClientNames:
             flaws.update(await names.of_helo(ask, helo, peer, self.hostname, self._wanted))
 
         async def origin() -> None:
-            flaws.update(await names.of_sender(ask, sender))
+            flaws.update(await names.of_sender(ask, domain))
 
         groups = ((OF_ADDRESS, address), (OF_HELO, hello), (OF_SENDER, origin))
         with trio.move_on_after(self.time_limit):

@@ -8,7 +8,7 @@ from functools import partial
 from engine.authentication.iprev import client_address, names_of
 from engine.net.dns import Answer, Ask, DnsTrouble, Mx, NoSuchName, Outcome, side_by_side
 from engine.net.targets import address_of
-from engine.protocols.address import domain_of, normalised_domain
+from engine.protocols.address import normalised_domain
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
 
@@ -63,9 +63,8 @@ async def of_helo(ask: Ask, helo: str, peer: str, ours: str, wanted: Collection[
     return {}
 
 
-async def of_sender(ask: Ask, sender: str) -> Flaws:
-    """What is wrong with the domain of a sender; nothing with the empty one, nor with an address literal."""
-    domain = domain_of(sender)
+async def of_sender(ask: Ask, domain: str) -> Flaws:
+    """What is wrong with the domain of a sender; nothing with none, nor with an address literal."""
     if not domain or domain.startswith("["):
         return {}
     if "." not in domain:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.net.zone import Zone
+from stages.accept import Accept
 from tests.support.background import dns
 from tests.support.server import Dialogue, Postroad, letter
 
@@ -223,3 +224,17 @@ def test_lists_and_names_in_a_lane(tmp_path: Path) -> None:
             assert facts(server, "door.dnsbl_score") == 0.5
             assert facts(server, "door.flaws") == ["client_without_name"]
             assert server.all("bug") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"greet_delay": 61}, "greet_delay must be at most 60 seconds"),
+        ({"tarpit": 100}, "tarpit must be at most 60 seconds"),
+        ({"greet_teaser": "two\nlines"}, "greet_teaser must be one line of ASCII"),
+        ({"tarpit_after": -1}, "tarpit_after must not be negative"),
+    ],
+)
+def test_what_cannot_be_meant(settings: dict[str, Any], text: str) -> None:
+    (said,) = Accept.check(**settings)
+    assert said.startswith(text)
