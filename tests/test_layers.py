@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "net": {"protocols", "observe"},
     "scanning": {"protocols", "mime", "message", "verdict", "units", "observe", "storage", "net"},
     "authentication": {"protocols", "message", "net", "units"},
+    "admission": {"protocols", "message", "net", "authentication"},
     "acme": {"storage", "net", "observe"},
     "signing": {"storage", "net", "authentication"},
     "presence": {"net", "authentication", "signing"},

@@ -38,11 +38,11 @@ MOST = 200_000
 _SWEEP = 600.0
 """Seconds between two looks for what is over."""
 
-MESSAGES, RECIPIENTS = "messages", "recipients"
+MESSAGES, RECIPIENTS, NOT_THERE = "messages", "recipients", "unknown recipients"
 
 
 class _Span(msgspec.Struct, array_like=True):
-    what: str  # MESSAGES or RECIPIENTS
+    what: str  # MESSAGES, RECIPIENTS or NOT_THERE
     period: float  # seconds
     since: float  # Unix time of the first one
     count: int = 0
@@ -69,18 +69,20 @@ class Sender:
     name: str  # the account's address, or the network
     messages: tuple[Rate, ...] = ()
     recipients: tuple[Rate, ...] = ()
+    unknown: tuple[Rate, ...] = ()  # recipients that there are not
 
     def costs(self, recipients: int) -> Iterator[tuple[str, Rate, int]]:
         """What a message to so many counts for, in each of the rates."""
         yield from ((MESSAGES, rate, 1) for rate in self.messages)
         yield from ((RECIPIENTS, rate, recipients) for rate in self.recipients)
+        yield from ((NOT_THERE, rate, recipients) for rate in self.unknown)
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
     """Why a message is one too many."""
 
-    what: str  # MESSAGES or RECIPIENTS
+    what: str  # MESSAGES, RECIPIENTS or NOT_THERE
     rate: Rate
     until: float  # Unix time from which on there is room again
     wait: float  # seconds until then

@@ -90,6 +90,23 @@ class Connection:
         except _BROKEN as error:
             raise _lost(error) from error
 
+    async def speaks_within(self, seconds: float) -> bool:
+        """Whether something comes from the peer within so many seconds; it is left to be received. In the clear alone.
+
+        ConnectionLost when the peer hangs up.
+        """
+        try:
+            with trio.move_on_after(seconds):
+                await trio.lowlevel.wait_readable(self._socket)
+            octet = self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except _BROKEN as error:
+            raise _lost(error) from error
+        if not octet:
+            raise ConnectionLost(errno.ECONNRESET, "closed before it was spoken to")
+        return True
+
     async def send(self, data: bytes) -> None:
         """Send all of ``data``; without a checkpoint where the kernel takes it at once. ConnectionLost.
 

@@ -175,12 +175,13 @@ class SmtpServer:
         self.tls_active = tls_active
         self.hello = ""  # the name in HELO or EHLO
         self.login = ""  # the account that has authenticated
+        self.errors = 0  # of the client, so far
+        self.hasty = False  # it sent commands before it could know that it may (RFC 2920 3.1)
 
         self._buffer = b""
         self._position = 0  # octets of the buffer that have been used up
         self._end_of_file = False
         self._replies: list[bytes] = []
-        self._errors = 0
         self._read: Callable[[SmtpServer], Event | None] = SmtpServer._read_command
         self._decision: Decision | None = GREETING
         self._long_line = _LONG_LINE  # the reply at the end of the line that is being swallowed
@@ -196,6 +197,12 @@ class SmtpServer:
             raise RuntimeError("the client has been greeted already")
         self._decision = None
         self._replies.append(reply(220, "", f"{self._hostname} {text or f'{self._kind} Postroad'}"))
+
+    def tease(self, text: str) -> None:
+        """Queues a first line of the greeting, which is still to come (RFC 5321 4.2.1)."""
+        if self._decision is not GREETING:
+            raise RuntimeError("the client has been greeted already")
+        self._replies.append(reply(220, "", f"{self._hostname} {text}").replace(b"220 ", b"220-"))
 
     def receive(self, data: bytes) -> None:
         """Takes octets from the peer; ``b""`` is the end of file."""
@@ -311,6 +318,8 @@ class SmtpServer:
         if end < 0:
             return self._await_line(self._command_line_limit, _LONG_LINE)
         self._position = end + 2
+        if not self._extended and end + 2 < len(buffer):  # HELO allows no pipelining, and EHLO stands last of its lines
+            self.hasty = True
         if end + 2 - start > self._command_line_limit:
             return self._error(_LONG_LINE)
         try:
@@ -761,8 +770,8 @@ class SmtpServer:
         return None
 
     def _count_error(self) -> None:
-        self._errors += 1
-        if self._errors >= self._errors_limit:
+        self.errors += 1
+        if self.errors >= self._errors_limit:
             self._read = SmtpServer._give_up
 
 

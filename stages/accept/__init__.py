@@ -23,6 +23,7 @@ class Accept(Terms):
     listens: ClassVar[tuple[str, ...]] = ("smtp",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._crowd = Crowd(self.max_connections, self.max_connections_per_network)
         self._sessions: set[Session] = set()
 

@@ -44,6 +44,9 @@ from stages.accept.terms import Terms
 _OF_SPACE = {"4.3.1": 452, "4.2.2": 452, "5.2.2": 552}
 """Enhanced codes that have a reply code of their own (RFC 5321 4.2.3): no room on the disk, in a mailbox, for good."""
 
+_UNKNOWN = "5.1.1"
+"""The enhanced code of recipients that there are not (RFC 3463 3.2)."""
+
 SHUTTING_DOWN = "Shutting down, come again"
 
 _LAST_WORDS = 2.0
@@ -56,7 +59,8 @@ class _Transaction:
 
     mail: Mail
     facts: Facts
-    sender: Sender | None
+    sender: Sender | None  # who is counted for it
+    prober: Sender | None  # who is counted for recipients that there are not
     forwarded: Mapping[str, str]  # what XFORWARD said of it
     recipients: list[Recipient] = field(default_factory=list)
     identity: MessageId | None = None
@@ -79,6 +83,9 @@ class Session:
         self._latest = math.inf  # the end of a message's time
         self._idle = False
         self._submitted = False
+        self._early = False  # it spoke before its time
+        # Errors up to which replies are not held up.
+        self._forgiven = terms.tarpit_after if terms.tarpit and not trusted else math.inf
 
     async def run(self, crowded: str) -> None:
         with self._deadline:
@@ -99,11 +106,42 @@ class Session:
             event("connection-refused", peer=self._peer, why="Not among the clients")
             self._smtp.refuse(554, "5.7.1", "This server is not for you")
             return
+        if not await self._waits_for_greeting():
+            return
         refusal = await self._terms.door.at_connect(self._facts())
         if refusal is None:
             self._smtp.greet()
         else:
             self._smtp.refuse(554 if isinstance(refusal, Reject) else 421, refusal.code, refusal.text)
+
+    async def _waits_for_greeting(self) -> bool:
+        """Whether the client may be greeted: one that does not wait for it is told to go, if that is wanted."""
+        terms = self._terms
+        if self._is_exempt or self._connection.tls or not (delay := terms.newcomers.delay(self._peer)):
+            return True
+        if terms.greet_teaser:
+            self._smtp.tease(terms.greet_teaser)
+            await self._flush()
+        self._idle = True
+        is_early = await self._connection.speaks_within(delay)
+        self._idle = False
+        if not is_early:
+            terms.newcomers.has_waited(self._peer)
+            return True
+        self._note_early("the greeting")
+        if terms.early_talker == "refuse":
+            self._smtp.refuse(554, "5.5.1", "You spoke before you were greeted")
+        return terms.early_talker == "note"
+
+    def _note_early(self, before: str) -> None:
+        if not self._early:
+            event("early-talker", peer=self._peer, before=before)
+        self._early = True
+
+    @property
+    def _is_exempt(self) -> bool:
+        """Whether it is nobody from outside."""
+        return self._trusted or bool(self._smtp.login) or self._terms.protocol == "lmtp"
 
     async def _close_late(self) -> None:
         if self._terms.draining:
@@ -143,6 +181,8 @@ class Session:
         if replies or not between:
             self._allow_time()
         if replies:
+            if self._smtp.errors > self._forgiven:
+                await self._hold_up(between)
             await self._connection.send(replies)
         if between and self._terms.draining:
             self._deadline.pass_by()
@@ -150,6 +190,14 @@ class Session:
         octets = await self._connection.receive()
         self._idle = False
         return octets
+
+    async def _hold_up(self, between: bool) -> None:
+        """Make who goes on making errors wait for the reply."""
+        self._forgiven = self._smtp.errors
+        if not self._is_exempt:
+            self._idle = between
+            await self._terms.pit.hold(self._smtp.errors)
+            self._allow_time()
 
     def nudge(self) -> None:
         """We are to stop: end it now if nothing is under way."""
@@ -221,7 +269,12 @@ class Session:
             return
         if self._terms.login == "required" and not await self._may_submit(said.sender):
             return
+        if self._smtp.hasty and not self._may_be_hasty():
+            return
         facts = self._facts()
+        prober = self._terms.prober(facts)
+        if prober is not None and not await self._is_within(prober, self._terms.rates.excess, recipients=1):
+            return
         sender = self._terms.counted(facts)
         if not await self._is_within(sender, self._terms.rates.excess, recipients=1):
             return
@@ -229,9 +282,18 @@ class Session:
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._transaction = _Transaction(said, facts, sender, self._smtp.forwarded)
+        self._transaction = _Transaction(said, facts, sender, prober, self._smtp.forwarded)
         self._latest = trio.current_time() + self._terms.message_timeout
         self._smtp.accept()
+
+    def _may_be_hasty(self) -> bool:
+        """Whether a client that sent commands before it had our replies may go on; else it has been told why not."""
+        if self._is_exempt:
+            return True
+        self._note_early("the reply to HELO")
+        if self._terms.early_talker == "refuse":
+            self._smtp.refuse(554, "5.5.1", "You sent commands before you had our replies (RFC 2920 3.1)", counts=True)
+        return self._terms.early_talker == "note"
 
     async def _may_submit(self, sender: str) -> bool:
         """Whether the client may send in this name; otherwise it has been told why not. ``relay_networks`` may."""
@@ -303,14 +365,22 @@ class Session:
         refusal = await self._recipient_refusal(said.recipient)
         if refusal is not None:
             self._note_refusal(transaction, said.recipient, refusal)
-            # Who is told to come again has done nothing wrong.
-            self._refuse(refusal, counts=isinstance(refusal, Reject))
+            if refusal.code != _UNKNOWN or await self._may_try_on(transaction.prober):
+                # Who is told to come again has done nothing wrong.
+                self._refuse(refusal, counts=isinstance(refusal, Reject))
             return
         count = len(transaction.recipients) + 1
         if count > 1 and not await self._is_within(transaction.sender, self._terms.rates.excess, recipients=count):
             return
         transaction.recipients.append(Recipient(said.recipient, said.notify, said.original))
         self._smtp.accept()
+
+    async def _may_try_on(self, prober: Sender | None) -> bool:
+        """Count a recipient that there is not. Whether the client may try others; else it has been told to go."""
+        within = await self._is_within(prober, self._terms.rates.take, recipients=1)
+        if not within:  # those that there are would still be told from those that there are not
+            self._smtp.close("4.7.1", "Too many unknown recipients, come again later")
+        return within
 
     async def _recipient_refusal(self, recipient: str) -> Reject | Defer | None:
         assert self._transaction is not None
@@ -418,7 +488,8 @@ class Session:
             ret=mail.ret,
             envid=mail.envid,
         )
-        return Message(identity, envelope, content)
+        message = Message(identity, envelope, content)
+        return message.with_fact("door.early_talker", True) if self._early else message
 
     def _note_refusal(self, transaction: _Transaction, recipient: str, refusal: Reject | Defer) -> None:
         event(

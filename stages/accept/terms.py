@@ -15,12 +15,22 @@ from engine.net.connection import Connection
 from engine.net.names import Hostname
 from engine.net.targets import Network, address_of, network_of
 from engine.net.tls import ServerTls
+from engine.protocols.smtp_replies import TEXT_LIMIT
 from engine.protocols.smtp_server import SmtpServer
 from engine.runtime.door import Door
+from stages.accept.newcomers import Newcomers, Tarpit
 
 _AT_LEAST_ONE = ("max_size", "max_recipients", "max_connections", "max_connections_per_network", "max_errors")
 
-_RATES = ("account_messages", "account_recipients", "network_messages", "network_recipients")
+_RATES = (
+    "account_messages", "account_recipients", "network_messages", "network_recipients", "network_unknown_recipients",
+)  # fmt: skip
+
+_LONGEST_WAIT = 60.0
+"""Seconds that a client may be made to wait: they bear minutes (RFC 5321 4.5.3.2), but people look at some of them."""
+
+_TARPIT_SHARE = 4
+"""What part of all connections may be held up at once: all others are there for the good."""
 
 
 class _Dates:
@@ -87,12 +97,26 @@ class Terms:
     # The same for each network of clients that have not logged in, and are not in relay_networks.
     network_messages: tuple[Rate, ...] = ()
     network_recipients: tuple[Rate, ...] = ()
+    # Recipients that there are not, of such a network; one with more is refused all for a while: it tries names out.
+    network_unknown_recipients: tuple[Rate, ...] = ()
+    # How long the greeting of a client that is not known yet is late: software that sends spam does not wait for it.
+    greet_delay: Duration = Duration(0)
+    # A first line of the greeting, "220-…", that comes at once: it makes more of them speak.
+    greet_teaser: str = ""
+    # Clients that speak before the greeting, or before the reply to HELO or EHLO (RFC 2920 3.1).
+    early_talker: Literal["refuse", "note"] = "refuse"
+    # How long the reply to an error waits at most: of each further one in a session twice as long.
+    tarpit: Duration = Duration(0)
+    # Errors of a session that are answered at once.
+    tarpit_after: int = 5
     # Clients, which `clients` must name, are filters that had the mail from us: what they say by XFORWARD is believed.
     xforward: bool = False
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
     draining: bool = field(default=False, init=False)  # no new work: the server stops
     _dates: _Dates = field(default_factory=_Dates, init=False, repr=False)
+    newcomers: Newcomers = field(init=False, repr=False)
+    pit: Tarpit = field(init=False, repr=False)
 
     @staticmethod
     def check(**settings: Any) -> Iterator[str]:
@@ -109,6 +133,18 @@ class Terms:
             rates = settings.get(name, ())
             if len({rate.period for rate in rates}) < len(rates):
                 yield f"{name} has two rates over the same time"
+        for name in ("greet_delay", "tarpit"):
+            if settings.get(name, 0) > _LONGEST_WAIT:
+                yield f"{name} must be at most {_LONGEST_WAIT:g} seconds: clients give up"
+        teaser = settings.get("greet_teaser", "")
+        if not (teaser.isascii() and teaser.isprintable() and len(teaser) <= TEXT_LIMIT):
+            yield "greet_teaser must be one line of ASCII"
+        if settings.get("tarpit_after", 0) < 0:
+            yield "tarpit_after must not be negative"
+
+    def __post_init__(self) -> None:
+        self.newcomers = Newcomers(self.greet_delay)
+        self.pit = Tarpit(self.tarpit, self.tarpit_after, max(1, self.max_connections // _TARPIT_SHARE))
 
     @property
     def people(self) -> bool:
@@ -156,6 +192,13 @@ class Terms:
             network = network_of(session.peer, self.network_ipv4, self.network_ipv6)
             sender = Sender("network", network, self.network_messages, self.network_recipients)
         return sender if sender.messages or sender.recipients else None
+
+    def prober(self, session: Facts) -> Sender | None:
+        """Who is counted for recipients that there are not; None where nobody is."""
+        if session.trusted or not self.network_unknown_recipients:
+            return None
+        network = network_of(session.peer, self.network_ipv4, self.network_ipv6)
+        return Sender("network", network, unknown=self.network_unknown_recipients)
 
     def lacking(self, content: MessageContent, identity: MessageId, arrived: float) -> bytes:
         """The fields that a submitted message should have and has not (RFC 6409 8.2, 8.3)."""

@@ -48,6 +48,16 @@ def test_recipients_count_each(rates: Rates) -> None:
     assert rates.take(ANN, 4) is None, "what was refused does not count"
 
 
+def test_recipients_that_there_are_not_count_apart(rates: Rates) -> None:
+    prober = Sender("network", NETWORK.name, unknown=(Rate("2/1h"),))
+    assert rates.take(NETWORK, 1) is None
+    assert [rates.take(prober, 1) for _ in range(2)] == [None] * 2
+    excess = rates.take(prober, 1)
+    assert excess is not None
+    assert (excess.what, excess.is_news) == ("unknown recipients", True)
+    assert {(sent.what, sent.count) for sent in rates.sent()} == {("messages", 1), ("unknown recipients", 2)}
+
+
 def test_to_look_counts_for_nothing(rates: Rates) -> None:
     for _ in range(10):
         assert rates.excess(ANN, 1) is None

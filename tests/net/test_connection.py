@@ -406,3 +406,22 @@ async def test_a_close_under_a_reader_under_tls_ends_its_read(certificates, nurs
     await reading.done.wait()
     assert isinstance(reading.got, ConnectionLost)
     mine.close()
+
+
+async def test_who_says_nothing_is_waited_for_and_who_speaks_is_not(pair, autojump_clock):
+    began = trio.current_time()
+    assert not await pair.ours.speaks_within(5)
+    assert trio.current_time() == began + 5
+    pair.peer.send(b"EHLO")
+    assert await pair.ours.speaks_within(5)
+    assert trio.current_time() == began + 5
+    assert await pair.ours.receive() == b"EHLO", "it is still there"
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_who_hangs_up_is_not_waited_for(pair, how, autojump_clock):
+    began = trio.current_time()
+    pair.peer.close() if how == "close" else pair.reset()
+    with pytest.raises(ConnectionLost):
+        await pair.ours.speaks_within(5)
+    assert trio.current_time() == began

@@ -393,6 +393,35 @@ def test_what_came_before_the_end_of_file_is_heard() -> None:
     assert smtp.next_event() == Disconnected()
 
 
+@pytest.mark.parametrize(
+    ("groups", "hasty"),
+    [
+        ([b"EHLO a.test\r\n", TRANSACTION + b"DATA\r\n"], False),
+        ([b"EHLO a.test\r\n" + TRANSACTION], True),
+        ([b"HELO a.test\r\n", b"MAIL FROM:<a@example.org>\r\n", b"RCPT TO:<b@example.org>\r\n"], False),
+        ([b"HELO a.test\r\n", TRANSACTION], True),
+        ([b"NOOP\r\nEHLO a.test\r\n"], True),
+    ],
+)
+def test_who_sends_more_than_it_may_before_a_reply(groups: list[bytes], hasty: bool) -> None:
+    smtp = server()
+    for octets in groups:
+        smtp.receive(octets)
+        while (event := smtp.next_event()) is not NEED_DATA:
+            accept(smtp, event)
+    assert smtp.hasty is hasty
+
+
+def test_a_greeting_in_two_parts_is_one_reply() -> None:
+    smtp = SmtpServer(hostname="mx.example.org", size_limit=1, recipients_limit=1)
+    smtp.tease("one moment")
+    assert smtp.outgoing() == b"220-mx.example.org one moment\r\n"
+    smtp.greet()
+    assert smtp.outgoing() == b"220 mx.example.org ESMTP Postroad\r\n"
+    with pytest.raises(RuntimeError):
+        smtp.tease("too late")
+
+
 def test_tls_forgets_what_was_said_and_what_is_unread() -> None:
     smtp = server(starttls=True)
     smtp.receive(b"EHLO c\r\nSTARTTLS\r\nMAIL FROM:<injected@example.org>\r\n")
