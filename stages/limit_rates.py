@@ -72,9 +72,10 @@ class LimitRates:
         if excess is None:
             return None
         if excess.is_news:
+            who = {excess.kind: excess.name}
             event(
-                "limited", peer=session.peer, **{excess.kind: excess.name}, what=excess.what, rate=excess.rate,
-                until=round(excess.until),
+                "limited", peer=session.peer, sender=who.get("sender"), domain=who.get("domain"),
+                recipient=who.get("recipient"), what=excess.what, rate=excess.rate, until=round(excess.until),
             )  # fmt: skip
         return Defer(f"For this {excess.kind} {excess}", "4.7.1")
 
