@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "return_path": {"protocols", "config", "directory"},
-    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "directory"},
+    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
@@ -65,7 +65,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
-        "signing", "presence", "sieve", "sorting",
+        "scanning", "signing", "presence", "sieve", "sorting",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

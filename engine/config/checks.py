@@ -8,7 +8,21 @@ from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.files import check_readable, check_secrets
 from engine.config.names import check_domain, check_name_server
-from engine.config.tables import NOWHERE, Batv, Dns, Domains, Login, Mailboxes, Oidc, Queue, Quota, Server, Sieve, Srs
+from engine.config.tables import (
+    NOWHERE,
+    Batv,
+    Dns,
+    Domains,
+    Login,
+    Mailboxes,
+    Oidc,
+    Queue,
+    Quota,
+    Server,
+    Shared,
+    Sieve,
+    Srs,
+)
 from engine.protocols.sasl import MECHANISMS
 
 SHORTEST_HANG = 3.0
@@ -100,8 +114,17 @@ def _batv(document: Document, batv: Batv) -> None:
     check_secrets(document, "batv.secret_file", batv.secret_file)
 
 
+def _shared(document: Document, shared: Shared) -> None:
+    try:
+        assert shared.place
+    except ValueError as error:
+        document.problem("shared.url", str(error))
+    if shared.password_file:
+        check_readable(document, "shared.password_file", shared.password_file)
+
+
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "queue": _queue, "mailboxes": _mailboxes, "login": _login,
-    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv,
+    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "shared": _shared,
 }  # fmt: skip
 """By table."""
