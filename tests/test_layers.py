@@ -45,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "spam": {"protocols", "mime", "message", "units", "storage", "authentication", "directory", "scanning"},
     "return_path": {"protocols", "config", "directory"},
-    "abuse": {"protocols", "storage", "observe", "scanning", "directory"},
+    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
@@ -70,7 +70,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
-        "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine",
+        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

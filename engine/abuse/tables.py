@@ -32,7 +32,7 @@ MAP_SIZE = 2**30
 COPY = 3600.0
 """Seconds between two copies."""
 
-NAMES = ("triplets", "accounts", "contacts")
+NAMES = ("triplets", "accounts", "contacts", "suspects")
 
 
 class Server(Protocol):
@@ -44,11 +44,15 @@ class Server(Protocol):
 
 
 class Tables(Store):
-    """The open tables. One object a process. ``server`` is where they are shared, if anywhere."""
+    """The open tables. One object a process.
+
+    ``server`` is where they are shared, if anywhere. ``strict``: nothing is done while that is out of reach.
+    """
 
     def __init__(self, folder: Path, environment: lmdb.Environment, clock: Callable[[], float] = time.time) -> None:
         super().__init__(environment)
         self.server: Server | None = None
+        self.strict = False
         self._folder = folder
         self._tables = {name: SharedTable(self, Table(environment, name, clock=clock)) for name in NAMES}
         self._copied = -1  # the last transaction that the copy has
@@ -118,7 +122,7 @@ def _bring_back(folder: Path, path: Path) -> None:
 class SharedTable:
     """A table, wherever it is. While its server is out of reach, that of this machine goes on.
 
-    Every method may raise StorageError.
+    Every method may raise StorageError, and Unreachable where the tables are strict.
     """
 
     def __init__(self, tables: Tables, local: Table) -> None:
@@ -143,7 +147,8 @@ class SharedTable:
             try:
                 answer, changes = await self._tables.server.change(self.local.name, keys, decide)
             except Unreachable:
-                pass
+                if self._tables.strict:
+                    raise
             else:
                 await trio.to_thread.run_sync(self.local.apply, changes)
                 return answer

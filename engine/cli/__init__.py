@@ -21,6 +21,7 @@ _COMMANDS = {
     "ban": "List who is kept out for guessing passwords, and let them in again.",
     "rate": "List who has sent how much lately, and let them send on.",
     "greylist": "Show who was told to come again, and who is known; forget them.",
+    "suspect": "List accounts whose mail is parked, and let them send again.",
     "quota": "Set how much mailboxes may hold; show how full they are.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",

@@ -52,12 +52,14 @@ def list_(ctx: click.Context, waiting: bool, as_json: bool) -> None:
 @click.pass_context
 def forget(ctx: click.Context, who: tuple[str, ...]) -> None:
     """Forget what is known of addresses, domains, IP addresses or networks."""
+    import trio
+
     failed = False
     with opening.translated(), opening.open_tables(ctx) as opened:
-        table = opened["triplets"].local
+        table = opened["triplets"]
         for one in who:
-            keys = [key for key, entry in _entries(table) if one in _names(entry) or overlap(_client(entry), one)]
-            table.apply(dict.fromkeys(keys))
+            keys = [key for key, entry in _entries(table.local) if one in _names(entry) or overlap(_client(entry), one)]
+            trio.run(table.change, [], lambda _, keys=keys: (None, dict.fromkeys(keys)))
             click.echo(f"{tables.counted(len(keys), 'entry').replace('entrys', 'entries')} of {one} forgotten.")
             failed |= not keys
     if failed:

@@ -9,6 +9,7 @@ import click
 from engine import directory as directories
 from engine.cli.errors import Refused, Unusable
 from engine.directory import Directory, DirectoryError, Embedded, Invalid
+from engine.scanning.guard import Unreachable
 
 if TYPE_CHECKING:
     from engine.abuse import Tables
@@ -47,10 +48,15 @@ def open_rates(ctx: click.Context) -> "Rates":
 
 
 def open_tables(ctx: click.Context) -> "Tables":
-    """What it remembers of clients and accounts, on this machine."""
+    """What it remembers of clients and accounts; what is changed changes on the shared server too."""
     from engine.abuse import Tables
+    from engine.abuse.valkey import Valkey
 
-    return Tables.open(_config(ctx).server.data / "abuse")
+    config = _config(ctx)
+    tables = Tables.open(config.server.data / "abuse")
+    if config.shared is not None:
+        tables.server, tables.strict = Valkey(config.shared), True
+    return tables
 
 
 def _config(ctx: click.Context) -> "Config":
@@ -91,5 +97,5 @@ def translated() -> Iterator[None]:
         yield
     except Invalid as error:
         raise Unusable(str(error)) from error
-    except DirectoryError as error:
+    except (DirectoryError, Unreachable) as error:
         raise Refused(str(error)) from error

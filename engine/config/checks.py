@@ -20,6 +20,7 @@ from engine.config.tables import (
     Queue,
     Quota,
     Server,
+    Shared,
     Sieve,
     Srs,
 )
@@ -130,8 +131,17 @@ def check_quarantine(document: Document, quarantine: Quarantine) -> None:
         )
 
 
+def _shared(document: Document, shared: Shared) -> None:
+    try:
+        assert shared.place
+    except ValueError as error:
+        document.problem("shared.url", str(error))
+    if shared.password_file:
+        check_readable(document, "shared.password_file", shared.password_file)
+
+
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "queue": _queue, "mailboxes": _mailboxes, "login": _login,
-    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv,
+    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "shared": _shared,
 }  # fmt: skip
 """By table."""

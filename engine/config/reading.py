@@ -51,7 +51,7 @@ def parse(text: str, path: Path) -> Config:
 
 def _read(document: Document) -> Config:
     sections: dict[str, Any] = {name: document.section(name, kind) for name, kind in SECTIONS.items()}
-    for name in ("oidc", "srs", "batv"):
+    for name in ("oidc", "srs", "batv", "shared"):
         sections[name] = document.section(name, OPTIONAL[name]) if name in document.tables else None
     for name, check in CHECKS.items():
         if sections[name] is not None:

@@ -19,6 +19,8 @@ NOWHERE = Path()
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
+_SHARED = ("redis", "rediss", "valkey", "valkeys")
+_SHARED_PORT = 6379
 _LDAP_PORTS = {"ldap": 389, "ldaps": 636}
 
 
@@ -213,6 +215,29 @@ class Batv:
     exempt: tuple[str, ...] = ()  # addresses and domains that get them all the same
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    url: str  # where several nodes keep what they remember: "redis://host:6379/0", "rediss://" under TLS
+    password_file: Path | None = None
+
+    @property
+    def place(self) -> tuple[str, int, str, int]:
+        """Host, port, user and number of the database. ValueError."""
+        found = urllib.parse.urlsplit(self.url)
+        number = found.path.strip("/") or "0"
+        if found.scheme not in _SHARED or not found.hostname or not number.isdigit() or found.password:
+            raise ValueError(f'{self.url!r} is no Valkey or Redis; write it like "redis://user@127.0.0.1:6379/0"')
+        return found.hostname, found.port or _SHARED_PORT, urllib.parse.unquote(found.username or ""), int(number)
+
+    @property
+    def under_tls(self) -> bool:
+        return urllib.parse.urlsplit(self.url).scheme in ("rediss", "valkeys")
+
+    def password(self) -> str:
+        """What the file holds, empty without one. OSError."""
+        return self.password_file.read_text().rstrip("\n") if self.password_file else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stage with its settings, and what the engine itself is to do about it."""
@@ -259,6 +284,7 @@ class Config:
     directory: Elsewhere | None  # None: the embedded one
     srs: Srs | None
     batv: Batv | None
+    shared: Shared | None
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -272,7 +298,7 @@ SECTIONS: dict[str, type] = {
 
 OPTIONAL: dict[str, type] = {
     "tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "quarantine": Quarantine,
-    "srs": Srs, "batv": Batv,
+    "srs": Srs, "batv": Batv, "shared": Shared,
 }  # fmt: skip
 """Tables without which there is no such thing."""
 

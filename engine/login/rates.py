@@ -1,7 +1,7 @@
 """Rates: how much each account, and each network of strangers, has sent lately, and who may send no more for now.
 
-All processes share it by LMDB: key "account" or "network" NUL name, value a MessagePack list of spans, one for each
-kind and period that is limited.
+And the same for senders, their domains, and what recipients get. All processes share it by LMDB: key kind NUL name,
+value a MessagePack list of spans, one for each kind of count and period that is limited.
 
 Nothing is synced: that would be one more sync for each message. The counts outlive every process, and so a restart of
 the server; a new start of the machine begins anew, in a folder of its own.
@@ -10,7 +10,7 @@ the server; a new start of the machine begins anew, in a folder of its own.
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -27,7 +27,7 @@ from engine.units import Rate, spelled
 
 T = TypeVar("T")
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
-Kind: TypeAlias = Literal["account", "network"]
+Kind: TypeAlias = Literal["account", "network", "sender", "domain", "recipient"]
 
 MAP_SIZE = 2**28
 """Address space in octets: far more than MOST entries take."""
@@ -66,7 +66,7 @@ class Sender:
     """One whose mail is counted, and how much of it is taken."""
 
     kind: Kind
-    name: str  # the account's address, or the network
+    name: str  # an address, a domain, or a network
     messages: tuple[Rate, ...] = ()
     recipients: tuple[Rate, ...] = ()
     unknown: tuple[Rate, ...] = ()  # recipients that there are not
@@ -87,6 +87,8 @@ class Excess:
     until: float  # Unix time from which on there is room again
     wait: float  # seconds until then
     is_news: bool  # it is the first one that was refused
+    kind: Kind = "account"  # whose rate it is
+    name: str = ""
 
     def __str__(self) -> str:
         taken = f"{self.rate.most} {self.what} within {spelled(self.rate.period)} are taken"
@@ -130,12 +132,19 @@ class Rates(Store):
     def excess(self, sender: Sender, recipients: int) -> Excess | None:
         """Why a message to so many cannot be taken now; None: it can."""
         # As is usual, and then nobody need wait for who writes.
-        within = self._do(self._is_within, sender, recipients, write=False)
-        return None if within else self._do(self._weighed, sender, recipients, False)
+        return None if self.is_within(sender, recipients) else self._do(self._weighed, [sender], recipients, False)
+
+    def is_within(self, sender: Sender, recipients: int) -> bool:
+        """Whether a message to so many can be taken now. Waits for nobody."""
+        return self._do(self._is_within, sender, recipients, write=False)
 
     def take(self, sender: Sender, recipients: int) -> Excess | None:
         """Count a message to so many, unless it is one too many: then why."""
-        return self._do(self._weighed, sender, recipients, True)
+        return self.take_all([sender], recipients)
+
+    def take_all(self, senders: Sequence[Sender], recipients: int) -> Excess | None:
+        """Count it for all of these, or, if it is one too many for one of them, for none: then why."""
+        return self._do(self._weighed, senders, recipients, True)
 
     def sent(self) -> list[Sent]:
         """What everybody has sent within periods that are not over."""
@@ -158,21 +167,21 @@ class Rates(Store):
         _, costs = _weights(txn, sender, recipients, self._clock())
         return all(span.count + cost <= rate.most for span, rate, cost in costs)
 
-    def _weighed(self, txn: Transaction, sender: Sender, recipients: int, take: bool) -> Excess | None:
+    def _weighed(self, txn: Transaction, senders: Sequence[Sender], recipients: int, take: bool) -> Excess | None:
         now = self._clock()
-        key = _key(sender.kind, sender.name)
-        spans, costs = _weights(txn, sender, recipients, now)
-        for span, rate, cost in costs:
-            if span.count + cost > rate.most:
-                excess = Excess(span.what, rate, span.until, span.until - now, is_news=not span.limited)
-                span.limited = True
-                txn.put(key, _encode(spans))
-                return excess
+        weighed = [(sender, *_weights(txn, sender, recipients, now)) for sender in senders]
+        for sender, spans, costs in weighed:
+            for span, rate, cost in costs:
+                if span.count + cost > rate.most:
+                    is_news, span.limited = not span.limited, True
+                    txn.put(_key(sender.kind, sender.name), _encode(spans))
+                    return Excess(span.what, rate, span.until, span.until - now, is_news, sender.kind, sender.name)
         if take:
             self._make_room(txn, now)
-            for span, _, cost in costs:
-                span.count += cost
-            txn.put(key, _encode(spans))
+            for sender, spans, costs in weighed:
+                for span, _, cost in costs:
+                    span.count += cost
+                txn.put(_key(sender.kind, sender.name), _encode(spans))
         return None
 
     def _sent(self, txn: Transaction, now: float) -> Iterator[Sent]:
@@ -186,7 +195,7 @@ class Rates(Store):
         lifted = [
             sent
             for sent in self._sent(txn, self._clock())
-            if (sent.name == account if sent.kind == "account" else overlap(sent.name, who))
+            if (overlap(sent.name, who) if sent.kind == "network" else sent.name in (account, who.lower()))
         ]
         for kind, name in {(sent.kind, sent.name) for sent in lifted}:
             txn.delete(_key(kind, name))

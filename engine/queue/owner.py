@@ -20,7 +20,7 @@ from engine.queue.parked import Parked
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
-from engine.verdict import Defer, Delivered, Verdict
+from engine.verdict import Defer, Delivered, Reject, Verdict
 from engine.wakeup import Wakeup
 
 _TROUBLE = 5.0
@@ -62,6 +62,7 @@ class Owner:
         self.settings = settings
         self._hostname = hostname
         self._give_out = give_out
+        self.came_back: Callable[[Envelope, int], None] | None = None  # hears of what, and for how many recipients
         self._position = b""
         self._backlog = True
         self._next: float | None = None
@@ -389,6 +390,9 @@ class Owner:
             if not self._lines.idle and spoken_to(verdict):
                 self._lines.reached(domain_of([recipient]))
             outcomes.add(recipient, verdict)
+        refused = sum(isinstance(failure.verdict, Reject) for failure in outcomes.failures)
+        if refused and self.came_back is not None:
+            self.came_back(delivery.record.envelope, refused)
         return outcomes
 
     def _descendants(self, delivery: Delivery, outcomes: Outcomes, now: float) -> list[tuple[Record, Content]]:

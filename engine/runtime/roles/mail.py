@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from engine.abuse import Habits
+from engine.abuse.letters import Letters
 from engine.config import Config
 from engine.links.request import answer_requests
 from engine.message import Message, MessageId
+from engine.observe.events import event
 from engine.quarantine.expiry import expire
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
@@ -19,6 +22,7 @@ from engine.runtime.places import between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
 from engine.runtime.services import QUEUE_SERVICE
+from engine.storage.environment import StorageError
 from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
@@ -60,8 +64,23 @@ class MailRole(Role):
         assert self._owner is not None
         nursery.start_soon(self._owner.run)
         nursery.start_soon(expire, self._owner.parked.expire, self._parked_for)
+        self._owner.came_back = lambda envelope, count: (
+            nursery.start_soon(self._came_back, envelope.session.login, count) if envelope.session.login else None
+        )
         if self.here.process.index == 0:
             nursery.start_soon(self._reports_sender().run)
+            nursery.start_soon(Letters(Habits(self.tables), self._queued).run)
+
+    async def _came_back(self, login: str, recipients: int) -> None:
+        try:
+            await Habits(self.tables).came_back(login, recipients)
+        except StorageError as error:
+            event("habits-unknown", login=login, error=str(error))
+
+    async def _queued(self, message: Message) -> Verdict:
+        """Take a letter of ours through the first lane that has a queue."""
+        lane = next(course.lane for course in self.now().courses.values() if course.queued)
+        return await Door(lane, self.now).submit(message)
 
     def _parked_for(self) -> float:
         """Seconds that parked mail is kept; 0: for ever."""

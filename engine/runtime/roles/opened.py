@@ -1,5 +1,6 @@
 """What pipeline.toml names, opened; what cannot be is told as a mistake in it."""
 
+from engine.abuse.valkey import Valkey
 from engine.config import Config, ConfigError, Problem
 from engine.directory import Directory, Invalid, open_directory, valid_domain
 from engine.net.dns import Resolver
@@ -27,6 +28,17 @@ def return_paths_of(config: Config) -> ReturnPaths:
     except OSError as error:
         text = f"cannot read {error.filename}: {error.strerror}"
         raise ConfigError(config.path, [Problem(0, "secret_file", text)]) from error
+
+
+def shared_of(config: Config, opened: Valkey | None) -> Valkey | None:
+    """What is open already, if it is the same."""
+    if config.shared is None or (opened is not None and opened.settings == config.shared):
+        return opened if config.shared else None
+    try:
+        return Valkey(config.shared)
+    except OSError as error:
+        text = f"cannot read {error.filename}: {error.strerror}"
+        raise ConfigError(config.path, [Problem(0, "[shared] password_file", text)]) from error
 
 
 def check_local_domains(config: Config) -> tuple[str, ...]:

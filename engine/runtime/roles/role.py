@@ -7,6 +7,7 @@ from typing import Any
 import trio
 
 from engine.abuse import Tables
+from engine.abuse.valkey import Valkey
 from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
@@ -28,7 +29,7 @@ from engine.return_path import ReturnPaths
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
-from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of
+from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of, shared_of
 from engine.signing import Keyring
 
 _HANDSHAKE = 30.0
@@ -48,6 +49,7 @@ class Role:
         self.tally = Tally(self.data / "reports")
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
+        self._opened_shared: Valkey | None = None
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -81,6 +83,7 @@ class Role:
         self.directory.set_local(config.domains.local)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
+        self.tables.server = self._opened_shared
         self.quotas.use(config.quota)
         self.tally.on = config.reports is not None
         self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
@@ -95,6 +98,7 @@ class Role:
         self._opened_tls = server_tls(config, self.tls)
         self._opened_issuer = self._issuer_for(config)
         self._opened_returns = return_paths_of(config)
+        self._opened_shared = shared_of(config, self._opened_shared)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),

@@ -1,0 +1,126 @@
+"""Habits: park the mail of an account that suddenly sends unlike itself. A pure stage, for the lane of submissions."""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field, fields
+
+import msgspec
+
+from engine import Message, Quarantine, Verdict, domain_of
+from engine.abuse import Habits as Remembered
+from engine.abuse import Tables
+from engine.abuse.habits import Limits, Sending
+from engine.directory import Account, Directory, Unavailable, asked, is_member
+from engine.message import RELEASED
+from engine.net.targets import network_of
+from engine.observe.events import event
+from engine.protocols.address import normalised, normalised_domain
+from engine.storage.environment import StorageError
+
+REASON = "the account sends unlike itself"
+"""The same for all of its messages, so that one that is released is not parked again."""
+
+_USUAL = Limits()
+
+
+class Allowance(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Other limits for some; what is not said is that of the stage."""
+
+    who: str  # an account, a group, or a domain
+    recipients: int | None = None
+    new_recipients: int | None = None
+    domains: int | None = None
+    networks: int | None = None
+    spam: int | None = None
+    refused: int | None = None
+
+
+@dataclass
+class Habits:
+    """What an account may send in an hour is so many times what is usual for it, but never less than these limits."""
+
+    tables: Tables
+    directory: Directory
+    _: KW_ONLY
+    # Recipients in an hour. 0 here, and in those that follow: the signal does not count.
+    recipients: int = _USUAL.recipients
+    # Of them such as the account has never written to.
+    new_recipients: int = _USUAL.new_recipients
+    # Their domains.
+    domains: int = _USUAL.domains
+    # Networks that it sends from.
+    networks: int = _USUAL.networks
+    # Messages with a score (the fact scan.score) of spam_score or more.
+    spam: int = _USUAL.spam
+    spam_score: float = 6.0
+    # Recipients that came back.
+    refused: int = _USUAL.refused
+    # So many times what is usual is suspicious.
+    times: float = _USUAL.times
+    # How many signals must be above their limit at once; one that is four times above it counts twice.
+    signals: int = _USUAL.signals
+    # What counts as one network: about a provider.
+    network_ipv4: int = 16
+    network_ipv6: int = 32
+    # Accounts, groups and domains with limits of their own. The first one that fits counts.
+    allow: tuple[Allowance, ...] = ()
+    _habits: Remembered = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._limits = Limits(**{one.name: getattr(self, one.name) for one in fields(Limits)})
+        self._habits = Remembered(self.tables)
+
+    @staticmethod
+    def check(*, network_ipv4: int = 16, network_ipv6: int = 32, **others: object) -> Iterator[str]:
+        """What is wrong with the settings that were given."""
+        for name, bits, most in (("network_ipv4", network_ipv4, 32), ("network_ipv6", network_ipv6, 128)):
+            if not 0 <= bits <= most:
+                yield f"{name} must be a number of bits from 0 to {most}"
+        for name in ("signals", "times"):
+            value = others.get(name, 1)
+            if isinstance(value, int | float) and value < 1:
+                yield f"{name} must be at least 1"
+
+    async def __call__(self, message: Message) -> Verdict:
+        login = message.session.login
+        if not login or message.fact(RELEASED):
+            return message
+        try:
+            if await self._habits.is_suspect(login):
+                return Quarantine(REASON)
+            limits = await asked(self.directory, self._limits_of, login)
+            if reasons := await self._habits.weigh(self._sending(message), limits):
+                await self._suspect(message, reasons)
+                return Quarantine(REASON)
+        except (StorageError, Unavailable) as error:
+            event("habits-unknown", id=message.id, login=login, error=str(error))
+        return message
+
+    def _sending(self, message: Message) -> Sending:
+        session, score = message.session, message.fact("scan.score")
+        return Sending(
+            account=session.login,
+            network=network_of(session.peer, self.network_ipv4, self.network_ipv6) if session.peer else "",
+            recipients=message.recipients,
+            is_spam=isinstance(score, int | float) and score >= self.spam_score,
+        )
+
+    async def _suspect(self, message: Message, reasons: list[str]) -> None:
+        session = message.session
+        if await self._habits.suspect(session.login, reasons, session.peer):
+            event("account-suspicious", id=message.id, login=session.login, peer=session.peer, reasons=reasons)
+
+    def _limits_of(self, login: str) -> Limits:
+        for allowance in self.allow:
+            if self._is(login, allowance.who):
+                said = {one.name: getattr(allowance, one.name, None) for one in fields(Limits)}
+                usual = {one.name: getattr(self._limits, one.name) for one in fields(Limits)}
+                return Limits(**usual | {name: value for name, value in said.items() if value is not None})
+        return self._limits
+
+    def _is(self, login: str, who: str) -> bool:
+        if "@" not in who:
+            return domain_of(login) == normalised_domain(who)
+        if normalised(who) == login:
+            return True
+        account = self.directory.find(login)
+        return isinstance(account, Account) and is_member(self.directory, account, normalised(who))

@@ -1,0 +1,113 @@
+"""The stage `habits`: whose mail it parks, by which limits, and what it leaves alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from engine import Message, Quarantine, Session
+from engine.abuse import Tables
+from engine.directory import Embedded
+from engine.message import RELEASED
+from engine.storage.environment import StorageError
+from stages.habits import REASON, Allowance, Habits
+from tests.support.messages import message
+
+ANN, NEWS = "ann@example.org", "news@example.org"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Embedded]:
+    with Embedded.open(tmp_path / "directory", ["example.org", "second.test"]) as opened:
+        for account in (ANN, NEWS, "eve@second.test"):
+            opened.add_account(account)
+        opened.add_group("staff@example.org", [ANN])
+        yield opened
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Iterator[Tables]:
+    with Tables.open(tmp_path / "abuse") as tables:
+        yield tables
+
+
+def mail(login: str, *recipients: str, peer: str = "192.0.2.1", score: float | None = None) -> Message:
+    found = message(*(recipients or ("x@y.test",)), sender=login)
+    found = replace(found, envelope=replace(found.envelope, session=Session(peer=peer, login=login)))
+    return found if score is None else found.with_fact("scan.score", score)
+
+
+def strangers(count: int) -> list[str]:
+    return [f"p{number}@d{number}.test" for number in range(count)]
+
+
+async def test_all_mail_is_parked_from_then_on_until_it_is_lifted(tables: Tables, directory: Embedded) -> None:
+    stage = Habits(tables, directory)
+    first = mail(ANN)
+    assert await stage(first) is first
+    assert await stage(mail(ANN, *strangers(300))) == Quarantine(REASON)
+    assert await stage(mail(ANN)) == Quarantine(REASON)
+    assert isinstance(await stage(mail(NEWS)), Message)
+    assert isinstance(await stage(mail(ANN).with_fact(RELEASED, [REASON])), Message)
+    assert await stage._habits.lift(ANN)
+    assert isinstance(await stage(mail(ANN)), Message)
+
+
+async def test_who_has_not_logged_in_is_not_watched(tables: Tables, directory: Embedded) -> None:
+    stage = Habits(tables, directory)
+    assert isinstance(await stage(mail("", *strangers(3000))), Message)
+    assert tables["accounts"].local.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("login", "recipients", "parked"),
+    [
+        (NEWS, 5000, False),
+        (ANN, 90, False),
+        (ANN, 150, True),
+        ("eve@second.test", 5000, False),
+    ],
+)
+async def test_accounts_groups_and_domains_have_limits_of_their_own(
+    tables: Tables, directory: Embedded, login: str, recipients: int, *, parked: bool
+) -> None:
+    allow = (
+        Allowance(who="News@EXAMPLE.org".replace("News", "news"), recipients=0, new_recipients=0, domains=0),
+        Allowance(who="staff@example.org", recipients=100),
+        Allowance(who="second.test", recipients=10_000, new_recipients=10_000, domains=10_000),
+    )
+    stage = Habits(tables, directory, allow=allow)
+    assert isinstance(await stage(mail(login, *strangers(recipients))), Quarantine) == parked
+
+
+async def test_the_score_of_a_scanner_counts(tables: Tables, directory: Embedded) -> None:
+    stage = Habits(tables, directory, spam=2, signals=1)
+    said = [await stage(mail(ANN, score=score)) for score in (5.9, 6.0, 7.5, 0.1, 8.0)]
+    assert [isinstance(one, Quarantine) for one in said] == [False, False, False, False, True]
+
+
+async def test_networks_are_about_those_of_providers(tables: Tables, directory: Embedded) -> None:
+    stage = Habits(tables, directory, networks=2, signals=1)
+    peers = ("192.0.2.1", "192.0.200.7", "198.51.100.1", "192.0.2.1", "2001:db8::1")
+    said: list[Any] = [await stage(mail(ANN, peer=peer)) for peer in peers]
+    assert [isinstance(one, Quarantine) for one in said] == [False] * 4 + [True]
+
+
+async def test_a_store_that_fails_stops_no_mail(
+    tables: Tables, directory: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(tables["accounts"].local, "change", broken)
+    assert isinstance(await Habits(tables, directory)(mail(ANN)), Message)
+
+
+def test_what_cannot_be_meant() -> None:
+    assert list(Habits.check(network_ipv4=40, signals=0, times=0.5)) == [
+        "network_ipv4 must be a number of bits from 0 to 32",
+        "signals must be at least 1",
+        "times must be at least 1",
+    ]
