@@ -42,6 +42,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
+    "lists": {"storage", "directory"},
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
@@ -62,12 +63,12 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "quarantine",
+        "deadline", "acme", "reports", "signing", "quarantine", "lists",
     },
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
         "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime", "signing",
-        "presence", "sieve", "sorting", "mime", "quarantine",
+        "presence", "sieve", "sorting", "mime", "quarantine", "lists",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -79,6 +80,8 @@ FACE = {"message", "protocols", "units", "verdict"}
 ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
     ("engine/config/listeners.py", "lmtp"): "a listener",
+    ("engine/cli/__init__.py", "lists"): "a command",
+    ("engine/lists/store.py", "lists"): "a folder",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 

@@ -12,6 +12,7 @@ from engine.directory import Directory, DirectoryError, Embedded, Invalid
 
 if TYPE_CHECKING:
     from engine.config import Config
+    from engine.lists import Lists
     from engine.login import Guard, Rates
 
 
@@ -43,6 +44,15 @@ def open_rates(ctx: click.Context) -> "Rates":
     from engine.login import Rates
 
     return Rates.open(_config(ctx).server.data / "rates")
+
+
+@contextmanager
+def lists(ctx: click.Context) -> Iterator["Lists"]:
+    """The allow and block lists, open; their errors become those of the command."""
+    from engine.lists import Lists
+
+    with translated(), Lists.open(_config(ctx).server.data) as opened:
+        yield opened
 
 
 def _config(ctx: click.Context) -> "Config":

@@ -10,6 +10,7 @@ from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
 from engine.lanes import MAIL
+from engine.lists import Lists
 from engine.login import Guard, Issuer, Logins, Rates
 from engine.mailbox import (
     Mailboxes,
@@ -46,6 +47,7 @@ class Role:
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.tally = Tally(self.data / "reports")
         self.rates = Rates.open(self.data / "rates")
+        self.lists = Lists.open(self.data)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -97,6 +99,7 @@ class Role:
             Directory: self.directory,
             Logins: self.logins,
             Rates: self.rates,
+            Lists: self.lists,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
