@@ -11,12 +11,13 @@ from engine.cli import tables
 from engine.cli.changing import running
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.workers import ask
-from engine.config import Config
+from engine.config import Config, secrets_in
 from engine.lanes import MAIL
 from engine.links.request import Unanswered
 from engine.message import MessageId
 from engine.observe.visible import visible
-from engine.quarantine.held import Held, Wanted, find, held, shards
+from engine.quarantine.held import Held, Wanted, find, held, may_release, shards
+from engine.quarantine.links import Action, Expired, Forged, Link, verify
 from engine.quarantine.look import beginning, header
 from engine.queue.store import Shard
 from engine.runtime.services import QUEUE_SERVICE
@@ -51,6 +52,9 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     )):  # fmt: skip
         function = option(function)
     return function
+
+
+_token = click.option("--token", default="", help="What stands in a digest: that message, for who got the digest.")
 
 
 def _wanted(*, older: Duration | None, newer: Duration | None, **others: Any) -> Wanted:
@@ -105,31 +109,41 @@ def show(ctx: click.Context, identity: str, as_json: bool) -> None:
 @quarantine.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @_filters
+@_token
 @config_option
 @click.pass_context
-def release(ctx: click.Context, /, ids: tuple[str, ...], **filters: Any) -> None:
+def release(ctx: click.Context, /, ids: tuple[str, ...], token: str, **filters: Any) -> None:
     """Let parked messages go on: those of these IDs, or all that the options say. The server must be running.
 
     With --to ADDRESS they go on for that recipient alone, and stay parked for the others.
     """
-    _decide(configuration(ctx), ids, filters, "release", "Released")
+    _decide(configuration(ctx), ids, filters, token=token, function="release", done="Released")
 
 
 @quarantine.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @_filters
+@_token
 @config_option
 @click.pass_context
-def delete(ctx: click.Context, /, ids: tuple[str, ...], **filters: Any) -> None:
+def delete(ctx: click.Context, /, ids: tuple[str, ...], token: str, **filters: Any) -> None:
     """Delete parked messages: those of these IDs, or all that the options say. Nobody is told.
 
     With --to ADDRESS they are deleted for that recipient alone. The server must be running.
     """
-    _decide(configuration(ctx), ids, filters, "delete", "Deleted")
+    _decide(configuration(ctx), ids, filters, token=token, function="delete", done="Deleted")
 
 
-def _decide(config: Config, ids: tuple[str, ...], filters: dict[str, Any], function: str, done: str) -> None:
-    if not ids and not any(value not in ("", None) for value in filters.values()):
+def _decide(
+    config: Config, ids: tuple[str, ...], filters: dict[str, Any], *, token: str, function: Action, done: str
+) -> None:
+    given = any(value not in ("", None) for value in filters.values())
+    if token:
+        if ids or given:
+            raise click.UsageError("a token says by itself which message is meant")
+        link = _link(config, token, function)
+        ids, filters = (str(link.identity),), {**filters, "to": link.recipient}
+    elif not ids and not given:
         raise click.UsageError(
             "name the IDs of messages, or say which by options; `postroad quarantine list` shows all"
         )
@@ -140,6 +154,8 @@ def _decide(config: Config, ids: tuple[str, ...], filters: dict[str, Any], funct
         if ids:
             found = {identity: find(opened, identity) for identity in identities}
             chosen = [one for one in found.values() if one is not None and wanted.fits(one)]
+            if token and function == "release":
+                _check_may_release(config, chosen)
         else:
             chosen = list(held(opened, wanted))
         places = [(one.record.id, one.shard.number, _those(one, wanted.to)) for one in chosen]
@@ -153,6 +169,27 @@ def _decide(config: Config, ids: tuple[str, ...], filters: dict[str, Any], funct
         click.echo(visible(f"{identity}: {said}" if said else f"{done} {identity}."), err=bool(said))
     if failed:
         raise SystemExit(1)
+
+
+def _link(config: Config, token: str, function: Action) -> Link:
+    settings = config.quarantine
+    if settings is None or settings.secret_file is None:
+        fail("[quarantine] has no secret_file: no token was made here")
+    try:
+        link = verify(token, secrets_in(settings.secret_file), time.time())
+    except (Forged, Expired) as error:
+        fail(str(error))
+    if link.action != function:
+        fail(f"this token is one to {link.action} a message")
+    return link
+
+
+def _check_may_release(config: Config, chosen: list[Held]) -> None:
+    """What may be let go may have changed since the token was made."""
+    patterns = config.quarantine.release if config.quarantine else ()
+    for one in chosen:
+        if not may_release(one.record.reason, patterns):
+            fail(f"{one.record.id}: it is not for its recipients to let it go")
 
 
 def _those(one: Held, wanted: str) -> list[str]:

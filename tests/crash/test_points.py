@@ -193,7 +193,7 @@ def test_a_worker_dies_while_a_message_is_let_go(dies, prepared: Postroad, point
     prepared.account(CAT).filter("park", PARK)
     prepared.change(
         {
-            "lane": {"inbound": {"stages": ["accept", "park", "queue", "route"]}},
+            "lane": {"inbound": {"stages": ["accept", "before", "park", "queue", "after", "route"]}},
             "stage": {"park": {"use": "filters/park.py"}},
         }
     )
@@ -225,7 +225,7 @@ def test_a_worker_dies_while_a_message_expires(dies, prepared: Postroad, point: 
     prepared.filter("park", PARK)
     prepared.change(
         {
-            "lane": {"inbound": {"stages": ["accept", "park", "queue", "route"]}},
+            "lane": {"inbound": {"stages": ["accept", "before", "park", "queue", "after", "route"]}},
             "stage": {"park": {"use": "filters/park.py"}},
             "quarantine": {"expire": "1s"},
         }
