@@ -44,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "spam": {"protocols", "mime", "message", "units", "storage", "authentication", "directory", "scanning"},
+    "lists": {"storage", "directory"},
     "return_path": {"protocols", "config", "directory"},
     "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
@@ -65,12 +66,12 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
-        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine",
+        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -86,6 +87,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/outbound/session.py", "command"): "what is waited for",
     ("engine/scanning/mta_hooks.py", "accept"): "what a hook may answer",
     ("engine/sieve/compiler.py", "command"): "a kind of word in a script",
+    ("engine/cli/__init__.py", "lists"): "a command",
+    ("engine/lists/store.py", "lists"): "a folder",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 

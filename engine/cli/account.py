@@ -89,6 +89,8 @@ def remove(ctx: click.Context, address: str, keep_mail: bool, yes: bool) -> None
         erasing.confirm(ctx, found.id, found.address)
     with opening.opened(ctx) as directory:
         removed = directory.remove_account(address, keep_mail=keep_mail)
+    with opening.lists(ctx) as lists:
+        lists.forget(removed.address)
     if keep_mail:
         click.echo(f"Removed the account {removed.address}; its mailbox, number {removed.id}, stays on disk.")
         return

@@ -14,6 +14,7 @@ from engine.scanning.guard import Unreachable
 if TYPE_CHECKING:
     from engine.abuse import Tables
     from engine.config import Config
+    from engine.lists import Lists
     from engine.login import Guard, Rates
 
 
@@ -57,6 +58,15 @@ def open_tables(ctx: click.Context) -> "Tables":
     if config.shared is not None:
         tables.server, tables.strict = Valkey(config.shared), True
     return tables
+
+
+@contextmanager
+def lists(ctx: click.Context) -> Iterator["Lists"]:
+    """The allow and block lists, open; their errors become those of the command."""
+    from engine.lists import Lists
+
+    with translated(), Lists.open(_config(ctx).server.data) as opened:
+        yield opened
 
 
 def _config(ctx: click.Context) -> "Config":

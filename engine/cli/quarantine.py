@@ -2,21 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, NamedTuple
 
 import click
 
 from engine.cli import tables
 from engine.cli.changing import running
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.teaching import Kind, Lessons
 from engine.cli.workers import ask
-from engine.config import Config
+from engine.config import Config, secrets_in
 from engine.lanes import MAIL
 from engine.links.request import Unanswered
 from engine.message import MessageId
 from engine.observe.visible import visible
-from engine.quarantine.held import Held, Wanted, find, held, shards
+from engine.quarantine.held import Held, Wanted, find, held, may_release, shards
+from engine.quarantine.links import Action, Expired, Forged, verify
 from engine.quarantine.look import beginning, header
 from engine.queue.store import Shard
 from engine.runtime.services import QUEUE_SERVICE
@@ -73,7 +75,8 @@ def quarantine() -> None:
 @click.pass_context
 def list_(ctx: click.Context, /, as_json: bool, **filters: Any) -> None:
     """Show what is parked, the oldest first."""
-    with _shards(configuration(ctx)) as found:
+    config = configuration(ctx)
+    with shards(config.server.data, config.queue.map_size) as found:
         rows = [_row(one) for one in sorted(held(found, _wanted(**filters)), key=lambda one: one.since)]
     tables.show(rows, COLUMNS, as_json=as_json)
 
@@ -85,7 +88,8 @@ def list_(ctx: click.Context, /, as_json: bool, **filters: Any) -> None:
 @click.pass_context
 def show(ctx: click.Context, identity: str, as_json: bool) -> None:
     """Show a parked message: its envelope, what stages found, its header, and how its text begins."""
-    with _shards(configuration(ctx)) as opened:
+    config = configuration(ctx)
+    with shards(config.server.data, config.queue.map_size) as opened:
         one = find(opened, _identity(identity))
         if one is None:
             fail(f"{identity}: it is not parked")
@@ -102,57 +106,86 @@ def show(ctx: click.Context, identity: str, as_json: bool) -> None:
     click.echo(visible(f"\nheader:\n{_indented(field)}\n\ntext:\n{_indented(text)}"))
 
 
+def _choosing(function: Callable[..., Any]) -> Callable[..., Any]:
+    token = click.option(
+        "--token", metavar="TOKEN", default="", help="What a digest has for a message: for who got that digest."
+    )
+    return click.argument("ids", nargs=-1, metavar="[ID]...")(_filters(token(function)))
+
+
 @quarantine.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
-@_filters
+@_choosing
+@click.option("--train", is_flag=True, help="Teach the spam filter that they are wanted.")
 @config_option
 @click.pass_context
-def release(ctx: click.Context, /, ids: tuple[str, ...], **filters: Any) -> None:
+def release(ctx: click.Context, /, ids: tuple[str, ...], token: str, **filters: Any) -> None:
     """Let parked messages go on: those of these IDs, or all that the options say. The server must be running.
 
     With --to ADDRESS they go on for that recipient alone, and stay parked for the others.
     """
-    _decide(configuration(ctx), ids, filters, "release", "Released")
+    _decide(ctx, "release", ids, token, filters)
 
 
 @quarantine.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
-@_filters
+@_choosing
+@click.option("--train", is_flag=True, help="Teach the spam filter that they are spam.")
 @config_option
 @click.pass_context
-def delete(ctx: click.Context, /, ids: tuple[str, ...], **filters: Any) -> None:
+def delete(ctx: click.Context, /, ids: tuple[str, ...], token: str, **filters: Any) -> None:
     """Delete parked messages: those of these IDs, or all that the options say. Nobody is told.
 
     With --to ADDRESS they are deleted for that recipient alone. The server must be running.
     """
-    _decide(configuration(ctx), ids, filters, "delete", "Deleted")
+    _decide(ctx, "delete", ids, token, filters)
 
 
-def _decide(config: Config, ids: tuple[str, ...], filters: dict[str, Any], function: str, done: str) -> None:
+@quarantine.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--ham", "kind", flag_value="ham", help="They are mail that is wanted.")
+@click.option("--spam", "kind", flag_value="spam", help="They are spam.")
+@config_option
+@click.pass_context
+def train(ctx: click.Context, ids: tuple[str, ...], kind: Kind | None) -> None:
+    """Teach the spam filter what parked messages are. They stay parked."""
+    if kind is None:
+        raise click.UsageError("say what the messages are: --spam or --ham")
+    config = configuration(ctx)
+    with Lessons(ctx, kind) as lessons, shards(config.server.data, config.queue.map_size) as opened:
+        chosen = list(_chosen(opened, ids, {"older": None, "newer": None}))
+        for one in chosen:
+            lessons.put_by(one.held.message)
+        lessons.learn()
+    if len(chosen) < len(set(ids)):
+        raise SystemExit(1)
+
+
+class _Chosen(NamedTuple):
+    """A parked message that is to be decided about, for some of its recipients; without any named, for all."""
+
+    held: Held
+    to: list[str]
+
+
+def _chosen(opened: list[Shard], ids: tuple[str, ...], filters: dict[str, Any]) -> Iterator[_Chosen]:
+    """Those that are meant; of those that are not there it is said."""
     if not ids and not any(value not in ("", None) for value in filters.values()):
         raise click.UsageError(
             "name the IDs of messages, or say which by options; `postroad quarantine list` shows all"
         )
-    identities = {_identity(text): text for text in ids}
     wanted = _wanted(**filters)
-    server = running(config)
-    with _shards(config) as opened:
-        if ids:
-            found = {identity: find(opened, identity) for identity in identities}
-            chosen = [one for one in found.values() if one is not None and wanted.fits(one)]
+    if not ids:
+        for one in held(opened, wanted):
+            yield _Chosen(one, _those(one, wanted.to))
+    for identity in dict.fromkeys(map(_identity, ids)):
+        found = find(opened, identity)
+        if found is not None and wanted.fits(found):
+            yield _Chosen(found, _those(found, wanted.to))
         else:
-            chosen = list(held(opened, wanted))
-        places = [(one.record.id, one.shard.number, _those(one, wanted.to)) for one in chosen]
-    failed = False
-    for identity in identities.keys() - {place[0] for place in places}:
-        click.echo(f"{identity}: it is not parked", err=True)
-        failed = True
-    for identity, shard, to in places:
-        said = _ask(server, shard, function, identity, to)
-        failed |= bool(said)
-        click.echo(visible(f"{identity}: {said}" if said else f"{done} {identity}."), err=bool(said))
-    if failed:
-        raise SystemExit(1)
+            _say_not_parked(identity)
+
+
+def _say_not_parked(identity: MessageId) -> None:
+    click.echo(f"{identity}: it is not parked", err=True)
 
 
 def _those(one: Held, wanted: str) -> list[str]:
@@ -160,6 +193,62 @@ def _those(one: Held, wanted: str) -> list[str]:
     if "@" not in wanted.removeprefix("@"):
         return []
     return [address for address in one.to if address.lower() == wanted.lower()]
+
+
+def _by_token(config: Config, opened: list[Shard], token: str, function: Action) -> Iterator[_Chosen]:
+    """The one that a token is about. One that is no good ends the command with exit code 1."""
+    settings = config.quarantine
+    if settings is None or settings.secret_file is None:
+        fail("[quarantine] has no secret_file: no token was made here")
+    try:
+        link = verify(token, secrets_in(settings.secret_file), time.time())
+    except (Forged, Expired) as error:
+        fail(str(error))
+    if link.action != function:
+        fail(f"this token is one to {link.action} a message")
+    one = find(opened, link.identity)
+    if one is None:
+        _say_not_parked(link.identity)
+    elif function == "release" and not may_release(one.record.reason, settings.release):
+        fail(f"{link.identity}: it is not for its recipients to let it go")  # the setting may be newer than the token
+    else:
+        yield _Chosen(one, [link.recipient])
+
+
+def _decide(ctx: click.Context, function: Action, ids: tuple[str, ...], token: str, filters: dict[str, Any]) -> None:
+    """Ask the owners of the shards. Exit code 1, if anything that was named could not be done."""
+    config = configuration(ctx)
+    train = filters.pop("train")
+    if token and (ids or any(value not in ("", None) for value in filters.values())):
+        raise click.UsageError("a token says by itself which message is meant")
+    lessons = Lessons(ctx, "ham" if function == "release" else "spam") if train else None
+    with ExitStack() as stack:
+        if lessons:
+            stack.enter_context(lessons)
+        opened = stack.enter_context(shards(config.server.data, config.queue.map_size))
+        chosen = list(_by_token(config, opened, token, function) if token else _chosen(opened, ids, filters))
+        server = running(config) if chosen else None
+        done = 0
+        for one in chosen:
+            assert server is not None
+            done += _done(server, function, one, lessons)
+        if lessons:
+            lessons.learn()
+    if done < (len(set(ids)) or len(chosen) or bool(token)):
+        raise SystemExit(1)
+
+
+def _done(server: Running, function: Action, one: _Chosen, lessons: Lessons | None) -> bool:
+    """Whether it was done. It is learnt only then, and put by before, when it can still be read."""
+    identity = one.held.record.id
+    if lessons:
+        lessons.put_by(one.held.message)
+    said = _ask(server, one.held.shard.number, function, identity, one.to)
+    if said and lessons:
+        lessons.leave_out(identity)
+    word = "Released" if function == "release" else "Deleted"
+    click.echo(visible(f"{identity}: {said}" if said else f"{word} {identity}."), err=bool(said))
+    return not said
 
 
 def _ask(server: Running, shard: int, function: str, identity: MessageId, to: list[str]) -> str:
@@ -176,12 +265,6 @@ def _identity(text: str) -> MessageId:
         return MessageId.parse(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is no message id; `postroad quarantine list` shows them") from None
-
-
-@contextmanager
-def _shards(config: Config) -> Iterator[list[Shard]]:
-    with shards(config.server.data, config.queue.map_size) as opened:
-        yield opened
 
 
 def _row(one: Held) -> dict[str, Any]:

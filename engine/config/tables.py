@@ -125,7 +125,10 @@ class Reports:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantine:
     expire: Duration = Duration("30d")  # after which parked mail is deleted; 0: never
-    release: tuple[str, ...] = ("spam*",)  # reasons, with * and ?, of mail that its recipients may let go on themselves
+    release: tuple[str, ...] = (
+        "spam*",
+        "rspamd says *",
+    )  # reasons, with * and ?, of mail that its recipients may let go
     digest: str = "off"  # when people are told what was parked for them: a time of day here, "08:00"
     digest_from: str = ""  # who tells them; empty: the postmaster of their domain
     lane: str = ""  # that digests go through; empty: "outbound" if that has a `queue`, else the first that has one

@@ -9,6 +9,7 @@ from engine.directory.kinds import open_directory
 from engine.directory.limits import UNSAID, Allowed, DomainLimits, Layers, Limit, Said, allowed
 from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
+from engine.directory.reaching import reached
 from engine.directory.senders import is_member, may_send_as
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "is_member",
     "may_send_as",
     "open_directory",
+    "reached",
     "split",
     "valid_address",
     "valid_domain",

@@ -83,7 +83,8 @@ class Parked:
             async with self._word:
                 identities, _ = self._shard.parked_from(b"", PAGE, before)
                 records = self._shard.records(identities)
-                await self._remove(records)
+                if records:
+                    await self._remove(records)
             for record in records:
                 event(
                     "expired",
@@ -102,8 +103,7 @@ class Parked:
             for record in records:
                 self._shard.remove(batch, record)
 
-        if records:
-            await self._writer.apply(change)
+        await self._writer.apply(change)
         for record in records:
             if record.in_file:
                 remove(self._shard.file(record.id))

@@ -14,6 +14,8 @@ from tests.support.remote import DROP, Remote
 from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
 
 OWNER, WRITER, SESSION = "engine.queue.owner", "engine.storage.writer", "engine.outbound.session"
+PARKED = "engine.queue.parked"
+CAT = "cat@example.org"
 
 ARRIVING = {
     "content written, not synced": Point("mail-", "engine.queue.content", "ContentWriter.finish", "before"),
@@ -66,6 +68,16 @@ PARKING = {
     "parked": Point("mail-", OWNER, "Owner._settled", "before", count=1),
     "one of two is parked, the file has two names": Point("mail-", OWNER, "parked_apart", count=1),
     "one of two is parked": Point("mail-", OWNER, "Owner._settled", count=1),
+}
+LETTING_GO = {
+    "to be let go, not stored": Point("mail-", PARKED, "_released", count=1),
+    "let go": Point("mail-", PARKED, "event", "before", count=1),
+    "one of two is to be let go, the file has two names": Point("mail-", PARKED, "set_apart", count=1),
+    "one of two is let go": Point("mail-", PARKED, "event", "before", count=1),
+}
+EXPIRING = {
+    "it is too old, and not deleted": Point("mail-", PARKED, "Parked._remove", "before", count=1),
+    "it was too old, the file is left": Point("mail-", PARKED, "remove", "before", count=1),
 }
 TAKING = {
     "removed, the file is left": Point("mailboxes", "engine.mailbox.large", "LargeFiles.discard", "before", count=1),
@@ -210,6 +222,61 @@ from engine import Message, Quarantine
 async def park(message: Message):
     return Quarantine("odd")
 """
+
+
+@pytest.mark.parametrize("point", points(LETTING_GO, every=3))
+def test_a_worker_dies_while_a_message_is_let_go(dies, prepared: Postroad, point: Point) -> None:
+    """For all of its recipients, or for one of two: nobody gets it twice, nobody never."""
+    whose = ["--to", BOB] if point in list(LETTING_GO.values())[2:] else []
+    prepared.account(CAT).filter("park", PARK)
+    prepared.change(
+        {
+            "lane": {"inbound": {"stages": ["accept", "before", "park", "queue", "after", "route"]}},
+            "stage": {"park": {"use": "filters/park.py"}},
+        }
+    )
+    server = dies(point)
+    server.send(letter("token-0-", "line\r\n" * 50_000), BOB, CAT)
+    (identity,) = [row.split("\t")[0] for row in _parked(server)]
+    assert server.command("quarantine", "release", identity, *whose).returncode == 1
+    server.wait_for("worker-restarted")
+    verify(server)
+    until(lambda: _is_let_go(server, identity, whose), "the message to be let go", 4 * PATIENCE)
+    if whose:
+        assert server.command("quarantine", "release", identity, "--to", CAT).returncode == 0
+    assert [len(server.mail_for(one)) for one in (BOB, CAT)] == [1, 1]
+    until(lambda: not server.command("queue", "list").stdout, "an empty queue")
+    assert [len(server.mailbox(one)) for one in (BOB, CAT)] == [1, 1]
+    assert server.stop() == 0
+    server.start()  # which sweeps
+    assert list((server.folder / "var" / "content").iterdir()) == []
+
+
+def _is_let_go(server: Postroad, identity: str, whose: list[str]) -> bool:
+    """Now, or before the crash."""
+    done = server.command("quarantine", "release", identity, *whose)
+    return done.returncode == 0 or "it is not parked" in done.stderr
+
+
+@pytest.mark.parametrize("point", points(EXPIRING, every=2))
+def test_a_worker_dies_while_a_message_expires(dies, prepared: Postroad, point: Point) -> None:
+    prepared.filter("park", PARK)
+    prepared.change(
+        {
+            "lane": {"inbound": {"stages": ["accept", "before", "park", "queue", "after", "route"]}},
+            "stage": {"park": {"use": "filters/park.py"}},
+            "quarantine": {"expire": "1s"},
+        }
+    )
+    server = dies(point)
+    server.send(letter("token-0-", "line\r\n" * 50_000), BOB)
+    server.wait_for("worker-restarted")
+    until(lambda: not _parked(server), "its end", 4 * PATIENCE)
+    verify(server)
+    assert server.stop() == 0
+    server.start()  # which sweeps
+    assert list((server.folder / "var" / "content").iterdir()) == []
+    assert server.mailbox(BOB) == []
 
 
 def _parked(server: Postroad) -> list[str]:

@@ -15,7 +15,7 @@ from engine.observe.events import event
 from engine.quarantine.expiry import expire
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
-from engine.queue.store import Shard
+from engine.queue.store import Shard, shard_numbers
 from engine.runtime.door import Door
 from engine.runtime.journey import Departure
 from engine.runtime.places import between
@@ -28,6 +28,7 @@ from engine.storage.readers import free_readers
 from engine.verdict import Verdict
 
 if TYPE_CHECKING:
+    from engine.quarantine.sending import Digests
     from engine.reports.sending import Sender
 
 
@@ -69,6 +70,7 @@ class MailRole(Role):
         )
         if self.here.process.index == 0:
             nursery.start_soon(self._reports_sender().run)
+            nursery.start_soon(self._digests().run)
             nursery.start_soon(Letters(Habits(self.tables), self._queued).run)
 
     async def _came_back(self, login: str, recipients: int) -> None:
@@ -101,6 +103,20 @@ class MailRole(Role):
 
         kind = AggregateReports(lambda: self.tally.counts, lambda: self._resolver_for(self.config).ask)
         return Sender(kind, office, submit)
+
+    def _digests(self) -> "Digests":
+        from engine.quarantine.sending import Digests, Post
+
+        async def submit(message: Message) -> Verdict:
+            assert self.config.quarantine is not None
+            return await Door(self.config.quarantine.lane, self.now).submit(message)
+
+        def shards() -> list[Shard]:
+            return [self.shard(number) for number in shard_numbers(self.data)]
+
+        assert self._owner is not None
+        post = Post(lambda: self.config.quarantine, shards, self.directory, submit, self._owner.shard.holds)
+        return Digests(post, self.data / "quarantine" / "told.json")
 
     def switched(self, config: Config) -> None:
         super().switched(config)

@@ -12,6 +12,7 @@ from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
 from engine.lanes import MAIL
+from engine.lists import Lists
 from engine.login import Guard, Issuer, Logins, Rates
 from engine.mailbox import (
     Mailboxes,
@@ -50,6 +51,7 @@ class Role:
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
+        self.lists = Lists.open(self.data)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -106,6 +108,7 @@ class Role:
             Logins: self.logins,
             Rates: self.rates,
             Tables: self.tables,
+            Lists: self.lists,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
