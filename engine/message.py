@@ -257,9 +257,10 @@ class Message(Struct, frozen=True):
         return replace(self, envelope=envelope, content=Octets(octets[len(prepended) :]))
 
     def with_sole_header(self, name: str, value: str) -> "Message":
-        """A copy with one header field of that name, in place of all that there were; encoded and folded as it must be.
+        """A copy with one header field of that name in place of all that there were, encoded and folded as it must be.
 
-        ValueError for a name that is none.
+        Where the value has addresses, names with more than ASCII are for the caller to encode. ValueError for a name
+        that is none.
         """
         return self.without_fields(name, lambda _: True).with_field(folded(name, value))
 
