@@ -1,5 +1,6 @@
 """Changes of the header section that a scanner asks for."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -9,6 +10,8 @@ from engine.mime.folding import folded
 
 ALL = 0
 """In place of the number of a field: every field of that name."""
+
+_NAME = re.compile(r"[!-9;-~]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +23,14 @@ class Edits:
     subject: str | None = None
     sender: str | None = None
 
+    def __post_init__(self) -> None:
+        """ValueError for what is no name of a header field (RFC 5322 2.2)."""
+        for name in (*self.remove, *(name for name, _ in self.add)):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no header field name")
+
     def applied(self, message: Message) -> Message:
-        """The message with these changes. ValueError for what is no header field."""
+        """The message with these changes."""
         for name, which in self.remove.items():
             message = message.without_fields(name, _chosen(message, name, which))
         for name, value in reversed(self.add):

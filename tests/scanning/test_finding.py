@@ -109,7 +109,9 @@ def test_a_sender_is_replaced() -> None:
 
 def test_what_is_no_field_is_an_error() -> None:
     with pytest.raises(ValueError, match="header field"):
-        Edits(add=(("No name", "value"),)).applied(message())
+        Edits(add=(("No name", "value"),))
+    with pytest.raises(ValueError, match="header field"):
+        Edits(remove={"": ALL})
 
 
 def test_no_edits_change_nothing() -> None:

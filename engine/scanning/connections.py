@@ -1,0 +1,146 @@
+"""Connections to one scanner, kept for the next message."""
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import trio
+
+from engine.message import Message
+from engine.net.connection import Connection, ConnectionLost
+from engine.net.targets import host_and_port
+from engine.scanning.guard import Unreachable
+
+GATHER = 64 * 1024
+"""Octets up to which a message goes in one send with what stands before and behind it."""
+
+T = TypeVar("T")
+
+
+class Reusable(Protocol):
+    """The state of a protocol on a connection."""
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another message may follow."""
+        ...
+
+
+P = TypeVar("P", bound=Reusable)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A Unix socket, or a host and port, there under TLS if there is a ``context``."""
+
+    path: str = ""
+    host: str = ""
+    port: int = 0
+    context: ssl.SSLContext | None = None
+
+    @classmethod
+    def parse(cls, text: str, port: int = 0) -> "Where":
+        """Of ``"/path"``, ``"unix:/path"`` or ``"host:port"``; without a ``port`` it must be given. ValueError."""
+        path = text.removeprefix("unix:")
+        if path.startswith("/"):
+            return cls(path=path)
+        host, number = host_and_port(text, port)
+        return cls(host=host, port=number)
+
+    def __str__(self) -> str:
+        return self.path or f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    async def connected(self) -> Connection:
+        """A new connection. OSError."""
+        if self.path:
+            return await _to(socket.AF_UNIX, self.path)
+        error: OSError = ConnectionLost(0, f"{self.host} has no address")
+        for family, _, _, _, address in await trio.socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            try:
+                connection = await _to(family, address)
+            except OSError as trouble:
+                error = trouble
+                continue
+            await self._secure(connection)
+            return connection
+        raise error
+
+    async def _secure(self, connection: Connection) -> None:
+        if self.context is None:
+            return
+        try:
+            await connection.start_tls(self.context, server_side=False, hostname=self.host)
+        except BaseException:
+            connection.close()
+            raise
+
+
+async def _to(family: int, address: object) -> Connection:
+    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        await sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return Connection.of(sock)
+
+
+class Connections(Generic[P]):
+    """Those of one worker. ``protocol`` makes the state of a new one."""
+
+    def __init__(self, where: Where, protocol: Callable[[], P]) -> None:
+        self._where = where
+        self._protocol = protocol
+        self._idle: list[tuple[Connection, P]] = []
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop()[0].close()
+
+    async def run(self, work: Callable[[Connection, P], Awaitable[T]]) -> T:
+        """What ``work`` finds by a connection; it may be done twice, for a kept one may have been closed long ago.
+
+        Unreachable, where ``work`` raises ConnectionLost on a new one, or none can be had.
+        """
+        while self._idle:
+            with suppress(ConnectionLost):
+                return await self._done(*self._idle.pop(), work)
+        try:
+            return await self._done(await self._where.connected(), self._protocol(), work)
+        except OSError as error:
+            raise Unreachable(f"{self._where}: {error.strerror or error}") from error
+
+    async def _done(self, connection: Connection, protocol: P, work: Callable[[Connection, P], Awaitable[T]]) -> T:
+        try:
+            found = await work(connection, protocol)
+        except BaseException:
+            connection.close()
+            raise
+        if protocol.reusable:
+            self._idle.append((connection, protocol))
+        else:
+            connection.close()
+        return found
+
+
+async def send(connection: Connection, head: bytes, message: Message, tail: bytes = b"") -> None:
+    """Send a message with what the protocol wants around it; a large one as it lies, without copies. ConnectionLost."""
+    if message.size <= GATHER:
+        await connection.send(b"".join((head, *message.chunks(), tail)))
+        return
+    await connection.send(head)
+    for chunk in message.chunks():
+        await connection.send(chunk)
+    if tail:
+        await connection.send(tail)
+
+
+async def received(connection: Connection) -> bytes:
+    """The next octets. ConnectionLost, also when there are no more."""
+    octets = await connection.receive()
+    if not octets:
+        raise ConnectionLost(0, "it closed the connection without an answer")
+    return octets
