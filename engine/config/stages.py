@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.condition import parse_condition
 from engine.config.conversion import convert
 from engine.config.document import Document
@@ -93,7 +95,7 @@ def _settings(document: Document, place: str, spec: Spec, table: Mapping[str, An
     for key in own.keys() - hints.keys():
         document.problem(f"{place}.{key}", f"unknown setting{nearest(key, [*hints, *ENGINE_KEYS])}")
     settings = document.values(place, {key: own[key] for key in own if key in hints}, hints)
-    settings |= {key: document.folder / value for key, value in settings.items() if isinstance(value, Path)}
+    settings = {key: _located(value, document.folder) for key, value in settings.items()}
     tables = {setting: top for top, setting in spec.tables.items()}
     for setting, top in tables.items():
         if top in document.tables:
@@ -104,6 +106,17 @@ def _settings(document: Document, place: str, spec: Spec, table: Mapping[str, An
         elif (top := tables[missing]) not in document.tables:
             document.problem(top, f"is required by the stage {spec.name}: write at least one [[{top}]]")
     return settings
+
+
+def _located(value: Any, folder: Path) -> Any:
+    """A setting, with the paths in it from the folder of the file on."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        paths = {name: folder / path for name, path in fields.items() if isinstance(path, Path)}
+        return msgspec.structs.replace(value, **paths) if paths else value
+    return value
 
 
 def _from_tables(document: Document, top: str, setting: str, kind: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import time
 from pathlib import Path
 from typing import ClassVar
+import msgspec
 from engine import *
 
 class Door:
@@ -46,6 +47,13 @@ class Picky:
         if number > 9:
             yield "number is too large"
     async def __call__(self, message: Message) -> Verdict: ...
+
+class Server(msgspec.Struct):
+    url: str
+    secret_file: Path | None = None
+
+async def asks(message: Message, *, server: Server | None = None) -> Verdict:
+    return message
 """
 
 GOOD = """\
@@ -552,6 +560,14 @@ def test_a_good_file_is_read_into_typed_values(folder: Path) -> None:
 def test_the_path_in_a_setting_starts_from_the_file_s_folder(folder: Path, written: str, where: str) -> None:
     config = read(folder, GOOD.replace('"f.py:mark"', f'"f.py:Picky"\nfile = "{written}"'))
     assert config.stages["mark"].settings == {"file": Path(where.format(folder=folder))}
+
+
+@pytest.mark.parametrize(
+    "written", ['server = { url = "u", secret_file = "a/b" }', '[stage.mark.server]\nurl = "u"\nsecret_file = "a/b"']
+)
+def test_so_does_one_within_a_table(folder: Path, written: str) -> None:
+    config = read(folder, GOOD.replace('"f.py:mark"', f'"f.py:asks"\n{written}'))
+    assert config.stages["mark"].settings["server"].secret_file == folder / "a/b"
 
 
 ADDRESSES = [("[::1]:25", ("::1", 25)), ("*:25", ("::", 25)), ("localhost:0", ("127.0.0.1", 0))]
