@@ -17,6 +17,9 @@ from engine.units import Duration, Size
 NAME_LIMIT = 80
 """Characters of the name of a virus in a reply."""
 
+CLEAN, INFECTED = 1, 5
+"""For scripts (RFC 5235 2.2)."""
+
 _UNPRINTABLE = re.compile(r"[^!-~]")
 
 
@@ -73,7 +76,7 @@ class Clamav:
             return self._too_large()
         if answer.error:
             raise Unreachable(answer.error)
-        return self._infected(answer.virus) if answer.virus else Finding()
+        return self._infected(answer.virus) if answer.virus else Finding(virus_level=CLEAN)
 
     def _infected(self, virus: str) -> Finding:
         return Finding(
@@ -81,6 +84,7 @@ class Clamav:
             text=f"This message is infected by {_UNPRINTABLE.sub('?', virus)[:NAME_LIMIT]}",
             code="5.7.1",
             reason=f"infected by {virus}",
+            virus_level=INFECTED,
             facts={"virus": virus},
         )
 

@@ -30,6 +30,8 @@ class Finding:
     code: str = ""  # enhanced status code (RFC 3463) of a reject or defer; empty: a general one
     reason: str = ""  # for the operator; of a quarantine the same for the same thing, so without a score
     score: float | None = None
+    percent: float | None = None  # how much of spam it is, 0 to 100, for `spamtest` in scripts (RFC 5235 2.1)
+    virus_level: int | None = None  # 1: none found, to 5: infected, for `virustest` (RFC 5235 2.2)
     symbols: Mapping[str, float] = field(default_factory=dict)  # the rules that matched, with what they count
     facts: Mapping[str, Fact] = field(default_factory=dict)
     edits: Edits = Edits()
@@ -54,11 +56,15 @@ def decisive(found: Mapping[str, Finding]) -> Finding:
 
 
 def facts(found: Mapping[str, Finding]) -> dict[str, Fact]:
-    """What later stages may know: `scan.action`, `scan.score` (the highest), and `scan.NAME.…` of each scanner."""
+    """What later stages may know: `scan.action`, `scan.NAME.…`, and of what several say the highest."""
     told: dict[str, Fact] = {"scan.action": decisive(found).action}
-    scores = [one.score for one in found.values() if one.score is not None]
-    if scores:
-        told["scan.score"] = max(scores)
+    for fact, numbers in (
+        ("scan.score", [one.score for one in found.values() if one.score is not None]),
+        ("spam.percent", [one.percent for one in found.values() if one.percent is not None]),
+        ("virus.level", [one.virus_level for one in found.values() if one.virus_level is not None]),
+    ):
+        if numbers:
+            told[fact] = max(numbers)
     for name, one in found.items():
         if one.score is not None:
             told[f"scan.{name}.score"] = one.score

@@ -1,5 +1,6 @@
 """rspamd, asked over HTTP as its protocol has it: /checkv2, with the envelope and the session in header fields."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -52,19 +53,28 @@ def _target(url: str) -> tuple[Where, str]:
     return Where(host=host, port=port or _PORTS[scheme]), path if path not in ("", "/") else PATH
 
 
+def _context(trust: Path | None) -> ssl.SSLContext:
+    context = client_context(verify=True)
+    if trust is not None:
+        try:
+            context.load_verify_locations(trust)
+        except OSError as error:
+            raise ValueError(
+                f"{trust} holds no certificate that could be trusted: {error.strerror or error}"
+            ) from error
+    return context
+
+
 class Rspamd:
     """One rspamd: its normal worker, its proxy, or its controller."""
 
     name = "rspamd"
 
     def __init__(self, settings: RspamdSettings, hostname: str) -> None:
-        """OSError when a file that is named cannot be read."""
+        """OSError or ValueError when a file that is named cannot be used."""
         where, self._path = _target(settings.url)
         if settings.url.startswith("https:"):
-            context = client_context(verify=True)
-            if settings.trust is not None:
-                context.load_verify_locations(settings.trust)
-            where = Where(host=where.host, port=where.port, context=context)
+            where = Where(host=where.host, port=where.port, context=_context(settings.trust))
         self._always = [("Host", "localhost" if where.path else str(where)), ("MTA-Name", hostname)]
         if settings.password_file is not None:
             self._always.append(("Password", settings.password_file.read_text().partition("\n")[0].strip()))

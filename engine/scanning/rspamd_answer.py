@@ -77,8 +77,12 @@ def _finding(answer: _Answer) -> Finding:
     if action == "reject" and milter.reject in ("discard", "quarantine"):
         action = _ACTIONS[milter.reject]
     facts: dict[str, Fact] = {"action": answer.action}
+    percent = None
     if answer.required_score is not None:
         facts["required"] = answer.required_score
+        percent = (
+            max(0.0, min(100.0, 100 * answer.score / answer.required_score)) if answer.required_score > 0 else None
+        )
     said = answer.messages.get("smtp_message")
     text = _SPACE.sub(" ", said).strip()[:TEXT_LIMIT] if isinstance(said, str) else ""
     return Finding(
@@ -88,6 +92,7 @@ def _finding(answer: _Answer) -> Finding:
         # A score or a text in it would make each quarantine one of its own.
         reason=f"rspamd says {answer.action}" if action == "quarantine" else answer.action,
         score=answer.score,
+        percent=percent,
         symbols={name: symbol.score for name, symbol in answer.symbols.items()},
         facts=facts,
         edits=_edits(answer),

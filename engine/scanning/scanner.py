@@ -70,7 +70,9 @@ def unscanned(name: str, on_error: str, why: str) -> Finding:
 
 
 async def scanned(scanners: Sequence[Guarded], message: Message) -> dict[str, Finding]:
-    """What all say, by name; asked side by side. Who is still busy when another has said what is final is left out."""
+    """What all say, by name, in their order; asked side by side. Who is still busy when another has said what
+    is final is left out.
+    """
     found: dict[str, Finding] = {}
     errors: list[Exception] = []
 
@@ -88,4 +90,4 @@ async def scanned(scanners: Sequence[Guarded], message: Message) -> dict[str, Fi
         await ask(scanners[0])
     if errors:
         raise errors[0]
-    return found
+    return {one.name: found[one.name] for one in scanners if one.name in found}

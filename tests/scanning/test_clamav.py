@@ -15,6 +15,7 @@ from tests.support.scanners import EICAR, STREAM_LIMIT, VIRUS, Clamd, attached, 
 pytestmark = marks("clamd")
 
 
+CLEAN = Finding(virus_level=1)
 LETTER = b"From: ann@example.net\r\nSubject: something\r\n"
 
 
@@ -46,19 +47,20 @@ async def test_a_virus_is_found(clamd: Clamd, content: bytes) -> None:
         text=f"This message is infected by {VIRUS}",
         code="5.7.1",
         reason=f"infected by {VIRUS}",
+        virus_level=5,
         facts={"virus": VIRUS},
     )
 
 
 @pytest.mark.parametrize("content", [b"", b"\r\n", attached(b"harmless"), attached(b"x" * (STREAM_LIMIT // 2))])
 async def test_what_is_clean(clamd: Clamd, content: bytes) -> None:
-    assert await found(clamd, content) == Finding()
+    assert await found(clamd, content) == CLEAN
 
 
 async def test_fields_that_we_have_added_are_scanned_too(clamd: Clamd) -> None:
     async with scanner(clamd) as clamav:
         letter = message(content=b"\r\n" + b"x" * 100_000).with_header("X-Note", "harmless")
-        assert await clamav.scan(letter) == Finding()
+        assert await clamav.scan(letter) == CLEAN
         assert (await clamav.scan(letter.with_header("X-Note", EICAR.decode()))).facts == {"virus": VIRUS}
 
 
@@ -121,7 +123,7 @@ async def test_a_scan_that_is_cancelled_spoils_no_other(clamd: Clamd) -> None:
         with trio.move_on_after(0):
             await clamav.scan(message(content=attached(EICAR)))
         for _ in range(3):
-            assert await clamav.scan(message()) == Finding()
+            assert await clamav.scan(message()) == CLEAN
 
 
 @pytest.mark.parametrize("socket", ["clamd.ctl", "127.0.0.1", "host:0", ""])

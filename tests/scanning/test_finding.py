@@ -44,13 +44,15 @@ def test_nothing_found_is_nothing() -> None:
 
 def test_facts_are_named_by_their_scanner() -> None:
     found = {
-        "rspamd": Finding(score=4.5, symbols={"R_ONE": 3, "R_TWO": 1.5}, facts={"action": "greylist"}),
-        "clamav": Finding(action="reject", facts={"virus": "Eicar"}),
-        "bayes": Finding(score=-1),
+        "rspamd": Finding(score=4.5, percent=30, symbols={"R_ONE": 3, "R_TWO": 1.5}, facts={"action": "greylist"}),
+        "clamav": Finding(action="reject", virus_level=5, facts={"virus": "Eicar"}),
+        "bayes": Finding(score=-1, percent=95.5),
     }
     assert facts(found) == {
         "scan.action": "reject",
         "scan.score": 4.5,
+        "spam.percent": 95.5,
+        "virus.level": 5,
         "scan.rspamd.score": 4.5,
         "scan.rspamd.symbols": {"R_ONE": 3, "R_TWO": 1.5},
         "scan.rspamd.action": "greylist",

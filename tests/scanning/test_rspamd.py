@@ -48,20 +48,21 @@ async def test_gtube_is_refused(rspamd: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "action", "said"),
+    ("score", "percent", "action", "said"),
     [
-        ("1", "none", "no action"),
-        ("-3.5", "none", "no action"),
-        ("5", "none", "greylist"),
-        ("7", "none", "add header"),
-        ("11", "none", "rewrite subject"),
-        ("16", "reject", "reject"),
+        ("1.5", 10, "none", "no action"),
+        ("-3.5", 0, "none", "no action"),
+        ("4.5", 30, "none", "greylist"),
+        ("6", 40, "none", "add header"),
+        ("12", 80, "none", "rewrite subject"),
+        ("16", 100, "reject", "reject"),
     ],
 )
-async def test_what_a_score_leads_to(rspamd: Daemon, score: str, action: str, said: str) -> None:
+async def test_what_a_score_leads_to(rspamd: Daemon, score: str, percent: float, action: str, said: str) -> None:
     finding = await found(rspamd, wishing(score=score))
     assert (finding.action, finding.facts["action"], finding.score) == (action, said, float(score))
     assert finding.symbols["TEST_SCORE"] == float(score)
+    assert finding.percent == percent
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+"""A whole server with rspamd and ClamAV: what is refused at the end of DATA, what passes, and what mail does meanwhile
+when a scanner stands still, is killed, and comes back."""
+
+import json
+import re
+import smtplib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.programs import Certificates, marks
+from tests.support.scanners import EICAR, GTUBE, VIRUS, Clamd, Daemon, Rspamd, attached, zipped
+from tests.support.server import Postroad, Settings, letter, merged, until
+
+pytestmark = marks("rspamd", "clamd")
+
+BOB, EVE = "bob@example.org", "eve@example.org"
+QUICK = {"time_limit": "3s"}
+
+
+@dataclass
+class Scanned:
+    """The server and its scanners."""
+
+    server: Postroad
+    rspamd: Rspamd
+    clamd: Clamd
+
+    def say(self, content: bytes) -> str:
+        """The reply to the content of a message for Bob."""
+        with self.server.dialogue() as client:
+            return client.start(BOB).content(content, "")
+
+
+def settings(rspamd: Rspamd, clamd: Clamd, folder: Path) -> Settings:
+    return {
+        "tls": Certificates(folder / "tls").settings,
+        "listen": {"submissions": "127.0.0.1:0"},
+        "lane": {
+            "inbound": {"stages": ["accept", "scan", "queue", "route"]},
+            "outbound": {"listen": ["submissions"], "stages": ["submit", "scan", "queue", "route"]},
+        },
+        "stage": {
+            "scan": {"rspamd": {**rspamd.settings, **QUICK}, "clamav": {**clamd.settings, **QUICK}},
+            "submit": {"use": "stages.accept", "login": "required"},
+        },
+    }
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Mapping[str, Any]], Scanned]]:
+    """Starts all three, with changes of the settings."""
+    with Rspamd(tmp_path / "rspamd") as rspamd, Clamd(tmp_path / "clamd") as clamd:
+        running: list[Postroad] = []
+
+        def begin(changes: Mapping[str, Any]) -> Scanned:
+            server = Postroad(tmp_path / "server", merged(settings(rspamd, clamd, tmp_path), changes))
+            running.append(server.start().account(BOB, EVE))
+            return Scanned(server, rspamd, clamd)
+
+        yield begin
+        for server in running:
+            server.kill()
+
+
+def test_spam_and_viruses_stop_here(start: Callable[[Mapping[str, Any]], Scanned]) -> None:
+    scanned = start({})
+    server = scanned.server
+    assert scanned.say(letter("spam", GTUBE)) == "550 5.7.1 Gtube pattern"
+    for content in (letter("plain", EICAR.decode()), attached(EICAR), attached(zipped(EICAR), "found.zip")):
+        assert scanned.say(content) == f"550 5.7.1 This message is infected by {VIRUS}"
+    refused = server.wait_for("refused", text="Gtube pattern")
+    assert "rspamd: reject score 15 reject GTUBE(0)" in refused["log"]
+    assert server.wait_for("scanned", id=refused["id"])["action"] == "reject"
+
+    assert scanned.say(letter("clean")).startswith("250")
+    assert scanned.say(letter("much", "X-Test").replace(b"\r\n\r\n", b"\r\nX-Test-Score: 7\r\n\r\n", 1)).startswith(
+        "250"
+    )
+    assert scanned.say(letter("more").replace(b"\r\n\r\n", b"\r\nX-Test-Score: 11\r\n\r\n", 1)).startswith("250")
+    subjects = {
+        re.search(rb"^Subject: (.*)\r$", mail, re.MULTILINE)[1]: b"\r\nX-Spam: Yes\r\n" in mail  # type: ignore[index]
+        for mail in server.mail_for(BOB, 3)
+    }
+    assert subjects == {b"clean": False, b"much": True, b"[SPAM] more": False}
+    assert server.wait_for("scanned", score=7.0)["found"] == {
+        "rspamd": "none score 7 add header TEST_SCORE(7)",
+        "clamav": "none",
+    }
+
+    with server.logged_in(EVE) as client:
+        with pytest.raises(smtplib.SMTPDataError, match=VIRUS):
+            client.sendmail(EVE, [BOB], attached(EICAR).replace(b"ann@example.net", EVE.encode()))
+        client.sendmail(EVE, [BOB], letter("of ours", author=EVE))
+    server.mail_for(BOB, 4)
+
+
+def listed(server: Postroad) -> list[dict[str, str]]:
+    """The messages that are parked."""
+    found: list[dict[str, str]] = json.loads(server.command("queue", "list", "--state", "quarantined", "--json").stdout)
+    return found
+
+
+def test_what_is_parked_can_be_released(start: Callable[[Mapping[str, Any]], Scanned]) -> None:
+    scanned = start({"stage": {"scan": {"clamav": {"infected": "quarantine"}}}})
+    server = scanned.server
+    assert scanned.say(attached(EICAR)).startswith("250")
+    (parked,) = until(lambda: listed(server), "the message to be parked")
+    assert parked["reason"] == f"infected by {VIRUS}"
+    assert server.command("queue", "release", parked["id"]).returncode == 0
+    server.mail_for(BOB)
+
+
+@pytest.mark.parametrize("which", ["rspamd", "clamd"])
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_mail_waits_while_a_scanner_is_away(
+    start: Callable[[Mapping[str, Any]], Scanned], which: str, how: str
+) -> None:
+    scanned = start({"server": {"workers": 1}})
+    server = scanned.server
+    daemon: Daemon = getattr(scanned, which)
+    assert scanned.say(letter("before")).startswith("250")
+    away: AbstractContextManager[None] = nullcontext()
+    if how == "killed":
+        daemon.kill()
+    else:
+        away = daemon.held_up()
+    with away:
+        for number in range(3):
+            assert scanned.say(letter(f"meanwhile {number}")).startswith("451 4.3.0 This message cannot be scanned now")
+        server.wait_for("unreachable", what="rspamd" if which == "rspamd" else "clamav")
+        # Nobody waits any more, and what the other one can tell it tells.
+        assert scanned.say(letter("at once")).startswith("451 4.3.0")
+        other = attached(EICAR) if which == "rspamd" else letter("spam", GTUBE)
+        assert scanned.say(other).startswith("550 5.7.1")
+        assert "is left alone for a while" in server.all("put-off")[-1]["log"]
+    if how == "killed":
+        daemon.start()
+    until(lambda: scanned.say(letter("after")).startswith("250"), f"{which} to be asked again")
+    server.wait_for("reachable-again")
+    subjects = [re.search(rb"^Subject: (.*)\r$", mail, re.MULTILINE) for mail in server.mail_for(BOB, 2)]
+    assert {match[1] for match in subjects if match} == {b"before", b"after"}
+
+
+def test_mail_that_need_not_be_scanned_goes_on(start: Callable[[Mapping[str, Any]], Scanned]) -> None:
+    scanned = start({"stage": {"scan": {name: {"on_error": "skip"} for name in ("rspamd", "clamav")}}})
+    scanned.rspamd.kill()
+    scanned.clamd.kill()
+    assert scanned.say(attached(EICAR)).startswith("250")
+    scanned.server.mail_for(BOB)
+    said = scanned.server.wait_for("scanned")
+    assert said["action"] == "none"
+    assert "refused" in said["found"]["rspamd"]
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_and_nothing_unscanned_under_load(start: Callable[[Mapping[str, Any]], Scanned]) -> None:
+    """Clients that come again, as servers do, while both scanners are stopped, killed and started under them."""
+    scanned = start({"server": {"workers": 1}})
+    server = scanned.server
+    waiting = [letter(f"token-{number}-", "x" * 70 * (number % 50)) for number in range(60)]
+    viruses = [attached(EICAR, subject=f"virus-{number}") for number in range(15)]
+    todo = [mail for pair in zip(waiting[::4], viruses, strict=True) for mail in pair]
+    todo += [mail for mail in waiting if mail not in todo]
+    said: Counter[str] = Counter()
+
+    def turn() -> None:
+        """Each message that is not settled is sent once more."""
+        for mail in list(todo):
+            reply = scanned.say(mail)
+            said[reply[:3]] += 1
+            if not reply.startswith("451"):
+                todo.remove(mail)
+
+    def away(daemon: Daemon) -> None:
+        with daemon.held_up():
+            turn()
+        daemon.kill()
+        turn()
+        daemon.start()
+
+    away(scanned.clamd)
+    away(scanned.rspamd)
+
+    def settled() -> bool:
+        turn()
+        return not todo
+
+    until(settled, "all messages to be settled")
+    assert said["550"] == len(viruses)
+    assert said["250"] == len(waiting)
+    arrived = Counter(
+        match[0] for mail in server.mail_for(BOB, len(waiting)) if (match := re.search(rb"token-\d+-|virus", mail))
+    )
+    assert arrived == Counter(b"token-%d-" % number for number in range(len(waiting)))
