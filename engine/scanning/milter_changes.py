@@ -86,7 +86,7 @@ class Seen:
         return structs.replace(self._message, envelope=changed)
 
     def _rewritten(self, fields: Sequence[_Field], rest: bytes) -> Message:
-        return self._message.with_content(  # type: ignore[attr-defined, no-any-return]
+        return self._message.with_content(
             b"".join(field.octets for field in fields) + rest
         )
 
