@@ -46,15 +46,21 @@ class Guard:
         """
         self._let_through()
         try:
-            with trio.fail_after(self._time_limit):
-                await self._places.acquire()
-        except trio.TooSlowError:  # which says nothing about its health
-            raise Unreachable(f"{self.name} is busy: no place within {self._time_limit:g} s") from None
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            await self._place()
         try:
             self._let_through()  # others may have failed meanwhile
             return await self._ask(ask)
         finally:
             self._places.release()
+
+    async def _place(self) -> None:
+        try:
+            with trio.fail_after(self._time_limit):
+                await self._places.acquire()
+        except trio.TooSlowError:  # which says nothing about its health
+            raise Unreachable(f"{self.name} is busy: no place within {self._time_limit:g} s") from None
 
     def _let_through(self) -> None:
         if self._failed >= self._failures and (self._trying or trio.current_time() < self._again):

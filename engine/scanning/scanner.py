@@ -73,6 +73,8 @@ async def scanned(scanners: Sequence[Guarded], message: Message) -> dict[str, Fi
     """What all say, by name, in their order; asked side by side. Who is still busy when another has said what
     is final is left out.
     """
+    if len(scanners) == 1:
+        return {scanners[0].name: await scanners[0].ask(message)}
     found: dict[str, Finding] = {}
     errors: list[Exception] = []
 
