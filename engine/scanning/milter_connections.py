@@ -213,4 +213,7 @@ class MilterConnections:
 
 
 def _why(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+    cause: BaseException | None = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):  # one error for each address of a host
+        cause = cause.exceptions[0]
+    return error.strerror or (isinstance(cause, OSError) and cause.strerror) or str(error)
