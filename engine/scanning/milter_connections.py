@@ -91,6 +91,7 @@ class _Link:
     async def _hear(self) -> None:
         self._gather()
         await self._send()
+        self._connection.acknowledge()  # of the answers to several steps, each may be a write of its own
         octets = await self._connection.receive()
         if not octets:
             raise ConnectionLost(0, "it has closed the connection")
