@@ -54,6 +54,7 @@ def test_what_a_milter_asks_for_is_done(tmp_path: Path, workers: int) -> None:
             assert b"\r\nX-Milter: one\r\n two\r\n" in got
             assert b"X-Secret" not in got
             assert b"Return-Path: <bounces@example.net>" in got
+        assert running.wait_for("recipients-changed")["added"] == [CAROL]
         assert refusal(running, b"X-Spam: yes\r\n" + letter("spam")) == (550, "5.7.1 No spam here")
         running.send(letter("vanishes"), BOB, sender="list@example.net")
         with running.smtp() as client, pytest.raises(smtplib.SMTPDataError) as error:
