@@ -10,6 +10,7 @@ from engine import Defer, Discard, Duration, Each, Message, Recipient, Reject, R
 from engine.message import PARK, RELEASED
 from engine.net.names import Hostname
 from engine.net.targets import address_of
+from engine.observe.events import event
 from engine.protocols.address import parse_path
 from engine.protocols.milter import (
     AddRecipient,
@@ -168,22 +169,29 @@ class Milter:
         verdicts: dict[str, Any] = {
             message.recipients[place]: self._refusal(said) for place, said in decision.refused.items()
         }
-        given = {one.casefold(): one for one in message.recipients}
-        wanted = {one: one for one in given}
+        open_ = [address for address in message.recipients if address not in verdicts]
+        wanted = self._wanted(message, decision)
+        given = {address.casefold() for address in message.recipients}
+        added = tuple(address for key, address in wanted.items() if key not in given)
+        gone = [address for address in open_ if address.casefold() not in wanted]
+        if added or gone:
+            event("recipients-changed", id=message.id, by=f"the milter {self.connect}", added=added, removed=gone)
+        verdicts.update(dict.fromkeys(gone, Discard(f"the milter {self.connect} has removed the recipient")))
+        if added:
+            stays = [address for address in open_ if address not in gone]
+            verdicts[(stays or open_)[0]] = Route("", (*stays[:1], *added))
+        return verdicts
+
+    def _wanted(self, message: Message, decision: Decision) -> dict[str, str]:
+        """The recipients after all changes, by their address in lower case."""
+        wanted = {address.casefold(): address for address in message.recipients}
         for change in decision.changes:
             if isinstance(change, AddRecipient):
                 address = self._address(message, change.path)
                 wanted.setdefault(address.casefold(), address)
             elif isinstance(change, DeleteRecipient):
                 wanted.pop(change.path.strip().strip("<>").casefold(), None)
-        added = tuple(address for one, address in wanted.items() if one not in given)
-        open_ = [address for address in message.recipients if address not in verdicts]
-        gone = [address for address in open_ if address.casefold() not in wanted]
-        verdicts.update(dict.fromkeys(gone, Discard(f"the milter {self.connect} has removed the recipient")))
-        if added and open_:
-            stays = [address for address in open_ if address not in gone]
-            verdicts[stays[0] if stays else gone[0]] = Route("", (*stays[:1], *added))
-        return verdicts
+        return wanted
 
     def _address(self, message: Message, path: str, *, sender: bool = False) -> str:
         inner = path.strip()

@@ -84,9 +84,12 @@ class RunningStage:
                 verdict = await trio.to_thread.run_sync(
                     self._function, message, abandon_on_cancel=True, limiter=self._limiter
                 )
-        except (StorageError, Unreachable) as error:  # what the stage rests upon is at fault, and not its code
+        except StorageError as error:  # the message cannot be read: that is no fault of the stage
             event("stage-failed", id=message.id, stage=self.name, error=str(error))
             return self.failed(message, f"met trouble: {error}")
+        except Unreachable as error:  # nor that what it asks gives no answer
+            event("stage-failed", id=message.id, stage=self.name, error=str(error))
+            return self.failed(message, f"has no answer: {error}")
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")

@@ -91,6 +91,7 @@ class _Link:
     async def _hear(self) -> None:
         self._gather()
         await self._send()
+        self._connection.acknowledge()  # of the answers to several steps, each may be a write of its own
         octets = await self._connection.receive()
         if not octets:
             raise ConnectionLost(0, "it has closed the connection")
@@ -213,4 +214,7 @@ class MilterConnections:
 
 
 def _why(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+    cause: BaseException | None = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):  # one error for each address of a host
+        cause = cause.exceptions[0]
+    return error.strerror or (isinstance(cause, OSError) and cause.strerror) or str(error)

@@ -15,7 +15,7 @@ from engine.verdict import Changed
 from stages.milter import Milter
 from tests.authentication.zone import Asked
 from tests.support.messages import message
-from tests.support.milters import Running, clamav, opendkim, opendmarc, rspamd
+from tests.support.milters import Running, clamav, opendkim, opendmarc, rspamd, spamassassin
 from tests.support.programs import needs, run
 
 RECEIVED = b"Received: from client.test ([192.0.2.1])\r\n\tby mx.example.org; Sun, 29 Nov 2026 02:00:00 +0000\r\n"
@@ -100,6 +100,15 @@ async def test_clamav_milter_refuses_a_virus(tmp_path: Path) -> None:
     assert isinstance(refused, Reject)
     assert "Test.Virus" in refused.text
     assert isinstance(sound, Message)
+
+
+@needs("spamass-milter", "spamd")
+async def test_spamass_milter_marks_mail_and_refuses_spam(tmp_path: Path) -> None:
+    marked, refused = await verdicts(spamassassin(tmp_path), letter(), letter(LETTER + GTUBE + b"\r\n"))
+    assert isinstance(marked, Message)
+    assert "SpamAssassin" in (marked.header("X-Spam-Checker-Version") or "")
+    assert isinstance(refused, Reject)
+    assert refused.text == "Blocked by SpamAssassin"
 
 
 @needs("opendmarc")

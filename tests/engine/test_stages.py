@@ -178,16 +178,20 @@ async def test_what_was_released_can_be_parked_for_another_reason_or_by_a_stage_
 ON_ERROR = [("defer", Defer), ("skip", Message), ("reject", Reject), ("quarantine", Quarantine)]
 
 
-@pytest.mark.parametrize("error", [StorageError("content/x is damaged"), Unreachable("the scanner: no answer")])
-async def test_what_a_stage_rests_upon_is_no_bug_of_the_stage(
-    error: Exception, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def cannot(message: Message) -> Verdict:
+@pytest.mark.parametrize(
+    ("error", "log"),
+    [
+        (StorageError("content/x is damaged"), "met trouble: content/x is damaged"),
+        (Unreachable("nobody there"), "has no answer: nobody there"),
+    ],
+)
+async def test_what_is_no_bug_of_the_stage(error: Exception, log: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def fails(message: Message) -> Verdict:
         raise error
 
-    verdict = await running(saying(cannot)).call(message())
+    verdict = await running(saying(fails)).call(message())
     assert isinstance(verdict, Defer)
-    assert verdict.log == f"the stage mine met trouble: {error}"
+    assert verdict.log == f"the stage mine {log}"
     said = capfd.readouterr().err
     assert '"event":"stage-failed"' in said
     assert "Traceback" not in said

@@ -227,6 +227,18 @@ async def test_a_timeout_ends_a_read(pair, autojump_clock):
     assert scope.cancelled_caught
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="this kernel can not be told when to acknowledge")
+async def test_what_has_come_is_acknowledged_at_once_if_need_be(pair):
+    pair.ours._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+    pair.peer.send(b"short")
+    assert await pair.ours.receive() == b"short"
+    pair.ours.acknowledge()
+    (unacknowledged,) = struct.unpack_from("I", pair.peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)
+    assert unacknowledged == 0
+    pair.ours.close()
+    pair.ours.acknowledge()
+
+
 async def test_two_tasks_must_not_read_at_once(pair, nursery):
     reading = Reading(pair.ours)
     nursery.start_soon(reading.run)

@@ -54,6 +54,7 @@ def test_what_a_milter_asks_for_is_done(tmp_path: Path, workers: int) -> None:
             assert b"\r\nX-Milter: one\r\n two\r\n" in got
             assert b"X-Secret" not in got
             assert b"Return-Path: <bounces@example.net>" in got
+        assert running.wait_for("recipients-changed")["added"] == [CAROL]
         assert refusal(running, b"X-Spam: yes\r\n" + letter("spam")) == (550, "5.7.1 No spam here")
         running.send(letter("vanishes"), BOB, sender="list@example.net")
         with running.smtp() as client, pytest.raises(smtplib.SMTPDataError) as error:
@@ -94,11 +95,11 @@ def test_a_milter_may_write_another_body(tmp_path: Path, workers: int) -> None:
 def test_mail_waits_while_the_milter_does_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     with scripted(tmp_path) as milter, server(tmp_path, milter, time_limit="1s") as running:
         running.send(letter("before"), BOB)
-        milter.signal(signal.SIGSTOP)
+        milter.send(signal.SIGSTOP)
         assert refusal(running, letter("stopped"))[0] == 451
         failed = running.wait_for("stage-failed", stage="milter")
         assert "no answer within 1 s" in failed["error"]
-        milter.signal(signal.SIGCONT)
+        milter.send(signal.SIGCONT)
         running.send(letter("continued"), BOB)
         milter.end()
         for _ in range(3):

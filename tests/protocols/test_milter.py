@@ -1,10 +1,13 @@
 """The MTA's side of the milter protocol, against octets that are written out here."""
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.protocols.milter import (
     PROCEED,
@@ -24,6 +27,7 @@ from engine.protocols.milter import (
     ReplaceBody,
     Transaction,
 )
+from engine.protocols.milter.client import State
 
 EVERYTHING = 0x1FF
 SILENT = 0xDF080
@@ -68,9 +72,9 @@ def agreed(answer: bytes = terms()) -> MilterClient:
     return client
 
 
-def at_the_end(options: int = SILENT, **given: Any) -> MilterClient:
+def at_the_end(options: int = SILENT, **other: Any) -> MilterClient:
     """A client that has told all of a message, to a milter that owes the last answer alone."""
-    client = agreed(terms(options, **given))
+    client = agreed(terms(options, **other))
     client.begin(letter())
     assert client.next_event() is PROCEED
     client.body(b"hello\r\n")
@@ -425,3 +429,24 @@ def test_goodbye() -> None:
     client = at_the_end()
     client.quit()
     assert client.outgoing() == packet(b"Q")
+
+
+CODES = st.sampled_from([bytes([code]) for code in b"+-2abcdefhimpqrsty4Ol?"])
+DATA = st.one_of(st.sampled_from([data for _, data, _ in ANSWERS]), st.just(b""), st.binary(max_size=40))
+
+
+@given(st.sampled_from([0, SILENT]), st.lists(st.builds(packet, CODES, DATA), max_size=12), st.integers(1, 40))
+def test_whatever_a_milter_says_it_is_a_decision_or_one_error(options: int, said: list[bytes], cut: int) -> None:
+    client = agreed(terms(options))
+    client.begin(letter(CLIENT, "b@rcpt.test", "c@rcpt.test"))
+    octets = b"".join(said)
+    with contextlib.suppress(MilterError):
+        if client.next_event() is PROCEED:
+            client.end()
+        for start in range(0, len(octets), cut):
+            client.receive(octets[start : start + cut])
+            event = client.next_event()
+            if isinstance(event, Decision):
+                break
+            if event is PROCEED and client.state is State.MESSAGE:
+                client.end()

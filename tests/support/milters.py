@@ -31,12 +31,12 @@ class Running:
         until(lambda: self._popen.poll() is not None or _listens(self._socket), f"{self._command[0]} to listen")
         assert self._popen.poll() is None, self.log.with_suffix(".noise").read_text()
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         self._popen.send_signal(number)
 
-    def end(self) -> None:
+    def end(self, number: int = signal.SIGKILL) -> None:
         if self._popen.poll() is None:
-            self._popen.send_signal(signal.SIGKILL)
+            self._popen.send_signal(number)
         self._popen.wait()
 
     def said(self) -> list[str]:
@@ -52,12 +52,13 @@ def _listens(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def running(command: list[str], socket: Path, log: Path) -> Iterator[Running]:
+def running(command: list[str], socket: Path, log: Path, *, end: int = signal.SIGKILL) -> Iterator[Running]:
+    """``end``: the signal that ends it; SIGTERM for one that has children."""
     milter = Running(command, socket, log)
     try:
         yield milter
     finally:
-        milter.end()
+        milter.end(end)
 
 
 @functools.cache
@@ -114,7 +115,7 @@ def rspamd(folder: Path) -> Iterator[Running]:
     conf = folder / "rspamd.conf"
     conf.write_text(_RSPAMD.format(folder=folder))
     command = [path_of("rspamd"), "--no-fork", "--insecure", "--config", str(conf)]
-    with running(command, folder / "rspamd.sock", folder / "rspamd.log") as milter:
+    with running(command, folder / "rspamd.sock", folder / "rspamd.log", end=signal.SIGTERM) as milter:
         yield milter
 
 
@@ -151,4 +152,27 @@ def opendmarc(folder: Path) -> Iterator[Running]:
         "SPFIgnoreResults true\nSPFSelfValidate false\n"
     )
     with running([path_of("opendmarc"), "-f", "-c", str(conf)], socket, folder / "opendmarc.log") as milter:
+        yield milter
+
+
+@contextlib.contextmanager
+def spamassassin(folder: Path) -> Iterator[Running]:
+    """spamass-milter with a spamd that asks nobody; it changes no body, and refuses what has 15 points."""
+    spamd = ["spamd", "--local", "--nouser-config", f"--socketpath={folder}/spamd.sock", "--max-children=1"]
+    milter_socket = folder / "spamass-milter.sock"
+    command = [
+        path_of("spamass-milter"),
+        "-m",
+        "-r",
+        "15",
+        "-p",
+        str(milter_socket),
+        "--",
+        "-U",
+        f"{folder}/spamd.sock",
+    ]
+    with (
+        running([path_of(spamd[0]), *spamd[1:]], folder / "spamd.sock", folder / "spamd.log", end=signal.SIGTERM),
+        running(command, milter_socket, folder / "spamass-milter.log") as milter,
+    ):
         yield milter
