@@ -19,6 +19,7 @@ from engine.config import Stage
 from engine.message import RELEASED, Octets
 from engine.queue.content import FileContent
 from engine.runtime.stages import LegRunner, RunningStage
+from engine.scanning import Unreachable
 from engine.stage import StageError, _spec
 from engine.storage.environment import StorageError
 from engine.verdict import Changed
@@ -170,13 +171,20 @@ async def test_what_was_released_can_be_parked_for_another_reason_or_by_a_stage_
 ON_ERROR = [("defer", Defer), ("skip", Message), ("reject", Reject), ("quarantine", Quarantine)]
 
 
-async def test_content_that_cannot_be_read_is_no_bug_of_the_stage(capfd: pytest.CaptureFixture[str]) -> None:
-    def cannot_read(message: Message) -> Verdict:
-        raise StorageError("content/x is damaged")
+@pytest.mark.parametrize(
+    ("error", "log"),
+    [
+        (StorageError("content/x is damaged"), "met trouble: content/x is damaged"),
+        (Unreachable("nobody there"), "has no answer: nobody there"),
+    ],
+)
+async def test_what_is_no_bug_of_the_stage(error: Exception, log: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def fails(message: Message) -> Verdict:
+        raise error
 
-    verdict = await running(saying(cannot_read)).call(message())
+    verdict = await running(saying(fails)).call(message())
     assert isinstance(verdict, Defer)
-    assert verdict.log == "the stage mine met trouble: content/x is damaged"
+    assert verdict.log == f"the stage mine {log}"
     said = capfd.readouterr().err
     assert '"event":"stage-failed"' in said
     assert "Traceback" not in said
@@ -276,6 +284,17 @@ async def test_a_stage_that_cannot_close_stops_nothing(nursery: trio.Nursery) ->
     await nursery.start(found.run)
     await found.close()
     assert found.instance.did == ["open", "closed"]
+
+
+async def test_a_hook_without_an_answer_has_no_objection_and_is_no_bug(capfd: pytest.CaptureFixture[str]) -> None:
+    class Asking(Pool):
+        async def at_sender(self, session: Any, sender: str) -> Reject | None:
+            raise Unreachable("nobody there")
+
+    assert await running(Asking).hook("at_sender", None, "") is None
+    said = capfd.readouterr().err
+    assert '"event":"stage-failed"' in said
+    assert "Traceback" not in said
 
 
 async def test_hooks_refuse_and_broken_ones_have_no_objection(autojump_clock) -> None:
