@@ -114,6 +114,9 @@ class RunningStage:
             if said is not None and inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
+        except Unreachable as error:
+            event("stage-failed", stage=self.name, error=str(error))
+            return None
         except (Exception, SystemExit) as error:
             event.bug(f"{name} of the stage {self.name}", error)
             return None

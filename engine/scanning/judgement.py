@@ -98,6 +98,9 @@ def _marked(message: Message, judgement: Judgement, scanner: str) -> Message:
     except ValueError as error:
         raise Unreachable(f"nonsense for a header field: {error}") from error
     told: dict[str, Fact] = {f"scan.{scanner}.{name}": value for name, value in facts.items()}
+    score, highest = facts.get("score"), message.fact("scan.score")
+    if isinstance(score, float | int) and not (isinstance(highest, float | int) and highest > score):
+        told["scan.score"] = float(score)  # of several scanners the highest
     return message.with_facts(told) if told else message
 
 

@@ -293,6 +293,17 @@ async def test_a_stage_that_cannot_close_stops_nothing(nursery: trio.Nursery) ->
     assert found.instance.did == ["open", "closed"]
 
 
+async def test_a_hook_without_an_answer_has_no_objection_and_is_no_bug(capfd: pytest.CaptureFixture[str]) -> None:
+    class Asking(Pool):
+        async def at_sender(self, session: Any, sender: str) -> Reject | None:
+            raise Unreachable("nobody there")
+
+    assert await running(Asking).hook("at_sender", None, "") is None
+    said = capfd.readouterr().err
+    assert '"event":"stage-failed"' in said
+    assert "Traceback" not in said
+
+
 async def test_hooks_refuse_and_broken_ones_have_no_objection(autojump_clock) -> None:
     found = running(Pool)
     assert await found.hook("at_sender", None, "spammer@x.test") == Reject("not you")

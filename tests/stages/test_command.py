@@ -71,6 +71,10 @@ async def test_the_first_line_that_it_writes_is_a_fact_and_may_begin_with_a_scor
     found = await verdict("print('7.5/5.0'); print('more')")
     assert isinstance(found, Message)
     assert (found.fact("scan.judge.output"), found.fact("scan.judge.score")) == ("7.5/5.0", 7.5)
+    assert found.fact("scan.score") == 7.5
+    found = await verdict("print('1')", found)
+    assert isinstance(found, Message)
+    assert (found.fact("scan.judge.score"), found.fact("scan.score")) == (1.0, 7.5)
 
 
 async def test_the_sender_hears_the_text_of_the_settings_and_not_what_the_program_says() -> None:
