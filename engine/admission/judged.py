@@ -28,7 +28,7 @@ def is_judged(session: Session) -> bool:
 
 def is_reached(recipient: str, always: Collection[str]) -> bool:
     """Whether the recipient's local part is one of those that always get their mail."""
-    return split(recipient)[0].lower() in always
+    return split(recipient)[0].lower() in map(str.lower, always)
 
 
 class Lately(Generic[Key, Value]):

@@ -146,19 +146,6 @@ def test_errors_are_answered_later_and_later(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def test_no_more_sessions_are_held_up_than_there_are_places(tmp_path: Path) -> None:
-    settings = {"tarpit": "60s", "tarpit_after": 0, "max_connections": 12, "max_errors": 100}
-    with running(tmp_path, **settings) as server, contextlib.ExitStack() as stack:
-        held = [stack.enter_context(server.dialogue(STRANGER)) for _ in range(3)]
-        for client in held:
-            client.send(b"NONSENSE\r\n" * 20)
-        friend = stack.enter_context(server.dialogue(FRIEND))
-        friend.ask("NOOP", "250")  # all that was sent before has been heard
-        late = stack.enter_context(server.dialogue(OTHER))
-        late.send(b"NONSENSE\r\n" * 20)
-        late.expect("500")
-
-
 def test_who_tries_out_names_is_refused_all_for_a_while(tmp_path: Path) -> None:
     settings = {"server": {"workers": 2}, "stage": {"accept": ACCEPT | {"network_unknown_recipients": ["3/1h"]}}}
     with Postroad(tmp_path, settings) as server:

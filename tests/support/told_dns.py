@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import trio
+
 from engine.net.dns import ALIAS_LIMIT, Answer, DnsTrouble, Mx, NoData, NoSuchName, Outcome
 
 TROUBLE = "trouble"
@@ -46,6 +48,19 @@ class ToldDns:
             return DnsTrouble(f"no answer about {name} {rdtype}", LATER)
         several = [found] if isinstance(found, str | bytes | tuple) else found
         return Answer(tuple(_record(rdtype, record) for record in several), LATER)
+
+
+class SilentDns:
+    """What has a ``Resolver``'s ``ask``, and never an answer about one domain and what is below it."""
+
+    def __init__(self, silent: str, table: Table) -> None:
+        self._silent = silent
+        self._told = ToldDns(table)
+
+    async def ask(self, name: str, rdtype: str) -> Outcome[Any]:
+        if f".{name}".endswith(f".{self._silent}"):
+            await trio.sleep_forever()
+        return await self._told(name, rdtype)
 
 
 def _record(rdtype: str, record: Any) -> Any:
