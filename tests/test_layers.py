@@ -43,7 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
     "return_path": {"protocols", "config", "directory"},
-    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory"},
+    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
