@@ -20,6 +20,9 @@ from typing import Any
 HOOKS = ("at_connect", "at_sender", "at_recipient")
 """What a stage may offer so that it can refuse before DATA."""
 
+HEARS = ("at_refusal",)
+"""What a stage may offer so that it hears of what others refuse."""
+
 
 class StageError(Exception):
     """A stage cannot be loaded; the text says why and what to do."""
@@ -160,7 +163,7 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         listens=tuple(getattr(target, "listens", ())),
         tables=dict(getattr(target, "tables", {})),
         acts_on=tuple(getattr(target, "acts_on", ())),
-        hooks=tuple(hook for hook in HOOKS if is_class and hasattr(target, hook)),
+        hooks=tuple(hook for hook in (*HOOKS, *HEARS) if is_class and hasattr(target, hook)),
     )
 
 

@@ -48,6 +48,7 @@ class LimitRates:
             counted += self._of_recipient(session, recipient)
         if not counted:
             return message
+        counted = list({(one.kind, one.name): one for one in counted}.values())
         try:
             refusal = await trio.to_thread.run_sync(self._refusal, session, counted, True)
         except Unavailable as error:

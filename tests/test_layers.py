@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "spam": {"protocols", "mime", "message", "units", "storage", "authentication", "directory", "scanning"},
     "lists": {"storage", "directory"},
     "return_path": {"protocols", "config", "directory"},
-    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory"},
+    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},

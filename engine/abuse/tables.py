@@ -32,7 +32,7 @@ MAP_SIZE = 2**30
 COPY = 3600.0
 """Seconds between two copies."""
 
-NAMES = ("triplets", "accounts", "contacts", "suspects")
+NAMES = ("triplets", "accounts", "contacts", "suspects", "networks")
 
 
 class Server(Protocol):

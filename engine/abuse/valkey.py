@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import trio
 
-from engine.abuse.table import Changes, Decide
+from engine.abuse.table import Changes, Decide, Kept
 from engine.config import Shared
+from engine.login import Excess, rates
 from engine.protocols.resp import ErrorReply, Garbled, Reader, Reply, request
 from engine.scanning.guard import Guard, Unreachable
 
@@ -27,6 +28,9 @@ AT_ONCE = 16
 
 ATTEMPTS = 20
 """Tries of a change. So many processes have written the same entry in between: then something is wrong."""
+
+RATES = "rates"
+"""The table in which messages are counted."""
 
 _APART = 0.002
 """Seconds by which they step out of each other's way, more with each try."""
@@ -158,6 +162,22 @@ class _Line:
 
     async def close(self) -> None:
         await trio.aclose_forcefully(self._stream)
+
+
+def counting(store: Valkey) -> rates.Elsewhere:
+    """Rates that are counted there. For threads that trio has started."""
+
+    def change(keys: Sequence[bytes], decide: rates.Decide) -> tuple[Excess | None, rates.Changes] | None:
+        def kept(values: Sequence[bytes | None]) -> tuple[tuple[Excess | None, rates.Changes], Changes]:
+            answer, changes = decide(values)
+            return (answer, changes), {key: Kept(*one) for key, one in changes.items()}
+
+        try:
+            return trio.from_thread.run(store.change, RATES, keys, kept)[0]
+        except Unreachable:
+            return None
+
+    return change
 
 
 def _names(table: str, keys: Sequence[bytes]) -> list[bytes]:

@@ -47,7 +47,8 @@ def lift(ctx: click.Context, who: tuple[str, ...]) -> None:
     failed = False
     with opening.translated(), opening.open_rates(ctx) as rates:
         for one in who:
-            if rates.lift(one):
+            if sent := rates.lift(one):
+                opening.forget_elsewhere(ctx, sent)
                 click.echo(f"{one} may send again.")
             else:
                 click.echo(f"nothing counts for {one}; postroad rate list shows for whom something does", err=True)

@@ -10,7 +10,7 @@ the server; a new start of the machine begins anew, in a folder of its own.
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -38,6 +38,9 @@ MOST = 200_000
 _SWEEP = 600.0
 """Seconds between two looks for what is over."""
 
+_AHEAD = 5.0
+"""Seconds by which the clocks of nodes may differ."""
+
 MESSAGES, RECIPIENTS, NOT_THERE = "messages", "recipients", "unknown recipients"
 
 
@@ -53,7 +56,8 @@ class _Span(msgspec.Struct, array_like=True):
         return self.since + self.period
 
     def holds(self, now: float) -> bool:
-        return self.since <= now < self.until  # one from the future was begun by another clock
+        # One from the future was begun by another clock; that of another node may be a little ahead.
+        return self.since - _AHEAD <= now < self.until
 
 
 _decode = msgspec.msgpack.Decoder(list[_Span]).decode
@@ -95,6 +99,16 @@ class Excess:
         return f"{taken}, come again in {spelled(math.ceil(self.wait))}"
 
 
+Changes: TypeAlias = Mapping[bytes, tuple[bytes, float]]
+"""By key: a value, and for how many seconds it counts."""
+
+Decide: TypeAlias = Callable[[Sequence[bytes | None]], tuple[Excess | None, Changes]]
+"""What becomes of a message, and what changes, by the values of some keys."""
+
+Elsewhere: TypeAlias = Callable[[Sequence[bytes], Decide], tuple[Excess | None, Changes] | None]
+"""Where several nodes count together. Blocks; None: it is out of reach."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What somebody has sent within a period that is not over."""
@@ -109,10 +123,14 @@ class Sent:
 
 
 class Rates(Store):
-    """The open store. One object a process, shared by its threads. Every method may raise Unavailable."""
+    """The open store. One object a process, shared by its threads. Every method may raise Unavailable.
+
+    With ``elsewhere``, messages are counted there, and here as well; to look alone asks this store alone.
+    """
 
     def __init__(self, environment: lmdb.Environment, clock: Callable[[], float] = time.time) -> None:
         super().__init__(environment)
+        self.elsewhere: Elsewhere | None = None
         self._clock = clock
         self._swept = clock()
 
@@ -132,7 +150,7 @@ class Rates(Store):
     def excess(self, sender: Sender, recipients: int) -> Excess | None:
         """Why a message to so many cannot be taken now; None: it can."""
         # As is usual, and then nobody need wait for who writes.
-        return None if self.is_within(sender, recipients) else self._do(self._weighed, [sender], recipients, False)
+        return None if self.is_within(sender, recipients) else self._weigh([sender], recipients, take=False)
 
     def is_within(self, sender: Sender, recipients: int) -> bool:
         """Whether a message to so many can be taken now. Waits for nobody."""
@@ -144,7 +162,18 @@ class Rates(Store):
 
     def take_all(self, senders: Sequence[Sender], recipients: int) -> Excess | None:
         """Count it for all of these, or, if it is one too many for one of them, for none: then why."""
-        return self._do(self._weighed, senders, recipients, True)
+        return self._weigh(senders, recipients, take=True)
+
+    def _weigh(self, senders: Sequence[Sender], recipients: int, *, take: bool) -> Excess | None:
+        keys = [key_of(sender.kind, sender.name) for sender in senders]
+
+        def decide(values: Sequence[bytes | None]) -> tuple[Excess | None, Changes]:
+            return _decided(senders, values, recipients, self._clock(), take=take)
+
+        if self.elsewhere is not None and (found := self.elsewhere(keys, decide)) is not None:
+            self._do(self._apply, found[1])
+            return found[0]
+        return self._do(self._change, keys, decide)
 
     def sent(self) -> list[Sent]:
         """What everybody has sent within periods that are not over."""
@@ -164,25 +193,19 @@ class Rates(Store):
             raise Unavailable(f"cannot tell who has sent how much: {translated(error)}") from error
 
     def _is_within(self, txn: Transaction, sender: Sender, recipients: int) -> bool:
-        _, costs = _weights(txn, sender, recipients, self._clock())
+        _, costs = _weights(sender, txn.get(key_of(sender.kind, sender.name)), recipients, self._clock())
         return all(span.count + cost <= rate.most for span, rate, cost in costs)
 
-    def _weighed(self, txn: Transaction, senders: Sequence[Sender], recipients: int, take: bool) -> Excess | None:
-        now = self._clock()
-        weighed = [(sender, *_weights(txn, sender, recipients, now)) for sender in senders]
-        for sender, spans, costs in weighed:
-            for span, rate, cost in costs:
-                if span.count + cost > rate.most:
-                    is_news, span.limited = not span.limited, True
-                    txn.put(_key(sender.kind, sender.name), _encode(spans))
-                    return Excess(span.what, rate, span.until, span.until - now, is_news, sender.kind, sender.name)
-        if take:
-            self._make_room(txn, now)
-            for sender, spans, costs in weighed:
-                for span, _, cost in costs:
-                    span.count += cost
-                txn.put(_key(sender.kind, sender.name), _encode(spans))
-        return None
+    def _change(self, txn: Transaction, keys: Sequence[bytes], decide: Decide) -> Excess | None:
+        excess, changes = decide([txn.get(key) for key in keys])
+        self._apply(txn, changes)
+        return excess
+
+    def _apply(self, txn: Transaction, changes: Changes) -> None:
+        if changes:
+            self._make_room(txn, self._clock())
+        for key, (value, _) in changes.items():
+            txn.put(key, value)
 
     def _sent(self, txn: Transaction, now: float) -> Iterator[Sent]:
         for key, value in txn.cursor():
@@ -198,7 +221,7 @@ class Rates(Store):
             if (overlap(sent.name, who) if sent.kind == "network" else sent.name in (account, who.lower()))
         ]
         for kind, name in {(sent.kind, sent.name) for sent in lifted}:
-            txn.delete(_key(kind, name))
+            txn.delete(key_of(kind, name))
         return lifted
 
     def _make_room(self, txn: Transaction, now: float) -> None:
@@ -211,11 +234,36 @@ class Rates(Store):
                 forget(txn, None, over)
 
 
+def _decided(
+    senders: Sequence[Sender], values: Sequence[bytes | None], recipients: int, now: float, *, take: bool
+) -> tuple[Excess | None, Changes]:
+    """Whether a message to so many is one too many for one of these, and what is to be written."""
+    weighed = [
+        (sender, *_weights(sender, value, recipients, now)) for sender, value in zip(senders, values, strict=True)
+    ]
+    for sender, spans, costs in weighed:
+        for span, rate, cost in costs:
+            if span.count + cost > rate.most:
+                is_news, span.limited = not span.limited, True
+                excess = Excess(span.what, rate, span.until, span.until - now, is_news, sender.kind, sender.name)
+                return excess, _changes(sender, spans, now)
+    changes: dict[bytes, tuple[bytes, float]] = {}
+    for sender, spans, costs in weighed if take else ():
+        for span, _, cost in costs:
+            span.count += cost
+        changes |= _changes(sender, spans, now)
+    return None, changes
+
+
+def _changes(sender: Sender, spans: list[_Span], now: float) -> dict[bytes, tuple[bytes, float]]:
+    return {key_of(sender.kind, sender.name): (_encode(spans), max(span.until for span in spans) - now)}
+
+
 def _weights(
-    txn: Transaction, sender: Sender, recipients: int, now: float
+    sender: Sender, value: bytes | None, recipients: int, now: float
 ) -> tuple[list[_Span], list[tuple[_Span, Rate, int]]]:
     """The spans of a sender, and what a message to so many would add to each that is limited."""
-    spans = _held(txn.get(_key(sender.kind, sender.name)) or _NOTHING, now)
+    spans = _held(value or _NOTHING, now)
     return spans, [(_span(spans, what, rate.period, now), rate, cost) for what, rate, cost in sender.costs(recipients)]
 
 
@@ -231,5 +279,6 @@ def _span(spans: list[_Span], what: str, period: float, now: float) -> _Span:
     return found
 
 
-def _key(kind: str, name: str) -> bytes:
+def key_of(kind: str, name: str) -> bytes:
+    """The key under which somebody is counted."""
     return f"{kind}\0{name}".encode()

@@ -50,7 +50,10 @@ class Door:
         answer = Answer()
         kind = SeparateArrival if separately else Arrival
         kind(revision, self._course(revision), message, revision.config.server.hostname, answer.give)
-        return await answer.wait()  # type: ignore[return-value]
+        verdict: Verdict = await answer.wait()  # type: ignore[assignment]
+        if isinstance(verdict, Reject):
+            await self._tell(message.session, verdict, is_content=True)
+        return verdict
 
     def content(self, identity: MessageId) -> ContentWriter:
         """Where the content of the message with that id goes while it arrives."""
@@ -75,7 +78,10 @@ class Door:
         return await self._ask("at_sender", session, sender)
 
     async def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | Defer | None:
-        return await self._ask("at_recipient", session, sender, recipient)
+        refusal = await self._ask("at_recipient", session, sender, recipient)
+        if isinstance(refusal, Reject):
+            await self._tell(session, refusal, is_content=False)
+        return refusal
 
     async def _ask(self, hook: str, *arguments: object) -> Reject | Defer | None:
         for stage in self._current().hooks(self._lane, hook):
@@ -83,6 +89,10 @@ class Door:
             if refusal is not None:
                 return refusal
         return None
+
+    async def _tell(self, session: Session, refusal: Reject, *, is_content: bool) -> None:
+        for stage in self._current().hooks(self._lane, "at_refusal"):
+            await stage.hook("at_refusal", session, refusal, is_content)
 
     def _course(self, revision: Revised) -> Course:
         return revision.courses[self._lane]

@@ -11,9 +11,11 @@ import trio
 
 from engine.abuse import Tables
 from engine.abuse.table import Changes, Kept, key_of
-from engine.abuse.valkey import Valkey
+from engine.abuse.valkey import Valkey, counting
 from engine.config import Shared
+from engine.login import Rates, Sender
 from engine.scanning.guard import FAILURES, Unreachable
+from engine.units import Rate
 from tests.support.programs import marks
 from tests.support.redis import Redis
 from tests.support.server import ROOT
@@ -121,6 +123,23 @@ async def test_a_server_that_is_gone_and_comes_back(
         assert table.local.read([ONE]) == [b"1"]
 
 
+async def test_nodes_count_what_is_sent_together(redis: Redis, store: Valkey, tmp_path: Path) -> None:
+    ann = Sender("account", "ann@example.org", (Rate("5/1h"),), (Rate("100/1h"),))
+    with Rates.open(tmp_path / "one") as one, Rates.open(tmp_path / "other") as other:
+        for rates in (one, other):
+            rates.elsewhere = counting(Valkey(redis.settings))
+        said = []
+        for turn in range(7):
+            said.append(await trio.to_thread.run_sync((one, other)[turn % 2].take, ann, 10))
+        assert [excess is None for excess in said] == [True] * 5 + [False] * 2
+        assert [excess.is_news for excess in said if excess] == [True, False]
+        assert [sent.count for sent in one.sent()] == [5, 50]
+
+        redis.kill()
+        assert await trio.to_thread.run_sync(one.take, ann, 10) is not None, "what it has seen there it knows"
+        assert await trio.to_thread.run_sync(one.take, Sender("account", "eve@example.org", ann.messages), 1) is None
+
+
 async def test_a_server_that_hangs_costs_a_second_and_then_nothing(redis: Redis, store: Valkey) -> None:
     assert await store.read("accounts", [ONE]) == [None]
     redis.popen.send_signal(signal.SIGSTOP)
@@ -134,10 +153,12 @@ async def test_a_server_that_hangs_costs_a_second_and_then_nothing(redis: Redis,
         redis.popen.send_signal(signal.SIGCONT)
 
 
-async def test_a_reply_that_comes_too_late_is_nobody_else_s(store: Valkey) -> None:
+async def test_a_reply_that_comes_too_late_is_nobody_else_s(redis: Redis, store: Valkey) -> None:
     await store.change("accounts", [ONE], more)
-    with trio.move_on_after(0):
+    redis.popen.send_signal(signal.SIGSTOP)
+    with trio.move_on_after(0.1):
         await store.read("accounts", [ONE])
+    redis.popen.send_signal(signal.SIGCONT)
     assert await store.read("accounts", [OTHER]) == [None]
     assert await store.read("accounts", [ONE]) == [b"1"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import trio
 
 from engine.abuse import Tables
-from engine.abuse.valkey import Valkey
+from engine.abuse.valkey import Valkey, counting
 from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
@@ -85,7 +85,8 @@ class Role:
         self.directory.set_local(config.domains.local)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
-        self.tables.server = self._opened_shared
+        self.tables.server = shared = self._opened_shared
+        self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
         self.tally.on = config.reports is not None
         self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
