@@ -372,6 +372,29 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
     ),
     (
         "[stage.door]",
+        '[quarantine]\nexpire = "-1d"\ndigest = "8:00"\nurl = "mail.example.org"\nlane = "outbund"\n[stage.door]',
+        [
+            (11, "[quarantine] expire", '\'-1d\' is no duration; write it like "90s", "5m", "1h 30m" or "5d"'),
+            (12, "[quarantine] digest", '\'8:00\' is no time of day; write "08:00", or "off"'),
+            (12, "[quarantine] digest", "needs secret_file, by which what people answer is known"),
+            (
+                13,
+                "[quarantine] url",
+                "'mail.example.org' is no page; write it like \"https://mail.example.org/quarantine\"",
+            ),
+            (14, "[quarantine] lane", "no lane outbund has a `queue`; there are: inbound"),
+        ],
+    ),
+    (
+        "[stage.door]",
+        '[quarantine]\ndigest = "08:00"\nsecret_file = "none"\ndigest_from = "us"\n[stage.door]',
+        [
+            (12, "[quarantine] secret_file", "cannot read none: No such file or directory"),
+            (13, "[quarantine] digest_from", "'us' is no address; write it like \"postmaster@example.org\""),
+        ],
+    ),
+    (
+        "[stage.door]",
         '[reports]\norg_name = "Us"\nemail = "nobody"\nlane = "outbund"\n[stage.door]',
         [
             (10, "[reports]", UNSERVED),
