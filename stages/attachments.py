@@ -13,6 +13,7 @@ from engine import Duration, Message, Quarantine, Reject, Size, Verdict
 from engine.mime import rewriting
 from engine.mime.part import Part
 from engine.mime.structure import structure
+from engine.scanning import macros
 from engine.scanning.attached import File, Limits, examined, shown
 from engine.scanning.kinds import KINDS
 from engine.scanning.parts import has_none, is_overfull
@@ -57,6 +58,8 @@ class Attachments:
     ratio: int = 150
     # Then the rest counts as unreadable.
     time_limit: Duration = Duration("10s")
+    # Ask oletools, which must be installed, about documents in which we find no macros: half a second of CPU each.
+    oletools: bool = False
     # In the place of what was stripped.
     text: str = "The attachment {name} was removed here, because files of this kind are not taken: {kinds}."
     _actions: dict[str, str] = field(init=False, repr=False)
@@ -70,6 +73,8 @@ class Attachments:
             for one in settings.get(name, ()):
                 if one not in KINDS and not one.startswith("*"):
                     yield f"{name} has {one!r}, which is no kind of file; a pattern of names begins with *"
+        if settings.get("oletools") and not macros.is_installed():
+            yield "oletools are not installed: pip install oletools"
         for name in ("depth", "files", "ratio"):
             if settings.get(name, 1) < 1:
                 yield f"{name} must be at least 1"
@@ -84,7 +89,7 @@ class Attachments:
                     self._patterns.append((one.lower(), action))
         for kind in ("encrypted", "unreadable", "bomb"):
             self._actions[kind] = max(self._actions.get(kind, "pass"), getattr(self, kind), key=_ORDER.index)
-        self._limits = Limits(self.depth, self.files, self.unpacked, self.ratio, self.time_limit)
+        self._limits = Limits(self.depth, self.files, self.unpacked, self.ratio, self.time_limit, self.oletools)
         self._threads = trio.CapacityLimiter(os.cpu_count() or 1)
 
     async def __call__(self, message: Message) -> Verdict:

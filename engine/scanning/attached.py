@@ -16,8 +16,8 @@ from engine.mime import rewriting
 from engine.mime.part import Part
 from engine.mime.structure import structure
 from engine.mime.transfer import decoded, is_known
-from engine.scanning import kinds, tars, zips
-from engine.scanning.kinds import BZIP2, CLOSED, CONTAINERS, GZIP, HEAD, MAIL, MARKS, TAR, XZ, ZIP
+from engine.scanning import kinds, macros, tars, zips
+from engine.scanning.kinds import BZIP2, CLOSED, CONTAINERS, FLAT, GZIP, HEAD, MAIL, MARKS, OLE, TAR, XZ, ZIP
 from engine.scanning.parts import Forward, attachments, is_overfull
 from engine.scanning.unpacking import PIECE, Flaw, bunzipped, gunzipped, unxzed
 
@@ -42,6 +42,7 @@ class Limits:
     size: int = 200_000_000  # octets that come out of them
     ratio: int = 150  # octets out of one that is packed
     seconds: float = 10.0
+    oletools: bool = False  # which are asked about documents in which we find no macros
 
 
 class File(NamedTuple):
@@ -154,6 +155,9 @@ class Examination:
             return self._zip(path, chunks, inside)
         elif form == MAIL:
             return self._mail(path, chunks, inside)
+        elif form in {OLE, FLAT} and self._limits.oletools:
+            with _spooled(chunks) as file:
+                return self._asked(file, kinds.searched(_read(file), MARKS[form]))
         elif form in MARKS:
             return kinds.searched(chunks, MARKS[form])
         return set()
@@ -174,10 +178,18 @@ class Examination:
             except (zips.Overlap, zips.TooMany) as error:
                 raise Bomb from error
             more = kinds.of_zip(name for entry in entries for name in entry.names)
+            if "office" in more and self._limits.oletools:
+                more = self._asked(file, more)
             for entry in entries:
                 self._one_more()
                 more |= self._entry(path, file, entry, inside)
         return more
+
+    def _asked(self, file: BinaryIO, found: set[str]) -> set[str]:
+        """With what oletools say of a document."""
+        if "macros" not in found and macros.has_macros(_read(file), self._until - time.monotonic()):
+            return found | {"macros"}
+        return found
 
     def _entry(self, path: tuple[str, ...], file: BinaryIO, entry: zips.Entry, inside: list[File]) -> set[str]:
         name, *others = sorted(entry.names)

@@ -14,6 +14,7 @@ KINDS = (
 """All kinds that a file may be of; it may be of several at once."""
 
 ZIP, GZIP, BZIP2, XZ, TAR, OLE, PDF, MAIL = "zip", "gzip", "bzip2", "xz", "tar", "ole", "pdf", "mail"
+FLAT = "flat"  # a document of Office as XML, of 2003
 """Formats that are looked into."""
 
 CLOSED = "closed"
@@ -66,11 +67,13 @@ _MARKS = (
     Mark(b"\x1f\x9d", 0, ("archive",), CLOSED),  # compress
     Mark(b"xar!", 0, ("archive",), CLOSED),
     Mark(b"\x78\x9f\x3e\x22", 0, ("archive",), CLOSED),  # TNEF, winmail.dat
+    Mark(b"ActiveMime", 0, ("macros",)),  # a part of a document that was stored as MHTML
     Mark(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, (), OLE),
 )
 
 _HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*+(?:<!--.*?-->\s*+)*+<(?:!doctype html|html|head|body|script|svg|\?xml)", re.I | re.S
+    rb"(?:\xef\xbb\xbf)?\s*+(?:(?:<!--.*?-->|<\?xml[^>]*+>)\s*+)*+<(?:!doctype html|html|head|body|script|svg)",
+    re.IGNORECASE | re.DOTALL,
 )
 _MAIL = re.compile(
     rb"(?:(?:Return-Path|Received|From|To|Subject|Date|Message-ID|MIME-Version|Content-Type|DKIM-Signature)[ \t]*+:)",
@@ -118,6 +121,9 @@ def by_content(head: bytes) -> tuple[set[str], str]:
     if b"%PDF-" in head[:_ELSEWHERE]:
         kinds.add("pdf")
         form = form or PDF
+    if b"<?mso-application" in head[:_ELSEWHERE]:
+        kinds.add("office")
+        form = form or FLAT
     if _HTML.match(head, 0, _ELSEWHERE):
         kinds.add("html")
     if not form and _MAIL.match(head):
@@ -149,6 +155,7 @@ MARKS: dict[str, dict[bytes, str]] = {
         "Workbook".encode("utf-16-le"): "office",
         "PowerPoint Document".encode("utf-16-le"): "office",
     },
+    FLAT: {b"QWN0aXZlTWltZ": "macros"},  # "ActiveMime" in base64
     PDF: {b"/JavaScript": "pdf-javascript", b"/JS ": "pdf-javascript", b"/JS(": "pdf-javascript"},
 }
 """Octets anywhere in a file of that format, and what they show."""

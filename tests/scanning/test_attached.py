@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from engine.mime.structure import structure
 from engine.mime.transfer import is_known
-from engine.scanning import kinds, parts, tars, zips
+from engine.scanning import kinds, macros, parts, tars, zips
 from engine.scanning.attached import Examination, File, Limits, shown
 from engine.scanning.unpacking import Flaw
 from tests.support.programs import needs
@@ -75,6 +75,7 @@ def tarred(form: int = tarfile.PAX_FORMAT, mode: str = "w", **files: bytes) -> b
         (b"\n\n%PDF-1.4", "pdf"),
         (b"<!DOCTYPE HTML>", "html"),
         (b"\xef\xbb\xbf <!-- x --> <script>", "html"),
+        (b'<?xml version="1.0"?>\n<svg>', "html"),
         (b"7z\xbc\xaf\x27\x1c\0", "archive"),
         (b"Rar!\x1a\x07\1", "archive"),
     ],
@@ -251,6 +252,53 @@ def test_macros_in_old_documents_are_told_wherever_they_stand(piece: int) -> Non
     assert look("a.doc", ole, piece=piece)["a.doc"] == {"office"}
     assert look("a.doc", ole + "_VBA_PROJECT".encode("utf-16-le"), piece=piece)["a.doc"] == {"office", "macros"}
     assert look("a.doc", ole + "EncryptedPackage".encode("utf-16-le"))["a.doc"] == {"office", "encrypted"}
+
+
+def test_macros_in_flat_documents_are_told() -> None:
+    flat = b'<?xml version="1.0"?>\n<?mso-application progid="Word.Document"?>\n'
+    assert look("a.xml", flat)["a.xml"] == {"office"}
+    assert look("a.xml", flat + bytes(40_000) + b"QWN0aXZlTWltZQ")["a.xml"] == {"office", "macros"}
+    web = (
+        b"MIME-Version: 1.0\r\nContent-Type: application/x-mso; name=e.mso\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    )
+    assert look("a.doc", web + b"QWN0aXZlTWltZQAA")["a.doc/e.mso"] == {"macros"}
+
+
+def test_oletools_are_asked_about_documents_without_macros(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def has_macros(document: Iterator[bytes], seconds: float) -> bool:
+        asked.append(b"".join(document))
+        return True
+
+    monkeypatch.setattr("engine.scanning.macros.has_macros", has_macros)
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("[Content_Types].xml", b"<Types/>")
+    ole = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(50_000)
+    for octets in (ole, made.getvalue()):
+        assert "macros" not in look("a", octets)["a"]
+        assert not asked
+        assert "macros" in look("a", octets, Limits(oletools=True))["a"]
+        assert asked.pop() == octets
+    look("a", ole + "_VBA_PROJECT".encode("utf-16-le"), Limits(oletools=True))
+    look("a", PDF, Limits(oletools=True))
+    assert not asked
+
+
+@pytest.mark.skipif(not macros.is_installed(), reason="oletools are not installed")
+def test_what_oletools_say() -> None:
+    flat = b'<?xml version="1.0"?><?mso-application progid="Word.Document"?><w:wordDocument '
+    flat += b'xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml">%s</w:wordDocument>'
+    data = b'<w:binData w:name="editdata.mso">QWN0aXZlTWltZQ==</w:binData>'
+    assert macros.has_macros(iter([flat % data]), 120) is True
+    assert (
+        macros.has_macros(iter([zipped(**{"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<x/>"})]), 120)
+        is False
+    )
+    assert macros.has_macros(iter([b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(5000)]), 120) is None  # it is damaged
+    assert macros.has_macros(iter([flat]), 0) is None
+    assert macros.has_macros(iter([bytes(macros.LARGEST), b"x"]), 120) is None
 
 
 def test_scripts_in_pdf_are_told() -> None:
