@@ -37,6 +37,9 @@ RELEASED = "quarantine.released"
 CHANGED = "content.changed"
 """The fact that a stage has changed the content: a digest, by which copies with different changes are told apart."""
 
+JUNK = "scan.junk"
+"""The fact that a scanner takes a message for spam, though not so surely that it is refused: it goes into Junk."""
+
 _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]

@@ -43,14 +43,19 @@ ARROWS: dict[str, set[str]] = {
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
-    "spam": {"protocols", "mime", "message", "units", "storage", "authentication", "directory", "scanning"},
+    "spam": {
+        "protocols", "mime", "message", "units", "storage", "observe", "wakeup", "authentication", "directory",
+        "scanning",
+    },
     "lists": {"storage", "directory"},
     "return_path": {"protocols", "config", "directory"},
     "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
-    "imap": {"protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index"},
+    "imap": {
+        "protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index", "spam",
+    },
     "sorting": {
         "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config", "directory", "login",
         "mailbox",
@@ -66,7 +71,7 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
