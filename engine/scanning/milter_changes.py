@@ -86,9 +86,7 @@ class Seen:
         return structs.replace(self._message, envelope=changed)
 
     def _rewritten(self, fields: Sequence[_Field], rest: bytes) -> Message:
-        return self._message.with_content(
-            b"".join(field.octets for field in fields) + rest
-        )
+        return self._message.with_content(b"".join(field.octets for field in fields) + rest)
 
 
 def _header_section(message: Message) -> tuple[bytes, bool]:
