@@ -110,8 +110,9 @@ async def test_under_tls(tmp_path: Path) -> None:
         async with Rspamd(RspamdSettings(url=url, trust=ours.authority), "mx") as rspamd:
             assert (await rspamd.scan(message())).score == 1.5
             assert (await rspamd.scan(message())).score == 1.5
-        for trust in (theirs.authority, None):
-            async with Rspamd(RspamdSettings(url=url, trust=trust), "mx") as rspamd:
+        other = f"https://127.0.0.1:{port}"  # for which the certificate is not
+        for where, trust in ((url, theirs.authority), (url, None), (other, ours.authority)):
+            async with Rspamd(RspamdSettings(url=where, trust=trust), "mx") as rspamd:
                 with pytest.raises(Unreachable, match="TLS failed"):
                     await rspamd.scan(message())
 
