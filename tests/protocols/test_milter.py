@@ -348,6 +348,19 @@ def test_an_early_decision_ends_the_connection_unless_nothing_is_owed(code: byte
     assert not client.can_follow(OTHER)
 
 
+@pytest.mark.parametrize(
+    ("answered", "code"),
+    [(0x1000, b"a"), (0x1000, b"r"), (0x2000, b"a"), (0x2000, b"t"), (0x40000, b"4"), (0x40000, b"f")],
+)
+def test_who_decides_about_the_session_is_asked_anew_about_the_next_message(answered: int, code: bytes) -> None:
+    client = agreed(terms(SILENT & ~answered))
+    client.begin(letter())
+    client.receive(packet(code))
+    assert isinstance(client.next_event(), Decision)
+    assert not client.is_settled
+    assert not client.can_follow(CLIENT)
+
+
 @pytest.mark.parametrize("step", [b"C", b"H"])
 def test_nothing_can_be_discarded_before_there_is_a_message(step: bytes) -> None:
     client = agreed()

@@ -199,6 +199,16 @@ async def test_every_step_may_decide_without_words(tmp_path: Path, step: str, an
             assert isinstance(await stage(letter()), kind)
 
 
+@pytest.mark.parametrize(
+    ("answered", "step"),
+    [(0x1000, "connect"), (0x2000, "helo"), (0x4000, "from <a@sender.test>"), (0x10000, "data"), (0x40000, "eoh")],
+)
+async def test_a_step_may_decide_although_all_others_are_silent(tmp_path: Path, answered: int, step: str) -> None:
+    async with asked(tmp_path, f"negotiate {0xDF080 & ~answered:x}\n{step} reject") as (stage, _):
+        for _ in range(3):
+            assert isinstance(await stage(letter()), Reject)
+
+
 async def test_a_temporary_reply(tmp_path: Path) -> None:
     said = await verdict(tmp_path, "eom reply 451 4.7.1 Come again")
     assert isinstance(said, Defer)

@@ -56,6 +56,7 @@ class MilterClient:
         self._transaction: Transaction
         self._client: Client | None = None  # whose session the milter is in
         self._continued = False  # the last message ended with "continue"
+        self._is_over = False  # the milter has decided about the whole session
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -75,8 +76,11 @@ class MilterClient:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last message is over for both sides. An answer still owed could be taken for one to the next."""
-        return self.state is State.DECIDED and not self._owed and not self._packets.pending
+        """Whether the last message is over for both sides, and the session is not.
+
+        An answer that is still owed could be taken for one about the next message.
+        """
+        return self.state is State.DECIDED and not (self._is_over or self._owed or self._packets.pending)
 
     def can_follow(self, client: Client) -> bool:
         """Whether a message of that client can be the next one.
@@ -167,6 +171,9 @@ class MilterClient:
         if on_answer is None:
             raise MilterError(f"the answer {code!r} to the step {step.name}")
         on_answer(self, code, data, place)
+        if self._decision is not None:
+            # A milter that was told no more of this client would be asked about its next message as if it had passed.
+            self._is_over = step in _OF_A_SESSION or code in _OF_THE_CONNECTION
 
     def _on_terms(self, _code: bytes, data: bytes, _place: int) -> None:
         self._owed.popleft()
@@ -235,6 +242,8 @@ class MilterClient:
 
 
 _OnAnswer: TypeAlias = Callable[[MilterClient, bytes, bytes, int], None]
+
+_OF_A_SESSION = frozenset({Step.CONNECT, Step.HELO})
 
 _OF_THE_CONNECTION = b"f4"
 """Connection failure and shutdown: they are about no single recipient."""
