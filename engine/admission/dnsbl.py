@@ -13,7 +13,7 @@ there is no such list, that it was asked by way of an open resolver, or too ofte
 
 _LIKELY_REFUSALS = ("127.0.0.1", "127.0.0.255")
 """Answers that are errors where nobody has named them as listings: of URIBL (https://uribl.com/refused.shtml) and
-SURBL, and of dnswl.org. RFC 5782 2.3 has no such value in use."""
+SURBL, and of dnswl.org."""
 
 
 def _parts(pattern: str) -> list[str]:

@@ -13,7 +13,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 ALWAYS_REACHED = ("postmaster", "abuse")
-"""Whom one must be able to ask why one's mail is refused (RFC 5321 4.5.1, RFC 2142 2 and 4)."""
+"""Whom one must be able to ask why one's mail is refused (RFC 5321 4.5.1, RFC 2142 4)."""
 
 KEPT = 60.0
 """Seconds that a finding is kept: longer than one transaction, not longer than most answers of lists are good for."""
