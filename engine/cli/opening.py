@@ -77,9 +77,12 @@ def open_tables(ctx: click.Context) -> "Tables":
 @contextmanager
 def lists(ctx: click.Context) -> Iterator["Lists"]:
     """The allow and block lists, open; their errors become those of the command."""
-    from engine.lists import Lists
+    from engine.lists import FOLDER, Lists
+    from engine.storage.files import give_to
 
-    with translated(), Lists.open(_config(ctx).server.data) as opened:
+    data = _config(ctx).server.data
+    with translated(), Lists.open(data) as opened:
+        give_to(data.stat(), data / FOLDER)
         yield opened
 
 

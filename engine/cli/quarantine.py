@@ -10,18 +10,15 @@ import click
 from engine.cli import tables
 from engine.cli.changing import running
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.deciding import decided
 from engine.cli.teaching import Kind, Lessons
-from engine.cli.workers import ask
 from engine.config import Config, secrets_in
-from engine.lanes import MAIL
-from engine.links.request import Unanswered
 from engine.message import MessageId
 from engine.observe.visible import visible
-from engine.quarantine.held import Held, Wanted, find, held, may_release, shards
+from engine.quarantine.held import Held, Wanted, find, held, is_at, may_release, shards
 from engine.quarantine.links import Action, Expired, Forged, verify
 from engine.quarantine.look import beginning, header
 from engine.queue.store import Shard
-from engine.runtime.services import QUEUE_SERVICE
 from engine.runtime.state import Running
 from engine.units import Duration
 
@@ -43,7 +40,7 @@ _AGE = _Age()
 
 def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed((
-        click.option("--to", metavar="ADDRESS", default="", help="For this recipient, or for this domain."),
+        click.option("--to", metavar="ADDRESS", default="", help="For this recipient, or for those at this domain."),
         click.option("--from", "sender", metavar="ADDRESS", default="", help="From this sender, or this domain."),
         click.option("--reason", metavar="TEXT", default="", help="With this in the reason."),
         click.option("--stage", metavar="NAME", default="", help="Parked by this stage."),
@@ -121,7 +118,7 @@ def _choosing(function: Callable[..., Any]) -> Callable[..., Any]:
 def release(ctx: click.Context, /, ids: tuple[str, ...], token: str, **filters: Any) -> None:
     """Let parked messages go on: those of these IDs, or all that the options say. The server must be running.
 
-    With --to ADDRESS they go on for that recipient alone, and stay parked for the others.
+    With --to they go on for those recipients alone, and stay parked for the others.
     """
     _decide(ctx, "release", ids, token, filters)
 
@@ -134,7 +131,7 @@ def release(ctx: click.Context, /, ids: tuple[str, ...], token: str, **filters: 
 def delete(ctx: click.Context, /, ids: tuple[str, ...], token: str, **filters: Any) -> None:
     """Delete parked messages: those of these IDs, or all that the options say. Nobody is told.
 
-    With --to ADDRESS they are deleted for that recipient alone. The server must be running.
+    With --to they are deleted for those recipients alone. The server must be running.
     """
     _decide(ctx, "delete", ids, token, filters)
 
@@ -190,9 +187,7 @@ def _say_not_parked(identity: MessageId) -> None:
 
 def _those(one: Held, wanted: str) -> list[str]:
     """The recipients that are meant; none: all."""
-    if "@" not in wanted.removeprefix("@"):
-        return []
-    return [address for address in one.to if address.lower() == wanted.lower()]
+    return [address for address in one.to if is_at(wanted, address)] if wanted else []
 
 
 def _by_token(config: Config, opened: list[Shard], token: str, function: Action) -> Iterator[_Chosen]:
@@ -243,21 +238,10 @@ def _done(server: Running, function: Action, one: _Chosen, lessons: Lessons | No
     identity = one.held.record.id
     if lessons:
         lessons.put_by(one.held.message)
-    said = _ask(server, one.held.shard.number, function, identity, one.to)
-    if said and lessons:
+    done = decided(server, function, one.held.shard.number, identity, one.to)
+    if lessons and not done:
         lessons.leave_out(identity)
-    word = "Released" if function == "release" else "Deleted"
-    click.echo(visible(f"{identity}: {said}" if said else f"{word} {identity}."), err=bool(said))
-    return not said
-
-
-def _ask(server: Running, shard: int, function: str, identity: MessageId, to: list[str]) -> str:
-    """What the owner of the shard says: empty when it has done it."""
-    try:
-        said: str = ask(server, f"{MAIL}-{shard}", QUEUE_SERVICE, function, bytes(identity), *to)
-    except Unanswered as error:
-        return str(error)
-    return said
+    return done
 
 
 def _identity(text: str) -> MessageId:

@@ -8,18 +8,16 @@ from typing import Any
 import click
 
 from engine.cli import tables
+from engine.cli.changing import running
 from engine.cli.configured import config_option, configuration, fail
-from engine.cli.workers import ask
+from engine.cli.deciding import Decision, decided
 from engine.config import Config
-from engine.lanes import MAIL
-from engine.links.request import Unanswered
 from engine.message import MessageId
 from engine.queue.snapshot import restore as put_back
 from engine.queue.snapshot import take
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, shard_numbers
 from engine.queue.verify import Verification
-from engine.runtime.services import QUEUE_SERVICE
-from engine.runtime.state import Running, State
+from engine.runtime.state import State
 
 
 @click.group()
@@ -45,7 +43,7 @@ def list_(ctx: click.Context, state: str | None, as_json: bool) -> None:
 @click.pass_context
 def release(ctx: click.Context, ids: tuple[str, ...]) -> None:
     """Let parked messages go on, from behind `queue`. The server must be running."""
-    _each(configuration(ctx), ids, "release", "Released")
+    _each(configuration(ctx), ids, "release")
 
 
 @queue.command()
@@ -54,7 +52,7 @@ def release(ctx: click.Context, ids: tuple[str, ...]) -> None:
 @click.pass_context
 def delete(ctx: click.Context, ids: tuple[str, ...]) -> None:
     """Delete parked messages; nobody is told. The server must be running."""
-    _each(configuration(ctx), ids, "delete", "Deleted")
+    _each(configuration(ctx), ids, "delete")
 
 
 @queue.command()
@@ -148,7 +146,7 @@ def _row(shard: Shard, record: Record) -> dict[str, Any]:
     }
 
 
-def _each(config: Config, ids: tuple[str, ...], function: str, done: str) -> None:
+def _each(config: Config, ids: tuple[str, ...], decision: Decision) -> None:
     wanted = {}
     for text in ids:
         try:
@@ -156,24 +154,9 @@ def _each(config: Config, ids: tuple[str, ...], function: str, done: str) -> Non
         except ValueError:
             raise click.BadParameter(f"{text!r} is no message id; `postroad queue list` shows them") from None
     shards = {record.id: shard.number for shard, record in _records(config) if record.id in wanted}
-    running = State(config.server.data).running()
-    if running is None:
-        fail(f"no server runs on {config.server.data}; start it first")
-    failed = False
-    for identity, text in wanted.items():
-        said = "there is no such message" if identity not in shards else None
-        if said is None:
-            said = _ask(running, shards[identity], function, identity)
-        failed |= bool(said)
-        click.echo(f"{text}: {said}" if said else f"{done} {text}.", err=bool(said))
-    if failed:
+    server = running(config)
+    for missing in wanted.keys() - shards.keys():
+        click.echo(f"{missing}: there is no such message", err=True)
+    done = [decided(server, decision, shard, identity) for identity, shard in shards.items()]
+    if sum(done) < len(wanted):
         raise SystemExit(1)
-
-
-def _ask(running: Running, shard: int, function: str, identity: MessageId) -> str:
-    """What the owner of the shard says: empty when it has done it."""
-    try:
-        said: str = ask(running, f"{MAIL}-{shard}", QUEUE_SERVICE, function, bytes(identity))
-    except Unanswered as error:
-        return str(error)
-    return said

@@ -60,15 +60,16 @@ class Wanted:
     def fits(self, held: Held) -> bool:
         return (
             held.since > self.after
-            and (not self.to or any(_is(self.to, address) for address in held.to))
-            and (not self.sender or _is(self.sender, held.record.envelope.sender or "<>"))
+            and (not self.to or any(is_at(self.to, address) for address in held.to))
+            and (not self.sender or is_at(self.sender, held.record.envelope.sender or "<>"))
             and self.reason.lower() in held.record.reason.lower()
             and self.stage in ("", held.stage)
             and (self.score is None or (held.score is not None and held.score >= self.score))
         )
 
 
-def _is(wanted: str, address: str) -> bool:
+def is_at(wanted: str, address: str) -> bool:
+    """Whether the address is the wanted one, or at the wanted domain."""
     address = address.lower()
     return wanted.lower().removeprefix("@") in (address, address.rpartition("@")[2])
 

@@ -91,6 +91,8 @@ def test_one_of_several_recipients_is_let_go(tmp_path: Path) -> None:
         server.wait_for("quarantined", to=CAT)
         (row,) = rows(server)
         assert (row["score"], row["stage"], sorted(row["to"])) == (7.5, "park", [BOB, CAT])
+        assert server.command("quarantine", "delete", "--to", "example.com").returncode == 0  # nobody is there
+        assert server.command("quarantine", "release", row["id"], "--to", "example.com").returncode == 1
         done = server.command("quarantine", "release", row["id"], "--to", BOB)
         assert (done.returncode, done.stdout) == (0, f"Released {row['id']}.\n"), done.stderr
         assert subjects(server.mail_for(BOB)) == ["odd"]
