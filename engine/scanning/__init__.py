@@ -3,7 +3,7 @@
 from engine.scanning.edits import ALL, Edits
 from engine.scanning.finding import NOTHING, Action, Finding, decisive, facts
 from engine.scanning.guard import Guard, Unreachable
-from engine.scanning.scanner import Guarded, Scanner, Terms, scanned
+from engine.scanning.scanner import Guarded, Scanner, Terms, Unjudged, scanned
 
 __all__ = [
     "ALL",
@@ -15,6 +15,7 @@ __all__ = [
     "Guarded",
     "Scanner",
     "Terms",
+    "Unjudged",
     "Unreachable",
     "decisive",
     "facts",

@@ -11,7 +11,7 @@ from engine.protocols.clamd import END, SIZE_LIMIT, Answer, ClamdClient, ClamdEr
 from engine.scanning.connections import Connections, Where, received, send
 from engine.scanning.finding import Finding
 from engine.scanning.guard import Unreachable
-from engine.scanning.scanner import Terms
+from engine.scanning.scanner import Terms, Unjudged
 from engine.units import Duration, Size
 
 NAME_LIMIT = 80
@@ -57,7 +57,7 @@ class Clamav:
         self._connections.close()
 
     async def scan(self, message: Message) -> Finding:
-        """Unreachable."""
+        """Unreachable, Unjudged."""
         if message.size > self._max_size:
             return self._too_large()
 
@@ -75,7 +75,7 @@ class Clamav:
         if answer.too_large:
             return self._too_large()
         if answer.error:
-            raise Unreachable(answer.error)
+            raise Unjudged(answer.error)
         return self._infected(answer.virus) if answer.virus else Finding(virus_level=CLEAN)
 
     def _infected(self, virus: str) -> Finding:

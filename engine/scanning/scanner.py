@@ -13,13 +13,17 @@ from engine.scanning.guard import Guard, Unreachable
 from engine.units import Duration
 
 
+class Unjudged(Exception):
+    """It has answered, but cannot say anything of this message. With others it may have no trouble."""
+
+
 class Scanner(AbstractAsyncContextManager[Any], Protocol):
     """Judges messages. Opened and closed with its stage; asked about many messages at once."""
 
     name: str
 
     async def scan(self, message: Message) -> Finding:
-        """What it finds. Unreachable when it cannot say, whatever the reason."""
+        """What it finds. Unreachable, which its guard counts, or Unjudged, when it cannot say."""
         ...
 
 
@@ -51,6 +55,8 @@ class Guarded:
             return await self._guard.call(lambda: self.scanner.scan(message))
         except Unreachable as error:
             return unscanned(self.name, self._on_error, str(error))
+        except Unjudged as error:  # three such messages, and nobody would be asked about others
+            return unscanned(self.name, self._on_error, f"{self.name}: {error}")
 
 
 def unscanned(name: str, on_error: str, why: str) -> Finding:

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from engine import Message
-from engine.scanning import Finding, Guarded, Terms, Unreachable, scanned
+from engine.scanning import Finding, Guarded, Terms, Unjudged, Unreachable, scanned
 from tests.support.messages import message
 
 
@@ -17,7 +17,7 @@ class Told:
 
     def __init__(self, name: str, finding: Finding | Exception, seconds: float = 0) -> None:
         self.name = name
-        self._finding = finding
+        self.finding = finding
         self._seconds = seconds
         self.cancelled = False
 
@@ -34,9 +34,9 @@ class Told:
         except trio.Cancelled:
             self.cancelled = True
             raise
-        if isinstance(self._finding, Exception):
-            raise self._finding
-        return self._finding
+        if isinstance(self.finding, Exception):
+            raise self.finding
+        return self.finding
 
 
 async def asked(*scanners: Told, **terms: object) -> tuple[dict[str, Finding], float]:
@@ -95,6 +95,16 @@ async def test_a_quarantine_has_the_same_reason_each_time(autojump_clock: MockCl
     one, _ = await asked(Told("dead", Unreachable("no route")), on_error="quarantine")
     other, _ = await asked(Told("dead", Unreachable("refused")), on_error="quarantine")
     assert one["dead"].reason == other["dead"].reason
+
+
+async def test_messages_that_it_cannot_judge_close_it_to_no_others(autojump_clock: MockClock) -> None:
+    told = Told("picky", Unjudged("Time limit reached"))
+    guarded = Guarded(told, Terms())
+    for _ in range(10):
+        found = await scanned([guarded], message())
+        assert (found["picky"].action, found["picky"].reason) == ("defer", "picky: Time limit reached")
+    told.finding = Finding(score=1)
+    assert (await scanned([guarded], message()))["picky"].score == 1
 
 
 async def test_a_bug_is_no_answer(autojump_clock: MockClock) -> None:
