@@ -13,7 +13,7 @@ from engine.observe.events import event
 from engine.spam.controller import Controller
 from engine.spam.lessons import lesson, teach
 from engine.spam.letter import READ, Letter
-from engine.spam.store import SERVER, Kind, Lesson, Words
+from engine.spam.store import SERVER, Kind, Learnt, Lesson, Words
 from engine.storage.environment import StorageError
 from engine.wakeup import Wakeup
 
@@ -102,9 +102,9 @@ class Learner:
             except (StorageError, OSError) as error:
                 event("spam-not-learnt", messages=len(some), error=str(error))
             else:
-                event("spam-learnt", **done)
+                event("spam-learnt", new=done.new, changed=done.changed, known=done.known)
 
-    def _learn(self, some: Sequence[Told]) -> dict[str, int]:
+    def _learn(self, some: Sequence[Told]) -> Learnt:
         lessons: list[Lesson] = []
         letters: list[tuple[bytes, Kind]] = []
         for one in some:
@@ -115,8 +115,8 @@ class Learner:
             owners = (SERVER, one.account) if self.whom == "server" else (one.account,)
             lessons += lesson(Letter((octets,)), one.kind, owners)
             letters.append((octets, one.kind))
-        done = teach(self._words(), lessons)
+        learnt = teach(self._words(), lessons)
         if (controller := self.controller) is not None:  # at last: it may be away
             for octets, kind in letters:
                 controller.learn(octets, kind)
-        return {"new": done.new, "changed": done.changed, "known": done.known}
+        return learnt
