@@ -42,6 +42,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
+    "spam": {"protocols", "mime", "message", "units", "storage", "authentication", "directory", "scanning"},
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
@@ -64,7 +65,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {
         "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config", "links",
         "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime", "signing",
-        "presence", "sieve", "sorting",
+        "presence", "sieve", "sorting", "spam",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -29,6 +29,7 @@ _COMMANDS = {
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",
     "reports": "Show what other servers report about the mail of our domains.",
     "sieve": "Check scripts that sort mail, try them, and see to those of accounts.",
+    "scan": "Teach the spam filter, ask it, and see what it has learnt.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",
     "bench": "Postroad and other mail servers under the same load.",
 }
