@@ -17,7 +17,7 @@ _HREF = re.compile(r"(?i)\bhref\s*+=\s*+(?:\"([^\"]*+)\"?|'([^']*+)'?|([^\s\"'>]
 _SOURCE = re.compile(r"(?i)\bsrc\s*+=\s*+[\"']?(https?:[^\s\"'>]++)")
 _HIDES = re.compile(
     r"(?i)display\s*+:\s*+none|visibility\s*+:\s*+hidden|font-size\s*+:\s*+0*+(?:px|pt|em|%)?\s*+(?:[;\"'!]|\Z)"
-    r"|\bopacity\s*+:\s*+0(?:\.0++)?+\s*+(?:[;\"'!]|\Z)|\bhidden(?=[\s/]|\Z)"
+    r"|\bopacity\s*+:\s*+0(?:\.0++)?+\s*+(?:[;\"'!]|\Z)|(?<!\S)hidden(?=[\s/=]|\Z)"
 )
 _ACTIVE = {"script", "object", "embed", "applet"}
 _EMPTY = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}
@@ -67,7 +67,7 @@ def seen(html: str) -> Markup:
             links += _link(html, tag)
         elif name == "img":
             images += _SOURCE.findall(tag[3])
-        if "=" in tag[3] and name not in _EMPTY and name != "body" and _HIDES.search(tag[3]):
+        if name not in _EMPTY and name != "body" and _HIDES.search(tag[3]):
             visible.append(html[place : tag.start()])
             hides, depth, place = name, 1, tag.end()
     # An element that never ends hides no text that can be told from the rest.

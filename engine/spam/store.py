@@ -212,8 +212,11 @@ class Words(Store):
         else:
             transaction.put(key, _MESSAGE.pack(_KINDS.index(lesson.kind), self._day()), db=self._message)
         change = [(lesson.kind == kind) - (before == kind) for kind in ("spam", "ham")]
-        total = self._messages(transaction, lesson.owner)
-        transaction.put(owner, _TOTAL.pack(*_changed(total, change)), db=self._total)
+        total = _changed(self._messages(transaction, lesson.owner), change)
+        if any(total):
+            transaction.put(owner, _TOTAL.pack(*total), db=self._total)
+        else:
+            transaction.delete(owner, db=self._total)
         for token in lesson.tokens:
             sums = changes.setdefault(owner + hashed(token), [0, 0])
             sums[0] += change[0]

@@ -32,10 +32,11 @@ INVISIBLE = dict.fromkeys(
 """Characters without width, by their numbers."""
 
 _LETTERS_ALIKE = str.maketrans(
-    "аеорсухіјѕԁԛԝһАВЕКМНОРСТУХЅІЈαοιρνκτΑΒΕΗΙΚΜΝΟΡΤΥΧΖ",
-    "aeopcyxijsdqwhABEKMHOPCTYXSIJaoipvktABEHIKMNOPTYXZ",
+    "аеорсухіјѕԁԛԝһӏАВЕКМНОРСТУХЅІЈαοιρνκτΑΒΕΗΙΚΜΝΟΡΤΥΧΖ",
+    "aeopcyxijsdqwhlABEKMHOPCTYXSIJaoipvktABEHIKMNOPTYXZ",
 )
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_BLOB = re.compile(r"[A-Za-z0-9+/=_-]{50,}+")
 _DIGITS = frozenset("0123456789")
 _NUMBER = re.compile(r"[\d.,-]+")
 _PATH_WORD = re.compile(r"[A-Za-z]{3,24}")
@@ -63,13 +64,13 @@ def _all(letter: Letter) -> Iterator[str]:
 def words(written: str) -> list[str]:
     """The words of a text, as they are compared, in order."""
     found: list[str] = []
-    for one in _WORD.findall(readable(written).casefold()):
+    for one in _WORD.findall(_BLOB.sub(" ", readable(written)).casefold()):
         word = one if one.isascii() else unlike(one)
         if not word.isascii() and _UNSPACED.search(word):
             found += [word[at : at + 2] for at in range(max(1, min(len(word), _RUN) - 1))]
             continue
         if len(word) > LONGEST:
-            found.append(f"long:{min(len(word) // 10, 20)}")
+            found.append(f"long:{len(word) // 10}")
         elif word[0] in _DIGITS and _NUMBER.fullmatch(word):
             found.append(f"number:{len(word)}")
         elif len(word) > 1:
