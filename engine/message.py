@@ -28,6 +28,9 @@ PARK = "quarantine.reason"
 RELEASED = "quarantine.released"
 """The fact that an operator lets a message go on that was parked for the reason which is its value."""
 
+JUNK = "scan.junk"
+"""The fact that a scanner takes a message for spam, though not so surely that it is refused: it goes into Junk."""
+
 _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]

@@ -6,9 +6,22 @@ from typing import ClassVar, TypeAlias
 
 from engine import Defer, Delivered, Discard, Each, Message, Reject, Verdict
 from engine.directory import Account, Directory, Unavailable, asked
-from engine.mailbox import Full, MailboxOwner, Outcome, Place, Posting, Quota, Quotas, Recipient, StorageError
+from engine.mailbox import (
+    TO_INBOX,
+    TO_JUNK,
+    Full,
+    MailboxOwner,
+    Outcome,
+    Place,
+    Posting,
+    Quota,
+    Quotas,
+    Recipient,
+    StorageError,
+)
 from engine.mailbox.layout import PUBLIC
 from engine.mailbox.posting import MAY_NOT
+from engine.message import JUNK
 from engine.sorting import Person, Said, Sorter
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
@@ -88,10 +101,11 @@ class Enqueue:
 
     async def _sorted(self, message: Message, local: Mapping[int, Person]) -> dict[int, Final]:
         found: dict[int, Final] = {}
+        kept = TO_JUNK if message.fact(JUNK) else TO_INBOX
         for _ in range(TRIES):
             wanted = await self.sorter.sort(message, local)
             places = {
-                account: Recipient(person.recipient.address, quota=person.quota) for account, person in local.items()
+                account: Recipient(person.recipient.address, kept, person.quota) for account, person in local.items()
             }
             outcomes = await self.mailboxes.deliver(message, {**places, **wanted.recipients}, wanted.variants)
             stale = [account for account, outcome in outcomes.items() if outcome is Outcome.STALE]

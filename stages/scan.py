@@ -1,4 +1,4 @@
-"""Scan: what rspamd and ClamAV think of a message, asked side by side. A pure stage."""
+"""Scan: what rspamd, ClamAV and our own filter think of a message, asked side by side. A pure stage."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
@@ -13,6 +13,7 @@ from engine.observe.events import event
 from engine.scanning import Guarded, decisive, facts, scanned
 from engine.scanning.clamav import Clamav, ClamavSettings
 from engine.scanning.rspamd import Rspamd, RspamdSettings
+from engine.spam import Spam, SpamTerms
 
 REFUSED = "This message is not wanted here"
 LATER = "Please send this message again later"
@@ -23,32 +24,44 @@ class Scan:
     """Refuse, put off, park or mark a message as its scanners want, and leave what they found as facts."""
 
     hostname: Hostname
+    filters: Spam = field(default_factory=Spam)
     _: KW_ONLY
     rspamd: RspamdSettings | None = None
     clamav: ClamavSettings | None = None
+    spam: SpamTerms | None = None
     _scanners: list[Guarded] = field(init=False, repr=False)
     _open: AsyncExitStack = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """OSError or ValueError for settings that cannot work."""
-        self._scanners = list(self._configured(self.hostname, rspamd=self.rspamd, clamav=self.clamav))
+        self._scanners = list(
+            self._configured(self.hostname, self.filters, rspamd=self.rspamd, clamav=self.clamav, spam=self.spam)
+        )
 
     @staticmethod
     def _configured(
-        hostname: str, *, rspamd: RspamdSettings | None = None, clamav: ClamavSettings | None = None
+        hostname: str,
+        filters: Spam,
+        *,
+        rspamd: RspamdSettings | None = None,
+        clamav: ClamavSettings | None = None,
+        spam: SpamTerms | None = None,
     ) -> Iterator[Guarded]:
         """One row for each scanner that there is."""
         if rspamd is not None:
             yield Guarded(Rspamd(rspamd, hostname), rspamd)
         if clamav is not None:
             yield Guarded(Clamav(clamav), clamav)
+        if spam is not None:
+            yield Guarded(filters.scanner(spam), spam)
 
     @classmethod
     def check(cls, **settings: object) -> Iterator[str]:
         """What is wrong with the settings that were given."""
         try:
-            if not list(cls._configured("", **settings)):  # type: ignore[arg-type]
-                yield 'name a scanner: rspamd = { url = "http://127.0.0.1:11333" } or clamav = { socket = "/path" }'
+            if not list(cls._configured("", Spam(), **settings)):  # type: ignore[arg-type]
+                known = ('rspamd = { url = "http://127.0.0.1:11333" }', 'clamav = { socket = "/path" }', "spam = {}")
+                yield f"name a scanner: {', '.join(known[:-1])} or {known[-1]}"
         except (OSError, ValueError) as error:
             yield str(error)
 

@@ -1,7 +1,7 @@
 """The mailboxes: the LMDB store, its owner, and the servers that read it."""
 
 from engine.mailbox.access import Access, Identity
-from engine.mailbox.deliver import Outcome, Place, Recipient
+from engine.mailbox.deliver import TO_INBOX, TO_JUNK, Outcome, Place, Recipient
 from engine.mailbox.leavers import Leavers
 from engine.mailbox.locks import MailboxLocks
 from engine.mailbox.news import NewsDesk, Watch
@@ -19,6 +19,8 @@ from engine.mailbox.warnings import Warnings
 from engine.storage.environment import Full, StorageError
 
 __all__ = [
+    "TO_INBOX",
+    "TO_JUNK",
     "Access",
     "Changes",
     "Entry",

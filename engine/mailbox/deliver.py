@@ -8,7 +8,7 @@ from typing import NamedTuple
 from engine.mailbox.content import refer
 from engine.mailbox.large import Staged
 from engine.mailbox.layout import INBOX, Databases, delivered_key, place
-from engine.mailbox.names import INBOX_NAME
+from engine.mailbox.names import INBOX_NAME, USES
 from engine.mailbox.opened import Effects, OpenAccount, OpenMailbox
 from engine.mailbox.quota import Quota
 from engine.mailbox.remembered import Remembered, is_stale, remember
@@ -45,6 +45,9 @@ class Place(NamedTuple):
 
 
 TO_INBOX = (Place(),)
+
+TO_JUNK = (Place("Junk", use=USES.index("\\Junk"), create=True),)
+"""Where mail goes that a scanner takes for spam (`engine.message.JUNK`), unless a script says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from engine.message import Fact
+from engine.message import JUNK, Fact
 from engine.scanning.edits import Edits
 
 Action: TypeAlias = Literal["none", "quarantine", "defer", "discard", "reject"]
@@ -65,6 +65,8 @@ def facts(found: Mapping[str, Finding]) -> dict[str, Fact]:
     ):
         if numbers:
             told[fact] = max(numbers)
+    if any(one.facts.get("junk") for one in found.values()):
+        told[JUNK] = True
     for name, one in found.items():
         if one.score is not None:
             told[f"scan.{name}.score"] = one.score

@@ -63,6 +63,10 @@ _ACTIONS: dict[str, Action] = {
 """All others let a message pass; so does `greylist`: what is to wait, its greylisting module makes a `soft reject`."""
 
 
+_JUNK = {"add header", "rewrite subject"}
+"""Actions of what is most likely spam (`engine.message.JUNK`)."""
+
+
 def parsed(body: bytes) -> Finding:
     """Unreachable when it is no answer: then nothing is known of the message."""
     try:
@@ -77,6 +81,8 @@ def _finding(answer: _Answer) -> Finding:
     if action == "reject" and milter.reject in ("discard", "quarantine"):
         action = _ACTIONS[milter.reject]
     facts: dict[str, Fact] = {"action": answer.action}
+    if answer.action in _JUNK and not milter.no_action:
+        facts["junk"] = True
     percent = None
     if answer.required_score is not None:
         facts["required"] = answer.required_score

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from engine.mailbox.deliver import Place
+from engine.mailbox.deliver import TO_INBOX, TO_JUNK, Place
 from engine.mailbox.flags import SYSTEM
 from engine.mailbox.names import INBOX_NAME, USES, canonical
 from engine.mailbox.remembered import Remembered
-from engine.message import Message
+from engine.message import JUNK, Message
 from engine.sieve import Action, Discard, FileInto, Keep, Letter, Notify, Redirect, Reject, Remember, Reply
 from engine.sorting import letters
 from engine.sorting.world import Person, Surroundings
@@ -67,6 +67,7 @@ class Planner:
         self._variants = variants
         self._now = int(world.time * 1000)
         self._left = sends_per_day - world.times(SENT)
+        self._is_junk = bool(world.message.fact(JUNK))
         self.plan = Plan()
 
     @property
@@ -91,7 +92,9 @@ class Planner:
     def _take(self, action: Action) -> None:
         match action:
             case Keep(flags, header):
-                self._place(Place(INBOX_NAME, *_flags(flags), variant=self._variants.number(header)))
+                kept, keywords = _flags(flags)
+                place = TO_JUNK[0] if self._is_junk else TO_INBOX[0]
+                self._place(place._replace(flags=kept, keywords=keywords, variant=self._variants.number(header)))
             case FileInto():
                 self._place(self._folder(action))
             case Redirect(address, header):
@@ -100,6 +103,8 @@ class Planner:
                 pass
             case Reject(reason):
                 self._reject(reason)
+            case Reply() if self._is_junk:
+                pass  # who sent spam need not learn that it has arrived, and is often somebody else
             case Reply(recipient, content, key, seconds):
                 if self._send(content, (recipient,)) and seconds:
                     self._remember(key, seconds)

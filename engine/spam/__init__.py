@@ -5,6 +5,7 @@ from engine.spam.lessons import lesson, teach
 from engine.spam.letter import Letter
 from engine.spam.rules import Case
 from engine.spam.scanner import SpamFilter, SpamTerms
+from engine.spam.service import Spam
 from engine.spam.store import FOLDER, SERVER, Kind, Learnt, Lesson, Words
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Learnt",
     "Lesson",
     "Letter",
+    "Spam",
     "SpamFilter",
     "SpamTerms",
     "Words",

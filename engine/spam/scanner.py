@@ -1,6 +1,6 @@
 """The spam filter as a scanner: what becomes of a message by its score, and the fields that say so."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -42,7 +42,7 @@ class SpamFilter:
 
     name = "spam"
 
-    def __init__(self, words: Words, directory: Directory, terms: SpamTerms) -> None:
+    def __init__(self, words: Callable[[], Words], directory: Directory | None, terms: SpamTerms) -> None:
         self._words = words
         self._directory = directory
         self._terms = terms
@@ -66,7 +66,7 @@ class SpamFilter:
 
     async def _account(self, message: Message) -> int:
         """Of one recipient; for several, all get what is right for everybody."""
-        if len(message.recipients) != 1:
+        if self._directory is None or len(message.recipients) != 1:
             return SERVER
         try:
             account = await asked(self._directory, self._directory.account, message.recipients[0])
@@ -78,7 +78,7 @@ class SpamFilter:
         # As it was received: what we have put on top since is no sign of anything.
         letter = Letter(message.content.chunks())
         case = Case(letter, message.session, message.envelope.facts, message.envelope.arrived)
-        return judged(case, self._words, account, self._terms.weights)
+        return judged(case, self._words(), account, self._terms.weights)
 
 
 def finding(message: Message, found: Judgement, terms: SpamTerms) -> Finding:

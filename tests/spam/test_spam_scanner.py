@@ -1,7 +1,8 @@
 """The filter as a scanner: thresholds, the fields that it adds, accounts, and what it does when the store is broken."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -34,8 +35,12 @@ def directory(tmp_path: Path) -> Iterator[Embedded]:
         yield directory
 
 
+class Learn(Protocol):
+    def __call__(self, owner: int, many: int, *, turned: bool = False) -> None: ...
+
+
 @pytest.fixture
-def learn(words: Words) -> Callable[[int, int], None]:
+def learn(words: Words) -> Learn:
     def learn(owner: int, many: int, *, turned: bool = False) -> None:
         for kind, body in (("spam", SPAM), ("ham", HAM)):
             said = ("ham" if kind == "spam" else "spam") if turned else kind
@@ -46,10 +51,10 @@ def learn(words: Words) -> Callable[[int, int], None]:
 
 
 def filtered(words: Words, directory: Embedded, **terms: object) -> SpamFilter:
-    return SpamFilter(words, directory, SpamTerms(**terms))  # type: ignore[arg-type]
+    return SpamFilter(lambda: words, directory, SpamTerms(**terms))  # type: ignore[arg-type]
 
 
-async def test_spam_is_marked_and_ham_is_not(words: Words, directory: Embedded, learn) -> None:
+async def test_spam_is_marked_and_ham_is_not(words: Words, directory: Embedded, learn: Learn) -> None:
     learn(SERVER, ENOUGH.spam)
     spam = message(content=letter(SPAM))
     found = await filtered(words, directory).scan(spam)
@@ -77,7 +82,7 @@ async def test_fields_of_the_sender_do_not_go_on(words: Words, directory: Embedd
     assert "-99" not in (marked.header("X-Spam-Status") or "")
 
 
-async def test_it_has_no_opinion_until_it_has_learnt_enough(words: Words, directory: Embedded, learn) -> None:
+async def test_it_has_no_opinion_until_it_has_learnt_enough(words: Words, directory: Embedded, learn: Learn) -> None:
     learn(SERVER, ENOUGH.spam - 1)
     found = await filtered(words, directory).scan(message(content=letter(SPAM)))
     assert (found.symbols, found.facts["probability"]) == ({}, 0.5)
@@ -103,7 +108,7 @@ async def test_thresholds_and_weights_are_settings(words: Words, directory: Embe
         SpamTerms(weights={"NO_SUCH": 1})
 
 
-async def test_an_account_has_the_last_word_on_its_own_mail(words: Words, directory: Embedded, learn) -> None:
+async def test_an_account_has_the_last_word_on_its_own_mail(words: Words, directory: Embedded, learn: Learn) -> None:
     directory.add_account(BOB, "secret-password")
     bob = directory.account(BOB)
     assert bob is not None
@@ -126,7 +131,7 @@ async def test_a_store_that_cannot_be_read_is_a_scanner_that_does_not_answer(wor
         await broken.scan(message(content=letter(SPAM)))
 
 
-def test_an_account_alone_may_know_enough(words: Words, learn) -> None:
+def test_an_account_alone_may_know_enough(words: Words, learn: Learn) -> None:
     learn(7, OWN.spam)
     case = Case(Letter((letter(SPAM),)))
     assert judged(case, words, 7).opinion.word == "spam"

@@ -29,6 +29,7 @@ from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
 from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of
 from engine.signing import Keyring
+from engine.spam import Spam
 
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
@@ -58,6 +59,7 @@ class Role:
         self._opened_tls = self.tls = ServerTls()
         self._watch = Watch()
         self._keyring = Keyring(self.data)
+        self.spam = Spam(self.data, self.directory)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
@@ -104,6 +106,7 @@ class Role:
             Watch: self._watch,
             Tally: self.tally,
             Keyring: self._keyring,
+            Spam: self.spam,
         }
 
     def mailboxes(self) -> Mailboxes:
@@ -172,6 +175,7 @@ class Role:
 
     def close(self) -> None:
         self.tally.close()
+        self.spam.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
         for shard in self._shards.values():
