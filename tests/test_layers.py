@@ -42,12 +42,17 @@ ARROWS: dict[str, set[str]] = {
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
-    "spam": {"protocols", "mime", "message", "units", "storage", "authentication", "directory", "scanning"},
+    "spam": {
+        "protocols", "mime", "message", "units", "storage", "observe", "wakeup", "authentication", "directory",
+        "scanning",
+    },
     "return_path": {"protocols", "config", "directory"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
-    "imap": {"protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index"},
+    "imap": {
+        "protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index", "spam",
+    },
     "sorting": {
         "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config", "directory", "login",
         "mailbox",

@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from engine.condition import Condition
 from engine.lanes import MAIL, Course, Lane
@@ -80,6 +80,7 @@ class Mailboxes:
     max_connections_per_network: int = 2000  # the same from one network, as [login] has it: an office, or a webmail
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
     full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
+    learn_junk: Literal["nobody", "account", "server"] = "account"  # for whom moves in and out of Junk are learnt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

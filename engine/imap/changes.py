@@ -14,6 +14,8 @@ from engine.mailbox.flags import DELETED, SEEN, Mode
 from engine.protocols.imap import codes, messages, sets
 from engine.protocols.imap.sets import SequenceSet
 from engine.protocols.imap.view import May
+from engine.spam import Kind
+from engine.spam.learning import flagged, moved
 
 _MODES = {"+": Mode.ADD, "-": Mode.REMOVE, "": Mode.REPLACE}
 
@@ -49,6 +51,8 @@ async def store(session: Session, command: messages.Store) -> Done:
     if answer.problem is not None:
         raise refused(answer.problem)
     session.service.views.stored(change, answer)
+    if change.mode is not Mode.REMOVE:
+        _learn(session, selected.place, answer.sources, flagged(keywords))
     await session.take_in()
     condstore, by_uid = "CONDSTORE" in imap.features, command.uid or "QRESYNC" in imap.features
     failed = set(answer.failed)
@@ -107,6 +111,8 @@ async def copy(session: Session, command: messages.Copy) -> Done:
         if uids:
             raise No("The messages are gone", b"EXPUNGEISSUED")
         return Done("There was nothing to be done")
+    if to.account == selected.account:
+        _learn(session, to, answer.uids, moved(selected.place.folder.use, to.folder.use))
     code = codes.copy_uid(answer.uidvalidity, sets.of(answer.sources), sets.of(answer.uids))
     if not command.move:
         return Done("Copied", code)
@@ -124,6 +130,13 @@ async def _transfer(session: Session, uids: Sequence[int], to: Place, *, move: b
         account=session.mailbox.account, mailbox=session.mailbox.mailbox, uids=tuple(uids), to=to.mailbox,
         to_account=to.account, quota=await session.quota(to),
     )  # fmt: skip
+
+
+def _learn(session: Session, place: Place, uids: Sequence[int], kind: Kind | None) -> None:
+    """Have the spam filter learn from what somebody does with his own mail: others' is not for him to judge."""
+    learner = session.service.learner
+    if learner is not None and place.account == session.account.id:
+        learner.tell(place.account, place.mailbox, uids, kind)
 
 
 async def expunge(session: Session, command: messages.Expunge) -> Done:

@@ -12,6 +12,7 @@ from engine.index import Index
 from engine.login import Visitor
 from engine.mailbox import Access, Mailboxes, NewsDesk, Quotas
 from engine.mailbox.commands import Answer, AnyCommand
+from engine.spam.learning import Learner
 
 MIB: Final = 1024 * 1024
 
@@ -48,6 +49,7 @@ class ImapService:
     access: Access
     quotas: Quotas
     hostname: str
+    learner: Learner | None = None  # hears what people say is spam
     tls: ssl.SSLContext | None = None
     allow_plaintext: bool = False
     limits: ImapLimits = ImapLimits()

@@ -92,7 +92,8 @@ def finding(message: Message, found: Judgement, terms: SpamTerms) -> Finding:
             symbols=found.symbols, facts=facts,
         )  # fmt: skip
     edits = Edits(remove=forged, add=_told(found, terms, is_spam=is_spam))
-    return Finding(score=found.score, symbols=found.symbols, facts=facts, edits=edits)
+    percent = min(max(100 * found.score / terms.reject, 0.0), 100.0) if terms.reject else None
+    return Finding(score=found.score, percent=percent, symbols=found.symbols, facts=facts, edits=edits)
 
 
 def _told(found: Judgement, terms: SpamTerms, *, is_spam: bool) -> tuple[tuple[str, str], ...]:

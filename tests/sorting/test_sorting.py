@@ -11,6 +11,7 @@ from office import ANN, BEN, LETTER, Office, letter
 from engine import Delivered, Discard, Each, Recipient, Reject
 from engine.config import Sieve
 from engine.mailbox.commands import Create
+from engine.message import JUNK
 from engine.sieve import compile_script
 from engine.sorting import sorter
 from engine.sorting.chain import Link
@@ -48,6 +49,23 @@ async def test_folders(office: Office, script: str, folders: dict[str, int], use
         await office.owner.change(Create(account=1, name="unused"))
     await office.script(script)
     assert await office.deliver() == DELIVERED
+    assert office.folders() == folders
+
+
+@pytest.mark.parametrize(
+    ("script", "folders"),
+    [
+        ("", {"Junk": 1}),
+        ("keep;", {"Junk": 1}),
+        ('require "fileinto"; fileinto "INBOX";', {"INBOX": 1}),
+        ('require "fileinto"; fileinto "Archive";', {"Archive": 1}),
+        ('require "fileinto"; fileinto "Junk"; keep;', {"Junk": 1}),
+        ('require "vacation"; vacation "I am away";', {"Junk": 1}),
+    ],
+)
+async def test_what_a_scanner_takes_for_spam(office: Office, script: str, folders: dict[str, int]) -> None:
+    await office.script(script)
+    assert await office.deliver(letter().with_fact(JUNK, True)) == DELIVERED, "nothing is sent, either"
     assert office.folders() == folders
 
 

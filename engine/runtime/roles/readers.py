@@ -25,6 +25,7 @@ from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
 from engine.runtime.services import CHANGE, NEWS, REMOVE
 from engine.sorting.managesieve import ManageSieveServer, Quota
+from engine.spam.learning import Learner
 
 
 class ReadersRole(Role):
@@ -46,6 +47,7 @@ class ReadersRole(Role):
             allow_plaintext=config.mailboxes.plaintext_login,
             limits=Limits(between_logins=config.mailboxes.login_delay),
         )
+        self._learner = Learner(self.spam.words, self.mailboxes(), config.mailboxes.learn_junk)
         self._imap = Visits(
             ImapService(
                 self.mailboxes(),
@@ -57,6 +59,7 @@ class ReadersRole(Role):
                 quotas=self.quotas,
                 access=Access(self.mailboxes(), admin=_administrator(config)),
                 hostname=config.server.hostname,
+                learner=self._learner,
                 allow_plaintext=config.mailboxes.plaintext_login,
                 limits=_imap_limits(config),
             )
@@ -71,6 +74,7 @@ class ReadersRole(Role):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._learner.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -87,6 +91,7 @@ class ReadersRole(Role):
         self._crowd.most_of_network = config.mailboxes.max_connections_per_network
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
+        self._learner.whom = config.mailboxes.learn_junk
         self._imap.service.allow_plaintext = config.mailboxes.plaintext_login
         self._imap.service.limits = _imap_limits(config)
         self._imap.service.access.admin = _administrator(config)
