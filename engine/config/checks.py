@@ -48,6 +48,11 @@ def _mailboxes(document: Document, mailboxes: Mailboxes) -> None:
     for name in ("max_connections", "max_connections_per_network"):
         if getattr(mailboxes, name) < 1:
             document.problem(f"mailboxes.{name}", "must be at least 1")
+    if mailboxes.rspamd_controller and not re.fullmatch(r"http://[^\s/?#@]+/?", mailboxes.rspamd_controller):
+        text = f'{mailboxes.rspamd_controller!r} is no controller; write it like "http://127.0.0.1:11334"'
+        document.problem("mailboxes.rspamd_controller", text)
+    if mailboxes.rspamd_password_file is not None:
+        check_readable(document, "mailboxes.rspamd_password_file", mailboxes.rspamd_password_file)
 
 
 def _login(document: Document, login: Login) -> None:

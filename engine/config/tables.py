@@ -81,6 +81,8 @@ class Mailboxes:
     keep_expunged: Duration = Duration("14d")  # what readers removed can be brought back for so long; 0: not at all
     full_text: bool = True  # the words of all mail in an index, by which IMAP's SEARCH finds texts
     learn_junk: Literal["nobody", "account", "server"] = "account"  # for whom moves in and out of Junk are learnt
+    rspamd_controller: str = ""  # its URL: it learns the same; empty: there is none
+    rspamd_password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple, NoReturn, Protocol, TypeAlias
 import trio
 
 from engine.observe.events import event
+from engine.spam.controller import Controller
 from engine.spam.lessons import lesson, teach
 from engine.spam.letter import READ, Letter
 from engine.spam.store import SERVER, Kind, Lesson, Words
@@ -70,8 +71,15 @@ def flagged(keywords: Sequence[str]) -> Kind | None:
 class Learner:
     """Learns in the background what is told, some messages at a time. What waits when the process ends is lost."""
 
-    def __init__(self, words: Callable[[], Words], mailboxes: Mailboxes, whom: Whom = "account") -> None:
-        self.whom = whom  # may be changed at any time
+    def __init__(
+        self,
+        words: Callable[[], Words],
+        mailboxes: Mailboxes,
+        whom: Whom = "account",
+        controller: Controller | None = None,
+    ) -> None:
+        self.whom = whom  # this and the next may be changed at any time
+        self.controller = controller
         self._words = words
         self._mailboxes = mailboxes
         self._waiting: deque[Told] = deque(maxlen=MOST)
@@ -98,6 +106,7 @@ class Learner:
 
     def _learn(self, some: Sequence[Told]) -> dict[str, int]:
         lessons: list[Lesson] = []
+        letters: list[tuple[bytes, Kind]] = []
         for one in some:
             try:
                 octets = self._mailboxes.part(one.account, one.mailbox, one.uid, 0, READ)
@@ -105,5 +114,9 @@ class Learner:
                 continue
             owners = (SERVER, one.account) if self.whom == "server" else (one.account,)
             lessons += lesson(Letter((octets,)), one.kind, owners)
+            letters.append((octets, one.kind))
         done = teach(self._words(), lessons)
+        if (controller := self.controller) is not None:  # at last: it may be away
+            for octets, kind in letters:
+                controller.learn(octets, kind)
         return {"new": done.new, "changed": done.changed, "known": done.known}
