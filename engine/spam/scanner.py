@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import trio
 
@@ -25,6 +25,7 @@ class SpamTerms(Terms, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     time_limit: Duration = Duration("10s")
     at_once: int = 4  # it computes: more at the same time only wait for one another
+    on_error: Literal["defer", "skip", "reject", "quarantine"] = "skip"  # a store that is broken stays so for long
     mark: float = 5.0  # from this score on a message says that it is spam, and goes into Junk
     reject: float = 15.0  # from this score on it is refused
     per_account: bool = True  # whether what was learnt for an account counts for mail to that account alone
