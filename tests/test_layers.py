@@ -82,6 +82,7 @@ FACE = {"message", "protocols", "units", "verdict"}
 ORDINARY: dict[tuple[str, str], str] = {
     ("engine/protocols/smtp_server.py", "accept"): "the name of a reply in the table of states",
     ("engine/config/listeners.py", "lmtp"): "a listener",
+    ("engine/cli/__init__.py", "scan"): "a command",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 

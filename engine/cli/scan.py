@@ -157,7 +157,7 @@ def _learn(
     if not paths:
         raise Unusable("say where the messages are: PATH, or - for standard input")
     broken: list[tuple[str, str]] = []
-    with progress("scan", "messages") as step:
+    with progress("learn", "messages") as step:
 
         def lessons() -> "Iterator[Lesson]":
             for number, (_, letter) in enumerate(_letters(paths, broken), 1):
