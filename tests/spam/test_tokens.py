@@ -89,7 +89,7 @@ def test_base64_text_is_read_and_garbage_is_not_many_tokens() -> None:
 
 
 def test_tokens_and_octets_are_bounded() -> None:
-    many = b" ".join(b"word%dx" % number for number in range(200_000))
+    many = b" ".join(b"w%x" % number for number in range(200_000))
     assert len(of(b"Subject: x\n\n" + many)) == MOST
     letter = Letter([b"Subject: x\r\n\r\n", *([b"a" * 65536] * 100)])
     assert len(letter.octets) == READ
