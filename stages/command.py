@@ -27,7 +27,7 @@ _BEGINS_WITH_A_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 
 @dataclass
 class Command:
-    """Runs a program for each message, or keeps some running. See docs/filters.md."""
+    """Runs a program for each message, or keeps some running. See docs/other-filters.md."""
 
     _: KW_ONLY
     command: tuple[str, ...]

@@ -27,7 +27,7 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass
 class Hooks:
-    """Asks a server that speaks MTA hooks, as Stalwart does. See docs/filters.md."""
+    """Asks a server that speaks MTA hooks, as Stalwart does. See docs/other-filters.md."""
 
     hostname: Hostname
     _: KW_ONLY

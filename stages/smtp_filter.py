@@ -14,7 +14,7 @@ HOPS = 100
 
 @dataclass
 class SmtpFilter(OneServer):
-    """An after-queue content filter, as Postfix has it. See docs/filters.md."""
+    """An after-queue content filter, as Postfix has it. See docs/other-filters.md."""
 
     site: ClassVar[str] = "filter"
 

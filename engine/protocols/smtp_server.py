@@ -132,8 +132,8 @@ class SmtpServer:
     of the client before a 421, ``command_line_limit`` octets of a command line with its CRLF (RFC 5321 4.5.3.1.4 wants
     512, and room for the parameters of extensions). ``starttls`` offers STARTTLS as long as TLS is not active; ``auth``
     names SASL mechanisms, which are offered only under TLS; ``channel`` is what TLS says, if it is active.
-    ``bare_newlines="accept"`` takes content with a bare CR or LF as it is, for senders that cannot be mended; the end of
-    content stays strict. ``lmtp`` makes it a server of LMTP.
+    ``bare_newlines="accept"`` takes content with a bare CR or LF as it is, for senders that cannot be mended; the end
+    of content stays strict. ``lmtp`` makes it a server of LMTP.
     ``xforward`` offers XFORWARD: what the client says of whom it had a message from is in ``forwarded``.
     """
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from engine import Message
 from tests.support.milters import Running, scripted
 from tests.support.programs import marks
 from tests.support.server import Postroad, body, letter, until
@@ -79,7 +78,6 @@ def test_a_milter_may_park_a_message(tmp_path: Path) -> None:
         assert b"X-Milter: yes\r\n" in got
 
 
-@pytest.mark.skipif(not hasattr(Message, "with_content"), reason="messages cannot be rewritten")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_milter_may_write_another_body(tmp_path: Path, workers: int) -> None:
     script = "replbody another|body|\nchgheader 1 Subject changed"

@@ -1,4 +1,4 @@
-"""docs/filters.md: its configurations are good, its program works, and its table of exit codes is the code's."""
+"""docs/other-filters.md: its configurations are good, its program works, and its table of exit codes is the code's."""
 
 import shutil
 import sys
@@ -16,7 +16,7 @@ from engine.scanning.program import Command
 from engine.scanning.telling import PLACEHOLDERS, environment, line
 from tests.support.messages import LETTER, message
 
-PAGE = ROOT / "docs" / "filters.md"
+PAGE = ROOT / "docs" / "other-filters.md"
 REST = """
 [server]
 hostname = "mx.example.org"
