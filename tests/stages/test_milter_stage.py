@@ -73,10 +73,12 @@ async def test_what_it_is_told(tmp_path: Path, script: str) -> None:
     about = letter(B, C, login="ann@example.org", tls="TLSv1.3 TLS_AES_256_GCM_SHA384")
     about = about.with_fact("iprev.name", "client.test")
     envelope = replace(about.envelope, recipients=(Recipient(B, notify="NEVER"), Recipient(C)), body="8BITMIME")
-    async with asked(tmp_path, script, daemon_name="ORIGINATING") as (stage, milter):
-        about = replace(about, envelope=envelope)
-        assert await stage(about) is about
-    assert all_steps(milter) == [
+    about = replace(about, envelope=envelope)
+    with scripted(tmp_path, script) as milter:
+        async with Milter(Hostname("mx.example.org"), connect=milter.connect, daemon_name="ORIGINATING") as stage:
+            assert await stage(about) is about
+        steps = all_steps(milter)
+    assert steps == [
         "negotiate",
         "connect client.test 192.0.2.1",
         "helo client.test",
@@ -130,9 +132,11 @@ async def test_what_it_is_told(tmp_path: Path, script: str) -> None:
 
 
 async def test_steps_that_it_does_not_want(tmp_path: Path) -> None:
-    async with asked(tmp_path, "negotiate 27f") as (stage, milter):
-        assert isinstance(await stage(letter()), Message)
-    assert all_steps(milter) == ["negotiate", "eom", "close"]
+    with scripted(tmp_path, "negotiate 27f") as milter:
+        async with Milter(Hostname("mx.example.org"), connect=milter.connect) as stage:
+            assert isinstance(await stage(letter()), Message)
+        steps = all_steps(milter)
+    assert steps == ["negotiate", "eom", "close"]
 
 
 async def test_it_may_choose_its_macros(tmp_path: Path) -> None:
