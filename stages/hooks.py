@@ -15,9 +15,10 @@ from engine.net.names import Hostname
 from engine.net.targets import is_loopback
 from engine.net.tls import client_context
 from engine.protocols.http_client import HttpClient, HttpError, Response
-from engine.scanning.connections import Connections, Where, received
+from engine.scanning.connections import Connections, received
 from engine.scanning.guard import Guard, Unreachable
 from engine.scanning.mta_hooks import Point, parse, question, question_about, refusal, verdict
+from engine.scanning.where import Where
 
 ANSWER = 50 * 2**20
 """Octets of an answer at most: it may hold a whole message."""

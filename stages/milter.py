@@ -25,7 +25,7 @@ from engine.protocols.milter import (
 )
 from engine.scanning import Guard, Unreachable
 from engine.scanning.milter_changes import Seen
-from engine.scanning.milter_connections import Address, MilterConnections
+from engine.scanning.milter_connections import MilterConnections, where
 from engine.verdict import Changed
 
 _BITS = re.compile(r"(?:AES_?(128|256)|CHACHA)")
@@ -56,7 +56,7 @@ class Milter:
     def check(**settings: Any) -> Iterator[str]:
         """What is wrong with the settings that were given."""
         try:
-            Address.parse(settings.get("connect", ""))
+            where(settings.get("connect", ""))
         except ValueError:
             yield 'connect: write it like "unix:/run/opendkim/opendkim.sock" or "127.0.0.1:8891"'
         for name in ("at_once", "messages_per_connection"):
@@ -65,7 +65,7 @@ class Milter:
 
     def __post_init__(self) -> None:
         self._connections = MilterConnections(
-            Address.parse(self.connect),
+            where(self.connect),
             idle=self.idle,
             keep=self.at_once,
             messages_per_connection=self.messages_per_connection,

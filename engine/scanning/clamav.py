@@ -8,10 +8,11 @@ from typing import Literal, Self
 from engine.message import Message
 from engine.net.connection import Connection, ConnectionLost
 from engine.protocols.clamd import END, SIZE_LIMIT, Answer, ClamdClient, ClamdError
-from engine.scanning.connections import Connections, Where, received, send
+from engine.scanning.connections import Connections, received, send
 from engine.scanning.finding import Finding
 from engine.scanning.guard import Unreachable
 from engine.scanning.scanner import Terms, Unjudged
+from engine.scanning.where import Where
 from engine.units import Duration, Size
 
 NAME_LIMIT = 80

@@ -2,45 +2,30 @@
 
 import contextlib
 import re
-import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import trio
 
 from engine.net.connection import Connection, ConnectionLost
-from engine.net.targets import host_and_port
 from engine.protocols.milter import PROCEED, READY, Client, Decision, MilterClient, MilterError, Transaction
 from engine.scanning.guard import Unreachable
+from engine.scanning.where import Where
 
 GATHER = 64 * 1024
 """Octets that are gathered before they are sent, where no answer is waited for: a usual message is sent at once."""
 
-_UNIX = re.compile(r"(?:unix:|local:)?(/.+)")
 _SENDMAIL = re.compile(r"(\d+)@(.+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a milter listens: the path of a Unix socket, or a host and port."""
+def where(text: str) -> Where:
+    """Of ``"unix:/path"``, ``"host:port"``, ``"inet:host:port"`` (Postfix) or ``"inet:port@host"`` (Sendmail).
 
-    path: str = ""
-    host: str = ""
-    port: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """Of ``"unix:/path"``, ``"host:port"``, ``"inet:host:port"`` (Postfix) or ``"inet:port@host"`` (Sendmail).
-
-        ValueError for anything else.
-        """
-        if unix := _UNIX.fullmatch(text):
-            return cls(path=unix[1])
-        rest = text.removeprefix("inet:").removeprefix("inet6:")
-        if turned := _SENDMAIL.fullmatch(rest):
-            rest = f"[{turned[2]}]:{turned[1]}" if ":" in turned[2] else f"{turned[2]}:{turned[1]}"
-        host, port = host_and_port(rest, 0)
-        return cls(host=host, port=port)
+    ValueError for anything else.
+    """
+    rest = text.removeprefix("local:").removeprefix("inet:").removeprefix("inet6:")
+    if turned := _SENDMAIL.fullmatch(rest):
+        rest = f"[{turned[2]}]:{turned[1]}" if ":" in turned[2] else f"{turned[2]}:{turned[1]}"
+    return Where.parse(rest)
 
 
 class _Link:
@@ -127,9 +112,9 @@ class _Link:
 class MilterConnections:
     """Those of one worker to one milter; each call of ``ask`` has one for itself."""
 
-    def __init__(self, address: Address, *, idle: float, keep: int, messages_per_connection: int) -> None:
+    def __init__(self, at: Where, *, idle: float, keep: int, messages_per_connection: int) -> None:
         """``idle``: seconds for which a connection is kept; ``keep``: how many are."""
-        self._address = address
+        self._where = at
         self._keep = keep
         self._idle = idle
         self._most = messages_per_connection
@@ -177,7 +162,7 @@ class MilterConnections:
             await self._kept.pop(0).quit()
 
     async def _opened(self) -> _Link:
-        link = _Link(await self._connected(), trio.current_time())
+        link = _Link(await self._where.connected(), trio.current_time())
         try:
             await link.open()
         except BaseException as error:
@@ -186,19 +171,6 @@ class MilterConnections:
                 raise Unreachable(f"it broke the protocol: {error}") from error
             raise
         return link
-
-    async def _connected(self) -> Connection:
-        address = self._address
-        if not address.path:
-            stream = await trio.open_tcp_stream(address.host, address.port)
-            return Connection.of(stream.socket)
-        sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            await sock.connect(address.path)
-        except BaseException:
-            sock.close()
-            raise
-        return Connection.of(sock)
 
     def _take(self, client: Client) -> _Link | None:
         """A kept connection that can take a message of that client as its next one; the one last used, of several."""

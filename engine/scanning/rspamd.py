@@ -12,11 +12,12 @@ from engine.message import Message
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.tls import client_context
 from engine.protocols.http_client import HttpClient, HttpError, Response
-from engine.scanning.connections import Connections, Where, received, send
+from engine.scanning.connections import Connections, received, send
 from engine.scanning.finding import Finding
 from engine.scanning.guard import Unreachable
 from engine.scanning.rspamd_answer import parsed
 from engine.scanning.scanner import Terms
+from engine.scanning.where import Where
 
 PATH = "/checkv2"
 

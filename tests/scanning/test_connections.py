@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 from engine.scanning import Unreachable
-from engine.scanning.connections import Where
 from engine.scanning.rspamd import Rspamd, RspamdSettings
+from engine.scanning.where import Where
 from tests.support.messages import message
 from tests.support.programs import Certificates
 from tests.support.server import free_port

@@ -11,7 +11,7 @@ import trio.testing
 
 from engine.protocols.milter import Client, Decision, Path, Transaction
 from engine.scanning import Unreachable
-from engine.scanning.milter_connections import Address, MilterConnections
+from engine.scanning.milter_connections import MilterConnections, where
 from tests.support.server import PATIENCE
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
@@ -69,7 +69,7 @@ async def connected(serve: Serve, **given: float) -> AsyncIterator[MilterConnect
         listeners = await nursery.start(trio.serve_tcp, serve, 0)
         port = listeners[0].socket.getsockname()[1]
         settings = {"idle": 30, "keep": 2, "messages_per_connection": 100, **given}
-        connections = MilterConnections(Address.parse(f"127.0.0.1:{port}"), **settings)  # type: ignore[arg-type]
+        connections = MilterConnections(where(f"127.0.0.1:{port}"), **settings)  # type: ignore[arg-type]
         yield connections
         await connections.close()
         nursery.cancel_scope.cancel()
@@ -189,7 +189,7 @@ def test_a_free_port_is_nobody() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         connections = MilterConnections(
-            Address(host="127.0.0.1", port=probe.getsockname()[1]), idle=1, keep=1, messages_per_connection=1
+            where(f"127.0.0.1:{probe.getsockname()[1]}"), idle=1, keep=1, messages_per_connection=1
         )
         with pytest.raises(Unreachable, match="refused"):
             trio.run(connections.ask, letter(), body)
