@@ -21,6 +21,7 @@ from engine.cli.domain import domain
 from engine.cli.group import group
 from engine.config import Login
 from engine.directory import Embedded, passwords
+from engine.lists import Lists
 from engine.login import Guard
 from engine.protocols import scram
 
@@ -52,6 +53,7 @@ main()
 def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "open_directory", lambda ctx: reopened(ctx.obj))
     monkeypatch.setattr("engine.cli.account.erasing.erase", lambda _, account: f"all of {account}")
+    monkeypatch.setattr(opening, "lists", lambda ctx: Lists.open(ctx.obj.parent))
     monkeypatch.setattr(opening, "open_guard", lambda ctx: Guard.open(ctx.obj.parent / "logins", Login()))
 
 
