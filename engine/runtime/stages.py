@@ -4,28 +4,25 @@ import contextlib
 import dis
 import functools
 import inspect
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import trio
 
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
-from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Message, Octets
+from engine.message import Message
 from engine.observe.events import event
+from engine.runtime.verdicts import as_seen, flaw_of, in_words
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
-from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import Changed, Defer, Each, Quarantine, Reject, Route, Verdict
 from engine.wakeup import Wakeup
 
-_VERDICTS = get_args(Verdict)
-_NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 _THREADS = 40
 
 _WAITING = {"SEND", "GET_AWAITABLE", "GET_ANEXT", "YIELD_VALUE"}
@@ -93,19 +90,11 @@ class RunningStage:
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
             return self.failed(message, f"raised {type(error).__name__}: {error}")
-        flaw = _flaw(verdict, message, effect=self.stage.spec.effect)
+        flaw = flaw_of(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
-            return self._as_seen(verdict, message)
+            return as_seen(verdict, message, self.name)
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}")
-
-    def _as_seen(self, verdict: Verdict | Changed, message: Message) -> Verdict | Changed:
-        """The verdict, with the name of this stage where it parks something that nobody has released."""
-        if not isinstance(verdict, Message):
-            return _unless_released(_signed(verdict, self.name), message)
-        if verdict is message or PARK not in verdict.envelope.facts or PARK in message.envelope.facts:
-            return verdict
-        return verdict.with_fact(PARKED_BY, self.name)
 
     async def hook(self, name: str, *arguments: object) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
@@ -150,99 +139,6 @@ def _waits(target: Any) -> bool:
     function = target.__call__ if inspect.isclass(target) else target
     code = getattr(function, "__code__", None)
     return code is None or any(step.opname in _WAITING for step in dis.get_instructions(code))
-
-
-def _signed(verdict: Verdict | Changed, stage: str) -> Verdict | Changed:
-    if isinstance(verdict, Changed):
-        signed = _signed(verdict.verdict, stage)
-        return Changed(verdict.message, signed) if isinstance(signed, Each | Quarantine) else verdict
-    if isinstance(verdict, Quarantine):
-        return replace(verdict, stage=stage)
-    if not isinstance(verdict, Each):
-        return verdict
-    parted = {
-        address: replace(found, stage=stage) if isinstance(found, Quarantine) else found
-        for address, found in verdict.verdicts.items()
-    }
-    return Each(parted)
-
-
-def _unless_released(verdict: Verdict | Changed, message: Message) -> Verdict | Changed:
-    """An operator's word stands: what was let go on is not parked again for a reason that the operator has seen."""
-    released = message.fact(RELEASED)
-    if not isinstance(released, list):
-        return verdict
-    if isinstance(verdict, Changed):
-        later = _unless_released(verdict.verdict, verdict.message)
-        return Changed(verdict.message, later) if isinstance(later, Each | Route | Quarantine) else later
-    if isinstance(verdict, Quarantine):
-        return message if verdict.reason in released else verdict
-    if not isinstance(verdict, Each):
-        return verdict
-    parted = {
-        address: message if isinstance(found, Quarantine) and found.reason in released else found
-        for address, found in verdict.verdicts.items()
-    }
-    return Each(parted)
-
-
-def _flaw(verdict: object, asked: Message, *, effect: bool) -> str:
-    """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
-    if isinstance(verdict, Changed):
-        later: object = verdict.verdict
-        if not isinstance(later, Each | Route | Quarantine):
-            return _strange(verdict)
-        flaw = _flaw_of_one(verdict.message, asked, effect)
-        return flaw or _flaw(later, verdict.message, effect=effect)
-    if isinstance(verdict, Each):
-        flaws = (_flaw_of_one(found, asked, effect) for found in verdict.verdicts.values())
-        return next((f"for one recipient {flaw}" for flaw in flaws if flaw), "")
-    return _flaw_of_one(verdict, asked, effect) if not isinstance(verdict, tuple) else _strange(verdict)
-
-
-def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
-    if isinstance(verdict, Message):
-        return "" if verdict is asked else _flaw_of_message(verdict, asked)
-    if isinstance(verdict, tuple):
-        return "" if verdict and all(isinstance(route, Route) for route in verdict) else _strange(verdict)
-    if isinstance(verdict, Each) or not isinstance(verdict, _VERDICTS):
-        return _strange(verdict)
-    if isinstance(verdict, Delivered) and not effect:
-        return "Delivered, which only an effect may say (`effect = True`)"
-    if isinstance(verdict, Defer) and verdict.retry_after is not None:
-        seconds = verdict.retry_after
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
-            return f"a retry_after of {seconds!r}; it is a number of seconds"
-    return ""
-
-
-def _flaw_of_message(message: Message, asked: Message) -> str:
-    changed = message.content is not asked.content
-    if message.id != asked.id or (changed and not (isinstance(message.content, Octets) and message.fact(CHANGED))):
-        return "another message; change the one it was given, by with_header, with_fact or with_content"
-    if message.envelope.recipients != asked.envelope.recipients:
-        return "other recipients; return Route(lane, to=…) or Each for that"
-    old = asked.envelope.facts
-    for name, value in message.envelope.facts.items():
-        if not (isinstance(name, str) and ((name in old and old[name] is value) or _is_fact(value))):
-            return (
-                f"the fact {name} = {value!r:.80}; facts are texts, numbers, lists, tables with texts as keys, or None"
-            )
-    return ""
-
-
-def _is_fact(value: object) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_fact, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_fact(inner) for key, inner in value.items())
-    if isinstance(value, int):
-        return -(2**63) <= value < 2**64  # what MessagePack holds
-    return value is None or isinstance(value, str | float)
-
-
-def _strange(verdict: object) -> str:
-    return "nothing (a forgotten `return message`?)" if verdict is None else f"{verdict!r:.80}"
 
 
 _Held: TypeAlias = tuple[RunningStage, Message, int, Done, Way, float]
@@ -359,7 +255,7 @@ class LegRunner:
             else:
                 verdict = await stage.call(asked)
             now = time.perf_counter()
-            way.append((stage.name, _say(verdict, asked), round((now - began) * 1000, 3)))
+            way.append((stage.name, in_words(verdict, asked), round((now - began) * 1000, 3)))
             began = now
             index += 1
             if not isinstance(verdict, Message):
@@ -376,19 +272,5 @@ class LegRunner:
         how = f"took longer than {stage.stage.timeout:g} s"
         event("stage-failed", id=asked.id, stage=stage.name, error=how)
         verdict = stage.failed(asked, how)
-        way.append((stage.name, _say(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
+        way.append((stage.name, in_words(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
         done(verdict, index + 1, way)
-
-
-def _say(verdict: Verdict | Changed, asked: Message) -> str:
-    if isinstance(verdict, Changed):
-        verdict = verdict.verdict
-    if isinstance(verdict, Message):
-        return "pass" if verdict is asked else "changed"
-    if isinstance(verdict, Route):
-        return f"lane {verdict.lane}"
-    if isinstance(verdict, Each):
-        return "each"
-    name = _NAMES[type(verdict)]
-    text = getattr(verdict, "text", "") or getattr(verdict, "reason", "") or getattr(verdict, "reply", "")
-    return f"{name}: {text}" if text else name

@@ -1,0 +1,117 @@
+"""What stages return: whether it makes sense, what becomes of what was released, and how it is told."""
+
+import math
+from dataclasses import replace
+from typing import get_args
+
+from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Message, Octets
+from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+
+_VERDICTS = get_args(Verdict)
+_NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
+
+
+def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
+    """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
+    if isinstance(verdict, Changed):
+        later: object = verdict.verdict
+        if not isinstance(later, Each | Route | Quarantine):
+            return _strange(verdict)
+        flaw = _flaw_of_one(verdict.message, asked, effect)
+        return flaw or flaw_of(later, verdict.message, effect=effect)
+    if isinstance(verdict, Each):
+        flaws = (_flaw_of_one(found, asked, effect) for found in verdict.verdicts.values())
+        return next((f"for one recipient {flaw}" for flaw in flaws if flaw), "")
+    return _flaw_of_one(verdict, asked, effect) if not isinstance(verdict, tuple) else _strange(verdict)
+
+
+def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
+    if isinstance(verdict, Message):
+        return "" if verdict is asked else _flaw_of_message(verdict, asked)
+    if isinstance(verdict, tuple):
+        return "" if verdict and all(isinstance(route, Route) for route in verdict) else _strange(verdict)
+    if isinstance(verdict, Each) or not isinstance(verdict, _VERDICTS):
+        return _strange(verdict)
+    if isinstance(verdict, Delivered) and not effect:
+        return "Delivered, which only an effect may say (`effect = True`)"
+    if isinstance(verdict, Defer) and verdict.retry_after is not None:
+        seconds = verdict.retry_after
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            return f"a retry_after of {seconds!r}; it is a number of seconds"
+    return ""
+
+
+def _flaw_of_message(message: Message, asked: Message) -> str:
+    changed = message.content is not asked.content
+    if message.id != asked.id or (changed and not (isinstance(message.content, Octets) and message.fact(CHANGED))):
+        return "another message; change the one it was given, by with_header, with_fact or with_content"
+    if message.envelope.recipients != asked.envelope.recipients:
+        return "other recipients; return Route(lane, to=…) or Each for that"
+    old = asked.envelope.facts
+    for name, value in message.envelope.facts.items():
+        if not (isinstance(name, str) and ((name in old and old[name] is value) or _is_fact(value))):
+            return (
+                f"the fact {name} = {value!r:.80}; facts are texts, numbers, lists, tables with texts as keys, or None"
+            )
+    return ""
+
+
+def _is_fact(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_fact, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_fact(inner) for key, inner in value.items())
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**64  # what MessagePack holds
+    return value is None or isinstance(value, str | float)
+
+
+def _strange(verdict: object) -> str:
+    return "nothing (a forgotten `return message`?)" if verdict is None else f"{verdict!r:.80}"
+
+
+def as_seen(verdict: Verdict | Changed, asked: Message, stage: str) -> Verdict | Changed:
+    """The verdict, with the name of the stage where it parks something.
+
+    An operator's word stands: what was let go on is not parked again for a reason that the operator has seen.
+    """
+    match verdict:
+        case Message():
+            return _marked(verdict, asked, stage)
+        case Quarantine():
+            return _parked(verdict, asked, stage)
+        case Each(verdicts):
+            return Each({a: _parked(v, asked, stage) if isinstance(v, Quarantine) else v for a, v in verdicts.items()})
+        case Changed(message, inner):
+            message = _marked(message, asked, stage)
+            later = as_seen(inner, message, stage)
+            return Changed(message, later) if isinstance(later, Each | Route | Quarantine) else later
+    return verdict
+
+
+def _marked(message: Message, asked: Message, stage: str) -> Message:
+    if message is asked or PARK not in message.envelope.facts or PARK in asked.envelope.facts:
+        return message
+    return message.with_fact(PARKED_BY, stage)
+
+
+def _parked(verdict: Quarantine, asked: Message, stage: str) -> Message | Quarantine:
+    released = asked.fact(RELEASED)
+    if isinstance(released, list) and verdict.reason in released:
+        return asked
+    return replace(verdict, stage=stage)
+
+
+def in_words(verdict: Verdict | Changed, asked: Message) -> str:
+    """The verdict in a few words, for the way of a message."""
+    if isinstance(verdict, Changed):
+        verdict = verdict.verdict
+    if isinstance(verdict, Message):
+        return "pass" if verdict is asked else "changed"
+    if isinstance(verdict, Route):
+        return f"lane {verdict.lane}"
+    if isinstance(verdict, Each):
+        return "each"
+    name = _NAMES[type(verdict)]
+    text = getattr(verdict, "text", "") or getattr(verdict, "reason", "") or getattr(verdict, "reply", "")
+    return f"{name}: {text}" if text else name
