@@ -80,9 +80,8 @@ class MailRole(Role):
             event("habits-unknown", login=login, error=str(error))
 
     async def _queued(self, message: Message) -> Verdict:
-        """Take a letter of ours through the first lane that has a queue."""
-        lane = next(course.lane for course in self.now().courses.values() if course.queued)
-        return await Door(lane, self.now).submit(message)
+        """Take a letter of ours through any lane that has a queue."""
+        return await Door(_queuing(self.now()), self.now).submit(message)
 
     def _parked_for(self) -> float:
         """Seconds that parked mail is kept; 0: for ever."""
@@ -132,7 +131,7 @@ class MailRole(Role):
         revision = self.now()
         lane = delivery.record.lane
         if lane not in revision.courses or not revision.courses[lane].queued:  # it was renamed: any that queues will do
-            lane = next(course.lane for course in revision.courses.values() if course.queued)
+            lane = _queuing(revision)
         Departure(revision, self._owner, delivery, lane)
 
     async def drain(self, revision: Revision) -> None:
@@ -145,3 +144,8 @@ class MailRole(Role):
             self._owner.close()
         super().close()
         os.close(self._lock)
+
+
+def _queuing(revision: Revision) -> str:
+    """The first lane that has a `queue`."""
+    return next(course.lane for course in revision.courses.values() if course.queued)
