@@ -94,7 +94,6 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/sieve/compiler.py", "command"): "a kind of word in a script",
     ("engine/cli/__init__.py", "lists"): "a command",
     ("engine/cli/__init__.py", "scan"): "a command",
-    ("engine/cli/teaching.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""

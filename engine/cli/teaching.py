@@ -7,7 +7,7 @@ from typing import Literal, Self, TypeAlias
 
 import click
 
-from engine.cli.configured import fail
+from engine.cli.scan import train
 from engine.message import Message, MessageId
 
 Kind: TypeAlias = Literal["spam", "ham"]
@@ -17,15 +17,8 @@ class Lessons:
     """Messages that are put by while they can be read, to be learnt when it is known what becomes of them."""
 
     def __init__(self, ctx: click.Context, kind: Kind) -> None:
-        """Where there is no such command our own ends with exit code 1."""
         self._ctx = ctx
         self._kind = kind
-        group = ctx.find_root().command
-        scan = group.get_command(ctx, "scan") if isinstance(group, click.Group) else None
-        train = scan.get_command(ctx, "train") if isinstance(scan, click.Group) else None
-        if train is None:
-            fail("there is no spam filter to be taught")
-        self._train = train
 
     def __enter__(self) -> Self:
         self._folder = TemporaryDirectory(prefix="postroad-lessons-")  # for our user alone
@@ -46,7 +39,7 @@ class Lessons:
         """Have all learnt that are left, and say so."""
         if any(Path(self._folder.name).iterdir()):
             kinds = {"spam": self._kind == "spam", "ham": self._kind == "ham"}
-            self._ctx.invoke(self._train, **kinds, account=None, paths=(Path(self._folder.name),))
+            self._ctx.invoke(train, **kinds, account=None, paths=(Path(self._folder.name),))
 
     def _path(self, identity: MessageId) -> Path:
         return Path(self._folder.name) / f"{identity}.eml"

@@ -4,10 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from engine.cli import _COMMANDS
-from engine.message import MessageId
 from tests.support.load import subjects
 from tests.support.server import Postroad, letter
 
@@ -126,7 +122,6 @@ def test_a_message_is_shown_and_no_terminal_obeys_it(tmp_path: Path) -> None:
         assert found["text"] == "Hello [31mred and more"
 
 
-@pytest.mark.skipif("scan" not in _COMMANDS, reason="there is no spam filter to be taught")
 def test_what_is_decided_is_learnt(tmp_path: Path) -> None:
     with Postroad(tmp_path, settings("score", "park", "queue", "route"), **FILTERS) as server:
         server.account(BOB)
@@ -140,12 +135,6 @@ def test_what_is_decided_is_learnt(tmp_path: Path) -> None:
         done = server.command("quarantine", "delete", "--train", three, two)
         assert (done.returncode, "Learnt as spam: 1 message" in done.stdout) == (1, True), done.stderr
         assert [row["id"] for row in rows(server)] == [one]
-
-
-@pytest.mark.skipif("scan" in _COMMANDS, reason="there is a spam filter")
-def test_nobody_is_there_to_be_taught(tmp_path: Path) -> None:
-    done = Postroad(tmp_path).command("quarantine", "train", "--ham", str(MessageId.new()))
-    assert (done.returncode, done.stderr) == (1, "postroad: there is no spam filter to be taught\n")
 
 
 def test_wrong_words(tmp_path: Path) -> None:
