@@ -10,13 +10,12 @@ from typing import Any, Self
 from urllib.parse import SplitResult, urlsplit
 
 from engine import Defer, Duration, Message, Reject, Session, Size, Verdict
-from engine.net.connection import Connection
+from engine.message import Octets
 from engine.net.names import Hostname
 from engine.net.targets import is_loopback
 from engine.net.tls import client_context
-from engine.protocols.http_client import HttpClient, HttpError, Response
-from engine.scanning.connections import Connections, received
 from engine.scanning.guard import Guard, Unreachable
+from engine.scanning.http import HttpServer
 from engine.scanning.mta_hooks import Point, parse, question, question_about, refusal, verdict
 from engine.scanning.where import Where
 
@@ -50,10 +49,10 @@ class Hooks:
 
     def __post_init__(self) -> None:
         url = urlsplit(self.url)
-        self._target = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"
+        target = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"
         self._fields = [("Host", url.netloc), ("Content-Type", "application/json"), *self._secrets()]
         where = Where(host=url.hostname or "", port=url.port or PORTS[url.scheme], context=self._context(url))
-        self._connections = Connections(where, partial(HttpClient, ANSWER))
+        self._server = HttpServer(where, target, ANSWER)
         self._guard = Guard(self.name, time_limit=self.time_limit, at_once=self.at_once)
 
     @staticmethod
@@ -79,7 +78,7 @@ class Hooks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connections.close()
+        self._server.close()
 
     async def at_connect(self, session: Session) -> Reject | Defer | None:
         return await self._early("connect", session)
@@ -107,17 +106,7 @@ class Hooks:
 
     async def _post(self, body: bytes) -> bytes:
         """What the server answers. Unreachable where that is no success."""
-
-        async def ask(connection: Connection, http: HttpClient) -> Response:
-            await connection.send(http.begin("POST", self._target, self._fields, len(body)) + body)
-            while (response := http.receive(await received(connection))) is None:
-                pass
-            return response
-
-        try:
-            response = await self._connections.run(ask)
-        except HttpError as error:
-            raise Unreachable(str(error)) from error
+        response = await self._server.post(self._fields, Octets(body))
         if response.status != 200:
             raise Unreachable(f"it answers with status {response.status}")
         return response.body

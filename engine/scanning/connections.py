@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
-from engine.message import Message
+from engine.message import Content
 from engine.net.connection import Connection, ConnectionLost
 from engine.scanning.guard import Unreachable
 from engine.scanning.where import Where
@@ -65,8 +65,8 @@ class Connections(Generic[P]):
         return found
 
 
-async def send(connection: Connection, head: bytes, message: Message, tail: bytes = b"") -> None:
-    """Send a message with what the protocol wants around it; a large one as it lies, without copies. ConnectionLost."""
+async def send(connection: Connection, head: bytes, message: Content, tail: bytes = b"") -> None:
+    """Send content with what the protocol wants around it; what is large as it lies, without copies. ConnectionLost."""
     if message.size <= GATHER:
         await connection.send(b"".join((head, *message.chunks(), tail)))
         return

@@ -2,19 +2,16 @@
 
 import ssl
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from engine.message import Message
-from engine.net.connection import Connection, ConnectionLost
 from engine.net.tls import client_context
-from engine.protocols.http_client import HttpClient, HttpError, Response
-from engine.scanning.connections import Connections, received, send
 from engine.scanning.finding import Finding
 from engine.scanning.guard import Unreachable
+from engine.scanning.http import HttpServer
 from engine.scanning.rspamd_answer import parsed
 from engine.scanning.scanner import Terms
 from engine.scanning.where import Where
@@ -73,13 +70,13 @@ class Rspamd:
 
     def __init__(self, settings: RspamdSettings, hostname: str) -> None:
         """OSError or ValueError when a file that is named cannot be used."""
-        where, self._path = _target(settings.url)
+        where, path = _target(settings.url)
         if settings.url.startswith("https:"):
             where = Where(host=where.host, port=where.port, context=_context(settings.trust))
         self._always = [("Host", "localhost" if where.path else str(where)), ("MTA-Name", hostname)]
         if settings.password_file is not None:
             self._always.append(("Password", settings.password_file.read_text().partition("\n")[0].strip()))
-        self._connections = Connections(where, HttpClient)
+        self._server = HttpServer(where, path)
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,32 +84,15 @@ class Rspamd:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._connections.close()
+        self._server.close()
 
     async def scan(self, message: Message) -> Finding:
         """Unreachable."""
-
-        async def ask(connection: Connection, client: HttpClient) -> Response:
-            head = client.begin("POST", self._path, [*self._always, *_fields(message)], message.size)
-            with suppress(ConnectionLost):  # why it does not take it, it may have said before it closed
-                await send(connection, head, message)
-            while (response := client.receive(await self._next(connection, client))) is None:
-                pass
-            return response
-
-        try:
-            response = await self._connections.run(ask)
-        except HttpError as error:
-            raise Unreachable(str(error)) from error
+        response = await self._server.post([*self._always, *_fields(message)], message)
         if response.status != 200:
             said = response.body[:200].decode("utf-8", "replace").strip()
             raise Unreachable(f"it answers with status {response.status}: {said}")
         return parsed(response.body)
-
-    @staticmethod
-    async def _next(connection: Connection, client: HttpClient) -> bytes:
-        """The next octets; b"" says that a response has ended so. ConnectionLost when none has begun."""
-        return await connection.receive() if client.has_heard else await received(connection)
 
 
 def _fields(message: Message) -> Iterator[tuple[str, str]]:
