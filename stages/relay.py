@@ -10,8 +10,7 @@ from engine.net.targets import permitted
 from engine.outbound.sending import Sending
 from engine.outbound.session import Timeouts
 from engine.outbound.stage import Outbound
-
-SMTP_PORT = 25
+from engine.outbound.way import SMTP_PORT, Security, Way
 
 
 @dataclass
@@ -36,6 +35,7 @@ class Relay(Outbound):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._security = Security(self.tls)
         self._may_connect = lru_cache(4096)(partial(permitted, allow_networks=self.allow_networks))
 
     def _made(self) -> Sending:
@@ -47,9 +47,7 @@ class Relay(Outbound):
             block=self.block_timeout,
             final=self.final_timeout,
         )
-        return self._by(
-            timeouts, self.tls, messages_per_connection=self.messages_per_connection, strict_8bit=self.strict_8bit
-        )
+        return self._by(timeouts, messages_per_connection=self.messages_per_connection, strict_8bit=self.strict_8bit)
 
     async def __call__(self, message: Message) -> Verdict:
         site, port = message.fact("resolve.site"), message.fact("resolve.port", SMTP_PORT)
@@ -64,7 +62,7 @@ class Relay(Outbound):
                 log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
                 remote=found[0][0],
             )
-        return await self._sending.deliver(message, targets, site, port)
+        return await self._sending.deliver(message, targets, Way(site, port), self._security)
 
 
 def _addresses(message: Message) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from engine import Message, Reject, Verdict
 from engine.outbound.one_server import OneServer
 from engine.outbound.sending import Sending
-from engine.outbound.session import TlsPolicy
+from engine.outbound.way import TlsPolicy
 
 HOPS = 100
 """Received fields of a message that goes round in a circle (RFC 5321 6.3: a limit of at least 100)."""

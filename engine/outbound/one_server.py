@@ -13,6 +13,7 @@ from engine.outbound.schedule import retry_delay
 from engine.outbound.sending import Sending
 from engine.outbound.session import Timeouts
 from engine.outbound.stage import Outbound
+from engine.outbound.way import Security, Way
 from engine.units import Duration
 from engine.verdict import Defer, Verdict
 
@@ -44,6 +45,8 @@ class OneServer(Outbound):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._host, self._port = host_and_port(self.host, self.port) if self.host else ("", 0)
+        self._way = Way(self.site, self._port)
+        self._security = Security("never" if self.socket else self.tls)
 
     @classmethod
     def check(cls, **settings: Any) -> Iterator[str]:
@@ -74,7 +77,6 @@ class OneServer(Outbound):
         )
         return self._by(
             timeouts,
-            "never" if self.socket else self.tls,
             messages_per_connection=MESSAGES_PER_CONNECTION,
             penalty=PENALTY,
             lmtp=lmtp,
@@ -93,7 +95,7 @@ class OneServer(Outbound):
                 retry_after=retry_delay(self.retry, message.envelope.attempts),
                 expires=message.envelope.arrived + self.expire,
             )
-        return await self._sending.deliver(message, targets, self.site, self._port)
+        return await self._sending.deliver(message, targets, self._way, self._security)
 
     async def _found(self) -> list[tuple[str, str]]:
         """(host, address) of the server. OSError."""

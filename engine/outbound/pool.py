@@ -1,12 +1,13 @@
-"""The sites that mail is waiting for: their queues, their connections, and how many of them there may be."""
+"""The ways that mail is waiting for: their queues, their connections, and how many of them there may be."""
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 
 import trio
 
 from engine.outbound.session import Exhausted, Job, Session, Terms, Trouble, open_session
+from engine.outbound.way import Security, Way
 
 log = logging.getLogger("postroad.relay")
 
@@ -27,42 +28,34 @@ PATIENCE = 0.5
 
 
 class _Site:
-    """What waits for one set of servers, and who serves it."""
+    """What waits for one way, and who serves it."""
 
-    __slots__ = ("established", "grow_after", "idle", "name", "opening", "patience", "port", "queue", "sessions")
+    __slots__ = ("grow_after", "idle", "opening", "patience", "queue", "sessions", "way")
 
-    def __init__(self, name: str, port: int) -> None:
-        self.name = name
-        self.port = port
+    def __init__(self, way: Way) -> None:
+        self.way = way
         self.queue: deque[Job] = deque()
-        self.sessions: Counter[str] = Counter()  # open ones, by address
-        self.established = 0  # all of them
+        self.sessions: set[Session] = set()
         self.opening = 0
-        self.idle: list[tuple[str, trio.Event]] = []
+        self.idle: list[tuple[Session, trio.Event]] = []
         self.grow_after = 0.0
         self.patience = False  # whether a task watches the queue
 
-    def opened(self, address: str) -> None:
-        self.sessions[address] += 1
-        self.established += 1
-
-    def closed(self, address: str) -> None:
-        self.established -= 1
-        self.sessions[address] -= 1
-        if not self.sessions[address]:
-            del self.sessions[address]
+    @property
+    def established(self) -> int:
+        return len(self.sessions)
 
     def serves(self, job: Job) -> bool:
         """Whether a connection that is open can take it."""
-        return any(address not in job.failed for address in self.sessions)
+        return any(session.serves(job) for session in self.sessions)
 
-    def take(self, address: str) -> Job | None:
-        """The first job that this address may be tried for."""
+    def take(self, session: Session) -> Job | None:
+        """The first job that this connection may be tried for."""
         passed_by: list[Job] = []
         taken = None
         while self.queue and taken is None:
             job = self.queue.popleft()
-            if address in job.failed:
+            if not session.serves(job):
                 passed_by.append(job)
             elif not job.abandoned:
                 taken = job
@@ -70,15 +63,15 @@ class _Site:
             self.queue.extendleft(reversed(passed_by))
         return taken
 
-    def follower(self, address: str, *, quick: bool) -> Job | None:
+    def follower(self, session: Session, *, quick: bool) -> Job | None:
         """A job to ride behind another one's content, if that is quick, or all connections have enough to do."""
-        return self.take(address) if quick or len(self.queue) > self.established + self.opening else None
+        return self.take(session) if quick or len(self.queue) > self.established + self.opening else None
 
     def wake(self, job: Job) -> None:
         """Wake the idle connection that was used last, so that the others may end."""
         for index in range(len(self.idle) - 1, -1, -1):
-            address, event = self.idle[index]
-            if address not in job.failed:
+            session, event = self.idle[index]
+            if session.serves(job):
                 del self.idle[index]
                 event.set()
                 return
@@ -103,15 +96,15 @@ class Pool:
         self._idle = idle
         self._messages_per_connection = messages_per_connection
         self._penalty_time = penalty
-        self._sites: dict[tuple[str, int], _Site] = {}
+        self._sites: dict[Way, _Site] = {}
         self._penalties: dict[str, tuple[float, Trouble]] = {}
         self._closing = False
 
-    async def deliver(self, job: Job, name: str, port: int) -> None:
+    async def deliver(self, job: Job, way: Way) -> None:
         """Wait until ``job`` is settled or has failed."""
-        site = self._sites.get((name, port))
+        site = self._sites.get(way)
         if site is None:
-            site = self._sites[name, port] = _Site(name, port)
+            site = self._sites[way] = _Site(way)
         site.queue.append(job)
         if site.idle:
             site.wake(job)
@@ -176,12 +169,13 @@ class Pool:
         """A session with the first server that will have us; None when there is none, or nothing to do."""
         if not site.queue:
             return None
-        for host, address in self._candidates(site.queue[0]):
+        first = site.queue[0]
+        for host, address in self._candidates(first):
             try:
-                session = await self._patiently(host, address, site.port)
+                session = await self._patiently(site.way, first.security, host, address)
             except Trouble as trouble:
                 log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
-                if site.sessions[address]:
+                if any(session.address == address for session in site.sessions):
                     # It serves us already, and only refuses one more.
                     site.grow_after = trio.current_time() + GROWTH_PAUSE
                     return None
@@ -191,17 +185,17 @@ class Pool:
             return session
         return None
 
-    async def _patiently(self, host: str, address: str, port: int) -> Session:
+    async def _patiently(self, way: Way, security: Security, host: str, address: str) -> Session:
         """A session with that server, as soon as there is a socket for it. Trouble."""
         while True:
             try:
-                return await open_session(self._terms, host, address, port)
+                return await open_session(self._terms, way, security, host, address)
             except Exhausted as error:
                 log.warning("%s [%s]: %s; raise the limit of open files", host, address, error.__cause__)
                 await trio.sleep(SHORTAGE)
 
     async def _use(self, site: _Site, session: Session) -> None:
-        site.opened(session.address)
+        site.sessions.add(session)
         self._grow(site)
         try:
             await self._serve(site, session)
@@ -214,23 +208,22 @@ class Pool:
             for job in session.open:
                 job.fail(Trouble("Internal trouble", "4.3.0"))
             session.close()
-            site.closed(session.address)
+            site.sessions.discard(session)
 
     async def _serve(self, site: _Site, session: Session) -> None:
         """Deliver one message after the other, until there are no more or the connection has done its share."""
-        address = session.address
         most = min(self._messages_per_connection, session.allowance.mails)
 
         def following(quick: bool) -> Job | None:
             full = session.served + len(session.open) >= most
-            job = None if full else site.follower(address, quick=quick)
+            job = None if full else site.follower(session, quick=quick)
             return job if job is not None and self._allowed(site, session, job) else None
 
         fresh = True
         while session.served < most:
-            job = site.take(address)
+            job = site.take(session)
             if job is None:
-                if self._closing or not await self._woken(site, address):
+                if self._closing or not await self._woken(site, session):
                     break
                 fresh = False
                 continue
@@ -249,9 +242,9 @@ class Pool:
         self._grow(site)
         return any(allowed)
 
-    async def _woken(self, site: _Site, address: str) -> bool:
+    async def _woken(self, site: _Site, session: Session) -> bool:
         """Wait for a job. False when none came in time."""
-        place = (address, trio.Event())
+        place = (session, trio.Event())
         site.idle.append(place)
         try:
             with trio.move_on_after(self._idle):
@@ -285,7 +278,7 @@ class Pool:
 
     def _forget(self, site: _Site) -> None:
         if not (site.queue or site.opening or site.sessions or site.patience):
-            self._sites.pop((site.name, site.port), None)
+            self._sites.pop(site.way, None)
 
     def _give_up(self, site: _Site) -> None:
         kept: list[Job] = []

@@ -13,6 +13,7 @@ from engine.message import Message
 from engine.outbound.pool import PENALTY, Pool
 from engine.outbound.schedule import retry_delay
 from engine.outbound.session import Job, Terms, Trouble
+from engine.outbound.way import Security, Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_transaction import To, Transaction
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
@@ -68,18 +69,20 @@ class Sending:
         finally:
             self._pool.fail_all()
 
-    async def deliver(self, message: Message, targets: Sequence[tuple[str, str]], site: str, port: int) -> Verdict:
+    async def deliver(
+        self, message: Message, targets: Sequence[tuple[str, str]], way: Way, security: Security
+    ) -> Verdict:
         """Hand the message to the first of ``targets``, (host, address), that takes it; what became of each recipient.
 
-        ``site`` names all the targets together. An address may be the path of a Unix socket; ``port`` is nothing then.
+        ``way`` leads to all the targets. An address may be the path of a Unix socket; the way's port is nothing then.
         """
-        jobs = [Job(message, transaction, targets) for transaction in self._transactions(message)]
+        jobs = [Job(message, transaction, targets, security) for transaction in self._transactions(message)]
         if len(jobs) == 1:
-            await self._pool.deliver(jobs[0], site, port)
+            await self._pool.deliver(jobs[0], way)
         else:
             async with trio.open_nursery() as nursery:
                 for job in jobs:
-                    nursery.start_soon(self._pool.deliver, job, site, port)
+                    nursery.start_soon(self._pool.deliver, job, way)
         return self._verdict(message, [each for job in jobs for each in job.all()])
 
     def _transactions(self, message: Message) -> list[Transaction]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
 from engine.deadline import Deadline, Watch
 from engine.message import Message
 from engine.net.connection import EXHAUSTED, Connection, ConnectionLost
+from engine.outbound.way import Security, Source, Way
 from engine.protocols.smtp_client import (
     Awaits,
     Closing,
@@ -34,7 +35,6 @@ from engine.verdict import Tell
 from engine.wakeup import Wakeup
 
 T = TypeVar("T")
-TlsPolicy: TypeAlias = Literal["opportunistic", "require", "verify", "never"]
 
 GATHER = 64 * 1024
 """Octets of content that are gathered before a send."""
@@ -50,6 +50,9 @@ LAST_WORDS = 5.0
 
 QUICK = 0.1
 """Seconds within which a server takes a content to count as quick: then nothing waits long behind another message."""
+
+_BIND_ADDRESS_NO_PORT = 24
+"""From linux/in.h: a port is picked when we connect, so that it can be used for each destination again."""
 
 FAREWELL = 2.0
 """Seconds to wait for the reply to QUIT; nothing depends on it."""
@@ -103,8 +106,7 @@ class Terms:
     """How to talk to other servers."""
 
     hostname: str
-    tls: TlsPolicy
-    context: ssl.SSLContext
+    contexts: Callable[[bool], ssl.SSLContext]  # whether one that verifies is wanted
     timeouts: Timeouts
     watch: Watch
     lmtp: bool = False
@@ -126,6 +128,7 @@ class Job:
         "replies",
         "rest",
         "returned",
+        "security",
         "targets",
         "tell",
         "transaction",
@@ -133,10 +136,13 @@ class Job:
         "unreached",
     )
 
-    def __init__(self, message: Message, transaction: Transaction, targets: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, message: Message, transaction: Transaction, targets: Sequence[tuple[str, str]], security: Security
+    ) -> None:
         self.message = message
         self.transaction = transaction
         self.targets = targets  # (host, address or path of a socket), in the order to try
+        self.security = security
         self.failed: frozenset[str] = frozenset()  # addresses that are not to be tried again in this attempt
         self.returned = False
         self.unreached = False  # no server could be spoken to, so it was never begun
@@ -169,7 +175,7 @@ class Job:
         """Keep the recipients that ``stay`` says, in their order; the job for the others."""
         recipients = self.transaction.recipients
         others = tuple(compress(recipients, map(not_, stay)))
-        rest = Job(self.message, self.transaction._replace(recipients=others), self.targets)
+        rest = Job(self.message, self.transaction._replace(recipients=others), self.targets, self.security)
         rest.failed, rest.returned, rest.trouble, rest.rest = self.failed, self.returned, self.trouble, self.rest
         self.transaction = self.transaction._replace(recipients=tuple(compress(recipients, stay)))
         self.rest = rest
@@ -189,14 +195,17 @@ class Job:
 class Session:
     """An open connection that is ready for transactions. ``open`` holds the jobs that it has not settled."""
 
-    def __init__(self, connection: Connection, terms: Terms, host: str, address: str) -> None:
+    def __init__(
+        self, connection: Connection, terms: Terms, host: str, address: str, *, hostname: str, security: Security
+    ) -> None:
         self.host = host
         self.address = address
+        self.security = security
         self.open: deque[Job] = deque()
         self.served = 0  # transactions that came to their end
         self.allowance = Allowance(Limits())
         self._connection = connection
-        self._client = SmtpClient(terms.hostname, lmtp=terms.lmtp, chunking=terms.chunking)
+        self._client = SmtpClient(hostname, lmtp=terms.lmtp, chunking=terms.chunking)
         self._terms = terms
         self._deadline = Deadline(terms.watch)
         self._sending = False  # what was sent last has not gone out yet
@@ -229,6 +238,14 @@ class Session:
             elif isinstance(event, Closing):
                 raise self._trouble("The server closes the connection", event.reply)
 
+    def serves(self, job: Job) -> bool:
+        """Whether the job may be tried here."""
+        return self.address not in job.failed and self.meets(job.security)
+
+    def meets(self, wanted: Security) -> bool:
+        """Whether the connection is as safe as a message wants it."""
+        return wanted == self.security
+
     def unsure(self, job: Job) -> bool:
         """Whether the server may have taken the message although we have no reply."""
         return self._client.content_sent(job.transaction)
@@ -252,7 +269,7 @@ class Session:
         await self._ready()
         if not with_tls:
             return
-        required = self._terms.tls != "opportunistic"
+        required = self.security.required
         if "STARTTLS" not in self._client.extensions:
             if required:
                 raise _TlsFailed("The server offers no TLS, and our side requires it", "4.7.4", remote=self.host)
@@ -280,7 +297,9 @@ class Session:
         try:
             with trio.fail_after(self._terms.timeouts.command):
                 await self._connection.start_tls(
-                    self._terms.context, server_side=False, hostname=self.host.strip("[].") or None
+                    self._terms.contexts(self.security.verified),
+                    server_side=False,
+                    hostname=self.host.strip("[].") or None,
                 )
         except ConnectionLost as lost:
             raise _TlsFailed(f"No TLS with {self.host}: {lost.strerror}", "4.7.5", remote=self.host) from lost
@@ -398,24 +417,24 @@ class Session:
         return Trouble(text, "4" + reply.status[1:], reply=str(reply), remote=self.host)
 
 
-async def open_session(terms: Terms, host: str, address: str, port: int) -> Session:
+async def open_session(terms: Terms, way: Way, security: Security, host: str, address: str) -> Session:
     """Connect and greet. In opportunistic TLS a failed handshake is followed by a new connection in the clear.
 
     Trouble when the server cannot be used, Exhausted when no server can, because of us.
     """
-    if terms.tls == "never":
-        return await _attempt(terms, host, address, port, with_tls=False)
-    try:
-        return await _attempt(terms, host, address, port, with_tls=True)
-    except _TlsFailed:
-        if terms.tls != "opportunistic":
-            raise
-    return await _attempt(terms, host, address, port, with_tls=False)
+    if security.level != "never":
+        try:
+            return await _attempt(terms, way, security, host, address, with_tls=True)
+        except _TlsFailed:
+            if security.required:
+                raise
+    return await _attempt(terms, way, security, host, address, with_tls=False)
 
 
-async def _attempt(terms: Terms, host: str, address: str, port: int, *, with_tls: bool) -> Session:
-    connection = await _connect(terms, host, address, port)
-    session = Session(connection, terms, host, address)
+async def _attempt(terms: Terms, way: Way, security: Security, host: str, address: str, *, with_tls: bool) -> Session:
+    connection = await _connect(terms, way, host, address)
+    hostname = way.source.hostname or terms.hostname
+    session = Session(connection, terms, host, address, hostname=hostname, security=security)
     try:
         await session.greet(with_tls=with_tls)
     except BaseException:
@@ -424,14 +443,15 @@ async def _attempt(terms: Terms, host: str, address: str, port: int, *, with_tls
     return session
 
 
-async def _connect(terms: Terms, host: str, address: str, port: int) -> Connection:
+async def _connect(terms: Terms, way: Way, host: str, address: str) -> Connection:
     try:
         local = address.startswith("/")
         family = socket.AF_UNIX if local else socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = trio.socket.socket(family, socket.SOCK_STREAM)
         try:
+            await _bind(sock, way.source)
             with trio.fail_after(terms.timeouts.connect):
-                await sock.connect(address if local else (address, port))
+                await sock.connect(address if local else (address, way.port))
             return Connection.of(sock)
         except BaseException:
             sock.close()
@@ -442,6 +462,14 @@ async def _connect(terms: Terms, host: str, address: str, port: int) -> Connecti
         raise Trouble(f"No connection to {host} [{address}]: {error.strerror}", "4.4.1", remote=host) from error
     except trio.TooSlowError as slow:
         raise Trouble(f"{host} [{address}] does not answer", "4.4.1", remote=host) from slow
+
+
+async def _bind(sock: trio.socket.SocketType, source: Source) -> None:
+    """Connect from the address of the source, where it has one of the family. OSError."""
+    address = {socket.AF_INET: source.ipv4, socket.AF_INET6: source.ipv6}.get(sock.family, "")
+    if address:
+        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+        await sock.bind((address, 0))
 
 
 def _pieces(message: Message) -> Iterator[bytes]:

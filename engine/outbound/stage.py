@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import cache
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -10,7 +11,8 @@ from engine.net.names import Hostname
 from engine.net.tls import client_context
 from engine.outbound.pool import PENALTY
 from engine.outbound.sending import Sending
-from engine.outbound.session import Terms, Timeouts, TlsPolicy
+from engine.outbound.session import Terms, Timeouts
+from engine.outbound.way import TlsPolicy
 from engine.units import Duration
 
 _AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
@@ -68,7 +70,6 @@ class Outbound:
     def _by(
         self,
         timeouts: Timeouts,
-        tls: TlsPolicy,
         *,
         messages_per_connection: int,
         penalty: float = PENALTY,
@@ -82,8 +83,7 @@ class Outbound:
         return Sending(
             terms=Terms(
                 self.hostname,
-                tls,
-                client_context(verify=tls == "verify"),
+                cache(lambda verify: client_context(verify=verify)),
                 timeouts,
                 watch,
                 lmtp=lmtp,
