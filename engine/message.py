@@ -45,7 +45,7 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _BREAK = re.compile(rb"\r\n?|\n")
-_WHOLE_FIELD = re.compile(rb"[!-9;-~]+:(?:[^\r\n\0]|\r\n[ \t])*+\r\n")
+_WHOLE_FIELD = re.compile(rb"[!-9;-~]+:(?>(?:[^\r\n\0]++|\r\n[ \t])*)\r\n")
 
 
 class MessageId(bytes):

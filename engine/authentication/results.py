@@ -27,7 +27,7 @@ _TO_ESCAPE = re.compile(r"([()\\])")
 
 _PIECE = re.compile(
     r"(?P<space>[ \t\r\n]+)|"
-    r'"(?P<quoted>(?:[^"\\]|\\.?)*+)(?P<end>"|\Z)|'
+    r'"(?P<quoted>(?>(?:[^"\\]++|\\.?)*))(?P<end>"|\Z)|'
     r'(?P<word>[^ "();=\x00-\x1f\x7f]+)|'
     r"(?P<mark>.)",
     re.DOTALL,

@@ -36,8 +36,8 @@ _PLAIN = re.compile(
 _TOKEN = re.compile(
     rb"""
     (?P<space>[ \t\r\n]++)
-    | "(?P<quoted>(?:[^"\\]|\\.)*+)"?
-    | (?P<literal>\[(?:[^][\\]|\\.)*+\]?)
+    | "(?P<quoted>(?>(?:[^"\\]++|\\.)*))"?
+    | (?P<literal>\[(?>(?:[^][\\]++|\\.)*)\]?)
     | (?P<special>[<>@,;:])
     | (?P<comment>\()
     | (?P<atom>[^\s"[<>@,;:(]++)

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from engine.mime.charsets import guess
 from engine.mime.words import decoded
 
-_FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:(.*+(?:\n[ \t].*+)*+)", re.MULTILINE)
-_LINES = re.compile(rb"^(?:([!-9;-~]++)[ \t]*+:)?.*+(?:\n[ \t].*+)*+\n?", re.MULTILINE)
+_FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:(.*+(?>(?:\n[ \t].*+)*))", re.MULTILINE)
+_LINES = re.compile(rb"^(?:([!-9;-~]++)[ \t]*+:)?.*+(?>(?:\n[ \t].*+)*)\n?", re.MULTILINE)
 _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])|[\r\n\0]")
 

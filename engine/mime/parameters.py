@@ -16,12 +16,12 @@ LIMIT = 200
 _TOKEN = re.compile(rb"[^\s\0-\x20()<>@,;:\\\"/\[\]?=\x7f]++")
 _GAP = re.compile(rb"[\s;]*+")
 _NAME = re.compile(rb"([^\s=;\"()]++)\s*+(?:=\s*+)?")
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
-_STRING = re.compile(rb'("(?:[^"\\]|\\.)*+"?)', re.DOTALL)
+_QUOTED = re.compile(rb'"((?>(?:[^"\\]++|\\.)*))"?', re.DOTALL)
+_STRING = re.compile(rb'("(?>(?:[^"\\]++|\\.)*)"?)', re.DOTALL)
 _SLASH = re.compile(rb"\s*+/\s*+")
 _BARE = re.compile(rb"[^;]*+")
 _PAIR = re.compile(rb"\\(.)", re.DOTALL)
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*+\)", re.DOTALL)
+_COMMENT = re.compile(rb"\((?>(?:[^()\\]++|\\.)*)\)", re.DOTALL)
 _NUMBERED = re.compile(rb"\*(\d{1,3})(\*)?")
 
 

@@ -24,10 +24,10 @@ _SEALED = {
 _PGP = (b"-----BEGIN PGP SIGNED MESSAGE-----", b"-----BEGIN PGP MESSAGE-----")
 _END_OF_BODY = re.compile(rb"</body\b", re.IGNORECASE)
 _END_OF_HTML = re.compile(rb"</html\b", re.IGNORECASE)
-_CONTENT_FIELD = re.compile(rb"^Content-[^\s:]*+[ \t]*+:.*+(?:\n[ \t].*+)*+(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
-_CONTENT_TYPE = re.compile(rb"^Content-Type[ \t]*+:(.*+(?:\n[ \t].*+)*+)(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
+_CONTENT_FIELD = re.compile(rb"^Content-[^\s:]*+[ \t]*+:.*+(?>(?:\n[ \t].*+)*)(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
+_CONTENT_TYPE = re.compile(rb"^Content-Type[ \t]*+:(.*+(?>(?:\n[ \t].*+)*))(?:\n|\Z)", re.IGNORECASE | re.MULTILINE)
 _TRANSFER_ENCODING = re.compile(
-    rb"^Content-Transfer-Encoding[ \t]*+:.*+(?:\n[ \t].*+)*+(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
+    rb"^Content-Transfer-Encoding[ \t]*+:.*+(?>(?:\n[ \t].*+)*)(?:\n|\Z)", re.IGNORECASE | re.MULTILINE
 )
 _CHARSET = re.compile(rb"""\bcharset\*?\s*+=\s*+(?:"[^"]*+"|[^\s;]++)""", re.IGNORECASE)
 _MIME_VERSION = re.compile(rb"^MIME-Version[ \t]*+:", re.IGNORECASE | re.MULTILINE)

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
-_BLOBS = re.compile(r"(?:\[[^\[\]]*+\] *+)*+")
+_BLOBS = re.compile(r"(?>(?:\[[^\[\]]*+\] *+)*)")
 _BLOB = re.compile(r"\[[^\[\]]*+\] *+")
 _REFWD = re.compile(r"(?:re|fwd?) *+(?:\[[^\[\]]*+\] *+)?:", re.IGNORECASE)
 _FWD = re.compile(r"\[fwd:", re.IGNORECASE)

@@ -14,8 +14,8 @@ REFERENCES_LIMIT = 200
 ID_LIMIT = 998
 """Octets of a message ID: it is on one line (RFC 5322 2.1.1)."""
 
-_ID = re.compile(rb'<[ \t\r\n]*+((?:"(?:[^"\\]|\\.)*+"|[^<>"])++)>')
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"')
+_ID = re.compile(rb'<[ \t\r\n]*+((?>(?:"(?>(?:[^"\\]++|\\.)*)"|[^<>"]++)+))>')
+_QUOTED = re.compile(rb'"((?>(?:[^"\\]++|\\.)*))"')
 _PAIR = re.compile(rb"\\(.)", re.DOTALL)
 
 

@@ -7,7 +7,7 @@ from engine.mime.charsets import codec
 
 # The text ends with the first "?="; a further "=?" means that this was no word, so that nothing is looked at twice.
 # A "?" within the text is forbidden, and met.
-_WORD = re.compile(r"=\?([^\s?*]++)(?:\*[^\s?]*+)?\?([bBqQ])\?((?:[^?=]|\?(?!=)|=(?!\?[^=]))*+)\?=")
+_WORD = re.compile(r"=\?([^\s?*]++)(?:\*[^\s?]*+)?\?([bBqQ])\?((?>(?:[^?=]++|\?(?!=)|=(?!\?[^=]))*))\?=")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 
 

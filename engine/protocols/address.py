@@ -32,16 +32,16 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 
 # Nearly every path is this one: an ASCII dot-atom at an ASCII domain.
-_PLAIN = re.compile(rf"<{_ATEXT}++(?:\.{_ATEXT}++)*+@{_DOMAIN}>")
-_DOT_ATOM = re.compile(rf"{_UTEXT}++(?:\.{_UTEXT}++)*+")
-_QUOTED = re.compile(rf'"(?:[ !#-\[\]-~{_BEYOND}]|\\[ -~])*+"')
+_PLAIN = re.compile(rf"<{_ATEXT}++(?>(?:\.{_ATEXT}++)*)@{_DOMAIN}>")
+_DOT_ATOM = re.compile(rf"{_UTEXT}++(?>(?:\.{_UTEXT}++)*)")
+_QUOTED = re.compile(rf'"(?>(?:[ !#-\[\]-~{_BEYOND}]++|\\[ -~])*)"')
 _ROUTE = re.compile(r"@[^@,:]+(?:,@[^@,:]+)*:")
 _ASCII_DOMAIN = re.compile(_DOMAIN)
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")
+_XTEXT = re.compile(r"(?>(?:[!-*,-<>-~]++|\+[0-9A-F]{2})*)")
 _XTEXT_HEX = re.compile(rb"\+([0-9A-F]{2})")
 _XTEXT_UNSAFE = re.compile(rb"[^!-*,-<>-~]")
 

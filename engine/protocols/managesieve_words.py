@@ -14,7 +14,7 @@ _TAIL = 14
 """Octets at the end of a line that may say that a string follows, its CR counted."""
 
 _LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}\Z")
-_TOKEN = re.compile(rb' *(?:"((?:[^"\\\r\n\0]|\\["\\])*+)"|([A-Za-z][A-Za-z0-9]*)|([0-9]{1,10}))(?= |\Z)')
+_TOKEN = re.compile(rb' *(?:"((?>(?:[^"\\\r\n\0]++|\\["\\])*))"|([A-Za-z][A-Za-z0-9]*)|([0-9]{1,10}))(?= |\Z)')
 
 
 @dataclass(frozen=True, slots=True)

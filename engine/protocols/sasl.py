@@ -16,7 +16,7 @@ RESPONSE_LIMIT = 12_288
 """Octets of a base64 line that a server must be able to take (RFC 4954 4)."""
 
 # The strict mode of binascii lets a needless "=" pass.
-_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_BASE64 = re.compile(rb"(?>(?:[A-Za-z0-9+/]{4})*)(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 EXTERNAL = "EXTERNAL"
 

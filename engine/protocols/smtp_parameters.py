@@ -29,7 +29,7 @@ RCPT_PARAMETERS: Patterns = {
 
 # The path may hold a quoted local part, and that a space, a ">" or a colon. The blank after the colon is against
 # RFC 5321 3.3, but old clients send it and nothing can be mistaken.
-_PATH = r' *+(<(?:[^"<>]++|"(?:[^"\\]|\\.)*+")*+>)(?: +(.*))?'
+_PATH = r' *+(<(?>(?:[^"<>]++|"(?>(?:[^"\\]++|\\.)*)")*)>)(?: +(.*))?'
 _FROM = re.compile(r"(?i:FROM):" + _PATH)
 _TO = re.compile(r"(?i:TO):" + _PATH)
 

@@ -72,7 +72,7 @@ _MARKS = (
 )
 
 _HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*+(?:(?:<!--.*?-->|<\?xml[^>]*+>)\s*+)*+<(?:!doctype html|html|head|body|script|svg)",
+    rb"(?:\xef\xbb\xbf)?\s*+(?>(?:(?:<!--.*?-->|<\?xml[^>]*+>)\s*+)*)<(?:!doctype html|html|head|body|script|svg)",
     re.IGNORECASE | re.DOTALL,
 )
 _MAIL = re.compile(

@@ -10,7 +10,7 @@ from msgspec import structs
 from engine.message import HEADER_LIMIT, Message, end_of_header
 from engine.protocols.milter import CHUNK, AddHeader, Change, ChangeHeader, InsertHeader, ReplaceBody
 
-_FIELDS = re.compile(rb"[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
+_FIELDS = re.compile(rb"[^\n]*+(?>(?:\n[ \t][^\n]*+)*)(?:\n|\Z)")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _LINE_END = re.compile(rb"\r\n?|\n")
 

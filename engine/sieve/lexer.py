@@ -16,9 +16,9 @@ _FACTORS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 # The names of the groups are those of Kind, but for what is skipped and what is wrong.
 _TOKEN = re.compile(
     r"""
-    (?P<SKIP> [ \t\n]++ | \#[^\n]*+ | /\*(?:[^*]|\*(?!/))*+\*/ )
-  | (?P<MULTILINE> text:[ \t]*+(?:\#[^\n]*+)?\n (?P<lines> (?:(?!\.\n|\.\Z)[^\n]*+\n)*+ ) \.(?:\n|\Z) )
-  | (?P<QUOTED> "(?:[^"\\]|\\.)*+" )
+    (?P<SKIP> [ \t\n]++ | \#[^\n]*+ | /\*(?>(?:[^*]++|\*(?!/))*)\*/ )
+  | (?P<MULTILINE> text:[ \t]*+(?:\#[^\n]*+)?\n (?P<lines> (?>(?:(?!\.\n|\.\Z)[^\n]*+\n)*) ) \.(?:\n|\Z) )
+  | (?P<QUOTED> "(?>(?:[^"\\]++|\\.)*)" )
   | (?P<NUMBER> [0-9]++[KMG]? (?![A-Za-z0-9_]) )
   | (?P<TAG> :[A-Za-z_][A-Za-z0-9_]*+ )
   | (?P<NAME> (?!text:[ \t]*+(?:\#[^\n]*+)?\n) [A-Za-z_][A-Za-z0-9_]*+ )

@@ -17,7 +17,7 @@ _HREF = re.compile(r"(?i)\bhref\s*+=\s*+(?:\"([^\"]*+)\"?|'([^']*+)'?|([^\s\"'>]
 _SOURCE = re.compile(r"(?i)\bsrc\s*+=\s*+[\"']?(https?:[^\s\"'>]++)")
 _HIDES = re.compile(
     r"(?i)display\s*+:\s*+none|visibility\s*+:\s*+hidden|font-size\s*+:\s*+0*+(?:px|pt|em|%)?\s*+(?:[;\"'!]|\Z)"
-    r"|\bopacity\s*+:\s*+0(?:\.0++)?+\s*+(?:[;\"'!]|\Z)|(?<!\S)hidden(?=[\s/=]|\Z)"
+    r"|\bopacity\s*+:\s*+0(?>(?:\.0++)?)\s*+(?:[;\"'!]|\Z)|(?<!\S)hidden(?=[\s/=]|\Z)"
 )
 _ACTIVE = {"script", "object", "embed", "applet"}
 _EMPTY = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}

@@ -49,7 +49,7 @@ class Incomplete(Malformed):
 _ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]++')
 _ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]++')
 _LIST_MAILBOX = re.compile(rb'[^\x00-\x20\x7f(){"\\]++')
-_QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]++|\\["\\])*+)"')
+_QUOTED = re.compile(rb'"((?>(?:[^"\\\r\n\x00]++|\\["\\])*))"')
 _ESCAPED = re.compile(rb"\\(.)")
 _LITERAL = re.compile(rb"(~?)\{([0-9]{1,20})\+?\}\r\n")
 _NUMBER = re.compile(rb"[0-9]{1,20}")

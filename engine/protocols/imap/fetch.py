@@ -25,9 +25,9 @@ MACROS: Mapping[str, tuple[str, ...]] = {
 }
 
 # Items in parentheses without strings, few enough to be remembered.
-_PLAIN = re.compile(rb'\((?:[^()"{\r\n]|\([^()"{\r\n]{0,500}\)){1,200}+\)')
+_PLAIN = re.compile(rb'\((?>(?:[^()"{\r\n]|\([^()"{\r\n]{0,500}\)){1,200})\)')
 _ITEM = re.compile(rb"[A-Za-z0-9.]++")
-_PART = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8})*+")
+_PART = re.compile(rb"[1-9][0-9]{0,8}(?>(?:\.[1-9][0-9]{0,8})*)")
 _TEXT = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
 _BREAK = re.compile(rb"[\r\n\x00]")
 _PARTIAL = re.compile(rb"<([0-9]{1,19})\.([1-9][0-9]{0,18})>")

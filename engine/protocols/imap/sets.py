@@ -14,7 +14,7 @@ STAR: Final = 0
 """Stands in a range for ``*``, the largest number in use."""
 
 _RANGE = rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?"
-PATTERN = re.compile(rb"\$|%b(?:,%b)*+" % (_RANGE, _RANGE))
+PATTERN = re.compile(rb"\$|%b(?>(?:,%b)*)" % (_RANGE, _RANGE))
 
 
 class SequenceSet(Struct, frozen=True):
