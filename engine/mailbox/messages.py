@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.mailbox.commands import Answer, Append, Appended, Expunge, Problem, Store
-from engine.mailbox.content import refer
+from engine.mailbox.content import bring
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.large import Staged
 from engine.mailbox.opened import OpenAccount
@@ -37,7 +37,7 @@ def append(account: OpenAccount, command: Append, ready: Sequence[Ready]) -> Ans
         rows.append(MessageRow(one.key, one.asked.flags, bits, 0, one.staged.size, received, 0, b""))
     uids = [mailbox.add(row) for row in rows]
     for one in ready:
-        refer(account.batch, account.databases, one.key, 1, one.staged)
+        bring(account.batch, account.databases, one.key, 1, one.staged)
     return Answer(None, mailbox.number, mailbox.uidvalidity, uids=tuple(uids), modseq=account.modseq)
 
 
@@ -60,7 +60,7 @@ def store(account: OpenAccount, command: Store) -> Answer:
     bits = mailbox.bits(command.keywords, make=command.mode is not Mode.REMOVE)
     if bits is None:
         return Answer(Problem.LIMIT)
-    found: Items = mailbox.stored(sorted(set(command.uids)))
+    found: Items = mailbox.stored(_ascending(command.uids))
     failed: Items = ()
     if command.unchanged_since is not None:
         found, failed = _parted(found, command.unchanged_since)
@@ -74,6 +74,15 @@ def store(account: OpenAccount, command: Store) -> Answer:
         sources=tuple(uids_of(changed)), failed=tuple(uids_of(failed)), unknown=tuple(uids_of(unknown)),
         since=mailbox.modseq, modseq=account.modseq,
     )  # fmt: skip
+
+
+def _ascending(uids: tuple[int, ...]) -> Sequence[int]:
+    """Each once, in its order."""
+    if uids and uids[-1] - uids[0] == len(uids) - 1:
+        run = range(uids[0], uids[-1] + 1)
+        if uids == tuple(run):  # as they are where all messages are named
+            return run
+    return sorted(set(uids))
 
 
 def _parted(items: Items, modseq: int) -> tuple[Items, Items]:

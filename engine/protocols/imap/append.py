@@ -1,6 +1,7 @@
 """APPEND (RFC 9051 6.3.12, 3502, 4469, 6855) and REPLACE (RFC 8508): what stands between the literals.
 
-The content is never gathered: what comes before a literal is read when the literal is announced.
+What comes before a literal is read when the literal is announced. Content that is large, or that the client asks for
+leave to send, is never gathered.
 """
 
 import enum
@@ -53,6 +54,18 @@ class ContentBegin(Struct, frozen=True):
     binary: bool
 
 
+class MessageWhole(Struct, frozen=True):
+    """One message of which the client has sent all: in place of the events from ``MessageBegin`` to ``MessageEnd``.
+
+    ``no`` may be said here.
+    """
+
+    flags: tuple[str, ...]
+    date: datetime | None
+    octets: bytes
+    binary: bool
+
+
 class ContentUrl(Struct, frozen=True):
     """*Decide*: octets of another message (RFC 4469 3, RFC 5092). ``go_on`` once they are taken, or ``no``."""
 
@@ -67,7 +80,9 @@ class AppendEnd(Struct, frozen=True):
     """*Decide*: all messages are whole; store all or none. ``ok`` or ``no``."""
 
 
-AppendEvent: TypeAlias = AppendBegin | MessageBegin | ContentBegin | ContentUrl | MessageEnd | AppendEnd
+AppendEvent: TypeAlias = (
+    AppendBegin | MessageBegin | ContentBegin | ContentUrl | MessageEnd | MessageWhole | AppendEnd
+)  # fmt: skip
 
 
 class _Where(enum.Enum):
