@@ -118,7 +118,8 @@ class OpenMailbox:
     def restate(self, items: Items, become: Callable[[State], State]) -> Items:
         """Set the flags of messages, which are given as they are stored. Those that have changed, as they were."""
         new: dict[bytes, bytes] = {}
-        counts = Counter([octets[STATE] for _, octets in items])
+        states = [octets[STATE] for _, octets in items]
+        counts = Counter(states)
         for octets, count in counts.items():
             old = State.parse(octets)
             state = become(old)
@@ -126,9 +127,13 @@ class OpenMailbox:
                 new[octets] = state.octets(self._account.modseq)
                 self._turn(old.flags, state.flags, count, partial(_size, items, octets))
         if len(new) < len(counts):
-            items = [item for item in items if item[1][STATE] in new]
+            items = [item for item, state in zip(items, states, strict=True) if state in new]
+            states = [state for state in states if state in new]
         if items:
-            changed = ((key, octets[BEFORE_STATE] + new[octets[STATE]] + octets[AFTER_STATE]) for key, octets in items)
+            changed = [
+                (key, octets[BEFORE_STATE] + new[state] + octets[AFTER_STATE])
+                for (key, octets), state in zip(items, states, strict=True)
+            ]
             self._batch.put_all(self._databases.message, changed)
             self._flagged += uids_of(items)
             self.changed = True
