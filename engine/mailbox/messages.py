@@ -26,15 +26,16 @@ def append(account: OpenAccount, command: Append, ready: Sequence[Ready]) -> Ans
     mailbox = account.mailbox(command.mailbox)
     if mailbox is None:
         return Answer(Problem.NONEXISTENT)
-    if not account.fits(command.quota, [one.staged.size for one in ready]):
+    sizes = [one.staged.size for one in ready]
+    if not account.fits(command.quota, sizes):
         return Answer(Problem.OVERQUOTA)
     rows = []
-    for one in ready:
+    for one, size in zip(ready, sizes, strict=True):
         bits = mailbox.bits(one.asked.keywords)
         if bits is None:
             return Answer(Problem.LIMIT)
         received = one.asked.received or account.now
-        rows.append(MessageRow(one.key, one.asked.flags, bits, 0, one.staged.size, received, 0, b""))
+        rows.append(MessageRow(one.key, one.asked.flags, bits, 0, size, received, 0, b""))
     uids = [mailbox.add(row) for row in rows]
     for one in ready:
         bring(account.batch, account.databases, one.key, 1, one.staged)
@@ -64,14 +65,14 @@ def store(account: OpenAccount, command: Store) -> Answer:
     failed: Items = ()
     if command.unchanged_since is not None:
         found, failed = _parted(found, command.unchanged_since)
-    changed = mailbox.restate(
+    changed, uids = mailbox.restate(
         found, lambda state: State(command.mode(state.flags, command.flags), command.mode(state.keywords, bits))
     )
     unknown: Items = ()
     if 0 < command.known < mailbox.modseq:
         _, unknown = _parted(changed, command.known)
     return Answer(
-        sources=tuple(uids_of(changed)), failed=tuple(uids_of(failed)), unknown=tuple(uids_of(unknown)),
+        sources=tuple(uids), failed=tuple(uids_of(failed)), unknown=tuple(uids_of(unknown)),
         since=mailbox.modseq, modseq=account.modseq,
     )  # fmt: skip
 
