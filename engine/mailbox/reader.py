@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 import lmdb
 
@@ -341,7 +341,7 @@ class Mailboxes:
         """One value: as from a ``snapshot``, in half the time."""
         try:
             with self._environment.begin() as transaction:
-                return cast("bytes | None", transaction.get(key, db=database))
+                return transaction.get(key, db=database)
         except lmdb.Error as error:
             raise translated(error) from error
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from engine.protocols.imap import intake, responses
+from engine.protocols.imap import append, intake, responses
 from engine.protocols.imap.append import (
     AppendBegin,
     AppendEnd,
@@ -242,6 +242,43 @@ def test_small_messages_come_whole_however_their_octets_come(step: int) -> None:
         MessageBegin((), None, catenated=True), ContentBegin(1, False), ContentPart(b"x"), MessageEnd(),
         MessageWhole((), None, b"yz", False), AppendEnd(),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("head", "flags", "date"),
+    [
+        (b" ", (), ""),
+        (b" (\\SEEN $x \\Seen) ", ("\\Seen", "$x"), ""),
+        (b' "17-Jul-1996 02:44:25 -0700" ', (), "1996-07-17T02:44:25-07:00"),
+        (b' () " 7-jul-1996 02:44:60 +2359" ', (), "1996-07-07T02:44:59+23:59"),
+        (b' (a) "17-Jul-1996 02:44:25 -0700" UTF8 (', None, ""),
+        (b" (\\Recent) ", None, ""),
+        (b' "17-Jul-1996 02:44:61 -0700" ', None, ""),
+        (b' "17-Jul-1996 02:44:25 -2400" ', None, ""),
+        (b' "17-Jul-1996 02:44:25 -0060" ', None, ""),
+        (b"  ", None, ""),
+        (b"", None, ""),
+        (b" (a b)", None, ""),
+        (b" (a)x ", None, ""),
+    ],
+)
+def test_what_begins_another_message(head: bytes, flags: tuple[str, ...] | None, date: str) -> None:
+    """Read in one go or word by word, it is the same."""
+    found = append.begun(head)
+    assert (found and (found.flags, found.date.isoformat() if found.date else "")) == (
+        None if flags is None else (flags, date)
+    )
+    for whole in (0, 50):
+        octets = b"a APPEND x {1+}\r\n1%b{1+}\r\n2\r\n" % head
+        said, events = converse(session(whole=whole), [octets])
+        if found is not None:
+            assert said.startswith(b"a OK")
+            begun = MessageWhole(found.flags, found.date, b"2", False) if whole else found
+            assert begun in events
+        elif b"UTF8" in head:
+            assert said.startswith(b"a BAD ENABLE UTF8")
+        else:
+            assert said.startswith(b"a BAD")
 
 
 def test_a_driver_may_refuse_a_message_that_has_come_whole() -> None:

@@ -181,6 +181,8 @@ class Intake:
     def _read(self, item: Line | Pause) -> Taken | None:
         """Raises Malformed."""
         if self._appending is not None:
+            if self._was_whole and self._follows(self._appending, item):
+                return None
             cursor = Cursor(item.octets, features=self._features, limits=self._limits)
             return self._append(self._appending, cursor, item)
         row, position = self._begin(item.octets)
@@ -232,6 +234,17 @@ class Intake:
             self._collect()
             return None
         return Appended(tuple(events))
+
+    def _follows(self, appending: Appending, item: Line | Pause) -> bool:
+        """Whether another message that comes whole follows one, as they do where there are many."""
+        if not isinstance(item, Pause) or item.literal.synchronizing or item.literal.size >= self._limits.whole:
+            return False
+        begun = appending.next(item.octets)
+        if begun is None:
+            return False
+        self._coming = begun, item.literal.binary
+        self._reader.collect()
+        return True
 
     def _before_whole(self, events: list[AppendEvent]) -> list[AppendEvent]:
         """Of the events up to a literal that may come whole, those that are given out before it."""
