@@ -19,7 +19,10 @@ from engine.protocols.imap.strings import NIL
 from engine.protocols.imap.view import May
 
 _GATHERED: Final = 64 * 1024
-"""Octets of one message that are kept in memory; a larger one goes to a file, in pieces of this size."""
+"""Octets of one message that are kept in memory as they come; a larger one goes to a file, in pieces of this size."""
+
+_HELD: Final = 4 * 1024 * 1024
+"""Octets of the messages of one command that are kept in memory; what comes behind them goes to files."""
 
 
 class Appending:
@@ -37,6 +40,7 @@ class Appending:
         self._gathered = bytearray()
         self._file: IncomingFile | None = None
         self._size = 0
+        self._held = 0  # octets of messages in memory
 
     async def begin(self) -> None:
         session, command = self._session, self._command
@@ -56,27 +60,35 @@ class Appending:
 
     async def take(self, happened: events.Event) -> None:
         """What the client says of a message. No where it cannot be taken."""
-        imap, limits = self._session.imap, self._session.service.limits
+        imap = self._session.imap
         match happened:
             case append.MessageBegin():
-                if len(self._messages) >= limits.appended:
-                    raise No(f"At most {limits.appended} messages at once", b"LIMIT")
+                self._count()
                 self._begun = happened
                 self._gathered, self._file, self._size = bytearray(), None, 0
             case append.ContentBegin(size, binary):
-                if self._size + size > limits.message:
-                    raise No(f"A message has at most {limits.message} octets", b"TOOBIG")
+                self._measure(self._size + size)
                 self._binary = binary
                 imap.go_on()
             case append.ContentUrl(url):
                 await self._catenate(url)
                 imap.go_on()
             case events.ContentPart(octets):
-                if not self._binary and b"\0" in octets:
-                    raise No("A message that holds NUL is no text: send it as a literal8", b"CANNOT")
+                _check(octets, binary=self._binary)
                 await self._write(octets)
             case append.MessageEnd():
                 await self._finish()
+
+    async def take_whole(self, message: append.MessageWhole) -> None:
+        """The same of a message that has come all at once."""
+        self._count()
+        self._measure(len(message.octets))
+        _check(message.octets, binary=message.binary)
+        content, name = message.octets, ""
+        self._held += len(content)
+        if self._held > _HELD:
+            content, name = b"", await self._filed(content)
+        self._add(message, content, name, len(message.octets))
 
     async def end(self) -> Done:
         """All is there: put it into the mailbox."""
@@ -113,24 +125,44 @@ class Appending:
         if len(self._gathered) <= _GATHERED:
             return
         if self._file is None:
-            self._file = await self._session.read(
-                IncomingFile, self._session.mailboxes.path, self._session.service.limits.floor
-            )
-            self._files.append(self._file)
+            self._file = await self._new_file()
         await self._session.read(self._file.write, bytes(self._gathered))
         self._gathered.clear()
 
+    async def _new_file(self) -> IncomingFile:
+        session = self._session
+        file = await session.read(IncomingFile, session.mailboxes.path, session.service.limits.floor)
+        self._files.append(file)
+        return file
+
+    async def _filed(self, content: bytes) -> str:
+        """The name of a file that holds it."""
+        file = await self._new_file()
+        return await self._session.read(file.hold, content)
+
     async def _finish(self) -> None:
-        if not self._size:
-            raise No("A message has at least one octet", b"CANNOT")
-        flags, keywords = parted(self._begun.flags)
-        received = int(self._begun.date.timestamp() * 1000) if self._begun.date is not None else 0
         content, name = bytes(self._gathered), ""
         if self._file is not None:
             content, name = b"", await self._session.read(self._file.finish, content)
-        self._messages.append(
-            Appended(content=content, file=name, flags=flags, keywords=keywords, received=max(received, 0))
-        )
+        self._add(self._begun, content, name, self._size)
+
+    def _count(self) -> None:
+        """One more message begins."""
+        most = self._session.service.limits.appended
+        if len(self._messages) >= most:
+            raise No(f"At most {most} messages at once", b"LIMIT")
+
+    def _measure(self, size: int) -> None:
+        most = self._session.service.limits.message
+        if size > most:
+            raise No(f"A message has at most {most} octets", b"TOOBIG")
+
+    def _add(self, message: append.MessageBegin | append.MessageWhole, content: bytes, file: str, size: int) -> None:
+        if not size:
+            raise No("A message has at least one octet", b"CANNOT")
+        flags, keywords = parted(message.flags)
+        received = max(int(message.date.timestamp() * 1000), 0) if message.date is not None else 0
+        self._messages.append(Appended(content, file, flags, keywords, received))
 
     async def _catenate(self, url: bytes) -> None:
         """Octets of another message."""
@@ -169,6 +201,11 @@ class Appending:
         else:
             place = session.selected.place if session.selected is not None else None
         return place if place is not None and place.mailbox and "r" in place.rights else None
+
+
+def _check(octets: bytes, *, binary: bool) -> None:
+    if not binary and b"\0" in octets:
+        raise No("A message that holds NUL is no text: send it as a literal8", b"CANNOT")
 
 
 def _validity(place: Place) -> int:

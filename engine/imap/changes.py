@@ -50,10 +50,13 @@ async def store(session: Session, command: messages.Store) -> Done:
         raise No("The mailbox has too many keywords", b"LIMIT")
     if answer.problem is not None:
         raise refused(answer.problem)
-    session.service.views.stored(change, answer)
+    now = session.service.views.stored(change, answer)
     if change.mode is not Mode.REMOVE:
         _learn(session, selected.place, answer.sources, flagged(keywords))
-    await session.take_in()
+    if now is not None and selected.modseq == answer.since and not news:
+        selected.modseq = now.modseq  # nothing has happened but this, of which the client is told below
+    else:
+        await session.take_in()
     condstore, by_uid = "CONDSTORE" in imap.features, command.uid or "QRESYNC" in imap.features
     failed = set(answer.failed)
     if command.silent:

@@ -104,8 +104,10 @@ class Visit:
                 case events.NeedData():
                     await self._flush()
                     await self._listen()
+                    self._repeat()
                 case events.Request() as request:
                     await self._answer(request)
+                    self._repeat()
                     if self._imap.unsent > GATHERED:
                         await self._flush()
                 case events.Auth() as auth:
@@ -256,11 +258,18 @@ class Visit:
             log.error("imap %s: %s", self.peer, error)
             imap.no("That cannot be done now; try again later", UNAVAILABLE)
 
+    def _repeat(self) -> None:
+        """Answer what was asked before and is still as it was: then there is nothing to wait for."""
+        if self._session is not None:
+            self._imap.repeat(self._session.repeats, GATHERED)
+
     async def _append(self, happened: events.Event) -> None:
         session, imap = self._session, self._imap
         assert session is not None
         try:
             match happened:
+                case append.MessageWhole() if self._appending is not None:
+                    await self._appending.take_whole(happened)
                 case append.AppendBegin():
                     self._appending = Appending(session, happened)
                     await self._appending.begin()

@@ -1,7 +1,7 @@
 """SELECT, CLOSE, STATUS, and what makes and unmakes mailboxes (RFC 9051 6.3)."""
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 from unicodedata import is_normalized, normalize
 
@@ -37,23 +37,30 @@ async def select(session: Session, command: mailboxes.Select) -> Done:
 
 
 def _describe(session: Session, selected: Selected, view: View, name: str) -> None:
-    imap, status, place = session.imap, view.status, selected.place
-    rev2 = "IMAP4rev2" in imap.features
-    imap.send(responses.flags(selected.flags.all), responses.exists(len(view.uids)))
-    if not rev2:
-        imap.send(responses.recent(0))
-        unseen = next((number for number, flags in enumerate(view.flags, 1) if not flags & SEEN), 0)
-        if unseen and "UIDONLY" not in imap.features:
-            imap.send(codes.untagged_ok("The first that is not seen", codes.unseen(unseen)))
-    imap.send(
-        codes.untagged_ok("Flags that last", selected.permanent_flags),
-        codes.untagged_ok("The next UID", codes.uid_next(status.uidnext)),
-        codes.untagged_ok("UIDs are valid", codes.uid_validity(status.uidvalidity)),
-        codes.untagged_ok("The highest mod-sequence", codes.highest_modseq(status.modseq)),
-        codes.untagged_ok("The mailbox", codes.mailbox_id(mailbox_id(place.account, place.mailbox))),
-    )
+    place, features = selected.place, session.imap.features
+    rev2 = "IMAP4rev2" in features
+    shown = view.status, view.keywords, rev2, "UIDONLY" in features, selected.read_only
+    views = session.service.views
+    session.imap.send(views.told(place.account, place.mailbox, shown, lambda: _description(selected, view, features)))
     if rev2:
         _tell_name(session, place, name, old=None if is_normalized("NFC", name) else name)
+
+
+def _description(selected: Selected, view: View, features: frozenset[str]) -> Iterator[bytes]:
+    """What SELECT says of a mailbox, to whomever selects it."""
+    status, place = view.status, selected.place
+    yield responses.flags(selected.flags.all)
+    yield responses.exists(len(view.uids))
+    if "IMAP4rev2" not in features:
+        yield responses.recent(0)
+        unseen = next((number for number, flags in enumerate(view.flags, 1) if not flags & SEEN), 0)
+        if unseen and "UIDONLY" not in features:
+            yield codes.untagged_ok("The first that is not seen", codes.unseen(unseen))
+    yield codes.untagged_ok("Flags that last", selected.permanent_flags)
+    yield codes.untagged_ok("The next UID", codes.uid_next(status.uidnext))
+    yield codes.untagged_ok("UIDs are valid", codes.uid_validity(status.uidvalidity))
+    yield codes.untagged_ok("The highest mod-sequence", codes.highest_modseq(status.modseq))
+    yield codes.untagged_ok("The mailbox", codes.mailbox_id(mailbox_id(place.account, place.mailbox)))
 
 
 def _shown(session: Session, place: Place, name: str) -> str:
@@ -192,8 +199,15 @@ async def subscribe(session: Session, command: mailboxes.Subscribe) -> Done:
 async def status(session: Session, command: mailboxes.Status) -> Done:
     place = session.find(command.mailbox)
     session.demand(place, "r")
-    session.imap.send(status_of(session, place, command.mailbox, command.items))
-    return Done("That is all")
+    told, done = status_of(session, place, command.mailbox, command.items), Done("That is all")
+    session.imap.send(told)
+    if not _UNKEPT.intersection(command.items):
+        session.keep(place, done, told)
+    return done
+
+
+_UNKEPT: Final = {"APPENDLIMIT", "HIGHESTMODSEQ"}
+"""Items of STATUS of which more comes than an answer: a limit may be set anew, and CONDSTORE is enabled."""
 
 
 def status_of(session: Session, place: Place, name: str, items: Collection[str]) -> bytes:

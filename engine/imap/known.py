@@ -1,16 +1,20 @@
 """The folders of accounts that were looked at lately: mail programs ask for the same ones all day, changed or not."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
 from engine.mailbox import Folder, Mailboxes
+from engine.protocols.imap.intake import Repeat
 
 MOST: Final = 20_000
-"""Folders of all accounts that are kept: some 500 octets each."""
+"""Folders of all accounts that are kept, and answers: some 500 octets each."""
+
+Answers: TypeAlias = dict[bytes, Repeat]
+"""By what was asked."""
 
 
 @dataclass(slots=True)
@@ -20,6 +24,8 @@ class _Known:
     mark: bytes | None
     named: dict[str, Folder] = field(default_factory=dict)
     whole: bool = False  # ``named`` has all of them, by name
+    answers: dict[frozenset[str], Answers] = field(default_factory=dict)  # by what the client has enabled
+    count: int = 0  # of all that is in it
 
 
 class Folders:
@@ -49,6 +55,20 @@ class Folders:
             self._keep(account, known, found)
         return list(known.named.values())
 
+    def answers(self, account: int, features: frozenset[str]) -> Mapping[bytes, Repeat]:
+        """What was answered to clients that have enabled these, by ``answered``, if nothing has changed since."""
+        return self._now(account).answers.get(features, {})
+
+    def answered(self, account: int, features: frozenset[str], asked: bytes, answer: Repeat) -> None:
+        """This was answered by what ``named`` has said last, of folders of the account alone."""
+        known = self._kept.get(account)
+        if known is None or known.count >= MOST:
+            return
+        answers = known.answers.setdefault(features, {})
+        if asked not in answers:
+            answers[asked] = answer
+            self._counted(account, known, 1)
+
     def _now(self, account: int) -> _Known:
         mark = self._mailboxes.mark(account)
         known = self._kept.get(account)
@@ -65,12 +85,16 @@ class Folders:
     def _keep(self, account: int, known: _Known, folders: Iterable[Folder]) -> None:
         before = len(known.named)
         known.named.update((folder.name, folder) for folder in folders)
+        self._counted(account, known, len(known.named) - before)
+
+    def _counted(self, account: int, known: _Known, more: int) -> None:
+        known.count += more
         if self._kept.get(account) is known:
-            self._count += len(known.named) - before
+            self._count += more
         while self._count > MOST and len(self._kept) > 1:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, account: int) -> None:
         known = self._kept.pop(account, None)
         if known is not None:
-            self._count -= len(known.named)
+            self._count -= known.count

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import compress
 from typing import Final
 
+from engine.imap.columns import Column, Columns, entry
 from engine.imap.letters import Letter, Shelf
 from engine.imap.texts import Header, Needle, holds, in_body, in_header, may_hold, sent_on
 from engine.index import Text
@@ -34,8 +35,9 @@ DAY: Final = 86_400_000  # milliseconds
 class Matching:
     """Looks for messages in one view of a mailbox; ``numbers`` is how the session counts them."""
 
-    def __init__(self, shelf: Shelf, view: View, numbers: Numbers) -> None:
+    def __init__(self, shelf: Shelf, columns: Columns, view: View, numbers: Numbers) -> None:
         self._shelf = shelf
+        self._columns = columns
         self._view = view
         self._numbers = numbers
         self._now = int(time.time() * 1000)
@@ -112,10 +114,45 @@ class Matching:
         header = Header(name.lower())
         found, doubtful = list[int](), among
         if header.octets not in IN_HEADING:
-            found, doubtful = yield from self._by_index(among, header, needle)
+            found, doubtful = yield from self._known(among, header, needle)
         is_so = partial(in_header, header=header, needle=needle)
         more = yield from self._filtered(doubtful, is_so, headers={header.octets})
         return sorted(found + more) if more else found
+
+    def _known(
+        self, among: Sequence[int], header: Header, needle: Needle
+    ) -> Generator[None, None, tuple[list[int], list[int]]]:
+        """The places of contents in whose headers the text is; and those of which nobody knows the header."""
+        column = (yield from self._column(header)) if 2 * len(among) > len(self._view) else None
+        if column is None:
+            return (yield from self._by_index(among, header, needle))
+        found, unknown = column.found(needle.encoded), list(column.unknown)
+        if len(among) == len(self._view):
+            return found, unknown
+        some = set(among)
+        return [place for place in found if place in some], [place for place in unknown if place in some]
+
+    def _column(self, header: Header) -> Generator[None, None, Column | None]:
+        """What the field says in all messages of the view; None where it is not worth while to find that out."""
+        view, index = self._view, self._shelf.index
+        place = (*self._shelf.place, header.octets)
+        known = self._columns.of(place, header)
+        if known is None:
+            return None
+        if not view.contents.startswith(known.contents):  # something is gone
+            known = known.upto(0)
+        elif known.unknown:
+            now = index.headers(view.content_keys(known.unknown), {header.octets})
+            known = known.upto(next(compress(known.unknown, (one is not None for one in now)), len(view)))
+        entries = list[bytes | None]()
+        for some in _some(range(len(known.starts) - 1, len(view)), INDEXED):
+            sections = index.headers(view.content_keys(some), {header.octets})
+            entries += [entry(section, header) for section in sections]
+            yield
+        if entries:
+            known = known.with_more(view.contents, entries)
+            self._columns.keep(place, known)
+        return known
 
     def _by_index(
         self, among: Sequence[int], header: Header, needle: Needle

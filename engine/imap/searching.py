@@ -83,7 +83,7 @@ async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int
     view = await session.service.views.of(selected.account, selected.mailbox)
     if view is None:
         return [], None
-    matching = Matching(session.shelf, view, numbers)
+    matching = Matching(session.shelf, session.service.columns, view, numbers)
     places = await _in_steps(session, matching.find(key, range(len(view.uids))), tag)
     known = set(numbers.uids) if numbers.uids != view.uids else None
     uids = [view.uids[place] for place in places]

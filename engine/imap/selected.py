@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from engine.imap.flags import FlagTexts
 from engine.imap.place import Place
-from engine.mailbox import Changes, View
+from engine.mailbox import Changes, MailboxRow, View
 from engine.mailbox.records import Records
 from engine.protocols.imap import codes, responses
 from engine.protocols.imap.view import May, News
@@ -35,6 +35,15 @@ class Selected:
     @property
     def mailbox(self) -> int:
         return self.place.mailbox
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something that the client is to be told."""
+        return self.numbers.has_news or not self._flags_told
+
+    def is_at(self, status: MailboxRow | None) -> bool:
+        """Whether all that has happened in the mailbox, which is so now, has been taken in."""
+        return status is not None and status.modseq == self.modseq and status.uidvalidity == self.uidvalidity
 
     def take(self, changes: Changes) -> None:
         """What has happened in the mailbox since ``modseq``."""

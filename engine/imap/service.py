@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
 from engine.directory import Directory
+from engine.imap.columns import Columns
 from engine.imap.known import Folders
 from engine.imap.views import Views
 from engine.index import Index
@@ -55,7 +56,9 @@ class ImapService:
     limits: ImapLimits = ImapLimits()
     views: Views = field(init=False)
     folders: Folders = field(init=False)
+    columns: Columns = field(init=False)
 
     def __post_init__(self) -> None:
         self.views = Views(self.mailboxes)
         self.folders = Folders(self.mailboxes)
+        self.columns = Columns()

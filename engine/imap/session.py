@@ -1,6 +1,6 @@
 """What somebody who has logged in does: the account, the mailbox that is selected, and the ways to the store."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
 import trio
@@ -8,7 +8,7 @@ import trio
 from engine.directory import Account, asked
 from engine.imap.letters import Shelf
 from engine.imap.place import Place
-from engine.imap.reply import No
+from engine.imap.reply import Done, No
 from engine.imap.selected import Selected
 from engine.imap.service import ImapService
 from engine.imap.wishes import Wishes
@@ -19,9 +19,12 @@ from engine.mailbox.metadata import LARGEST
 from engine.mailbox.names import OTHERS, SEPARATOR, below, canonical, is_reserved
 from engine.mailbox.quotas import NO_QUOTA
 from engine.mailbox.rights import RIGHTS
+from engine.protocols.imap import codes
+from engine.protocols.imap.intake import Repeat
 from engine.protocols.imap.responses import Space
 from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.view import May
+from engine.storage.environment import StorageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -162,6 +165,25 @@ class Session:
             return [places[one] for one in uids if one in places]
         return [number for one in uids if (number := numbers.number(one)) is not None]
 
+    # Answers that were given before.
+
+    def repeats(self) -> Mapping[bytes, Repeat]:
+        """What was answered to STATUS and still is; nothing where there is something to be told with it."""
+        selected = self.selected
+        try:
+            if selected is not None and (selected.has_news or not self._is_current(selected)):
+                return {}
+            return self.service.folders.answers(self.account.id, self.imap.features)
+        except StorageError:  # said where it is asked for in the usual way
+            return {}
+
+    def keep(self, place: Place, done: Done, responses: bytes) -> None:
+        """Answer the command under way just so as long as nothing changes in the account of ``place``."""
+        asked = self.imap.rest
+        if asked and place.account == self.account.id:
+            answer = Repeat(responses, codes.status_line(b"", b"OK", done.text, done.code))
+            self.service.folders.answered(place.account, self.imap.features, asked, answer)
+
     # News of the mailbox that is selected.
 
     async def take_in(self) -> None:
@@ -170,7 +192,7 @@ class Session:
         if selected is None or selected.gone:
             return
         status = self.mailboxes.status(selected.account, selected.mailbox)
-        if status is not None and status.uidvalidity == selected.uidvalidity and status.modseq == selected.modseq:
+        if selected.is_at(status):
             return
         if status is not None and not self._may_still_read(selected):
             status = None
@@ -183,6 +205,10 @@ class Session:
             selected.take_all(await self.service.views.of(selected.account, selected.mailbox))
         else:
             selected.take_all(None)
+
+    def _is_current(self, selected: Selected) -> bool:
+        """Whether nothing has happened in it that has not been taken in."""
+        return selected.gone or selected.is_at(self.mailboxes.status(selected.account, selected.mailbox))
 
     def _may_still_read(self, selected: Selected) -> bool:
         """Its owner may have taken rights away."""

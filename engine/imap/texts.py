@@ -1,15 +1,15 @@
 """Whether a message holds a text, in whatever case, decoded as a reader sees it (RFC 9051 6.4.4)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import lru_cache
 from typing import Final
 
 from engine.imap.letters import Letter
 from engine.mime.dates import sent
-from engine.mime.fields import fields
-from engine.mime.search import body_texts, folded, header_lines, header_texts
+from engine.mime.fields import fields, named, unfolded
+from engine.mime.search import ADDRESSES, body_texts, folded, header_lines, header_texts
 
 ENCODED: Final = (
     b"base64", b"quoted-printable", b"html", b"utf-16", b"utf-32", b"utf-7", b"iso-2022", b"hz-gb", b"uuencode",
@@ -20,24 +20,26 @@ ENCODED: Final = (
 class Needle:
     """A text that is looked for."""
 
-    __slots__ = ("octets", "text")
+    __slots__ = ("encoded", "octets", "text")
 
     def __init__(self, text: str) -> None:
         self.text = folded(text)
         self.octets = self.text.encode() if self.text.isascii() else None  # None: only decoding tells
+        self.encoded = self.text.encode("utf-8", "surrogatepass")
 
     def is_in(self, text: str) -> bool:
         return self.text in folded(text)
 
 
 class Header:
-    """The name of a field, in small letters."""
+    """The name of a field, in small letters. ``is_quick``: to read what it says takes no longer than to find it."""
 
-    __slots__ = ("name", "octets")
+    __slots__ = ("is_quick", "name", "octets")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.octets = name.encode("utf-8", "surrogateescape")
+        self.is_quick = self.octets not in ADDRESSES
 
 
 def may_hold(sections: Iterable[bytes | None], header: Header, needle: Needle) -> list[bool]:
@@ -55,6 +57,16 @@ def holds(section: bytes, header: Header, needle: Needle) -> bool:
     """Whether a field of that name holds the text. The empty one is in every field."""
     found = [(name, value) for name, value in fields(section) if name.lower() == header.octets]
     return any(needle.is_in(value) for _, value in header_texts(found))
+
+
+def values(section: bytes, header: Header) -> Iterator[bytes]:
+    """What the fields of that name say, folded as texts are compared, in UTF-8."""
+    for field in named(section, header.octets):
+        plain = unfolded(field[1])
+        if header.is_quick and plain.isascii() and b"=?" not in plain:
+            yield plain.lower()
+        else:
+            yield from (folded(value).encode("utf-8", "surrogatepass") for _, value in header_texts([field]))
 
 
 def in_header(letter: Letter, header: Header, needle: Needle) -> bool:

@@ -1,6 +1,7 @@
 """Mailboxes as arrays, shared by the sessions of a process that read the same ones."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 import trio
@@ -19,6 +20,10 @@ COPIED: Final = 20_000
 """Messages of a view that is renewed without a thread: its arrays are copied as they are."""
 
 
+TOLD: Final = 5_000
+"""Mailboxes of which it is known what SELECT says of them: some 500 octets each."""
+
+
 class Views:
     """The newest view of each mailbox that was asked for lately."""
 
@@ -26,6 +31,7 @@ class Views:
         self._mailboxes = mailboxes
         self._kept: OrderedDict[tuple[int, int], View] = OrderedDict()
         self._messages = 0
+        self._told: OrderedDict[tuple[int, int], tuple[Hashable, bytes]] = OrderedDict()
         self._last: tuple[tuple[int, int, int, MailboxRow], Changes | None] | None = None
 
     async def of(self, account: int, mailbox: int) -> View | None:
@@ -52,15 +58,31 @@ class Views:
         view = self._kept.get((account, mailbox))
         return view if view is not None and view.status == self._mailboxes.status(account, mailbox) else None
 
-    def stored(self, command: Store, answer: Answer) -> None:
-        """A STORE was done: if nothing else has happened since the view was made, all that has changed is known."""
+    def told(self, account: int, mailbox: int, shown: Hashable, tell: Callable[[], Iterable[bytes]]) -> bytes:
+        """What ``tell`` says of a mailbox; what it said the last time, if ``shown``, which it tells of, is the same."""
+        key = account, mailbox
+        known = self._told.get(key)
+        if known is None or known[0] != shown:
+            known = self._told[key] = shown, b"".join(tell())
+            if len(self._told) > TOLD:
+                self._told.popitem(last=False)
+        self._told.move_to_end(key)
+        return known[1]
+
+    def stored(self, command: Store, answer: Answer) -> MailboxRow | None:
+        """A STORE was done. If nothing else has happened since the view was made, all that has changed is known.
+
+        Then it is the mailbox's status of now; else None.
+        """
         view = self._kept.get((command.account, command.mailbox))
         if view is None or view.status.modseq != answer.since or command.keywords:
-            return
+            return None
         status = self._mailboxes.status(command.account, command.mailbox)
-        if status is not None and status.modseq == answer.modseq:
-            key = command.account, command.mailbox, answer.since, status
-            self._last = key, restated(view, command, answer, status)
+        if status is None or status.modseq != answer.modseq:
+            return None
+        key = command.account, command.mailbox, answer.since, status
+        self._last = key, restated(view, command, answer, status)
+        return status
 
     async def _renewed(self, account: int, mailbox: int, known: View, status: MailboxRow) -> View | None:
         """By what has changed; None: it is quicker read whole, or must be."""

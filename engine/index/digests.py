@@ -84,7 +84,7 @@ class Digests:
             _put(batch, databases.structure, [(key, row.structure) for key, row in by_key])
             _put(batch, databases.header, [(key, row.header) for key, row in by_key if row.header])
             _put(batch, databases.digest, [(key, dump(row.digest)) for key, row in by_key])
-            batch.put_all(databases.mark, ((place_key(*place), mark.octets()) for place, mark in marks.items()))
+            batch.put_all(databases.mark, [(place_key(*place), mark.octets()) for place, mark in marks.items()])
             batch.put(databases.meta, STAMP_KEY, stamp.octets())
 
     def mark(self, account: int, mailbox: int) -> Mark:

@@ -28,13 +28,14 @@ class Asker:
         self._numbers = count(1)
         self._connected = trio.Event()
 
-    async def ask(self, name: str, *arguments: Any) -> Any:
-        """The answer. Unanswered when there is none."""
+    async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
+        """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
         await self._connected.wait()
         number = next(self._numbers)
         answer = self._open[number] = Answer()
         assert self._socket is not None
-        self._socket.send([wire.pack([number, name, arguments])])
+        asked = wire.pack([number, name, arguments])
+        self._socket.send([asked, octets] if octets else [asked])  # a frame of their own: packed they would be copied
         try:
             found: Any = await answer.wait()
         finally:
@@ -79,7 +80,8 @@ async def answer_requests(
     try:
         async with trio.open_nursery() as nursery:
             while True:
-                for identity, *frames in await socket.receive_many():
-                    nursery.start_soon(answer, identity, *wire.unpack(frames[0]))
+                for identity, asked, *octets in await socket.receive_many():
+                    number, name, arguments = wire.unpack(asked)
+                    nursery.start_soon(answer, identity, number, name, arguments + octets)
     finally:
         socket.close()

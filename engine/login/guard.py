@@ -140,6 +140,10 @@ class Guard(Store):
         """The account's app password of that time of creation has been used."""
         self._note(self._used, _used_key(account, created), _REFRESH_USE)
 
+    def has_noted(self, peer: str, account: int, created: float) -> bool:
+        """Whether there is nothing to be written down where the app password of that time lets in from there."""
+        return self._run(self._noted, _known_key(peer, account), _used_key(account, created), self._clock())
+
     def last_use(self, account: int, created: float) -> float | None:
         """When that was, to the hour: Unix time in seconds."""
         found = self._run(self._last, self._used, _used_key(account, created))
@@ -218,6 +222,12 @@ class Guard(Store):
     def _last(self, txn: Transaction, database: Any, key: bytes) -> float:
         value = txn.get(key, db=database)
         return float(_TIME.unpack(value)[0]) if value else -math.inf
+
+    def _noted(self, txn: Transaction, known: bytes, used: bytes, now: float) -> bool:
+        return (
+            now - self._last(txn, self._known, known) <= _REFRESH
+            and now - self._last(txn, self._used, used) <= _REFRESH_USE
+        )
 
     def _is_known(self, txn: Transaction, key: bytes, now: float) -> bool:
         return bool(key) and now - self._last(txn, self._known, key) < KNOWN_FOR

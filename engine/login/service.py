@@ -29,8 +29,7 @@ LONGEST = 8.0
 """Seconds that a wrong guess waits for its answer at most: a person bears it, and the client's time-out is far."""
 
 _REPEATED = 10_000
-"""Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess; and app
-passwords that were right."""
+"""Wrong passwords that are remembered, so that a program which tries one again and again counts as one guess."""
 
 
 Decided: TypeAlias = tuple[Login | None, str, float]
@@ -50,7 +49,6 @@ class Logins:
         self._turns: dict[str, trio.Lock] = {}
         self._secret = os.urandom(32)
         self._wrong: dict[bytes, None] = {}  # in the order in which they came
-        self._right: dict[bytes, None] = {}  # app passwords; the same
 
     def visitor(self, service: str, peer: str) -> "Visitor":
         """A connection from the IP address ``peer`` that may log in to ``service``: "smtp", "pop3"."""
@@ -85,33 +83,14 @@ class Logins:
             return False
         digest = self._digest(network, question)
         known = digest in self._wrong
-        _remember(self._wrong, digest)
+        self._wrong[digest] = None
+        if len(self._wrong) > _REPEATED:
+            self._wrong.pop(next(iter(self._wrong)), None)
         return known
-
-    def is_quick(self, network: str, service: str, question: Question) -> bool:
-        """Whether it is right, and to find that out takes no time: no slow hash, and nothing to be noted for long."""
-        if not isinstance(question, Credentials):
-            return False
-        login, password = question.login, question.password
-        if self.directory.recalls(login, password):
-            return True
-        known = self._digest(network, question) in self._right
-        return known and self.directory.verify_app_password(login, password, service) is not None
-
-    def was_right(self, network: str, question: Question) -> None:
-        """An app password has let somebody in."""
-        if isinstance(question, Credentials):
-            _remember(self._right, self._digest(network, question))
 
     def _digest(self, network: str, question: Credentials) -> bytes:
         text = f"{network}\0{question.login}\0{question.password}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, text, "sha256")
-
-
-def _remember(digests: dict[bytes, None], digest: bytes) -> None:
-    digests[digest] = None
-    if len(digests) > _REPEATED:
-        digests.pop(next(iter(digests)), None)
 
 
 class Visitor:
@@ -185,15 +164,25 @@ class Visitor:
         return next(iter(found.values())) if len(found) == 1 else None
 
     async def _by_password(self, question: Credentials | Proof) -> Decided:
-        logins, network = self._logins, self._logins.guard.network(self._peer)
-        if logins.is_quick(network, self._service, question):
-            return self._decided(question)
-        async with logins.turn(network):
-            decided = await trio.to_thread.run_sync(self._decided, question, limiter=logins.limiter(question))
-        login, _, _ = decided
-        if login is not None and login.app_password is not None:
-            logins.was_right(network, question)
-        return decided
+        if isinstance(question, Credentials) and (decided := self._at_once(question)) is not None:
+            return decided
+        logins = self._logins
+        async with logins.turn(logins.guard.network(self._peer)):
+            return await trio.to_thread.run_sync(self._decided, question, limiter=logins.limiter(question))
+
+    def _at_once(self, question: Credentials) -> Decided | None:
+        """As ``_decided``, where it is right and that takes no time: no slow hash, and nothing to be written down.
+
+        A guesser wins nothing by it: what is wrong waits for its turn, and an app password has 140 random bits.
+        """
+        directory, guard = self._logins.directory, self._logins.guard
+        login = directory.verify_app_password(question.login, question.password, self._service)
+        if login is None or login.app_password is None:
+            return self._decided(question) if directory.recalls(question.login, question.password) else None
+        account = login.account.id
+        if guard.standing(self._peer, question.login, account).network:
+            return None, BANNED, LONGEST
+        return (login, "", 0.0) if guard.has_noted(self._peer, account, login.app_password.created) else None
 
     def _keys(self, login: str) -> Keys:
         standing = self._logins.guard.standing(self._peer, login, self._id_of(login))

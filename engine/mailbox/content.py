@@ -13,14 +13,19 @@ from engine.storage.writer import Batch, Database
 def refer(batch: Batch, databases: Databases, key: bytes, added: int, staged: Staged) -> bool:
     """Count ``added`` new references; store the content where it is new. Whether the staged file is in use from now."""
     octets = batch.get(databases.content, key)
-    if octets is not None:
-        content = ContentRow.parse(octets)
-        content = content._replace(references=content.references + added)
-    else:
-        content = ContentRow(added, len(staged.chunks), staged.inline, staged.filed, staged.token)
-        batch.put_all(databases.chunk, ((chunk_key(key, number), chunk) for number, chunk in enumerate(staged.chunks)))
+    if octets is None:
+        bring(batch, databases, key, added, staged)
+        return True
+    content = ContentRow.parse(octets)
+    batch.put(databases.content, key, content._replace(references=content.references + added).octets())
+    return False
+
+
+def bring(batch: Batch, databases: Databases, key: bytes, references: int, staged: Staged) -> None:
+    """Store content under a key that nothing has."""
+    content = ContentRow(references, len(staged.chunks), staged.inline, staged.filed, staged.token)
+    batch.put_all(databases.chunk, [(chunk_key(key, number), chunk) for number, chunk in enumerate(staged.chunks)])
     batch.put(databases.content, key, content.octets())
-    return octets is None
 
 
 def share(batch: Batch, databases: Databases, keys: Iterable[bytes]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.mailbox.commands import Appended
-from engine.mailbox.large import LargeFiles, is_large, read, stage_inline
-from engine.mailbox.layout import INCOMING, content_key
+from engine.mailbox.large import LargeFiles, Staged, cut, is_large, read, stage_inline
+from engine.mailbox.layout import INCOMING, INLINE, content_key, new_content_key
 from engine.mailbox.messages import Ready
 from engine.message import Content, Envelope, Message, MessageId, Octets
 from engine.storage.environment import free_space
@@ -34,6 +34,11 @@ class IncomingFile:
         if self._floor and free_space(self._path.parent) < self._floor + len(octets):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._file.write(octets)
+
+    def hold(self, octets: bytes) -> str:
+        """Write all of it; the name of the file."""
+        self.write(octets)
+        return self.finish()
 
     def finish(self, octets: bytes = b"") -> str:
         """Write the last octets; the name of the file."""
@@ -62,6 +67,8 @@ class Filed:
 
 def ready(asked: Appended, store: Path, large: LargeFiles) -> Ready:
     """Make a message ready to be appended; blocks on the disk where it is large. OSError; then nothing is left."""
+    if not asked.file and len(asked.content) <= INLINE:
+        return Ready(asked, new_content_key(len(asked.content)), Staged(cut(asked.content)))
     content: Content = filed(store, asked.file) if asked.file else Octets(asked.content)
     message = Message(MessageId.new(), Envelope("", ()), content)
     staged = large.stage(message) if is_large(message) else stage_inline(message)

@@ -31,6 +31,7 @@ range of all that begins with its number, and content lies in the order of its a
 
 import hashlib
 import struct
+from functools import lru_cache
 
 import lmdb
 
@@ -151,6 +152,17 @@ def content_key(message: Message) -> bytes:
         variant.update(b"%d-%d;" % (start, end))
     variant.update(str(message.fact(CHANGED, "")).encode())
     return bytes(message.id) + variant.digest()
+
+
+def new_content_key(size: int) -> bytes:
+    """The key of content of so many octets that comes without a message id of its own: a new one."""
+    return bytes(MessageId.new()) + _plain_variant(size)
+
+
+@lru_cache(maxsize=4096)
+def _plain_variant(size: int) -> bytes:
+    """What ``content_key`` ends with where nothing is prepended, left out or changed."""
+    return hashlib.blake2b(digest_size=8, salt=size.to_bytes(8, "big")).digest()
 
 
 def chunk_key(content: bytes, number: int) -> bytes:

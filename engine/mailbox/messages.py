@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.mailbox.commands import Answer, Append, Appended, Expunge, Problem, Store
-from engine.mailbox.content import refer
+from engine.mailbox.content import bring
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.large import Staged
 from engine.mailbox.opened import OpenAccount
@@ -26,18 +26,19 @@ def append(account: OpenAccount, command: Append, ready: Sequence[Ready]) -> Ans
     mailbox = account.mailbox(command.mailbox)
     if mailbox is None:
         return Answer(Problem.NONEXISTENT)
-    if not account.fits(command.quota, [one.staged.size for one in ready]):
+    sizes = [one.staged.size for one in ready]
+    if not account.fits(command.quota, sizes):
         return Answer(Problem.OVERQUOTA)
     rows = []
-    for one in ready:
+    for one, size in zip(ready, sizes, strict=True):
         bits = mailbox.bits(one.asked.keywords)
         if bits is None:
             return Answer(Problem.LIMIT)
         received = one.asked.received or account.now
-        rows.append(MessageRow(one.key, one.asked.flags, bits, 0, one.staged.size, received, 0, b""))
+        rows.append(MessageRow(one.key, one.asked.flags, bits, 0, size, received, 0, b""))
     uids = [mailbox.add(row) for row in rows]
     for one in ready:
-        refer(account.batch, account.databases, one.key, 1, one.staged)
+        bring(account.batch, account.databases, one.key, 1, one.staged)
     return Answer(None, mailbox.number, mailbox.uidvalidity, uids=tuple(uids), modseq=account.modseq)
 
 
@@ -60,20 +61,29 @@ def store(account: OpenAccount, command: Store) -> Answer:
     bits = mailbox.bits(command.keywords, make=command.mode is not Mode.REMOVE)
     if bits is None:
         return Answer(Problem.LIMIT)
-    found: Items = mailbox.stored(sorted(set(command.uids)))
+    found: Items = mailbox.stored(_ascending(command.uids))
     failed: Items = ()
     if command.unchanged_since is not None:
         found, failed = _parted(found, command.unchanged_since)
-    changed = mailbox.restate(
+    changed, uids = mailbox.restate(
         found, lambda state: State(command.mode(state.flags, command.flags), command.mode(state.keywords, bits))
     )
     unknown: Items = ()
     if 0 < command.known < mailbox.modseq:
         _, unknown = _parted(changed, command.known)
     return Answer(
-        sources=tuple(uids_of(changed)), failed=tuple(uids_of(failed)), unknown=tuple(uids_of(unknown)),
+        sources=tuple(uids), failed=tuple(uids_of(failed)), unknown=tuple(uids_of(unknown)),
         since=mailbox.modseq, modseq=account.modseq,
     )  # fmt: skip
+
+
+def _ascending(uids: tuple[int, ...]) -> Sequence[int]:
+    """Each once, in its order."""
+    if uids and uids[-1] - uids[0] == len(uids) - 1:
+        run = range(uids[0], uids[-1] + 1)
+        if uids == tuple(run):  # as they are where all messages are named
+            return run
+    return sorted(set(uids))
 
 
 def _parted(items: Items, modseq: int) -> tuple[Items, Items]:

@@ -1,5 +1,6 @@
 """An account and its mailboxes as one change works on them: read once, counted in memory, written by ``save``."""
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -115,10 +116,11 @@ class OpenMailbox:
         self._count(flags, size, 1)
         return uid
 
-    def restate(self, items: Items, become: Callable[[State], State]) -> Items:
-        """Set the flags of messages, which are given as they are stored. Those that have changed, as they were."""
+    def restate(self, items: Items, become: Callable[[State], State]) -> tuple[Items, "array[int]"]:
+        """Set the flags of messages, which are given as they are stored. Those that have changed as they were; UIDs."""
         new: dict[bytes, bytes] = {}
-        counts = Counter([octets[STATE] for _, octets in items])
+        states = [octets[STATE] for _, octets in items]
+        counts = Counter(states)
         for octets, count in counts.items():
             old = State.parse(octets)
             state = become(old)
@@ -126,13 +128,18 @@ class OpenMailbox:
                 new[octets] = state.octets(self._account.modseq)
                 self._turn(old.flags, state.flags, count, partial(_size, items, octets))
         if len(new) < len(counts):
-            items = [item for item in items if item[1][STATE] in new]
+            items = [item for item, state in zip(items, states, strict=True) if state in new]
+            states = [state for state in states if state in new]
+        uids = uids_of(items)
         if items:
-            changed = ((key, octets[BEFORE_STATE] + new[octets[STATE]] + octets[AFTER_STATE]) for key, octets in items)
+            changed = [
+                (key, octets[BEFORE_STATE] + new[state] + octets[AFTER_STATE])
+                for (key, octets), state in zip(items, states, strict=True)
+            ]
             self._batch.put_all(self._databases.message, changed)
-            self._flagged += uids_of(items)
+            self._flagged += uids
             self.changed = True
-        return items
+        return items, uids
 
     def take(self, uid: int, message: MessageRow) -> None:
         """Take a message out. Its reference to the content is now the caller's."""

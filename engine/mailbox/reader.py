@@ -34,6 +34,7 @@ from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Usage, View
 from engine.message import MessageId
 from engine.storage.environment import StorageError, open_environment, reason, translated
+from engine.storage.writer import Database
 
 CHUNKS_AT_ONCE = 16
 """Chunks read in one transaction: pieces of at most 64 KiB."""
@@ -120,14 +121,13 @@ class Mailboxes:
 
     def mark(self, account_id: int) -> bytes | None:
         """Octets that are others after each change in the account; None where there is none, or it is being removed."""
-        with self.snapshot() as snapshot:
-            octets = snapshot.get(self._databases.account, account_key(account_id))
+        octets = self._get(self._databases.account, account_key(account_id))
         return None if octets is None or AccountRow.parse(octets).erased else octets
 
     def status(self, account_id: int, mailbox: int) -> MailboxRow | None:
         """The place of a mailbox in the order of things, and its sums; None when there is none."""
-        with self.snapshot() as snapshot:
-            return views.status_of(snapshot, self._databases, account_id, mailbox)
+        octets = self._get(self._databases.mailbox, mailbox_key(account_id, mailbox))
+        return views.status_in(octets) if octets is not None else None
 
     def select(self, account_id: int, mailbox: int) -> View | None:
         """A mailbox whole, as arrays; None when there is none."""
@@ -241,11 +241,7 @@ class Mailboxes:
 
     def is_full(self, account_id: int, quota: Quota) -> bool:
         """Whether the account has all of that quota. It is asked for each recipient at the door, and so takes 3 µs."""
-        try:
-            with self._environment.begin() as transaction:
-                octets = transaction.get(account_key(account_id), db=self._databases.account)
-        except lmdb.Error as error:
-            raise translated(error) from error
+        octets = self._get(self._databases.account, account_key(account_id))
         row = AccountRow.parse(octets) if octets is not None else AccountRow()
         return quota.used_up(row.size, row.messages)
 
@@ -338,6 +334,14 @@ class Mailboxes:
         try:
             with self._environment.begin() as transaction:
                 yield Snapshot(transaction)
+        except lmdb.Error as error:
+            raise translated(error) from error
+
+    def _get(self, database: Database, key: bytes) -> bytes | None:
+        """One value: as from a ``snapshot``, in half the time."""
+        try:
+            with self._environment.begin() as transaction:
+                return transaction.get(key, db=database)
         except lmdb.Error as error:
             raise translated(error) from error
 

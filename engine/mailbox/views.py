@@ -122,8 +122,13 @@ def folder(snapshot: Snapshot, databases: Databases, account: int, name: str) ->
 def status_of(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -> MailboxRow | None:
     """The record of a mailbox; None when there is none, or no more."""
     octets = snapshot.get(databases.mailbox, mailbox_key(account, mailbox))
-    row = MailboxRow.parse(octets) if octets is not None else None
-    return None if row is None or row.gone else row
+    return status_in(octets) if octets is not None else None
+
+
+def status_in(octets: bytes) -> MailboxRow | None:
+    """The record of a mailbox as it is stored; None when it is being taken away."""
+    row = MailboxRow.parse(octets)
+    return None if row.gone else row
 
 
 def view(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -> View | None:
@@ -155,6 +160,8 @@ def restated(old: View, store: Store, answer: Answer, status: MailboxRow) -> Cha
 
     def become(column: "array[int]", named: int) -> "array[int]":
         known = {bits: store.mode(bits, named) for bits in set(column)}
+        if len(known) == 1:
+            return array(column.typecode, known.values()) * len(column)
         return array(column.typecode, map(known.__getitem__, column))
 
     flags, bits = become(was.flags, store.flags), become(was.bits, 0)

@@ -22,6 +22,18 @@ def fields(section: bytes) -> Fields:
     return _FIELD.findall(section)
 
 
+def named(section: bytes, name: bytes) -> Fields:
+    """Those of ``fields`` that have this name, which is in lower case: without a look at the others."""
+    lower, found = section.lower(), []
+    at = 0 if lower.startswith(name) else lower.find(b"\n" + name) + 1 or -1
+    while at >= 0:
+        field = _FIELD.match(section, at)
+        if field is not None and field[1].lower() == name:
+            found.append((field[1], field[2]))
+        at = lower.find(b"\n" + name, at) + 1 or -1
+    return found
+
+
 def end_of_header(octets: bytes) -> int:
     """Where the header section ends, the empty line included; -1 where it does not end in these octets."""
     found = _EMPTY_LINE.search(octets)

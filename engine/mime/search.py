@@ -10,9 +10,10 @@ from engine.mime.markup import Text
 from engine.mime.part import Part
 from engine.mime.transfer import decoded, is_known
 
-_ADDRESSES = {
+ADDRESSES = {
     b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to", b"resent-from", b"resent-to", b"resent-cc", b"resent-sender",
 }  # fmt: skip
+"""Header fields, in lower case, that hold addresses."""
 
 UNREADABLE = frozenset({
     "dkim-signature", "domainkey-signature", "arc-seal", "arc-message-signature", "x-google-dkim-signature",
@@ -30,7 +31,7 @@ def header_texts(found: Fields) -> Iterator[tuple[str, str]]:
     """Name in lower case and decoded value of each field. Of fields with addresses: their names and addresses."""
     for name, value in found:
         key = name.lower()
-        yield key.decode("ascii"), ", ".join(address_texts(value)) if key in _ADDRESSES else text(value)
+        yield key.decode("ascii"), ", ".join(address_texts(value)) if key in ADDRESSES else text(value)
 
 
 def header_lines(found: Fields) -> Iterator[str]:

@@ -36,6 +36,7 @@ class Connection:
         # needs half of that: 35 µs of CPU less for a message.
         sock.setblocking(False)
         self._socket = sock
+        self._peer = ""
         self._tls_stream: trio.SSLStream[trio.SocketStream] | None = None
         self._is_here = sock.family == socket.AF_UNIX and bool(sock.getsockname())  # it came to a path
         self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
@@ -51,7 +52,9 @@ class Connection:
     @property
     def peer(self) -> str:
         """IP address of the other side, or "" when it is gone already; of a Unix socket, that of this machine."""
-        return "127.0.0.1" if self._is_here else _host(self._socket.getpeername)
+        if not self._peer:
+            self._peer = "127.0.0.1" if self._is_here else _host(self._socket.getpeername)
+        return self._peer
 
     @property
     def is_loopback(self) -> bool:

@@ -111,6 +111,7 @@ def network_of(peer: str, ipv4: int, ipv6: int) -> str:
     return str(ip_network(f"{address}/{ipv4 if address.version == 4 else ipv6}", strict=False))
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(address: str) -> bool:
     """Whether this address leads to this machine. ValueError for what is no address."""
     return any(ip_address(address) in network for network in _LOOPBACK)

@@ -7,7 +7,7 @@ and wakes all who wait in one call into the event loop.
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
@@ -22,6 +22,10 @@ from engine.wakeup import Wakeup
 T = TypeVar("T")
 Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
 Done = Callable[[outcome.Outcome[T]], None]
+
+
+MANY = 1000
+"""Items that are a large call of their own."""
 
 
 class Batch:
@@ -60,8 +64,12 @@ class Batch:
             puts = self._puts[database] = {}
         puts[key] = value
 
-    def put_all(self, database: Database, items: Iterable[tuple[bytes, bytes]]) -> None:
-        if self._deletes:
+    def put_all(self, database: Database, items: Sequence[tuple[bytes, bytes]]) -> None:
+        """The same for several. Very many are not gathered, but written at once behind what has gathered."""
+        if len(items) > MANY:
+            self.flush()
+            self._transaction.cursor(database).putmulti(items)
+        elif self._deletes:
             for key, value in items:
                 self.put(database, key, value)
         else:

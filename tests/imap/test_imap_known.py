@@ -21,6 +21,8 @@ from engine.mailbox.commands import (
     Subscribe,
 )
 from engine.mailbox.flags import SEEN, Mode
+from engine.mailbox.layout import INBOX
+from engine.protocols.imap.intake import Repeat
 
 ANN, BEN = 1, 2
 
@@ -53,6 +55,33 @@ async def test_each_change_is_seen(owner: MailboxOwner) -> None:
         assert folders.named(ANN, "Work") == owner.reader.folder(ANN, "Work")
         assert folders.named(ANN, "Elsewhere") is None
         assert await folders.all(ANN) == owner.reader.folders(ANN) != before
+
+
+async def test_an_answer_is_kept_until_something_changes_in_its_account(owner: MailboxOwner) -> None:
+    folders, features, answer = Folders(owner.reader), frozenset({"CONDSTORE"}), Repeat(b"* STATUS\r\n", b" OK\r\n")
+    folders.named(ANN, "Sent")
+    folders.answered(ANN, features, b"STATUS Sent (MESSAGES)", answer)
+    await owner.change(Create(account=BEN, name="Other"))
+    assert folders.answers(ANN, features) == {b"STATUS Sent (MESSAGES)": answer}
+    assert folders.answers(ANN, frozenset()) == folders.answers(BEN, features) == {}
+    await owner.change(Append(account=ANN, mailbox=INBOX, messages=(Appended(content=b"x"),)))
+    assert folders.answers(ANN, features) == {}
+
+
+async def test_not_all_answers_are_kept(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "MOST", 6)
+    folders = Folders(owner.reader)
+    folders.named(ANN, "Sent")
+    for number in range(10):
+        folders.answered(ANN, frozenset(), b"STATUS %d" % (number // 2), Repeat(b"", b""))
+    assert len(folders.answers(ANN, frozenset())) == 5
+    for number in range(10):
+        folders.answered(ANN, frozenset(), b"STATUS more %d" % number, Repeat(b"", b""))
+    assert len(folders.answers(ANN, frozenset())) == 5
+    await folders.all(BEN)
+    monkeypatch.setattr(owner.reader, "folder", None)
+    with pytest.raises(TypeError):
+        folders.named(ANN, "Sent")
 
 
 async def test_what_is_known_is_not_read_again(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.imap.columns import Columns, entry
 from engine.imap.letters import Shelf
 from engine.imap.matching import Matching
+from engine.imap.texts import Header
 from engine.index import Index
 from engine.index.digests import Digests
 from engine.index.layout import Stamp
@@ -43,8 +45,11 @@ def index_of(path: Path, owner: MailboxOwner, keys: Sequence[bytes]) -> Index:
     return Index.open(path)
 
 
-def found(owner: MailboxOwner, index: Index, view: View, key: HeaderContains) -> list[int]:
-    matching = Matching(Shelf(owner.reader, index, ANN, INBOX), view, Numbers(view.uids))
+def found(
+    owner: MailboxOwner, index: Index, view: View, key: HeaderContains, columns: Columns | None = None
+) -> list[int]:
+    columns = columns or Columns()
+    matching = Matching(Shelf(owner.reader, index, ANN, INBOX), columns, view, Numbers(view.uids))
     steps = matching.find(key, range(len(view)))
     while True:
         try:
@@ -61,6 +66,76 @@ async def test_header_fields(tmp_path: Path, known: int) -> None:
         view = owner.reader.select(ANN, INBOX)
         assert view is not None
         index = index_of(tmp_path / "index", owner, view.content_keys()[:known])
+        columns = Columns()
         for (name, text), places in FOUND.items():
-            assert found(owner, index, view, HeaderContains(name, text)) == places, name
+            for _ in range(3):  # looked for, kept, and found in what is kept
+                assert found(owner, index, view, HeaderContains(name, text), columns) == places, name
         index.close()
+
+
+@pytest.mark.parametrize(("name", "text"), [("Subject", "quarterly"), ("From", "a@b.test"), ("Subject", "")])
+async def test_what_is_kept_of_a_field_follows_the_mailbox(tmp_path: Path, name: str, text: str) -> None:
+    """Mail comes that the index does not know yet, then it does; and goes."""
+    columns, key = Columns(), HeaderContains(name, text)
+    with MailboxOwner(tmp_path / "mailbox") as owner, Digests(tmp_path / "index") as digests:
+        index = Index.open(tmp_path / "index")
+
+        async def deliver() -> None:
+            for content in LETTERS:
+                await owner.deliver(message(content=content), {ANN: "ann@example.org"})
+
+        def learn(keys: Sequence[bytes]) -> None:
+            digests.add({key: row_of(Octets(owner.reader, key), 0.0) for key in keys}, {}, Stamp())
+
+        def look() -> int:
+            view = owner.reader.select(ANN, INBOX)
+            assert view is not None
+            places = found(owner, index, view, key, columns)
+            assert places == found(owner, index, view, key), "as where nothing is kept"
+            return len(places)
+
+        await deliver()
+        first = owner.reader.select(ANN, INBOX)
+        assert first is not None
+        learn(first.content_keys()[:4])
+        count = look()
+        assert [look(), look()] == [count, count]
+        learn(first.content_keys()[4:])
+        assert look() == count
+        await deliver()
+        assert look() == 2 * count
+        await owner.remove(ANN, first.uids[:3])
+        assert look() < 2 * count
+        await owner.remove(ANN, first.uids)
+        assert look() == count
+        index.close()
+
+
+def test_a_column_is_cut_and_goes_on() -> None:
+    header, sections = (
+        Header("subject"),
+        [b"Subject: A\r\n\r\n", None, b"X: y\r\n\r\n", b"Subject: b\r\nSUBJECT: ba\r\n"],
+    )
+    keys = [bytes([number]) * 24 for number in range(4)]
+    whole = Columns().of((1, 1, b"subject"), header)
+    assert whole is not None
+    whole = whole.with_more(b"".join(keys), [entry(section, header) for section in sections])
+    assert [whole.found(needle) for needle in (b"a", b"b", b"ab", b"")] == [[0, 3], [3], [], [0, 3]]
+    for place in range(5):
+        cut = whole.upto(place)
+        assert cut.contents == b"".join(keys[:place])
+        assert cut.unknown == ((1,) if place > 1 else ())
+        assert cut.with_more(whole.contents, [entry(section, header) for section in sections[place:]]) == whole
+
+
+def test_not_all_columns_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.imap.columns.MOST", 1000)
+    columns, header = Columns(), Header("subject")
+    for number in range(5):
+        column = columns.of((1, number, b"subject"), header)
+        assert column is not None
+        columns.keep((1, number, b"subject"), column.with_more(bytes(24), [b"x" * 300]))
+    kept = [len(columns.of((1, number, b"subject"), header).text) for number in range(5)]  # type: ignore[union-attr]
+    assert kept == [0, 0, 0, 300, 300]
+    assert columns.of((1, 1, b"from"), Header("from")) is None
+    assert columns.of((1, 1, b"from"), Header("from")) is not None, "addresses, from the second time on"

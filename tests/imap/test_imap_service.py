@@ -193,6 +193,62 @@ async def test_messages_that_are_too_large_or_too_many(tmp_path: Path) -> None:
         await client.ok(b"APPEND INBOX" + b" {1+}\r\nx" * 3)
 
 
+async def test_messages_beyond_what_is_held_in_memory_go_to_files(post: Post, monkeypatch) -> None:
+    monkeypatch.setattr("engine.imap.appending._HELD", 100)
+    client = await post.client(selects="INBOX")
+    messages = [b"Subject: %d\r\n\r\n" % number + b"x" * 40 for number in range(5)]
+    asked = b"".join(b" {%d+}\r\n%b" % (len(one), one) for one in messages)
+    tag = await client.begins(b"APPEND INBOX" + asked)
+    *_, last = await client.ends(tag)
+    assert b"APPENDUID 1800000000 1:5" in last
+    for number, one in enumerate(messages, 1):
+        assert await client.ok(f"FETCH {number} BODY.PEEK[]") == [
+            b"* %d FETCH (BODY[] {%d}\r\n%b)" % (number, len(one), one)
+        ]
+    assert await in_incoming(post) == 0
+
+
+async def test_status_that_was_asked_before_is_as_new_as_any(post: Post) -> None:
+    """What comes together and was said before is answered at once: with all that has happened until then."""
+    ann, other = await post.client(), await post.client(selects="INBOX")
+
+    async def asked(count: int = 3) -> list[bytes]:
+        for client in (ann, other):
+            await client.says(b"".join(b"x STATUS INBOX (MESSAGES UNSEEN)\r\n" for _ in range(count)))
+        return [await client.hears() for client in (ann, other) for _ in range(2 * count)]
+
+    def said(messages: int, unseen: int, count: int = 3) -> list[bytes]:
+        return [b"* STATUS INBOX (MESSAGES %d UNSEEN %d)" % (messages, unseen), b"x OK That is all"] * 2 * count
+
+    assert await asked() == said(0, 0)
+    assert await asked() == said(0, 0)
+    await post.deliver()
+    news = [b"* 1 EXISTS", b"* 0 RECENT"]
+    found = await asked()
+    assert [one for one in found if one not in news] == said(1, 1)[:-2]  # two lines of news came in their place
+    assert [await other.hears() for _ in range(2)] == said(1, 1, 1)[:2]
+    await ann.ok("SELECT INBOX")
+    await ann.ok("STORE 1 +FLAGS.SILENT (\\Seen)")
+    for client in (ann, other):
+        await client.ok("NOOP")
+    assert await asked() == said(1, 0)
+
+
+async def test_status_says_what_the_same_session_has_just_done(post: Post) -> None:
+    client = await post.client()
+    for round_ in range(3):
+        await client.says(
+            b"a STATUS INBOX (MESSAGES)\r\nb STATUS INBOX (MESSAGES)\r\nc APPEND INBOX {3+}\r\nabc\r\n"
+            b"d STATUS INBOX (MESSAGES)\r\ne CREATE x%d\r\nf STATUS x%d (MESSAGES)\r\ng DELETE x%d\r\n"
+            b"h STATUS x%d (MESSAGES)\r\n" % ((round_ % 2,) * 4)
+        )
+        said = [await client.hears() for _ in range(12)]
+        before, now = (b"* STATUS INBOX (MESSAGES %d)" % (round_ + more) for more in (0, 1))
+        assert (said[0], said[2], said[5]) == (before, before, now)
+        assert said[8] == b"* STATUS x%d (MESSAGES 0)" % (round_ % 2)
+        assert said[11].startswith(b"h NO [NONEXISTENT]")
+
+
 async def test_large_messages_leave_room_on_the_disk_to_others(tmp_path: Path) -> None:
     """One APPEND may have 500 of 100 MB, and no quota is asked before the last of them has come."""
     async with serving(tmp_path / "mailbox", limits=ImapLimits(floor=2**60)) as post:

@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from engine.protocols.imap import intake, responses
+from engine.protocols.imap import append, intake, responses
 from engine.protocols.imap.append import (
     AppendBegin,
     AppendEnd,
@@ -16,6 +17,7 @@ from engine.protocols.imap.append import (
     ContentUrl,
     MessageBegin,
     MessageEnd,
+    MessageWhole,
 )
 from engine.protocols.imap.cursor import Limits
 from engine.protocols.imap.events import (
@@ -41,11 +43,12 @@ from engine.protocols.sasl import Credentials, KeysWanted, Proof
 from engine.protocols.scram import Keys, key
 from tests.support.scram import Client
 
-LIMITS = Limits(line=300, literal=100, arguments=40, depth=5)
+LIMITS = Limits(line=300, literal=100, whole=0, arguments=40, depth=5)
 
 
-def session(state: State = State.SELECTED, **options: object) -> ImapServer:
-    server = ImapServer("imap.example.org", plaintext=True, auth=("PLAIN", "LOGIN"), limits=LIMITS, **options)  # type: ignore[arg-type]
+def session(state: State = State.SELECTED, whole: int = 0, **options: object) -> ImapServer:
+    limits = structs.replace(LIMITS, whole=whole)
+    server = ImapServer("imap.example.org", plaintext=True, auth=("PLAIN", "LOGIN"), limits=limits, **options)  # type: ignore[arg-type]
     server.state = state
     return server
 
@@ -218,6 +221,133 @@ def test_several_messages_at_once() -> None:
         MessageBegin((), None), ContentBegin(3, True), ContentPart(b"\0\r\n"), MessageEnd(),
         MessageBegin(("\\Draft",), None), ContentBegin(0, False), MessageEnd(), AppendEnd(),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_small_messages_come_whole_however_their_octets_come(step: int) -> None:
+    octets = (
+        b"a APPEND x (\\Seen) {25+}\r\n" + MESSAGE + b" ~{3+}\r\n\0\r\n {0+}\r\n {26+}\r\n" + MESSAGE + b"."
+        b" {3}\r\nabc CATENATE (TEXT {1+}\r\nx) {2+}\r\nyz\r\nb APPEND none {25+}\r\n" + MESSAGE + b"\r\nc NOOP\r\n"
+    )
+    pieces = [octets[start : start + step] for start in range(0, len(octets), step)]
+    said, events = converse(session(whole=26), pieces)
+    assert said == GO + (
+        b"a OK [APPENDUID 1 2] APPEND completed\r\nb NO [NONEXISTENT] No such mailbox\r\nc OK Done\r\n"
+    )
+    assert events[:-2] == [
+        AppendBegin(b"a", "x"), MessageWhole(("\\Seen",), None, MESSAGE, False),
+        MessageWhole((), None, b"\0\r\n", True), MessageWhole((), None, b"", False),
+        MessageBegin((), None), ContentBegin(26, False), ContentPart(MESSAGE + b"."), MessageEnd(),
+        MessageBegin((), None), ContentBegin(3, False), ContentPart(b"abc"), MessageEnd(),
+        MessageBegin((), None, catenated=True), ContentBegin(1, False), ContentPart(b"x"), MessageEnd(),
+        MessageWhole((), None, b"yz", False), AppendEnd(),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("head", "flags", "date"),
+    [
+        (b" ", (), ""),
+        (b" (\\SEEN $x \\Seen) ", ("\\Seen", "$x"), ""),
+        (b' "17-Jul-1996 02:44:25 -0700" ', (), "1996-07-17T02:44:25-07:00"),
+        (b' () " 7-jul-1996 02:44:60 +2359" ', (), "1996-07-07T02:44:59+23:59"),
+        (b' (a) "17-Jul-1996 02:44:25 -0700" UTF8 (', None, ""),
+        (b" (\\Recent) ", None, ""),
+        (b' "17-Jul-1996 02:44:61 -0700" ', None, ""),
+        (b' "17-Jul-1996 02:44:25 -2400" ', None, ""),
+        (b' "17-Jul-1996 02:44:25 -0060" ', None, ""),
+        (b"  ", None, ""),
+        (b"", None, ""),
+        (b" (a b)", None, ""),
+        (b" (a)x ", None, ""),
+    ],
+)
+def test_what_begins_another_message(head: bytes, flags: tuple[str, ...] | None, date: str) -> None:
+    """Read in one go or word by word, it is the same."""
+    found = append.begun(head)
+    assert (found and (found.flags, found.date.isoformat() if found.date else "")) == (
+        None if flags is None else (flags, date)
+    )
+    for whole in (0, 50):
+        octets = b"a APPEND x {1+}\r\n1%b{1+}\r\n2\r\n" % head
+        said, events = converse(session(whole=whole), [octets])
+        if found is not None:
+            assert said.startswith(b"a OK")
+            begun = MessageWhole(found.flags, found.date, b"2", False) if whole else found
+            assert begun in events
+        elif b"UTF8" in head:
+            assert said.startswith(b"a BAD ENABLE UTF8")
+        else:
+            assert said.startswith(b"a BAD")
+
+
+def test_a_driver_may_refuse_a_message_that_has_come_whole() -> None:
+    def full(server: ImapServer, event: Event) -> None:
+        if isinstance(event, MessageWhole):
+            server.no("The disk is full", b"OVERQUOTA")
+        else:
+            answer(server, event)
+
+    octets = b"a APPEND x {25+}\r\n" + MESSAGE + b" {3+}\r\nabc\r\nb NOOP\r\n"
+    said, events = converse(session(whole=100), [octets[:30], octets[30:]], full)
+    assert said == b"a NO [OVERQUOTA] The disk is full\r\nb OK Done\r\n"
+    assert events[:2] == [AppendBegin(b"a", "x"), MessageWhole((), None, MESSAGE, False)]
+    assert len(events) == 3
+
+
+def test_what_was_answered_before_is_answered_at_once() -> None:
+    server, asked = session(), list[int]()
+    known = {b"STATUS x (MESSAGES)": intake.Repeat(b"* STATUS x (MESSAGES 1)\r\n", b" OK Done\r\n")}
+
+    def ask() -> dict[bytes, intake.Repeat]:
+        asked.append(1)
+        return known
+
+    server.receive(
+        b"a STATUS x (MESSAGES)\r\nb STATUS x (MESSAGES)\r\nc STATUS y (MESSAGES)\r\nd STATUS x (MESSAGES)\r\n"
+    )
+    server.repeat(ask, 1000)
+    assert server.outgoing() == b"".join(b"* STATUS x (MESSAGES 1)\r\n%b OK Done\r\n" % tag for tag in (b"a", b"b"))
+    assert server.next_event() == Request(b"c", Status("y", ("MESSAGES",)))
+    assert server.rest == b"STATUS y (MESSAGES)"
+    server.repeat(ask, 1000)  # not while another one waits for its answer
+    server.ok("Done")
+    assert server.outgoing() == b"c OK Done\r\n"
+    server.repeat(ask, 1000)
+    assert server.outgoing() == b"* STATUS x (MESSAGES 1)\r\nd OK Done\r\n"
+    server.receive(b"e NOOP\r\nf STATUS x (MESSAGES)")
+    server.repeat(ask, 1000)
+    assert server.next_event().tag == b"e"  # type: ignore[union-attr]
+    server.ok("Done")
+    server.repeat(ask, 1000)  # it has not come whole
+    assert asked == [1, 1]
+
+
+def test_no_more_is_answered_at_once_than_there_is_room_for() -> None:
+    server = session()
+    server.receive(b"a STATUS x (MESSAGES)\r\n" * 3)
+    server.repeat(lambda: {b"STATUS x (MESSAGES)": intake.Repeat(b"x" * 60 + b"\r\n", b" OK\r\n")}, 100)
+    assert server.outgoing().count(b"a OK") == 2
+    assert isinstance(server.next_event(), Request)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"a STATUS {1+}\r\nx (MESSAGES)\r\n", b"a STATUS x (MESSAGES" + b" MESSAGES" * 25 + b")\r\n", b"a NOOP\r\n"],
+)
+def test_only_short_commands_are_remembered(octets: bytes) -> None:
+    server = session()
+    server.receive(octets)
+    assert isinstance(server.next_event(), Request)
+    assert server.rest == b""
+
+
+def test_nothing_is_repeated_before_a_login_nor_in_idle() -> None:
+    for server, before in ((session(State.NOT_AUTHENTICATED), b""), (session(), b"a IDLE\r\n")):
+        server.receive(before + b"b STATUS x (MESSAGES)\r\n")
+        if before:
+            assert isinstance(server.next_event(), IdleBegin)
+        server.repeat(lambda: pytest.fail("asked"), 100)
 
 
 def test_parts_are_catenated() -> None:

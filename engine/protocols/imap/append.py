@@ -1,16 +1,20 @@
 """APPEND (RFC 9051 6.3.12, 3502, 4469, 6855) and REPLACE (RFC 8508): what stands between the literals.
 
-The content is never gathered: what comes before a literal is read when the literal is announced.
+What comes before a literal is read when the literal is announced. Content that is large, or that the client asks for
+leave to send, is never gathered.
 """
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from engine.protocols.imap.cursor import Cursor, Malformed
+from engine.protocols.imap.dates import parse_date_time
 from engine.protocols.imap.sets import SequenceSet
 
 
@@ -53,6 +57,18 @@ class ContentBegin(Struct, frozen=True):
     binary: bool
 
 
+class MessageWhole(Struct, frozen=True):
+    """One message of which the client has sent all: in place of the events from ``MessageBegin`` to ``MessageEnd``.
+
+    ``no`` may be said here.
+    """
+
+    flags: tuple[str, ...]
+    date: datetime | None
+    octets: bytes
+    binary: bool
+
+
 class ContentUrl(Struct, frozen=True):
     """*Decide*: octets of another message (RFC 4469 3, RFC 5092). ``go_on`` once they are taken, or ``no``."""
 
@@ -67,7 +83,33 @@ class AppendEnd(Struct, frozen=True):
     """*Decide*: all messages are whole; store all or none. ``ok`` or ``no``."""
 
 
-AppendEvent: TypeAlias = AppendBegin | MessageBegin | ContentBegin | ContentUrl | MessageEnd | AppendEnd
+AppendEvent: TypeAlias = (
+    AppendBegin | MessageBegin | ContentBegin | ContentUrl | MessageEnd | MessageWhole | AppendEnd
+)  # fmt: skip
+
+
+_HEAD: Final = re.compile(rb' (\([^()\r\n]{0,200}\) )?("[^"\r\n]{26}" )?')
+
+
+def begun(octets: bytes) -> MessageBegin | None:
+    """The message that begins so, up to its literal, read in one go. None: it is to be read word by word."""
+    found = _HEAD.fullmatch(octets)
+    if found is None:
+        return None
+    flags = _flags(found[1]) if found[1] else ()
+    date = parse_date_time(found[2][1:-2]) if found[2] else None
+    return None if flags is None or (found[2] and date is None) else MessageBegin(flags, date)
+
+
+@lru_cache(maxsize=1024)
+def _flags(octets: bytes) -> tuple[str, ...] | None:
+    cursor = Cursor(octets)
+    try:
+        flags = tuple(dict.fromkeys(cursor.flags()))
+        cursor.space()
+    except Malformed:
+        return None
+    return flags if cursor.at_end else None
 
 
 class _Where(enum.Enum):
@@ -97,6 +139,10 @@ class Appending:
         self._cursor = Cursor(b"")
         self._literal: Literal | None = None
         self._events: list[AppendEvent] = []
+
+    def next(self, octets: bytes) -> MessageBegin | None:
+        """The message that follows one whose literal is over, by all up to its own; None: ``read`` has to tell."""
+        return begun(octets) if self._where is _Where.CONTENT and self._kind is Kind.APPEND else None
 
     def read(self, cursor: Cursor, literal: Literal | None) -> list[AppendEvent]:
         """What the octets before ``literal`` say, or those before the end of the command.

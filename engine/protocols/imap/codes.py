@@ -31,7 +31,8 @@ def untagged_ok(text: str, code: bytes = b"") -> bytes:
     return status_line(b"*", b"OK", text, code)
 
 
-def capability(names: Iterable[str]) -> bytes:
+@lru_cache(maxsize=64)
+def capability(names: tuple[str, ...]) -> bytes:
     return b"CAPABILITY %b" % " ".join(names).encode()
 
 

@@ -2,13 +2,14 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 
 MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _NUMBERS = {month.upper(): number for number, month in enumerate(MONTHS, 1)}
 
 _DATE = re.compile(rb"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
 _DATE_TIME = re.compile(
-    rb"([ 0-9][0-9]-[A-Za-z]{3}-[0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
+    rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-5][0-9])"
 )
 
 
@@ -26,17 +27,25 @@ def parse_date(text: bytes) -> date | None:
 def parse_date_time(text: bytes) -> datetime | None:
     """``17-Jul-1996 02:44:25 -0700``, without its quotes, with its zone; None where it is none."""
     match = _DATE_TIME.fullmatch(text)
-    day = parse_date(match[1].lstrip()) if match else None
-    if match is None or day is None:
+    if match is None:
         return None
-    offset = timedelta(hours=int(match[6]), minutes=int(match[7]))
-    zone = timezone(-offset if match[5] == b"-" else offset) if offset < timedelta(hours=24) else None
+    day, month, year, hour, minute, second, sign, hours, minutes = match.groups()
     try:
         # A leap second is the second before it: Python's clock has none.
-        moment = datetime(day.year, day.month, day.day, int(match[2]), int(match[3]), min(int(match[4]), 59))
-        return moment.replace(tzinfo=zone) if zone and int(match[7]) < 60 and int(match[4]) <= 60 else None
-    except ValueError:
+        leaps = second == b"60"
+        return datetime(
+            int(year), _NUMBERS[month.upper()], int(day), int(hour), int(minute), 59 if leaps else int(second),
+            tzinfo=_zone(sign, int(hours), int(minutes)),
+        )  # fmt: skip
+    except (KeyError, ValueError):
         return None
+
+
+@lru_cache(maxsize=256)
+def _zone(sign: bytes, hours: int, minutes: int) -> timezone:
+    """ValueError where it is no zone."""
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if sign == b"-" else offset)
 
 
 def date_time(moment: datetime) -> bytes:

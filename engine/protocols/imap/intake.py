@@ -1,13 +1,13 @@
 """Commands out of lines and literals: the whole ones are read, announced literals judged, wrong ones read past."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from engine.protocols.imap.append import AppendEvent, Appending
+from engine.protocols.imap.append import AppendEvent, Appending, ContentBegin, MessageBegin, MessageWhole
 from engine.protocols.imap.cursor import Cursor, Incomplete, Limits, Malformed
 from engine.protocols.imap.events import ContentPart
 from engine.protocols.imap.reader import Item, Line, Part, Pause, RawLine, Reader, Skipped, TooLong
@@ -15,6 +15,9 @@ from engine.protocols.imap.table import COMMANDS, Command, Row, State
 
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}(?![^ ])')
 _NAME = re.compile(rb" ((?:UID )?[A-Z]++)", re.IGNORECASE)
+
+_REPEATABLE = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}) (STATUS [^\r\n]{1,200})\r\n', re.IGNORECASE)
+"""A whole command of a kind that mail programs say for each of their folders: its tag, and all that follows that."""
 
 NO_TAG = b"*"
 
@@ -42,6 +45,13 @@ class Refused(Struct, frozen=True):
     appending: bool = False
 
 
+class Repeat(Struct, frozen=True):
+    """What was answered to a command, and would be again."""
+
+    responses: bytes  # untagged, whole lines
+    ending: bytes  # of the last line, behind the tag
+
+
 Taken: TypeAlias = Whole | Appended | ContentPart | RawLine | Refused
 
 
@@ -49,8 +59,8 @@ class Intake:
     """What one client says. ``send`` takes what is to be said to it; ``offered`` are our capabilities."""
 
     __slots__ = (
-        "_announced", "_appending", "_features", "_limits", "_offered", "_reader", "_send", "_state", "_verdict", "row",
-        "tag",
+        "_announced", "_appending", "_coming", "_features", "_limits", "_octets", "_offered", "_reader", "_send",
+        "_state", "_verdict", "_was_whole", "row", "tag",
     )  # fmt: skip
 
     def __init__(self, offered: frozenset[str], limits: Limits, send: Callable[[bytes], None]) -> None:
@@ -64,6 +74,9 @@ class Intake:
         self._features: frozenset[str] = frozenset()
         self._appending: Appending | None = None  # its events have been given out
         self._announced: Pause | None = None  # the literal that ``content`` lets come
+        self._coming: tuple[MessageBegin, bool] | None = None  # a message that is to come whole, and whether binary
+        self._was_whole = False  # the message before it: its end has been told
+        self._octets = b""  # of the command under way, as far as it has been read
         self._verdict = b""  # said when the rest of a command has been read past
 
     @property
@@ -85,11 +98,41 @@ class Intake:
     def next(self, state: State, features: frozenset[str]) -> Taken | None:
         """What comes next of a client in this state, that has enabled these; None until more is received."""
         self._state, self._features = state, features
+        if self._coming is not None and self._announced is not None:  # what came before it has been decided
+            self._collect()
         while (item := self._reader.next()) is not None:
             taken = self._take(item)
             if taken is not None:
                 return taken
         return None
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a command comes next to which the answer may be known."""
+        return self._reader.ahead(_REPEATABLE) is not None
+
+    def repeat(self, known: Mapping[bytes, Repeat], room: int) -> int:
+        """Answer the commands that come next as long as they are known, by all that follows the tag.
+
+        Stops once so many octets are said; how many those of untagged responses are.
+        """
+        reader, send, at, said = self._reader, self._send, 0, 0
+        while said <= room and (command := reader.ahead(_REPEATABLE, at)) is not None:
+            tag, rest = command.groups()
+            answer = known.get(rest)
+            if answer is None:
+                break
+            send(answer.responses)
+            send(tag + answer.ending)
+            said += len(answer.responses)
+            at = command.end()
+        reader.pass_by(at)
+        return said
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the tag of the command under way; empty where ``repeat`` does not look for such a one."""
+        return self._octets[len(self.tag) + 1 :] if _REPEATABLE.fullmatch(self._octets + b"\r\n") else b""
 
     def content(self) -> None:
         """The literal that was announced last may come, in parts."""
@@ -101,7 +144,8 @@ class Intake:
 
     def finish(self, line: bytes) -> None:
         """The last word on the command under way; said once all of it has been read past."""
-        self.row = self._appending = self._announced = None
+        self.row = self._appending = self._announced = self._coming = None
+        self._was_whole = False
         if self._reader.within:
             self._verdict = line
             self._reader.skip()
@@ -115,6 +159,9 @@ class Intake:
 
     def _take(self, item: Item) -> Taken | None:
         match item:
+            case Part(octets) if self._coming is not None:
+                (begun, binary), self._coming, self._was_whole = self._coming, None, True
+                return Appended((MessageWhole(begun.flags, begun.date, octets, binary),))
             case Part(octets):
                 return ContentPart(octets)
             case RawLine():
@@ -134,6 +181,8 @@ class Intake:
     def _read(self, item: Line | Pause) -> Taken | None:
         """Raises Malformed."""
         if self._appending is not None:
+            if self._was_whole and self._follows(self._appending, item):
+                return None
             cursor = Cursor(item.octets, features=self._features, limits=self._limits)
             return self._append(self._appending, cursor, item)
         row, position = self._begin(item.octets)
@@ -151,6 +200,7 @@ class Intake:
 
     def _begin(self, octets: bytes) -> tuple[Row, int]:
         """The row of a command, and the place behind its name. Malformed where it may not be said."""
+        self._octets = octets
         self.tag = _tag_of(octets)
         if self.tag == NO_TAG:
             raise Malformed("A command begins with a tag")
@@ -175,7 +225,38 @@ class Intake:
             self._gather(pause)
             return None
         self._appending, self._announced = appending, pause
+        if self._was_whole:
+            self._was_whole = False
+            del events[0]  # MessageEnd
+        if pause is not None and not pause.literal.synchronizing and pause.literal.size < self._limits.whole:
+            events = self._before_whole(events)
+        if not events:
+            self._collect()
+            return None
         return Appended(tuple(events))
+
+    def _follows(self, appending: Appending, item: Line | Pause) -> bool:
+        """Whether another message that comes whole follows one, as they do where there are many."""
+        if not isinstance(item, Pause) or item.literal.synchronizing or item.literal.size >= self._limits.whole:
+            return False
+        begun = appending.next(item.octets)
+        if begun is None:
+            return False
+        self._coming = begun, item.literal.binary
+        self._reader.collect()
+        return True
+
+    def _before_whole(self, events: list[AppendEvent]) -> list[AppendEvent]:
+        """Of the events up to a literal that may come whole, those that are given out before it."""
+        match events:
+            case [*before, MessageBegin(catenated=False) as begun, ContentBegin() as content]:
+                self._coming = begun, content.binary
+                return before
+        return events
+
+    def _collect(self) -> None:
+        self._announced = None
+        self._reader.collect()
 
     def _gather(self, pause: Pause) -> None:
         if not self._reader.fits(pause.literal):

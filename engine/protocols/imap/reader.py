@@ -1,8 +1,8 @@
 """Lines and literals as they come in pieces of any size (RFC 9051 2.2, RFC 7888), in bounded memory.
 
 A command whose literals are arguments comes whole, literals and all. At each literal the reader pauses to be told what
-becomes of it: ``gather``, ``stream`` or ``skip``. Only CRLF ends a line: what stands behind a bare LF is never a
-command.
+becomes of it: ``gather``, ``stream``, ``collect`` or ``skip``. Only CRLF ends a line: what stands behind a bare LF is
+never a command.
 """
 
 import re
@@ -96,6 +96,17 @@ class Reader:
         """Whether some of a command has been read, and more of it must come."""
         return self._literal is not None or self._read is not Reader._line or bool(self._gathered)
 
+    # Commands that need no reading.
+
+    def ahead(self, pattern: re.Pattern[bytes], at: int = 0) -> re.Match[bytes] | None:
+        """What the pattern finds where a command begins, so many octets ahead; None also amid a command."""
+        return None if self.within else pattern.match(self._buffer, at)
+
+    def pass_by(self, octets: int) -> None:
+        """So many octets, whole commands, have been dealt with."""
+        del self._buffer[:octets]
+        self._scanned = 0
+
     # What becomes of a literal, at a pause.
 
     def fits(self, literal: Literal) -> bool:
@@ -118,6 +129,11 @@ class Reader:
         self._line_room, self._literal_room = self._limits.line, self._limits.literal
         self._literals = self._limits.literals
         self._read = Reader._content
+
+    def collect(self) -> None:
+        """The literal comes as one ``Part``, once all of it is there."""
+        self.stream()
+        self._read = Reader._collected
 
     def skip(self) -> None:
         """Reads past the rest of the command. A client that waits for ``+`` will not send it (RFC 9051 4.3)."""
@@ -156,7 +172,9 @@ class Reader:
         line = self._take_line(end)
         announced = _LITERAL.search(line) if line.endswith(b"}") else None
         if announced is None:
-            octets = b"".join((*self._gathered, line)) if self._gathered else line
+            if not self._gathered:  # as most are: then all is as it was at its beginning
+                return Line(line)
+            octets = b"".join((*self._gathered, line))
             self._begin()
             return Line(octets)
         self._line_room -= len(line)
@@ -183,6 +201,16 @@ class Reader:
             return None
         del self._buffer[: len(part)]
         self._left -= len(part)
+        return Part(part)
+
+    def _collected(self) -> Item | None:
+        if len(self._buffer) < self._left:
+            return None
+        part = bytes(memoryview(self._buffer)[: self._left])
+        del self._buffer[: self._left]
+        self._left = 0
+        self._read = Reader._line
+        self._gathered.append(b"")  # the command is not over
         return Part(part)
 
     def _too_long(self) -> Item | None:

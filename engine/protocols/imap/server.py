@@ -43,7 +43,7 @@ from engine.protocols.imap.events import (
     Request,
     TlsBegins,
 )
-from engine.protocols.imap.intake import Appended, Intake, Refused, Whole
+from engine.protocols.imap.intake import Appended, Intake, Refused, Repeat, Whole
 from engine.protocols.imap.mailboxes import Select
 from engine.protocols.imap.reader import RawLine
 from engine.protocols.imap.table import BEFORE_LOGIN, OFFERED, Command, State
@@ -55,6 +55,8 @@ _IDLE_LINE: Final = 64  # octets that DONE may have, and more
 _APPENDED: Final = (AppendBegin, ContentBegin, ContentUrl)
 _ANSWERED: Final = (Request, AppendEnd)
 _DECIDED: Final = (*_ANSWERED, *_APPENDED, Auth)
+
+_LOGGED_IN: Final = (State.AUTHENTICATED, State.SELECTED)
 
 _IMPLIED: Mapping[str, frozenset[str]] = {"QRESYNC": frozenset({"CONDSTORE"})}  # RFC 7162 3.2.3
 
@@ -143,6 +145,22 @@ class ImapServer:
         """Queues untagged responses, whole lines; of a large literal, pieces in their order."""
         self._outgoing += lines
         self.unsent += sum(map(len, lines))
+
+    def repeat(self, known: Callable[[], Mapping[bytes, Repeat]], room: int) -> None:
+        """Answer commands that were answered before and come next, until so many octets are said.
+
+        ``known`` is asked once, if there are any: what it gives is by all octets of a command that follow its tag.
+        """
+        if self._pending is None and self.state in _LOGGED_IN and self._intake.may_repeat:
+            said = self._intake.repeat(known(), room)
+            if said:
+                self.unsent += said
+                self._mistakes = self._allowed_mistakes
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the tag of the command that waits for its answer, if that is one for ``repeat``; else empty."""
+        return self._intake.rest
 
     def ok(self, text: str, code: bytes = b"") -> None:
         """The command is done."""

@@ -84,7 +84,7 @@ class ReadersRole(Role):
 
     async def change(self, command: AnyCommand) -> Answer:
         """Have the owner of the mailboxes do it. Unanswered: nobody knows whether it was done."""
-        return unpack_answer(await self._asker.ask(CHANGE, packed(command)))
+        return unpack_answer(await self._asker.ask(CHANGE, octets=packed(command)))
 
     def switched(self, config: Config) -> None:
         super().switched(config)

@@ -21,7 +21,7 @@ from engine.protocols.imap.session import ENABLED
 from engine.protocols.imap.table import State
 from tests.fuzz.targets.cutting import cut, limits, option
 
-LIMITS = Limits(line=200, literal=60, arguments=50, depth=6)
+LIMITS = Limits(line=200, literal=60, whole=40, arguments=50, depth=6)
 RESPONSE = 80  # octets of a response in a login
 LARGEST = 1000  # octets of content
 
