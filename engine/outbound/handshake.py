@@ -2,7 +2,7 @@
 
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -129,11 +129,7 @@ def failure(error: BaseException) -> tuple[ResultType, str]:
     return "validation-failure", getattr(error, "strerror", None) or str(error)
 
 
-def _causes(error: BaseException | None) -> Iterable[BaseException]:
-    def each() -> Iterator[BaseException]:
-        cause = error
-        while cause is not None:
-            yield cause
-            cause = cause.__cause__
-
-    return each()
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

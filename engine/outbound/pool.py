@@ -260,8 +260,11 @@ class Pool:
 
     def _leaves(self, site: _Site, session: Session) -> bool:
         """Whether this connection ends, so that there is place for one that is safer."""
-        if self._lacks_place(site) and any(self._candidates(site.queue[0])):
-            site.leaving = session
+        if self._lacks_place(site):
+            if any(self._candidates(site.queue[0])):
+                site.leaving = session
+            else:
+                self._give_up(site)
         return site.leaving is session
 
     def _allowed(self, site: _Site, session: Session, job: Job) -> bool:

@@ -1,6 +1,5 @@
 """The TLSA records of a host, where DNSSEC vouches for all that leads to them (RFC 7672 2.2, RFC 7671)."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from engine.net.dns import Answer, Ask, DnsTrouble
@@ -46,11 +45,11 @@ async def look_up(ask: Ask, host: str, addresses: Answer[str], port: int) -> Rec
         if isinstance(outcome, DnsTrouble):
             return Records(None, expires, outcome.text, outcome.text)
         if isinstance(outcome, Answer) and outcome.secure:
-            return Records(Dane(host, base, tuple(_read(outcome.records))), expires, f"records at _{port}._tcp.{base}")
+            return Records(Dane(host, base, _read(outcome.records)), expires, f"records at _{port}._tcp.{base}")
     return Records(None, expires, f"no TLSA records for {host}")
 
 
-def _read(records: tuple[Any, ...]) -> Iterator[Tlsa]:
+def _read(records: tuple[Any, ...]) -> tuple[Tlsa, ...]:
     found = (Tlsa(rdata.usage, rdata.selector, rdata.mtype, bytes(rdata.cert)) for rdata in records)
     # Sorted, so that the same records are the same policy in whatever order they come.
-    return iter(sorted(found)[: 2 * RECORDS_LIMIT])
+    return tuple(sorted(found)[: 2 * RECORDS_LIMIT])
