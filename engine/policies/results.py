@@ -49,13 +49,16 @@ class TlsResult(Struct, frozen=True, gc=False):
 
 
 class TlsResults:
-    """Hears of every session. Failures become events; whoever counts for reports puts itself among the ``takers``."""
+    """Hears of every session. What fails a policy becomes an event, for without one it is nothing special.
+
+    Whoever counts for reports puts itself among the ``takers``.
+    """
 
     def __init__(self) -> None:
         self.takers: list[Callable[[TlsResult], None]] = []
 
     def __call__(self, result: TlsResult) -> None:
-        if result.failed:
+        if result.failed and result.policy_type != "no-policy-found":
             event(
                 "tls-failed", domain=result.domain, policy=result.policy_type, result=result.result,
                 reason=result.reason or None, remote=result.mx_hostname or None, address=result.receiving_ip or None,
