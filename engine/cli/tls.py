@@ -149,7 +149,7 @@ class _Asking:
             "validating_resolver": resolver.validates,
             "mta_sts": _sts(found),
             "our_level": security.level,
-            "hosts": [await self._host(found, host, security, port, handing) for host in found.hosts],
+            "hosts": [await self._host(host, security, port, handing) for host in found.hosts],
         }
 
     def _settings(self, key: str) -> dict[str, Any]:
@@ -170,15 +170,11 @@ class _Asking:
             pass
         return memory
 
-    async def _host(
-        self, found: "Explained", host: "Host", security: "Security", port: int, handing: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _host(self, host: "Host", security: "Security", port: int, handing: dict[str, Any]) -> dict[str, Any]:
         demand = security.at(host.name)
         tried = []
         if self.connect and not host.unusable:
-            tried = [
-                await self._tried(found.domain, host, address, security, port, handing) for address in host.addresses
-            ]
+            tried = [await self._tried(host.name, address, security, port, handing) for address in host.addresses]
         return {
             "preference": host.preference,
             "host": host.name,

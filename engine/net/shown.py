@@ -11,5 +11,5 @@ def shown(stream: "trio.SSLStream[trio.SocketStream]") -> tuple[bytes, ...]:
     if hasattr(connection, "get_unverified_chain"):  # Python 3.13
         return tuple(connection.get_unverified_chain() or ())
     # Before, ssl.SSLObject hides what the object within it has had since 3.10.
-    chain = connection._sslobj.get_unverified_chain() or ()
+    chain = connection._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
     return tuple(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in chain)

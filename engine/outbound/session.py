@@ -361,7 +361,7 @@ class Session:
         self._manner = manner
         self._client.tls_started()
 
-    def _tell(self, job: Job) -> None:
+    def _count(self, job: Job) -> None:
         """Say how this session counts for the domains of a job, once for each."""
         if self._terms.results is None:
             return
@@ -393,7 +393,7 @@ class Session:
             job.settle((reply,) * len(job.transaction.recipients), self.host)
         else:
             self.open.append(job)
-            self._tell(job)
+            self._count(job)
 
     def _settle(self, finished: Finished) -> None:
         # Not always the first: what the client refuses by itself overtakes what the server has yet to answer.

@@ -60,14 +60,19 @@ class Published:
         if fact is None:
             return NOTHING
         try:
-            sts = StsPolicy(*fact["sts"][:2], tuple(fact["sts"][2])) if "sts" in fact else None
-            dane = tuple(
-                Dane(host, base, tuple(Tlsa(*record[:3], bytes.fromhex(record[3])) for record in records))
-                for host, base, records in fact.get("dane", ())
-            )
-            return cls(sts, dane, fact.get("domain", ""))
+            dane = tuple(Dane(host, base, tuple(map(_tlsa, records))) for host, base, records in fact.get("dane", ()))
+            return cls(_sts(*fact["sts"]) if "sts" in fact else None, dane, fact.get("domain", ""))
         except (TypeError, KeyError, IndexError, AttributeError) as error:
             raise ValueError(f"no policy: {fact!r}") from error
+
+
+def _sts(mode: Any, max_age: int, mx: list[str]) -> StsPolicy:
+    return StsPolicy(mode, max_age, tuple(mx))
+
+
+def _tlsa(record: Any) -> Tlsa:
+    usage, selector, matching, data = record
+    return Tlsa(usage, selector, matching, bytes.fromhex(data))
 
 
 NOTHING = Published()

@@ -100,7 +100,13 @@ def test_an_authority_need_not_be_shown_where_the_record_has_all_of_it() -> None
 
 
 @pytest.mark.parametrize(
-    "text", [tlsa(2, 1, 1, SERVER.der), tlsa(3, 1, 1, CHAIN[1]), tlsa(2, 1, 1, der(OTHER.cert_pem.bytes()))]
+    "text",
+    [
+        tlsa(2, 1, 1, SERVER.der),
+        tlsa(3, 1, 1, CHAIN[1]),
+        tlsa(2, 1, 1, der(OTHER.cert_pem.bytes())),
+    ],
+    ids=["itself", "another usage", "somebody else"],
 )
 def test_what_is_no_authority(text: str) -> None:
     """The server's own certificate is none, whatever its usage says."""
