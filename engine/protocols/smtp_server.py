@@ -163,13 +163,11 @@ class SmtpServer:
         self._recipients_limit = recipients_limit
         self._errors_limit = errors_limit
         self._command_line_limit = command_line_limit
-        self._starttls, self._auth = starttls, auth
-        self._requiretls = requiretls
+        self._starttls, self._auth, self._requiretls = starttls, auth, requiretls
         self._offer = sasl.Offer(auth, channel)
         self._lead = 0  # octets of context that the buffer opens with, see _read_lines
         self._scanned = 0  # octets of the buffer that hold no end of content
-        self._chunk_left = 0
-        self._chunk_last = False
+        self._chunk_left, self._chunk_last = 0, False
         self._finals_left = 0  # replies to the content that are still to come
         self._swallowed: tuple[bytes, Event | None] = (b"", None)
         self._tally = Tally(size_limit, strict=bare_newlines == "refuse")
