@@ -99,9 +99,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
         address = stack.enter_context(unbound(folder / "unbound", *zones(port)))
         servers = {
-            name: stack.enter_context(
-                postfix(folder / name, certificate, address=ADDRESSES[name], port=port, name=f"{name}.invalid")
-            )
+            name: stack.enter_context(postfix(certificate, address=ADDRESSES[name], port=port, name=f"{name}.invalid"))
             for name, certificate in (("strange", STRANGE), ("open", None), ("good", GOOD))
         }
         settings = {

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,13 +71,19 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def postfix(folder: Path, server: Server | None, *, address: str, port: int, name: str) -> Iterator[Postfix]:
+def postfix(server: Server | None, *, address: str, port: int, name: str) -> Iterator[Postfix]:
     """Run it meanwhile, with this certificate; without one it offers no TLS."""
+    # Its own user must find the way, which pytest bars from its folders.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        _lay_out(Path(folder), server, address=address, port=port, name=name)
+        with program([path_of("postfix"), "-c", f"{folder}/etc", "start-fg"], port, address=address):
+            yield Postfix(Path(folder))
+
+
+def _lay_out(folder: Path, server: Server | None, *, address: str, port: int, name: str) -> None:
     for each in ("etc", "spool", "data", "log"):
         (folder / each).mkdir(parents=True, exist_ok=True)
-    for parent in (folder, *folder.parents):  # its own user must find the way
-        with contextlib.suppress(PermissionError):
-            parent.chmod(parent.stat().st_mode | 0o011)
     shutil.chown(folder / "data", "postfix")
     (folder / "log" / "maillog").touch()
     for file in ("dynamicmaps.cf", "postfix-files"):
@@ -92,5 +99,3 @@ def postfix(folder: Path, server: Server | None, *, address: str, port: int, nam
     main = _MAIN.format(folder=folder, sbin=sbin, daemons=daemons, name=name, address=address, level=level)
     (folder / "etc" / "main.cf").write_text(main)
     (folder / "etc" / "master.cf").write_text(_SERVICES.format(address=address, port=port))
-    with program([path_of("postfix"), "-c", str(folder / "etc"), "start-fg"], port, address=address):
-        yield Postfix(folder)
