@@ -214,6 +214,7 @@ class Session:
         self._demand = security.at(host)
         self._manner: Manner = "clear"
         self._told: set[tuple[str, Published]] = set()
+        self._counted_for: tuple[Security | None, set[str]] = (None, set())  # the last job
         self.open: deque[Job] = deque()
         self.served = 0  # transactions that came to their end
         self.allowance = Allowance(Limits())
@@ -365,13 +366,12 @@ class Session:
         """Say how this session counts for the domains of a job, once for each."""
         if self._terms.results is None:
             return
+        given = {to.address.rpartition("@")[2] for to in job.transaction.recipients}
+        if job.security is self._counted_for[0] and given <= self._counted_for[1]:
+            return  # as nearly always
+        self._counted_for = job.security, given
         published = job.security.published
-        new = [
-            domain
-            for domain in domains_of(to.address for to in job.transaction.recipients)
-            if (domain, published) not in self._told
-        ]
-        for domain in sorted(new):
+        for domain in sorted(domain for domain in domains_of(given) if (domain, published) not in self._told):
             self._told.add((domain, published))
             self._terms.results(told(job.security, domain, self._ends, self._counted(job.security.at(self.host))))
 

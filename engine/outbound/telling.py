@@ -19,9 +19,9 @@ class Ends:
     helo: str = ""  # what the server calls itself
 
 
-def domains_of(addresses: Iterable[str]) -> frozenset[str]:
-    """The domains of recipients, in A-labels; what is no domain is left out."""
-    found = {address.rpartition("@")[2] for address in addresses}
+def domains_of(given: Iterable[str]) -> frozenset[str]:
+    """The domains in these addresses, or domains themselves, in A-labels; what is none is left out."""
+    found = {each.rpartition("@")[2] for each in given}
     return frozenset(name for domain in found if domain[:1] not in ("", "[") and (name := _name(domain)))
 
 
