@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -78,7 +79,10 @@ def postfix(server: Server | None, *, address: str, port: int, name: str) -> Ite
         Path(folder).chmod(0o711)
         _lay_out(Path(folder), server, address=address, port=port, name=name)
         with program([path_of("postfix"), "-c", f"{folder}/etc", "start-fg"], port, address=address):
-            yield Postfix(Path(folder))
+            try:
+                yield Postfix(Path(folder))
+            finally:  # the script that started it would not take it along
+                os.kill(int((Path(folder) / "spool" / "pid" / "master.pid").read_text()), signal.SIGTERM)
 
 
 def _lay_out(folder: Path, server: Server | None, *, address: str, port: int, name: str) -> None:
