@@ -22,6 +22,7 @@ from tests.fuzz.targets.mime import mail_texts, mime
 from tests.fuzz.targets.pop3 import pop3, pop3_body, pop3_surrogate
 from tests.fuzz.targets.sieve import managesieve, sieve_letter, sieve_regex, sieve_script
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
+from tests.fuzz.targets.tls import certificate, sts_policy, tlsa_records
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
@@ -34,6 +35,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
         ldap_answers, ldap_filter,
+        sts_policy, tlsa_records, certificate,
         link, configuration, condition, units, snapshot,
     )
 }  # fmt: skip
