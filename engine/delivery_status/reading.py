@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from engine.delivery_status import standard
-from engine.delivery_status.notice import RECIPIENTS, Notice, Status, status
-from engine.delivery_status.spoken import spoken
+from engine.delivery_status.notice import ADDRESS_LIMIT, RECIPIENTS, VALUE_LIMIT, Notice, Status, status
+from engine.delivery_status.spoken import LINES, spoken
 from engine.mime.fields import end_of_header, fields, text
 from engine.mime.part import Part
 from engine.mime.rewriting import content
@@ -47,8 +47,30 @@ def _standard(octets: bytes, parts: Sequence[Part]) -> Notice | None:
     recipients = tuple(standard.recipients(groups))[:RECIPIENTS]
     if not recipients:
         return None
+    if not all(one.diagnostic for one in recipients):
+        why = _reasons(_text(octets, parts))
+        recipients = tuple(one if one.diagnostic else _explained(one, why) for one in recipients)
     reporter, envelope_id = standard.about_message(groups)
     return Notice("standard", recipients, reporter, envelope_id, _message_id(octets, parts))
+
+
+def _reasons(said: str) -> dict[str, str]:
+    """What is said of addresses in lines like "ann@example.org: why", as OpenSMTPD has it in the text alone."""
+    lines = (line.strip().partition(": ") for line in said.splitlines()[:LINES])
+    return {who.strip("<>").lower(): why[:VALUE_LIMIT] for who, _, why in lines if why and "@" in who[:ADDRESS_LIMIT]}
+
+
+def _explained(one: Status, why: dict[str, str]) -> Status:
+    said = why.get(one.recipient.lower())
+    if said is None:
+        return one
+    code = "" if one.status.endswith(".0.0") else one.status  # what the server said is more exact than "5.0.0"
+    return status(one.recipient, one.action, code, said, remote=one.remote, original=one.original) or one
+
+
+def _text(octets: bytes, parts: Sequence[Part]) -> str:
+    """The part for people; empty where there is none."""
+    return next((text_of(octets, part)[:PART_LIMIT] for part in parts if part.media == b"text/plain"), "")
 
 
 def _spoken(octets: bytes, parts: Sequence[Part]) -> Notice | None:
@@ -63,7 +85,7 @@ def _spoken(octets: bytes, parts: Sequence[Part]) -> Notice | None:
 def _hinted(octets: bytes, parts: Sequence[Part]) -> Notice | None:
     """A letter of a mail system whose header names whom it is about, and whose text has a code somewhere."""
     named = [text(value) for name, value in fields(_header(octets)) if name.lower() == b"x-failed-recipients"]
-    said = next((text_of(octets, part)[:PART_LIMIT] for part in parts if part.media == b"text/plain"), "")
+    said = _text(octets, parts)
     addresses = [each for value in named for each in value.split(",")][:RECIPIENTS]
     found: list[Status] = [told for each in addresses if (told := status(each, "failed", "", _with_code(said)))]
     if not found:

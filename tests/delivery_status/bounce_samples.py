@@ -89,6 +89,23 @@ Diagnostic-Code: smtp; 550 no such user (really)
 """,
 )
 
+OPENSMTPD = mime(
+    """    Hi!
+
+    This is the MAILER-DAEMON, please DO NOT REPLY to this email.
+
+bob@far.example: 550 5.1.1 <bob@far.example>: no such user here
+
+    Below is a copy of the original message:
+""",
+    """Reporting-MTA: dns; mx.example.net
+
+Final-Recipient: rfc822; bob@far.example
+Action: failed
+Status: 5.0.0
+""",
+)
+
 QMAIL = plain(
     """Hi. This is the qmail-send program at mx.example.net.
 I'm afraid I wasn't able to deliver your message to the following addresses.

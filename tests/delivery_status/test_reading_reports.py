@@ -150,6 +150,12 @@ def test_what_a_report_says(name: str) -> None:
     assert found(octets.replace(b"\r\n", b"\n")) == notice
 
 
+def test_a_reason_that_stands_in_the_text_alone_is_found_there() -> None:
+    """As OpenSMTPD writes; and its code is more exact than the one for programs."""
+    (status,) = found(samples.OPENSMTPD).recipients
+    assert (status.status, status.diagnostic) == ("5.1.1", "550 5.1.1 <bob@far.example>: no such user here")
+
+
 def test_a_report_of_exchange_online() -> None:
     (status,) = found(samples.EXCHANGE_ONLINE).recipients
     assert (status.recipient, status.action, status.status) == (BOB, "failed", "5.1.10")
