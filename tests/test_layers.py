@@ -163,8 +163,22 @@ def test_a_module_imports_only_what_it_stands_on(path: Path) -> None:
     assert not above & {found.split(".")[0] for found in imports(path)}
 
 
-@pytest.mark.parametrize("name", ["protocols", "mime", "message", "verdict", "units", "condition", "lanes", "sieve",
-                                  "wording", "delivery_status", "unsubscribe"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "protocols",
+        "mime",
+        "message",
+        "verdict",
+        "units",
+        "condition",
+        "lanes",
+        "sieve",
+        "wording",
+        "delivery_status",
+        "unsubscribe",
+    ],
+)
 def test_what_only_computes_touches_no_loop_socket_or_store(name: str) -> None:
     paths = [path for path in modules("engine") if part(path, "engine") == name]
     assert paths
