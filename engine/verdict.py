@@ -81,7 +81,7 @@ class Route:
 
 
 Routes: TypeAlias = tuple[Route, ...]
-Tell: TypeAlias = Literal["", "delivered", "relayed", "nothing"]
+Tell: TypeAlias = Literal["", "delivered", "relayed", "expanded", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ class Delivered:
     same recipient, it must send the same, with the same ids. Their content is in memory, or is that of the message.
 
     ``tell`` is what a sender hears who has asked for it (RFC 3461 4.1): `delivered`, `relayed`, or `nothing`, because
-    the next server will tell (5.2.1). Empty: `relayed` where there is a ``remote``, else `delivered`.
+    the next server will tell (5.2.1). Empty: `relayed` where there is a ``remote``, else `delivered`. `expanded` is
+    said by the engine, of a list whose members get the message.
     """
 
     reply: str = ""

@@ -134,6 +134,8 @@ class Route:
 
     def _refusal(self, recipient: str, is_bounce: bool, login: str) -> Refusal:
         try:
+            if self.returns.takes_report(recipient, time.time()):
+                return None
             reached = self._resolve(recipient)
             if not reached:
                 return NO_SUCH_USER

@@ -19,6 +19,9 @@ ARROWS: dict[str, set[str]] = {
     "mime": set(),
     "message": {"protocols", "mime"},
     "units": set(),
+    "wording": {"protocols"},
+    "delivery_status": {"protocols", "mime"},
+    "unsubscribe": {"protocols", "mime"},
     "verdict": {"message"},
     "observe": set(),
     "sieve": {"protocols", "mime", "message"},
@@ -38,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "signing": {"storage", "net", "authentication"},
     "presence": {"protocols", "net", "authentication", "signing"},
     "policies": {"protocols", "message", "storage", "net", "observe"},
-    "config": {"protocols", "condition", "lanes", "stage", "units"},
+    "config": {"protocols", "condition", "lanes", "stage", "units", "wording"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
     },
@@ -49,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
         "scanning",
     },
     "lists": {"storage", "directory"},
-    "return_path": {"protocols", "config", "directory"},
+    "return_path": {"protocols", "message", "delivery_status", "config", "directory"},
     "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
@@ -64,7 +67,7 @@ ARROWS: dict[str, set[str]] = {
     "exchange": {"protocols", "message", "storage", "mailbox"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies"},
     "queue": {
-        "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
+        "wording", "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
     "quarantine": {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
@@ -78,7 +81,7 @@ ARROWS: dict[str, set[str]] = {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
-        "outbound", "deadline", "protocols",
+        "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -161,7 +164,22 @@ def test_a_module_imports_only_what_it_stands_on(path: Path) -> None:
     assert not above & {found.split(".")[0] for found in imports(path)}
 
 
-@pytest.mark.parametrize("name", ["protocols", "mime", "message", "verdict", "units", "condition", "lanes", "sieve"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "protocols",
+        "mime",
+        "message",
+        "verdict",
+        "units",
+        "condition",
+        "lanes",
+        "sieve",
+        "wording",
+        "delivery_status",
+        "unsubscribe",
+    ],
+)
 def test_what_only_computes_touches_no_loop_socket_or_store(name: str) -> None:
     paths = [path for path in modules("engine") if part(path, "engine") == name]
     assert paths

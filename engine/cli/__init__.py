@@ -32,6 +32,7 @@ _COMMANDS = {
     "dkim": "Make, publish and replace the keys that sign our mail.",
     "arc": "Seal a message by hand, as one that is handed on.",
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",
+    "dsn": "Show what senders are told of their mail, and read what others tell.",
     "reports": "Show what other servers report about the mail of our domains.",
     "sieve": "Check scripts that sort mail, try them, and see to those of accounts.",
     "scan": "Teach the spam filter, ask it, and see what it has learnt.",

@@ -17,6 +17,7 @@ from engine.config.tables import (
     Acme,
     Batv,
     Config,
+    DeliveryReports,
     Dns,
     Domains,
     Elsewhere,
@@ -36,6 +37,7 @@ from engine.config.tables import (
     Stage,
     Tls,
     UnixSocket,
+    Verp,
 )
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Batv",
     "Config",
     "ConfigError",
+    "DeliveryReports",
     "Dns",
     "Domains",
     "Elsewhere",
@@ -71,6 +74,7 @@ __all__ = [
     "Stage",
     "Tls",
     "UnixSocket",
+    "Verp",
     "convert",
     "load",
     "nearest",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from engine.config.document import Document
@@ -11,6 +12,7 @@ from engine.config.names import check_address, check_domain, check_name_server
 from engine.config.tables import (
     NOWHERE,
     Batv,
+    DeliveryReports,
     Dns,
     Domains,
     Login,
@@ -23,8 +25,11 @@ from engine.config.tables import (
     Shared,
     Sieve,
     Srs,
+    Verp,
 )
+from engine.protocols.address import normalised_domain
 from engine.protocols.sasl import MECHANISMS
+from engine.wording import BUILT_IN, Flawed, Languages, Words, read_folder
 
 SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
@@ -120,6 +125,47 @@ def _batv(document: Document, batv: Batv) -> None:
     check_secrets(document, "batv.secret_file", batv.secret_file)
 
 
+def _verp(document: Document, verp: Verp) -> None:
+    check_address(document, "verp.address", verp.address)
+    check_secrets(document, "verp.secret_file", verp.secret_file)
+    if not (verp.senders or verp.tenants or verp.lists):
+        document.problem("verp", "names no mail; say senders, tenants, or lists = true")
+    for sender in verp.senders:
+        if "@" in sender.removeprefix("@"):
+            check_address(document, "verp.senders", sender)
+        else:
+            check_domain(document, "verp.senders", sender.removeprefix("@"))
+
+
+def read_languages(document: Document, reports: DeliveryReports) -> Languages:
+    """The words of the folder, and when each language is taken."""
+    own: dict[str, Words] = {}
+    if reports.words != NOWHERE:
+        try:
+            own = _words_in(reports.words)
+        except (OSError, Flawed) as error:
+            for line in str(error).splitlines():
+                document.problem("delivery_reports.words", line)
+    known = {*own, *BUILT_IN}
+    for key, language in (("language", reports.language), *((f"domains.{name}", name) for name in reports.domains)):
+        if language not in known:
+            document.problem(
+                f"delivery_reports.{key}", f"there are no words for {language!r}{nearest(language, known)}"
+            )
+    domains: dict[str, str] = {}
+    for language, named in reports.domains.items():
+        for domain in named:
+            check_domain(document, f"delivery_reports.domains.{language}", domain)
+            domains[normalised_domain(domain)] = language
+    return Languages(own, reports.language, domains, reports.follow_message)
+
+
+def _words_in(folder: Path) -> dict[str, Words]:
+    if not folder.is_dir():
+        raise Flawed(f"{folder} is no folder")
+    return read_folder(folder)
+
+
 def check_quarantine(document: Document, quarantine: Quarantine) -> None:
     if quarantine.digest != "off":
         if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", quarantine.digest):
@@ -147,6 +193,7 @@ def _shared(document: Document, shared: Shared) -> None:
 
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "queue": _queue, "mailboxes": _mailboxes, "login": _login,
-    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "shared": _shared,
+    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
+    "shared": _shared,
 }  # fmt: skip
 """By table."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.certificates import read_acme, read_tls
-from engine.config.checks import CHECKS, check_quarantine
+from engine.config.checks import CHECKS, check_quarantine, read_languages
 from engine.config.directories import read_directory
 from engine.config.document import Document
 from engine.config.errors import ConfigError, Problem, nearest
@@ -17,7 +17,7 @@ from engine.config.stages import read_stages
 from engine.config.tables import OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
 from engine.lanes import QUEUE, Lane, Placing, plan
 
-_ACTED_ON = ("reports", "srs", "batv")
+_ACTED_ON = ("reports", "srs", "batv", "verp")
 """Tables that say what some stage is to do."""
 
 
@@ -51,7 +51,7 @@ def parse(text: str, path: Path) -> Config:
 
 def _read(document: Document) -> Config:
     sections: dict[str, Any] = {name: document.section(name, kind) for name, kind in SECTIONS.items()}
-    for name in ("oidc", "srs", "batv", "shared"):
+    for name in ("oidc", "srs", "batv", "verp", "shared"):
         sections[name] = document.section(name, OPTIONAL[name]) if name in document.tables else None
     for name, check in CHECKS.items():
         if sections[name] is not None:
@@ -71,6 +71,7 @@ def _read(document: Document) -> Config:
         reports=_read_reports(document, lanes),
         quarantine=_read_quarantine(document, lanes),
         directory=read_directory(document),
+        languages=read_languages(document, sections["delivery_reports"]),
         lanes=lanes,
         stages=stages,
         **sections,

@@ -13,6 +13,7 @@ from engine.lanes import MAIL, Course, Lane
 from engine.protocols.sasl import MECHANISMS
 from engine.stage import Spec
 from engine.units import Duration, Size
+from engine.wording import Languages
 
 NOWHERE = Path()
 """Stands for a path that was not given."""
@@ -222,6 +223,28 @@ class Batv:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verp:
+    address: str  # ours, to which what comes back and is no report goes; the others are made of it
+    secret_file: Path  # as for SRS
+    senders: tuple[str, ...] = ()  # addresses and domains whose mail goes out so
+    tenants: tuple[str, ...] = ()
+    lists: bool = False  # whatever says that it is of a list (List-Id)
+    keep: bool = False  # whether reports that were read go to the address as well
+    max_age: Duration = Duration("21d")  # as for SRS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReports:
+    """What senders are told about their mail."""
+
+    words: Path = NOWHERE  # a folder of words in languages of our own: NAME.toml
+    language: str = "en"  # where nothing says another one
+    follow_message: bool = True  # whether the message may say which
+    domains: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of senders, by language
+    return_whole: Size = Size("64 KiB")  # up to which RET=FULL brings all of a message back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     url: str  # where several nodes keep what they remember: "redis://host:6379/0", "rediss://" under TLS
     password_file: Path | None = None
@@ -290,7 +313,10 @@ class Config:
     directory: Elsewhere | None  # None: the embedded one
     srs: Srs | None
     batv: Batv | None
+    verp: Verp | None
     shared: Shared | None
+    delivery_reports: DeliveryReports
+    languages: Languages  # that these are in
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -298,13 +324,13 @@ class Config:
 
 SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
-    "sieve": Sieve, "login": Login,
+    "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 
 OPTIONAL: dict[str, type] = {
     "tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "quarantine": Quarantine,
-    "srs": Srs, "batv": Batv, "shared": Shared,
+    "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared,
 }  # fmt: skip
 """Tables without which there is no such thing."""
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
+from engine.message import Content, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
-from engine.queue.bounce import Failure, bounce
+from engine.queue.bounce import ORDINARY, Failure, Letters, back, bounce
 from engine.queue.content import FileContent, link
 from engine.queue.delivery import Delivery
 from engine.queue.outcomes import parked, with_lanes
@@ -14,7 +14,9 @@ from engine.queue.store import Record, Shard, with_recipients
 from engine.verdict import Delivered, Quarantine
 
 
-def report(delivery: Delivery, failures: list[Failure], hostname: str, now: float) -> list[tuple[Record, Content]]:
+def report(
+    delivery: Delivery, failures: list[Failure], hostname: str, now: float, *, letters: Letters = ORDINARY
+) -> list[tuple[Record, Content]]:
     """The report to the sender, if there is one to be told."""
     if not failures:
         return []
@@ -23,11 +25,10 @@ def report(delivery: Delivery, failures: list[Failure], hostname: str, now: floa
         event("bounce-dropped", id=delivery.record.id, to=[failure.recipient.address for failure in failures])
         return []
     identity = MessageId.new(now)
-    octets = bounce(identity, hostname, delivery.message, failures, now)
-    told = Recipient(envelope.sender, notify="NEVER")
+    octets = bounce(identity, hostname, delivery.message, failures, now, letters=letters)
     record = Record(
         id=identity,
-        envelope=Envelope("", (told,), arrived=now, smtputf8=envelope.smtputf8, requiretls=envelope.requiretls),
+        envelope=back(envelope, octets, now),
         lane=delivery.record.lane,
         size=len(octets),
         due=now,

@@ -109,7 +109,7 @@ def is_over(verdict: Verdict) -> bool:
 def spoken_to(verdict: Verdict) -> bool:
     """Whether the other side has said something about the message, so that it can be reached."""
     if isinstance(verdict, Delivered):
-        return True
+        return verdict.tell != "expanded"
     return (
         isinstance(verdict, Reject | Defer)
         and bool(verdict.reply)
@@ -128,6 +128,8 @@ def tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
     record = delivery.record
     common = {"id": record.id, "to": recipient.address, "from": record.envelope.sender, "way": delivery.way}
     match verdict:
+        case Delivered(tell="expanded"):
+            event("expanded", **common)
         case Delivered(reply, remote):
             event("delivered", **common, remote=remote or None, reply=reply or None)
         case Defer(text, code, log, retry_after, reply, remote):

@@ -11,6 +11,7 @@ from engine.config import Queue
 from engine.message import PARK, Content, Envelope, Message, MessageId
 from engine.observe.events import event
 from engine.queue.away import Away
+from engine.queue.bounce import ORDINARY
 from engine.queue.content import FileContent, remove
 from engine.queue.delivery import Delivery
 from engine.queue.descendants import parked_apart, report, sent
@@ -63,6 +64,7 @@ class Owner:
         self._hostname = hostname
         self._give_out = give_out
         self.came_back: Callable[[Envelope, int], None] | None = None  # hears of what, and for how many recipients
+        self.letters = ORDINARY  # how senders are written to
         self._position = b""
         self._backlog = True
         self._next: float | None = None
@@ -398,7 +400,7 @@ class Owner:
     def _descendants(self, delivery: Delivery, outcomes: Outcomes, now: float) -> list[tuple[Record, Content]]:
         """The messages that come of this one. Who is parked in one of them is no longer among the outcomes."""
         try:
-            born = report(delivery, outcomes.failures, self._hostname, now)
+            born = report(delivery, outcomes.failures, self._hostname, now, letters=self.letters)
         except Exception as error:
             event.bug("report", error, id=delivery.record.id)
             born = []

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from engine.lanes import Course, Leg
 from engine.links.link import Link, Way
-from engine.message import PARK, PARKED_BY, Envelope, Message, MessageId, Octets, Recipient
+from engine.message import PARK, PARKED_BY, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
-from engine.queue.bounce import Failure, bounce, wants_report
+from engine.queue.bounce import Failure, Letters, back, bounce, expanded, wants_report
 from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
@@ -42,6 +42,9 @@ class Roads(Protocol):
 
     @property
     def number(self) -> int: ...
+
+    @property
+    def letters(self) -> Letters: ...
 
     def entered(self) -> None: ...
 
@@ -150,8 +153,11 @@ class Journey:
             if isinstance(verdict, Message):
                 going.setdefault(id(verdict), (verdict, []))[1].append(recipient)
             elif isinstance(verdict, Route | tuple):
-                routed = _routed(recipient, verdict if isinstance(verdict, tuple) else (verdict,))
+                routes = verdict if isinstance(verdict, tuple) else (verdict,)
+                routed = _routed(recipient, routes)
                 self._became(recipient, routed)
+                if _is_list(recipient, routes) and (told := expanded(recipient)):
+                    self._tell(told)
                 going.setdefault(id(part.message), (part.message, []))[1].extend(routed)
             elif isinstance(verdict, Each):
                 ended.append((recipient, Defer("Local trouble", log="a verdict for each within a verdict for each")))
@@ -174,6 +180,10 @@ class Journey:
     def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         """An alias has turned one recipient into others, or it goes down several lanes."""
 
+    def _tell(self, expansion: Failure) -> None:
+        """The sender is to be told of a list."""
+        raise NotImplementedError
+
     def _end_of_legs(self, part: _Part) -> None:
         raise NotImplementedError
 
@@ -189,7 +199,8 @@ class Arrival(Journey):
     """
 
     __slots__ = (
-        "_answer", "_answered", "_course", "_hostname", "_message", "_named", "_open", "_ready", "_refused", "_trouble",
+        "_answer", "_answered", "_course", "_expanded", "_hostname", "_message", "_named", "_open", "_ready",
+        "_refused", "_trouble",
     )  # fmt: skip
 
     def __init__(
@@ -203,12 +214,16 @@ class Arrival(Journey):
         self._open = len(message.recipients)
         self._ready: list[Message] = []
         self._refused: list[tuple[Recipient, Final]] = []
+        self._expanded: list[Failure] = []
         self._trouble: Defer | None = None
         self._answered = False
         self._go(_Part(message, course.before))
 
     def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:  # noqa: ARG002
         self._open += len(others) - 1
+
+    def _tell(self, expansion: Failure) -> None:
+        self._expanded.append(expansion)
 
     def _end_of_legs(self, part: _Part) -> None:
         message = part.message
@@ -264,7 +279,7 @@ class Arrival(Journey):
 
     def _submit(self, messages: Sequence[Message]) -> None:
         self._named = {one.content.path for one in messages if isinstance(one.content, FileContent)}
-        if self._refused:
+        if self._refused or self._expanded:
             messages = [*messages, *self._report()]
         self._open = len(messages)
         link = self._roads.links[f"{self._course.lane}/queue"]
@@ -272,18 +287,19 @@ class Arrival(Journey):
             link.submit(message, partial(self._stored, message))
 
     def _report(self) -> list[Message]:
-        """Some recipients are refused for good while others get the message: the sender is told by a bounce."""
+        """Some recipients are refused for good while others get the message: the sender is told by a bounce.
+
+        And of lists that the message goes to, if it has asked.
+        """
         failures = [Failure(r, v) for r, v in self._refused if isinstance(v, Reject) and wants_report(r, v)]
+        failures += self._expanded
         if not failures or not self._message.sender:
             return []
         envelope = self._message.envelope
         identity = MessageId.new()
-        octets = bounce(identity, self._hostname, self._message, failures, envelope.arrived)
-        to = (Recipient(envelope.sender, notify="NEVER"),)
-        back = Envelope(  # it begins here: no session
-            "", to, arrived=envelope.arrived, smtputf8=envelope.smtputf8, requiretls=envelope.requiretls
-        )
-        return [Message(identity, back, Octets(octets))]
+        letters = self._roads.letters
+        octets = bounce(identity, self._hostname, self._message, failures, envelope.arrived, letters=letters)
+        return [Message(identity, back(envelope, octets, envelope.arrived), Octets(octets))]
 
     def _stored(self, message: Message, verdict: Verdict | Changed, _stopped: int, _way: Way) -> None:
         self._open -= 1
@@ -347,6 +363,9 @@ class Departure(Journey):
     def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         self._delivery.became(recipient, others)
 
+    def _tell(self, expansion: Failure) -> None:
+        self._delivery.outcomes.append((expansion.recipient, expansion.verdict))
+
     def _end_of_legs(self, part: _Part) -> None:
         by_lane: dict[str, list[Recipient]] = {}
         for recipient in part.message.envelope.recipients:
@@ -388,8 +407,9 @@ def _restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
 def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
     """The recipients that stand for this one, each with its lane."""
     found = []
+    asked = _without_success(recipient.notify) if _is_list(recipient, routes) else recipient.notify
     for route in routes:
-        notify = route.notify or recipient.notify
+        notify = route.notify or asked
         for address in route.to or (recipient.address,):
             if address == recipient.address:
                 found.append(replace(recipient, lane=route.lane, notify=notify))
@@ -398,6 +418,17 @@ def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
                     replace(recipient, address=address, original=recipient.orcpt, lane=route.lane, notify=notify)
                 )
     return found
+
+
+def _is_list(recipient: Recipient, routes: Sequence[Route]) -> bool:
+    """Whether it stands for several others; copies of which the sender must not hear make no list."""
+    return len({address for route in routes if not route.notify for address in route.to} - {recipient.address}) > 1
+
+
+def _without_success(notify: str) -> str:
+    """What is still to be told of the members of a list, when the sender has heard that it is one (see `expanded`)."""
+    asked = notify.split(",") if notify else []
+    return ",".join(word for word in asked if word != "SUCCESS") or ("NEVER" if asked else "")
 
 
 def _not_stored(verdict: Verdict | Changed) -> Defer:

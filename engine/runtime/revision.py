@@ -14,6 +14,7 @@ from engine.links.link import Done, Link, Peer
 from engine.links.wire import Reference
 from engine.message import Content, Message
 from engine.observe.events import event
+from engine.queue.bounce import Letters
 from engine.queue.content import Aside
 from engine.queue.store import content_folder
 from engine.runtime.door import Door
@@ -50,6 +51,7 @@ class Revision:
         self.config = config
         self.courses: Mapping[str, Course] = config.courses
         self.aside = Aside(content_folder(config.server.data), config.queue.inline)
+        self.letters = Letters(config.languages, config.delivery_reports.return_whole)
         self.links: dict[str, Link] = {}
         self.stages: dict[str, RunningStage] = {}
         self._here = here

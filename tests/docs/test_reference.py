@@ -63,7 +63,9 @@ def test_every_key_of_a_table(table: str) -> None:
     page = written(f"[{table}]")
     assert page.keys() == hints.keys()
     for field in dataclasses.fields(kind):
-        assert same(page[field.name], field.default, hints[field.name]), f"[{table}] {field.name}"
+        made = field.default_factory
+        default = field.default if made is dataclasses.MISSING else made()
+        assert same(page[field.name], default, hints[field.name]), f"[{table}] {field.name}"
 
 
 @pytest.mark.parametrize("name", OWN)

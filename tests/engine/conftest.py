@@ -37,7 +37,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replaces the report's text, and keeps which recipients were reported."""
     found: list[str] = []
 
-    def bounce(identity: MessageId, hostname: str, about: Message, failures, now: float) -> bytes:
+    def bounce(identity: MessageId, hostname: str, about: Message, failures, now: float, *, letters) -> bytes:
         found.extend(failure.recipient.address for failure in failures)
         return b"Subject: report\r\n\r\n"
 

@@ -1,15 +1,16 @@
 """The report to the sender: what of the message and of its envelope stands in it."""
 
-from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
-from engine import Delivered, MessageId, Recipient, Reject
+from engine import Defer, Delivered, MessageId, Recipient, Reject, Session
 from engine.message import Message
-from engine.queue.bounce import WHOLE_LIMIT, Failure, bounce
+from engine.queue.bounce import ORDINARY, WHOLE_LIMIT, Failure, Letters, back, bounce, expanded, wants_report
+from engine.wording import Languages
+from tests.support.dsn_grammar import Report, strict
 from tests.support.messages import LETTER, message
 
 REFUSED = Reject("No such user", "5.1.1", reply="550 5.1.1 Unknown", remote="mx.rcpt.test")
@@ -17,11 +18,14 @@ REFUSED = Reject("No such user", "5.1.1", reply="550 5.1.1 Unknown", remote="mx.
 
 def parts(about: Message, *failures: Failure) -> list[EmailMessage]:
     """The report, and the three parts of it."""
-    found = bounce(
-        MessageId(bytes(16)), "mx.test", about, failures or [Failure(Recipient("b@rcpt.test"), REFUSED)], 2000.0
-    )
-    report = cast(EmailMessage, message_from_bytes(found, policy=policy.default))
-    return [report, *cast(list[EmailMessage], list(report.iter_parts()))]
+    letter = told(about, *failures).letter
+    return [letter, *cast(list[EmailMessage], list(letter.iter_parts()))]
+
+
+def told(about: Message, *failures: Failure, letters: Letters = ORDINARY) -> Report:
+    """The report, which keeps to the grammar."""
+    given = failures or [Failure(Recipient("b@rcpt.test"), REFUSED)]
+    return strict(bounce(MessageId(bytes(16)), "mx.test", about, given, 2000.0, letters=letters))
 
 
 def fields(about: Message, *failures: Failure) -> str:
@@ -85,7 +89,7 @@ def test_the_identifier_of_the_envelope_is_told_in_clear(given: str, told: str) 
         ("rfc822;a+3Bb@old.test", "rfc822; a;b@old.test"),
         ("x400;/C+3Dde/", "x400; /C=de/"),
         ("utf-8;\\x{E9}@old.test", "utf-8; \\x{E9}@old.test"),  # RFC 6533 3: the rest of the report is ASCII
-        ("utf-8;é@old.test", "utf-8; é@old.test"),
+        ("utf-8;é+x@old.test", "utf-8; \\x{E9}\\x{2B}x@old.test"),
     ],
 )
 def test_the_recipient_that_the_sender_named_is_told_in_clear(given: str, told: str) -> None:
@@ -120,3 +124,121 @@ def test_the_fields_that_we_put_before_a_message_come_back_with_it() -> None:
     found = bounce(MessageId(bytes(16)), "mx.test", with_envelope(ret="FULL").with_header("X-Mark", "1"),
                    [Failure(Recipient("b@rcpt.test"), REFUSED)], 2000.0)  # fmt: skip
     assert b"\r\n\r\nX-Mark: 1\r\n" + LETTER in found
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"),
+    [
+        ([REFUSED], True),
+        ([REFUSED, Delivered("stored")], True),
+        ([Delivered("stored")], False),  # RFC 3461 4.3: RET is about failures
+        ([Defer("busy", "4.2.0", reply="450 4.2.0 busy", remote="mx.rcpt.test")], False),
+        ([Delivered(tell="expanded")], False),
+    ],
+)
+def test_the_whole_message_comes_back_only_when_it_is_lost(
+    verdicts: list[Reject | Delivered | Defer], whole: bool
+) -> None:
+    failures = [Failure(Recipient(f"{number}@rcpt.test"), verdict) for number, verdict in enumerate(verdicts)]
+    returned = told(with_envelope(ret="FULL"), *failures).returned
+    assert returned.get_content_type() == ("message/rfc822" if whole else "text/rfc822-headers")
+
+
+def test_a_delay_says_until_when_it_is_tried() -> None:
+    late = Defer("No server answers", "4.4.1", expires=90_000.0)
+    report = told(message(), Failure(Recipient("b@rcpt.test"), late))
+    assert (report.only["action"], report.only["status"]) == ("delayed", "4.4.1")
+    assert report.only["will-retry-until"] == "Fri, 02 Jan 1970 01:00:00 +0000"
+    assert report.only["diagnostic-code"] == "x-postroad; No server answers"
+    assert "1970-01-02 01:00 UTC" in report.text
+
+
+def test_several_outcomes_are_told_in_one_letter() -> None:
+    failures = [
+        Failure(Recipient("a@rcpt.test"), Delivered("stored")),
+        Failure(Recipient("b@rcpt.test"), REFUSED),
+        Failure(Recipient("c@rcpt.test"), Defer("busy", "4.2.0")),
+        Failure(Recipient("all@rcpt.test"), Delivered(tell="expanded")),
+    ]
+    report = told(message(), *failures)
+    assert [one["action"] for one in report.recipients] == ["delivered", "failed", "delayed", "expanded"]
+    assert report.letter["Subject"] == "Your message could not be delivered"
+
+
+def test_of_a_success_the_code_of_the_reply_is_told() -> None:
+    known = Delivered("250 2.6.0 queued as 1", "mx.rcpt.test", tell="relayed")
+    assert told(message(), Failure(Recipient("b@rcpt.test"), known)).only["status"] == "2.6.0"
+    old = Delivered("250 ok", "mx.rcpt.test", tell="relayed")
+    assert told(message(), Failure(Recipient("b@rcpt.test"), old)).only["status"] == "2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("session", "said"),
+    [
+        (Session(peer="192.0.2.1", helo="client.test"), "dns; client.test (192.0.2.1)"),
+        (Session(peer="2001:db8::1", helo="[IPv6:2001:db8::1]"), "dns; [IPv6:2001:db8::1] (2001:db8::1)"),
+        (Session(peer="192.0.2.1", helo="bad (name"), "dns; unknown (192.0.2.1)"),
+        (Session(), None),
+    ],
+)
+def test_who_brought_the_message_is_told(session: Session, said: str | None) -> None:
+    """RFC 3464 2.2.3."""
+    assert told(with_envelope(session=session)).message.get("received-from-mta") == said
+
+
+@pytest.mark.parametrize(
+    ("notify", "reject", "late", "success"),
+    [
+        ("", True, True, False),
+        ("NEVER", False, False, False),
+        ("SUCCESS", False, False, True),
+        ("FAILURE,DELAY", True, True, False),
+        ("delay", False, True, False),
+        ("SUCCESS,FAILURE", True, False, True),
+    ],
+)
+def test_who_is_told_of_what(notify: str, reject: bool, late: bool, success: bool) -> None:
+    """RFC 3461 4.1."""
+    recipient = Recipient("b@rcpt.test", notify=notify)
+    assert wants_report(recipient, REFUSED) is reject
+    assert wants_report(recipient, Defer("later")) is late
+    assert wants_report(recipient, Delivered("stored")) is success
+    assert not wants_report(recipient, Delivered("250 ok", "mx", tell="nothing"))
+
+
+@pytest.mark.parametrize(
+    ("notify", "is_told"),
+    [("SUCCESS", True), ("SUCCESS,FAILURE", True), ("FAILURE", False), ("", False), ("NEVER", False)],
+)
+def test_a_list_is_told_of_where_success_was_asked_for(notify: str, is_told: bool) -> None:
+    found = expanded(Recipient("all@x", notify=notify))
+    assert (found is not None) is is_told
+
+
+def test_the_letter_is_in_the_language_of_the_sender() -> None:
+    letters = Letters(Languages(domains={"sender.test": "fr"}))
+    report = told(message(), letters=letters)
+    assert "Ceci est le serveur" in report.text
+    about = message(content=b"Accept-Language: vi\r\n" + LETTER)
+    assert "Đây là máy chủ" in told(about, letters=letters).text
+
+
+@pytest.mark.parametrize(
+    ("sender", "octets", "smtputf8", "body"),
+    [
+        ("a@sender.test", b"ascii", False, "7BIT"),
+        ("a@sender.test", b"\xc3\xa9", False, "8BITMIME"),
+        ("é@sender.test", b"ascii", True, "7BIT"),
+    ],
+)
+def test_the_envelope_of_the_report(sender: str, octets: bytes, smtputf8: bool, body: str) -> None:
+    """RFC 3461 6.2: from nobody, and never reported on."""
+    found = back(with_envelope(sender=sender).envelope, octets, 2000.0)
+    assert (found.sender, found.recipients) == ("", (Recipient(sender, notify="NEVER"),))
+    assert (found.smtputf8, found.body, found.arrived) == (smtputf8, body, 2000.0)
+
+
+def test_a_sender_with_smtputf8_gets_the_address_as_it_is() -> None:
+    failed = Failure(Recipient("é@rcpt.test"), REFUSED)
+    assert told(with_envelope(smtputf8=True), failed).kind == "message/global-delivery-status"
+    assert told(with_envelope(smtputf8=False), failed).only["final-recipient"] == "utf-8; \\x{E9}@rcpt.test"

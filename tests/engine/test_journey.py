@@ -22,7 +22,7 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which recipients a bounce was written about."""
     found: list[str] = []
 
-    def bounce(identity, hostname, about, failures, now) -> bytes:
+    def bounce(identity, hostname, about, failures, now, *, letters) -> bytes:
         found.extend(failure.recipient.address for failure in failures)
         return b"Subject: report\r\n\r\n"
 
@@ -176,6 +176,56 @@ def test_an_alias_before_the_queue_counts_each_member() -> None:
         ("c@rcpt.test", "rfc822;sales+2Bab@rcpt.test", "local"),
     ]
     assert len(answers) == 1
+
+
+LIST = Route("local", ("b@rcpt.test", "c@rcpt.test"))
+"""What an alias with two members becomes."""
+
+
+def asked(notify: str) -> Message:
+    about = message("all@rcpt.test")
+    recipients = (Recipient("all@rcpt.test", notify=notify),)
+    return replace(about, envelope=replace(about.envelope, recipients=recipients))
+
+
+@pytest.mark.parametrize(
+    ("notify", "members", "told"),
+    [
+        ("SUCCESS", "NEVER", True),
+        ("SUCCESS,FAILURE,DELAY", "FAILURE,DELAY", True),
+        ("FAILURE", "FAILURE", False),
+        ("NEVER", "NEVER", False),
+        ("", "", False),
+    ],
+)
+def test_who_asks_hears_that_it_is_a_list_and_of_its_members_failures_alone(
+    reported: list[str], notify: str, members: str, told: bool
+) -> None:
+    """RFC 3461 5.2.7.3: before the queue, and behind it."""
+    _, roads = arrive(asked(notify), lambda _: LIST, through)
+    stored_ones = roads.links["in/queue"].seen
+    assert [recipient.notify for recipient in stored_ones[0].envelope.recipients] == [members, members]
+    assert reported == (["all@rcpt.test"] if told else [])
+    assert len(stored_ones) == 1 + told
+    trip = depart(asked(notify), "in", {"in": lambda _: LIST, "local": lambda _: Defer("later")})
+    outcomes = trip.outcomes
+    assert outcomes.pop("all@rcpt.test", None) == (Delivered(tell="expanded") if told else None)
+    assert outcomes == {"b@rcpt.test": Defer("later"), "c@rcpt.test": Defer("later")}
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        (Route("local", ("b@rcpt.test",)),),  # the other address tells: RFC 3461 5.2.7.2
+        (Route("", ("all@rcpt.test",)), Route("", ("x@rcpt.test", "y@rcpt.test"), notify="NEVER")),  # secret copies
+        (Route("local", ("all@rcpt.test", "b@rcpt.test")),),
+    ],
+)
+def test_what_is_no_list(reported: list[str], routes: tuple[Route, ...]) -> None:
+    _, roads = arrive(asked("SUCCESS"), lambda _: Each({"all@rcpt.test": routes}), through)
+    assert reported == []
+    (queued,) = roads.links["in/queue"].seen
+    assert queued.envelope.recipients[0].notify == "SUCCESS"
 
 
 def test_of_a_copy_the_sender_hears_nothing() -> None:

@@ -387,7 +387,7 @@ def test_who_wants_a_report(notify: str, verdict: Reject | Delivered, wanted: bo
 async def test_who_cannot_be_reported_is_parked_and_not_lost(
     post: Post, shard: Shard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> bytes:
+    def broken(*_: object, **_letters: object) -> bytes:
         raise RuntimeError("no template")
 
     monkeypatch.setattr("engine.queue.descendants.bounce", broken)

@@ -128,7 +128,24 @@ _MANAGESIEVE = _words(
 )
 _EXPRESSION = _words(b"a|b|(|)|[|]|[^|[:alpha:]|*|+|?|{2}|{1,3}|{|.|^|$|\\|-|\n|aaaa|\xc3\xa9|A")
 
+_STATUS = [
+    b"Content-Type: multipart/report; boundary=b\n\n", b"\n--b\n", b"Content-Type: message/delivery-status\n\n",
+    b"--b--\n", b"Reporting-MTA: dns; x\n", b"Final-Recipient: ", b"rfc822; a@b.example\n", b"utf-8; \\x{E9}@b\n",
+    b"\n", b"\\x{D800}", b"Action: failed\n", b"Status: 5.1.1\n", b"Diagnostic-Code: smtp; 550 no\n",
+    b"Original-Recipient: ", b"Message-ID: <1@x>\n", b"Subject: x\n\n", b"Hi. This is the x\n", b"<a@b.example>:\n",
+    b"550 5.1.1 no\n", b"--- Below this line is a copy\n", b"  a@b.example\n", b"    why\n", b"a@b.example\n",
+    b"This message was created automatically by mail delivery software\n", b"#550 5.1.1 x ##\n", b"\x1b[", b"\xff",
+    b"Delivery has failed to these recipients\n", b"The original message was received at\n", b"(reason: 550 x)\n",
+    b"----- The following addresses had permanent\n", b"X-Failed-Recipients: a@b.example\n",
+]  # fmt: skip
+_LEAVING = _words(
+    b"<https://x/>|<mailto:a@b>|, |(|)|<|>|List-Unsubscribe=One-Click|\n|h=list-unsubscribe:|;|--b\r\n|"
+    b'Content-Disposition: form-data; name="List-Unsubscribe"\r\n|\r\n|One-Click\r\n|&|AQAA'
+)
+
 PARTS: dict[str, list[bytes]] = {
+    "delivery_status": _STATUS,
+    "unsubscribe": _LEAVING,
     "smtp_server": _CLIENT,
     "login": _words(b"YQ==|AGEAYg==|n,,n=a,r=b|p=tls-exporter,,|c=biws,r=|p=AAAA|\n|=|\x00|a|\xff"),
     "parameters": _PARAMETERS,

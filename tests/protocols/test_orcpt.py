@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.protocols.orcpt import orcpt, orcpt_address
+from engine.protocols.orcpt import orcpt, orcpt_address, unicode_xtext
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ def test_an_address_and_back(address: str, original: str) -> None:
         ("rfc822;Ann+tag@example.org", "Ann+tag@example.org"),  # no xtext: taken as it is
         ("UTF-8;\\x{E9}@example.org", "é@example.org"),
         ("x400;/C=de", "/C=de"),
+        ("utf-8;\\x{D800}@x", "\\x{D800}@x"),  # no character: half of a pair
+        ("utf-8;a\\x{0A}b@x", "a\\x{0A}b@x"),  # a control would break what it is put into
+        ("utf-8;a\\x{20}b@x", "a b@x"),
     ],
 )
 def test_what_others_write(original: str, address: str) -> None:
@@ -38,3 +41,10 @@ def test_what_others_write(original: str, address: str) -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
 def test_any_address_survives(address: str) -> None:
     assert orcpt_address(orcpt(address)) == address
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1))
+def test_any_address_survives_as_ascii(address: str) -> None:
+    written = unicode_xtext(address)
+    assert written.isascii()
+    assert orcpt_address(f"utf-8;{written}") == address

@@ -9,7 +9,7 @@ import pytest
 from engine import Each, Envelope, Message, MessageId, Recipient, Session
 from engine.directory import Directory, Embedded
 from engine.message import Octets
-from engine.return_path import Batv, ReturnPaths, Srs
+from engine.return_path import Batv, ReturnPaths, Srs, Verp
 from engine.verdict import Route as To
 from stages.return_path import ReturnPath
 from stages.route import NO_SUCH_USER, NOT_OURS, Route, Rule
@@ -21,6 +21,8 @@ STRANGER, LOGIN, TRUSTED = (
 )
 ANN, FAR, OUTSIDE = "ann@example.org", "far@example.net", "someone@elsewhere.test"
 SRS, BATV = Srs("example.org", (b"secret",), 21 * 86_400.0), Batv((b"other secret",), require=True)
+VERP = Verp("bounces@example.org", (b"third",), 21 * 86_400.0, frozenset({"news@example.org", "shop.test"}),
+            frozenset({"acme"}))  # fmt: skip
 
 
 @pytest.fixture
@@ -145,3 +147,82 @@ async def test_a_bounce_of_what_was_never_sent_is_refused(route, sender, recipie
     assert route.at_recipient(session, sender, recipient) == (NOT_OURS if refused else None)
     route.returns.batv = Batv((b"other secret",))
     assert route.at_recipient(session, sender, recipient) is None
+
+
+# -- VERP
+
+FAR_ONES = (Recipient(FAR), Recipient("x@other.test"))
+
+
+def is_verp(found: dict[str, str], message: Message) -> bool:
+    """Whether each recipient has an address of its own, which stands for it and this message."""
+    opened = {recipient: VERP.open(sender, time.time()) for recipient, sender in found.items()}
+    return all(one and (one.recipient, one.message) == (to, str(message.id)[:16]) for to, one in opened.items())
+
+
+@pytest.mark.parametrize(
+    ("sender", "facts", "session", "verp"),
+    [
+        ("news@example.org", {}, LOGIN, True),
+        ("News@Example.ORG", {}, TRUSTED, True),
+        ("any@shop.test", {}, TRUSTED, True),  # in no domain of ours: bounces come here all the same
+        (ANN, {"tenant.name": "acme"}, LOGIN, True),
+        (ANN, {"tenant.name": "other"}, LOGIN, False),
+        (ANN, {}, LOGIN, False),
+        ("news@example.org", {}, STRANGER, False),
+        ("", {}, LOGIN, False),
+    ],
+)
+async def test_mail_of_those_who_are_chosen_has_a_sender_for_each_recipient(
+    directory, sender, facts, session, verp
+) -> None:
+    message = letter(sender, *FAR_ONES, session=session).with_facts(facts)
+    verdict = await ReturnPath(directory, ReturnPaths(SRS, None, VERP))(message)
+    goes = verdict.verdicts if isinstance(verdict, Each) else dict.fromkeys(message.recipients, verdict)
+    found = {to: goes[to].sender for to in message.recipients}
+    assert is_verp(found, message) is verp
+    assert verp or sender == "" or not VERP.is_tagged(found[FAR])
+
+
+async def test_it_stands_in_place_of_batv_and_beside_it(directory) -> None:
+    returns = ReturnPaths(SRS, BATV, VERP)
+    news, ann = letter("news@example.org", Recipient(FAR), session=LOGIN), letter(ANN, Recipient(FAR), session=LOGIN)
+    assert is_verp(await senders(directory, returns, news), news)
+    (sender,) = (await senders(directory, returns, ann)).values()
+    assert BATV.open(sender, time.time()) == ANN
+    again = letter(VERP.sign(news.id, FAR), Recipient(FAR), session=TRUSTED)
+    assert is_verp(await senders(directory, returns, again), news), "another server of ours has signed it"
+
+
+@pytest.mark.parametrize("lists", [True, False])
+async def test_lists_are_known_by_their_field(directory, lists) -> None:
+    message = letter(ANN, Recipient(FAR), session=LOGIN).with_header("List-Id", "<all.example.org>")
+    returns = ReturnPaths(verp=Verp("bounces@example.org", (b"third",), 86_400.0, lists=lists))
+    (sender,) = (await senders(directory, returns, message)).values()
+    assert returns.is_tagged(sender) is lists
+
+
+async def test_a_report_to_such_an_address_is_taken_whether_or_not_it_is_a_mailbox(directory, route) -> None:
+    route.returns.verp = VERP
+    address = VERP.sign(MessageId.new(), FAR)
+    assert route.at_recipient(STRANGER, "", address) is None  # and BATV wants no tag of it
+    assert await route(letter("", Recipient(address))) == NO_SUCH_USER
+    directory.add_account("bounces@example.org")
+    assert await route(letter("", Recipient(address))) == Each({address: To("local", ("bounces@example.org",))})
+
+
+async def test_a_forged_or_old_one_stands_for_nobody(directory, route) -> None:
+    directory.add_account("bounces@example.org")
+    route.returns.verp = VERP
+    forged = VERP.sign(MessageId.new(), FAR).replace("far", "near")
+    old = VERP.sign(MessageId.new(time.time() - 30 * 86_400.0), FAR)
+    for address in (forged, old):
+        assert route.at_recipient(STRANGER, "", address) == NO_SUCH_USER
+    assert route.at_recipient(STRANGER, "", "bounces+shop@example.org") == NOT_OURS  # an account with a tag of its own
+
+
+async def test_a_forwarder_far_away_may_have_rewritten_it(directory) -> None:
+    """Their SRS opens to our address; ours, of what we forward ourselves, leaves theirs alone."""
+    address = VERP.sign(MessageId.new(), FAR)
+    theirs = Srs("forwarder.test", (b"theirs",), 21 * 86_400.0)
+    assert theirs.reverse(theirs.forward(address, time.time()), time.time()) == address

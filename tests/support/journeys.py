@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine import Delivered, Message, Route, Verdict
 from engine.lanes import Course, Leg
+from engine.queue.bounce import ORDINARY, Letters
 from engine.queue.content import Aside
 from engine.queue.delivery import Delivery
 from engine.queue.store import Record
@@ -52,6 +53,7 @@ class Map:
     links: dict[str, Line]
     aside: Aside = NOWHERE
     number: int = 1
+    letters: Letters = ORDINARY
     inside: int = 0
 
     def entered(self) -> None:

@@ -13,6 +13,7 @@ from engine.links.request import answer_requests
 from engine.message import Message, MessageId
 from engine.observe.events import event
 from engine.quarantine.expiry import expire
+from engine.queue import bounce
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
 from engine.queue.store import Shard, shard_numbers
@@ -121,6 +122,7 @@ class MailRole(Role):
         super().switched(config)
         if self._owner is not None:
             self._owner.settings = config.queue
+            self._owner.letters = bounce.Letters(config.languages, config.delivery_reports.return_whole)
 
     def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
         assert self._owner is not None

@@ -29,6 +29,7 @@ from engine.policies.store import StsMemory, StsStore
 from engine.queue.store import Shard
 from engine.reports.tally import Tally
 from engine.return_path import ReturnPaths
+from engine.return_path.hearing import Hearing
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
@@ -63,6 +64,7 @@ class Role:
         self._opening = threading.Lock()
         self.returns = ReturnPaths()
         self._opened_returns = ReturnPaths()
+        self.hearing = Hearing()  # of what came back
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -95,7 +97,7 @@ class Role:
         self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
         self.tally.on = config.reports is not None
-        self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
+        self.returns.use(self._opened_returns)
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
@@ -119,6 +121,7 @@ class Role:
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
+            Hearing: self.hearing,
             ServerTls: self._opened_tls,
             Watch: self._watch,
             Tally: self.tally,

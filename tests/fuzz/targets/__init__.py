@@ -17,7 +17,7 @@ from tests.fuzz.targets.dns import dns_answer, dns_question
 from tests.fuzz.targets.imap import imap, imap_words
 from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
-from tests.fuzz.targets.mail import addresses, headers, report
+from tests.fuzz.targets.mail import addresses, delivery_status, headers, report, unsubscribe
 from tests.fuzz.targets.mime import mail_texts, mime
 from tests.fuzz.targets.pop3 import pop3, pop3_body, pop3_surrogate
 from tests.fuzz.targets.sieve import managesieve, sieve_letter, sieve_regex, sieve_script
@@ -31,7 +31,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         pop3, pop3_body, pop3_surrogate,
         imap, imap_words,
         sieve_script, sieve_letter, sieve_regex, managesieve,
-        addresses, headers, report, mime, mail_texts,
+        addresses, headers, report, delivery_status, unsubscribe, mime, mail_texts,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
         ldap_answers, ldap_filter,

@@ -8,6 +8,8 @@ from email.message import Message as Parsed
 
 from engine import Envelope, Message, MessageId, Recipient
 from engine import message as message_module
+from engine.delivery_status import read
+from engine.delivery_status.notice import VALUE_LIMIT
 from engine.directory import addresses as directory
 from engine.net import dns
 from engine.protocols import dsn
@@ -20,7 +22,14 @@ from engine.protocols.address import (
     xtext_decode,
     xtext_encode,
 )
+from engine.unsubscribe import Request, offer
+from engine.unsubscribe.links import verify
+from engine.unsubscribe.one_click import is_one_click
+from engine.wording import built_in, human
 from tests.fuzz.targets.cutting import cut, limits
+from tests.support.dsn_grammar import strict
+
+ENGLISH_WORDS = built_in("en")
 
 HEADERS = 512
 """Octets that are searched for the header section."""
@@ -88,8 +97,11 @@ def report(data: bytes) -> None:
         octets = dsn.report(
             hostname="mx.example.org", sender="a@example.org" if isinstance(sender, Malformed) else sender, envid=first,
             arrived=0.0, recipients=[failed], original_headers=data, message_id="x@mx.example.org", date=0.0,
-            original=original,
+            original=original, human=human(ENGLISH_WORDS, "mx.example.org", 0.0, [failed]),
+            received_from="unknown (192.0.2.1)", log_id="x", smtputf8=original is None,
         )  # fmt: skip
+        strict(octets)
+        assert read(octets) is not None
         assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\0", octets)
         assert max(map(len, octets.split(b"\r\n"))) <= 998
         parsed = email.message_from_bytes(octets)
@@ -101,6 +113,28 @@ def report(data: bytes) -> None:
         assert returned.get_content_type() in {
             "message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"
         }  # fmt: skip
+
+
+def delivery_status(data: bytes) -> None:
+    """What may be a report on delivery: read, and of bounded size whatever it says."""
+    notice = read(data)
+    for status in notice.recipients if notice else ():
+        assert "@" in status.recipient
+        assert re.fullmatch(r"[245]\.\d{1,3}\.\d{1,3}", status.status, re.ASCII)
+        values = (status.recipient, status.original, status.diagnostic, status.remote, notice.envelope_id)  # type: ignore[union-attr]
+        assert all(len(value) <= VALUE_LIMIT and not re.search(r"[\x00-\x1f\x7f-\x9f]", value) for value in values)
+
+
+def unsubscribe(data: bytes) -> None:
+    """Header fields of bulk mail, and what a program sends that clicks."""
+    first, _, second = data.decode("utf-8", "replace").partition("\n")
+    found = offer([first], [second], [second])
+    assert not found.one_click or found.https.lower().startswith("https://")
+    for kind in ("multipart/form-data", ""):
+        is_one_click(Request("POST", first, kind, data))
+    with contextlib.suppress(ValueError):
+        verify(first, [b"secret"], 0.0, 1.0)
+        raise AssertionError("nobody has signed that")
 
 
 def _fields(machine: Parsed) -> set[str]:
