@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from engine.protocols.address import Address
 from engine.protocols.sasl import Question
+from engine.protocols.timing import UNTIMED, Timing
 
 
 class NeedData(Struct, frozen=True, gc=False):
@@ -32,6 +33,7 @@ class Mail(Struct, frozen=True, gc=False):
     ret: str  # FULL, HDRS or empty (RFC 3461 4.3)
     envid: str  # xtext as given, or empty (RFC 3461 4.4)
     auth: str  # xtext as given, "<>", or empty; nothing vouches for it (RFC 4954 5)
+    timing: Timing = UNTIMED
 
 
 class Rcpt(Struct, frozen=True, gc=False):

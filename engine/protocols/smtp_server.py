@@ -26,6 +26,7 @@ CRLF, so that nothing behind a bare LF is ever taken for a command. In content n
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -52,6 +53,8 @@ from engine.protocols.smtp_events import (
 from engine.protocols.smtp_limits import Limits, limits_line
 from engine.protocols.smtp_parameters import parse_mail, parse_rcpt
 from engine.protocols.smtp_replies import check_refusal, reply
+from engine.protocols.timing import NOTHING, Offers
+from engine.protocols.timing import lines as timing_lines
 from engine.protocols.xforward import ATTRIBUTES
 from engine.protocols.xforward import parse as parse_forward
 
@@ -135,6 +138,7 @@ class SmtpServer:
     ``bare_newlines="accept"`` takes content with a bare CR or LF as it is, for senders that cannot be mended; the end
     of content stays strict. ``lmtp`` makes it a server of LMTP.
     ``xforward`` offers XFORWARD: what the client says of whom it had a message from is in ``forwarded``.
+    ``timing`` is offered to who has logged in, or is ``trusted``; ``clock`` says the Unix time that it counts from.
     """
 
     def __init__(
@@ -152,21 +156,22 @@ class SmtpServer:
         bare_newlines: Literal["refuse", "accept"] = "refuse",
         lmtp: bool = False,
         xforward: bool = False,
+        timing: Offers = NOTHING,
+        trusted: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._hostname = hostname
-        self._lmtp = lmtp
+        self._hostname, self._lmtp = hostname, lmtp
         self._kind = "LMTP" if lmtp else "ESMTP"
         self._commands = {**(LMTP_COMMANDS if lmtp else COMMANDS), **(FORWARDING if xforward else {})}
+        self._timing, self._trusted, self._clock = timing, trusted, clock
         self._size_limit = size_limit
-        self._recipients_limit = recipients_limit
-        self._errors_limit = errors_limit
+        self._recipients_limit, self._errors_limit = recipients_limit, errors_limit
         self._command_line_limit = command_line_limit
         self._starttls, self._auth = starttls, auth
         self._offer = sasl.Offer(auth, channel)
         self._lead = 0  # octets of context that the buffer opens with, see _read_lines
         self._scanned = 0  # octets of the buffer that hold no end of content
-        self._chunk_left = 0
-        self._chunk_last = False
+        self._chunk_left, self._chunk_last = 0, False
         self._finals_left = 0  # replies to the content that are still to come
         self._swallowed: tuple[bytes, Event | None] = (b"", None)
         self._tally = Tally(size_limit, strict=bare_newlines == "refuse")
@@ -177,8 +182,7 @@ class SmtpServer:
         self.errors = 0  # of the client, so far
         self.hasty = False  # it sent commands before it could know that it may (RFC 2920 3.1)
 
-        self._buffer = b""
-        self._position = 0  # octets of the buffer that have been used up
+        self._buffer, self._position = b"", 0  # the position: octets of the buffer that have been used up
         self._end_of_file = False
         self._replies: list[bytes] = []
         self._read: Callable[[SmtpServer], Event | None] = SmtpServer._read_command
@@ -555,9 +559,16 @@ class SmtpServer:
             names.append("STARTTLS")
         if self._auth and self.tls_active:
             names.append(f"AUTH {' '.join(self._offer.names)}")
+        if (offers := self._offers) is not NOTHING:
+            names += timing_lines(offers, self._clock())
         if "XFORWARD" in self._commands:
             names.append(f"XFORWARD {' '.join(ATTRIBUTES)}")
         return names
+
+    @property
+    def _offers(self) -> Offers:
+        """What this client may ask for as to time."""
+        return self._timing if self._trusted or self.login else NOTHING
 
     def _forward(self, argument: str) -> Event | None:
         told = parse_forward(argument)
@@ -567,7 +578,8 @@ class SmtpServer:
         return self._say(_FORWARDED)
 
     def _mail(self, argument: str) -> Event | None:
-        event = parse_mail(argument)
+        offers = self._offers
+        event = parse_mail(argument) if offers is NOTHING else parse_mail(argument, offers, self._clock())
         if isinstance(event, bytes):
             return self._error(event)
         if event.size is not None and event.size > self._size_limit:
