@@ -6,35 +6,55 @@ from msgspec.structs import replace
 
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
-from engine.queue.bounce import Failure, bounce
+from engine.queue.bounce import Failure, bounce, wants_warning
 from engine.queue.content import FileContent, link
 from engine.queue.delivery import Delivery
 from engine.queue.outcomes import parked, with_lanes
 from engine.queue.store import Record, Shard, with_recipients
-from engine.verdict import Delivered, Quarantine
+from engine.verdict import Defer, Delivered, Quarantine
 
 
 def report(delivery: Delivery, failures: list[Failure], hostname: str, now: float) -> list[tuple[Record, Content]]:
     """The report to the sender, if there is one to be told."""
     if not failures:
         return []
-    envelope = delivery.record.envelope
-    if not envelope.sender:  # RFC 3464 1.3, RFC 5321 4.5.5: never a bounce of a bounce
-        event("bounce-dropped", id=delivery.record.id, to=[failure.recipient.address for failure in failures])
+    record = delivery.record
+    if not record.envelope.sender:  # RFC 3464 1.3, RFC 5321 4.5.5: never a bounce of a bounce
+        event("bounce-dropped", id=record.id, to=[failure.recipient.address for failure in failures])
         return []
+    new, octets = _reported(record, delivery.message, failures, hostname, now)
+    event("bounce", id=record.id, report=new.id, to=record.envelope.sender)
+    return [(new, octets)]
+
+
+def warning(
+    record: Record, message: Message, waiting: Sequence[tuple[Recipient, Defer]], hostname: str, now: float
+) -> list[tuple[Record, Content]]:
+    """The report that recipients have still to wait, if there is one to be told, and it wants to know."""
+    delays = [Failure(recipient, verdict) for recipient, verdict in waiting if wants_warning(recipient)]
+    if not delays or not record.envelope.sender:
+        return []
+    new, octets = _reported(record, message, delays, hostname, now)
+    event("delay-told", id=record.id, report=new.id, to=record.envelope.sender)
+    return [(new, octets)]
+
+
+def _reported(
+    record: Record, message: Message, failures: Sequence[Failure], hostname: str, now: float
+) -> tuple[Record, Content]:
+    envelope = record.envelope
     identity = MessageId.new(now)
-    octets = bounce(identity, hostname, delivery.message, failures, now)
+    octets = bounce(identity, hostname, message, failures, now)
     told = Recipient(envelope.sender, notify="NEVER")
-    record = Record(
+    new = Record(
         id=identity,
         envelope=Envelope("", (told,), arrived=now, smtputf8=envelope.smtputf8),
-        lane=delivery.record.lane,
+        lane=record.lane,
         size=len(octets),
         due=now,
         decided=now,
     )
-    event("bounce", id=delivery.record.id, report=identity, to=envelope.sender)
-    return [(record, Octets(octets))]
+    return new, Octets(octets)
 
 
 def sent(delivery: Delivery, shard: Shard, now: float) -> Iterator[tuple[Record, Content]]:
