@@ -194,18 +194,16 @@ def test_a_worker_dies_while_mail_lines_up(remote: Remote, dies, point: Point) -
 
 
 SLOTS = """
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import trio
 from engine import Defer, Delivered, Message
 
-TAKEN = "taken"
-
 @dataclass
 class Slots:
     effect: ClassVar[bool] = True
-    free: int = 1
+    free: int = field(default=1, init=False)
 
     async def __call__(self, message: Message):
         if not self.free:
@@ -221,7 +219,10 @@ class Slots:
 def test_a_worker_dies_while_mail_waits_for_a_busy_site(dies, prepared: Postroad, point: Point) -> None:
     prepared.filter("slots", SLOTS)
     prepared.change(
-        {"lane": {"remote": {"stages": ["slots"]}}, "stage": {"slots": {"use": "filters/slots.py"}, "relay": None}}
+        {
+            "lane": {"remote": {"stages": ["slots"]}},
+            "stage": {"slots": {"use": "filters/slots.py"}, "resolve": None, "relay": None},
+        }
     )
     server = dies(point)
     for number in range(6):
