@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from engine.mime.folding import folded
 from engine.mime.words import decoded
 from engine.protocols.orcpt import orcpt, orcpt_address
+from engine.protocols.timing import UNTIMED, Timing
 
 Fact: TypeAlias = "str | int | float | bool | list[Fact] | dict[str, Fact] | None"
 
@@ -155,6 +156,12 @@ class Envelope(Struct, frozen=True):
     envid: str = ""  # RFC 3461
     left_out: tuple[tuple[int, int], ...] = ()  # octets of the content that do not go on: (from, to), in order
     requiretls: bool = False  # RFC 8689: it goes on under verified TLS alone
+    timing: Timing = UNTIMED
+
+    @property
+    def begun(self) -> float:
+        """Unix time in seconds from which its age counts: what is held for a time is not old when it is released."""
+        return max(self.arrived, self.timing.release)
 
 
 class Message(Struct, frozen=True):

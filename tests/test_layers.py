@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "wakeup": set(),
     "deadline": set(),
     "compiled": set(),
-    "links": {"message", "verdict", "observe", "wakeup"},
+    "links": {"protocols", "message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
     "net": {"protocols", "observe"},
     "scanning": {"protocols", "mime", "message", "verdict", "units", "observe", "storage", "net"},

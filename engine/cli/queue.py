@@ -11,7 +11,9 @@ from engine.cli import tables
 from engine.cli.changing import running
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.deciding import Decision, decided
+from engine.cli.subset import Order, Subset, carried_out, take_turn
 from engine.config import Config
+from engine.links.request import Unanswered
 from engine.message import MessageId
 from engine.queue.snapshot import restore as put_back
 from engine.queue.snapshot import take
@@ -53,6 +55,39 @@ def release(ctx: click.Context, ids: tuple[str, ...]) -> None:
 def delete(ctx: click.Context, ids: tuple[str, ...]) -> None:
     """Delete parked messages; nobody is told. The server must be running."""
     _each(configuration(ctx), ids, "delete")
+
+
+_SUBSET = (
+    click.argument("ids", nargs=-1, metavar="[ID]..."),
+    click.option("--to", default="", metavar="ADDRESS|DOMAIN", help="Only messages to this address or domain."),
+    click.option("--from", "sender", default="", metavar="ADDRESS|DOMAIN", help='Only from here; "<>": only reports.'),
+    click.option("--line", default="", metavar="LINE", help="Only messages that stand in this line."),
+    click.option("--all", "everything", is_flag=True, help="All messages that wait."),
+    click.option("--dry-run", is_flag=True, help="Only count them."),
+    config_option,
+    click.pass_context,
+)
+
+
+def _on_a_subset(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of commands that do something to a part of what waits."""
+    for decorate in reversed(_SUBSET):
+        command = decorate(command)
+    return command
+
+
+@queue.command()
+@_on_a_subset
+def retry(ctx: click.Context, ids: tuple[str, ...], dry_run: bool, **which: Any) -> None:
+    """Try messages that wait now, whether or not the server runs: by ID, or all that meet the options."""
+    _order(configuration(ctx), "retry", _subset(ids, **which), dry_run=dry_run)
+
+
+@queue.command()
+@_on_a_subset
+def expire(ctx: click.Context, ids: tuple[str, ...], dry_run: bool, **which: Any) -> None:
+    """Give up messages that wait, and tell their senders: by ID, or all that meet the options."""
+    _order(configuration(ctx), "expire", _subset(ids, **which), dry_run=dry_run)
 
 
 @queue.command()
@@ -142,17 +177,58 @@ def _row(shard: Shard, record: Record) -> dict[str, Any]:
         "size": record.size,
         "attempts": record.envelope.attempts,
         "due": tables.timestamp(due) if record.state == WAITING else "",
+        "line": record.line,
         "reason": record.reason,
     }
 
 
-def _each(config: Config, ids: tuple[str, ...], decision: Decision) -> None:
+def _subset(ids: tuple[str, ...], to: str, sender: str, line: str, everything: bool) -> Subset:
+    if not (ids or to or sender or line or everything):
+        raise click.UsageError("say which: IDs, --to, --from, --line, or --all")
+    return Subset(frozenset(_identities(ids)), to, sender, line)
+
+
+def _order(config: Config, order: Order, subset: Subset, *, dry_run: bool) -> None:
+    found: dict[int, list[MessageId]] = {}
+    for shard, record in _records(config):
+        if subset.has(record):
+            found.setdefault(shard.number, []).append(record.id)
+    count = sum(map(len, found.values()))
+    for missing in subset.ids - {identity for identities in found.values() for identity in identities}:
+        click.echo(f"{missing}: no such message waits", err=True)
+    if dry_run:
+        click.echo(f"{tables.counted(count, 'message')} would be {_DONE[order]}.")
+        return
+    try:
+        if order == "retry" and subset.is_line:
+            for number in found:
+                take_turn(config, subset.line, number)
+            click.echo(f"{tables.counted(count, 'message')} in line: the first goes ahead now.")
+            return
+        done = sum(carried_out(config, order, number, identities) for number, identities in found.items())
+    except Unanswered as error:
+        fail(str(error))
+    left = f" {count - done:,} are on their way already, or are held for their sender." if done < count else ""
+    click.echo(f"{tables.counted(done, 'message')} {_DONE[order]}.{left}")
+    if subset.ids and count < len(subset.ids):
+        raise SystemExit(1)
+
+
+_DONE: dict[Order, str] = {"retry": "tried now", "expire": "given up"}
+
+
+def _identities(ids: tuple[str, ...]) -> dict[MessageId, str]:
     wanted = {}
     for text in ids:
         try:
             wanted[MessageId.parse(text)] = text
         except ValueError:
             raise click.BadParameter(f"{text!r} is no message id; `postroad queue list` shows them") from None
+    return wanted
+
+
+def _each(config: Config, ids: tuple[str, ...], decision: Decision) -> None:
+    wanted = _identities(ids)
     shards = {record.id: shard.number for shard, record in _records(config) if record.id in wanted}
     server = running(config)
     for missing in wanted.keys() - shards.keys():

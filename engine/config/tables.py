@@ -71,6 +71,7 @@ class Queue:
     in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk; 0 holds all mail
     retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
     expire: Duration = Duration("5d")  # RFC 5321 4.5.4.1: give up after at least 4-5 days
+    delay_warning: Duration = Duration("4h")  # the age at which a sender is told that its message is late; 0: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 
 from engine.message import Content, Envelope, Message, MessageId, Octets, Recipient, Session
+from engine.protocols.timing import UNTIMED, Timing
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 VERSION = 1
@@ -17,6 +18,10 @@ VERSION = 1
 
 Reference = tuple[Any, ...]
 """Where stored content is: ("queue", shard, id, size) or ("file", path, size)."""
+
+
+_LEFT_OUT, _TIMING = 7, 9
+"""Where these stand behind the facts. What was stored by an earlier release may end behind the first one."""
 
 
 class WireError(Exception):
@@ -59,16 +64,19 @@ def pack_envelope(envelope: Envelope) -> list[Any]:
         e.envid,
         e.left_out,
         e.requiretls,
+        None if e.timing is UNTIMED else _pack_timing(e.timing),
     ]
 
 
-_LEFT_OUT = 7
-"""Its place behind the facts. What an older release has stored may end with it."""
+def _pack_timing(timing: Timing) -> list[Any]:
+    return [timing.priority, timing.release, timing.by, timing.by_mode]
 
 
 def unpack_envelope(packed: list[Any]) -> Envelope:
     sender, recipients, session, facts, *rest = packed
     rest[_LEFT_OUT] = tuple(map(tuple, rest[_LEFT_OUT]))
+    if len(rest) > _TIMING:
+        rest[_TIMING] = UNTIMED if rest[_TIMING] is None else Timing(*rest[_TIMING])
     return Envelope(sender, tuple(Recipient(*r) for r in recipients), Session(*session), MappingProxyType(facts), *rest)
 
 
@@ -90,7 +98,7 @@ def unpack_message(packed: list[Any], frames: list[bytes], find: Callable[[Refer
 
 _PLAIN: list[tuple[type, tuple[str, ...]]] = [
     (Reject, ("text", "code", "log", "reply", "remote")),
-    (Defer, ("text", "code", "log", "retry_after", "reply", "remote", "unreached", "expires")),
+    (Defer, ("text", "code", "log", "retry_after", "reply", "remote", "unreached", "expires", "line")),
     (Discard, ("reason",)),
     (Quarantine, ("reason", "stage")),
     (Route, ("lane", "to", "notify")),

@@ -96,7 +96,7 @@ class OneServer(Outbound):
                 code="4.4.3",
                 log=f"{self._host}: {error.strerror}",
                 retry_after=retry_delay(self.retry, message.envelope.attempts),
-                expires=message.envelope.arrived + self.expire,
+                expires=message.envelope.begun + self.expire,
             )
         return await self._sending.deliver(message, targets, self._way, self._security)
 

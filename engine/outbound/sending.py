@@ -1,6 +1,6 @@
 """What a stage that hands messages on holds open, and how it makes verdicts out of the replies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -11,11 +11,12 @@ import trio
 from engine.deadline import Watch
 from engine.message import Message
 from engine.outbound.pool import PENALTY, Pool
-from engine.outbound.schedule import retry_delay
+from engine.outbound.schedule import Schedule, jitter, step
 from engine.outbound.session import Job, Terms, Trouble
 from engine.outbound.way import Security, Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_transaction import To, Transaction
+from engine.protocols.timing import UNTIMED
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 
 _Outcome = Delivered | Defer | Reject
@@ -27,7 +28,8 @@ class Sending:
 
     ``connections`` is how many there may be to one site at a time. ``retry`` and ``expire`` are seconds: the pauses
     between attempts, of which the last repeats, and the age at which a message is returned. ``penalty`` is how long an
-    address that could not be used is not tried. ``forward``: the server is told by XFORWARD, if it wants to know, by
+    address that could not be used is not tried. ``greylisted`` and ``full`` are pauses in place of ``retry`` after
+    replies that say so. ``forward``: the server is told by XFORWARD, if it wants to know, by
     what session a message came.
     """
 
@@ -42,6 +44,8 @@ class Sending:
     penalty: float = PENALTY
     strict_8bit: bool = False
     forward: bool = False
+    greylisted: Sequence[float] = ()
+    full: Sequence[float] = ()
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
     _pool: Pool = field(init=False)
 
@@ -103,6 +107,7 @@ class Sending:
                 envelope.envid,
                 _forwarded(message) if self.forward else None,
                 envelope.requiretls,
+                UNTIMED if self.forward else envelope.timing,
             )
             for start in range(0, len(recipients), self.recipients_per_transaction)
         ]
@@ -111,11 +116,20 @@ class Sending:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and (reply := jobs[0].replies[0]) and reply.positive:
             # As nearly always, so no more is worked out.
             return Delivered(str(reply), jobs[0].remote, tell=jobs[0].tell)
-        retry_after = retry_delay(self.retry, message.envelope.attempts)
-        expires = message.envelope.arrived + self.expire
+        schedule, attempts, moved = (
+            Schedule(self.retry, self.greylisted, self.full),
+            message.envelope.attempts,
+            jitter(),
+        )
+
+        def later(reply: Reply | None) -> float:
+            said = (reply.code, reply.status, reply.text) if reply else (0, "", "")
+            return step(schedule.after(*said), attempts) * moved
+
+        expires = message.envelope.begun + self.expire
         verdicts: dict[str, _Outcome] = {}
         for job in jobs:
-            outcomes = _outcomes(job, retry_after, expires)
+            outcomes = _outcomes(job, later, expires)
             verdicts |= {to.address: found for to, found in zip(job.transaction.recipients, outcomes, strict=True)}
         first, *others = verdicts.values()
         return first if all(outcome == first for outcome in others) else Each(verdicts)
@@ -133,10 +147,11 @@ def _forwarded(message: Message) -> dict[str, str]:
     }
 
 
-def _outcomes(job: Job, retry_after: float, expires: float) -> list[_Outcome]:
+def _outcomes(job: Job, later: Callable[[Reply | None], float], expires: float) -> list[_Outcome]:
+    """``later``: seconds until the next attempt, after that reply or none."""
     trouble = job.trouble or Trouble("The server gave no answer")
     return [
-        _deferred(job, trouble, retry_after, expires) if reply is None else _outcome(job, reply, retry_after, expires)
+        _deferred(job, trouble, later(None), expires) if reply is None else _outcome(job, reply, later(reply), expires)
         for reply in job.replies
     ]
 

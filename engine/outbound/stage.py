@@ -37,6 +37,12 @@ class Outbound:
     """How long a connection is kept for the next message."""
     retry: tuple[Duration, ...] = (Duration("5m"), Duration("15m"), Duration("1h"), Duration("4h"))
     """Delays between attempts; the last one repeats (RFC 5321 4.5.4.1)."""
+    retry_greylisted: tuple[Duration, ...] = (
+        Duration("6m"), Duration("10m"), Duration("20m"), Duration("1h"), Duration("4h"),
+    )  # fmt: skip
+    """The same after a reply that puts off newcomers: most let them in after five minutes. Empty: as `retry`."""
+    retry_full: tuple[Duration, ...] = (Duration("1h"), Duration("4h"), Duration("8h"))
+    """The same after a reply that a mailbox is full: people take hours to clear one. Empty: as `retry`."""
     expire: Duration = Duration("5d")
     """Age at which a message that still waits is returned to its sender."""
     tls: TlsPolicy = "opportunistic"
@@ -101,6 +107,8 @@ class Outbound:
             messages_per_connection=messages_per_connection,
             recipients_per_transaction=self.recipients_per_transaction,
             retry=self.retry,
+            greylisted=self.retry_greylisted,
+            full=self.retry_full,
             expire=self.expire,
             penalty=penalty,
             strict_8bit=strict_8bit,

@@ -14,6 +14,7 @@ a reply to the content for each recipient that was accepted, and CHUNKING is not
 """
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from engine.protocols.smtp_transaction import (
     objection,
     rcpt_command,
 )
+from engine.protocols.timing import UNTIMED
 from engine.protocols.xforward import commands as forward_commands
 
 _NAME = re.compile(r"[!-~]{1,255}")
@@ -134,7 +136,10 @@ _Step: TypeAlias = "tuple[Awaits, _Running | None, int]"
 class SmtpClient:
     """One connection's dialogue. ``PeerError`` out of ``receive`` ends it; ValueError means a caller's mistake."""
 
-    def __init__(self, hostname: str, *, lmtp: bool = False, chunking: bool = True) -> None:
+    def __init__(
+        self, hostname: str, *, lmtp: bool = False, chunking: bool = True, clock: Callable[[], float] = time.time
+    ) -> None:
+        """``clock`` says the Unix time, for messages that are to be delivered by a certain one."""
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
         self.extensions: Extensions = {}
@@ -143,6 +148,7 @@ class SmtpClient:
         self.pipelining = False
         self._chunking = False
         self.replies = 0  # whole replies so far: progress, for the driver's deadline
+        self._clock = clock
         self._hostname = hostname
         self._lmtp = lmtp
         self._may_chunk = chunking and not lmtp
@@ -222,13 +228,14 @@ class SmtpClient:
         """
         if not transaction.recipients:
             raise ValueError("a transaction needs a recipient")
-        refusal = objection(transaction, self.extensions, chunking=self._chunking)
+        now = 0.0 if transaction.timing is UNTIMED else self._clock()
+        refusal = objection(transaction, self.extensions, chunking=self._chunking, is_final=self._lmtp, now=now)
         if refusal:
             self._events.append(Finished(transaction, (refusal,) * len(transaction.recipients)))
             return
         offers = self.extensions
         mail, *recipients = [
-            mail_command(transaction, offers),
+            mail_command(transaction, offers, now),
             *[rcpt_command(to, offers) for to in transaction.recipients],
         ]
         running = _Running(transaction, chunking=self._chunking, inline=inline and self._chunking)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from engine.protocols.address import Address
 from engine.protocols.sasl import Question
+from engine.protocols.timing import UNTIMED, Timing
 
 
 class NeedData(Struct, frozen=True, gc=False):
@@ -33,6 +34,7 @@ class Mail(Struct, frozen=True, gc=False):
     envid: str  # xtext as given, or empty (RFC 3461 4.4)
     auth: str  # xtext as given, "<>", or empty; nothing vouches for it (RFC 4954 5)
     requiretls: bool = False  # RFC 8689 2
+    timing: Timing = UNTIMED
 
 
 class Rcpt(Struct, frozen=True, gc=False):

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from engine.protocols.address import Malformed, parse_path
 from engine.protocols.smtp_events import Mail, Rcpt
 from engine.protocols.smtp_replies import reply
+from engine.protocols.timing import NOTHING, PATTERNS, UNTIMED, Offers, keywords, read
 
 _XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"
 
@@ -43,12 +45,16 @@ _TWICE = reply(501, "5.5.4", "A parameter stands twice")
 _NEEDS_UTF8 = reply(553, "5.6.7", "Non-ASCII is only for transactions with SMTPUTF8")
 
 
-def parse_mail(argument: str, *, requiretls: bool = False) -> Mail | bytes:
-    """The event that the text after ``MAIL`` makes, or the reply that refuses it. ``requiretls`` is offered."""
+def parse_mail(argument: str, offers: Offers = NOTHING, now: float = 0.0, *, requiretls: bool = False) -> Mail | bytes:
+    """The event that the text after ``MAIL`` makes, or the reply that refuses it.
+
+    ``offers`` and ``now``, in Unix time, are for parameters that say when the message is to be delivered. That
+    ``requiretls`` is offered holds for the parameter of that name.
+    """
     match = _FROM.fullmatch(argument)
     if match is None:
         return _MAIL_SYNTAX
-    given = _parameters(match[2], MAIL_PARAMETERS)
+    given = _parameters(match[2], _with_timing(offers) if offers is not NOTHING else MAIL_PARAMETERS)
     if isinstance(given, bytes):
         return given
     if "REQUIRETLS" in given and not requiretls:
@@ -61,8 +67,16 @@ def parse_mail(argument: str, *, requiretls: bool = False) -> Mail | bytes:
         return Mail(sender, None, "7BIT", False, "", "", "")
     size = int(given["SIZE"]) if "SIZE" in given else None
     body, ret = given.get("BODY", "7BIT").upper(), given.get("RET", "").upper()
+    timing = read(given, offers, now) if offers is not NOTHING else UNTIMED
+    if isinstance(timing, bytes):
+        return timing
     envid, auth = given.get("ENVID", ""), given.get("AUTH", "")
-    return Mail(sender, size, body, smtputf8, ret, envid, auth, "REQUIRETLS" in given)
+    return Mail(sender, size, body, smtputf8, ret, envid, auth, "REQUIRETLS" in given, timing)
+
+
+@lru_cache(maxsize=16)
+def _with_timing(offers: Offers) -> Patterns:
+    return {**MAIL_PARAMETERS, **{name: PATTERNS[name] for name in keywords(offers)}}
 
 
 def parse_rcpt(argument: str, *, smtputf8: bool) -> Rcpt | bytes:

@@ -26,6 +26,7 @@ CRLF, so that nothing behind a bare LF is ever taken for a command. In content n
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -52,6 +53,8 @@ from engine.protocols.smtp_events import (
 from engine.protocols.smtp_limits import Limits, limits_line
 from engine.protocols.smtp_parameters import parse_mail, parse_rcpt
 from engine.protocols.smtp_replies import check_refusal, reply
+from engine.protocols.timing import NOTHING, Offers
+from engine.protocols.timing import lines as timing_lines
 from engine.protocols.xforward import ATTRIBUTES
 from engine.protocols.xforward import parse as parse_forward
 
@@ -136,6 +139,7 @@ class SmtpServer:
     of content stays strict. ``lmtp`` makes it a server of LMTP.
     ``xforward`` offers XFORWARD: what the client says of whom it had a message from is in ``forwarded``.
     ``requiretls`` offers REQUIRETLS, under TLS (RFC 8689): a message may go on under verified TLS alone.
+    ``timing`` is offered to who has logged in, or is ``trusted``; ``clock`` says the Unix time that it counts from.
     """
 
     def __init__(
@@ -154,14 +158,16 @@ class SmtpServer:
         lmtp: bool = False,
         xforward: bool = False,
         requiretls: bool = False,
+        timing: Offers = NOTHING,
+        trusted: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._hostname = hostname
-        self._lmtp = lmtp
+        self._hostname, self._lmtp = hostname, lmtp
         self._kind = "LMTP" if lmtp else "ESMTP"
         self._commands = {**(LMTP_COMMANDS if lmtp else COMMANDS), **(FORWARDING if xforward else {})}
+        self._timing, self._trusted, self._clock = timing, trusted, clock
         self._size_limit = size_limit
-        self._recipients_limit = recipients_limit
-        self._errors_limit = errors_limit
+        self._recipients_limit, self._errors_limit = recipients_limit, errors_limit
         self._command_line_limit = command_line_limit
         self._starttls, self._auth, self._requiretls = starttls, auth, requiretls
         self._offer = sasl.Offer(auth, channel)
@@ -178,8 +184,7 @@ class SmtpServer:
         self.errors = 0  # of the client, so far
         self.hasty = False  # it sent commands before it could know that it may (RFC 2920 3.1)
 
-        self._buffer = b""
-        self._position = 0  # octets of the buffer that have been used up
+        self._buffer, self._position = b"", 0  # the position: octets of the buffer that have been used up
         self._end_of_file = False
         self._replies: list[bytes] = []
         self._read: Callable[[SmtpServer], Event | None] = SmtpServer._read_command
@@ -558,9 +563,16 @@ class SmtpServer:
             names.append(f"AUTH {' '.join(self._offer.names)}")
         if self._requiretls and self.tls_active:
             names.append("REQUIRETLS")
+        if (offers := self._offers) is not NOTHING:
+            names += timing_lines(offers, self._clock())
         if "XFORWARD" in self._commands:
             names.append(f"XFORWARD {' '.join(ATTRIBUTES)}")
         return names
+
+    @property
+    def _offers(self) -> Offers:
+        """What this client may ask for as to time."""
+        return self._timing if self._trusted or self.login else NOTHING
 
     def _forward(self, argument: str) -> Event | None:
         told = parse_forward(argument)
@@ -570,7 +582,11 @@ class SmtpServer:
         return self._say(_FORWARDED)
 
     def _mail(self, argument: str) -> Event | None:
-        event = parse_mail(argument, requiretls=self._requiretls and self.tls_active)
+        offers, requiretls = self._offers, self._requiretls and self.tls_active
+        if offers is NOTHING:
+            event = parse_mail(argument, requiretls=requiretls)
+        else:
+            event = parse_mail(argument, offers, self._clock(), requiretls=requiretls)
         if isinstance(event, bytes):
             return self._error(event)
         if event.size is not None and event.size > self._size_limit:

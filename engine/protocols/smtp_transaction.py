@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 import idna
 
 from engine.protocols.smtp_heard import Reply
+from engine.protocols.timing import UNTIMED, Timing, lacks_time, written
 
 ORIGINAL_LIMIT = 500
 """Octets of the value of ORCPT (RFC 3461 4.2)."""
@@ -37,7 +38,8 @@ class Transaction(NamedTuple):
     sent to a server that did not offer 8BITMIME. By default we "just send 8", as nearly everyone does: servers that
     break on it died out, and a conversion would break signatures (DKIM) over the content. ``envid`` is xtext, as its
     sender gave it. ``requiretls`` is passed on where it is offered; that it is, the driver sees to (RFC 8689).
-    ``forward`` has what XFORWARD tells of the session by which it came, where the server offers that.
+    ``forward`` has what XFORWARD tells of the session by which it came, where the server offers that. ``timing`` is
+    passed on where the server offers that.
     """
 
     sender: str
@@ -51,10 +53,18 @@ class Transaction(NamedTuple):
     envid: str = ""
     forward: Mapping[str, str] | None = None
     requiretls: bool = False
+    timing: Timing = UNTIMED
 
 
-def objection(transaction: Transaction, offers: Extensions, *, chunking: bool) -> Reply | None:
-    """Why this server cannot take the message, by what it offers."""
+def objection(
+    transaction: Transaction, offers: Extensions, *, chunking: bool, is_final: bool = False, now: float = 0.0
+) -> Reply | None:
+    """Why this server cannot take the message, by what it offers.
+
+    ``is_final``: it is where the message is delivered, so that it need not know by when; ``now``: Unix time.
+    """
+    if transaction.timing is not UNTIMED and not is_final and (why := lacks_time(transaction.timing, offers, now)):
+        return Reply(554, why, "5.4.7" if "DELIVERBY" in offers else "5.3.3", local=True)  # RFC 2852 4.1
     if "SMTPUTF8" not in offers and _needs_smtputf8(transaction):
         # RFC 6531 3.5
         return Reply(553, "The next server does not take internationalized mail", "5.6.7", local=True)
@@ -68,8 +78,8 @@ def objection(transaction: Transaction, offers: Extensions, *, chunking: bool) -
     return None
 
 
-def mail_command(transaction: Transaction, offers: Extensions) -> bytes:
-    """MAIL with its parameters. ValueError for what would break the dialogue."""
+def mail_command(transaction: Transaction, offers: Extensions, now: float = 0.0) -> bytes:
+    """MAIL with its parameters, at that Unix time. ValueError for what would break the dialogue."""
     parts = [b"MAIL FROM:<" + (_path(transaction.sender, offers) if transaction.sender else b"") + b">"]
     if "SIZE" in offers:
         parts.append(b"SIZE=%d" % transaction.size)
@@ -84,6 +94,8 @@ def mail_command(transaction: Transaction, offers: Extensions) -> bytes:
             parts.append(b"RET=" + transaction.ret.encode())
         if transaction.envid:
             parts.append(b"ENVID=" + _xtext(transaction.envid))
+    if transaction.timing is not UNTIMED:
+        parts += written(transaction.timing, offers, now)
     return b" ".join(parts) + b"\r\n"
 
 

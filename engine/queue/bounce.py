@@ -36,11 +36,13 @@ class Failure:
     verdict: Reject | Delivered | Defer
 
 
-def wants_report(recipient: Recipient, verdict: Reject | Delivered | Defer) -> bool:
+def wants_report(recipient: Recipient, verdict: Reject | Delivered | Defer, *, traced: bool = False) -> bool:
     """RFC 3461 4.1: failures unless NOTIFY says otherwise, success where it was asked for and no other server tells.
 
-    And a delay, where whoever asks finds that it is one.
+    And a delay, where whoever asks finds that it is one. ``traced``: each server that passes it on tells (RFC 2852 4).
     """
+    if traced and isinstance(verdict, Delivered) and verdict.remote and verdict.tell != "delivered":
+        return recipient.notify.upper() != "NEVER"
     if isinstance(verdict, Delivered) and verdict.tell == "nothing":
         return False
     asked = recipient.notify.upper().split(",") if recipient.notify else ["FAILURE", "DELAY"]
@@ -135,7 +137,7 @@ def _action(verdict: Reject | Delivered | Defer) -> Action:
         return "delayed"
     if verdict.tell == "expanded":
         return "expanded"
-    return "relayed" if verdict.tell == "relayed" or (verdict.remote and not verdict.tell) else "delivered"
+    return "relayed" if verdict.tell in ("relayed", "nothing") or (verdict.remote and not verdict.tell) else "delivered"
 
 
 def _status(verdict: Reject | Delivered | Defer) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.links.link import Way
 from engine.message import Fact, Message, Recipient
-from engine.queue.lines import Line
+from engine.queue.line import Line
 from engine.queue.store import Record
 from engine.verdict import Verdict
 
@@ -18,6 +18,7 @@ class Delivery:
     message: Message
     waiting: list[Recipient]  # recipients without an outcome; an alias has been replaced by its members
     domain: str = ""  # of all recipients
+    flow: str = ""  # whose mail it is
     line: Line | None = None  # that it was taken from
     note: int = 0  # that it is away
     given: float = 0.0  # when it was given out, in Unix time

@@ -6,12 +6,12 @@ from msgspec.structs import replace
 
 from engine.message import Content, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
-from engine.queue.bounce import ORDINARY, Failure, Letters, back, bounce
+from engine.queue.bounce import ORDINARY, Failure, Letters, back, bounce, wants_report
 from engine.queue.content import FileContent, link
 from engine.queue.delivery import Delivery
 from engine.queue.outcomes import parked, with_lanes
 from engine.queue.store import Record, Shard, with_recipients
-from engine.verdict import Delivered, Quarantine
+from engine.verdict import Defer, Delivered, Quarantine
 
 
 def report(
@@ -20,22 +20,48 @@ def report(
     """The report to the sender, if there is one to be told."""
     if not failures:
         return []
-    envelope = delivery.record.envelope
-    if not envelope.sender:  # RFC 3464 1.3, RFC 5321 4.5.5: never a bounce of a bounce
-        event("bounce-dropped", id=delivery.record.id, to=[failure.recipient.address for failure in failures])
+    record = delivery.record
+    if not record.envelope.sender:  # RFC 3464 1.3, RFC 5321 4.5.5: never a bounce of a bounce
+        event("bounce-dropped", id=record.id, to=[failure.recipient.address for failure in failures])
         return []
+    new, octets = _reported(record, delivery.message, failures, hostname, now, letters=letters)
+    event("bounce", id=record.id, report=new.id, to=record.envelope.sender)
+    return [(new, octets)]
+
+
+def warning(
+    record: Record,
+    message: Message,
+    waiting: Sequence[tuple[Recipient, Defer]],
+    hostname: str,
+    now: float,
+    *,
+    letters: Letters = ORDINARY,
+) -> list[tuple[Record, Content]]:
+    """The report that recipients have still to wait, if there is one to be told, and it wants to know."""
+    delays = [Failure(recipient, verdict) for recipient, verdict in waiting if wants_report(recipient, verdict)]
+    if not delays or not record.envelope.sender:
+        return []
+    new, octets = _reported(record, message, delays, hostname, now, letters=letters)
+    event("delay-told", id=record.id, report=new.id, to=record.envelope.sender)
+    return [(new, octets)]
+
+
+def _reported(
+    record: Record, message: Message, failures: Sequence[Failure], hostname: str, now: float, *, letters: Letters
+) -> tuple[Record, Content]:
+    envelope = record.envelope
     identity = MessageId.new(now)
-    octets = bounce(identity, hostname, delivery.message, failures, now, letters=letters)
-    record = Record(
+    octets = bounce(identity, hostname, message, failures, now, letters=letters)
+    new = Record(
         id=identity,
         envelope=back(envelope, octets, now),
-        lane=delivery.record.lane,
+        lane=record.lane,
         size=len(octets),
         due=now,
         decided=now,
     )
-    event("bounce", id=delivery.record.id, report=identity, to=envelope.sender)
-    return [(record, Octets(octets))]
+    return new, Octets(octets)
 
 
 def sent(delivery: Delivery, shard: Shard, now: float) -> Iterator[tuple[Record, Content]]:

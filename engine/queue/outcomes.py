@@ -8,7 +8,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from engine.config import Queue
-from engine.message import Fact, Recipient
+from engine.message import Envelope, Fact, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, wants_report
 from engine.queue.delivery import Delivery
@@ -27,6 +27,8 @@ jumped ahead; and by which a time must lie ahead of the clock for it to be anoth
 _EXPIRED = "5.4.7"
 """RFC 3463 3.5: delivery time expired."""
 
+TOO_LATE = Reject("It could not be delivered by the time that its sender has set", _EXPIRED)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
@@ -35,13 +37,14 @@ class Outcomes:
     waiting: list[tuple[Recipient, Defer]] = field(default_factory=list)
     parked: list[tuple[Recipient, Quarantine]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    traced: bool = False
 
     def add(self, recipient: Recipient, verdict: Verdict) -> None:
         if isinstance(verdict, Defer):
             self.waiting.append((recipient, verdict))
         elif isinstance(verdict, Quarantine):
             self.parked.append((recipient, verdict))
-        elif isinstance(verdict, Reject | Delivered) and wants_report(recipient, verdict):
+        elif isinstance(verdict, Reject | Delivered) and wants_report(recipient, verdict, traced=self.traced):
             self.failures.append(Failure(recipient, verdict))
 
     def park_refused(self, reason: str) -> None:
@@ -56,6 +59,12 @@ class Outcomes:
             return ""
         return domain_of([recipient for recipient, _ in self.waiting])
 
+    @property
+    def held(self) -> str:
+        """The line that all who wait are to stand in, because there was no slot for them; else empty."""
+        names = {verdict.line for _, verdict in self.waiting}
+        return names.pop() if len(names) == 1 and not self.parked else ""
+
     def left(self, old: Record, now: float, facts: Mapping[str, Fact]) -> Record | None:
         """What the record becomes; None when nobody is left. ``facts`` are kept of what is parked."""
         left = [recipient for recipient, _ in (*self.waiting, *self.parked)]
@@ -64,7 +73,8 @@ class Outcomes:
         new = with_recipients(old, with_lanes(left, old))
         envelope = new.envelope
         arrived = min(envelope.arrived, now)  # the clock may have been ahead then
-        new = replace(new, envelope=replace(envelope, arrived=arrived, attempts=envelope.attempts + 1), deaths=0)
+        attempts = envelope.attempts + (not self.held)
+        new = replace(new, envelope=replace(envelope, arrived=arrived, attempts=attempts), deaths=0)
         if self.parked:
             return parked(new, self.parked[0][1].reason, now, facts)
         due = now + max(min(verdict.retry_after or 0.0 for _, verdict in self.waiting), SOONEST)
@@ -83,15 +93,23 @@ def final(verdict: Verdict, delivery: Delivery, settings: Queue) -> Verdict:
     if not isinstance(verdict, Defer):
         return verdict
     envelope = delivery.record.envelope
+    if is_too_late(envelope, delivery.given):
+        return dataclasses.replace(TOO_LATE, log=verdict.log, reply=verdict.reply, remote=verdict.remote)
     expires = verdict.expires
-    if expires is None and verdict.retry_after is None:
-        expires = envelope.arrived + settings.expire
+    if expires is None and (verdict.retry_after is None or verdict.line):
+        expires = envelope.begun + settings.expire
     if expires is not None and _was_the_last(delivery, expires):
-        text = f"It could not be delivered for {spelled(delivery.given - envelope.arrived)}: {verdict.text}"
+        text = f"It could not be delivered for {spelled(delivery.given - envelope.begun)}: {verdict.text}"
         return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote)
     if verdict.retry_after is not None:
         return verdict
     return dataclasses.replace(verdict, retry_after=settings.retry[min(envelope.attempts, len(settings.retry) - 1)])
+
+
+def is_too_late(envelope: Envelope, now: float) -> bool:
+    """Whether it is to be returned rather than delivered so late (RFC 2852 4)."""
+    timing = envelope.timing
+    return timing.returns and now >= timing.by
 
 
 def _was_the_last(delivery: Delivery, expires: float) -> bool:
@@ -133,6 +151,8 @@ def tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
         case Delivered(reply, remote):
             event("delivered", **common, remote=remote or None, reply=reply or None)
         case Defer(text, code, log, retry_after, reply, remote):
+            if verdict.line:  # no failure: the line is told of, once
+                return
             event("deferred", **common, code=code, text=text, log=log or None, remote=remote or None,
                   reply=reply or None, retry_after=round(retry_after or 0, 1))  # fmt: skip
         case Reject(text, code, log, reply, remote):

@@ -1,24 +1,39 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import outcome
 import trio
 from msgspec.structs import replace
 
 from engine.config import Queue
-from engine.message import PARK, Content, Envelope, Message, MessageId
+from engine.message import PARK, Content, Envelope, Message, MessageId, Recipient
 from engine.observe.events import event
 from engine.queue.away import Away
 from engine.queue.bounce import ORDINARY
 from engine.queue.content import FileContent, remove
 from engine.queue.delivery import Delivery
-from engine.queue.descendants import parked_apart, report, sent
-from engine.queue.lines import Line, Lines, domain_of
-from engine.queue.outcomes import LATE, SOONEST, Outcomes, final, is_over, parked, spoken_to, tell, with_lanes
+from engine.queue.descendants import parked_apart, report, sent, warning
+from engine.queue.late import Late
+from engine.queue.line import Line
+from engine.queue.lines import Lines, domain_of
+from engine.queue.outcomes import (
+    LATE,
+    TOO_LATE,
+    Outcomes,
+    final,
+    is_over,
+    is_too_late,
+    parked,
+    spoken_to,
+    tell,
+    with_lanes,
+)
 from engine.queue.parked import Parked
+from engine.queue.shares import Shares, flow_of, tenant_line
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
+from engine.queue.waits import ALONE, Waits
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
 from engine.verdict import Defer, Delivered, Reject, Verdict
@@ -29,6 +44,9 @@ _TROUBLE = 5.0
 
 _REFILL = 64
 """Free places that make a look into the due index worth while."""
+
+_PAGE = 256
+"""Entries of the due index that are looked at together where there are tenants."""
 
 SUSPECT, DEATHS = 2, 3
 """Owners that died while a message was away, after which it goes alone, and after which it is parked."""
@@ -43,8 +61,8 @@ PAGE = 1000
 class Owner:
     """Owns one shard. ``give_out`` starts a message on its way; it must end in ``settle``.
 
-    Memory is bounded: at most ``settings.in_flight`` messages are away at once, of one domain half of them. All others
-    wait on disk: in the due index, or in the line of their domain.
+    Memory is bounded: at most ``settings.in_flight`` messages are away at once, shared out by ``shares``. All others
+    wait on disk: in the due index, or in a line.
     """
 
     def __init__(
@@ -76,7 +94,10 @@ class Owner:
         self._draining = False
         self._latest = 0.0  # that the clock has shown
         self._hastened: bytes | None = None  # up to where what a clock decided that was ahead has been looked for
-        self._lines = Lines(shard, self.writer, self)
+        self.shares = Shares(lambda: self.settings.in_flight - len(self.away))
+        self.lines = Lines(shard, self.writer, self, self.shares)
+        self._late = Late(lambda: self.settings, self.lines)
+        self._waits = Waits(self.lines, self._late, lambda: self.settings.expire)
         self.parked = Parked(shard, self.writer, self._now, self._stored)
         self._moving: set[MessageId] = set()
         self._notes = Away(shard.path / "away")
@@ -135,11 +156,15 @@ class Owner:
         content = message.content
         facts = message.envelope.facts
         reason = str(facts[PARK]) if PARK in facts else ""
-        domain = "" if reason else domain_of(message.envelope.recipients)
+        domain = domain_of(message.envelope.recipients)
         now = self._now()
-        must_wait = domain and self._lines.must_wait(domain, now)
         arrived = min(message.envelope.arrived, now)  # the clock may have been set back since
-        due = now if reason else self._expires(message.envelope, domain) if must_wait else arrived
+        release = message.envelope.timing.release
+        is_held = bool(reason) or release > now
+        line = "" if is_held else self.lines.line_for(domain, flow_of(message.envelope), now)
+        due = now if reason else release if is_held else arrived
+        if line:
+            due = self._late.look(message.envelope, self._late.expires(message.envelope, domain), warned=False)
         return Record(
             id=message.id,
             envelope=message.envelope,
@@ -149,23 +174,19 @@ class Owner:
             state=QUARANTINED if reason else WAITING,
             due=due,
             reason=reason,
-            line=domain if must_wait else "",
-            decided=now if reason else arrived,
+            line=line,
+            decided=now if is_held else arrived,
         ), content
-
-    def _expires(self, envelope: Envelope, domain: str) -> float:
-        """When a message goes out for the last time, if the line of its domain has not moved by then."""
-        return envelope.arrived + self._lines.age(domain, self.settings.expire)
 
     def _stored(self, record: Record) -> None:
         """A waiting record was committed: start it, or remember where it lies in the index."""
         if record.state != WAITING or self.is_away(record.id):  # the index may have shown it before we heard
             return
         if record.line:
-            self._lines.stored(record)
+            self.lines.stored(record)
             return
         is_due = record.due <= self._now()
-        if is_due and not self._backlog and not self._draining and len(self.away) < self.settings.in_flight:
+        if is_due and not self._draining and len(self.away) < self.settings.in_flight and self._may_start(record):
             self.start(record)
             return
         before = position_before(record)
@@ -175,6 +196,22 @@ class Owner:
             self._wakeup.wake()
         elif self._next is None or record.due < self._next:
             self._wakeup.wake()
+
+    def _may_start(self, record: Record) -> bool:
+        """Whether a message may be given out at once, past those that wait in the index."""
+        flow = flow_of(record.envelope)
+        if record.envelope.timing.priority > 0:
+            return True
+        if self.shares.has_its_own(flow):
+            return False
+        return not self._backlog or ((self.shares.several or bool(flow)) and self.shares.is_small(flow))
+
+    def _fillable(self) -> int:
+        """How much of what is due can be looked at. Where there are tenants, who has its share goes into its line."""
+        room = self.settings.in_flight - len(self.away)
+        if self.shares.several:
+            return min(room, 1) * _PAGE
+        return min(room, self.shares.of_flow(""))
 
     # -- giving out
 
@@ -234,6 +271,7 @@ class Owner:
         now = self._now()
 
         def begin() -> None:
+            self.lines.hastened()
             self._hastened = time_key(now)
             self._wakeup.wake()
 
@@ -242,7 +280,8 @@ class Owner:
     def _hasten(self, record: Record, now: float) -> None:
         """It is due now, and came in now if it came in later."""
         arrived = min(record.envelope.arrived, now)
-        new = replace(record, envelope=replace(record.envelope, arrived=arrived), due=now, decided=now)
+        due = max(now, record.envelope.timing.release)
+        new = replace(record, envelope=replace(record.envelope, arrived=arrived), due=due, decided=now)
         self._moving.add(record.id)
 
         def hastened() -> None:
@@ -253,9 +292,9 @@ class Owner:
 
     def _fill(self) -> None:
         self._next = None
-        room = self.settings.in_flight - len(self.away)
         if self._draining:
             return
+        room = self._fillable()
         if room <= 0:
             self._backlog = True  # what falls due meanwhile is looked for when there is room
             return
@@ -263,24 +302,41 @@ class Owner:
         identities, self._position = self.shard.due_from(self._position, room, now)
         self._backlog = len(identities) == room
         for record in self.shard.records([i for i in identities if not self.is_away(i)]):
-            domain = domain_of(record.envelope.recipients)
-            if domain and not record.line and self._lines.must_wait(domain, now):
-                self._join(record, domain)
-            else:
-                self.start(record)
-        turn = self._lines.take_turns(now)
+            self._fall_due(record, now)
+        turn = self.lines.take_turns(now)
         due = None if self._backlog else self.shard.next_due(self._position)
         self._next = min((when for when in (turn, due) if when is not None), default=None)
 
-    def _join(self, record: Record, domain: str) -> None:
-        """What is due for a domain that others wait for joins them."""
+    def _fall_due(self, record: Record, now: float) -> None:
+        """Give it out, or have it join the others that wait."""
+        if record.line:
+            expires = self._late.expires(record.envelope, record.line)
+            if now < expires and not record.warned and self._late.warns(record.envelope) <= now:
+                self._warn(record, expires, now)
+            else:
+                self.start(record)
+            return
+        domain = domain_of(record.envelope.recipients)
+        flow = flow_of(record.envelope)
+        line = self.lines.line_for(domain, flow, now)
+        if not line and not self.places():
+            line = tenant_line(flow)
+        if line:
+            self.move(record, line)
+        else:
+            self.start(record)
+
+    def move(self, record: Record, line: str) -> None:
+        """What is due joins others that wait."""
         now = self._now()
-        new = replace(record, line=domain, due=self._expires(record.envelope, domain), decided=now)
+        domain = domain_of(record.envelope.recipients)
+        due = self._late.look(record.envelope, self._late.expires(record.envelope, domain), warned=record.warned)
+        new = replace(record, line=line, due=due, decided=now)
         self._moving.add(record.id)
 
         def change(batch: Batch) -> None:
             self.shard.replace(batch, record, new)
-            self.shard.ensure_turn(batch, domain, record.due, now)
+            self.shard.ensure_turn(batch, line, min(record.due, now), now)
 
         def joined(result: "outcome.Outcome[None]") -> None:
             self._moving.discard(record.id)
@@ -294,15 +350,52 @@ class Owner:
 
         self.writer.submit(change, joined)
 
+    def _warn(self, record: Record, expires: float, now: float) -> None:
+        """Tell the sender of what stands in line that it is late."""
+        trouble = Defer(record.reason or "It waits for its turn", "4.4.7", expires=expires)
+        waiting = [(recipient, trouble) for recipient in record.envelope.recipients]
+        if self._late.is_to_be_told(record, now):
+            born = self._warning(record, self.shard.message(record), waiting, now)
+            due = self._late.look(record.envelope, expires, warned=True)
+            new = replace(record, warned=True, due=due, decided=now)
+        else:
+            born, new = [], replace(record, due=now + LATE, decided=now)
+        self._moving.add(record.id)
+
+        def change(batch: Batch) -> None:
+            self.shard.replace(batch, record, new)
+            for one, content in born:
+                self.shard.put_new(batch, one, content)
+
+        def warned() -> None:
+            self._moving.discard(record.id)
+            for one in (new, *(told for told, _ in born)):
+                self._stored(one)
+
+        self._change(change, warned)
+
+    def _warning(
+        self, record: Record, message: Message, waiting: Sequence[tuple[Recipient, Defer]], now: float
+    ) -> list[tuple[Record, Content]]:
+        try:
+            return warning(record, message, waiting, self._hostname, now, letters=self.letters)
+        except Exception as error:
+            event.bug("delay report", error, id=record.id)
+            return []
+
     # -- what the lines ask
 
     def places(self) -> int:
         """How many more messages may be away."""
         return 0 if self._draining else self.settings.in_flight - len(self.away)
 
-    def share(self) -> int:
-        """Places that one domain may have: half of them."""
-        return -(-self.settings.in_flight // 2)
+    def most(self) -> int:
+        """How many places there are."""
+        return self.settings.in_flight
+
+    def time(self) -> float:
+        """Unix time."""
+        return self._now()
 
     def is_away(self, identity: MessageId) -> bool:
         """Whether it is on its way, or about to be, or about to be moved."""
@@ -319,26 +412,64 @@ class Owner:
                 self._suspects[record.id] = record
                 return
             self._suspect_away = True
+        delivery = self._taken(record, line)
+        if is_too_late(record.envelope, delivery.given):
+            self._end(delivery, TOO_LATE)
+            return
+        try:
+            self._give_out(delivery)
+        except Exception as error:  # one message's trouble must not stop the shard
+            event.bug("giving out", error, id=record.id)
+            self._end(delivery, Defer("Local trouble, please try again later", "4.3.0", log=repr(error)))
+
+    def end(self, record: Record, verdict: Verdict) -> None:
+        """Settle a message that waits as if that had become of it."""
+        self._end(self._taken(record, None), verdict)
+
+    def _taken(self, record: Record, line: Line | None) -> Delivery:
+        """A message that counts as away from now on."""
         recipients = record.envelope.recipients
-        domain = domain_of(recipients)
         delivery = Delivery(
             record,
             self.shard.message(record),
             list(recipients),
-            domain,
+            domain_of(recipients),
+            flow_of(record.envelope),
             line,
             self._notes.note(record.id),
             self._now(),
         )
         self.away[record.id] = delivery
-        self._lines.left(domain, line)
+        self.lines.left(delivery.domain, delivery.flow, line)
+        return delivery
+
+    def _end(self, delivery: Delivery, verdict: Verdict) -> None:
+        delivery.outcomes = [(recipient, verdict) for recipient in delivery.record.envelope.recipients]
+        self.settle(delivery)
+
+    # -- what an operator wants
+
+    def at_rest(self, identities: Sequence[MessageId]) -> list[Record]:
+        """The records of those that wait, and are not on their way."""
+        found = self.shard.records([identity for identity in identities if not self.is_away(identity)])
+        return [record for record in found if record.state == WAITING]
+
+    async def change(self, changes: Sequence[tuple[Record, Record]]) -> None:
+        """Put other records in place of some that are at rest, and see what they are owed now. StorageError."""
+
+        def replace_all(batch: Batch) -> None:
+            for old, new in changes:
+                self.shard.replace(batch, old, new)
+
+        concerned = {old.id for old, _ in changes}
+        self._moving |= concerned
         try:
-            self._give_out(delivery)
-        except Exception as error:  # one message's trouble must not stop the shard
-            event.bug("giving out", error, id=record.id)
-            trouble = Defer("Local trouble, please try again later", "4.3.0", log=repr(error))
-            delivery.outcomes = [(recipient, trouble) for recipient in recipients]
-            self.settle(delivery)
+            await self.writer.apply(replace_all)
+        finally:
+            self._moving -= concerned
+            self._position = min(self._position, *(position_before(old) for old, _ in changes))
+        for _, new in changes:
+            self._stored(new)
 
     # -- settling
 
@@ -359,38 +490,41 @@ class Owner:
         outcomes = self._outcomes(delivery)
         born = self._descendants(delivery, outcomes, now)
         new = outcomes.left(old, now, delivery.facts)
-        domain, turn, is_news = outcomes.unreached, 0.0, False
-        if new is not None and domain:
-            turn = new.due
-            is_news = self._unreached(delivery, domain, turn, outcomes.waiting[0][1], now)
-            expires = self._expires(new.envelope, domain)
-            new = replace(new, line=domain, due=expires + SOONEST if expires > now else new.due)
+        wait = ALONE
+        if new is not None and new.state == WAITING:
+            if self._late.is_to_be_told(old, now):
+                born += self._warning(new, delivery.message, outcomes.waiting, now)
+                new = replace(new, warned=True)
+            new, wait = self._waits.place(delivery, outcomes, new, now)
+            if new is old and not born:  # it came back into its line, and nothing has changed
+                self._settled(delivery, old, old, [])
+                return
 
         def change(batch: Batch) -> None:
             if new is None:
                 self.shard.remove(batch, old)
             else:
                 self.shard.replace(batch, old, new)
-                if domain:
-                    (self.shard.set_turn if is_news else self.shard.ensure_turn)(batch, domain, turn, now)
+                if wait.line:
+                    (self.shard.set_turn if wait.is_news else self.shard.ensure_turn)(batch, wait.line, wait.turn, now)
             for record, content in born:
                 self.shard.put_new(batch, record, content)
 
         def changed() -> None:
-            if is_news:
-                self._lines.rests(domain)
-                self._look_again(turn)
+            if wait.is_news and not wait.is_busy:
+                self.lines.rests(wait.line)
+                self._look_again(wait.turn)
             self._settled(delivery, old, new, [record for record, _ in born])
 
         self._change(change, changed)
 
     def _outcomes(self, delivery: Delivery) -> Outcomes:
-        outcomes = Outcomes()
+        outcomes = Outcomes(traced=delivery.record.envelope.timing.traced)
         for recipient, found in delivery.outcomes:
             verdict = final(found, delivery, self.settings)
             tell(delivery, recipient, verdict)
-            if not self._lines.idle and spoken_to(verdict):
-                self._lines.reached(domain_of([recipient]))
+            if not self.lines.idle and spoken_to(verdict):
+                self.lines.reached(domain_of([recipient]), delivery)
             outcomes.add(recipient, verdict)
         refused = sum(isinstance(failure.verdict, Reject) for failure in outcomes.failures)
         if refused and self.came_back is not None:
@@ -411,15 +545,6 @@ class Owner:
             outcomes.parked.clear()
         return born
 
-    def _unreached(self, delivery: Delivery, domain: str, turn: float, verdict: Defer, now: float) -> bool:
-        """No server of the domain can be spoken to until ``turn``. Whether that is news."""
-        expires, arrived = verdict.expires, delivery.record.envelope.arrived
-        age = self.settings.expire if expires is None else expires - arrived
-        if not self._lines.unreached(domain, delivery.line, turn, age, now):
-            return False
-        event("unreached", domain=domain, remote=verdict.remote or None, text=verdict.text, again=round(turn - now, 1))
-        return True
-
     def _settled(self, delivery: Delivery, old: Record, new: Record | None, born: list[Record]) -> None:
         self.away.pop(old.id, None)
         self._notes.forget(delivery.note)
@@ -433,8 +558,8 @@ class Owner:
             self._stored(new)
         for record in born:
             self._stored(record)
-        self._lines.back(delivery.domain, delivery.line)
-        if self._backlog and (self.settings.in_flight - len(self.away) >= _REFILL or not self.away):
+        self.lines.back(delivery.domain, delivery.flow, delivery.line)
+        if self._backlog and (self._fillable() >= _REFILL or not self.away):
             self._wakeup.wake()
 
     def _change(self, work: Callable[[Batch], None], then: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from engine.queue.store import FORMAT, Shard, content_folder, shard_numbers
+from engine.queue.store import EARLIER, FORMAT, Shard, content_folder, shard_numbers
 from engine.storage.environment import StorageError
 from engine.storage.files import give_to, sync
 from engine.storage.ownership import held, workspace
@@ -147,7 +147,7 @@ def _unpacked(file: Path, folder: Path) -> int:
             source = archive.extractfile(member) if member.type == tarfile.REGTYPE else None
             if source is not None and member.name == _MANIFEST:
                 manifest = msgspec.json.decode(source.read(_MANIFEST_LIMIT), type=_Manifest)
-                if manifest.format != FORMAT:
+                if manifest.format not in (*EARLIER, FORMAT):
                     raise StorageError(f"{file} has format {manifest.format}, this release reads {FORMAT}")
                 messages = manifest.messages
             elif source is not None and _MEMBER.fullmatch(member.name):

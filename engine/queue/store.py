@@ -5,9 +5,9 @@ content    id + number → octets  chunks of content that is not in a file
 due        time + id → decided   waiting messages by the time at which their next attempt is owed, or their last, and
                                  when that was decided
 parked     time + id → decided   parked messages, by the time at which they were parked
-lines      domain → turn         domains that could not be reached, with the time at which their line is tried again
-           domain + id → ""      the messages that stand in it
-turns      time + domain → ""    the lines by that time
+lines      line → turn, name     the lines, with the time at which one is tried next
+           line + position → ""  the messages that stand in it: whose they are, how urgent, their ids
+turns      time + line → decided the lines by that time
 """
 
 import os
@@ -26,18 +26,24 @@ from msgspec.structs import replace
 from engine.links import wire
 from engine.message import Content, Envelope, Message, MessageId, Recipient
 from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cut
+from engine.queue.shares import flow_of, mark
 from engine.storage.environment import StorageError, open_environment, reason
 from engine.storage.writer import Batch
 
-FORMAT = 4
+FORMAT = 5
 """Version of the records. A shard of another version is refused, not guessed at."""
 
-_WITHOUT_PARKED = b"3"
-"""The version in which parked messages were in no index: it is made when the owner opens the shard."""
+EARLIER = (3, 4)
+"""Versions that the owner brings up when it opens the shard. In 3 parked messages were in no index; in both a message
+stood in its line by its id alone."""
 
 WAITING, QUARANTINED = "waiting", "quarantined"
 
+LOWEST = 9
+"""The priority furthest from zero (RFC 6710 3)."""
+
 _TIME = struct.Struct(">Q")
+_LINE, _MARK = 8, 4  # octets of a line's key that name the line, and whose mail it is
 
 
 class Record(Struct, frozen=True):
@@ -51,9 +57,10 @@ class Record(Struct, frozen=True):
     state: str = WAITING
     due: float = 0.0  # Unix time of the next attempt; in a line: when it goes out all the same; parked: since when
     reason: str = ""  # why it waits, or is parked
-    line: str = ""  # the domain in whose line it stands
+    line: str = ""  # the name of the line that it stands in: a domain, or what a stage calls it
     deaths: int = 0  # of owners, one after the other, while it was away
     decided: float = 0.0  # when ``due`` was, in Unix time: later than now, by a clock that was ahead
+    warned: bool = False  # its sender has been told that it is late, if that was wanted
 
 
 class Shard:
@@ -85,8 +92,8 @@ class Shard:
     def _check_format(self, read_only: bool) -> None:
         with self.environment.begin(write=not read_only) as transaction:
             found = transaction.get(b"format")
-            if found == _WITHOUT_PARKED and not read_only:
-                self._index_parked(transaction)
+            if found in [str(number).encode() for number in EARLIER] and not read_only:
+                self._bring_up(transaction)
             elif found is None and not read_only:
                 transaction.put(b"format", str(FORMAT).encode())
             elif found is not None and found != str(FORMAT).encode():
@@ -95,11 +102,14 @@ class Shard:
                     "and change only when the queue is empty"
                 )
 
-    def _index_parked(self, transaction: lmdb.Transaction) -> None:
+    def _bring_up(self, transaction: lmdb.Transaction) -> None:
         for key, packed in transaction.cursor(self._envelopes):
             record = unpack(MessageId(key), bytes(packed))
             if record.state == QUARANTINED:
                 transaction.put(due_key(record), time_key(record.decided), db=self._parked)
+            if record.line:
+                transaction.delete(digest(record.line) + record.id, db=self._lines)
+                transaction.put(line_key(record), b"", db=self._lines)
         transaction.put(b"format", str(FORMAT).encode())
 
     def _index(self, record: Record) -> Any:
@@ -142,17 +152,17 @@ class Shard:
             for number in range(-(-record.size // CHUNK)):
                 batch.delete(self._content, chunk_key(record.id, number))
 
-    def set_turn(self, batch: Batch, domain: str, when: float, decided: float) -> None:
-        """The line of that domain is tried next at ``when``, in Unix time, and at no other time."""
-        line = digest(domain)
+    def set_turn(self, batch: Batch, name: str, when: float, decided: float) -> None:
+        """The line of that name is tried next at ``when``, in Unix time, and at no other time."""
+        line = digest(name)
         self._drop_turn(batch, line)
-        batch.put(self._lines, line, msgpack.packb([when, domain]))
+        batch.put(self._lines, line, msgpack.packb([when, name]))
         batch.put(self._turns, time_key(when) + line, time_key(decided))
 
-    def ensure_turn(self, batch: Batch, domain: str, when: float, decided: float) -> None:
+    def ensure_turn(self, batch: Batch, name: str, when: float, decided: float) -> None:
         """The same, unless it is to be tried at some time already."""
-        if batch.get(self._lines, digest(domain)) is None:
-            self.set_turn(batch, domain, when, decided)
+        if batch.get(self._lines, digest(name)) is None:
+            self.set_turn(batch, name, when, decided)
 
     def hasten_turns(self, batch: Batch, now: float, latest: float) -> None:
         """Lines whose turns were decided later than ``latest``, by a clock that was ahead, have them now."""
@@ -162,9 +172,9 @@ class Shard:
         for line in lines:
             self.set_turn(batch, msgpack.unpackb(batch.get(self._lines, line))[1], now, now)
 
-    def end_line(self, batch: Batch, domain: str) -> None:
+    def end_line(self, batch: Batch, name: str) -> None:
         """The line needs no more turns, if nothing stands in it."""
-        line = digest(domain)
+        line = digest(name)
         with batch.transaction.cursor(self._lines) as cursor:
             occupied = cursor.set_range(line + b"\0") and bytes(cursor.key()).startswith(line)
         if not occupied and self._drop_turn(batch, line):
@@ -220,35 +230,51 @@ class Shard:
                 return None
             return _time(cursor.key())
 
-    def turns(self, limit: int, until: float, besides: Container[str]) -> tuple[list[str], float | None]:
-        """Domains whose lines are to be tried not later than ``until``, and when the first one of the others is."""
+    def turns(
+        self, position: bytes, limit: int, until: float, besides: Container[str]
+    ) -> tuple[list[str], float | None, bytes]:
+        """Lines whose turns are above ``position`` and not later than ``until``, when the first one of the others is,
+        and the last key looked at."""
         found: list[str] = []
         last = _TIME.pack(int(until * 1000) + 1)
         with self.environment.begin() as transaction, transaction.cursor(self._turns) as cursor:
-            for key in cursor.iternext(values=False):
+            for key in cursor.iternext(values=False) if cursor.set_range(position + b"\0") else ():
                 if key >= last or len(found) == limit:
-                    return found, _time(key)
-                domain = msgpack.unpackb(transaction.get(key[8:], db=self._lines))[1]
-                if domain not in besides:
-                    found.append(domain)
-        return found, None
+                    return found, _time(key), position
+                name = msgpack.unpackb(transaction.get(key[8:], db=self._lines))[1]
+                if name not in besides:
+                    found.append(name)
+                position = bytes(key)
+        return found, None, position
 
-    def in_line(self, domain: str, start: bytes, limit: int) -> list[MessageId]:
-        """Ids of those that stand in the line, from ``start`` on, the oldest first."""
-        line = digest(domain)
-        found: list[MessageId] = []
+    def flows(self, name: str) -> list[bytes]:
+        """The marks of those whose mail stands in the line."""
+        line = digest(name)
+        found: list[bytes] = []
         with self.environment.begin() as transaction, transaction.cursor(self._lines) as cursor:
-            if cursor.set_range(line + (start or b"\0")):
-                for key in cursor.iternext(values=False):
-                    if len(found) == limit or not key.startswith(line):
-                        break
-                    found.append(MessageId(key[len(line) :]))
+            there = cursor.set_range(line + b"\0")
+            while there and (key := bytes(cursor.key())).startswith(line):
+                if len(key) > len(line):
+                    found.append(key[_LINE : _LINE + _MARK])
+                there = cursor.set_range(key[: _LINE + _MARK] + b"\xff" * 17)
         return found
 
-    def turn(self, domain: str) -> float | None:
-        """When the line of that domain is tried next, in Unix time; None when it has no line."""
+    def in_line(self, name: str, flow: bytes, start: bytes, limit: int) -> list[bytes]:
+        """Positions of those of one flow that stand in the line, from ``start`` on, in their order."""
+        prefix = digest(name) + flow
+        found: list[bytes] = []
+        with self.environment.begin() as transaction, transaction.cursor(self._lines) as cursor:
+            if cursor.set_range(prefix + start):
+                for key in cursor.iternext(values=False):
+                    if len(found) == limit or not key.startswith(prefix):
+                        break
+                    found.append(bytes(key[len(prefix) :]))
+        return found
+
+    def turn(self, name: str) -> float | None:
+        """When the line of that name is tried next, in Unix time; None when there is none."""
         with self.environment.begin() as transaction:
-            packed = transaction.get(digest(domain), db=self._lines)
+            packed = transaction.get(digest(name), db=self._lines)
         return None if packed is None else msgpack.unpackb(packed)[0]
 
     def records(self, identities: list[MessageId]) -> list[Record]:
@@ -345,12 +371,22 @@ def due_key(record: Record) -> bytes:
     return time_key(record.due) + record.id
 
 
-def digest(domain: str) -> bytes:
-    return blake2b(domain.encode(), digest_size=8).digest()
+def digest(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=_LINE).digest()
+
+
+def position_of(record: Record) -> bytes:
+    """Where it stands among those of its flow: what is urgent before what is not, then the oldest first."""
+    return bytes([LOWEST - record.envelope.timing.priority]) + record.id
+
+
+def identity_at(position: bytes) -> MessageId:
+    """Who stands at that position."""
+    return MessageId(position[1:])
 
 
 def line_key(record: Record) -> bytes:
-    return digest(record.line) + record.id
+    return digest(record.line) + mark(flow_of(record.envelope)) + position_of(record)
 
 
 def pack(record: Record) -> bytes:
@@ -366,6 +402,7 @@ def pack(record: Record) -> bytes:
             record.line,
             record.deaths,
             record.decided,
+            record.warned,
         ]
     )
     return packed

@@ -10,6 +10,7 @@ from engine.queue.content import CHUNK, chunk_key
 from engine.queue.store import WAITING, Record, Shard, digest, due_key, line_key, time_key, unpack
 
 _LINE = len(digest(""))
+_IN_LINE = _LINE + 5  # octets before the id of who stands in line
 _STEP = 1000
 
 
@@ -98,13 +99,13 @@ class Verification:
             while found:
                 line, packed = cursor.item()
                 if len(line) != _LINE:
-                    yield f"{MessageId(line[_LINE:])} stands in a line that has no turn"
+                    yield f"{MessageId(line[_IN_LINE:])} stands in a line that has no turn"
                 else:
                     lines += 1
                     when, domain = msgpack.unpackb(packed)
                     if transaction.get(time_key(when) + line, db=databases["turns"]) is None:
                         yield f"the turn of {domain} is not in the index of turns"
-                found = cursor.set_range(line[:_LINE] + b"\xff" * 17)  # past all that stand in it
+                found = cursor.set_range(line[:_LINE] + b"\xff" * 21)  # past all that stand in it
         self._counts["lines"] += lines
         turns = transaction.stat(databases["turns"])["entries"]
         if turns != lines:
@@ -112,7 +113,7 @@ class Verification:
 
     def _orphans(self, transaction: Any, databases: dict[str, Any], name: str) -> Iterator[str]:
         """Entries of an index or of content that no record accounts for."""
-        start = {"due": 8, "parked": 8, "lines": _LINE, "content": 0}[name]
+        start = {"due": 8, "parked": 8, "lines": _IN_LINE, "content": 0}[name]
         with transaction.cursor(databases[name]) as cursor:
             for key in cursor.iternext(values=False):
                 identity = MessageId(key[start : start + 16])

@@ -7,6 +7,9 @@ from typing import get_args
 from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Message, Octets
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
+LINE_LIMIT = 500
+"""Characters of the name of a line: a site, and a source."""
+
 _VERDICTS = get_args(Verdict)
 _NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
 
@@ -38,6 +41,8 @@ def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
         seconds = verdict.retry_after
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
             return f"a retry_after of {seconds!r}; it is a number of seconds"
+    if isinstance(verdict, Defer) and not (isinstance(verdict.line, str) and len(verdict.line) <= LINE_LIMIT):
+        return f"a line named {verdict.line!r:.80}; it is a text of at most {LINE_LIMIT} characters"
     return ""
 
 

@@ -74,7 +74,7 @@ class Session:
     def __init__(self, terms: Terms, connection: Connection, peer: str, trusted: bool) -> None:
         self._terms = terms
         self._connection = connection
-        self._smtp = terms.conversation(connection)
+        self._smtp = terms.conversation(connection, trusted=trusted)
         self._peer = peer
         self._visitor = terms.logins.visitor("smtp", peer)
         self._trusted = trusted
@@ -480,7 +480,7 @@ class Session:
             sender=mail.sender,
             recipients=recipients,
             session=_origin(facts, transaction.forwarded),
-            prepended=self._terms.received(facts, recipients, identity, arrived)
+            prepended=self._terms.received(facts, recipients, identity, arrived, mail.timing.priority)
             + self._terms.lacking(content, identity, arrived),
             arrived=arrived,
             smtputf8=mail.smtputf8,
@@ -488,6 +488,7 @@ class Session:
             ret=mail.ret,
             envid=mail.envid,
             requiretls=mail.requiretls,
+            timing=mail.timing,
         )
         message = Message(identity, envelope, content)
         return message.with_fact("door.early_talker", True) if self._early else message

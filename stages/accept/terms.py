@@ -17,6 +17,7 @@ from engine.net.targets import Network, address_of, network_of
 from engine.net.tls import ServerTls
 from engine.protocols.smtp_replies import TEXT_LIMIT
 from engine.protocols.smtp_server import SmtpServer
+from engine.protocols.timing import LONGEST_BY, Offers
 from engine.runtime.door import Door
 from stages.accept.newcomers import Newcomers, Tarpit
 
@@ -113,9 +114,15 @@ class Terms:
     xforward: bool = False
     # Whether a message may come with REQUIRETLS, under TLS: the promise that it goes on under verified TLS alone.
     requiretls: bool = True
+    # To whom MT-PRIORITY (RFC 6710) and DELIVERBY (RFC 2852) are offered: clients that may send anywhere.
+    priority: Literal["trusted", "nobody"] = "trusted"
+    deliver_by: Literal["trusted", "nobody"] = "trusted"
+    # How long they may have a message held at most (RFC 4865); 0: not at all.
+    future_release: Duration = Duration("30d")
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
     draining: bool = field(default=False, init=False)  # no new work: the server stops
+    _offers: Offers = field(init=False, repr=False)
     _dates: _Dates = field(default_factory=_Dates, init=False, repr=False)
     newcomers: Newcomers = field(init=False, repr=False)
     pit: Tarpit = field(init=False, repr=False)
@@ -141,10 +148,13 @@ class Terms:
         teaser = settings.get("greet_teaser", "")
         if not (teaser.isascii() and teaser.isprintable() and len(teaser) <= TEXT_LIMIT):
             yield "greet_teaser must be one line of ASCII"
+        if settings.get("future_release", 0) > LONGEST_BY:
+            yield "future_release has at most nine digits of seconds (RFC 4865 4)"
         if settings.get("tarpit_after", 0) < 0:
             yield "tarpit_after must not be negative"
 
     def __post_init__(self) -> None:
+        self._offers = Offers(self.priority == "trusted", int(self.future_release), self.deliver_by == "trusted")
         self.newcomers = Newcomers(self.greet_delay)
         self.pit = Tarpit(self.tarpit, self.tarpit_after, max(1, self.max_connections // _TARPIT_SHARE))
 
@@ -163,7 +173,7 @@ class Terms:
             return _within(peer, self.clients)
         return self.protocol == "smtp" or address_of(peer).is_loopback
 
-    def conversation(self, connection: Connection) -> SmtpServer:
+    def conversation(self, connection: Connection, *, trusted: bool) -> SmtpServer:
         return SmtpServer(
             hostname=self.hostname,
             size_limit=self.max_size,
@@ -177,6 +187,8 @@ class Terms:
             lmtp=self.protocol == "lmtp",
             xforward=self.xforward,
             requiretls=self.requiretls,
+            timing=self._offers,
+            trusted=trusted,
         )
 
     async def may_send_as(self, account: str, sender: str) -> bool:
@@ -211,15 +223,19 @@ class Terms:
         fields = {"Date": self._dates.of(arrived), "Message-ID": f"<{identity}@{self.hostname}>"}
         return "".join(f"{name}: {value}\r\n" for name, value in fields.items() if given.header(name) is None).encode()
 
-    def received(self, session: Facts, recipients: tuple[Recipient, ...], identity: MessageId, arrived: float) -> bytes:
-        """The trace header field that we add (RFC 5321 4.4)."""
+    def received(
+        self, session: Facts, recipients: tuple[Recipient, ...], identity: MessageId, arrived: float, priority: int = 0
+    ) -> bytes:
+        """The trace header field that we add (RFC 5321 4.4; for the priority RFC 6710 7)."""
+        urgent = f"\r\n\tpriority {priority}" if priority else ""
         by_login = " (authenticated)" if session.login else ""
         tls = f"\r\n\t(using {session.tls})" if session.tls else ""
         one = f"\r\n\tfor <{recipients[0].address}>" if len(recipients) == 1 else ""
         literal = f"IPv6:{session.peer}" if ":" in session.peer else session.peer
         return (
             f"Received: from {session.helo} ([{literal}]){by_login}{tls}\r\n"
-            f"\tby {self.hostname} with {session.protocol} id {identity}{one};\r\n\t{self._dates.of(arrived)}\r\n"
+            f"\tby {self.hostname} with {session.protocol} id {identity}{one}{urgent};"
+            f"\r\n\t{self._dates.of(arrived)}\r\n"
         ).encode()
 
 

@@ -63,6 +63,15 @@ LINING_UP = {
     "the line has its turn": Point("mail-", "engine.queue.lines", "Lines.rests", count=1),
     "one more stands in line": Point("mail-", "engine.queue.lines", "Lines.stored", count=2),
 }
+HOLDING = {
+    "no slot, not stored": Point("mail-", "engine.queue.lines", "Lines.held", count=1),
+    "held, in its line": Point("mail-", "engine.queue.lines", "Lines.stored", count=1),
+    "one goes ahead at a busy site": Point("mail-", "engine.queue.lines", "Lines._end_rests", count=12),
+}
+WARNING = {
+    "a delay report written, not stored": Point("mail-", OWNER, "warning", count=1),
+    "a delay report handed over, not stored": Point("mail-", OWNER, "Owner._warn", count=1),
+}
 PARKING = {
     "to be parked, not stored": Point("mail-", OWNER, "Owner._change", "before", count=2),  # the first is at its start
     "parked": Point("mail-", OWNER, "Owner._settled", "before", count=1),
@@ -182,6 +191,69 @@ def test_a_worker_dies_while_mail_lines_up(remote: Remote, dies, point: Point) -
     server.start()
     until(lambda: len(tokens([r.content for r in remote.received])) == 4, "mail that stood in line")
     assert max(tokens([r.content for r in remote.received]).values()) <= 2  # a client whose answer was lost
+
+
+SLOTS = """
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import trio
+from engine import Defer, Delivered, Message
+
+@dataclass
+class Slots:
+    effect: ClassVar[bool] = True
+    free: int = field(default=1, init=False)
+
+    async def __call__(self, message: Message):
+        if not self.free:
+            return Defer("no slot", "4.4.5", retry_after=0.2, line="remote.test/out")
+        self.free -= 1
+        await trio.sleep(0.3)
+        self.free += 1
+        return Delivered("250 " + message.header("Subject"), "remote.test")
+"""
+
+
+@pytest.mark.parametrize("point", points(HOLDING))
+def test_a_worker_dies_while_mail_waits_for_a_busy_site(dies, prepared: Postroad, point: Point) -> None:
+    prepared.filter("slots", SLOTS)
+    prepared.change(
+        {
+            "lane": {"remote": {"stages": ["slots"]}},
+            "stage": {"slots": {"use": "filters/slots.py"}, "resolve": None, "relay": None},
+        }
+    )
+    server = dies(point)
+    for number in range(6):
+        until(lambda number=number: _taken(server, letter(f"token-{number}-")), "a client to be answered", 4 * PATIENCE)
+    server.wait_for("worker-restarted")
+    verify(server)
+    for number in range(6):
+        server.wait_for("delivered", reply=f"250 token-{number}-")
+    until(lambda: not server.command("queue", "list").stdout, "an empty queue")
+    assert not server.all("deferred")
+    verify(server)
+
+
+@pytest.mark.parametrize("point", points(WARNING, every=1))
+def test_a_worker_dies_while_a_sender_is_told_of_a_delay(
+    remote: Remote, dies, prepared: Postroad, point: Point
+) -> None:
+    remote.script = {"CONNECT": DROP}
+    prepared.change({"queue": {"delay_warning": "2s"}, "stage": {"relay": {"retry": ["60s"]}}})
+    server = dies(point)
+    server.send(letter("token-0-"), FAR, sender=BOB)
+    server.wait_for("worker-restarted")
+    (report,) = server.mail_for(BOB)
+    assert b"Action: delayed" in report
+    verify(server)
+    assert server.stop() == 0
+    server.start()
+    remote.script = {}
+    assert server.command("queue", "retry", "--all").returncode == 0
+    until(lambda: len(remote.received) == 1, "the message that was late")
+    assert len(server.mailbox(BOB)) == 1
 
 
 def _taken(server: Postroad, message: bytes) -> bool:

@@ -34,6 +34,7 @@ from engine.protocols.smtp_events import (
     TooManyErrors,
 )
 from engine.protocols.smtp_server import SmtpServer
+from engine.protocols.timing import Offers
 
 DIALOGS = sorted(Path(__file__).parent.glob("*.txt"))
 SETTINGS = {"hostname": "mx.example.org", "size_limit": 1000, "recipients_limit": 3}
@@ -43,6 +44,8 @@ class Obliging:
     """Says yes to nearly everything, and keeps what it is given."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        if "timing" in settings:
+            settings = settings | {"timing": Offers(*settings["timing"])}
         self.smtp = SmtpServer(**(SETTINGS | settings))
         self.smtp.greet()
         self.parts: list[bytes] = []

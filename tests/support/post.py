@@ -9,6 +9,7 @@ from engine import Delivered, Duration, Message, MessageId, Size, Verdict
 from engine.config import Queue
 from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
+from engine.queue.store import Shard, identity_at
 from engine.wakeup import Answer
 
 MAP_SIZE = 2**26
@@ -74,6 +75,11 @@ class Post:
     @property
     def ids(self) -> list[MessageId]:
         return [delivery.record.id for delivery in self.given]
+
+
+def standing(shard: Shard, line: str) -> list[MessageId]:
+    """Who stands in the line, tenant by tenant, each one's in their order."""
+    return [identity_at(place) for flow in shard.flows(line) for place in shard.in_line(line, flow, b"", 1000)]
 
 
 Open = Callable[..., Post]

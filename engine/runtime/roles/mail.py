@@ -15,6 +15,7 @@ from engine.observe.events import event
 from engine.quarantine.expiry import expire
 from engine.queue import bounce
 from engine.queue.delivery import Delivery
+from engine.queue.orders import answers_of
 from engine.queue.owner import Owner
 from engine.queue.store import Shard, shard_numbers
 from engine.runtime.door import Door
@@ -55,10 +56,11 @@ class MailRole(Role):
         async def delete(identity: bytes, *to: str) -> str:
             return await owner.parked.delete(MessageId(identity), to)
 
+        answers = {"release": release, "delete": delete, **answers_of(owner)}
         endpoint = between(here.folder, here.process.name, here.life, QUEUE_SERVICE)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(free_readers, owner.shard.environment)
-            nursery.start_soon(answer_requests, here.context, endpoint, {"release": release, "delete": delete})
+            nursery.start_soon(answer_requests, here.context, endpoint, answers)
             task_status.started()
 
     def start(self, nursery: trio.Nursery) -> None:
