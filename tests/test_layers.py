@@ -50,6 +50,7 @@ ARROWS: dict[str, set[str]] = {
     "lists": {"storage", "directory"},
     "return_path": {"protocols", "config", "directory"},
     "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
+    "shaping": {"protocols", "units", "storage", "observe", "config", "abuse"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
