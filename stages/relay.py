@@ -1,11 +1,12 @@
 """Hand messages on to the next server, by SMTP."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import ClassVar
 
 from engine import Defer, Duration, Message, Reject, Verdict
+from engine.egress import Egress, Leaving
 from engine.net.targets import permitted
 from engine.outbound.sending import Sending
 from engine.outbound.session import Timeouts
@@ -22,8 +23,12 @@ class Relay(Outbound):
     """
 
     partition: ClassVar[str] = "resolve.site"
+    acts_on: ClassVar[tuple[str, ...]] = ("egress", "smart_host")
 
+    egress: Egress = field(default_factory=Egress)
     _: KW_ONLY
+    pool: str = ""
+    """The `[egress.pool.NAME]` that mail leaves by whose tenant has none. Empty: the system picks the address."""
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks that mail may be sent into."""
     messages_per_connection: int = 1000
@@ -47,7 +52,12 @@ class Relay(Outbound):
             block=self.block_timeout,
             final=self.final_timeout,
         )
-        return self._by(timeouts, messages_per_connection=self.messages_per_connection, strict_8bit=self.strict_8bit)
+        return self._by(
+            timeouts,
+            messages_per_connection=self.messages_per_connection,
+            strict_8bit=self.strict_8bit,
+            source_failed=self.egress.failed,
+        )
 
     async def __call__(self, message: Message) -> Verdict:
         site, port = message.fact("resolve.site"), message.fact("resolve.port", SMTP_PORT)
@@ -62,7 +72,14 @@ class Relay(Outbound):
                 log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
                 remote=found[0][0],
             )
-        return await self._sending.deliver(message, targets, Way(site, port), self._security)
+        leaving = await self.egress.leave(message, site, port, targets, pool=self.pool)
+        if not isinstance(leaving, Leaving):
+            return leaving
+        way = Way(site, port, leaving.source, leaving.login)
+        verdict = await self._sending.deliver(message, leaving.targets, way, leaving.security or self._security)
+        if isinstance(verdict, Defer) and (verdict.line or verdict.unreached):
+            await self.egress.stayed(leaving)
+        return verdict
 
 
 def _addresses(message: Message) -> list[tuple[str, str]]:

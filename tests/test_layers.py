@@ -63,6 +63,9 @@ ARROWS: dict[str, set[str]] = {
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
+    "egress": {
+        "protocols", "message", "units", "verdict", "net", "observe", "config", "abuse", "shaping", "outbound",
+    },
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
@@ -72,12 +75,13 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "egress",
+        "shaping",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
-        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists",
+        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "egress",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -94,6 +98,9 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/scanning/mta_hooks.py", "accept"): "what a hook may answer",
     ("engine/sieve/compiler.py", "command"): "a kind of word in a script",
     ("engine/cli/__init__.py", "lists"): "a command",
+    ("engine/config/reading.py", "tenant"): "a table",
+    ("engine/config/tables.py", "tenant"): "a table",
+    ("engine/config/tenants.py", "tenant"): "a table",
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
 }

@@ -32,7 +32,7 @@ MAP_SIZE = 2**30
 COPY = 3600.0
 """Seconds between two copies."""
 
-NAMES = ("triplets", "accounts", "contacts", "suspects", "networks", "allowances", "sites")
+NAMES = ("triplets", "accounts", "contacts", "suspects", "networks", "allowances", "sites", "egress")
 
 _MOST = {"sites": 20_000}
 """Entries, where a table is to be smaller than others."""

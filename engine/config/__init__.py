@@ -5,10 +5,12 @@ values; ``checks``, ``listeners``, ``certificates``, ``directories``, ``lanes`` 
 """
 
 from engine.config.conversion import convert
+from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmUp
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, READERS
 from engine.config.reading import load, parse
+from engine.config.smart_hosts import SmartHost
 from engine.config.tables import (
     DIRECTORIES,
     NOWHERE,
@@ -37,6 +39,7 @@ from engine.config.tables import (
     Tls,
     UnixSocket,
 )
+from engine.config.tenants import Campaign, Tenant
 
 __all__ = [
     "CHALLENGES",
@@ -49,11 +52,16 @@ __all__ = [
     "SECTIONS",
     "Acme",
     "Batv",
+    "Campaign",
     "Config",
     "ConfigError",
     "Dns",
     "Domains",
+    "Egress",
+    "EgressPool",
+    "EgressSource",
     "Elsewhere",
+    "Family",
     "Ldap",
     "Login",
     "Mailboxes",
@@ -67,10 +75,13 @@ __all__ = [
     "Server",
     "Shared",
     "Sieve",
+    "SmartHost",
     "Srs",
     "Stage",
+    "Tenant",
     "Tls",
     "UnixSocket",
+    "WarmUp",
     "convert",
     "load",
     "nearest",

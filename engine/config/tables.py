@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from engine.condition import Condition
+from engine.config.egress import Egress
+from engine.config.smart_hosts import SmartHost
+from engine.config.tenants import Tenant
 from engine.lanes import MAIL, Course, Lane
 from engine.protocols.sasl import MECHANISMS
 from engine.stage import Spec
@@ -291,6 +294,9 @@ class Config:
     srs: Srs | None
     batv: Batv | None
     shared: Shared | None
+    egress: Egress
+    tenants: Mapping[str, Tenant]
+    smart_hosts: Mapping[str, SmartHost]
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -310,3 +316,6 @@ OPTIONAL: dict[str, type] = {
 
 DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
 """Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""
+
+NAMED = ("egress", "tenant", "smart_host")
+"""Tables that have tables with names of the operator's."""

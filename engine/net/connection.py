@@ -76,6 +76,11 @@ class Connection:
             return CLEAR
         return Channel(channel_binding.bindings(self._tls_stream), _addresses(self._tls_stream))
 
+    @property
+    def server_bindings(self) -> dict[str, bytes]:
+        """What our login can be bound to, by type (RFC 5056). For a client's side alone."""
+        return {} if self._tls_stream is None else channel_binding.bindings_of_server(self._tls_stream)
+
     async def receive(self, limit: int = RECEIVE) -> bytes:
         """The next octets, at most ``limit``; b"" when the peer has finished. ConnectionLost when it broke off.
 

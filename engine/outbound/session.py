@@ -1,7 +1,6 @@
 """One connection to the next server: the socket, the deadlines and the TLS around `SmtpClient`."""
 
 import contextlib
-import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -15,13 +14,17 @@ import trio
 from engine.deadline import Deadline, Watch
 from engine.message import Message
 from engine.net.connection import EXHAUSTED, Connection, ConnectionLost
-from engine.outbound.way import Security, Source, Way
+from engine.outbound.dialling import SourceFailed, dial
+from engine.outbound.logins import log_in
+from engine.outbound.way import Login, Security, Source, Way
+from engine.protocols.sasl_client import LoginError
 from engine.protocols.smtp_client import (
     Awaits,
     Closing,
     ContentWanted,
     Event,
     Finished,
+    LoginRefused,
     Ready,
     Refused,
     SmtpClient,
@@ -50,9 +53,6 @@ LAST_WORDS = 5.0
 
 QUICK = 0.1
 """Seconds within which a server takes a content to count as quick: then nothing waits long behind another message."""
-
-_BIND_ADDRESS_NO_PORT = 24
-"""From linux/in.h: a port is picked when we connect, so that it can be used for each destination again."""
 
 FAREWELL = 2.0
 """Seconds to wait for the reply to QUIT; nothing depends on it."""
@@ -111,6 +111,7 @@ class Terms:
     watch: Watch
     lmtp: bool = False
     chunking: bool = True
+    source_failed: Callable[[Source, str], None] = lambda *_: None  # hears of one that is of no use
 
 
 class Job:
@@ -196,7 +197,15 @@ class Session:
     """An open connection that is ready for transactions. ``open`` holds the jobs that it has not settled."""
 
     def __init__(
-        self, connection: Connection, terms: Terms, host: str, address: str, *, hostname: str, security: Security
+        self,
+        connection: Connection,
+        terms: Terms,
+        host: str,
+        address: str,
+        *,
+        hostname: str,
+        security: Security,
+        login: Login | None = None,
     ) -> None:
         self.host = host
         self.address = address
@@ -207,6 +216,7 @@ class Session:
         self._connection = connection
         self._client = SmtpClient(hostname, lmtp=terms.lmtp, chunking=terms.chunking)
         self._terms = terms
+        self._login = login
         self._deadline = Deadline(terms.watch)
         self._sending = False  # what was sent last has not gone out yet
         self._asked_at = 0.0  # when the last content had gone out
@@ -265,10 +275,33 @@ class Session:
         self._connection.close()
 
     async def greet(self, *, with_tls: bool) -> None:
-        """Greeting, EHLO and TLS. Trouble when that does not lead to a session on our terms."""
-        await self._ready()
-        if not with_tls:
-            return
+        """Greeting, EHLO, TLS and the login. Trouble when that does not lead to a session on our terms."""
+        login = self._login
+        if login is not None and login.implicit_tls:
+            await self._shake_hands()
+            await self._ready()
+        else:
+            await self._ready()
+            if with_tls:
+                await self._start_tls()
+        if login is not None:
+            await self._log_in(login)
+
+    async def _log_in(self, login: Login) -> None:
+        # Whoever is in between could read the password, or all of the mail.
+        is_safe = self._connection.is_loopback if login.context is None else bool(self._connection.tls)
+        if not is_safe:
+            raise self._trouble("No login without TLS", code="4.7.0")
+        try:
+            match await log_in(self._client, login, self._connection.server_bindings, self._answer):
+                case LoginRefused(reply=reply):
+                    raise self._trouble("The server refuses our login", reply)
+                case Closing(reply=reply):
+                    raise self._trouble("The server closes the connection", reply)
+        except LoginError as error:
+            raise self._trouble(f"No login at {self.host}: {error}", code="4.7.0") from error
+
+    async def _start_tls(self) -> None:
         required = self.security.required
         if "STARTTLS" not in self._client.extensions:
             if required:
@@ -294,10 +327,15 @@ class Session:
                 raise self._trouble("The server closes the connection", reply)
 
     async def _handshake(self) -> None:
+        await self._shake_hands()
+        self._client.tls_started()
+
+    async def _shake_hands(self) -> None:
+        context = self._login.context if self._login is not None else None
         try:
             with trio.fail_after(self._terms.timeouts.command):
                 await self._connection.start_tls(
-                    self._terms.contexts(self.security.verified),
+                    context or self._terms.contexts(self.security.verified),
                     server_side=False,
                     hostname=self.host.strip("[].") or None,
                 )
@@ -307,7 +345,6 @@ class Session:
             raise _TlsFailed(f"{self.host} did not finish the TLS handshake", "4.7.5", remote=self.host) from slow
         except ValueError as error:  # the ssl module refuses the name of the host
             raise _TlsFailed(f"No TLS with a host of this name: {error}", "4.7.5", remote=self.host) from error
-        self._client.tls_started()
 
     def _begin(self, job: Job, *, fresh: bool) -> None:
         try:
@@ -434,7 +471,7 @@ async def open_session(terms: Terms, way: Way, security: Security, host: str, ad
 async def _attempt(terms: Terms, way: Way, security: Security, host: str, address: str, *, with_tls: bool) -> Session:
     connection = await _connect(terms, way, host, address)
     hostname = way.source.hostname or terms.hostname
-    session = Session(connection, terms, host, address, hostname=hostname, security=security)
+    session = Session(connection, terms, host, address, hostname=hostname, security=security, login=way.login)
     try:
         await session.greet(with_tls=with_tls)
     except BaseException:
@@ -445,31 +482,17 @@ async def _attempt(terms: Terms, way: Way, security: Security, host: str, addres
 
 async def _connect(terms: Terms, way: Way, host: str, address: str) -> Connection:
     try:
-        local = address.startswith("/")
-        family = socket.AF_UNIX if local else socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
-        try:
-            await _bind(sock, way.source)
-            with trio.fail_after(terms.timeouts.connect):
-                await sock.connect(address if local else (address, way.port))
-            return Connection.of(sock)
-        except BaseException:
-            sock.close()
-            raise
+        with trio.fail_after(terms.timeouts.connect):
+            return await dial(way.source, address, way.port)
+    except SourceFailed as error:
+        terms.source_failed(way.source, str(error.strerror))
+        raise Trouble(f"Cannot send from {way.source.name}: {error.strerror}", "4.4.1") from error
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise Exhausted from error
         raise Trouble(f"No connection to {host} [{address}]: {error.strerror}", "4.4.1", remote=host) from error
     except trio.TooSlowError as slow:
         raise Trouble(f"{host} [{address}] does not answer", "4.4.1", remote=host) from slow
-
-
-async def _bind(sock: trio.socket.SocketType, source: Source) -> None:
-    """Connect from the address of the source, where it has one of the family. OSError."""
-    address = {socket.AF_INET: source.ipv4, socket.AF_INET6: source.ipv6}.get(sock.family, "")
-    if address:
-        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-        await sock.bind((address, 0))
 
 
 def _pieces(message: Message) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """What stages that hand messages on have in common: settings, and connections that are open as long as the stage is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cache
 from types import TracebackType
@@ -12,7 +12,7 @@ from engine.net.tls import client_context
 from engine.outbound.pool import PENALTY
 from engine.outbound.sending import Sending
 from engine.outbound.session import Terms, Timeouts
-from engine.outbound.way import TlsPolicy
+from engine.outbound.way import Source, TlsPolicy
 from engine.units import Duration
 
 _AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
@@ -77,6 +77,7 @@ class Outbound:
         lmtp: bool = False,
         chunking: bool = True,
         forward: bool = False,
+        source_failed: Callable[[Source, str], None] = lambda *_: None,
     ) -> Sending:
         """Sending by the settings that all such stages have, and these."""
         watch = Watch()
@@ -88,6 +89,7 @@ class Outbound:
                 watch,
                 lmtp=lmtp,
                 chunking=chunking,
+                source_failed=source_failed,
             ),
             watch=watch,
             connections=self.connections,

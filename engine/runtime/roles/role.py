@@ -11,6 +11,7 @@ from engine.abuse.valkey import Valkey, counting
 from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
+from engine.egress import Egress, Plan
 from engine.lanes import MAIL
 from engine.lists import Lists
 from engine.login import Guard, Issuer, Logins, Rates
@@ -30,7 +31,15 @@ from engine.return_path import ReturnPaths
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
-from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of, shared_of
+from engine.runtime.roles.opened import (
+    check_local_domains,
+    directory_of,
+    plan_of,
+    resolver_of,
+    return_paths_of,
+    shared_of,
+)
+from engine.shaping.allowances import Allowances
 from engine.signing import Keyring
 from engine.spam import Spam
 
@@ -52,6 +61,8 @@ class Role:
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
+        self.egress = Egress(self.tables, Allowances(self.tables))
+        self._opened_plan = Plan()
         self.lists = Lists.open(self.data)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
@@ -91,6 +102,7 @@ class Role:
         self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
         self.tally.on = config.reports is not None
+        self.egress.plan = self._opened_plan
         self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
 
     def services(self, config: Config) -> dict[Any, Any]:
@@ -104,6 +116,7 @@ class Role:
         self._opened_issuer = self._issuer_for(config)
         self._opened_returns = return_paths_of(config)
         self._opened_shared = shared_of(config, self._opened_shared)
+        self._opened_plan = plan_of(config)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
@@ -112,6 +125,7 @@ class Role:
             Rates: self.rates,
             Tables: self.tables,
             Lists: self.lists,
+            Egress: self.egress,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
