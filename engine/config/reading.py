@@ -63,14 +63,15 @@ def _read(document: Document) -> Config:
     stages = read_stages(document, lanes)
     _check_tables(document, stages)
     check_lanes(document, lanes, stages)
-    listen, sockets = read_listeners(document)
+    listening = read_listeners(document)
     egress, smart_hosts = read_egress(document), read_smart_hosts(document)
     _check_pools(document, stages, egress)
     return Config(
         path=document.path,
         text=document.text,
-        listen=listen,
-        sockets=sockets,
+        listen=listening.ports,
+        sockets=listening.sockets,
+        proxied=listening.proxied,
         tls=read_tls(document),
         acme=read_acme(document),
         reports=_read_reports(document, lanes),

@@ -270,6 +270,16 @@ class UnixSocket:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxiedPort:
+    """A listener that stands behind a proxy."""
+
+    address: str = ""
+    proxy_networks: tuple[
+        Network, ...
+    ] = ()  # clients that begin with the PROXY protocol; all others speak for themselves
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole of `pipeline.toml`, checked."""
 
@@ -279,6 +289,7 @@ class Config:
     domains: Domains
     listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
     sockets: Mapping[str, UnixSocket]
+    proxied: Mapping[str, tuple[Network, ...]]  # listeners where these clients begin with the PROXY protocol
     tls: Tls | None
     acme: Acme | None
     dns: Dns

@@ -37,6 +37,7 @@ class Connection:
         sock.setblocking(False)
         self._socket = sock
         self._tls_stream: trio.SSLStream[trio.SocketStream] | None = None
+        self._client = ""  # whom a proxy speaks for
         self._is_here = sock.family == socket.AF_UNIX and bool(sock.getsockname())  # it came to a path
         self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         if self._is_tcp:
@@ -50,8 +51,17 @@ class Connection:
 
     @property
     def peer(self) -> str:
-        """IP address of the other side, or "" when it is gone already; of a Unix socket, that of this machine."""
+        """IP address of the other side, or "" when it is gone already; of a Unix socket, that of this machine.
+
+        Of a proxy that has said so, that of its client.
+        """
+        if self._client:
+            return self._client
         return "127.0.0.1" if self._is_here else _host(self._socket.getpeername)
+
+    def speaks_for(self, client: str) -> None:
+        """The other side is a proxy, and is believed that it speaks for this IP address."""
+        self._client = client
 
     @property
     def is_loopback(self) -> bool:

@@ -1,6 +1,8 @@
-"""Mail that leaves by way of real proxies, microsocks, Dante and HAProxy."""
+"""Mail that leaves by way of real proxies, microsocks, Dante and HAProxy, and comes in by way of HAProxy."""
 
+import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_network
@@ -19,7 +21,7 @@ from engine.protocols.socks5 import SocksLogin
 from stages.relay import Relay
 from tests.support.programs import needs, path_of
 from tests.support.remote import Remote, serving
-from tests.support.server import free_port, program
+from tests.support.server import PATIENCE, Dialogue, Postroad, free_port, program
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 CONTENT = b"Subject: hello\r\n\r\nHello.\r\n"
@@ -57,6 +59,17 @@ listen out
     use-server eight if {{ src 127.0.0.8 }}
     server seven 0.0.0.0 source 127.0.0.7
     server eight 0.0.0.0 source 127.0.0.8
+"""
+
+IN = """
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+listen in
+    bind 127.0.0.1:{port}
+    server us 127.0.0.1:{to} {said}
 """
 
 
@@ -179,3 +192,39 @@ async def test_by_haproxy_to_a_server_that_does_not_listen(tmp_path: Path) -> No
     with haproxy(tmp_path, OUT) as port:
         async with relay(Proxy("haproxy", "127.0.0.1", port), ipv4="127.0.0.7") as stage:
             assert isinstance(await stage(letter(free_port())), Defer)
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postroad]:
+    """A server that believes HAProxy."""
+    listen = {"smtp": {"address": "127.0.0.1:0", "proxy_networks": ["127.0.0.1/32"]}}
+    settings = {"listen": listen, "stage": {"accept": {"relay_networks": ["127.0.0.9/32"]}}}
+    with Postroad(tmp_path_factory.mktemp("behind"), settings) as server:
+        yield server.account("bob@example.org")
+
+
+@needs("haproxy")
+@pytest.mark.parametrize("said", ["send-proxy", "send-proxy-v2", "send-proxy-v2 check check-send-proxy inter 100"])
+def test_the_client_behind_haproxy_counts(behind: Postroad, tmp_path: Path, said: str) -> None:
+    """One client may relay, and the other may not: by their own addresses."""
+    with haproxy(tmp_path, IN, to=behind.ports["smtp"], said=said) as port:
+        for source, reply in (("127.0.0.9", "250"), ("127.0.0.10", "550")):
+            with Dialogue(port, source) as client:
+                for line, answer in (
+                    (b"EHLO client.example.net", "250"),
+                    (b"MAIL FROM:<a@example.net>", "250"),
+                    (b"RCPT TO:<far@elsewhere.test>", reply),
+                ):
+                    client.send(line + b"\r\n")
+                    assert client.reply().startswith(answer)
+        behind.wait_for("recipient-refused", peer="127.0.0.10", to="far@elsewhere.test")
+    behind.forget()
+
+
+def test_a_proxy_that_says_nothing_of_its_client_is_turned_away_by_a_server(behind: Postroad) -> None:
+    with socket.create_connection(("127.0.0.1", behind.ports["smtp"]), PATIENCE) as client:
+        client.sendall(b"EHLO client.example.net\r\n")
+        with contextlib.suppress(ConnectionResetError):  # it does not read what is no header
+            assert client.recv(100) == b""
+    assert behind.wait_for("proxy-refused")["peer"] == "127.0.0.1"
+    Dialogue(behind.ports["smtp"], "127.0.0.11").close()  # who is no proxy is greeted as always

@@ -21,6 +21,7 @@ from engine.config import (
     Campaign,
     EgressPool,
     EgressSource,
+    ProxiedPort,
     SmartHost,
     Stage,
     Tenant,
@@ -123,6 +124,10 @@ def test_every_listener() -> None:
 
 def test_every_key_of_a_unix_socket() -> None:
     assert written("LMTP").keys() == {field.name for field in dataclasses.fields(UnixSocket)}
+
+
+def test_every_key_of_a_listener_behind_a_proxy() -> None:
+    assert written("Listeners behind a proxy").keys() == {field.name for field in dataclasses.fields(ProxiedPort)}
 
 
 def test_every_key_of_a_lane() -> None:

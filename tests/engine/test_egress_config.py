@@ -1,6 +1,7 @@
-"""`[egress…]`, `[tenant…]`, `[smart_host…]`: what they may say."""
+"""`[egress…]`, `[tenant…]`, `[smart_host…]` and listeners behind a proxy: what they may say."""
 
 import datetime
+import ipaddress
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def test_all_of_it() -> None:
 def test_nothing_of_it() -> None:
     config = read("")
     assert (config.egress.sources, config.egress.pools, config.tenants, config.smart_hosts) == ({}, {}, {}, {})
+    assert config.proxied == {}
 
 
 SOURCE = '[egress.source.mx1]\nipv4 = "192.0.2.10"\n'
@@ -141,3 +143,29 @@ def test_tables_that_no_stage_acts_on(table: str) -> None:
     base = BASE.replace('"tenant", ', "").replace('["resolve", "relay"]', '["enqueue"]')
     with pytest.raises(ConfigError, match="no lane has a stage that does what it says"):
         parse(base + table, Path("/nowhere/pipeline.toml"))
+
+
+def listening(value: str) -> Config:
+    return parse(BASE.replace('smtp = "127.0.0.1:0"', f"smtp = {value}"), Path("/nowhere/pipeline.toml"))
+
+
+def test_a_listener_behind_a_proxy() -> None:
+    config = listening('{ address = "127.0.0.1:2525", proxy_networks = ["10.0.0.0/8"] }')
+    assert config.listen == {"smtp": ("127.0.0.1", 2525)}
+    assert config.proxied == {"smtp": (ipaddress.ip_network("10.0.0.0/8"),)}
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ('{ address = "127.0.0.1:2525" }', "proxy_networks must name who speaks the PROXY protocol"),
+        ('{ address = "127.0.0.1:2525", proxy_networks = [] }', "proxy_networks must name"),
+        ('{ proxy_networks = ["10.0.0.0/8"] }', "is no address"),
+        ('{ address = "127.0.0.1:2525", proxy_networks = ["10.0.0.1/8"] }', "has host bits set"),
+        ('{ adress = "127.0.0.1:2525", proxy_networks = ["10.0.0.0/8"] }', "did you mean address?"),
+    ],
+)
+def test_mistakes_of_a_listener_behind_a_proxy(value: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        listening(value)
+    assert problem in str(caught.value)

@@ -22,6 +22,7 @@ from engine.mailbox import (
 )
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
+from engine.net.introduction import introduced
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls
 from engine.observe.events import event
@@ -163,6 +164,12 @@ class Role:
 
     def peer_lost(self, name: str) -> None:
         """Another process is gone."""
+
+    async def meet(self, listener: str, connection: Connection) -> None:
+        """A connection came to one of this process's listeners: serve it, once it is known from whom it is."""
+        proxies = self.config.proxied.get(listener)
+        if proxies is None or await introduced(connection, proxies, listener):
+            await self.serve(listener, connection)
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""
