@@ -154,6 +154,7 @@ class Envelope(Struct, frozen=True):
     ret: str = ""  # RFC 3461: FULL or HDRS
     envid: str = ""  # RFC 3461
     left_out: tuple[tuple[int, int], ...] = ()  # octets of the content that do not go on: (from, to), in order
+    requiretls: bool = False  # RFC 8689: it goes on under verified TLS alone
 
 
 class Message(Struct, frozen=True):

@@ -1,17 +1,22 @@
 """Hand messages on to the next server, by SMTP."""
 
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from engine import Defer, Duration, Message, Reject, Verdict
 from engine.egress import Egress, Leaving
+from engine.net.certificates import CertificateError, read_authorities
 from engine.net.targets import permitted
 from engine.outbound.sending import Sending
 from engine.outbound.session import Timeouts
 from engine.outbound.stage import Outbound
 from engine.outbound.way import SMTP_PORT, Security, Way
+from engine.policies.published import NOTHING, Published
+from engine.policies.results import TlsResults
 
 
 @dataclass
@@ -20,11 +25,13 @@ class Relay(Outbound):
 
     It needs the facts ``resolve.site``, ``resolve.hosts`` (a list of [preference, host, [addresses]] in the order to
     try) and, for another port than 25, ``resolve.port``. All recipients of a message belong to that one site.
+    ``resolve.security`` has what their domain publishes about TLS, ``resolve.vouched`` whether the hosts are its own.
     """
 
     partition: ClassVar[str] = "resolve.site"
     acts_on: ClassVar[tuple[str, ...]] = ("egress", "smart_host")
 
+    results: TlsResults = field(default_factory=TlsResults)
     egress: Egress = field(default_factory=Egress)
     _: KW_ONLY
     pool: str = ""
@@ -32,6 +39,8 @@ class Relay(Outbound):
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks that mail may be sent into."""
     messages_per_connection: int = 1000
+    trust: Path | None = None
+    """PEM file of the authorities of verified certificates, in place of those that the system trusts."""
     strict_8bit: bool = False
     """Return 8-bit content to its sender where the next server does not offer 8BITMIME, rather than send it anyway."""
     greeting_timeout: Duration = Duration("5m")
@@ -56,8 +65,20 @@ class Relay(Outbound):
             timeouts,
             messages_per_connection=self.messages_per_connection,
             strict_8bit=self.strict_8bit,
+            trust=self.trust,
+            results=self.results,
             source_failed=self.egress.failed,
         )
+
+    @staticmethod
+    def check(**settings: Any) -> Iterator[str]:
+        """What is wrong with the settings that were given."""
+        if (trust := settings.get("trust")) is not None:
+            try:
+                read_authorities(trust)
+            except CertificateError as error:
+                yield f"trust: {error}"
+        yield from Outbound.check(**settings)
 
     async def __call__(self, message: Message) -> Verdict:
         site, port = message.fact("resolve.site"), message.fact("resolve.port", SMTP_PORT)
@@ -72,14 +93,36 @@ class Relay(Outbound):
                 log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
                 remote=found[0][0],
             )
+        security = self._security
+        if message.fact("resolve.security") is not None or message.envelope.requiretls:
+            security = self._stricter(message)
         leaving = await self.egress.leave(message, site, port, targets, pool=self.pool)
         if not isinstance(leaving, Leaving):
             return leaving
+        if leaving.security is not None:
+            # Its name is the operator's own word.
+            security = replace(leaving.security, requiretls=security.requiretls, vouched=True)
         way = Way(site, port, leaving.source, leaving.login)
-        verdict = await self._sending.deliver(message, leaving.targets, way, leaving.security or self._security)
+        verdict = await self._sending.deliver(message, leaving.targets, way, security)
         if isinstance(verdict, Defer) and (verdict.line or verdict.unreached):
             await self.egress.stayed(leaving)
         return verdict
+
+    def _stricter(self, message: Message) -> Security:
+        """What holds for a message whose recipients' domain, or whose sender, wants TLS."""
+        fact, requiretls = message.fact("resolve.security"), message.envelope.requiretls
+        if requiretls and not message.sender:
+            # A report is rather sent without the promise than lost (RFC 8689 5), but not in the clear.
+            level = "require" if self.tls == "opportunistic" else self.tls
+            return Security(level, Published.from_fact(fact))
+        may_waive = not requiretls and self.tls not in ("mta-sts", "dane")
+        published = NOTHING if may_waive and _waives(message) else Published.from_fact(fact)
+        return Security(self.tls, published, requiretls, requiretls and bool(message.fact("resolve.vouched")))
+
+
+def _waives(message: Message) -> bool:
+    """Whether the sender wants it delivered whatever the recipients' domain publishes (RFC 8689 3)."""
+    return [value.strip().lower() for value in message.headers("TLS-Required")] == ["no"]
 
 
 def _addresses(message: Message) -> list[tuple[str, str]]:

@@ -1,16 +1,22 @@
 """Find the servers that take the mail of each recipient's domain (RFC 5321 5), and gather recipients by site."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from itertools import groupby
+from pathlib import Path
 from random import Random
-from typing import TypeAlias
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+import trio
 
 from engine import Defer, Each, Fact, Message, Reject, Verdict
 from engine.egress import TENANT, Egress
+from engine.net.certificates import CertificateError, read_authorities
 from engine.net.dns import (
     Answer,
     DnsTrouble,
@@ -25,6 +31,12 @@ from engine.net.dns import (
 )
 from engine.net.names import Hostname
 from engine.net.targets import host_and_port
+from engine.policies.fetching import Fetcher
+from engine.policies.finding import Found, Policies
+from engine.policies.published import NOTHING, Published
+from engine.policies.results import TlsResults
+from engine.policies.store import InMemory, StsMemory
+from engine.policies.sts import StsPolicies
 
 SMTP_PORT = 25
 
@@ -47,10 +59,11 @@ HostFact: TypeAlias = "list[Fact]"
 class Site:
     """The way to one destination: hosts in ranks of equal preference, best rank first.
 
-    ``order`` tells which domains can travel together: those of the same site with the same hosts in the same ranks.
+    ``order`` tells which domains can travel together: those of the same site with the same hosts in the same ranks,
+    which publish the same about TLS.
     """
 
-    order: tuple[str | tuple[str, ...], ...]
+    order: tuple[Hashable, ...]
     ranks: tuple[tuple[HostFact, ...], ...]
     facts: dict[str, Fact]
     in_turn: bool  # no two hosts of equal preference
@@ -68,40 +81,77 @@ Route: TypeAlias = Site | Reject | Defer
 
 @dataclass(slots=True)
 class Resolve:
-    """The stage. It leaves four facts, and hands on together all recipients that have them in common:
+    """The stage. It leaves these facts, and hands on together all recipients that have them in common:
 
     ``resolve.site``    the key of the site: its hosts, sorted, and the port where that is not 25
     ``resolve.hosts``   ``[[preference, host, [address, …]], …]`` in the order in which to try them
     ``resolve.port``    the port to connect to
     ``resolve.secure``  whether a validating resolver vouched for all of it
+    ``resolve.vouched`` whether the names of the hosts are surely right, be it that no DNS was asked for them
+    ``resolve.security``  what the domain publishes about TLS, or None; see `Published`
     """
 
     resolver: Resolver
     hostname: Hostname
+    memory: StsMemory = field(default_factory=InMemory)
+    results: TlsResults = field(default_factory=TlsResults)
     egress: Egress = field(default_factory=Egress)
     ipv6: bool = field(default=True, kw_only=True)
     max_hosts: int = field(default=5, kw_only=True)  # hosts tried for one destination
     max_addresses: int = field(default=10, kw_only=True)  # addresses of all of them, one a host at least
     smart_host: str = field(default="", kw_only=True)  # "host:port" that takes everything; empty: ask for MX
     port: int = field(default=SMTP_PORT, kw_only=True)
+    # What is looked up of what domains publish about TLS to their servers.
+    policies: tuple[Literal["dane", "mta-sts"], ...] = field(default=("dane", "mta-sts"), kw_only=True)
+    # PEM file of the authorities of servers that have policies, in place of those that the system trusts.
+    trust: Path | None = field(default=None, kw_only=True)
     rng: Random = field(init=False, default_factory=Random)
     _own: str = field(init=False)
     _relay: tuple[str, int] | None = field(init=False)
     _routes: ExpiringCache[str, Route] = field(init=False)
+    _sts: StsPolicies | None = field(init=False)
+    _policies: Policies = field(init=False)
+    _stack: AsyncExitStack = field(init=False, default_factory=AsyncExitStack)
 
     def __post_init__(self) -> None:
         """ValueError for settings that cannot work."""
-        names = ("max_hosts", "max_addresses", "port", "smart_host")
+        names = ("max_hosts", "max_addresses", "port", "smart_host", "trust")
         problems = list(self.check(**{name: getattr(self, name) for name in names}))
         if problems:
             raise ValueError("; ".join(problems))
         self._own = a_labels(self.hostname).rstrip(".")
         self._relay = host_and_port(self.smart_host, self.port) if self.smart_host else None
         self._routes = ExpiringCache(ROUTES_KEPT, self.resolver.clock)
+        self.look_by(Fetcher(self.resolver, trust=self.trust, ipv6=self.ipv6))
+
+    def look_by(self, fetcher: Fetcher) -> None:
+        """Fetch policies so."""
+        resolver, wanted = self.resolver, self.policies
+        sts = StsPolicies(resolver.ask, fetcher, self.memory, self.results, now=resolver.clock)
+        self._sts = sts if "mta-sts" in wanted else None
+        self._policies = Policies(resolver, self.results, sts=self._sts, dane="dane" in wanted)
+
+    async def __aenter__(self) -> Self:
+        if self._sts is not None:
+            nursery = await self._stack.enter_async_context(trio.open_nursery())
+            nursery.start_soon(self._sts.run)
+            self._stack.callback(nursery.cancel_scope.cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
 
     @staticmethod
     def check(
-        *, max_hosts: int = 1, max_addresses: int = 1, port: int = SMTP_PORT, smart_host: str = "", **_: object
+        *,
+        max_hosts: int = 1,
+        max_addresses: int = 1,
+        port: int = SMTP_PORT,
+        smart_host: str = "",
+        trust: Path | None = None,
+        **_: object,
     ) -> Iterator[str]:
         """What is wrong with the settings that were given."""
         if max_hosts < 1 or max_addresses < 1:
@@ -113,6 +163,11 @@ class Resolve:
                 host_and_port(smart_host, port)
         except ValueError as error:
             yield f"smart_host: {error}"
+        try:
+            if trust is not None:
+                read_authorities(trust)
+        except CertificateError as error:
+            yield f"trust: {error}"
 
     async def __call__(self, message: Message) -> Verdict:
         if place := self.egress.plan.smart_host(str(message.fact(TENANT, ""))):
@@ -136,7 +191,7 @@ class Resolve:
     async def _for_many(self, message: Message) -> Verdict:
         domains = {recipient.address: _domain(recipient.address) for recipient in message.envelope.recipients}
         routes = await self._all_routes(list(dict.fromkeys(domains.values())))
-        together: dict[tuple[str | tuple[str, ...], ...], Message] = {}
+        together: dict[tuple[Hashable, ...], Message] = {}
         verdicts: dict[str, Message | Reject | Defer] = {}
         for address, domain in domains.items():
             route = routes[domain]
@@ -198,7 +253,8 @@ class Resolve:
         expires = min(no_mx.expires, outcome.expires)
         match outcome:
             case Answer():
-                return self._site([Mx(0, host)], {host: outcome}, no_mx.secure), expires
+                # The host is the domain itself, whoever says that there are no MX records: so its name is right.
+                return await self._secured(domain, [Mx(0, host)], {host: outcome}, no_mx.secure, expires, vouched=True)
             case NoSuchName():
                 return _no_such_domain(domain, outcome), expires
             case NoData():
@@ -249,19 +305,45 @@ class Resolve:
                 break
         if usable:
             chosen = [record for record in ordered if record.host in usable][: self.max_hosts]
-            return self._site(chosen, usable, answer.secure, everyone=ordered), expires
+            return await self._secured(domain, chosen, usable, answer.secure, expires, everyone=ordered)
         troubles = [outcome for outcome in failed if isinstance(outcome, DnsTrouble)]
         if troubles:
             return _later(domain, troubles), expires
         return Reject(f"No mail server of {domain} has an address", code="5.4.4"), expires
 
+    async def _secured(
+        self,
+        domain: str,
+        records: Sequence[Mx],
+        usable: Mapping[str, Answer[str]],
+        secure: bool,
+        expires: float,
+        *,
+        everyone: Sequence[Mx] = (),
+        vouched: bool = False,
+    ) -> tuple[Route, float]:
+        """The way to these hosts with what the domain publishes about TLS, and when to look it up again."""
+        hosts = {record.host: usable[record.host] for record in records}
+        found = await self._policies.find(a_labels(domain).rstrip("."), hosts, self.port, vouched=secure)
+        expires = min(expires, found.expires)
+        left = [record for record in records if record.host not in found.unusable]
+        if not left:
+            return _insecure(domain, found), expires
+        site = self._site(
+            left, hosts, secure, everyone=everyone or records, published=found.published, vouched=vouched or secure
+        )
+        return site, expires
+
     def _site(
         self,
         records: Sequence[Mx],
-        found: dict[str, Answer[str]],
+        found: Mapping[str, Answer[str]],
         secure: bool,
         port: int | None = None,
         everyone: Sequence[Mx] = (),
+        *,
+        published: Published = NOTHING,
+        vouched: bool = True,
     ) -> Site:
         """``records``: the hosts to try; ``everyone``: all of the site, if more. Both in the order of preference."""
         port = port or self.port
@@ -278,8 +360,11 @@ class Resolve:
             "resolve.hosts": told,
             "resolve.port": port,
             "resolve.secure": secure and all(found[record.host].secure for record in records),
+            "resolve.vouched": vouched,
+            "resolve.security": published.fact,
         }
-        return Site((key, *_order(everyone)), ranks, facts, in_turn=len(ranks) == len(hosts))
+        order = (key, *_order(everyone), vouched, published)
+        return Site(order, ranks, facts, in_turn=len(ranks) == len(hosts))
 
 
 def _domain(address: str) -> str:
@@ -330,6 +415,12 @@ def _no_such_domain(domain: str, outcome: NoSuchName) -> Reject:
 
 def _loop(domain: str) -> Reject:
     return Reject(f"Mail for {domain} loops back to us", code="5.4.6")
+
+
+def _insecure(domain: str, found: Found) -> Defer:
+    """Nobody can say by which certificates its servers are known: nothing is sent there (RFC 7672 2.1.2)."""
+    log = "; ".join(dict.fromkeys(found.unusable.values()))
+    return Defer(f"The TLS of {domain}'s mail servers cannot be checked now", code="4.7.5", log=log, unreached=True)
 
 
 def _later(domain: str, troubles: Sequence[DnsTrouble]) -> Defer:

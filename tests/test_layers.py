@@ -36,7 +36,8 @@ ARROWS: dict[str, set[str]] = {
     "admission": {"protocols", "message", "net", "authentication"},
     "acme": {"storage", "net", "observe"},
     "signing": {"storage", "net", "authentication"},
-    "presence": {"net", "authentication", "signing"},
+    "presence": {"protocols", "net", "authentication", "signing"},
+    "policies": {"protocols", "message", "storage", "net", "observe"},
     "config": {"protocols", "condition", "lanes", "stage", "units"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
@@ -62,7 +63,7 @@ ARROWS: dict[str, set[str]] = {
         "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
-    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
+    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies"},
     "egress": {
         "protocols", "message", "units", "verdict", "net", "observe", "config", "abuse", "shaping", "outbound",
     },
@@ -75,13 +76,14 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "egress",
-        "shaping",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
+        "egress", "shaping",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
-        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "egress",
+        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
+        "outbound", "deadline", "protocols", "egress",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

@@ -29,6 +29,7 @@ _COMMANDS = {
     "alias": "Add, list and remove aliases.",
     "group": "Add, list and remove groups; change their members.",
     "cert": "List certificates; get and renew them by ACME.",
+    "tls": "Say which TLS mail to a domain goes by; what to publish for ours.",
     "dkim": "Make, publish and replace the keys that sign our mail.",
     "arc": "Seal a message by hand, as one that is handed on.",
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",

@@ -58,12 +58,17 @@ def pack_envelope(envelope: Envelope) -> list[Any]:
         e.ret,
         e.envid,
         e.left_out,
+        e.requiretls,
     ]
+
+
+_LEFT_OUT = 7
+"""Its place behind the facts. What an older release has stored may end with it."""
 
 
 def unpack_envelope(packed: list[Any]) -> Envelope:
     sender, recipients, session, facts, *rest = packed
-    rest[-1] = tuple(map(tuple, rest[-1]))
+    rest[_LEFT_OUT] = tuple(map(tuple, rest[_LEFT_OUT]))
     return Envelope(sender, tuple(Recipient(*r) for r in recipients), Session(*session), MappingProxyType(facts), *rest)
 
 

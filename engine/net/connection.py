@@ -9,6 +9,7 @@ from typing import Self
 import trio
 
 from engine.net import channel_binding
+from engine.net.shown import shown
 from engine.net.targets import is_loopback
 from engine.observe.events import event
 from engine.protocols.sasl import CLEAR, Channel
@@ -78,6 +79,25 @@ class Connection:
             return ""
         cipher = self._tls_stream.cipher()
         return f"{self._tls_stream.version()} {cipher[0] if cipher else ''}"
+
+    @property
+    def own_address(self) -> str:
+        """IP address of this side, or "" when the connection is gone already, or has none."""
+        return _host(self._socket.getsockname)
+
+    @property
+    def shown(self) -> tuple[bytes, ...]:
+        """The certificates that the other side has shown, in DER, its own first; whether they are worth anything is not
+        said.
+        """
+        return shown(self._tls_stream) if self._tls_stream is not None else ()
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The names of hosts for which the other side's certificate is, if it was verified."""
+        if self._tls_stream is None:
+            return ()
+        return tuple(name.lower() for name in _names(self._tls_stream, "DNS"))
 
     @property
     def channel(self) -> Channel:
@@ -208,11 +228,16 @@ def _host(name: object) -> str:
 
 def _addresses(stream: trio.SSLStream[trio.SocketStream]) -> tuple[str, ...]:
     """Those that the certificate of the client is for, by its subjectAltName (RFC 5280 4.2.1.6): none but verified."""
+    return _names(stream, "email")
+
+
+def _names(stream: trio.SSLStream[trio.SocketStream], wanted: str) -> tuple[str, ...]:
+    """Those of one kind in a certificate that was verified."""
     try:
         certificate = stream.getpeercert() or {}
     except (ValueError, ssl.SSLError):  # an authority has signed what makes no sense
         return ()
-    return tuple(value for kind, value in certificate.get("subjectAltName", ()) if kind == "email")
+    return tuple(value for kind, value in certificate.get("subjectAltName", ()) if kind == wanted)
 
 
 def _lost(error: BaseException) -> ConnectionLost:

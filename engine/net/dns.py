@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
@@ -53,12 +53,14 @@ class Mx(NamedTuple):
 class Answer(Generic[Record]):
     """Records, at least one. ``expires`` is a time of the resolver's clock, in seconds.
 
-    ``secure`` says that a validating resolver which we trust vouched for it (the AD bit, RFC 4035 3.2.3).
+    ``secure`` says that a validating resolver which we trust vouched for it (the AD bit, RFC 4035 3.2.3). ``name`` is
+    where the aliases of the name that was asked about end; empty where nobody has looked.
     """
 
     records: tuple[Record, ...]
     expires: float
     secure: bool = False
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,11 @@ class Resolver:
         self._cache: ExpiringCache[tuple[str, str], Outcome[Any]] = ExpiringCache(CACHED, clock)
         self._flights: dict[tuple[str, str], _Flight] = {}
 
+    @property
+    def validates(self) -> bool:
+        """Whether its servers are believed when they vouch for an answer."""
+        return self._trust_ad
+
     async def ask(self, name: str, rdtype: str) -> Outcome[Any]:
         """The records of a name. ``rdtype`` in capitals, like "TXT".
 
@@ -230,6 +237,8 @@ class Resolver:
         """The addresses of a host, IPv4 and IPv6 in turn; A and AAAA are asked side by side.
 
         Where one of the two is in trouble, the other's addresses are the answer, for as long as the trouble is kept.
+        They are vouched for if the records that are there are: trouble takes nothing from that, or who can make trouble
+        could take DANE away.
         """
         if not ipv6:
             return await self.ask(host, "A")
@@ -279,7 +288,8 @@ class Resolver:
         ttl = answer.chaining_result.minimum_ttl
         if answer.rrset is None:
             return NoData(self._expires(ttl, LONGEST_NEGATIVE_TTL), secure)
-        return Answer(tuple(map(_record(rdtype), answer.rrset)), self._expires(ttl, LONGEST_TTL), secure)
+        records = tuple(map(_record(rdtype), answer.rrset))
+        return Answer(records, self._expires(ttl, LONGEST_TTL), secure, _text(answer.canonical_name))
 
     def _expires(self, ttl: int, limit: float) -> float:
         return self.clock() + min(ttl, limit)
@@ -364,10 +374,11 @@ def _joined(four: Outcome[str], six: Outcome[str]) -> Outcome[str]:
     both = (four, six)
     expires = min(outcome.expires for outcome in both)
     secure = all(not isinstance(outcome, DnsTrouble) and outcome.secure for outcome in both)
-    found = [outcome.records for outcome in both if isinstance(outcome, Answer)]
+    found = [outcome for outcome in both if isinstance(outcome, Answer)]
     if found:
-        turns = chain.from_iterable(zip_longest(*found))
-        return Answer(tuple(address for address in turns if address is not None), expires, secure)
+        turns = chain.from_iterable(zip_longest(*(outcome.records for outcome in found)))
+        addresses = tuple(address for address in turns if address is not None)
+        return Answer(addresses, expires, all(outcome.secure for outcome in found), found[0].name)
     for outcome in both:
         if isinstance(outcome, DnsTrouble):
             return outcome

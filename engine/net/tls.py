@@ -75,20 +75,43 @@ def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
         raise CertificateError(f"{pair.certificate} and {pair.key} cannot be used together: {reason}") from error
 
 
-def client_context(*, verify: bool = False) -> ssl.SSLContext:
+def client_context(*, verify: bool = False, trust: Path | None = None) -> ssl.SSLContext:
     """What the relay asks of the next server.
 
     Opportunistic TLS (RFC 7435) takes any certificate: an unverified encryption is still better than the clear
-    text that would follow a refusal. ``verify`` demands a certificate that the system trusts, for the host's name.
+    text that would follow a refusal. ``verify`` demands a certificate for the host's name, of an authority that the
+    system trusts, or of one in the PEM file ``trust``. CertificateError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if verify:
+    if verify and trust is not None:
+        _trust(context, read_authorities(trust), str(trust))
+    elif verify:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def anchored_context(anchors: bytes) -> ssl.SSLContext:
+    """What is asked of a server whose certificate must lead to one of these, in DER, which need be no roots.
+
+    For which names the certificate is, the caller looks at. CertificateError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    _trust(context, anchors, "a TLSA record")
+    return context
+
+
+def _trust(context: ssl.SSLContext, authorities: bytes, source: str) -> None:
+    try:
+        context.load_verify_locations(cadata=authorities)
+    except ssl.SSLError as error:
+        raise CertificateError(f"{source} holds no certificate that could be trusted: {error.reason}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,10 @@ class OneServer(Outbound):
                 yield str(error)
         if path and not path.startswith("/"):
             yield "socket must be a whole path, from the root folder on"
-        if path and settings.get("tls", "") in ("require", "verify"):
+        tls = settings.get("tls", "")
+        if tls in ("mta-sts", "dane"):
+            yield f'no domain publishes a policy for a server of our own: tls = "verify" in place of "{tls}"'
+        elif path and tls in ("require", "verify"):
             yield "there is no TLS on a Unix socket"
         yield from Outbound.check(**settings)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import trio
 
-from engine.outbound.session import Exhausted, Job, Session, Terms, Trouble, open_session
+from engine.outbound.session import Exhausted, Insecure, Job, Session, Terms, Trouble, open_session
 from engine.outbound.way import Security, Way
 
 log = logging.getLogger("postroad.relay")
@@ -30,7 +30,7 @@ PATIENCE = 0.5
 class _Site:
     """What waits for one way, and who serves it."""
 
-    __slots__ = ("grow_after", "idle", "opening", "patience", "queue", "sessions", "way")
+    __slots__ = ("grow_after", "idle", "leaving", "opening", "patience", "queue", "sessions", "way")
 
     def __init__(self, way: Way) -> None:
         self.way = way
@@ -38,6 +38,7 @@ class _Site:
         self.sessions: set[Session] = set()
         self.opening = 0
         self.idle: list[tuple[Session, trio.Event]] = []
+        self.leaving: Session | None = None  # that ends for a message which none of them is safe enough for
         self.grow_after = 0.0
         self.patience = False  # whether a task watches the queue
 
@@ -97,7 +98,7 @@ class Pool:
         self._messages_per_connection = messages_per_connection
         self._penalty_time = penalty
         self._sites: dict[Way, _Site] = {}
-        self._penalties: dict[str, tuple[float, Trouble]] = {}
+        self._penalties: dict[tuple[str, Security | None], tuple[float, Trouble]] = {}
         self._closing = False
 
     async def deliver(self, job: Job, way: Way) -> None:
@@ -126,6 +127,7 @@ class Pool:
 
     def _grow(self, site: _Site, *, impatient: bool = False) -> None:
         """Open connections where the queue is longer than they are many; never more at once than there are."""
+        self._make_way(site)
         while site.queue and site.established + site.opening < self._connections:
             if site.opening >= max(1, site.established):
                 return
@@ -139,6 +141,21 @@ class Pool:
         if site.queue and not site.patience and site.established + site.opening < self._connections:
             site.patience = True
             self._nursery.start_soon(self._watch, site)
+
+    def _make_way(self, site: _Site) -> None:
+        """Where there may be no more connections, and none is safe enough for the first message: an idle one ends."""
+        if self._lacks_place(site):
+            if not any(self._candidates(site.queue[0])):
+                self._give_up(site)
+            elif site.idle:
+                site.leaving, woken = site.idle.pop(0)
+                woken.set()
+
+    def _lacks_place(self, site: _Site) -> bool:
+        """Whether there may be no connection more, and the first message could be served by a new one alone."""
+        if not site.queue or site.leaving or site.established + site.opening < self._connections:
+            return False
+        return not site.serves(site.queue[0])
 
     async def _watch(self, site: _Site) -> None:
         """While messages wait, see to it that none waits long behind a slow one."""
@@ -172,24 +189,30 @@ class Pool:
         first = site.queue[0]
         for host, address in self._candidates(first):
             try:
-                session = await self._patiently(site.way, first.security, host, address)
+                session = await self._patiently(site.way, first, host, address)
+            except Insecure as trouble:  # for others, whose mail may go by what it has, it is not penalised
+                log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
+                self._penalise((address, first.security), trouble)
+                continue
             except Trouble as trouble:
                 log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
                 if any(session.address == address for session in site.sessions):
                     # It serves us already, and only refuses one more.
                     site.grow_after = trio.current_time() + GROWTH_PAUSE
                     return None
-                self._penalise(address, trouble)
+                self._penalise((address, None), trouble)
                 continue
-            self._penalties.pop(address, None)
+            self._penalties.pop((address, None), None)
+            self._penalties.pop((address, first.security), None)
             return session
         return None
 
-    async def _patiently(self, way: Way, security: Security, host: str, address: str) -> Session:
+    async def _patiently(self, way: Way, job: Job, host: str, address: str) -> Session:
         """A session with that server, as soon as there is a socket for it. Trouble."""
         while True:
             try:
-                return await open_session(self._terms, way, security, host, address)
+                to = [recipient.address for recipient in job.transaction.recipients]
+                return await open_session(self._terms, way, job.security, host, address, to=to)
             except Exhausted as error:
                 log.warning("%s [%s]: %s; raise the limit of open files", host, address, error.__cause__)
                 await trio.sleep(SHORTAGE)
@@ -209,6 +232,8 @@ class Pool:
                 job.fail(Trouble("Internal trouble", "4.3.0"))
             session.close()
             site.sessions.discard(session)
+            if site.leaving is session:
+                site.leaving = None
 
     async def _serve(self, site: _Site, session: Session) -> None:
         """Deliver one message after the other, until there are no more or the connection has done its share."""
@@ -220,7 +245,7 @@ class Pool:
             return job if job is not None and self._allowed(site, session, job) else None
 
         fresh = True
-        while session.served < most:
+        while session.served < most and not self._leaves(site, session):
             job = site.take(session)
             if job is None:
                 if self._closing or not await self._woken(site, session):
@@ -232,6 +257,15 @@ class Pool:
             await session.deliver(job, following, fresh=fresh)
             fresh = True
         await session.quit()
+
+    def _leaves(self, site: _Site, session: Session) -> bool:
+        """Whether this connection ends, so that there is place for one that is safer."""
+        if self._lacks_place(site):
+            if any(self._candidates(site.queue[0])):
+                site.leaving = session
+            else:
+                self._give_up(site)
+        return site.leaving is session
 
     def _allowed(self, site: _Site, session: Session, job: Job) -> bool:
         """Whether the session may take the job. Recipients that its server does not allow go back into the queue."""
@@ -282,32 +316,46 @@ class Pool:
 
     def _give_up(self, site: _Site) -> None:
         kept: list[Job] = []
-        # What came back from a server stands in front; with a connection open, or soon, the others can be served.
-        while site.queue and (site.queue[0].failed or not (site.sessions or site.opening)):
+        # What came back from a server stands in front; with a connection open, or soon, the others can be served, but
+        # for those that want a safer one.
+        while site.queue and (
+            site.queue[0].failed
+            or not (site.sessions or site.opening)
+            or (site.sessions and not site.serves(site.queue[0]))
+        ):
             job = site.queue.popleft()
             if site.serves(job) or any(self._candidates(job)):
                 kept.append(job)
             else:
-                job.unreached = not job.returned
+                job.unreached = not (job.returned or job.security.requiretls)
                 job.fail(self._reason(job))
         site.queue.extendleft(reversed(kept))
 
     def _candidates(self, job: Job) -> Iterator[tuple[str, str]]:
         """Where the job may still go, in order."""
         for host, address in job.targets:
-            if address not in job.failed and not self._penalty(address):
+            if address not in job.failed and not self._penalty(address, job.security):
                 yield host, address
 
     def _reason(self, job: Job) -> Trouble:
-        """Why nobody could serve it: what happened to itself, else to the last server of the list."""
-        penalties = [self._penalty(address) for _, address in job.targets]
-        return job.trouble or next((p for p in reversed(penalties) if p), Trouble("No server can be reached", "4.4.1"))
+        """Why nobody could serve it: what happened to itself, else to the last server of the list.
 
-    def _penalty(self, address: str) -> Trouble | None:
-        until, trouble = self._penalties.get(address, (0.0, None))
+        What is for good counts only where it is so at every server.
+        """
+        penalties = [
+            penalty for _, address in reversed(job.targets) if (penalty := self._penalty(address, job.security))
+        ]
+        passing = (penalty for penalty in penalties if not penalty.code.startswith("5"))
+        return job.trouble or next(passing, penalties[0] if penalties else Trouble("No server can be reached", "4.4.1"))
+
+    def _penalty(self, address: str, security: Security) -> Trouble | None:
+        return self._in_force((address, None)) or self._in_force((address, security))
+
+    def _in_force(self, key: tuple[str, Security | None]) -> Trouble | None:
+        until, trouble = self._penalties.get(key, (0.0, None))
         return trouble if trio.current_time() < until else None
 
-    def _penalise(self, address: str, trouble: Trouble) -> None:
+    def _penalise(self, key: tuple[str, Security | None], trouble: Trouble) -> None:
         if len(self._penalties) >= PENALTIES:
-            self._penalties = {key: value for key, value in self._penalties.items() if self._penalty(key)}
-        self._penalties[address] = (trio.current_time() + self._penalty_time, trouble)
+            self._penalties = {key: value for key, value in self._penalties.items() if self._in_force(key)}
+        self._penalties[key] = (trio.current_time() + self._penalty_time, trouble)

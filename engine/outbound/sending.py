@@ -102,6 +102,7 @@ class Sending:
                 envelope.ret,
                 envelope.envid,
                 _forwarded(message) if self.forward else None,
+                envelope.requiretls,
             )
             for start in range(0, len(recipients), self.recipients_per_transaction)
         ]
@@ -158,7 +159,9 @@ def _outcome(job: Job, reply: Reply, retry_after: float, expires: float) -> _Out
     )
 
 
-def _deferred(job: Job, trouble: Trouble, retry_after: float, expires: float) -> Defer:
+def _deferred(job: Job, trouble: Trouble, retry_after: float, expires: float) -> Defer | Reject:
+    if trouble.code.startswith("5"):
+        return Reject(trouble.text, trouble.code, reply=trouble.reply, remote=trouble.remote)
     return Defer(
         trouble.text,
         code=trouble.code,

@@ -1,9 +1,8 @@
 """One connection to the next server: the socket, the deadlines and the TLS around `SmtpClient`."""
 
 import contextlib
-import ssl
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
@@ -15,8 +14,12 @@ from engine.deadline import Deadline, Watch
 from engine.message import Message
 from engine.net.connection import EXHAUSTED, Connection, ConnectionLost
 from engine.outbound.dialling import SourceFailed, dial
+from engine.outbound.handshake import MANNERS, Contexts, Failed, Manner, Unanchored, always, shake
 from engine.outbound.logins import log_in
-from engine.outbound.way import Login, Security, Source, Way
+from engine.outbound.telling import Ends, domains_of, told
+from engine.outbound.way import NEEDED, UNSUPPORTED, Demand, Login, Security, Source, Way
+from engine.policies.published import Published
+from engine.policies.results import ResultType, TlsResult
 from engine.protocols.sasl_client import LoginError
 from engine.protocols.smtp_client import (
     Awaits,
@@ -34,6 +37,7 @@ from engine.protocols.smtp_client import (
 from engine.protocols.smtp_heard import PeerError, Reply
 from engine.protocols.smtp_limits import Allowance, Limits
 from engine.protocols.smtp_transaction import Transaction
+from engine.protocols.tlsa import end_entity
 from engine.verdict import Tell
 from engine.wakeup import Wakeup
 
@@ -73,8 +77,12 @@ class Exhausted(Exception):
     """There is no socket left here, which says nothing of the server."""
 
 
-class _TlsFailed(Trouble):
-    """No TLS with this server."""
+class Insecure(Trouble):
+    """This server cannot be used for what wants this security; for what wants less it may do."""
+
+    def __init__(self, text: str, code: str, result: ResultType = "", *, reply: str = "", remote: str = "") -> None:
+        super().__init__(text, code, reply=reply, remote=remote)
+        self.failed = Failed(result, text) if result else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +114,12 @@ class Terms:
     """How to talk to other servers."""
 
     hostname: str
-    contexts: Callable[[bool], ssl.SSLContext]  # whether one that verifies is wanted
+    contexts: Contexts
     timeouts: Timeouts
     watch: Watch
     lmtp: bool = False
     chunking: bool = True
+    results: Callable[[TlsResult], None] | None = None  # who hears of each session
     source_failed: Callable[[Source, str], None] = lambda *_: None  # hears of one that is of no use
 
 
@@ -209,7 +218,11 @@ class Session:
     ) -> None:
         self.host = host
         self.address = address
-        self.security = security
+        self.security = security  # what it was opened for
+        self.failed: Failed | None = None  # what of TLS has failed, where that did not matter
+        self._demand = security.at(host)
+        self._manner: Manner = "clear"
+        self._told: set[tuple[str, Published]] = set()
         self.open: deque[Job] = deque()
         self.served = 0  # transactions that came to their end
         self.allowance = Allowance(Limits())
@@ -217,6 +230,7 @@ class Session:
         self._client = SmtpClient(hostname, lmtp=terms.lmtp, chunking=terms.chunking)
         self._terms = terms
         self._login = login
+        self._contexts = terms.contexts if login is None or login.context is None else always(login.context)
         self._deadline = Deadline(terms.watch)
         self._sending = False  # what was sent last has not gone out yet
         self._asked_at = 0.0  # when the last content had gone out
@@ -254,7 +268,37 @@ class Session:
 
     def meets(self, wanted: Security) -> bool:
         """Whether the connection is as safe as a message wants it."""
-        return wanted == self.security
+        return wanted is self.security or wanted == self.security or self._satisfies(wanted.at(self.host))
+
+    def _satisfies(self, demand: Demand) -> bool:
+        if demand.refusal is not None or (demand.requiretls and not self._knows_requiretls):
+            return False
+        match demand.level:
+            case "never":
+                return True
+            case "opportunistic":
+                return bool(self._connection.tls) or self._demand.level != "never"
+            case "require":
+                return bool(self._connection.tls)
+            case "testing":
+                return self._manner == "verified" or self._demand.level == "testing"
+            case "verify":
+                return self._manner == "verified"
+            case "dane":
+                shown = self._connection.shown
+                same = self._manner == "dane" and self._demand.tlsa == demand.tlsa
+                return same or (bool(shown) and end_entity(demand.tlsa, shown[0]))
+
+    @property
+    def protection(self) -> str:
+        """What it has, for people."""
+        tls = self._connection.tls or "in the clear"
+        said = {"verified": "verified for the host", "dane": "as a TLSA record says", "unverified": "unverified"}
+        return ", ".join(filter(None, (tls, said.get(self._manner), str(self.failed or ""))))
+
+    @property
+    def _knows_requiretls(self) -> bool:
+        return bool(self._connection.tls) and "REQUIRETLS" in self._client.extensions
 
     def unsure(self, job: Job) -> bool:
         """Whether the server may have taken the message although we have no reply."""
@@ -274,22 +318,25 @@ class Session:
     def close(self) -> None:
         self._connection.close()
 
-    async def greet(self, *, with_tls: bool) -> None:
-        """Greeting, EHLO, TLS and the login. Trouble when that does not lead to a session on our terms."""
+    async def greet(self, manner: Manner, anchors: bytes = b"") -> None:
+        """Greeting, EHLO, TLS and the login. Trouble when that does not lead to a session on our terms; Unanchored."""
         login = self._login
         if login is not None and login.implicit_tls:
-            await self._shake_hands()
+            await self._shake_hands(manner, anchors)
             await self._ready()
         else:
             await self._ready()
-            if with_tls:
-                await self._start_tls()
+            if manner != "clear":
+                await self._start_tls(manner, anchors)
+        if self._demand.requiretls and not self._knows_requiretls:
+            text = "The server does not promise to pass it on under TLS alone (REQUIRETLS), and the sender requires it"
+            raise Insecure(text, UNSUPPORTED, remote=self.host)
         if login is not None:
             await self._log_in(login)
 
     async def _log_in(self, login: Login) -> None:
         # Whoever is in between could read the password, or all of the mail.
-        is_safe = self._connection.is_loopback if login.context is None else bool(self._connection.tls)
+        is_safe = self._connection.is_loopback if login.context is None else self._manner == "verified"
         if not is_safe:
             raise self._trouble("No login without TLS", code="4.7.0")
         try:
@@ -301,21 +348,26 @@ class Session:
         except LoginError as error:
             raise self._trouble(f"No login at {self.host}: {error}", code="4.7.0") from error
 
-    async def _start_tls(self) -> None:
-        required = self.security.required
+    async def _start_tls(self, manner: Manner, anchors: bytes) -> None:
         if "STARTTLS" not in self._client.extensions:
-            if required:
-                raise _TlsFailed("The server offers no TLS, and our side requires it", "4.7.4", remote=self.host)
+            self._goes_on_without("The server offers no TLS, and our side requires it")
             return
         self._client.start_tls()
         match await self._answer():
             case TlsReady():
-                await self._handshake()
+                await self._handshake(manner, anchors)
                 await self._ready()
-            case TlsRefused(reply=reply) if required:
-                raise _TlsFailed("The server refused TLS", "4.7.4", reply=str(reply), remote=self.host)
+            case TlsRefused(reply=reply):
+                self._goes_on_without("The server refused TLS", str(reply))
             case Closing(reply=reply):
                 raise self._trouble("The server closes the connection", reply)
+
+    def _goes_on_without(self, text: str, reply: str = "") -> None:
+        """Stay in the clear. Insecure, where that must not be."""
+        if not self._demand.in_the_clear:
+            code = NEEDED if self._demand.requiretls else "4.7.4"
+            raise Insecure(text, code, "starttls-not-supported", reply=reply, remote=self.host)
+        self.failed = self.failed or Failed("starttls-not-supported", text.partition(",")[0])
 
     async def _ready(self) -> None:
         match await self._answer():
@@ -326,25 +378,45 @@ class Session:
             case Closing(reply=reply):
                 raise self._trouble("The server closes the connection", reply)
 
-    async def _handshake(self) -> None:
-        await self._shake_hands()
+    async def _handshake(self, manner: Manner, anchors: bytes) -> None:
+        await self._shake_hands(manner, anchors)
         self._client.tls_started()
 
-    async def _shake_hands(self) -> None:
-        context = self._login.context if self._login is not None else None
+    async def _shake_hands(self, manner: Manner, anchors: bytes) -> None:
+        code = NEEDED if self._demand.requiretls else "4.7.5"
         try:
             with trio.fail_after(self._terms.timeouts.command):
-                await self._connection.start_tls(
-                    context or self._terms.contexts(self.security.verified),
-                    server_side=False,
-                    hostname=self.host.strip("[].") or None,
-                )
-        except ConnectionLost as lost:
-            raise _TlsFailed(f"No TLS with {self.host}: {lost.strerror}", "4.7.5", remote=self.host) from lost
+                await shake(self._connection, self._contexts, self._demand, self.host, manner=manner, anchors=anchors)
+        except Failed as failed:
+            raise Insecure(str(failed), code, failed.result, remote=self.host) from failed
         except trio.TooSlowError as slow:
-            raise _TlsFailed(f"{self.host} did not finish the TLS handshake", "4.7.5", remote=self.host) from slow
-        except ValueError as error:  # the ssl module refuses the name of the host
-            raise _TlsFailed(f"No TLS with a host of this name: {error}", "4.7.5", remote=self.host) from error
+            text = f"{self.host} did not finish the TLS handshake"
+            raise Insecure(text, code, "validation-failure", remote=self.host) from slow
+        self._manner = manner
+
+    def _count(self, job: Job) -> None:
+        """Say how this session counts for the domains of a job, once for each."""
+        if self._terms.results is None:
+            return
+        published = job.security.published
+        new = [
+            domain
+            for domain in domains_of(to.address for to in job.transaction.recipients)
+            if (domain, published) not in self._told
+        ]
+        for domain in sorted(new):
+            self._told.add((domain, published))
+            self._terms.results(told(job.security, domain, self._ends, self._counted(job.security.at(self.host))))
+
+    @property
+    def _ends(self) -> Ends:
+        return Ends(self.host, self.address, self._connection.own_address, self._client.hello)
+
+    def _counted(self, demand: Demand) -> Failed | None:
+        """What reports say of a session that may be used."""
+        if demand.note is not None:
+            return Failed(demand.note.result, demand.note.text)
+        return self.failed
 
     def _begin(self, job: Job, *, fresh: bool) -> None:
         try:
@@ -354,6 +426,7 @@ class Session:
             job.settle((reply,) * len(job.transaction.recipients), self.host)
         else:
             self.open.append(job)
+            self._count(job)
 
     def _settle(self, finished: Finished) -> None:
         # Not always the first: what the client refuses by itself overtakes what the server has yet to answer.
@@ -454,26 +527,65 @@ class Session:
         return Trouble(text, "4" + reply.status[1:], reply=str(reply), remote=self.host)
 
 
-async def open_session(terms: Terms, way: Way, security: Security, host: str, address: str) -> Session:
-    """Connect and greet. In opportunistic TLS a failed handshake is followed by a new connection in the clear.
+async def open_session(
+    terms: Terms, way: Way, security: Security, host: str, address: str, *, to: Iterable[str] = ()
+) -> Session:
+    """Connect and greet, in one manner after the other as far as ``security`` allows for it. ``to``: for whose mail.
 
     Trouble when the server cannot be used, Exhausted when no server can, because of us.
     """
-    if security.level != "never":
+    demand = security.at(host)
+    if demand.refusal is not None:
+        refused = Insecure(demand.refusal.text, demand.refusal.code, demand.refusal.result, remote=host)
+        _tell_failed(terms, security, Ends(host, address), refused.failed, to)
+        raise refused
+    before: Insecure | None = None
+    for manner in MANNERS[demand.level]:
         try:
-            return await _attempt(terms, way, security, host, address, with_tls=True)
-        except _TlsFailed:
-            if security.required:
-                raise
-    return await _attempt(terms, way, security, host, address, with_tls=False)
+            session = await _attempt(terms, way, security, host, address, manner=manner)
+        except Insecure as insecure:
+            before = before or insecure
+            last = insecure
+        else:
+            session.failed = before.failed if before else session.failed
+            return session
+    _tell_failed(terms, security, Ends(host, address), last.failed, to)
+    raise last
 
 
-async def _attempt(terms: Terms, way: Way, security: Security, host: str, address: str, *, with_tls: bool) -> Session:
+def _tell_failed(terms: Terms, security: Security, ends: Ends, failed: Failed | None, to: Iterable[str]) -> None:
+    if terms.results is not None and failed is not None:
+        for domain in sorted(domains_of(to)):
+            terms.results(told(security, domain, ends, failed))
+
+
+async def _attempt(terms: Terms, way: Way, security: Security, host: str, address: str, *, manner: Manner) -> Session:
+    """One way to begin. By DANE, with an authority that is new to us, it takes two connections."""
+    if manner != "dane":
+        return await _opened(terms, way, security, host, address, manner=manner)
+    tlsa = security.at(host).tlsa
+    if known := terms.contexts.anchors(tlsa):
+        try:
+            return await _opened(terms, way, security, host, address, manner=manner, anchors=known)
+        except Insecure:  # it may have another authority by now, or a certificate that is named itself
+            terms.contexts.learn(tlsa, b"")
+    try:
+        return await _opened(terms, way, security, host, address, manner=manner)
+    except Unanchored as found:
+        anchors = found.anchors
+    session = await _opened(terms, way, security, host, address, manner=manner, anchors=anchors)
+    terms.contexts.learn(tlsa, anchors)
+    return session
+
+
+async def _opened(
+    terms: Terms, way: Way, security: Security, host: str, address: str, *, manner: Manner, anchors: bytes = b""
+) -> Session:
     connection = await _connect(terms, way, host, address)
     hostname = way.source.hostname or terms.hostname
     session = Session(connection, terms, host, address, hostname=hostname, security=security, login=way.login)
     try:
-        await session.greet(with_tls=with_tls)
+        await session.greet(manner, anchors)
     except BaseException:
         session.close()
         raise

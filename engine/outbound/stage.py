@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from engine.deadline import Watch
 from engine.net.names import Hostname
 from engine.net.tls import client_context
+from engine.outbound.handshake import Contexts
 from engine.outbound.pool import PENALTY
 from engine.outbound.sending import Sending
 from engine.outbound.session import Terms, Timeouts
 from engine.outbound.way import Source, TlsPolicy
+from engine.policies.results import TlsResult
 from engine.units import Duration
 
 _AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
@@ -37,7 +40,7 @@ class Outbound:
     expire: Duration = Duration("5d")
     """Age at which a message that still waits is returned to its sender."""
     tls: TlsPolicy = "opportunistic"
-    """`opportunistic`: where offered, unverified. `require`: always. `verify`: with a trusted certificate. `never`."""
+    """What our side wants at least, see `Security`."""
     connect_timeout: Duration = Duration("30s")
     command_timeout: Duration = Duration("5m")
     final_timeout: Duration = Duration("10m")
@@ -78,18 +81,21 @@ class Outbound:
         chunking: bool = True,
         forward: bool = False,
         source_failed: Callable[[Source, str], None] = lambda *_: None,
+        trust: Path | None = None,
+        results: Callable[[TlsResult], None] | None = None,
     ) -> Sending:
         """Sending by the settings that all such stages have, and these."""
         watch = Watch()
         return Sending(
             terms=Terms(
                 self.hostname,
-                cache(lambda verify: client_context(verify=verify)),
+                Contexts(cache(lambda verify: client_context(verify=verify, trust=trust))),
                 timeouts,
                 watch,
                 lmtp=lmtp,
                 chunking=chunking,
                 source_failed=source_failed,
+                results=results,
             ),
             watch=watch,
             connections=self.connections,

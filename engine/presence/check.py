@@ -11,6 +11,7 @@ from engine.authentication.outcome import Result
 from engine.net.dns import Answer, Ask, DnsTrouble, NoData, Outcome, side_by_side
 from engine.presence import records
 from engine.presence.records import Host
+from engine.protocols.mta_sts import parse_policy
 from engine.signing.publishing import record_name, unpublished
 
 Fetch: TypeAlias = Callable[[str], Awaitable[str]]
@@ -154,9 +155,13 @@ class _Check:
             policy = await self._fetch(f"https://mta-sts.{domain}/.well-known/mta-sts.txt")
         except OSError as error:
             return Finding("MTA-STS", Verdict.UNKNOWN, False, f"the policy could not be had: {error}", "a policy")
-        lacking = [name for name in hosts if not any(map(partial(_matches, name), _patterns(policy)))]
-        verdict = Verdict.WRONG if lacking or "STSv1" not in policy else Verdict.GOOD
-        shown = f"the policy leaves out {', '.join(lacking)}" if lacking else "; ".join(policy.split("\n")).strip("; ")
+        try:
+            found = parse_policy(policy.encode())
+        except ValueError as error:
+            return Finding("MTA-STS", Verdict.WRONG, False, f"the policy: {error}", "a policy that names every MX")
+        lacking = [name for name in hosts if not found.covers(name)]
+        verdict = Verdict.WRONG if lacking else Verdict.GOOD
+        shown = f"the policy leaves out {', '.join(lacking)}" if lacking else "; ".join(found.lines)
         return Finding("MTA-STS", verdict, False, shown, "a policy that names every MX")
 
     async def _tls_reports(self) -> Finding:
@@ -232,13 +237,3 @@ def _same(one: str, other: str) -> bool:
     """TLSA records may be written with spaces and in either case."""
     first, second = (text.lower().split() for text in (one, other))
     return first[:3] == second[:3] and "".join(first[3:]) == "".join(second[3:])
-
-
-def _patterns(policy: str) -> list[str]:
-    lines = [line.partition(":") for line in policy.splitlines()]
-    return [value.strip().lower() for key, _, value in lines if key.strip() == "mx"]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """RFC 8461 4.1: a wildcard stands for one label."""
-    return name == pattern or (pattern.startswith("*.") and name.partition(".")[2] == pattern[2:])

@@ -69,6 +69,12 @@ def reverse(host: Host) -> Iterator[Record]:
         yield Record(ip_address(address).reverse_pointer, "PTR", f"{host.hostname}.")
 
 
+def sts_record(domain: str, policy: str) -> Record:
+    """What says that there is a policy (RFC 8461 3.1): another id when it is another one."""
+    identity = hashlib.sha256(policy.encode()).hexdigest()[:20]
+    return Record(f"_mta-sts.{domain}", "TXT", txt(f"v=STSv1; id={identity}"))
+
+
 def tlsa(host: Host) -> Record | None:
     """DANE for our certificate's key (RFC 7672 3.1.1), of use in a zone that DNSSEC signs; None without one."""
     if not host.key_info:
@@ -76,9 +82,9 @@ def tlsa(host: Host) -> Record | None:
     return Record(f"_25._tcp.{host.hostname}", "TLSA", f"3 1 1 {hashlib.sha256(host.key_info).hexdigest()}")
 
 
-def sts_policy(hosts: Sequence[str]) -> str:
+def sts_policy(hosts: Sequence[str], mode: str = "testing", max_age: int = 86_400) -> str:
     """The file ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt`` (RFC 8461 3.2)."""
-    lines = ["version: STSv1", "mode: testing", *(f"mx: {host}" for host in hosts), "max_age: 86400"]
+    lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {host}" for host in hosts), f"max_age: {max_age}"]
     return "".join(f"{line}\n" for line in lines)
 
 

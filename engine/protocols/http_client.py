@@ -29,6 +29,7 @@ class Response:
 
     status: int
     body: bytes
+    kind: str = ""  # of media, in lower case and without parameters
 
 
 class HttpClient:
@@ -39,19 +40,22 @@ class HttpClient:
         self.reusable = True  # whether another request may follow
         self._reset()
 
-    def begin(self, method: str, target: str, fields: Iterable[tuple[str, str]], length: int) -> bytes:
-        """All of a request up to its body of so many octets. What is no text in a value is replaced: no value adds a
-        field.
+    def begin(self, method: str, target: str, fields: Iterable[tuple[str, str]], length: int | None = None) -> bytes:
+        """All of a request up to its body of so many octets, if it has one. What is no text in a value is replaced: no
+        value adds a field.
         """
         self._reset()
         lines = [f"{method} {target} HTTP/1.1"]
         lines += [f"{name}: {_CONTROLS.sub('?', value)}" for name, value in fields]
-        lines.append(f"Content-Length: {length}\r\n\r\n")
+        if length is not None:
+            lines.append(f"Content-Length: {length}")
+        lines.append("\r\n")
         return "\r\n".join(lines).encode()
 
     def _reset(self) -> None:
         self._held = b""
         self._status = 0  # until the head was read
+        self._kind = ""
         self._left: int | None = None  # octets of the body to come; None: as the connection or the chunks end
         self._chunked = False
         self._body: list[bytes] = []
@@ -105,6 +109,8 @@ class HttpClient:
                     if value.strip().lower() != b"chunked":
                         raise HttpError(f"a coding that was not asked for: {value[:40]!r}")
                     self._chunked = True
+                case b"content-type":
+                    self._kind = value.partition(b";")[0].strip().lower().decode("latin-1")
                 case b"connection":
                     options += value.lower() + b","
         self.reusable = b"close" not in options and (recent or b"keep-alive" in options)
@@ -182,4 +188,4 @@ class HttpClient:
 
     def _response(self) -> Response:
         self.reusable = self.reusable and not self._held  # what stands behind it belongs to no request of ours
-        return Response(self._status, b"".join(self._body))
+        return Response(self._status, b"".join(self._body), self._kind)

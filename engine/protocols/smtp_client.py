@@ -165,6 +165,7 @@ class SmtpClient:
         if not _NAME.fullmatch(hostname):
             raise ValueError(f"{hostname!r} is no host name")
         self.extensions: Extensions = {}
+        self.hello = ""  # what the server calls itself
         self.limits = Limits()
         self.pipelining = False
         self._chunking = False
@@ -370,6 +371,7 @@ class SmtpClient:
 
     def _on_ehlo(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if reply.positive:
+            self.hello = reply.text.partition("\n")[0].partition(" ")[0]
             self._learn(extensions(reply))
             self._events.append(Ready(self.extensions))
         elif reply.permanent and not self._lmtp:

@@ -32,6 +32,7 @@ class Mail(Struct, frozen=True, gc=False):
     ret: str  # FULL, HDRS or empty (RFC 3461 4.3)
     envid: str  # xtext as given, or empty (RFC 3461 4.4)
     auth: str  # xtext as given, "<>", or empty; nothing vouches for it (RFC 4954 5)
+    requiretls: bool = False  # RFC 8689 2
 
 
 class Rcpt(Struct, frozen=True, gc=False):

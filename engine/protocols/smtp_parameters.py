@@ -19,6 +19,7 @@ MAIL_PARAMETERS: Patterns = {
     "RET": re.compile(r"FULL|HDRS", re.IGNORECASE),  # RFC 3461 4.3
     "ENVID": re.compile(rf"{_XTEXT}{{1,100}}"),  # RFC 3461 4.4
     "AUTH": re.compile(rf"<>|{_XTEXT}{{1,500}}"),  # RFC 4954 5
+    "REQUIRETLS": re.compile(r""),  # RFC 8689 2
 }
 
 RCPT_PARAMETERS: Patterns = {
@@ -42,14 +43,16 @@ _TWICE = reply(501, "5.5.4", "A parameter stands twice")
 _NEEDS_UTF8 = reply(553, "5.6.7", "Non-ASCII is only for transactions with SMTPUTF8")
 
 
-def parse_mail(argument: str) -> Mail | bytes:
-    """The event that the text after ``MAIL`` makes, or the reply that refuses it."""
+def parse_mail(argument: str, *, requiretls: bool = False) -> Mail | bytes:
+    """The event that the text after ``MAIL`` makes, or the reply that refuses it. ``requiretls`` is offered."""
     match = _FROM.fullmatch(argument)
     if match is None:
         return _MAIL_SYNTAX
     given = _parameters(match[2], MAIL_PARAMETERS)
     if isinstance(given, bytes):
         return given
+    if "REQUIRETLS" in given and not requiretls:
+        return _UNKNOWN
     smtputf8 = "SMTPUTF8" in given
     sender = parse_path(match[1], null_ok=True, utf8=smtputf8)
     if isinstance(sender, Malformed):
@@ -58,7 +61,8 @@ def parse_mail(argument: str) -> Mail | bytes:
         return Mail(sender, None, "7BIT", False, "", "", "")
     size = int(given["SIZE"]) if "SIZE" in given else None
     body, ret = given.get("BODY", "7BIT").upper(), given.get("RET", "").upper()
-    return Mail(sender, size, body, smtputf8, ret, given.get("ENVID", ""), given.get("AUTH", ""))
+    envid, auth = given.get("ENVID", ""), given.get("AUTH", "")
+    return Mail(sender, size, body, smtputf8, ret, envid, auth, "REQUIRETLS" in given)
 
 
 def parse_rcpt(argument: str, *, smtputf8: bool) -> Rcpt | bytes:

@@ -135,6 +135,7 @@ class SmtpServer:
     ``bare_newlines="accept"`` takes content with a bare CR or LF as it is, for senders that cannot be mended; the end
     of content stays strict. ``lmtp`` makes it a server of LMTP.
     ``xforward`` offers XFORWARD: what the client says of whom it had a message from is in ``forwarded``.
+    ``requiretls`` offers REQUIRETLS, under TLS (RFC 8689): a message may go on under verified TLS alone.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class SmtpServer:
         bare_newlines: Literal["refuse", "accept"] = "refuse",
         lmtp: bool = False,
         xforward: bool = False,
+        requiretls: bool = False,
     ) -> None:
         self._hostname = hostname
         self._lmtp = lmtp
@@ -161,12 +163,11 @@ class SmtpServer:
         self._recipients_limit = recipients_limit
         self._errors_limit = errors_limit
         self._command_line_limit = command_line_limit
-        self._starttls, self._auth = starttls, auth
+        self._starttls, self._auth, self._requiretls = starttls, auth, requiretls
         self._offer = sasl.Offer(auth, channel)
         self._lead = 0  # octets of context that the buffer opens with, see _read_lines
         self._scanned = 0  # octets of the buffer that hold no end of content
-        self._chunk_left = 0
-        self._chunk_last = False
+        self._chunk_left, self._chunk_last = 0, False
         self._finals_left = 0  # replies to the content that are still to come
         self._swallowed: tuple[bytes, Event | None] = (b"", None)
         self._tally = Tally(size_limit, strict=bare_newlines == "refuse")
@@ -555,6 +556,8 @@ class SmtpServer:
             names.append("STARTTLS")
         if self._auth and self.tls_active:
             names.append(f"AUTH {' '.join(self._offer.names)}")
+        if self._requiretls and self.tls_active:
+            names.append("REQUIRETLS")
         if "XFORWARD" in self._commands:
             names.append(f"XFORWARD {' '.join(ATTRIBUTES)}")
         return names
@@ -567,7 +570,7 @@ class SmtpServer:
         return self._say(_FORWARDED)
 
     def _mail(self, argument: str) -> Event | None:
-        event = parse_mail(argument)
+        event = parse_mail(argument, requiretls=self._requiretls and self.tls_active)
         if isinstance(event, bytes):
             return self._error(event)
         if event.size is not None and event.size > self._size_limit:

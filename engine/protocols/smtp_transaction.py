@@ -36,7 +36,8 @@ class Transaction(NamedTuple):
     does hold non-ASCII octets. ``strict_8bit``: the content holds octets above 127, and shall rather be refused than
     sent to a server that did not offer 8BITMIME. By default we "just send 8", as nearly everyone does: servers that
     break on it died out, and a conversion would break signatures (DKIM) over the content. ``envid`` is xtext, as its
-    sender gave it. ``forward`` has what XFORWARD tells of the session by which it came, where the server offers that.
+    sender gave it. ``requiretls`` is passed on where it is offered; that it is, the driver sees to (RFC 8689).
+    ``forward`` has what XFORWARD tells of the session by which it came, where the server offers that.
     """
 
     sender: str
@@ -49,6 +50,7 @@ class Transaction(NamedTuple):
     ret: str = ""
     envid: str = ""
     forward: Mapping[str, str] | None = None
+    requiretls: bool = False
 
 
 def objection(transaction: Transaction, offers: Extensions, *, chunking: bool) -> Reply | None:
@@ -75,6 +77,8 @@ def mail_command(transaction: Transaction, offers: Extensions) -> bytes:
         parts.append(b"BODY=" + transaction.body.encode())
     if "SMTPUTF8" in offers and (transaction.smtputf8 or not _ascii_only(transaction)):
         parts.append(b"SMTPUTF8")
+    if transaction.requiretls and "REQUIRETLS" in offers:
+        parts.append(b"REQUIRETLS")
     if "DSN" in offers:
         if transaction.ret in ("FULL", "HDRS"):
             parts.append(b"RET=" + transaction.ret.encode())

@@ -30,7 +30,8 @@ def wants_report(recipient: Recipient, verdict: Reject | Delivered) -> bool:
 def bounce(identity: MessageId, hostname: str, message: Message, failures: Sequence[Failure], now: float) -> bytes:
     """The report as a message of its own, to the sender of ``message``, which must not be the null one."""
     envelope = message.envelope
-    whole = envelope.ret.upper() == "FULL" and message.size <= WHOLE_LIMIT
+    # RFC 8689 5: what had to be kept from others is not sent back.
+    whole = envelope.ret.upper() == "FULL" and message.size <= WHOLE_LIMIT and not envelope.requiretls
     return report(
         hostname=hostname,
         sender=envelope.sender,

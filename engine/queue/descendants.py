@@ -27,7 +27,7 @@ def report(delivery: Delivery, failures: list[Failure], hostname: str, now: floa
     told = Recipient(envelope.sender, notify="NEVER")
     record = Record(
         id=identity,
-        envelope=Envelope("", (told,), arrived=now, smtputf8=envelope.smtputf8),
+        envelope=Envelope("", (told,), arrived=now, smtputf8=envelope.smtputf8, requiretls=envelope.requiretls),
         lane=delivery.record.lane,
         size=len(octets),
         due=now,

@@ -280,7 +280,9 @@ class Arrival(Journey):
         identity = MessageId.new()
         octets = bounce(identity, self._hostname, self._message, failures, envelope.arrived)
         to = (Recipient(envelope.sender, notify="NEVER"),)
-        back = Envelope("", to, arrived=envelope.arrived, smtputf8=envelope.smtputf8)  # it begins here: no session
+        back = Envelope(  # it begins here: no session
+            "", to, arrived=envelope.arrived, smtputf8=envelope.smtputf8, requiretls=envelope.requiretls
+        )
         return [Message(identity, back, Octets(octets))]
 
     def _stored(self, message: Message, verdict: Verdict | Changed, _stopped: int, _way: Way) -> None:

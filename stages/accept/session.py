@@ -487,6 +487,7 @@ class Session:
             body=mail.body,
             ret=mail.ret,
             envid=mail.envid,
+            requiretls=mail.requiretls,
         )
         message = Message(identity, envelope, content)
         return message.with_fact("door.early_talker", True) if self._early else message

@@ -111,6 +111,8 @@ class Terms:
     tarpit_after: int = 5
     # Clients, which `clients` must name, are filters that had the mail from us: what they say by XFORWARD is believed.
     xforward: bool = False
+    # Whether a message may come with REQUIRETLS, under TLS: the promise that it goes on under verified TLS alone.
+    requiretls: bool = True
     # A bare CR or LF in content: refused, for it is how mail is smuggled (RFC 5321 2.3.8).
     bare_newlines: Literal["refuse", "accept"] = "refuse"
     draining: bool = field(default=False, init=False)  # no new work: the server stops
@@ -174,6 +176,7 @@ class Terms:
             bare_newlines=self.bare_newlines,
             lmtp=self.protocol == "lmtp",
             xforward=self.xforward,
+            requiretls=self.requiretls,
         )
 
     async def may_send_as(self, account: str, sender: str) -> bool:

@@ -9,6 +9,7 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine import (
     Defer,
@@ -52,6 +53,7 @@ envelopes = st.builds(
     ret=text,
     envid=text,
     left_out=st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)), max_size=2).map(tuple),
+    requiretls=st.booleans(),
 )
 messages = st.builds(Message, st.binary(min_size=16, max_size=16).map(MessageId), envelopes, st.binary().map(Octets))
 routes = st.builds(Route, text, st.lists(text, max_size=3).map(tuple), text)
@@ -186,3 +188,9 @@ def test_what_is_no_frame_is_refused(frame: bytes) -> None:
 def test_another_version_is_refused_and_named(version: object) -> None:
     with pytest.raises(WireError, match="speaks version"):
         wire.unpack(msgpack.packb([version, "body"]))
+
+
+@given(envelopes)
+def test_what_an_older_release_has_stored_is_read(envelope: Envelope) -> None:
+    """It did not know of REQUIRETLS."""
+    assert wire.unpack_envelope(wire.pack_envelope(envelope)[:-1]) == replace(envelope, requiretls=False)

@@ -20,6 +20,16 @@ _PARAMETERS = _words(
     b" NOTIFY=|"
     b"NEVER|SUCCESS,DELAY| ORCPT=|rfc822;|utf-8;|\\x{E9}|+2B|+| |\n"
 )
+_STS = _words(
+    b"v=STSv1; id=1;|; |id=|x=y|\n|version: STSv1\n|mode: enforce\n|mode: testing\n|mode: none\n|mx: mx.example.com\n|"
+    b"mx: *.example.com\n|mx: |*.|max_age: 86400\n|max_age: 0\n|\r\n| \t|\xff|:|max_age: 99999999999\n"
+)
+_TLSA = _words(
+    b"\x03\x01\x01|\x02\x00\x00|\x03\x01\x02|\x00\x00\x01|\n|" + 32 * b"a" + b"|" + 64 * b"b" + b"|\xff|\x02\x01\x01"
+)
+_CERTIFICATE = _words(
+    b"0\x82\x01\x00|0\x80|0\x03|0\x00|\xa0\x03\x02\x01\x02|\x02\x01\x05|\x30\x84|\x1f\xff|\x03\x02\x00\x01|\xff"
+)
 _POP3 = _words(
     b"USER a\r\n|PASS b\r\n|STAT\r\n|LIST|UIDL|RETR 1\r\n|TOP 1 0\r\n|DELE 2\r\n|RSET\r\n|QUIT\r\n|CAPA\r\n|"
     b"AUTH PLAIN |AUTH LOGIN\r\n|AGEAYg==\r\n|*\r\n|"
@@ -163,6 +173,9 @@ PARTS: dict[str, list[bytes]] = {
     "dns_question": _QUESTION,
     "ldap_answers": _LDAP,
     "ldap_filter": list(_FILTER),
+    "sts_policy": _STS,
+    "tlsa_records": _TLSA,
+    "certificate": _CERTIFICATE,
     "dns_answer": _ANSWER,
     "link": _FRAME,
     "configuration": _TOML,

@@ -25,6 +25,7 @@ class HttpServer:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.status = 200
+        self.fields: dict[str, str] = {}  # of each response, besides its length
         self.asked: list[Asked] = []
         self.connections = 0
         self.port = 0
@@ -62,12 +63,19 @@ class HttpServer:
                 with contextlib.suppress(OSError):  # it was broken off
                     super().finish()
 
+            def do_GET(self) -> None:
+                self.respond(b"")
+
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.respond(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def respond(self, body: bytes) -> None:
                 outer.asked.append(asked := Asked(self.path, dict(self.headers), body))
                 said = outer.answer(asked)
                 self.send_response(outer.status)
                 self.send_header("Content-Length", str(len(said)))
+                for name, value in outer.fields.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(said)
 

@@ -390,12 +390,17 @@ def letter(subject: str, text: str = "Hello.", author: str = "Ann <ann@example.n
 
 @contextlib.contextmanager
 def program(
-    command: Sequence[str], port: int, *, user: str | None = None, end: int = signal.SIGTERM
+    command: Sequence[str],
+    port: int,
+    *,
+    user: str | None = None,
+    end: int = signal.SIGTERM,
+    address: str = "127.0.0.1",
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A foreign server that runs meanwhile, from the moment at which it answers on its port; ``end`` ends it."""
     popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, user=user)
     try:
-        until(lambda: popen.poll() is not None or _answers(port), f"{command[0]} to listen")
+        until(lambda: popen.poll() is not None or _answers(port, address), f"{command[0]} to listen")
         yield popen
     finally:
         popen.send_signal(end)
@@ -414,8 +419,8 @@ def refuses(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+def _answers(port: int, address: str = "127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
         return True
     return False
 

@@ -26,6 +26,8 @@ from engine.net.introduction import introduced
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls
 from engine.observe.events import event
+from engine.policies.results import TlsResults
+from engine.policies.store import StsMemory, StsStore
 from engine.queue.store import Shard
 from engine.reports.tally import Tally
 from engine.return_path import ReturnPaths
@@ -65,6 +67,8 @@ class Role:
         self.egress = Egress(self.tables, Allowances(self.tables))
         self._opened_plan = Plan()
         self.lists = Lists.open(self.data)
+        self.tls_results = TlsResults()
+        self.sts = StsStore.open(self.data)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -135,6 +139,8 @@ class Role:
             Tally: self.tally,
             Keyring: self._keyring,
             Spam: self.spam,
+            TlsResults: self.tls_results,
+            StsMemory: self.sts,
         }
 
     def mailboxes(self) -> Mailboxes:
@@ -210,6 +216,7 @@ class Role:
     def close(self) -> None:
         self.tally.close()
         self.spam.close()
+        self.sts.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
         for shard in self._shards.values():

@@ -22,6 +22,7 @@ from tests.fuzz.targets.mime import mail_texts, mime
 from tests.fuzz.targets.pop3 import pop3, pop3_body, pop3_surrogate
 from tests.fuzz.targets.sieve import managesieve, sieve_letter, sieve_regex, sieve_script
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
+from tests.fuzz.targets.tls import certificate, sts_policy, tlsa_records
 from tests.fuzz.targets.ways import proxy_header, scram_server, socks
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -36,6 +37,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
         ldap_answers, ldap_filter,
+        sts_policy, tlsa_records, certificate,
         link, configuration, condition, units, snapshot,
     )
 }  # fmt: skip
