@@ -81,6 +81,18 @@ async def test_an_address_that_is_not_ours_fails_once_and_the_other_is_used(
     assert capfd.readouterr().err.count('"source-failed"') == 1
 
 
+async def test_a_server_that_refuses_one_source_is_tried_from_another() -> None:
+    egress, remote = Egress(), Remote({"CONNECT": ["554 5.7.1 Not from there", "220 remote.example ESMTP"]})
+    egress.plan = plan({"mx2": Source("mx2", "127.0.0.2"), "mx3": Source("mx3", "127.0.0.3")})
+    verdicts: list[Verdict] = []
+    async with serving(remote), relay(egress, pool="bulk") as stage:
+        for _ in range(30):
+            verdicts.append(await stage(letter(remote.port)))
+    assert any(isinstance(verdict, Delivered) for verdict in verdicts)
+    assert any(isinstance(verdict, Defer) for verdict in verdicts)
+    assert len(set(remote.peers)) == 2
+
+
 async def test_what_could_not_be_tried_does_not_count_for_today(tables: Tables) -> None:
     egress, remote = Egress(tables), Remote()
     today = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
