@@ -1,13 +1,14 @@
 """Hand messages on to the next server, by SMTP."""
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, ClassVar
 
 from engine import Defer, Duration, Message, Reject, Verdict
+from engine.egress import Egress, Leaving
 from engine.net.certificates import CertificateError, read_authorities
 from engine.net.targets import permitted
 from engine.outbound.sending import Sending
@@ -28,9 +29,13 @@ class Relay(Outbound):
     """
 
     partition: ClassVar[str] = "resolve.site"
+    acts_on: ClassVar[tuple[str, ...]] = ("egress", "smart_host")
 
     results: TlsResults = field(default_factory=TlsResults)
+    egress: Egress = field(default_factory=Egress)
     _: KW_ONLY
+    pool: str = ""
+    """The `[egress.pool.NAME]` that mail leaves by whose tenant has none. Empty: the system picks the address."""
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks that mail may be sent into."""
     messages_per_connection: int = 1000
@@ -62,6 +67,7 @@ class Relay(Outbound):
             strict_8bit=self.strict_8bit,
             trust=self.trust,
             results=self.results,
+            source_failed=self.egress.failed,
         )
 
     @staticmethod
@@ -90,7 +96,17 @@ class Relay(Outbound):
         security = self._security
         if message.fact("resolve.security") is not None or message.envelope.requiretls:
             security = self._stricter(message)
-        return await self._sending.deliver(message, targets, Way(site, port), security)
+        leaving = await self.egress.leave(message, site, port, targets, pool=self.pool)
+        if not isinstance(leaving, Leaving):
+            return leaving
+        if leaving.security is not None:
+            # Its name is the operator's own word.
+            security = replace(leaving.security, requiretls=security.requiretls, vouched=True)
+        way = Way(site, port, leaving.source, leaving.login)
+        verdict = await self._sending.deliver(message, leaving.targets, way, security)
+        if isinstance(verdict, Defer) and (verdict.line or verdict.unreached):
+            await self.egress.stayed(leaving)
+        return verdict
 
     def _stricter(self, message: Message) -> Security:
         """What holds for a message whose recipients' domain, or whose sender, wants TLS."""

@@ -15,6 +15,7 @@ from typing import Literal, Self, TypeAlias
 import trio
 
 from engine import Defer, Each, Fact, Message, Reject, Verdict
+from engine.egress import TENANT, Egress
 from engine.net.certificates import CertificateError, read_authorities
 from engine.net.dns import (
     Answer,
@@ -94,6 +95,7 @@ class Resolve:
     hostname: Hostname
     memory: StsMemory = field(default_factory=InMemory)
     results: TlsResults = field(default_factory=TlsResults)
+    egress: Egress = field(default_factory=Egress)
     ipv6: bool = field(default=True, kw_only=True)
     max_hosts: int = field(default=5, kw_only=True)  # hosts tried for one destination
     max_addresses: int = field(default=10, kw_only=True)  # addresses of all of them, one a host at least
@@ -168,12 +170,23 @@ class Resolve:
             yield f"trust: {error}"
 
     async def __call__(self, message: Message) -> Verdict:
+        if place := self.egress.plan.smart_host(str(message.fact(TENANT, ""))):
+            return await self._to_smart_host(message, *place)
         recipients = message.envelope.recipients
         if len(recipients) == 1:
             domain = _domain(recipients[0].address)
             route = self._routes.get(domain) or await self._find(domain)
             return message.with_facts(route.told(self.rng)) if isinstance(route, Site) else route
         return await self._for_many(message)
+
+    async def _to_smart_host(self, message: Message, host: str, port: int) -> Verdict:
+        """That of its tenant takes all of it."""
+        key = f"{host}:{port}"  # which is no domain
+        route = self._routes.get(key)
+        if route is None:
+            route, expires = await self._by_smart_host(host, port)
+            self._routes.put(key, route, expires)
+        return message.with_facts(route.told(self.rng)) if isinstance(route, Site) else route
 
     async def _for_many(self, message: Message) -> Verdict:
         domains = {recipient.address: _domain(recipient.address) for recipient in message.envelope.recipients}

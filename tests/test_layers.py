@@ -54,6 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "lists": {"storage", "directory"},
     "return_path": {"protocols", "message", "delivery_status", "config", "directory"},
     "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
+    "shaping": {"protocols", "units", "storage", "observe", "config", "abuse"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
@@ -66,6 +67,9 @@ ARROWS: dict[str, set[str]] = {
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies"},
+    "egress": {
+        "protocols", "message", "units", "verdict", "net", "observe", "config", "abuse", "shaping", "outbound",
+    },
     "queue": {
         "wording", "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
@@ -76,12 +80,13 @@ ARROWS: dict[str, set[str]] = {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
+        "egress", "shaping",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
-        "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status",
+        "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -98,6 +103,9 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/scanning/mta_hooks.py", "accept"): "what a hook may answer",
     ("engine/sieve/compiler.py", "command"): "a kind of word in a script",
     ("engine/cli/__init__.py", "lists"): "a command",
+    ("engine/config/reading.py", "tenant"): "a table",
+    ("engine/config/tables.py", "tenant"): "a table",
+    ("engine/config/tenants.py", "tenant"): "a table",
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
 }

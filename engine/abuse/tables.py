@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol, Self, TypeVar
 import lmdb
 import trio
 
-from engine.abuse.table import Changes, Decide, Table
+from engine.abuse.table import MOST, Changes, Decide, Table
 from engine.directory import Unavailable
 from engine.observe.events import event
 from engine.scanning.guard import Unreachable
@@ -32,7 +32,10 @@ MAP_SIZE = 2**30
 COPY = 3600.0
 """Seconds between two copies."""
 
-NAMES = ("triplets", "accounts", "contacts", "suspects", "networks")
+NAMES = ("triplets", "accounts", "contacts", "suspects", "networks", "allowances", "sites", "egress")
+
+_MOST = {"sites": 20_000}
+"""Entries, where a table is to be smaller than others."""
 
 
 class Server(Protocol):
@@ -54,7 +57,9 @@ class Tables(Store):
         self.server: Server | None = None
         self.strict = False
         self._folder = folder
-        self._tables = {name: SharedTable(self, Table(environment, name, clock=clock)) for name in NAMES}
+        self._tables = {
+            name: SharedTable(self, Table(environment, name, most=_MOST.get(name, MOST), clock=clock)) for name in NAMES
+        }
         self._copied = -1  # the last transaction that the copy has
 
     @classmethod

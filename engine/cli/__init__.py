@@ -23,6 +23,7 @@ _COMMANDS = {
     "rate": "List who has sent how much lately, and let them send on.",
     "greylist": "Show who was told to come again, and who is known; forget them.",
     "suspect": "List accounts whose mail is parked, and let them send again.",
+    "egress": "Show the addresses that mail leaves from, and how warm they are.",
     "quota": "Set how much mailboxes may hold; show how full they are.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",

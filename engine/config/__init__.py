@@ -5,10 +5,12 @@ values; ``checks``, ``listeners``, ``certificates``, ``directories``, ``lanes`` 
 """
 
 from engine.config.conversion import convert
+from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmUp
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, READERS
 from engine.config.reading import load, parse
+from engine.config.smart_hosts import SmartHost
 from engine.config.tables import (
     DIRECTORIES,
     NOWHERE,
@@ -26,6 +28,7 @@ from engine.config.tables import (
     Mailboxes,
     Oidc,
     Postgresql,
+    ProxiedPort,
     Quarantine,
     Queue,
     Quota,
@@ -39,6 +42,7 @@ from engine.config.tables import (
     UnixSocket,
     Verp,
 )
+from engine.config.tenants import Campaign, Tenant
 
 __all__ = [
     "CHALLENGES",
@@ -51,18 +55,24 @@ __all__ = [
     "SECTIONS",
     "Acme",
     "Batv",
+    "Campaign",
     "Config",
     "ConfigError",
     "DeliveryReports",
     "Dns",
     "Domains",
+    "Egress",
+    "EgressPool",
+    "EgressSource",
     "Elsewhere",
+    "Family",
     "Ldap",
     "Login",
     "Mailboxes",
     "Oidc",
     "Postgresql",
     "Problem",
+    "ProxiedPort",
     "Quarantine",
     "Queue",
     "Quota",
@@ -70,11 +80,14 @@ __all__ = [
     "Server",
     "Shared",
     "Sieve",
+    "SmartHost",
     "Srs",
     "Stage",
+    "Tenant",
     "Tls",
     "UnixSocket",
     "Verp",
+    "WarmUp",
     "convert",
     "load",
     "nearest",

@@ -1,14 +1,16 @@
 """`[listen]`: where connections come in, and who serves them."""
 
 import re
+import typing
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.conversion import text_of
 from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.names import address_and_port
-from engine.config.tables import Config, UnixSocket
+from engine.config.tables import Config, Network, ProxiedPort, UnixSocket
 
 IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 """Listeners whose connections begin with the TLS handshake (RFC 8314)."""
@@ -28,27 +30,50 @@ _LONGEST_SOCKET = 107
 LISTENERS = ("smtp", "submission", "submissions", "lmtp", *FILTERED, *READERS, "web", *CHALLENGES.values())
 
 
-def read_listeners(document: Document) -> tuple[dict[str, tuple[str, int]], dict[str, UnixSocket]]:
-    """Where each listener listens, as Config has it, and those that are Unix sockets."""
-    found: dict[str, tuple[str, int]] = {}
-    sockets: dict[str, UnixSocket] = {}
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where each listener listens, as Config has it; those that are Unix sockets; those behind a proxy."""
+
+    ports: dict[str, tuple[str, int]] = field(default_factory=dict)
+    sockets: dict[str, UnixSocket] = field(default_factory=dict)
+    proxied: dict[str, tuple[Network, ...]] = field(default_factory=dict)
+
+
+def read_listeners(document: Document) -> Listening:
+    found = Listening()
     for name, value in document.table("listen").items():
         if name not in LISTENERS:
             document.problem(f"listen.{name}", f"unknown listener{nearest(name, LISTENERS)}")
             continue
         try:
-            if isinstance(value, dict):
-                sockets[name] = _unix_socket(document, name, value)
-                found[name] = (sockets[name].socket, 0)
+            if isinstance(value, dict) and ("address" in value or "proxy_networks" in value):
+                port = _proxied_port(document, name, value)
+                found.ports[name], found.proxied[name] = address_and_port(port.address), port.proxy_networks
+            elif isinstance(value, dict):
+                found.sockets[name] = _unix_socket(document, name, value)
+                found.ports[name] = (found.sockets[name].socket, 0)
             else:
-                found[name] = address_and_port(text_of(value))
+                found.ports[name] = address_and_port(text_of(value))
         except ValueError as error:
             document.problem(f"listen.{name}", str(error))
-    for name, address in found.items():
-        twin = next((other for other in found if other != name and found[other] == address and address[1]), "")
+    _check_twins(document, found.ports)
+    return found
+
+
+def _check_twins(document: Document, ports: Mapping[str, tuple[str, int]]) -> None:
+    for name, address in ports.items():
+        twin = next((other for other in ports if other != name and ports[other] == address and address[1]), "")
         if twin and twin < name:
             document.problem(f"listen.{name}", f"has the same address and port as {twin}")
-    return found, sockets
+
+
+def _proxied_port(document: Document, name: str, table: Mapping[str, Any]) -> ProxiedPort:
+    if name in CHALLENGES.values():
+        raise ValueError("an ACME authority comes without the PROXY protocol; write an address and port")
+    port = ProxiedPort(**document.values(f"listen.{name}", table, typing.get_type_hints(ProxiedPort)))
+    if not port.proxy_networks:
+        raise ValueError("proxy_networks must name who speaks the PROXY protocol; without it, write the address alone")
+    return port
 
 
 def _unix_socket(document: Document, name: str, table: Mapping[str, Any]) -> UnixSocket:

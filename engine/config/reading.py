@@ -9,15 +9,18 @@ from engine.config.certificates import read_acme, read_tls
 from engine.config.checks import CHECKS, check_quarantine, read_languages
 from engine.config.directories import read_directory
 from engine.config.document import Document
+from engine.config.egress import Egress, check_pool_name, read_egress
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
+from engine.config.smart_hosts import read_smart_hosts
 from engine.config.stages import read_stages
-from engine.config.tables import OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
+from engine.config.tables import NAMED, OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
+from engine.config.tenants import read_tenants
 from engine.lanes import QUEUE, Lane, Placing, plan
 
-_ACTED_ON = ("reports", "srs", "batv", "verp")
+_ACTED_ON = ("reports", "srs", "batv", "verp", "egress", "tenant", "smart_host")
 """Tables that say what some stage is to do."""
 
 
@@ -60,18 +63,24 @@ def _read(document: Document) -> Config:
     stages = read_stages(document, lanes)
     _check_tables(document, stages)
     check_lanes(document, lanes, stages)
-    listen, sockets = read_listeners(document)
+    listening = read_listeners(document)
+    egress, smart_hosts = read_egress(document), read_smart_hosts(document)
+    _check_pools(document, stages, egress)
     return Config(
         path=document.path,
         text=document.text,
-        listen=listen,
-        sockets=sockets,
+        listen=listening.ports,
+        sockets=listening.sockets,
+        proxied=listening.proxied,
         tls=read_tls(document),
         acme=read_acme(document),
         reports=_read_reports(document, lanes),
         quarantine=_read_quarantine(document, lanes),
         directory=read_directory(document),
         languages=read_languages(document, sections["delivery_reports"]),
+        egress=egress,
+        tenants=read_tenants(document, egress, smart_hosts),
+        smart_hosts=smart_hosts,
         lanes=lanes,
         stages=stages,
         **sections,
@@ -102,9 +111,15 @@ def _lane(document: Document, key: str, lane: str, lanes: Iterable[Lane]) -> str
     return lane or ("outbound" if "outbound" in queued else next(iter(queued), ""))
 
 
+def _check_pools(document: Document, stages: Mapping[str, Stage], egress: Egress) -> None:
+    for name, stage in stages.items():
+        if "egress" in stage.spec.acts_on:
+            check_pool_name(document, f"stage.{name}.pool", stage.settings.get("pool", ""), egress)
+
+
 def _check_tables(document: Document, stages: Mapping[str, Stage]) -> None:
     theirs = {table for stage in stages.values() for table in stage.spec.tables}
-    known = {*SECTIONS, *OPTIONAL, "listen", "directory", "lane", "stage", *theirs}
+    known = {*SECTIONS, *OPTIONAL, *NAMED, "listen", "directory", "lane", "stage", *theirs}
     # A stage that was not found may know the table.
     unsure = document.has_problem("lane") or document.has_problem("stage")
     for name in document.tables:

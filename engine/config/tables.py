@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from engine.condition import Condition
+from engine.config.egress import Egress
+from engine.config.smart_hosts import SmartHost
+from engine.config.tenants import Tenant
 from engine.lanes import MAIL, Course, Lane
 from engine.protocols.sasl import MECHANISMS
 from engine.stage import Spec
@@ -291,6 +294,16 @@ class UnixSocket:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxiedPort:
+    """A listener that stands behind a proxy."""
+
+    address: str = ""
+    proxy_networks: tuple[
+        Network, ...
+    ] = ()  # clients that begin with the PROXY protocol; all others speak for themselves
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole of `pipeline.toml`, checked."""
 
@@ -300,6 +313,7 @@ class Config:
     domains: Domains
     listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
     sockets: Mapping[str, UnixSocket]
+    proxied: Mapping[str, tuple[Network, ...]]  # listeners where these clients begin with the PROXY protocol
     tls: Tls | None
     acme: Acme | None
     dns: Dns
@@ -318,6 +332,9 @@ class Config:
     shared: Shared | None
     delivery_reports: DeliveryReports
     languages: Languages  # that these are in
+    egress: Egress
+    tenants: Mapping[str, Tenant]
+    smart_hosts: Mapping[str, SmartHost]
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -337,3 +354,6 @@ OPTIONAL: dict[str, type] = {
 
 DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
 """Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""
+
+NAMED = ("egress", "tenant", "smart_host")
+"""Tables that have tables with names of the operator's."""

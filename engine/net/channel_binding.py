@@ -31,6 +31,16 @@ def bindings(stream: "trio.SSLStream[trio.SocketStream]") -> dict[str, bytes]:
     return {name: octets for name, octets in found.items() if octets}
 
 
+def bindings_of_server(stream: "trio.SSLStream[trio.SocketStream]") -> dict[str, bytes]:
+    """The same for a client's side, which has been shown a certificate."""
+    found = {}
+    if _EXPORTER in ssl.CHANNEL_BINDING_TYPES:
+        found[_EXPORTER] = stream.get_channel_binding(_EXPORTER) or b""
+    if shown := stream.getpeercert(binary_form=True):
+        found[_END_POINT] = _end_point(ssl.DER_cert_to_PEM_cert(shown).encode())
+    return {name: octets for name, octets in found.items() if octets}
+
+
 def _end_point(pem: bytes) -> bytes:
     """The hash of a certificate, by that of its signature; empty for a signature without one, such as Ed25519's."""
     # Slow to import, and only needed where there is a certificate.

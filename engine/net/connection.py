@@ -39,6 +39,7 @@ class Connection:
         self._socket = sock
         self._peer = ""
         self._tls_stream: trio.SSLStream[trio.SocketStream] | None = None
+        self._client = ""  # whom a proxy speaks for
         self._is_here = sock.family == socket.AF_UNIX and bool(sock.getsockname())  # it came to a path
         self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         if self._is_tcp:
@@ -52,10 +53,19 @@ class Connection:
 
     @property
     def peer(self) -> str:
-        """IP address of the other side, or "" when it is gone already; of a Unix socket, that of this machine."""
+        """IP address of the other side, or "" when it is gone already; of a Unix socket, that of this machine.
+
+        Of a proxy that has said so, that of its client.
+        """
+        if self._client:
+            return self._client
         if not self._peer:
             self._peer = "127.0.0.1" if self._is_here else _host(self._socket.getpeername)
         return self._peer
+
+    def speaks_for(self, client: str) -> None:
+        """The other side is a proxy, and is believed that it speaks for this IP address."""
+        self._client = client
 
     @property
     def is_loopback(self) -> bool:
@@ -98,6 +108,11 @@ class Connection:
         if self._tls_stream is None:
             return CLEAR
         return Channel(channel_binding.bindings(self._tls_stream), _addresses(self._tls_stream))
+
+    @property
+    def server_bindings(self) -> dict[str, bytes]:
+        """What our login can be bound to, by type (RFC 5056). For a client's side alone."""
+        return {} if self._tls_stream is None else channel_binding.bindings_of_server(self._tls_stream)
 
     async def receive(self, limit: int = RECEIVE) -> bytes:
         """The next octets, at most ``limit``; b"" when the peer has finished. ConnectionLost when it broke off.

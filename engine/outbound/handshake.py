@@ -78,6 +78,11 @@ class Contexts:
                 self._anchors.popitem(last=False)
 
 
+def always(context: ssl.SSLContext) -> Contexts:
+    """The one context, which verifies by itself."""
+    return Contexts(lambda _: context)
+
+
 async def shake(
     connection: Connection, contexts: Contexts, demand: Demand, host: str, *, manner: Manner, anchors: bytes = b""
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import trio
 
 from engine.outbound.session import Exhausted, Insecure, Job, Session, Terms, Trouble, open_session
-from engine.outbound.way import Security, Way
+from engine.outbound.way import Security, Source, Way
 
 log = logging.getLogger("postroad.relay")
 
@@ -98,7 +98,7 @@ class Pool:
         self._messages_per_connection = messages_per_connection
         self._penalty_time = penalty
         self._sites: dict[Way, _Site] = {}
-        self._penalties: dict[tuple[str, Security | None], tuple[float, Trouble]] = {}
+        self._penalties: dict[tuple[Source, str, Security | None], tuple[float, Trouble]] = {}
         self._closing = False
 
     async def deliver(self, job: Job, way: Way) -> None:
@@ -145,7 +145,7 @@ class Pool:
     def _make_way(self, site: _Site) -> None:
         """Where there may be no more connections, and none is safe enough for the first message: an idle one ends."""
         if self._lacks_place(site):
-            if not any(self._candidates(site.queue[0])):
+            if not any(self._candidates(site, site.queue[0])):
                 self._give_up(site)
             elif site.idle:
                 site.leaving, woken = site.idle.pop(0)
@@ -187,12 +187,12 @@ class Pool:
         if not site.queue:
             return None
         first = site.queue[0]
-        for host, address in self._candidates(first):
+        for host, address in self._candidates(site, first):
             try:
                 session = await self._patiently(site.way, first, host, address)
             except Insecure as trouble:  # for others, whose mail may go by what it has, it is not penalised
                 log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
-                self._penalise((address, first.security), trouble)
+                self._penalise((site.way.source, address, first.security), trouble)
                 continue
             except Trouble as trouble:
                 log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
@@ -200,10 +200,10 @@ class Pool:
                     # It serves us already, and only refuses one more.
                     site.grow_after = trio.current_time() + GROWTH_PAUSE
                     return None
-                self._penalise((address, None), trouble)
+                self._penalise((site.way.source, address, None), trouble)
                 continue
-            self._penalties.pop((address, None), None)
-            self._penalties.pop((address, first.security), None)
+            self._penalties.pop((site.way.source, address, None), None)
+            self._penalties.pop((site.way.source, address, first.security), None)
             return session
         return None
 
@@ -261,7 +261,7 @@ class Pool:
     def _leaves(self, site: _Site, session: Session) -> bool:
         """Whether this connection ends, so that there is place for one that is safer."""
         if self._lacks_place(site):
-            if any(self._candidates(site.queue[0])):
+            if any(self._candidates(site, site.queue[0])):
                 site.leaving = session
             else:
                 self._give_up(site)
@@ -324,38 +324,39 @@ class Pool:
             or (site.sessions and not site.serves(site.queue[0]))
         ):
             job = site.queue.popleft()
-            if site.serves(job) or any(self._candidates(job)):
+            if site.serves(job) or any(self._candidates(site, job)):
                 kept.append(job)
             else:
                 job.unreached = not (job.returned or job.security.requiretls)
-                job.fail(self._reason(job))
+                job.fail(self._reason(site, job))
         site.queue.extendleft(reversed(kept))
 
-    def _candidates(self, job: Job) -> Iterator[tuple[str, str]]:
+    def _candidates(self, site: _Site, job: Job) -> Iterator[tuple[str, str]]:
         """Where the job may still go, in order."""
         for host, address in job.targets:
-            if address not in job.failed and not self._penalty(address, job.security):
+            if address not in job.failed and not self._penalty(site, address, job.security):
                 yield host, address
 
-    def _reason(self, job: Job) -> Trouble:
+    def _reason(self, site: _Site, job: Job) -> Trouble:
         """Why nobody could serve it: what happened to itself, else to the last server of the list.
 
         What is for good counts only where it is so at every server.
         """
         penalties = [
-            penalty for _, address in reversed(job.targets) if (penalty := self._penalty(address, job.security))
+            penalty for _, address in reversed(job.targets) if (penalty := self._penalty(site, address, job.security))
         ]
         passing = (penalty for penalty in penalties if not penalty.code.startswith("5"))
         return job.trouble or next(passing, penalties[0] if penalties else Trouble("No server can be reached", "4.4.1"))
 
-    def _penalty(self, address: str, security: Security) -> Trouble | None:
-        return self._in_force((address, None)) or self._in_force((address, security))
+    def _penalty(self, site: _Site, address: str, security: Security) -> Trouble | None:
+        source = site.way.source  # another one may be welcome where this is not
+        return self._in_force((source, address, None)) or self._in_force((source, address, security))
 
-    def _in_force(self, key: tuple[str, Security | None]) -> Trouble | None:
+    def _in_force(self, key: tuple[Source, str, Security | None]) -> Trouble | None:
         until, trouble = self._penalties.get(key, (0.0, None))
         return trouble if trio.current_time() < until else None
 
-    def _penalise(self, key: tuple[str, Security | None], trouble: Trouble) -> None:
+    def _penalise(self, key: tuple[Source, str, Security | None], trouble: Trouble) -> None:
         if len(self._penalties) >= PENALTIES:
             self._penalties = {key: value for key, value in self._penalties.items() if self._in_force(key)}
         self._penalties[key] = (trio.current_time() + self._penalty_time, trouble)

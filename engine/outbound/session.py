@@ -1,7 +1,6 @@
 """One connection to the next server: the socket, the deadlines and the TLS around `SmtpClient`."""
 
 import contextlib
-import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +13,21 @@ import trio
 from engine.deadline import Deadline, Watch
 from engine.message import Message
 from engine.net.connection import EXHAUSTED, Connection, ConnectionLost
-from engine.outbound.handshake import MANNERS, Contexts, Failed, Manner, Unanchored, shake
+from engine.outbound.dialling import SourceFailed, dial
+from engine.outbound.handshake import MANNERS, Contexts, Failed, Manner, Unanchored, always, shake
+from engine.outbound.logins import log_in
 from engine.outbound.telling import Ends, domains_of, told
-from engine.outbound.way import NEEDED, UNSUPPORTED, Demand, Security, Source, Way
+from engine.outbound.way import NEEDED, UNSUPPORTED, Demand, Login, Security, Source, Way
 from engine.policies.published import Published
 from engine.policies.results import ResultType, TlsResult
+from engine.protocols.sasl_client import LoginError
 from engine.protocols.smtp_client import (
     Awaits,
     Closing,
     ContentWanted,
     Event,
     Finished,
+    LoginRefused,
     Ready,
     Refused,
     SmtpClient,
@@ -54,9 +57,6 @@ LAST_WORDS = 5.0
 
 QUICK = 0.1
 """Seconds within which a server takes a content to count as quick: then nothing waits long behind another message."""
-
-_BIND_ADDRESS_NO_PORT = 24
-"""From linux/in.h: a port is picked when we connect, so that it can be used for each destination again."""
 
 FAREWELL = 2.0
 """Seconds to wait for the reply to QUIT; nothing depends on it."""
@@ -120,6 +120,7 @@ class Terms:
     lmtp: bool = False
     chunking: bool = True
     results: Callable[[TlsResult], None] | None = None  # who hears of each session
+    source_failed: Callable[[Source, str], None] = lambda *_: None  # hears of one that is of no use
 
 
 class Job:
@@ -205,7 +206,15 @@ class Session:
     """An open connection that is ready for transactions. ``open`` holds the jobs that it has not settled."""
 
     def __init__(
-        self, connection: Connection, terms: Terms, host: str, address: str, *, hostname: str, security: Security
+        self,
+        connection: Connection,
+        terms: Terms,
+        host: str,
+        address: str,
+        *,
+        hostname: str,
+        security: Security,
+        login: Login | None = None,
     ) -> None:
         self.host = host
         self.address = address
@@ -221,6 +230,8 @@ class Session:
         self._connection = connection
         self._client = SmtpClient(hostname, lmtp=terms.lmtp, chunking=terms.chunking)
         self._terms = terms
+        self._login = login
+        self._contexts = terms.contexts if login is None or login.context is None else always(login.context)
         self._deadline = Deadline(terms.watch)
         self._sending = False  # what was sent last has not gone out yet
         self._asked_at = 0.0  # when the last content had gone out
@@ -309,13 +320,34 @@ class Session:
         self._connection.close()
 
     async def greet(self, manner: Manner, anchors: bytes = b"") -> None:
-        """Greeting, EHLO and TLS. Trouble when that does not lead to a session on our terms; Unanchored."""
-        await self._ready()
-        if manner != "clear":
-            await self._start_tls(manner, anchors)
+        """Greeting, EHLO, TLS and the login. Trouble when that does not lead to a session on our terms; Unanchored."""
+        login = self._login
+        if login is not None and login.implicit_tls:
+            await self._shake_hands(manner, anchors)
+            await self._ready()
+        else:
+            await self._ready()
+            if manner != "clear":
+                await self._start_tls(manner, anchors)
         if self._demand.requiretls and not self._knows_requiretls:
             text = "The server does not promise to pass it on under TLS alone (REQUIRETLS), and the sender requires it"
             raise Insecure(text, UNSUPPORTED, remote=self.host)
+        if login is not None:
+            await self._log_in(login)
+
+    async def _log_in(self, login: Login) -> None:
+        # Whoever is in between could read the password, or all of the mail.
+        is_safe = self._connection.is_loopback if login.context is None else self._manner == "verified"
+        if not is_safe:
+            raise self._trouble("No login without TLS", code="4.7.0")
+        try:
+            match await log_in(self._client, login, self._connection.server_bindings, self._answer):
+                case LoginRefused(reply=reply):
+                    raise self._trouble("The server refuses our login", reply)
+                case Closing(reply=reply):
+                    raise self._trouble("The server closes the connection", reply)
+        except LoginError as error:
+            raise self._trouble(f"No login at {self.host}: {error}", code="4.7.0") from error
 
     async def _start_tls(self, manner: Manner, anchors: bytes) -> None:
         if "STARTTLS" not in self._client.extensions:
@@ -348,19 +380,20 @@ class Session:
                 raise self._trouble("The server closes the connection", reply)
 
     async def _handshake(self, manner: Manner, anchors: bytes) -> None:
+        await self._shake_hands(manner, anchors)
+        self._client.tls_started()
+
+    async def _shake_hands(self, manner: Manner, anchors: bytes) -> None:
         code = NEEDED if self._demand.requiretls else "4.7.5"
         try:
             with trio.fail_after(self._terms.timeouts.command):
-                await shake(
-                    self._connection, self._terms.contexts, self._demand, self.host, manner=manner, anchors=anchors
-                )
+                await shake(self._connection, self._contexts, self._demand, self.host, manner=manner, anchors=anchors)
         except Failed as failed:
             raise Insecure(str(failed), code, failed.result, remote=self.host) from failed
         except trio.TooSlowError as slow:
             text = f"{self.host} did not finish the TLS handshake"
             raise Insecure(text, code, "validation-failure", remote=self.host) from slow
         self._manner = manner
-        self._client.tls_started()
 
     def _count(self, job: Job) -> None:
         """Say how this session counts for the domains of a job, once for each."""
@@ -550,7 +583,7 @@ async def _opened(
 ) -> Session:
     connection = await _connect(terms, way, host, address)
     hostname = way.source.hostname or terms.hostname
-    session = Session(connection, terms, host, address, hostname=hostname, security=security)
+    session = Session(connection, terms, host, address, hostname=hostname, security=security, login=way.login)
     try:
         await session.greet(manner, anchors)
     except BaseException:
@@ -561,31 +594,17 @@ async def _opened(
 
 async def _connect(terms: Terms, way: Way, host: str, address: str) -> Connection:
     try:
-        local = address.startswith("/")
-        family = socket.AF_UNIX if local else socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = trio.socket.socket(family, socket.SOCK_STREAM)
-        try:
-            await _bind(sock, way.source)
-            with trio.fail_after(terms.timeouts.connect):
-                await sock.connect(address if local else (address, way.port))
-            return Connection.of(sock)
-        except BaseException:
-            sock.close()
-            raise
+        with trio.fail_after(terms.timeouts.connect):
+            return await dial(way.source, address, way.port)
+    except SourceFailed as error:
+        terms.source_failed(way.source, str(error.strerror))
+        raise Trouble(f"Cannot send from {way.source.name}: {error.strerror}", "4.4.1") from error
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise Exhausted from error
         raise Trouble(f"No connection to {host} [{address}]: {error.strerror}", "4.4.1", remote=host) from error
     except trio.TooSlowError as slow:
         raise Trouble(f"{host} [{address}] does not answer", "4.4.1", remote=host) from slow
-
-
-async def _bind(sock: trio.socket.SocketType, source: Source) -> None:
-    """Connect from the address of the source, where it has one of the family. OSError."""
-    address = {socket.AF_INET: source.ipv4, socket.AF_INET6: source.ipv6}.get(sock.family, "")
-    if address:
-        sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-        await sock.bind((address, 0))
 
 
 def _pieces(message: Message) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from engine.outbound.handshake import Contexts
 from engine.outbound.pool import PENALTY
 from engine.outbound.sending import Sending
 from engine.outbound.session import Terms, Timeouts
-from engine.outbound.way import TlsPolicy
+from engine.outbound.way import Source, TlsPolicy
 from engine.policies.results import TlsResult
 from engine.units import Duration
 
@@ -86,6 +86,7 @@ class Outbound:
         lmtp: bool = False,
         chunking: bool = True,
         forward: bool = False,
+        source_failed: Callable[[Source, str], None] = lambda *_: None,
         trust: Path | None = None,
         results: Callable[[TlsResult], None] | None = None,
     ) -> Sending:
@@ -99,6 +100,7 @@ class Outbound:
                 watch,
                 lmtp=lmtp,
                 chunking=chunking,
+                source_failed=source_failed,
                 results=results,
             ),
             watch=watch,

@@ -1,11 +1,15 @@
 """Ways out: to which site a message goes and from which source, and how safe the connection must be."""
 
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from engine.policies.published import NOTHING, Published
 from engine.policies.results import ResultType
+from engine.protocols.proxy_protocol import Version
+from engine.protocols.sasl_client import Password
+from engine.protocols.socks5 import SocksLogin
 from engine.protocols.tlsa import Tlsa, usable
 
 TlsPolicy: TypeAlias = Literal["never", "opportunistic", "require", "verify", "mta-sts", "dane"]
@@ -15,16 +19,52 @@ SMTP_PORT = 25
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """A server that connects on for us.
+
+    `socks5` is told where to (RFC 1928), and connects from what address it likes; `haproxy` is told by the PROXY
+    protocol where to, and from which of its addresses.
+    """
+
+    kind: Literal["socks5", "haproxy"]
+    host: str
+    port: int
+    login: SocksLogin | None = None
+    version: Version = 2  # of the PROXY protocol
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """What we connect from. Empty: the address that the system picks, the name of the stage's ``hostname``."""
+    """What we connect from. Empty: the address that the system picks, the name of the stage's ``hostname``.
+
+    With a proxy the addresses are those of the proxy.
+    """
 
     name: str = ""
     ipv4: str = ""
     ipv6: str = ""
     hostname: str = ""  # that EHLO gives
+    proxy: Proxy | None = None
+
+    def of_family(self, address: str) -> str:
+        """Our address of the same family as ``address``; empty where there is none, or a path."""
+        return "" if address.startswith("/") else self.ipv6 if ":" in address else self.ipv4
 
 
 ANY = Source()
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who we are to a server. ``context`` verifies it, and shows our certificate where we have one.
+
+    Without a context the password goes in the clear, and so only to this machine.
+    """
+
+    who: Password
+    context: ssl.SSLContext | None = field(default=None, repr=False)
+    by_certificate: bool = False
+    implicit_tls: bool = False  # TLS from the first octet (RFC 8314)
 
 
 class Way(NamedTuple):
@@ -33,6 +73,7 @@ class Way(NamedTuple):
     site: str  # names all its servers together
     port: int = SMTP_PORT
     source: Source = ANY
+    login: Login | None = None
 
 
 NEEDED, UNSUPPORTED = "5.7.10", "5.7.30"

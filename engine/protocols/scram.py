@@ -47,7 +47,7 @@ class Keys:
 
 def key(password: str, salt: bytes, iterations: int, digest: str = "sha256") -> Key:
     """The key of a password (RFC 5802 3). Blocks for some 40 ms at ITERATIONS."""
-    salted = hashlib.pbkdf2_hmac(digest, _prepared(password).encode("utf-8", "surrogatepass"), salt, iterations)
+    salted = hashlib.pbkdf2_hmac(digest, prepared(password).encode("utf-8", "surrogatepass"), salt, iterations)
     client = _hmac(salted, b"Client Key", digest)
     return Key(hashlib.new(digest, client).digest(), _hmac(salted, b"Server Key", digest))
 
@@ -168,7 +168,7 @@ def _saslname(text: str) -> str:
     return text.replace("=2C", ",").replace("=3D", "=")
 
 
-def _prepared(password: str) -> str:
+def prepared(password: str) -> str:
     """SASLprep (RFC 4013) as far as it changes a text; what it would forbid stays, and is what the client typed."""
     mapped = "".join(
         " " if stringprep.in_table_c12(character) else character

@@ -3,7 +3,7 @@
 A driver sends what ``outgoing`` gives, feeds what arrives to ``receive`` and asks ``next_event`` what it means::
 
     client = SmtpClient("mx.example.org")      # waits for the greeting, then says EHLO
-    Ready                                      # now `start_tls`, `begin` or `quit`
+    Ready                                      # now `start_tls`, `authenticate`, `begin` or `quit`
     client.begin(Transaction(...))
     ContentWanted                              # send `outgoing`, `content(piece)`…, `end_content()`
     Finished                                   # one reply for each recipient
@@ -17,10 +17,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
+from engine.protocols import sasl
 from engine.protocols.smtp_content import DotStuffing
 from engine.protocols.smtp_heard import PeerError, Replies, Reply
 from engine.protocols.smtp_limits import Limits, parse_limits
@@ -36,6 +37,9 @@ from engine.protocols.timing import UNTIMED
 from engine.protocols.xforward import commands as forward_commands
 
 _NAME = re.compile(r"[!-~]{1,255}")
+
+_COMMAND_LINE = 512
+"""Octets of a command with its line end (RFC 5321 4.5.3.1.4): a longer response to AUTH waits for its challenge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,25 @@ class TlsReady:
 @dataclass(frozen=True, slots=True)
 class TlsRefused:
     """STARTTLS was refused; the connection goes on in the clear, if the driver wants that."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """The login goes on: ``respond`` to these octets."""
+
+    challenge: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """AUTH was accepted (RFC 4954)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """AUTH was refused, or given up by us."""
 
     reply: Reply
 
@@ -89,7 +112,10 @@ class Quit:
     """QUIT was answered."""
 
 
-Event: TypeAlias = Ready | Refused | TlsReady | TlsRefused | ContentWanted | Finished | Closing | Quit
+Event: TypeAlias = (
+    Ready | Refused | TlsReady | TlsRefused | Challenged | LoggedIn | LoginRefused | ContentWanted | Finished | Closing
+    | Quit
+)  # fmt: skip
 
 
 class Awaits(Enum):
@@ -99,6 +125,7 @@ class Awaits(Enum):
     EHLO = "EHLO"
     HELO = "HELO"
     TLS = "STARTTLS"
+    AUTH = "AUTH"
     RESET = "RSET"
     FORWARD = "XFORWARD"
     MAIL = "MAIL"
@@ -159,6 +186,7 @@ class SmtpClient:
         self._events: deque[Event] = deque()
         self._sending: _Running | None = None
         self._unclean = False  # a transaction was left open: RSET goes before the next
+        self._initial: bytes | None = None  # of a login, where it was too long for the command
 
     @property
     def awaits(self) -> Awaits:
@@ -216,6 +244,19 @@ class SmtpClient:
         """The handshake is done: forget what the server said before it, and say EHLO anew (RFC 3207 4.2)."""
         self._learn({})
         self._say_hello()
+
+    def authenticate(self, mechanism: str, initial: bytes | None) -> None:
+        """Log in (RFC 4954). ``Challenged`` may follow, then ``LoggedIn`` or ``LoginRefused``."""
+        line = b"AUTH " + mechanism.encode()
+        if initial is not None:
+            whole = line + b" " + (_base64(initial) or b"=")
+            self._initial = None if len(whole) + 2 <= _COMMAND_LINE else initial
+            line = line if self._initial is not None else whole
+        self._command(line + b"\r\n", (Awaits.AUTH, None, 0))
+
+    def respond(self, response: bytes | None) -> None:
+        """The response to a challenge; None gives the login up."""
+        self._command((b"*" if response is None else _base64(response)) + b"\r\n", (Awaits.AUTH, None, 0))
 
     def quit(self) -> None:
         self._command(b"QUIT\r\n", (Awaits.QUIT, None, 0))
@@ -357,6 +398,19 @@ class SmtpClient:
         else:
             self._events.append(TlsReady())
 
+    def _on_auth(self, reply: Reply, _running: _Running | None, _index: int) -> None:
+        if reply.positive:
+            self._events.append(LoggedIn())
+        elif reply.code != 334:
+            self._events.append(LoginRefused(reply))
+        elif (challenge := sasl.decode(reply.text.encode())) is None:
+            raise PeerError("a challenge that is no base64")
+        elif self._initial is not None and not challenge:
+            response, self._initial = self._initial, None
+            self.respond(response)
+        else:
+            self._events.append(Challenged(challenge))
+
     def _on_reset(self, reply: Reply, _running: _Running | None, _index: int) -> None:
         if not reply.positive:
             raise PeerError(f"RSET was refused: {reply}")
@@ -447,6 +501,7 @@ _ON_REPLY: Mapping[Awaits, Callable[[SmtpClient, Reply, _Running | None, int], N
     Awaits.EHLO: SmtpClient._on_ehlo,
     Awaits.HELO: SmtpClient._on_helo,
     Awaits.TLS: SmtpClient._on_tls,
+    Awaits.AUTH: SmtpClient._on_auth,
     Awaits.RESET: SmtpClient._on_reset,
     Awaits.FORWARD: SmtpClient._on_forward,
     Awaits.MAIL: SmtpClient._on_mail,
@@ -456,6 +511,10 @@ _ON_REPLY: Mapping[Awaits, Callable[[SmtpClient, Reply, _Running | None, int], N
     Awaits.EMPTY: SmtpClient._on_empty,
     Awaits.QUIT: SmtpClient._on_quit,
 }
+
+
+def _base64(octets: bytes) -> bytes:
+    return sasl.encode(sasl.Challenge(octets))
 
 
 def _decides(reply: Reply) -> bool:

@@ -196,7 +196,7 @@ class Worker:
 
     async def _accept(self, name: str, sock: socket.socket, scope: trio.CancelScope) -> None:
         async def serve(connection: Connection) -> None:
-            await self._role.serve(name, connection)
+            await self._role.meet(name, connection)
 
         with scope:
             await accept_connections(sock, serve, name, self._nursery)

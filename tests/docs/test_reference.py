@@ -14,7 +14,20 @@ from doc_pages import ROOT, code, prose, rows, sections
 
 import stages
 from engine.cli import _COMMANDS, main
-from engine.config import DIRECTORIES, LISTENERS, OPTIONAL, Stage, UnixSocket, convert
+from engine.config import (
+    DIRECTORIES,
+    LISTENERS,
+    OPTIONAL,
+    Campaign,
+    EgressPool,
+    EgressSource,
+    ProxiedPort,
+    SmartHost,
+    Stage,
+    Tenant,
+    UnixSocket,
+    convert,
+)
 from engine.config import SECTIONS as ALWAYS
 from engine.config.stages import ENGINE_HINTS, ENGINE_KEYS
 from engine.lanes import Lane
@@ -25,7 +38,11 @@ from engine.stage import Spec, load_stage
 PAGE = ROOT / "docs" / "pipeline.md"
 SECTIONS = sections(PAGE)
 OWN = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
-TABLES = {**ALWAYS, **OPTIONAL, **{f"directory.{name}": kind for name, kind in DIRECTORIES.items()}}
+NAMED: dict[str, type] = {
+    "egress.source.NAME": EgressSource, "egress.pool.NAME": EgressPool, "tenant.NAME": Tenant,
+    "tenant.NAME.campaign.NAME": Campaign, "smart_host.NAME": SmartHost,
+}  # fmt: skip
+TABLES = {**ALWAYS, **OPTIONAL, **{f"directory.{name}": kind for name, kind in DIRECTORIES.items()}, **NAMED}
 
 
 def written(heading: str) -> dict[str, str]:
@@ -60,9 +77,12 @@ def test_the_stages_are_found() -> None:
 def test_every_key_of_a_table(table: str) -> None:
     kind = TABLES[table]
     hints = typing.get_type_hints(kind)
+    hints.pop("campaigns", None)  # tables of their own
     page = written(f"[{table}]")
     assert page.keys() == hints.keys()
     for field in dataclasses.fields(kind):
+        if field.name not in hints:
+            continue
         made = field.default_factory
         default = field.default if made is dataclasses.MISSING else made()
         assert same(page[field.name], default, hints[field.name]), f"[{table}] {field.name}"
@@ -106,6 +126,10 @@ def test_every_listener() -> None:
 
 def test_every_key_of_a_unix_socket() -> None:
     assert written("LMTP").keys() == {field.name for field in dataclasses.fields(UnixSocket)}
+
+
+def test_every_key_of_a_listener_behind_a_proxy() -> None:
+    assert written("Listeners behind a proxy").keys() == {field.name for field in dataclasses.fields(ProxiedPort)}
 
 
 def test_every_key_of_a_lane() -> None:

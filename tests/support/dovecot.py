@@ -22,6 +22,7 @@ protocols = imap lmtp
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
+auth_mechanisms = {mechanisms}
 default_internal_user = {internal}
 default_internal_group = {group}
 default_login_user = {login}
@@ -56,6 +57,11 @@ service anvil {{
 service stats {{
   chroot =
 }}
+service auth {{
+  unix_listener {folder}/sasl {{
+    mode = 0666
+  }}
+}}
 service lmtp {{
   inet_listener lmtp {{
     port = {lmtp}
@@ -69,11 +75,12 @@ service lmtp {{
 
 @dataclass(frozen=True)
 class Dovecot:
-    """A running instance. ``socket`` is the path of its Unix socket for LMTP."""
+    """A running instance. ``socket`` is the path of its Unix socket for LMTP, ``sasl`` of that for Postfix."""
 
     lmtp: int
     imap: int
     socket: str
+    sasl: str
 
     def mail(self, user: str) -> list[bytes]:
         """All messages of the INBOX, read by IMAP."""
@@ -87,21 +94,21 @@ class Dovecot:
 
 
 @contextlib.contextmanager
-def dovecot(*users: str, full: Sequence[str] = ()) -> Iterator[Dovecot]:
+def dovecot(*users: str, full: Sequence[str] = (), mechanisms: str = "plain") -> Iterator[Dovecot]:
     """Dovecot with these users, all with PASSWORD. Those in ``full`` have no room for a message."""
     # Not in pytest's folder: that is its user's alone, and paths of Unix sockets are short (unix(7): 108 octets).
     folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
     folder.chmod(0o755)
     try:
-        running = Dovecot(free_port(), free_port(), str(folder / "lmtp"))
-        _write(folder, running, users, full)
+        running = Dovecot(free_port(), free_port(), str(folder / "lmtp"), str(folder / "sasl"))
+        _write(folder, running, users, full, mechanisms)
         with program([path_of("dovecot"), "-F", "-c", str(folder / "dovecot.conf")], running.imap):
             yield running
     finally:
         shutil.rmtree(folder)
 
 
-def _write(folder: Path, running: Dovecot, users: Sequence[str], full: Sequence[str]) -> None:
+def _write(folder: Path, running: Dovecot, users: Sequence[str], full: Sequence[str], mechanisms: str) -> None:
     # Root's Dovecot has users of its own, and no mail of root's; another user's has that one user alone.
     root = os.geteuid() == 0
     me = pwd.getpwuid(os.geteuid())
@@ -115,6 +122,6 @@ def _write(folder: Path, running: Dovecot, users: Sequence[str], full: Sequence[
     os.chown(folder / "mail", owner.pw_uid, owner.pw_gid)
     config = _CONFIG.format(
         folder=folder, internal=internal, group=group, login=login, uid=owner.pw_uid, gid=owner.pw_gid,
-        imap=running.imap, lmtp=running.lmtp,
+        imap=running.imap, lmtp=running.lmtp, mechanisms=mechanisms,
     )  # fmt: skip
     (folder / "dovecot.conf").write_text(config)

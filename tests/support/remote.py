@@ -35,6 +35,7 @@ _ANSWERS: Mapping[str, str] = {
     "CONNECT": "220 remote.example ESMTP",
     "HELO": "250 remote.example",
     "STARTTLS": "220 2.0.0 Go ahead",
+    "AUTH": "235 2.7.0 Welcome",
     "XFORWARD": "250 2.0.0 Ok",
     "MAIL": "250 2.1.0 Ok",
     "RCPT": "250 2.1.5 Ok",
@@ -72,6 +73,7 @@ class Remote:
     connections: int = 0
     open: int = 0
     most_open: int = 0
+    peers: list[str] = field(default_factory=list)  # from which address each connection came
     _asked: Counter[str] = field(default_factory=Counter)
 
     def answer(self, *keys: str) -> Answer:
@@ -186,6 +188,9 @@ class _Dialogue:
             await stream.do_handshake()
             self.stream, self.encrypted, self.buffer = stream, True, b""
 
+    async def on_auth(self, line: str) -> None:
+        await self.say("AUTH")
+
     async def on_xforward(self, line: str) -> None:
         if any(offer.startswith("XFORWARD") for offer in self.remote.extensions):
             await self.say("XFORWARD")
@@ -265,7 +270,8 @@ def _address(line: str) -> str:
 async def serving(remote: Remote, address: str = "127.0.0.1") -> AsyncIterator[Remote]:
     """Let ``remote`` listen on a loopback address, on its port or a free one, or on a Unix socket."""
     local = address.startswith("/")
-    listener = trio.socket.socket(trio.socket.AF_UNIX if local else trio.socket.AF_INET)
+    family = trio.socket.AF_UNIX if local else trio.socket.AF_INET6 if ":" in address else trio.socket.AF_INET
+    listener = trio.socket.socket(family)
     await listener.bind(address if local else (address, remote.port))
     listener.listen(100)
     remote.port = 0 if local else listener.getsockname()[1]
@@ -284,6 +290,8 @@ async def _accept(listener: trio.socket.SocketType, remote: Remote, nursery: tri
 
 async def _talk(stream: trio.SocketStream, remote: Remote) -> None:
     remote.connections += 1
+    if stream.socket.family != trio.socket.AF_UNIX:
+        remote.peers.append(stream.socket.getpeername()[0])
     remote.open += 1
     remote.most_open = max(remote.most_open, remote.open)
     dialogue = _Dialogue(remote, stream)

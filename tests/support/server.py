@@ -59,7 +59,8 @@ def merged(base: Settings, changes: Settings) -> dict[str, Any]:
         if value is None:
             result.pop(key, None)
         elif isinstance(value, Mapping):
-            result[key] = merged(result.get(key, {}), value)
+            before = result.get(key)
+            result[key] = merged(before if isinstance(before, Mapping) else {}, value)
         else:
             result[key] = value
     return result

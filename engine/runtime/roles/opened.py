@@ -3,6 +3,7 @@
 from engine.abuse.valkey import Valkey
 from engine.config import Config, ConfigError, Problem
 from engine.directory import Directory, Invalid, open_directory, valid_domain
+from engine.egress import Plan, Unusable
 from engine.net.dns import Resolver
 from engine.return_path import ReturnPaths
 
@@ -28,6 +29,14 @@ def return_paths_of(config: Config) -> ReturnPaths:
     except OSError as error:
         text = f"cannot read {error.filename}: {error.strerror}"
         raise ConfigError(config.path, [Problem(0, "secret_file", text)]) from error
+
+
+def plan_of(config: Config) -> Plan:
+    try:
+        return Plan.of(config)
+    except Unusable as error:
+        section, _, key = error.place.rpartition(".")
+        raise ConfigError(config.path, [Problem(0, f"[{section}] {key}", str(error))]) from error
 
 
 def shared_of(config: Config, opened: Valkey | None) -> Valkey | None:

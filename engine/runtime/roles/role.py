@@ -11,6 +11,7 @@ from engine.abuse.valkey import Valkey, counting
 from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
+from engine.egress import Egress, Plan
 from engine.lanes import MAIL
 from engine.lists import Lists
 from engine.login import Guard, Issuer, Logins, Rates
@@ -21,6 +22,7 @@ from engine.mailbox import (
 )
 from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
+from engine.net.introduction import introduced
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls
 from engine.observe.events import event
@@ -33,7 +35,15 @@ from engine.return_path.hearing import Hearing
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
-from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of, shared_of
+from engine.runtime.roles.opened import (
+    check_local_domains,
+    directory_of,
+    plan_of,
+    resolver_of,
+    return_paths_of,
+    shared_of,
+)
+from engine.shaping.allowances import Allowances
 from engine.signing import Keyring
 from engine.spam import Spam
 
@@ -55,6 +65,8 @@ class Role:
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
+        self.egress = Egress(self.tables, Allowances(self.tables))
+        self._opened_plan = Plan()
         self.lists = Lists.open(self.data)
         self.tls_results = TlsResults()
         self.sts = StsStore.open(self.data)
@@ -97,6 +109,7 @@ class Role:
         self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
         self.tally.on = config.reports is not None
+        self.egress.plan = self._opened_plan
         self.returns.use(self._opened_returns)
 
     def services(self, config: Config) -> dict[Any, Any]:
@@ -110,6 +123,7 @@ class Role:
         self._opened_issuer = self._issuer_for(config)
         self._opened_returns = return_paths_of(config)
         self._opened_shared = shared_of(config, self._opened_shared)
+        self._opened_plan = plan_of(config)
         return {
             Hostname: Hostname(config.server.hostname),
             Resolver: self._resolver_for(config),
@@ -118,6 +132,7 @@ class Role:
             Rates: self.rates,
             Tables: self.tables,
             Lists: self.lists,
+            Egress: self.egress,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
@@ -158,6 +173,12 @@ class Role:
 
     def peer_lost(self, name: str) -> None:
         """Another process is gone."""
+
+    async def meet(self, listener: str, connection: Connection) -> None:
+        """A connection came to one of this process's listeners: serve it, once it is known from whom it is."""
+        proxies = self.config.proxied.get(listener)
+        if proxies is None or await introduced(connection, proxies, listener):
+            await self.serve(listener, connection)
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""

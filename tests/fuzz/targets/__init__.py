@@ -23,11 +23,13 @@ from tests.fuzz.targets.pop3 import pop3, pop3_body, pop3_surrogate
 from tests.fuzz.targets.sieve import managesieve, sieve_letter, sieve_regex, sieve_script
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
 from tests.fuzz.targets.tls import certificate, sts_policy, tlsa_records
+from tests.fuzz.targets.ways import proxy_header, scram_server, socks
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
         smtp_server, login, parameters, smtp_client, replies, stuffing,
+        proxy_header, socks, scram_server,
         pop3, pop3_body, pop3_surrogate,
         imap, imap_words,
         sieve_script, sieve_letter, sieve_regex, managesieve,

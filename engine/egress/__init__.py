@@ -1,0 +1,10 @@
+"""The ways that mail leaves by: from which address, for whom, how much of it, and who we are to a smart host.
+
+``Egress`` is what stages ask; ``plan`` is what `pipeline.toml` says of it.
+"""
+
+from engine.egress.egress import Egress, Leaving
+from engine.egress.facts import CAMPAIGN, TENANT
+from engine.egress.plan import Plan, Unusable
+
+__all__ = ["CAMPAIGN", "TENANT", "Egress", "Leaving", "Plan", "Unusable"]

@@ -1,0 +1,112 @@
+"""What `pipeline.toml` says of the ways out, with the secrets that it names read from their files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from engine.config import Config, EgressPool, EgressSource, SmartHost
+from engine.egress.tenants import Tenants
+from engine.net.targets import host_and_port
+from engine.net.tls import client_context
+from engine.outbound.way import Login, Proxy, Security, Source
+from engine.protocols.sasl_client import Password
+from engine.protocols.socks5 import SocksLogin
+
+
+class Unusable(Exception):
+    """A file that the plan needs cannot be used. ``place`` is the setting that names it, "smart_host.x.login_file"."""
+
+    def __init__(self, place: str, text: str) -> None:
+        super().__init__(text)
+        self.place = place
+
+
+@dataclass(frozen=True)
+class Known:
+    """A smart host, and who we are to it."""
+
+    place: tuple[str, int]
+    security: Security
+    login: Login | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One configuration of it. ``from_`` has the sources as connections need them."""
+
+    sources: Mapping[str, EgressSource] = field(default_factory=dict)
+    pools: Mapping[str, EgressPool] = field(default_factory=dict)
+    dialled: Mapping[str, Source] = field(default_factory=dict)
+    tenants: Tenants = field(default_factory=Tenants)
+    smart_hosts: Mapping[str, Known] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Reads files. Unusable."""
+        return cls(
+            sources=config.egress.sources,
+            pools=config.egress.pools,
+            dialled={name: _source(name, source) for name, source in config.egress.sources.items()},
+            tenants=Tenants(config.tenants),
+            smart_hosts={name: _known(name, host) for name, host in config.smart_hosts.items()},
+        )
+
+    def known(self, tenant: str, host: str, port: int) -> Known | None:
+        """The smart host that a server is: the tenant's own, else the first one that has its name and port."""
+        place = host.lower().rstrip("."), port
+        own = self.tenants.by_name.get(tenant)
+        if own and own.smart_host and self.smart_hosts[own.smart_host].place == place:
+            return self.smart_hosts[own.smart_host]
+        return next((known for known in self.smart_hosts.values() if known.place == place), None)
+
+    def smart_host(self, tenant: str) -> tuple[str, int] | None:
+        """Host and port of the smart host of a tenant; None: it has none of its own."""
+        own = self.tenants.by_name.get(tenant)
+        return self.smart_hosts[own.smart_host].place if own and own.smart_host else None
+
+
+def _source(name: str, source: EgressSource) -> Source:
+    proxy = None
+    if source.socks5:
+        login = None
+        if source.socks5_login_file is not None:
+            place = f"egress.source.{name}.socks5_login_file"
+            who = _password(place, source.socks5_login_file)
+            try:
+                login = SocksLogin(who.name, who.password)
+            except ValueError as error:
+                raise Unusable(place, str(error)) from error
+        proxy = Proxy("socks5", *host_and_port(source.socks5, 1080), login=login)
+    elif source.haproxy:
+        proxy = Proxy("haproxy", *host_and_port(source.haproxy, 0), version=source.proxy_version)
+    return Source(name, source.ipv4, source.ipv6, source.ehlo, proxy)
+
+
+def _known(name: str, host: SmartHost) -> Known:
+    place = f"smart_host.{name}"
+    security = Security("never" if host.tls == "never" else "verify")
+    who = _password(f"{place}.login_file", host.login_file) if host.login_file else Password()
+    if host.tls == "never":
+        return Known(host.place, security, Login(who) if who.password else None)
+    try:
+        context = client_context(verify=True)
+        if host.trust is not None:
+            context.load_verify_locations(cafile=str(host.trust))
+        if host.certificate is not None:
+            context.load_cert_chain(str(host.certificate), str(host.key))
+    except OSError as error:
+        raise Unusable(f"{place}.certificate", f"it cannot be used: {error.strerror or error}") from error
+    by_certificate = host.certificate is not None
+    return Known(host.place, security, Login(who, context, by_certificate, host.tls == "implicit"))
+
+
+def _password(place: str, path: Path) -> Password:
+    """The name in the first line, the password in the second, as they are: spaces count. Unusable."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable(place, f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no UTF-8'}") from error
+    if len(lines) != 2 or not all(lines):
+        raise Unusable(place, f"{path} must have two lines: the name, and the password")
+    return Password(*lines)
