@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "compiled": set(),
     "links": {"message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
+    "bounces": {"sieve", "storage", "observe"},
     "net": {"protocols", "observe"},
     "scanning": {"protocols", "mime", "message", "verdict", "units", "observe", "storage", "net"},
     "authentication": {"protocols", "message", "net", "units"},
@@ -37,7 +38,7 @@ ARROWS: dict[str, set[str]] = {
     "acme": {"storage", "net", "observe"},
     "signing": {"storage", "net", "authentication"},
     "presence": {"net", "authentication", "signing"},
-    "config": {"protocols", "condition", "lanes", "stage", "units"},
+    "config": {"protocols", "condition", "lanes", "stage", "units", "sieve", "bounces"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
     },
@@ -48,6 +49,8 @@ ARROWS: dict[str, set[str]] = {
         "scanning",
     },
     "lists": {"storage", "directory"},
+    "suppression": {"bounces", "observe", "config", "storage", "directory"},
+    "webhooks": {"bounces", "message", "observe", "storage", "net", "scanning", "config"},
     "return_path": {"protocols", "config", "directory"},
     "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
     "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
@@ -61,6 +64,7 @@ ARROWS: dict[str, set[str]] = {
         "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
+    "shaping": {"message", "verdict", "units", "observe", "storage", "sieve", "config", "bounces"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
@@ -71,12 +75,14 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "bounces",
+        "suppression", "webhooks", "shaping",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
-        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists",
+        "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "bounces",
+        "suppression", "webhooks", "shaping",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -95,6 +101,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/cli/__init__.py", "lists"): "a command",
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
+    ("engine/bounces/classes.py", "greylist"): "a class of replies",
+    ("engine/bounces/classes.py", "reputation"): "a class of replies",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 
