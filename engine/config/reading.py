@@ -13,11 +13,12 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
+from engine.config.outcomes import read_suppression, read_webhooks
 from engine.config.stages import read_stages
 from engine.config.tables import OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
 from engine.lanes import QUEUE, Lane, Placing, plan
 
-_ACTED_ON = ("reports", "srs", "batv")
+_ACTED_ON = ("reports", "srs", "batv", "suppression")
 """Tables that say what some stage is to do."""
 
 
@@ -71,6 +72,8 @@ def _read(document: Document) -> Config:
         reports=_read_reports(document, lanes),
         quarantine=_read_quarantine(document, lanes),
         directory=read_directory(document),
+        webhooks=read_webhooks(document),
+        suppression=read_suppression(document),
         lanes=lanes,
         stages=stages,
         **sections,
@@ -103,7 +106,7 @@ def _lane(document: Document, key: str, lane: str, lanes: Iterable[Lane]) -> str
 
 def _check_tables(document: Document, stages: Mapping[str, Stage]) -> None:
     theirs = {table for stage in stages.values() for table in stage.spec.tables}
-    known = {*SECTIONS, *OPTIONAL, "listen", "directory", "lane", "stage", *theirs}
+    known = {*SECTIONS, *OPTIONAL, "listen", "directory", "webhook", "suppression", "lane", "stage", *theirs}
     # A stage that was not found may know the table.
     unsure = document.has_problem("lane") or document.has_problem("stage")
     for name in document.tables:
