@@ -88,7 +88,7 @@ def final(verdict: Verdict, delivery: Delivery, settings: Queue) -> Verdict:
         expires = envelope.arrived + settings.expire
     if expires is not None and _was_the_last(delivery, expires):
         text = f"It could not be delivered for {spelled(delivery.given - envelope.arrived)}: {verdict.text}"
-        return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote)
+        return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote, verdict.source)
     if verdict.retry_after is not None:
         return verdict
     return dataclasses.replace(verdict, retry_after=settings.retry[min(envelope.attempts, len(settings.retry) - 1)])

@@ -8,7 +8,7 @@ import trio
 from msgspec.structs import replace
 
 from engine.config import Queue
-from engine.message import PARK, Content, Envelope, Message, MessageId
+from engine.message import PARK, Content, Envelope, Message, MessageId, Recipient
 from engine.observe.events import event
 from engine.queue.away import Away
 from engine.queue.content import FileContent, remove
@@ -63,6 +63,7 @@ class Owner:
         self._hostname = hostname
         self._give_out = give_out
         self.came_back: Callable[[Envelope, int], None] | None = None  # hears of what, and for how many recipients
+        self.not_delivered: Callable[[Delivery, Recipient, Reject | Defer], None] | None = None  # hears of each attempt
         self._position = b""
         self._backlog = True
         self._next: float | None = None
@@ -387,6 +388,8 @@ class Owner:
         for recipient, found in delivery.outcomes:
             verdict = final(found, delivery, self.settings)
             tell(delivery, recipient, verdict)
+            if self.not_delivered is not None and isinstance(verdict, Reject | Defer):
+                self.not_delivered(delivery, recipient, verdict)
             if not self._lines.idle and spoken_to(verdict):
                 self._lines.reached(domain_of([recipient]))
             outcomes.add(recipient, verdict)
