@@ -1,16 +1,19 @@
 """Hand messages on to the next server, by SMTP."""
 
-from dataclasses import KW_ONLY, dataclass
+import time
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import ClassVar
 
-from engine import Defer, Duration, Message, Reject, Verdict
+from engine import Defer, Duration, Message, Reject, Verdict, domain_of
+from engine.message import TENANT
 from engine.net.targets import permitted
 from engine.outbound.sending import Sending
 from engine.outbound.session import Timeouts
 from engine.outbound.stage import Outbound
 from engine.outbound.way import SMTP_PORT, Security, Way
+from engine.shaping.automation import Actions, Said
 
 
 @dataclass
@@ -23,6 +26,7 @@ class Relay(Outbound):
 
     partition: ClassVar[str] = "resolve.site"
 
+    actions: Actions = field(default_factory=lambda: Actions(rules=()))
     _: KW_ONLY
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks that mail may be sent into."""
@@ -62,7 +66,24 @@ class Relay(Outbound):
                 log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
                 remote=found[0][0],
             )
-        return await self._sending.deliver(message, targets, Way(site, port), self._security)
+        said = _about(message, site)
+        if held := self._held(message, said):
+            return held
+        verdict = await self._sending.deliver(message, targets, Way(site, port), self._security)
+        self.actions.told(verdict, said)
+        return verdict
+
+    def _held(self, message: Message, said: Said) -> Defer | Reject | None:
+        """What actions in force say about a message that is to leave now."""
+        now = time.time()
+        overlay = self.actions.in_force(said.site, said.source, now, domain=said.domain, tenant=said.tenant)
+        return overlay.verdict(now, message.envelope.arrived + self.expire)
+
+
+def _about(message: Message, site: str) -> Said:
+    """What replies to it will be about."""
+    tenant = message.fact(TENANT)
+    return Said(site, "", domain=domain_of(message.recipients[0]), tenant=tenant if isinstance(tenant, str) else "")
 
 
 def _addresses(message: Message) -> list[tuple[str, str]]:

@@ -31,8 +31,11 @@ from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
 from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of, shared_of
+from engine.shaping.actions import ActionStore
+from engine.shaping.automation import Actions
 from engine.signing import Keyring
 from engine.spam import Spam
+from engine.suppression import Suppressions
 
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
@@ -53,6 +56,9 @@ class Role:
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
         self.lists = Lists.open(self.data)
+        self.suppressions = Suppressions.open(self.data)
+        self.actions = ActionStore.open(self.data)
+        self.automation = Actions(self.actions)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -112,6 +118,8 @@ class Role:
             Rates: self.rates,
             Tables: self.tables,
             Lists: self.lists,
+            Suppressions: self.suppressions,
+            Actions: self.automation,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
@@ -188,6 +196,7 @@ class Role:
 
     def close(self) -> None:
         self.tally.close()
+        self.automation.close()
         self.spam.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
