@@ -32,6 +32,12 @@ PARK = "quarantine.reason"
 PARKED_BY = "quarantine.stage"
 """The fact that says which stage has parked a message, or wanted to."""
 
+TENANT, CAMPAIGN = "tenant.name", "tenant.campaign"
+"""The facts that say whose mail it is, and which of its sendings it belongs to."""
+
+SITE = "resolve.site"
+"""The fact that names together all servers which a message may go to next."""
+
 RELEASED = "quarantine.released"
 """The fact that an operator lets a message go on that was parked for the reason which is its value."""
 

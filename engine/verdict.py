@@ -16,7 +16,8 @@ class Reject:
     """Refuse for good: a 5xx reply before ``queue``, a bounce to the sender after it.
 
     ``text`` goes to the other side, ``log`` only to the operator. ``code`` is an enhanced status code (RFC 3463).
-    ``reply`` is the remote server's own reply, for the bounce (RFC 3464 2.3.6), and ``remote`` names that server.
+    ``reply`` is the remote server's own reply, for the bounce (RFC 3464 2.3.6), and ``remote`` names that server;
+    ``source`` is the name of the source that it was sent from.
     """
 
     text: str
@@ -24,6 +25,7 @@ class Reject:
     log: str = ""
     reply: str = ""
     remote: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Defer:
     unreached: bool = False
     expires: float | None = None
     line: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """Hand messages on to the next server, by SMTP."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, ClassVar
 
-from engine import Defer, Duration, Message, Reject, Verdict
+from engine import Defer, Duration, Message, Reject, Verdict, domain_of
 from engine.egress import Egress, Leaving
+from engine.message import TENANT
 from engine.net.certificates import CertificateError, read_authorities
 from engine.net.targets import permitted
 from engine.outbound.sending import Sending
@@ -17,6 +19,7 @@ from engine.outbound.stage import Outbound
 from engine.outbound.way import SMTP_PORT, Security, Way
 from engine.policies.published import NOTHING, Published
 from engine.policies.results import TlsResults
+from engine.shaping.automation import Actions, Overlay, Said
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Relay(Outbound):
 
     results: TlsResults = field(default_factory=TlsResults)
     egress: Egress = field(default_factory=Egress)
+    actions: Actions = field(default_factory=lambda: Actions(rules=()))
     _: KW_ONLY
     pool: str = ""
     """The `[egress.pool.NAME]` that mail leaves by whose tenant has none. Empty: the system picks the address."""
@@ -93,20 +97,41 @@ class Relay(Outbound):
                 log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
                 remote=found[0][0],
             )
+        said = _about(message, site)
+        leaving = await self.egress.leave(message, site, port, targets, pool=self.pool, instead=self._instead(said))
+        if not isinstance(leaving, Leaving):
+            return leaving
+        return await self._leave(message, leaving, said._replace(source=leaving.source.name), port)
+
+    async def _leave(self, message: Message, leaving: Leaving, said: Said, port: int) -> Verdict:
+        """Send it from there, unless actions in force are against it."""
+        now = time.time()
+        held = self._overlay(said, now).verdict(now, message.envelope.begun + self.expire)
+        way, security = Way(said.site, port, leaving.source, leaving.login), self._wanted(message, leaving)
+        verdict = held or await self._sending.deliver(message, leaving.targets, way, security)
+        if isinstance(verdict, Defer) and (verdict.line or verdict.unreached):
+            await self.egress.stayed(leaving)
+        if held is None:
+            self.actions.told(verdict, said)
+        return verdict
+
+    def _overlay(self, said: Said, now: float) -> Overlay:
+        return self.actions.in_force(said.site, said.source, now, domain=said.domain, tenant=said.tenant)
+
+    def _instead(self, said: Said) -> Callable[[str], str | None]:
+        """What actions in force say of each source for this site: see ``Egress.leave``."""
+        now = time.time()
+        return lambda source: self._overlay(said._replace(source=source), now).use
+
+    def _wanted(self, message: Message, leaving: Leaving) -> Security:
+        """How safe the connection must be."""
         security = self._security
         if message.fact("resolve.security") is not None or message.envelope.requiretls:
             security = self._stricter(message)
-        leaving = await self.egress.leave(message, site, port, targets, pool=self.pool)
-        if not isinstance(leaving, Leaving):
-            return leaving
-        if leaving.security is not None:
-            # Its name is the operator's own word.
-            security = replace(leaving.security, requiretls=security.requiretls, vouched=True)
-        way = Way(site, port, leaving.source, leaving.login)
-        verdict = await self._sending.deliver(message, leaving.targets, way, security)
-        if isinstance(verdict, Defer) and (verdict.line or verdict.unreached):
-            await self.egress.stayed(leaving)
-        return verdict
+        if leaving.security is None:
+            return security
+        # Its name is the operator's own word.
+        return replace(leaving.security, requiretls=security.requiretls, vouched=True)
 
     def _stricter(self, message: Message) -> Security:
         """What holds for a message whose recipients' domain, or whose sender, wants TLS."""
@@ -123,6 +148,12 @@ class Relay(Outbound):
 def _waives(message: Message) -> bool:
     """Whether the sender wants it delivered whatever the recipients' domain publishes (RFC 8689 3)."""
     return [value.strip().lower() for value in message.headers("TLS-Required")] == ["no"]
+
+
+def _about(message: Message, site: str) -> Said:
+    """What replies to it will be about."""
+    tenant = message.fact(TENANT)
+    return Said(site, "", domain=domain_of(message.recipients[0]), tenant=tenant if isinstance(tenant, str) else "")
 
 
 def _addresses(message: Message) -> list[tuple[str, str]]:

@@ -15,7 +15,8 @@ from typing import Literal, Self, TypeAlias
 import trio
 
 from engine import Defer, Each, Fact, Message, Reject, Verdict
-from engine.egress import TENANT, Egress
+from engine.egress import Egress
+from engine.message import TENANT
 from engine.net.certificates import CertificateError, read_authorities
 from engine.net.dns import (
     Answer,

@@ -6,8 +6,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from engine import Message, Verdict
-from engine.egress import CAMPAIGN, TENANT, Egress
+from engine.egress import Egress
 from engine.egress.tenants import campaign_named
+from engine.message import CAMPAIGN, TENANT
 
 _FIELD = re.compile(r"[!-9;-~]+")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.bounces.patterns import BadPatterns, read
 from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.files import check_readable, check_secrets
@@ -12,6 +13,7 @@ from engine.config.names import check_address, check_domain, check_name_server
 from engine.config.tables import (
     NOWHERE,
     Batv,
+    Bounces,
     DeliveryReports,
     Dns,
     Domains,
@@ -182,6 +184,18 @@ def check_quarantine(document: Document, quarantine: Quarantine) -> None:
         )
 
 
+def _bounces(document: Document, bounces: Bounces) -> None:
+    if bounces.patterns == NOWHERE:
+        return
+    try:
+        read(bounces.patterns)
+    except BadPatterns as error:
+        document.problem("bounces.patterns", f"{bounces.patterns}: {error}")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        document.problem("bounces.patterns", f"cannot read {bounces.patterns}: {reason}")
+
+
 def _shared(document: Document, shared: Shared) -> None:
     try:
         assert shared.place
@@ -194,6 +208,6 @@ def _shared(document: Document, shared: Shared) -> None:
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "queue": _queue, "mailboxes": _mailboxes, "login": _login,
     "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
-    "shared": _shared,
+    "shared": _shared, "bounces": _bounces,
 }  # fmt: skip
 """By table."""

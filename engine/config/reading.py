@@ -14,13 +14,14 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
+from engine.config.outcomes import read_suppression, read_webhooks
 from engine.config.smart_hosts import read_smart_hosts
 from engine.config.stages import read_stages
 from engine.config.tables import NAMED, OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
 from engine.config.tenants import read_tenants
 from engine.lanes import QUEUE, Lane, Placing, plan
 
-_ACTED_ON = ("reports", "srs", "batv", "verp", "egress", "tenant", "smart_host")
+_ACTED_ON = ("reports", "srs", "batv", "verp", "egress", "tenant", "smart_host", "suppression")
 """Tables that say what some stage is to do."""
 
 
@@ -81,6 +82,8 @@ def _read(document: Document) -> Config:
         egress=egress,
         tenants=read_tenants(document, egress, smart_hosts),
         smart_hosts=smart_hosts,
+        webhooks=read_webhooks(document),
+        suppression=read_suppression(document),
         lanes=lanes,
         stages=stages,
         **sections,
@@ -119,7 +122,9 @@ def _check_pools(document: Document, stages: Mapping[str, Stage], egress: Egress
 
 def _check_tables(document: Document, stages: Mapping[str, Stage]) -> None:
     theirs = {table for stage in stages.values() for table in stage.spec.tables}
-    known = {*SECTIONS, *OPTIONAL, *NAMED, "listen", "directory", "lane", "stage", *theirs}
+    known = {
+        *SECTIONS, *OPTIONAL, *NAMED, "listen", "directory", "webhook", "suppression", "lane", "stage", *theirs
+    }  # fmt: skip
     # A stage that was not found may know the table.
     unsure = document.has_problem("lane") or document.has_problem("stage")
     for name in document.tables:

@@ -145,6 +145,53 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bounces:
+    patterns: Path = NOWHERE  # a file of patterns that count before ours
+    log: bool = True  # whether there is a log of what was not delivered
+    deferrals: bool = True  # whether it has attempts too that are made again
+    keep: Duration = Duration("30d")  # how long; the day that it was written counts
+    log_size: Size = Size("4 GB")  # of all its files together; then the oldest go first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Where events are posted to. ``name`` is that of its table."""
+
+    name: str = ""
+    url: str
+    secret_file: Path  # one secret a line, each of which signs
+    events: tuple[str, ...] = ("failed", "deferred", "returned", "suppressed", "action", "lifted")
+    classes: tuple[str, ...] = ()  # of replies, where an event has one; empty: all
+    tenants: tuple[str, ...] = ()  # the same of whose mail it is
+    most: int = 100_000  # events that wait; what comes then is dropped
+    batch: int = 100  # events of one request at most
+    timeout: Duration = Duration("10s")
+    retry: tuple[Duration, ...] = (Duration("1s"), Duration("5s"), Duration("30s"), Duration("2m"), Duration("10m"))
+    keep: Duration = Duration("3d")  # how long an event waits at most
+    trust: Path = NOWHERE  # who vouches for the server, where the system does not
+
+    @property
+    def place(self) -> tuple[str, int, bool, str]:
+        """Host, port, whether under TLS, and what is asked for. ValueError."""
+        found = urllib.parse.urlsplit(self.url)
+        if found.scheme not in ("http", "https") or not found.hostname or found.username or found.fragment:
+            raise ValueError(f'{self.url!r} is no place to post to; write it like "https://hooks.example.org/mail"')
+        under_tls = found.scheme == "https"
+        target = (found.path or "/") + (f"?{found.query}" if found.query else "")
+        return found.hostname, found.port or (443 if under_tls else 80), under_tls, target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """When a recipient goes onto the suppression list, for what its server says of it. ``name`` is the class."""
+
+    name: str = ""
+    after: int = 1  # times that it was said; 0: never
+    within: Duration = Duration("30d")
+    keep: Duration = Duration("26w")  # how long it stays; 0: for ever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
     """A directory that another server keeps."""
 
@@ -335,6 +382,9 @@ class Config:
     egress: Egress
     tenants: Mapping[str, Tenant]
     smart_hosts: Mapping[str, SmartHost]
+    bounces: Bounces
+    webhooks: tuple[Webhook, ...]
+    suppression: Mapping[str, Fill] | None  # None: nobody is put onto the list but by hand
     lanes: tuple[Lane, ...]
     stages: Mapping[str, Stage]
     courses: Mapping[str, Course] = field(default_factory=dict)
@@ -342,7 +392,7 @@ class Config:
 
 SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
-    "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports,
+    "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 

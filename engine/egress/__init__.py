@@ -4,7 +4,6 @@
 """
 
 from engine.egress.egress import Egress, Leaving
-from engine.egress.facts import CAMPAIGN, TENANT
 from engine.egress.plan import Plan, Unusable
 
-__all__ = ["CAMPAIGN", "TENANT", "Egress", "Leaving", "Plan", "Unusable"]
+__all__ = ["Egress", "Leaving", "Plan", "Unusable"]

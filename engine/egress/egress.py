@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import trio
 
@@ -11,14 +12,16 @@ from engine.abuse.tables import Tables
 from engine.config import EgressPool
 from engine.egress.choice import Target, order, reachable
 from engine.egress.days import Days
-from engine.egress.facts import CAMPAIGN, TENANT
 from engine.egress.plan import Known, Plan
 from engine.egress.tenants import Tenants
-from engine.message import Message
+from engine.message import CAMPAIGN, TENANT, Message
 from engine.observe.events import event
 from engine.outbound.way import ANY, Login, Security, Source
 from engine.shaping.allowances import Allowances
 from engine.verdict import Defer, Reject
+
+Instead: TypeAlias = Callable[[str], str | None]
+"""What is to be used in place of a source."""
 
 PAUSE = 300.0
 """Seconds for which a source is not used that could not connect at all, while others of its pool can."""
@@ -62,16 +65,17 @@ class Egress:
         targets: Sequence[Target],
         *,
         pool: str = "",
-        avoid: Callable[[str], bool] = lambda _: False,
+        instead: Instead = lambda _: None,
     ) -> Leaving | Defer | Reject:
         """From where and as whom the message may go to ``targets`` now, which are all of one site.
 
-        ``pool`` is for mail whose tenant has none; ``avoid`` says which sources are not to be used for the site.
+        ``pool`` is for mail whose tenant has none; ``instead`` says of each source what is to be used
+        for the site in its place: another one, or "" for any other; None: it may be used.
         StorageError, Unreachable.
         """
         tenant, campaign = _text(message, TENANT), _text(message, CAMPAIGN)
         known = self._known(tenant, targets, port)
-        leaving = await self._source(message, site, targets, self.tenants.pool(tenant, campaign) or pool, avoid)
+        leaving = await self._source(message, site, targets, self.tenants.pool(tenant, campaign) or pool, instead)
         if not isinstance(leaving, Leaving):
             return leaving
         if wait := await self._wait(message, tenant, campaign):
@@ -107,7 +111,7 @@ class Egress:
         return self.plan.known(tenant, hosts.pop(), port) if len(hosts) == 1 else None
 
     async def _source(
-        self, message: Message, site: str, targets: Sequence[Target], name: str, avoid: Callable[[str], bool]
+        self, message: Message, site: str, targets: Sequence[Target], name: str, instead: Instead
     ) -> Leaving | Defer | Reject:
         pool = self.plan.pools.get(name)
         if pool is None or not targets:
@@ -117,7 +121,9 @@ class Egress:
             kinds = sorted({"IPv6" if ":" in address else "IPv4" for _, address in targets})
             log = f"no source of the pool {name} reaches servers by {' or '.join(kinds)}"
             return Reject("The next server cannot be reached from here", code="5.4.4", log=log, remote=targets[0][0])
-        usable = [each for each in fitting if not avoid(each[0])]
+        usable = [each for each in fitting if instead(each[0]) is None]
+        if other := instead(fitting[0][0]):
+            usable.sort(key=lambda each: each[0] != other)
         if not usable:
             # Whoever avoids them knows until when; it is told by what is returned for the site itself.
             return Defer("No address may send there now", code="4.4.5", retry_after=PAUSE, line=f"egress/{name}/{site}")

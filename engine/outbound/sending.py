@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -87,7 +87,7 @@ class Sending:
             async with trio.open_nursery() as nursery:
                 for job in jobs:
                     nursery.start_soon(self._pool.deliver, job, way)
-        return self._verdict(message, [each for job in jobs for each in job.all()])
+        return self._verdict(message, [each for job in jobs for each in job.all()], way.source.name)
 
     def _transactions(self, message: Message) -> list[Transaction]:
         envelope = message.envelope
@@ -112,7 +112,7 @@ class Sending:
             for start in range(0, len(recipients), self.recipients_per_transaction)
         ]
 
-    def _verdict(self, message: Message, jobs: list[Job]) -> Verdict:
+    def _verdict(self, message: Message, jobs: list[Job], source: str) -> Verdict:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and (reply := jobs[0].replies[0]) and reply.positive:
             # As nearly always, so no more is worked out.
             return Delivered(str(reply), jobs[0].remote, tell=jobs[0].tell)
@@ -129,10 +129,15 @@ class Sending:
         expires = message.envelope.begun + self.expire
         verdicts: dict[str, _Outcome] = {}
         for job in jobs:
-            outcomes = _outcomes(job, later, expires)
+            outcomes = [_from(source, outcome) for outcome in _outcomes(job, later, expires)]
             verdicts |= {to.address: found for to, found in zip(job.transaction.recipients, outcomes, strict=True)}
         first, *others = verdicts.values()
         return first if all(outcome == first for outcome in others) else Each(verdicts)
+
+
+def _from(source: str, outcome: _Outcome) -> _Outcome:
+    """The outcome with the source that it was sent from, where that has a name."""
+    return replace(outcome, source=source) if source and not isinstance(outcome, Delivered) else outcome
 
 
 def _forwarded(message: Message) -> dict[str, str]:

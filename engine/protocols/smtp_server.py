@@ -166,9 +166,8 @@ class SmtpServer:
         self._kind = "LMTP" if lmtp else "ESMTP"
         self._commands = {**(LMTP_COMMANDS if lmtp else COMMANDS), **(FORWARDING if xforward else {})}
         self._timing, self._trusted, self._clock = timing, trusted, clock
-        self._size_limit = size_limit
-        self._recipients_limit, self._errors_limit = recipients_limit, errors_limit
-        self._command_line_limit = command_line_limit
+        self._size_limit, self._recipients_limit = size_limit, recipients_limit
+        self._errors_limit, self._command_line_limit = errors_limit, command_line_limit
         self._starttls, self._auth, self._requiretls = starttls, auth, requiretls
         self._offer = sasl.Offer(auth, channel)
         self._lead = 0  # octets of context that the buffer opens with, see _read_lines

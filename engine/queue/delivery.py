@@ -23,6 +23,7 @@ class Delivery:
     note: int = 0  # that it is away
     given: float = 0.0  # when it was given out, in Unix time
     outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
+    sites: dict[str, str] = field(default_factory=dict)  # where mail was to go, by recipient, where it did not get
     way: Way = field(default_factory=list)
     facts: dict[str, Fact] = field(default_factory=dict)  # what stages have found out about what is to be parked
 

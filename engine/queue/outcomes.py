@@ -100,7 +100,7 @@ def final(verdict: Verdict, delivery: Delivery, settings: Queue) -> Verdict:
         expires = envelope.begun + settings.expire
     if expires is not None and _was_the_last(delivery, expires):
         text = f"It could not be delivered for {spelled(delivery.given - envelope.begun)}: {verdict.text}"
-        return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote)
+        return Reject(text, _EXPIRED, verdict.log, verdict.reply, verdict.remote, verdict.source)
     if verdict.retry_after is not None:
         return verdict
     return dataclasses.replace(verdict, retry_after=settings.retry[min(envelope.attempts, len(settings.retry) - 1)])
@@ -122,6 +122,11 @@ def _was_the_last(delivery: Delivery, expires: float) -> bool:
 def is_over(verdict: Verdict) -> bool:
     """Whether nothing needs to be done about a recipient but to forget it."""
     return isinstance(verdict, Discard) or (isinstance(verdict, Delivered) and not verdict.sends)
+
+
+def is_held(verdict: Verdict) -> bool:
+    """Whether it only waits in a line, which is no failure and no attempt."""
+    return isinstance(verdict, Defer) and bool(verdict.line)
 
 
 def spoken_to(verdict: Verdict) -> bool:
@@ -151,7 +156,7 @@ def tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
         case Delivered(reply, remote):
             event("delivered", **common, remote=remote or None, reply=reply or None)
         case Defer(text, code, log, retry_after, reply, remote):
-            if verdict.line:  # no failure: the line is told of, once
+            if is_held(verdict):  # the line is told of, once
                 return
             event("deferred", **common, code=code, text=text, log=log or None, remote=remote or None,
                   reply=reply or None, retry_after=round(retry_after or 0, 1))  # fmt: skip

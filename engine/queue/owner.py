@@ -23,6 +23,7 @@ from engine.queue.outcomes import (
     TOO_LATE,
     Outcomes,
     final,
+    is_held,
     is_over,
     is_too_late,
     parked,
@@ -83,6 +84,7 @@ class Owner:
         self._give_out = give_out
         self.came_back: Callable[[Envelope, int], None] | None = None  # hears of what, and for how many recipients
         self.letters = ORDINARY  # how senders are written to
+        self.not_delivered: Callable[[Delivery, Recipient, Reject | Defer], None] | None = None  # hears of each attempt
         self._position = b""
         self._backlog = True
         self._next: float | None = None
@@ -523,6 +525,8 @@ class Owner:
         for recipient, found in delivery.outcomes:
             verdict = final(found, delivery, self.settings)
             tell(delivery, recipient, verdict)
+            if self.not_delivered is not None and isinstance(verdict, Reject | Defer) and not is_held(verdict):
+                self.not_delivered(delivery, recipient, verdict)
             if not self.lines.idle and spoken_to(verdict):
                 self.lines.reached(domain_of([recipient]), delivery)
             outcomes.add(recipient, verdict)

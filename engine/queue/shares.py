@@ -9,10 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
-from engine.message import Envelope
-
-TENANT = "tenant.name"
-"""The fact that says whose mail it is."""
+from engine.message import TENANT, Envelope
 
 REPORTS = "<>"
 """Whose mail reports are: they have no sender, and are nobody's."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from engine.lanes import Course, Leg
 from engine.links.link import Link, Way
-from engine.message import PARK, PARKED_BY, Message, MessageId, Octets, Recipient
+from engine.message import PARK, PARKED_BY, SITE, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, Letters, back, bounce, expanded, wants_report
 from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
@@ -390,6 +390,8 @@ class Departure(Journey):
         delivery = self._delivery
         if isinstance(verdict, Quarantine):
             delivery.facts |= {**message.envelope.facts, PARKED_BY: verdict.stage}
+        if isinstance(verdict, Reject | Defer) and isinstance(site := message.fact(SITE), str):
+            delivery.sites.update((recipient.address, site) for recipient in recipients)
         delivery.told(recipients, verdict)
         if not delivery.waiting:
             delivery.way = self.way

@@ -1,1 +1,1 @@
-"""How much mail each site is sent, and in what manner: the rules, the rates, and what is learnt of sites."""
+"""How much mail each site is sent, and in what manner: the rules, the rates, what is learnt of sites and of replies."""

@@ -21,11 +21,13 @@ from engine.config import (
     Campaign,
     EgressPool,
     EgressSource,
+    Fill,
     ProxiedPort,
     SmartHost,
     Stage,
     Tenant,
     UnixSocket,
+    Webhook,
     convert,
 )
 from engine.config import SECTIONS as ALWAYS
@@ -136,6 +138,15 @@ def test_every_key_of_a_lane() -> None:
     assert written("[lane.NAME]").keys() == {field.name for field in dataclasses.fields(Lane)} - {"name"}
 
 
+@pytest.mark.parametrize(("table", "kind"), [("webhook.NAME", Webhook), ("suppression.CLASS", Fill)])
+def test_every_key_of_tables_that_have_names(table: str, kind: type) -> None:
+    hints = typing.get_type_hints(kind)
+    page = written(f"[{table}]")
+    assert page.keys() == hints.keys() - {"name"}
+    for field in dataclasses.fields(kind):
+        assert field.name == "name" or same(page[field.name], field.default, hints[field.name]), field.name
+
+
 def test_the_engines_keys_of_any_stage() -> None:
     page = written("[stage.NAME]")
     assert page.keys() == set(ENGINE_KEYS)
@@ -147,7 +158,7 @@ def test_the_engines_keys_of_any_stage() -> None:
 
 def test_no_section_for_what_is_not_there() -> None:
     known = {f"[{table}]" for table in TABLES} | {f"[stage.{name}]" for name in OWN}
-    known |= {"[listen]", "[lane.NAME]", "[stage.NAME]"} | {
+    known |= {"[listen]", "[lane.NAME]", "[stage.NAME]", "[webhook.NAME]", "[suppression]", "[suppression.CLASS]"} | {
         f"[[{table}]]" for name in OWN for table in load_stage(name, "", ROOT).tables
     }
     assert {heading for heading in SECTIONS if heading.startswith("[")} == known

@@ -8,9 +8,10 @@ import trio
 
 from engine import Defer, Rate, Reject
 from engine.config import Campaign, EgressPool, EgressSource, Tenant, WarmUp
-from engine.egress import CAMPAIGN, TENANT, Egress, Leaving, Plan
+from engine.egress import Egress, Leaving, Plan
 from engine.egress.egress import PAUSE
 from engine.egress.plan import Known
+from engine.message import CAMPAIGN, TENANT
 from engine.outbound.way import ANY, Login, Security
 from engine.protocols.sasl_client import Password
 from tests.egress.leaving import letter
@@ -60,12 +61,27 @@ async def test_a_site_that_no_source_reaches(egress: Egress, plan: Callable[...,
 async def test_sources_that_are_to_be_avoided(egress: Egress, plan: Callable[..., Plan]) -> None:
     sources = {name: EgressSource() for name in ("a", "b")}
     egress.plan = plan(sources, {"p": EgressPool(sources={"a": 9, "b": 1})})
-    leaving = await egress.leave(letter(), "site", 25, TARGETS, pool="p", avoid=lambda name: name == "a")
+    leaving = await egress.leave(
+        letter(), "site", 25, TARGETS, pool="p", instead=lambda name: "" if name == "a" else None
+    )
     assert isinstance(leaving, Leaving)
     assert leaving.source.name == "b"
-    wait = await egress.leave(letter(), "site", 25, TARGETS, pool="p", avoid=lambda _: True)
+    wait = await egress.leave(letter(), "site", 25, TARGETS, pool="p", instead=lambda _: "")
     assert isinstance(wait, Defer)
     assert wait.line == "egress/p/site"
+
+
+async def test_a_source_that_another_one_stands_in_for(egress: Egress, plan: Callable[..., Plan]) -> None:
+    egress.plan = plan({name: EgressSource() for name in "abc"}, {"p": EgressPool(sources={"a": 98, "b": 1, "c": 1})})
+    found = set()
+    for _ in range(20):
+        leaving = await egress.leave(
+            letter(), "site", 25, TARGETS, pool="p", instead=lambda name: "c" if name == "a" else None
+        )
+        assert isinstance(leaving, Leaving)
+        found.add(leaving.source.name)
+    assert "a" not in found
+    assert "c" in found
 
 
 async def test_a_source_that_failed_is_left_alone_for_a_while(

@@ -10,9 +10,9 @@ import trio.testing
 from msgspec.structs import replace
 
 from engine import Defer, Delivered, Message, MessageId, Reject
+from engine.message import TENANT
 from engine.protocols.timing import Timing
 from engine.queue.line import PATIENCE
-from engine.queue.shares import TENANT
 from engine.queue.store import Shard
 from engine.queue.verify import Verification
 from tests.support.messages import message

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Envelope, Recipient
-from engine.queue.shares import MOST, REPORTS, TENANT, Shares, flow_of, mark
+from engine.message import TENANT
+from engine.queue.shares import MOST, REPORTS, Shares, flow_of, mark
 
 TO = (Recipient("b@rcpt.test"),)
 

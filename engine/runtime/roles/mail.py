@@ -1,6 +1,7 @@
 """The mail worker."""
 
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import trio
 from engine.abuse import Habits
 from engine.abuse.letters import Letters
 from engine.config import Config
+from engine.egress.tenants import weights
 from engine.links.request import answer_requests
 from engine.message import Message, MessageId
 from engine.observe.events import event
@@ -24,10 +26,13 @@ from engine.runtime.places import between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
 from engine.runtime.services import QUEUE_SERVICE
+from engine.runtime.undelivered import Undelivered
+from engine.shaping.telling import Telling
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
+from engine.webhooks.posting import Posters
 
 if TYPE_CHECKING:
     from engine.quarantine.sending import Digests
@@ -43,12 +48,15 @@ class MailRole(Role):
         self._lock = held(self.data / "queue" / str(number))
         self._shards[number] = Shard(self.data, number, map_size=config.queue.map_size)
         self._owner: Owner | None = None
+        self._undelivered = Undelivered(config, self.suppressions)
+        self.hearing.listeners.append(self._undelivered.returned)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = Owner(
             self._shards[self.here.process.index], self.config.queue, self.config.server.hostname, self._give_out
         )
         owner, here = self._owner, self.here
+        owner.shares.weigh(weights(self.config.tenants))
 
         async def release(identity: bytes, *to: str) -> str:
             return await owner.parked.release(MessageId(identity), to)
@@ -71,7 +79,13 @@ class MailRole(Role):
         self._owner.came_back = lambda envelope, count: (
             nursery.start_soon(self._came_back, envelope.session.login, count) if envelope.session.login else None
         )
+        self._owner.not_delivered = lambda delivery, recipient, verdict: self._undelivered.heard(
+            delivery, recipient, verdict, time.time()
+        )
         if self.here.process.index == 0:
+            nursery.start_soon(self.suppressions.run)
+            nursery.start_soon(Telling(self.actions, self._undelivered.note, self._queued, self._postmaster).run)
+            nursery.start_soon(Posters(lambda: self.config.webhooks, lambda: self._undelivered.outbox).run)
             nursery.start_soon(self._reports_sender().run)
             nursery.start_soon(self._digests().run)
             nursery.start_soon(Letters(Habits(self.tables), self._queued).run)
@@ -85,6 +99,11 @@ class MailRole(Role):
     async def _queued(self, message: Message) -> Verdict:
         """Take a letter of ours through any lane that has a queue."""
         return await Door(_queuing(self.now()), self.now).submit(message)
+
+    def _postmaster(self) -> str:
+        """Who runs this server."""
+        local = self.config.domains.local
+        return f"postmaster@{local[0] if local else self.config.server.hostname}"
 
     def _parked_for(self) -> float:
         """Seconds that parked mail is kept; 0: for ever."""
@@ -122,8 +141,10 @@ class MailRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
+        self._undelivered.use(config)
         if self._owner is not None:
             self._owner.settings = config.queue
+            self._owner.shares.weigh(weights(config.tenants))
             self._owner.letters = bounce.Letters(config.languages, config.delivery_reports.return_whole)
 
     def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
@@ -146,6 +167,7 @@ class MailRole(Role):
     def close(self) -> None:
         if self._owner is not None:
             self._owner.close()
+        self._undelivered.close()
         super().close()
         os.close(self._lock)
 

@@ -43,9 +43,12 @@ from engine.runtime.roles.opened import (
     return_paths_of,
     shared_of,
 )
+from engine.shaping.actions import ActionStore
 from engine.shaping.allowances import Allowances
+from engine.shaping.automation import Actions
 from engine.signing import Keyring
 from engine.spam import Spam
+from engine.suppression import Suppressions
 
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
@@ -70,6 +73,9 @@ class Role:
         self.lists = Lists.open(self.data)
         self.tls_results = TlsResults()
         self.sts = StsStore.open(self.data)
+        self.suppressions = Suppressions.open(self.data)
+        self.actions = ActionStore.open(self.data)
+        self.automation = Actions(self.actions)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -133,6 +139,8 @@ class Role:
             Tables: self.tables,
             Lists: self.lists,
             Egress: self.egress,
+            Suppressions: self.suppressions,
+            Actions: self.automation,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
             ReturnPaths: self.returns,
@@ -218,6 +226,7 @@ class Role:
 
     def close(self) -> None:
         self.tally.close()
+        self.automation.close()
         self.spam.close()
         self.sts.close()
         if self._mailboxes is not None:

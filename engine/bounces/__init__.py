@@ -1,0 +1,10 @@
+"""What replies mean: a class for each, whether it is final, and when to try again."""
+
+from engine.bounces.classes import CLASSES, UNKNOWN, About, Class, Retry
+from engine.bounces.heard import Heard, Phase
+from engine.bounces.patterns import BadPatterns, Classifier, Finding, Pattern, classifier, usual
+
+__all__ = [
+    "CLASSES", "UNKNOWN", "About", "BadPatterns", "Class", "Classifier", "Finding", "Heard", "Pattern", "Phase",
+    "Retry", "classifier", "usual",
+]  # fmt: skip
