@@ -14,6 +14,7 @@ _COMMANDS = {
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "queue": "List what is in the queue; release or delete what is parked.",
+    "shaping": "Explain how mail leaves for a destination, and which rule says so.",
     "quarantine": "List, show, release and delete parked mail; learn from it.",
     "lists": "Allow and block senders: for all, for a domain, for an account.",
     "mailbox": "Show what mailboxes hold; move, save, restore and share them.",

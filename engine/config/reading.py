@@ -13,6 +13,7 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
+from engine.config.shaping import read_rules
 from engine.config.stages import read_stages
 from engine.config.tables import OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
 from engine.lanes import QUEUE, Lane, Placing, plan
@@ -36,9 +37,12 @@ def load(path: Path) -> Config:
     return parse(text, path)
 
 
-def parse(text: str, path: Path) -> Config:
-    """Read ``text`` as the file at ``path``, whose folder all relative paths start from. ConfigError."""
-    document = Document(text, path)
+def parse(text: str, path: Path, files: Mapping[str, str] | None = None) -> Config:
+    """Read ``text`` as the file at ``path``, whose folder all relative paths start from. ConfigError.
+
+    ``files``: texts of others that it names, by path; those that are not there are read.
+    """
+    document = Document(text, path, files)
     config = _read(document)
     if not document.problems:
         config = _planned(config)
@@ -71,6 +75,8 @@ def _read(document: Document) -> Config:
         reports=_read_reports(document, lanes),
         quarantine=_read_quarantine(document, lanes),
         directory=read_directory(document),
+        rules=read_rules(document, sections["shaping"]),
+        files=document.files,
         lanes=lanes,
         stages=stages,
         **sections,

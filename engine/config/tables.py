@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from engine.condition import Condition
+from engine.config.rules import Rules
 from engine.lanes import MAIL, Course, Lane
 from engine.protocols.sasl import MECHANISMS
 from engine.stage import Spec
@@ -70,6 +71,12 @@ class Queue:
     in_flight: int = 2000  # messages of a shard that are in memory at once; all others wait on disk; 0 holds all mail
     retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
     expire: Duration = Duration("5d")  # RFC 5321 4.5.4.1: give up after at least 4-5 days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping:
+    file: Path = NOWHERE  # of rules about how much mail goes to which sites
+    providers: bool = True  # whether those that come with Postroad, about large providers, hold below them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +279,7 @@ class Config:
 
     path: Path
     text: str
+    files: Mapping[str, str]  # others that it names and that were read with it: their texts, by path
     server: Server
     domains: Domains
     listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
@@ -280,6 +288,8 @@ class Config:
     acme: Acme | None
     dns: Dns
     queue: Queue
+    shaping: Shaping
+    rules: Rules  # what its file says
     mailboxes: Mailboxes
     quota: Quota
     sieve: Sieve
@@ -298,7 +308,7 @@ class Config:
 
 SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
-    "sieve": Sieve, "login": Login,
+    "sieve": Sieve, "login": Login, "shaping": Shaping,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 
