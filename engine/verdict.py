@@ -36,6 +36,9 @@ class Defer:
     ``unreached``: no server of the recipients' domain could be spoken to, which says nothing about this message. What
     else is for that domain then waits in line with it, and one message goes ahead to try. When it expires it is tried
     though the line has not moved.
+
+    ``line``: there is no slot for it now, which is no failure: it waits in the line of this name for its turn, in
+    ``retry_after`` seconds at the latest, and no attempt is counted.
     """
 
     text: str
@@ -46,6 +49,7 @@ class Defer:
     remote: str = ""
     unreached: bool = False
     expires: float | None = None
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ ARROWS: dict[str, set[str]] = {
         "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
-    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline"},
+    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "shaping"},
     "queue": {
         "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
     },
@@ -72,12 +72,13 @@ ARROWS: dict[str, set[str]] = {
     "runtime": {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
-        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam",
+        "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "shaping",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists",
+        "shaping",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

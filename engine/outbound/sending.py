@@ -10,12 +10,15 @@ import trio
 
 from engine.deadline import Watch
 from engine.message import Message
+from engine.outbound.bounds import Bounds
 from engine.outbound.pool import PENALTY, Pool
 from engine.outbound.schedule import retry_delay
-from engine.outbound.session import Job, Terms, Trouble
+from engine.outbound.session import Job, NoTurn, Terms, Trouble
 from engine.outbound.way import Security, Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_transaction import To, Transaction
+from engine.shaping.shape import UNSHAPED, Shape
+from engine.shaping.shaping import Shaping
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 
 _Outcome = Delivered | Defer | Reject
@@ -42,6 +45,7 @@ class Sending:
     penalty: float = PENALTY
     strict_8bit: bool = False
     forward: bool = False
+    shaping: Shaping | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
     _pool: Pool = field(init=False)
 
@@ -52,11 +56,9 @@ class Sending:
         nursery = await self._stack.enter_async_context(trio.open_nursery())
         self._pool = Pool(
             nursery,
-            self.terms,
-            connections=self.connections,
-            idle=self.idle,
-            messages_per_connection=self.messages_per_connection,
+            Bounds(self.connections, self.idle, self.messages_per_connection, self.terms),
             penalty=self.penalty,
+            valves=self.shaping.valve if self.shaping else None,
         )
         return self
 
@@ -70,30 +72,38 @@ class Sending:
             self._pool.fail_all()
 
     async def deliver(
-        self, message: Message, targets: Sequence[tuple[str, str]], way: Way, security: Security
+        self,
+        message: Message,
+        targets: Sequence[tuple[str, str]],
+        way: Way,
+        security: Security,
+        shape: Shape = UNSHAPED,
     ) -> Verdict:
         """Hand the message to the first of ``targets``, (host, address), that takes it; what became of each recipient.
 
         ``way`` leads to all the targets. An address may be the path of a Unix socket; the way's port is nothing then.
         """
-        jobs = [Job(message, transaction, targets, security) for transaction in self._transactions(message)]
+        jobs = [Job(message, transaction, targets, security) for transaction in self._transactions(message, shape)]
         if len(jobs) == 1:
-            await self._pool.deliver(jobs[0], way)
+            await self._pool.deliver(jobs[0], way, shape)
         else:
             async with trio.open_nursery() as nursery:
                 for job in jobs:
-                    nursery.start_soon(self._pool.deliver, job, way)
-        return self._verdict(message, [each for job in jobs for each in job.all()])
+                    nursery.start_soon(self._pool.deliver, job, way, shape)
+        return self._verdict(message, [each for job in jobs for each in job.all()], shape)
 
-    def _transactions(self, message: Message) -> list[Transaction]:
+    def _transactions(self, message: Message, shape: Shape) -> list[Transaction]:
         envelope = message.envelope
         utf8_headers = envelope.smtputf8 and not message.header_octets().isascii()
         strict_8bit = self.strict_8bit and any(not chunk.isascii() for chunk in message.chunks())
+        share = shape.recipients_per_transaction or self.recipients_per_transaction
+        if shape.recipients:  # more of them than a rate ever allows would never have their turn
+            share = min(share, *(rate.most for rate in shape.recipients))
         recipients = tuple([To(each.address, each.notify, each.original) for each in envelope.recipients])
         return [
             Transaction(
                 envelope.sender,
-                recipients[start : start + self.recipients_per_transaction],
+                recipients[start : start + share],
                 message.size,
                 envelope.body,
                 envelope.smtputf8,
@@ -103,15 +113,15 @@ class Sending:
                 envelope.envid,
                 _forwarded(message) if self.forward else None,
             )
-            for start in range(0, len(recipients), self.recipients_per_transaction)
+            for start in range(0, len(recipients), share)
         ]
 
-    def _verdict(self, message: Message, jobs: list[Job]) -> Verdict:
+    def _verdict(self, message: Message, jobs: list[Job], shape: Shape) -> Verdict:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and (reply := jobs[0].replies[0]) and reply.positive:
             # As nearly always, so no more is worked out.
             return Delivered(str(reply), jobs[0].remote, tell=jobs[0].tell)
-        retry_after = retry_delay(self.retry, message.envelope.attempts)
-        expires = message.envelope.arrived + self.expire
+        retry_after = retry_delay(shape.retry or self.retry, message.envelope.attempts)
+        expires = message.envelope.arrived + (self.expire if shape.expire is None else shape.expire)
         verdicts: dict[str, _Outcome] = {}
         for job in jobs:
             outcomes = _outcomes(job, retry_after, expires)
@@ -159,6 +169,8 @@ def _outcome(job: Job, reply: Reply, retry_after: float, expires: float) -> _Out
 
 
 def _deferred(job: Job, trouble: Trouble, retry_after: float, expires: float) -> Defer:
+    if isinstance(trouble, NoTurn):
+        return Defer(trouble.text, code=trouble.code, retry_after=trouble.wait, expires=expires, line=trouble.line)
     return Defer(
         trouble.text,
         code=trouble.code,

@@ -13,6 +13,7 @@ from engine.outbound.pool import PENALTY
 from engine.outbound.sending import Sending
 from engine.outbound.session import Terms, Timeouts
 from engine.outbound.way import TlsPolicy
+from engine.shaping.shaping import Shaping
 from engine.units import Duration
 
 _AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
@@ -77,6 +78,7 @@ class Outbound:
         lmtp: bool = False,
         chunking: bool = True,
         forward: bool = False,
+        shaping: Shaping | None = None,
     ) -> Sending:
         """Sending by the settings that all such stages have, and these."""
         watch = Watch()
@@ -99,4 +101,5 @@ class Outbound:
             penalty=penalty,
             strict_8bit=strict_8bit,
             forward=forward,
+            shaping=shaping,
         )

@@ -31,6 +31,9 @@ from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
 from engine.runtime.roles.opened import check_local_domains, directory_of, resolver_of, return_paths_of, shared_of
+from engine.shaping.allowances import Allowances
+from engine.shaping.shaping import Shaping
+from engine.shaping.sites import Sites
 from engine.signing import Keyring
 from engine.spam import Spam
 
@@ -52,6 +55,7 @@ class Role:
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
+        self.shaping = Shaping(config.rules, allowances=Allowances(self.tables), sites=Sites(self.tables))
         self.lists = Lists.open(self.data)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
@@ -75,6 +79,7 @@ class Role:
         """The first revision is in force: begin."""
         nursery.start_soon(self._watch.run)
         nursery.start_soon(self.tally.run)
+        nursery.start_soon(self.shaping.run)
         is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
         if is_first:
@@ -90,6 +95,7 @@ class Role:
         self.tables.server = shared = self._opened_shared
         self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
+        self.shaping.use(config.rules)
         self.tally.on = config.reports is not None
         self.returns.srs, self.returns.batv = self._opened_returns.srs, self._opened_returns.batv
 
@@ -118,6 +124,7 @@ class Role:
             ServerTls: self._opened_tls,
             Watch: self._watch,
             Tally: self.tally,
+            Shaping: self.shaping,
             Keyring: self._keyring,
             Spam: self.spam,
         }
@@ -187,6 +194,7 @@ class Role:
         return shard
 
     def close(self) -> None:
+        self.shaping.keep()
         self.tally.close()
         self.spam.close()
         if self._mailboxes is not None:
