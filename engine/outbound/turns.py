@@ -37,7 +37,9 @@ class Turns:
         now = job.since = trio.current_time()
         job.heard = self._heard
         wait = self.valve.wait(now)
-        if wait <= READY and (len(self._queue) < self._room or now >= self._looked + LOOK):
+        if len(self._queue) >= self._room:
+            self.trim()
+        if wait <= READY and len(self._queue) < self._room:
             return True
         self._put_off(job, wait)
         return False
