@@ -177,7 +177,7 @@ class Pool:
         """Open connections where the queue is longer than they are many; never more at once than there are."""
         while site.queue and site.has_room and not site.is_held_up:
             if site.opening >= max(1, site.established):
-                return
+                break
             if site.serves(site.queue[0]):
                 busy = len(site.queue) > site.established + site.opening
                 if site.rests or not (busy or impatient):

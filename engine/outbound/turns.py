@@ -30,6 +30,7 @@ class Turns:
         self._room = float("inf")
         self._looked = -LOOK
         self._done: deque[tuple[float, int]] = deque()  # how many were done with, and when, for the last while
+        self._slow = False  # one has waited for long, and since then there always was one that waited
         self._closing = False
 
     def admits(self, job: Job) -> bool:
@@ -98,12 +99,14 @@ class Turns:
             self._put_off(self._queue.pop(), wait)
 
     def _served(self, now: float) -> float:
-        """How many will be done with soon, if that goes on as it did, and the first one has waited for long."""
+        """How many will be done with soon, if that goes on as it did. It counts once one has waited for long."""
         governor = self.valve.governor
         self._done.append((now, governor.passed + governor.deferred))
         while len(self._done) > 1 and self._done[1][0] <= now - READY:
             self._done.popleft()
-        if not self._queue or now - self._queue[0].since <= READY:
+        is_old = bool(self._queue) and now - self._queue[0].since > READY
+        self._slow = is_old or (self._slow and bool(self._queue))
+        if not self._slow:
             return float("inf")
         return max(self._done[-1][1] - self._done[0][1], 2 * self.valve.established, FEWEST)
 

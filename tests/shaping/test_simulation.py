@@ -173,7 +173,7 @@ async def test_little_waits_in_memory(monkeypatch: pytest.MonkeyPatch, autojump_
     )  # fmt: skip
     assert max(waiting[10:]) <= 20
     assert sender.put_off > 1000
-    assert len(site.taken) > 0.8 * 5 * 300 / 30
+    assert len(site.taken) > 0.5 * 5 * 300 / 30, "connections take as long to come"
 
 
 async def test_what_was_learnt_outlives_a_restart(
