@@ -108,7 +108,8 @@ class Turns:
         self._slow = is_old or (self._slow and bool(self._queue))
         if not self._slow:
             return float("inf")
-        return max(self._done[-1][1] - self._done[0][1], 2 * self.valve.established, FEWEST)
+        # Twice as many, or it could never become more.
+        return max(2 * (self._done[-1][1] - self._done[0][1]), 2 * self.valve.established, FEWEST)
 
     def _put_off(self, job: Job, wait: float) -> None:
         job.fail(NoTurn(self.valve.name, min(max(wait, READY), LONGEST)))

@@ -204,8 +204,9 @@ class Governor:
             self.rate, self._top = found, 2 * found
             self._credit = max(self._credit, 0.0)  # what was not known is no debt
         elif self._cycle >= SAMPLE:
-            self._top = min(self._top, found)
-            self.rate = min(self.rate, (1 - CUT) * found)
+            # What was found is too low where the rate has grown meanwhile: not below a third of what it had come to.
+            self.rate = max(min(self.rate, (1 - CUT) * found), self._top / 3)
+            self._top = max(min(self._top, found), self.rate)
         else:
             self.rate *= 0.7
 

@@ -150,7 +150,7 @@ class Valve:
             return 0
         rooms: list[float] = [window.room(now + READY) for window in (*self._messages, *self._recipients)]
         if self._shape.adaptive and self.governor.rate != math.inf:
-            rooms.append(int((READY - max(wait, 0.0)) * self.governor.rate) + 1)
+            rooms.append(2 * int((READY - max(wait, 0.0)) * self.governor.rate) + 1)  # the rate may grow
         return min(rooms, default=math.inf)
 
     # -- replies
