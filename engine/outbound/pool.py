@@ -8,7 +8,7 @@ import trio
 
 from engine.outbound.bounds import Bounds
 from engine.outbound.session import Exhausted, Job, Session, Trouble, open_session
-from engine.outbound.turns import Turns
+from engine.outbound.turns import FEWEST, Turns
 from engine.outbound.way import Security, Way
 from engine.shaping.shape import UNSHAPED, Shape
 from engine.shaping.valve import Valve
@@ -177,7 +177,9 @@ class Pool:
         """Open connections where the queue is longer than they are many; never more at once than there are."""
         while site.queue and site.has_room and not site.is_held_up:
             if site.opening >= max(1, site.established):
-                break
+                if len(site.queue) <= FEWEST:
+                    return
+                break  # what waits has to be watched, for the connection may take long
             if site.serves(site.queue[0]):
                 busy = len(site.queue) > site.established + site.opening
                 if site.rests or not (busy or impatient):
