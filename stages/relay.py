@@ -1,25 +1,34 @@
 """Hand messages on to the next server, by SMTP."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
-from engine import Defer, Duration, Message, Reject, Verdict, domain_of
+from msgspec import structs
+
+from engine import Defer, Delivered, Duration, Each, Message, Recipient, Reject, Verdict, domain_of
 from engine.egress import Egress, Leaving
 from engine.message import TENANT
 from engine.net.certificates import CertificateError, read_authorities
+from engine.net.dns import side_by_side
 from engine.net.targets import permitted
 from engine.outbound.sending import Sending
 from engine.outbound.session import Timeouts
 from engine.outbound.stage import Outbound
-from engine.outbound.way import SMTP_PORT, Security, Way
+from engine.outbound.way import SMTP_PORT, Security, TlsPolicy, Way
 from engine.policies.published import NOTHING, Published
 from engine.policies.results import TlsResults
 from engine.shaping.automation import Actions, Overlay, Said
+from engine.shaping.shape import Shape, slowed
+from engine.shaping.shaping import Shaping
+
+T = TypeVar("T")
+_usual = cache(Security)
+_Outcome: TypeAlias = Delivered | Defer | Reject
 
 
 @dataclass
@@ -37,6 +46,7 @@ class Relay(Outbound):
     results: TlsResults = field(default_factory=TlsResults)
     egress: Egress = field(default_factory=Egress)
     actions: Actions = field(default_factory=lambda: Actions(rules=()))
+    shaping: Shaping = field(default_factory=Shaping)
     _: KW_ONLY
     pool: str = ""
     """The `[egress.pool.NAME]` that mail leaves by whose tenant has none. Empty: the system picks the address."""
@@ -53,7 +63,6 @@ class Relay(Outbound):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._security = Security(self.tls)
         self._may_connect = lru_cache(4096)(partial(permitted, allow_networks=self.allow_networks))
 
     def _made(self) -> Sending:
@@ -72,6 +81,7 @@ class Relay(Outbound):
             trust=self.trust,
             results=self.results,
             source_failed=self.egress.failed,
+            shaping=self.shaping,
         )
 
     @staticmethod
@@ -97,23 +107,48 @@ class Relay(Outbound):
                 log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
                 remote=found[0][0],
             )
-        said = _about(message, site)
-        leaving = await self.egress.leave(message, site, port, targets, pool=self.pool, instead=self._instead(said))
+        going = _Going(site, port, targets)
+
+        async def leave(part: Message, pool: str) -> Verdict:
+            return await self._leave(part, going, pool or self.pool)
+
+        return await _parted(message, lambda recipient: self._shape(going, recipient).pool, leave)
+
+    def _shape(self, going: "_Going", recipient: Recipient, source: str = "") -> Shape:
+        return self.shaping.of(domain_of(recipient.address), going.hosts, source, site=going.site)
+
+    async def _leave(self, message: Message, going: "_Going", pool: str) -> Verdict:
+        """Send it from one of the pool's sources, unless actions in force are against it."""
+        said = _about(message, going.site)
+        leaving = await self.egress.leave(
+            message, going.site, going.port, going.targets, pool=pool, instead=self._instead(said)
+        )
         if not isinstance(leaving, Leaving):
             return leaving
-        return await self._leave(message, leaving, said._replace(source=leaving.source.name), port)
-
-    async def _leave(self, message: Message, leaving: Leaving, said: Said, port: int) -> Verdict:
-        """Send it from there, unless actions in force are against it."""
-        now = time.time()
-        held = self._overlay(said, now).verdict(now, message.envelope.begun + self.expire)
-        way, security = Way(said.site, port, leaving.source, leaving.login), self._wanted(message, leaving)
-        verdict = held or await self._sending.deliver(message, leaving.targets, way, security)
+        said, now = said._replace(source=leaving.source.name), time.time()
+        overlay = self._overlay(said, now)
+        verdict: Verdict | None = overlay.verdict(now, message.envelope.begun + self.expire)
+        if isinstance(verdict, Defer):
+            verdict = replace(verdict, line=f"{said.site}/{said.source}")
+        elif verdict is None:
+            verdict = await self._send(message, going, leaving, overlay)
+            self.actions.told(verdict, said)
         if isinstance(verdict, Defer) and (verdict.line or verdict.unreached):
             await self.egress.stayed(leaving)
-        if held is None:
-            self.actions.told(verdict, said)
         return verdict
+
+    async def _send(self, message: Message, going: "_Going", leaving: Leaving, overlay: Overlay) -> Verdict:
+        """As the rules for its recipients' domains say: of one site, some may have others."""
+        source = leaving.source
+
+        async def send(part: Message, shape: Shape) -> Verdict:
+            site = f"{going.site} {shape.group}" if shape.group else going.site
+            way = Way(site, going.port, source, leaving.login)
+            shape = slowed(shape, overlay.rate, overlay.connections, self.connections)
+            security = self._wanted(part, leaving, shape.tls or self.tls)
+            return await self._sending.deliver(part, leaving.targets, way, security, shape)
+
+        return await _parted(message, lambda recipient: self._shape(going, recipient, source.name), send)
 
     def _overlay(self, said: Said, now: float) -> Overlay:
         return self.actions.in_force(said.site, said.source, now, domain=said.domain, tenant=said.tenant)
@@ -123,26 +158,62 @@ class Relay(Outbound):
         now = time.time()
         return lambda source: self._overlay(said._replace(source=source), now).use
 
-    def _wanted(self, message: Message, leaving: Leaving) -> Security:
-        """How safe the connection must be."""
-        security = self._security
+    def _wanted(self, message: Message, leaving: Leaving, level: TlsPolicy) -> Security:
+        """How safe the connection must be. ``level`` is what our side wants at least."""
+        security = _usual(level)
         if message.fact("resolve.security") is not None or message.envelope.requiretls:
-            security = self._stricter(message)
+            security = _stricter(message, level)
         if leaving.security is None:
             return security
         # Its name is the operator's own word.
         return replace(leaving.security, requiretls=security.requiretls, vouched=True)
 
-    def _stricter(self, message: Message) -> Security:
-        """What holds for a message whose recipients' domain, or whose sender, wants TLS."""
-        fact, requiretls = message.fact("resolve.security"), message.envelope.requiretls
-        if requiretls and not message.sender:
-            # A report is rather sent without the promise than lost (RFC 8689 5), but not in the clear.
-            level = "require" if self.tls == "opportunistic" else self.tls
-            return Security(level, Published.from_fact(fact))
-        may_waive = not requiretls and self.tls not in ("mta-sts", "dane")
-        published = NOTHING if may_waive and _waives(message) else Published.from_fact(fact)
-        return Security(self.tls, published, requiretls, requiretls and bool(message.fact("resolve.vouched")))
+
+@dataclass(frozen=True, slots=True)
+class _Going:
+    """Where a message goes."""
+
+    site: str
+    port: int
+    targets: Sequence[tuple[str, str]]  # (host, address)
+
+    @property
+    def hosts(self) -> list[str]:
+        return [host for host, _ in self.targets]
+
+
+async def _parted(
+    message: Message, key: Callable[[Recipient], T], work: Callable[[Message, T], Awaitable[Verdict]]
+) -> Verdict:
+    """What becomes of recipients, those together that have the same key."""
+    first, *others = [key(recipient) for recipient in message.envelope.recipients]
+    if all(other == first for other in others):
+        return await work(message, first)
+    parts: dict[T, list[Recipient]] = {}
+    for recipient, one in zip(message.envelope.recipients, (first, *others), strict=True):
+        parts.setdefault(one, []).append(recipient)
+    messages = [(_part(message, some), one) for one, some in parts.items()]
+    verdicts = await side_by_side(partial(work, *part) for part in messages)
+    outcomes: dict[str, _Outcome] = {}
+    for (part, _), verdict in zip(messages, verdicts, strict=True):
+        told = verdict.verdicts if isinstance(verdict, Each) else dict.fromkeys(part.recipients, verdict)
+        outcomes |= cast(Mapping[str, _Outcome], told)
+    return Each(outcomes)
+
+
+def _part(message: Message, recipients: Sequence[Recipient]) -> Message:
+    return structs.replace(message, envelope=structs.replace(message.envelope, recipients=tuple(recipients)))
+
+
+def _stricter(message: Message, level: TlsPolicy) -> Security:
+    """What holds for a message whose recipients' domain, or whose sender, wants TLS."""
+    fact, requiretls = message.fact("resolve.security"), message.envelope.requiretls
+    if requiretls and not message.sender:
+        # A report is rather sent without the promise than lost (RFC 8689 5), but not in the clear.
+        return Security("require" if level == "opportunistic" else level, Published.from_fact(fact))
+    may_waive = not requiretls and level not in ("mta-sts", "dane")
+    published = NOTHING if may_waive and _waives(message) else Published.from_fact(fact)
+    return Security(level, published, requiretls, requiretls and bool(message.fact("resolve.vouched")))
 
 
 def _waives(message: Message) -> bool:

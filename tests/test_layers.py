@@ -71,7 +71,7 @@ ARROWS: dict[str, set[str]] = {
         "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
-    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies"},
+    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies", "shaping"},
     "egress": {
         "protocols", "message", "units", "verdict", "net", "observe", "config", "abuse", "shaping", "outbound",
     },

@@ -1,7 +1,8 @@
 """`pipeline.toml`: what it may say, and reading it.
 
 ``reading`` is the whole: it makes a ``document`` of the text and a value of each of its tables. ``tables`` are these
-values; ``checks``, ``listeners``, ``certificates``, ``directories``, ``lanes`` and ``stages`` hold their rules.
+values; ``checks``, ``listeners``, ``certificates``, ``directories``, ``lanes`` and ``stages`` hold their
+rules. ``shaping`` reads the ``rules`` of another file, that it names.
 """
 
 from engine.config.conversion import convert
@@ -10,6 +11,7 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, READERS
 from engine.config.reading import load, parse
+from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.smart_hosts import SmartHost
 from engine.config.tables import (
     DIRECTORIES,
@@ -36,6 +38,7 @@ from engine.config.tables import (
     Quota,
     Reports,
     Server,
+    Shaping,
     Shared,
     Sieve,
     Srs,
@@ -75,14 +78,19 @@ __all__ = [
     "Login",
     "Mailboxes",
     "Oidc",
+    "Place",
     "Postgresql",
     "Problem",
+    "Provider",
     "ProxiedPort",
     "Quarantine",
     "Queue",
     "Quota",
     "Reports",
+    "Rule",
+    "Rules",
     "Server",
+    "Shaping",
     "Shared",
     "Sieve",
     "SmartHost",

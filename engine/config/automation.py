@@ -2,17 +2,22 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from engine.bounces.classes import CLASSES
 from engine.bounces.patterns import LARGEST_EXPRESSION
 from engine.config.document import Document
-from engine.config.errors import nearest
+from engine.config.errors import ConfigError, nearest
 from engine.sieve.regex import compiled
 from engine.units import Duration, Rate
 
 Act: TypeAlias = Literal["suspend", "slow", "use_source", "expire", "notify"]
 Scope: TypeAlias = Literal["source", "site", "tenant"]
+
+SHIPPED = Path(__file__).parent.parent / "shaping" / "automation.toml"
+"""The automation that comes with Postroad."""
 
 _MOST_STARS = 3
 """In a pattern: with more of them, to look for one takes long."""
@@ -50,6 +55,16 @@ class Automation:
 
 
 _CONDITIONS = ("classes", "codes", "status", "texts", "match")
+
+
+@cache
+def shipped() -> tuple[Automation, ...]:
+    """ConfigError: somebody has edited it."""
+    document = Document(SHIPPED.read_text(encoding="utf-8"), SHIPPED)
+    found = read_automation(document)
+    if document.problems:
+        raise ConfigError(SHIPPED, document.problems)
+    return found
 
 
 def read_automation(document: Document) -> tuple[Automation, ...]:

@@ -15,9 +15,10 @@ from engine.config.errors import ConfigError, Problem, nearest
 class Document:
     """The file. Mistakes are gathered, so that the first one does not hide the others."""
 
-    def __init__(self, text: str, path: Path) -> None:
-        """ConfigError when it is no TOML."""
+    def __init__(self, text: str, path: Path, files: Mapping[str, str] | None = None) -> None:
+        """ConfigError when it is no TOML. ``files``: those that it names, by path, as they were read before."""
         self.text = text
+        self.files = dict(files or {})
         self.path = path
         self.folder = path.parent  # relative paths start here
         self.tables = _parsed(text, path)
@@ -29,25 +30,33 @@ class Document:
         """Note a mistake at the dotted ``key``, or where the table that it belongs in begins."""
         if key in self._stood_in:
             return
-        line, at = 0, key
+        section, _, name = key.rpartition(".")
+        place = f"[{key}]" if key and (not section or self._is_table(key)) else f"[{section}] {name}" if section else ""
+        problem = Problem(self.line(key), place, text)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def read(self, path: Path) -> str:
+        """The text of another file that it names. OSError, UnicodeDecodeError."""
+        if str(path) not in self.files:
+            self.files[str(path)] = path.read_text()
+        return self.files[str(path)]
+
+    def line(self, key: str) -> int:
+        """Where the dotted ``key`` stands, or the first one below it, or the table that it belongs in; 0: nowhere."""
+        below = (line for name, line in self._lines.items() if name.startswith(f"{key}."))
+        line, at = self._lines.get(key) or min(below, default=0), key
         while not line and at:
             line = self._lines.get(at, 0)
             at = at.rpartition(".")[0]
-        section, _, name = key.rpartition(".")
-        place = f"[{key}]" if key and (not section or self._is_table(key)) else f"[{section}] {name}" if section else ""
-        problem = Problem(line, place, text)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        return line
 
     def has_problem(self, table: str) -> bool:
         """Whether there is one in that table or below it."""
         return any(problem.place.startswith((f"[{table}]", f"[{table}.")) for problem in self.problems)
 
     def _is_table(self, key: str) -> bool:
-        found: Any = self.tables
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        return isinstance(found, dict)
+        return isinstance(_at(self.tables, key.split(".")), dict)
 
     def table(self, name: str, within: Mapping[str, Any] | None = None, place: str = "") -> dict[str, Any]:
         """The table ``name``, of the file or ``within`` another one, where its place is ``place``."""
@@ -94,6 +103,17 @@ class Document:
         if isinstance(value, tuple) and value and isinstance(value[0], Path):
             return tuple(self.folder / path for path in value)
         return self.folder / value if isinstance(value, Path) and value.parts else None
+
+
+def _at(value: Any, parts: list[str]) -> Any:
+    """What stands at a dotted key, whose parts may have dots in them: the name of a domain."""
+    if not parts:
+        return value
+    for count in range(1, len(parts) + 1) if isinstance(value, dict) else ():
+        found = _at(value.get(".".join(parts[:count])), parts[count:])
+        if found is not None:
+            return found
+    return None
 
 
 def _missing(kind: type, values: Mapping[str, Any]) -> list[str]:

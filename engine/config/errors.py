@@ -1,4 +1,4 @@
-"""Mistakes in `pipeline.toml`: where each is, and what was meant."""
+"""Mistakes in `pipeline.toml`, and in what it names: where each is, and what was meant."""
 
 import difflib
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ class Problem:
     line: int  # 0: the file as a whole
     place: str  # "[stage.accept] max_size"
     text: str
+    path: Path | None = None  # of another file, that it names
 
 
 class ConfigError(Exception):
@@ -20,12 +21,12 @@ class ConfigError(Exception):
 
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
         self.path = path
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.path not in (None, path), problem.line)))
         super().__init__(str(self))
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{self.path}{f':{problem.line}' if problem.line else ''}: "
+            f"{problem.path or self.path}{f':{problem.line}' if problem.line else ''}: "
             f"{f'{problem.place}: ' if problem.place else ''}{problem.text}"
             for problem in self.problems
         )

@@ -15,6 +15,7 @@ from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
 from engine.config.outcomes import read_suppression, read_webhooks
+from engine.config.shaping import read_rules
 from engine.config.smart_hosts import read_smart_hosts
 from engine.config.stages import read_stages
 from engine.config.tables import NAMED, OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
@@ -40,9 +41,12 @@ def load(path: Path) -> Config:
     return parse(text, path)
 
 
-def parse(text: str, path: Path) -> Config:
-    """Read ``text`` as the file at ``path``, whose folder all relative paths start from. ConfigError."""
-    document = Document(text, path)
+def parse(text: str, path: Path, files: Mapping[str, str] | None = None) -> Config:
+    """Read ``text`` as the file at ``path``, whose folder all relative paths start from. ConfigError.
+
+    ``files``: texts of others that it names, by path; those that are not there are read.
+    """
+    document = Document(text, path, files)
     config = _read(document)
     if not document.problems:
         config = _planned(config)
@@ -84,6 +88,8 @@ def _read(document: Document) -> Config:
         smart_hosts=smart_hosts,
         webhooks=read_webhooks(document),
         suppression=read_suppression(document),
+        rules=read_rules(document, sections["shaping"]),
+        files=document.files,
         lanes=lanes,
         stages=stages,
         **sections,

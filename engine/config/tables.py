@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.condition import Condition
 from engine.config.egress import Egress
+from engine.config.rules import Rules
 from engine.config.smart_hosts import SmartHost
 from engine.config.tenants import Tenant
 from engine.lanes import MAIL, Course, Lane
@@ -75,6 +76,12 @@ class Queue:
     retry: tuple[Duration, ...] = (Duration("1m"), Duration("5m"), Duration("15m"), Duration("1h"))
     expire: Duration = Duration("5d")  # RFC 5321 4.5.4.1: give up after at least 4-5 days
     delay_warning: Duration = Duration("4h")  # the age at which a sender is told that its message is late; 0: never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping:
+    file: Path = NOWHERE  # of rules about how much mail goes to which sites
+    providers: bool = True  # whether those that come with Postroad, about large providers, hold below them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +363,7 @@ class Config:
 
     path: Path
     text: str
+    files: Mapping[str, str]  # others that it names and that were read with it: their texts, by path
     server: Server
     domains: Domains
     listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
@@ -365,6 +373,8 @@ class Config:
     acme: Acme | None
     dns: Dns
     queue: Queue
+    shaping: Shaping
+    rules: Rules  # what its file says
     mailboxes: Mailboxes
     quota: Quota
     sieve: Sieve
@@ -392,7 +402,7 @@ class Config:
 
 SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
-    "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
+    "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces, "shaping": Shaping,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 

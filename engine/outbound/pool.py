@@ -2,12 +2,16 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import trio
 
-from engine.outbound.session import Exhausted, Insecure, Job, Session, Terms, Trouble, open_session
+from engine.outbound.bounds import Bounds
+from engine.outbound.session import Exhausted, Insecure, Job, Session, Trouble, open_session
+from engine.outbound.turns import FEWEST, Turns
 from engine.outbound.way import Security, Source, Way
+from engine.shaping.shape import UNSHAPED, Shape
+from engine.shaping.valve import Valve
 
 log = logging.getLogger("postroad.relay")
 
@@ -23,6 +27,9 @@ GROWTH_PAUSE = 60.0
 SHORTAGE = 1.0
 """Seconds until a connection is tried again for which there was no socket here."""
 
+SHAPES = 10_000
+"""Shapes of which it is known what they mean here."""
+
 PATIENCE = 0.5
 """Seconds that a message waits behind busy connections before it gets one of its own, if the limit allows."""
 
@@ -30,11 +37,16 @@ PATIENCE = 0.5
 class _Site:
     """What waits for one way, and who serves it."""
 
-    __slots__ = ("grow_after", "idle", "leaving", "opening", "patience", "queue", "sessions", "way")
+    __slots__ = (
+        "bounds", "grow_after", "idle", "leaving", "opening", "patience", "queue", "sessions", "shape", "turns", "way",
+    )  # fmt: skip
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way, bounds: Bounds, valve: Valve | None) -> None:
         self.way = way
+        self.bounds = bounds
+        self.shape: Shape | None = None  # until it has its first message
         self.queue: deque[Job] = deque()
+        self.turns = Turns(self.queue, valve) if valve is not None else None
         self.sessions: set[Session] = set()
         self.opening = 0
         self.idle: list[tuple[Session, trio.Event]] = []
@@ -45,6 +57,23 @@ class _Site:
     @property
     def established(self) -> int:
         return len(self.sessions)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there may be one more connection."""
+        if self.turns is not None:
+            return self.turns.valve.established < self.turns.valve.connections
+        return len(self.sessions) + self.opening < self.bounds.connections
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has refused a connection lately. Where there are turns, these know how many there may be."""
+        return self.turns is None and trio.current_time() < self.grow_after
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether more connections would be of no use, for what there is must wait."""
+        return self.turns is not None and bool(self.sessions or self.opening) and self.turns.wait() > 0
 
     def serves(self, job: Job) -> bool:
         """Whether a connection that is open can take it."""
@@ -84,38 +113,60 @@ class Pool:
     def __init__(
         self,
         nursery: trio.Nursery,
-        terms: Terms,
+        bounds: Bounds,
         *,
-        connections: int,
-        idle: float,
-        messages_per_connection: int,
         penalty: float = PENALTY,
+        valves: Callable[[str], Valve] | None = None,
     ) -> None:
+        """``valves``: by the name of a way, where it matters how much a site is sent."""
         self._nursery = nursery
-        self._terms = terms
-        self._connections = connections
-        self._idle = idle
-        self._messages_per_connection = messages_per_connection
+        self._bounds = bounds
+        self._shaped: dict[Shape, Bounds] = {}
+        self._valves = valves
         self._penalty_time = penalty
         self._sites: dict[Way, _Site] = {}
         self._penalties: dict[tuple[Source, str, Security | None], tuple[float, Trouble]] = {}
         self._closing = False
 
-    async def deliver(self, job: Job, way: Way) -> None:
-        """Wait until ``job`` is settled or has failed."""
-        site = self._sites.get(way)
-        if site is None:
-            site = self._sites[way] = _Site(way)
+    async def deliver(self, job: Job, way: Way, shape: Shape = UNSHAPED) -> None:
+        """Wait until ``job`` is settled or has failed. ``shape``: what holds for the way from now on."""
+        site = self._sites.get(way) or self._begun(way)
+        if shape is not site.shape:
+            self._reshape(site, shape)
+        if site.turns is not None and not site.turns.admits(job):
+            self._forget(site)
+            return
         site.queue.append(job)
         if site.idle:
             site.wake(job)
         self._grow(site)
         await job.wait()
 
+    def _begun(self, way: Way) -> _Site:
+        valve = self._valves(f"{way.site}/{way.source.name}") if self._valves else None
+        site = self._sites[way] = _Site(way, self._bounds, valve)
+        if valve is not None:
+            valve.users += 1
+        return site
+
+    def _reshape(self, site: _Site, shape: Shape) -> None:
+        """Another shape holds for the way, for connections that are open as well."""
+        if shape not in self._shaped:
+            if len(self._shaped) >= SHAPES:
+                self._shaped.clear()
+            self._shaped[shape] = self._bounds.by(shape)
+        site.shape, site.bounds = shape, self._shaped[shape]
+        if site.turns is not None:
+            site.turns.valve.use(shape, self._bounds.connections)
+        for session in site.sessions:
+            session.keep_to(site.bounds.terms)
+
     def drain(self) -> None:
         """Take no more than what is queued: connections end when they have nothing left to do."""
         self._closing = True
         for site in self._sites.values():
+            if site.turns is not None:
+                site.turns.close()
             while site.idle:
                 site.idle.pop()[1].set()
 
@@ -128,17 +179,21 @@ class Pool:
     def _grow(self, site: _Site, *, impatient: bool = False) -> None:
         """Open connections where the queue is longer than they are many; never more at once than there are."""
         self._make_way(site)
-        while site.queue and site.established + site.opening < self._connections:
+        while site.queue and site.has_room and not site.is_held_up:
             if site.opening >= max(1, site.established):
-                return
+                if len(site.queue) <= FEWEST:
+                    return
+                break  # what waits has to be watched, for the connection may take long
             if site.serves(site.queue[0]):
                 busy = len(site.queue) > site.established + site.opening
-                if trio.current_time() < site.grow_after or not (busy or impatient):
+                if site.rests or not (busy or impatient):
                     break
             impatient = False
             site.opening += 1
+            if site.turns is not None:
+                site.turns.valve.established += 1
             self._nursery.start_soon(self._connection, site)
-        if site.queue and not site.patience and site.established + site.opening < self._connections:
+        if site.queue and not site.patience and (site.turns is not None or site.has_room):
             site.patience = True
             self._nursery.start_soon(self._watch, site)
 
@@ -153,7 +208,7 @@ class Pool:
 
     def _lacks_place(self, site: _Site) -> bool:
         """Whether there may be no connection more, and the first message could be served by a new one alone."""
-        if not site.queue or site.leaving or site.established + site.opening < self._connections:
+        if not site.queue or site.leaving or site.has_room:
             return False
         return not site.serves(site.queue[0])
 
@@ -162,6 +217,8 @@ class Pool:
         while site.queue and not self._closing:
             before = site.queue[0]
             await trio.sleep(PATIENCE)
+            if site.turns is not None:
+                site.turns.trim()
             if site.queue and site.queue[0] is before:
                 self._grow(site, impatient=True)
         site.patience = False
@@ -170,17 +227,24 @@ class Pool:
     async def _connection(self, site: _Site) -> None:
         """The life of one connection."""
         try:
-            session = await self._open(site)
+            session = await self._opened(site)
+            if session is not None:
+                await self._use(site, session)
+        finally:
+            if site.turns is not None:
+                site.turns.valve.established -= 1
+        self._release(site)
+
+    async def _opened(self, site: _Site) -> Session | None:
+        try:
+            return await self._open(site)
         except Exception:
             log.exception("A connection could not be opened because of a bug")
-            session = None
             if site.queue:
                 site.queue.popleft().fail(Trouble("Internal trouble", "4.3.0"))
+            return None
         finally:
             site.opening -= 1
-        if session is not None:
-            await self._use(site, session)
-        self._release(site)
 
     async def _open(self, site: _Site) -> Session | None:
         """A session with the first server that will have us; None when there is none, or nothing to do."""
@@ -189,7 +253,7 @@ class Pool:
         first = site.queue[0]
         for host, address in self._candidates(site, first):
             try:
-                session = await self._patiently(site.way, first, host, address)
+                session = await self._patiently(site, first, host, address)
             except Insecure as trouble:  # for others, whose mail may go by what it has, it is not penalised
                 log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
                 self._penalise((site.way.source, address, first.security), trouble)
@@ -199,6 +263,8 @@ class Pool:
                 if any(session.address == address for session in site.sessions):
                     # It serves us already, and only refuses one more.
                     site.grow_after = trio.current_time() + GROWTH_PAUSE
+                    if site.turns is not None:
+                        site.turns.refused()
                     return None
                 self._penalise((site.way.source, address, None), trouble)
                 continue
@@ -207,12 +273,12 @@ class Pool:
             return session
         return None
 
-    async def _patiently(self, way: Way, job: Job, host: str, address: str) -> Session:
+    async def _patiently(self, site: _Site, job: Job, host: str, address: str) -> Session:
         """A session with that server, as soon as there is a socket for it. Trouble."""
         while True:
             try:
                 to = [recipient.address for recipient in job.transaction.recipients]
-                return await open_session(self._terms, way, job.security, host, address, to=to)
+                return await open_session(site.bounds.terms, site.way, job.security, host, address, to=to)
             except Exhausted as error:
                 log.warning("%s [%s]: %s; raise the limit of open files", host, address, error.__cause__)
                 await trio.sleep(SHORTAGE)
@@ -224,6 +290,8 @@ class Pool:
             await self._serve(site, session)
         except Trouble as trouble:
             log.info("%s [%s]: %s %s", session.host, session.address, trouble.text, trouble.reply)
+            if site.turns is not None:
+                site.turns.broken(session, trouble)
             self._hand_back(site, session, trouble)
         except Exception:
             log.exception("A connection to %s ended because of a bug", session.host)
@@ -237,18 +305,25 @@ class Pool:
 
     async def _serve(self, site: _Site, session: Session) -> None:
         """Deliver one message after the other, until there are no more or the connection has done its share."""
-        most = min(self._messages_per_connection, session.allowance.mails)
+        turns = site.turns
 
         def following(quick: bool) -> Job | None:
-            full = session.served + len(session.open) >= most
+            full = session.served + len(session.open) >= self._most(site, session)
             job = None if full else site.follower(session, quick=quick)
-            return job if job is not None and self._allowed(site, session, job) else None
+            if job is None or (turns is not None and not turns.take(job)):
+                return None
+            return job if self._allowed(site, session, job) else None
 
         fresh = True
-        while session.served < most and not self._leaves(site, session):
+        while session.served < self._most(site, session) and not self._leaves(site, session):
             job = site.take(session)
             if job is None:
                 if self._closing or not await self._woken(site, session):
+                    break
+                fresh = False
+                continue
+            if turns is not None and not turns.take(job):
+                if not await turns.wait_for_one(site.bounds.idle):
                     break
                 fresh = False
                 continue
@@ -256,6 +331,7 @@ class Pool:
                 break
             await session.deliver(job, following, fresh=fresh)
             fresh = True
+            self._grow_by_turns(site)
         await session.quit()
 
     def _leaves(self, site: _Site, session: Session) -> bool:
@@ -266,6 +342,18 @@ class Pool:
             else:
                 self._give_up(site)
         return site.leaving is session
+
+    @staticmethod
+    def _most(site: _Site, session: Session) -> int:
+        """How many messages the connection may carry; no more, where there are too many connections."""
+        if site.turns is not None and site.turns.valve.established > site.turns.valve.connections:
+            return 0
+        return min(site.bounds.messages_per_connection, session.allowance.mails)
+
+    def _grow_by_turns(self, site: _Site) -> None:
+        """More connections may be good now than before a site took a message."""
+        if site.turns is not None and site.queue:
+            self._grow(site)
 
     def _allowed(self, site: _Site, session: Session, job: Job) -> bool:
         """Whether the session may take the job. Recipients that its server does not allow go back into the queue."""
@@ -281,7 +369,7 @@ class Pool:
         place = (session, trio.Event())
         site.idle.append(place)
         try:
-            with trio.move_on_after(self._idle):
+            with trio.move_on_after(site.bounds.idle):
                 await place[1].wait()
         finally:
             if place in site.idle:
@@ -311,8 +399,9 @@ class Pool:
         self._forget(site)
 
     def _forget(self, site: _Site) -> None:
-        if not (site.queue or site.opening or site.sessions or site.patience):
-            self._sites.pop(site.way, None)
+        over = not (site.queue or site.opening or site.sessions or site.patience)
+        if over and self._sites.pop(site.way, None) is not None and site.turns is not None:
+            site.turns.valve.users -= 1
 
     def _give_up(self, site: _Site) -> None:
         kept: list[Job] = []

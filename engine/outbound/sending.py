@@ -10,13 +10,16 @@ import trio
 
 from engine.deadline import Watch
 from engine.message import Message
+from engine.outbound.bounds import Bounds
 from engine.outbound.pool import PENALTY, Pool
 from engine.outbound.schedule import Schedule, jitter, step
-from engine.outbound.session import Job, Terms, Trouble
+from engine.outbound.session import Job, NoTurn, Terms, Trouble
 from engine.outbound.way import Security, Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_transaction import To, Transaction
 from engine.protocols.timing import UNTIMED
+from engine.shaping.shape import UNSHAPED, Shape
+from engine.shaping.shaping import Shaping
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 
 _Outcome = Delivered | Defer | Reject
@@ -46,6 +49,7 @@ class Sending:
     forward: bool = False
     greylisted: Sequence[float] = ()
     full: Sequence[float] = ()
+    shaping: Shaping | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
     _pool: Pool = field(init=False)
 
@@ -56,11 +60,9 @@ class Sending:
         nursery = await self._stack.enter_async_context(trio.open_nursery())
         self._pool = Pool(
             nursery,
-            self.terms,
-            connections=self.connections,
-            idle=self.idle,
-            messages_per_connection=self.messages_per_connection,
+            Bounds(self.connections, self.idle, self.messages_per_connection, self.terms),
             penalty=self.penalty,
+            valves=self.shaping.valve if self.shaping else None,
         )
         return self
 
@@ -74,30 +76,38 @@ class Sending:
             self._pool.fail_all()
 
     async def deliver(
-        self, message: Message, targets: Sequence[tuple[str, str]], way: Way, security: Security
+        self,
+        message: Message,
+        targets: Sequence[tuple[str, str]],
+        way: Way,
+        security: Security,
+        shape: Shape = UNSHAPED,
     ) -> Verdict:
         """Hand the message to the first of ``targets``, (host, address), that takes it; what became of each recipient.
 
         ``way`` leads to all the targets. An address may be the path of a Unix socket; the way's port is nothing then.
         """
-        jobs = [Job(message, transaction, targets, security) for transaction in self._transactions(message)]
+        jobs = [Job(message, transaction, targets, security) for transaction in self._transactions(message, shape)]
         if len(jobs) == 1:
-            await self._pool.deliver(jobs[0], way)
+            await self._pool.deliver(jobs[0], way, shape)
         else:
             async with trio.open_nursery() as nursery:
                 for job in jobs:
-                    nursery.start_soon(self._pool.deliver, job, way)
-        return self._verdict(message, [each for job in jobs for each in job.all()], way.source.name)
+                    nursery.start_soon(self._pool.deliver, job, way, shape)
+        return self._verdict(message, [each for job in jobs for each in job.all()], shape, way.source.name)
 
-    def _transactions(self, message: Message) -> list[Transaction]:
+    def _transactions(self, message: Message, shape: Shape) -> list[Transaction]:
         envelope = message.envelope
         utf8_headers = envelope.smtputf8 and not message.header_octets().isascii()
         strict_8bit = self.strict_8bit and any(not chunk.isascii() for chunk in message.chunks())
+        share = shape.recipients_per_transaction or self.recipients_per_transaction
+        if shape.recipients:  # more of them than a rate ever allows would never have their turn
+            share = min(share, *(rate.most for rate in shape.recipients))
         recipients = tuple([To(each.address, each.notify, each.original) for each in envelope.recipients])
         return [
             Transaction(
                 envelope.sender,
-                recipients[start : start + self.recipients_per_transaction],
+                recipients[start : start + share],
                 message.size,
                 envelope.body,
                 envelope.smtputf8,
@@ -109,24 +119,21 @@ class Sending:
                 envelope.requiretls,
                 UNTIMED if self.forward else envelope.timing,
             )
-            for start in range(0, len(recipients), self.recipients_per_transaction)
+            for start in range(0, len(recipients), share)
         ]
 
-    def _verdict(self, message: Message, jobs: list[Job], source: str) -> Verdict:
+    def _verdict(self, message: Message, jobs: list[Job], shape: Shape, source: str) -> Verdict:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and (reply := jobs[0].replies[0]) and reply.positive:
             # As nearly always, so no more is worked out.
             return Delivered(str(reply), jobs[0].remote, tell=jobs[0].tell)
-        schedule, attempts, moved = (
-            Schedule(self.retry, self.greylisted, self.full),
-            message.envelope.attempts,
-            jitter(),
-        )
+        schedule = Schedule(shape.retry or self.retry, self.greylisted, self.full)
+        attempts, moved = message.envelope.attempts, jitter()
 
         def later(reply: Reply | None) -> float:
             said = (reply.code, reply.status, reply.text) if reply else (0, "", "")
             return step(schedule.after(*said), attempts) * moved
 
-        expires = message.envelope.begun + self.expire
+        expires = message.envelope.begun + (self.expire if shape.expire is None else shape.expire)
         verdicts: dict[str, _Outcome] = {}
         for job in jobs:
             outcomes = [_from(source, outcome) for outcome in _outcomes(job, later, expires)]
@@ -180,6 +187,8 @@ def _outcome(job: Job, reply: Reply, retry_after: float, expires: float) -> _Out
 
 
 def _deferred(job: Job, trouble: Trouble, retry_after: float, expires: float) -> Defer | Reject:
+    if isinstance(trouble, NoTurn):
+        return Defer(trouble.text, code=trouble.code, retry_after=trouble.wait, expires=expires, line=trouble.line)
     if trouble.code.startswith("5"):
         return Reject(trouble.text, trouble.code, reply=trouble.reply, remote=trouble.remote)
     return Defer(

@@ -73,6 +73,15 @@ class Trouble(Exception):
         self.remote = remote
 
 
+class NoTurn(Trouble):
+    """It would have had to wait for long until it may leave. ``wait``: seconds; ``line``: what it waits for."""
+
+    def __init__(self, line: str, wait: float) -> None:
+        super().__init__("Enough mail leaves for this site now", "4.4.5")
+        self.line = line
+        self.wait = wait
+
+
 class Exhausted(Exception):
     """There is no socket left here, which says nothing of the server."""
 
@@ -133,12 +142,15 @@ class Job:
         "_settled",
         "abandoned",
         "failed",
+        "heard",
         "message",
         "remote",
         "replies",
         "rest",
         "returned",
         "security",
+        "sent",
+        "since",
         "targets",
         "tell",
         "transaction",
@@ -163,6 +175,8 @@ class Job:
         self.tell: Tell = ""  # see Delivered
         self.trouble: Trouble | None = None
         self.rest: Job | None = None
+        self.since = self.sent = 0.0  # when it came, and when it was last sent, by the loop's clock
+        self.heard: Callable[[Job], None] | None = None  # who is told as soon as it has replies
 
     def all(self) -> Iterator["Job"]:
         """This job and what was parted from it, also what is while the others are looked at."""
@@ -187,12 +201,15 @@ class Job:
         others = tuple(compress(recipients, map(not_, stay)))
         rest = Job(self.message, self.transaction._replace(recipients=others), self.targets, self.security)
         rest.failed, rest.returned, rest.trouble, rest.rest = self.failed, self.returned, self.trouble, self.rest
+        rest.since, rest.heard = self.since, self.heard
         self.transaction = self.transaction._replace(recipients=tuple(compress(recipients, stay)))
         self.rest = rest
         return rest
 
     def settle(self, replies: tuple[Reply, ...], remote: str) -> None:
         self.replies, self.remote, self.trouble = replies, remote, None
+        if self.heard is not None:
+            self.heard(self)
         self._settled.wake()
 
     def fail(self, trouble: Trouble, replies: tuple[Reply | None, ...] = ()) -> None:
@@ -262,6 +279,10 @@ class Session:
                 await self._send_content(self.open[-1], following)
             elif isinstance(event, Closing):
                 raise self._trouble("The server closes the connection", event.reply)
+
+    def keep_to(self, terms: Terms) -> None:
+        """Other terms hold from now on."""
+        self._terms = terms
 
     def serves(self, job: Job) -> bool:
         """Whether the job may be tried here."""

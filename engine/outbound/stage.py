@@ -16,6 +16,7 @@ from engine.outbound.sending import Sending
 from engine.outbound.session import Terms, Timeouts
 from engine.outbound.way import Source, TlsPolicy
 from engine.policies.results import TlsResult
+from engine.shaping.shaping import Shaping
 from engine.units import Duration
 
 _AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
@@ -89,6 +90,7 @@ class Outbound:
         source_failed: Callable[[Source, str], None] = lambda *_: None,
         trust: Path | None = None,
         results: Callable[[TlsResult], None] | None = None,
+        shaping: Shaping | None = None,
     ) -> Sending:
         """Sending by the settings that all such stages have, and these."""
         watch = Watch()
@@ -115,4 +117,5 @@ class Outbound:
             penalty=penalty,
             strict_8bit=strict_8bit,
             forward=forward,
+            shaping=shaping,
         )

@@ -192,7 +192,7 @@ class Supervisor:
         wanted = processes(self._config)
         for group in ([p for p in wanted if p.place == MAILBOXES], [p for p in wanted if p.place != MAILBOXES]):
             children = [await self._spawn(process) for process in group]
-            await self._all(children, "prepare", "prepared", number=self._number, text=self._config.text)
+            await self._prepared(children, self._number, self._config)
         for child in list(self._children.values()):
             await self._introduce(child)
         await self._all(list(self._children.values()), "switch", "switched", number=self._number)
@@ -217,6 +217,11 @@ class Supervisor:
         values = {"name": process.name, "place": process.place, "index": process.index}
         await child.control.send("start", process=values, life=life, folder=self._folder, config=str(self._config.path))
         return child
+
+    async def _prepared(self, children: list[Child], number: int, config: Config) -> None:
+        """Have a revision opened by all of these, by the texts as they were read here, whatever was edited since."""
+        texts = {"text": config.text, "files": dict(config.files)}
+        await self._all(children, "prepare", "prepared", number=number, **texts)
 
     async def _all(self, children: list[Child], command: str, answer: str, **values: Any) -> None:
         """Tell all of them, and wait for all of them. CannotStart with what the first one that failed said."""
@@ -295,7 +300,7 @@ class Supervisor:
                 self._nursery.start_soon(self._restart, child)
                 return
             try:
-                await self._all([new], "prepare", "prepared", number=self._number, text=self._config.text)
+                await self._prepared([new], self._number, self._config)
                 await self._introduce(new)
                 await self._all([new], "switch", "switched", number=self._number)
             except CannotStart as error:
@@ -409,7 +414,7 @@ class Supervisor:
                 if name not in self._children or self._children[name].dead:
                     fresh.append(await self._spawn(process))
             going = [self._children[name] for name in wanted]
-            await self._all(going, "prepare", "prepared", number=number, text=config.text)
+            await self._prepared(going, number, config)
         except BaseException:
             await self._undo(number, fresh, sockets)
             raise

@@ -106,10 +106,10 @@ class Worker:
 
     # -- revisions
 
-    async def _prepare(self, number: int, text: str) -> None:
+    async def _prepare(self, number: int, text: str, files: dict[str, str]) -> None:
         """Open a revision beside the one in force."""
         try:
-            config = parse(text, self._base)
+            config = parse(text, self._base, files)
             if self._current is None:
                 self._role = role_of(config, self._here, lambda: self._now)
                 await self._nursery.start(self._role.run)

@@ -52,8 +52,8 @@ class Allowances:
         now = self._clock()
         if wait := max(self._known(one, now) for one in asked):
             return wait
-        decide = partial(_decided, asked, now)
-        waits = await self._table.change([key for key, _, _ in asked], decide)
+        decide = partial(_decided, asked, self._clock)  # which is looked at when it is our turn
+        waits, now = await self._table.change([key for key, _, _ in asked], decide)
         self._note(asked, waits, now)
         return max(waits)
 
@@ -86,18 +86,19 @@ def _together(wanted: Sequence[tuple[str, Rate, int]]) -> list[tuple[bytes, Rate
 
 
 def _decided(
-    asked: Sequence[tuple[bytes, Rate, int]], now: float, values: Sequence[bytes | None]
-) -> tuple[list[float], Changes]:
-    """How long to wait for each, and what is to be written."""
+    asked: Sequence[tuple[bytes, Rate, int]], clock: Callable[[], float], values: Sequence[bytes | None]
+) -> tuple[tuple[list[float], float], Changes]:
+    """How long to wait for each, from what time on, and what is to be written."""
+    now = clock()
     windows = [_window(rate, value, now) for (_, rate, _), value in zip(asked, values, strict=True)]
     waits = [window.wait(now, count) for window, (_, _, count) in zip(windows, asked, strict=True)]
     if any(waits):
-        return waits, {}
+        return (waits, now), {}
     changes: dict[bytes, Kept | None] = {}
     for window, (key, rate, count) in zip(windows, asked, strict=True):
         window.take(now, count)
         changes[key] = Kept(_encode(window.slices()), rate.period * (1 + 1 / SLICES) + _AHEAD)
-    return waits, changes
+    return (waits, now), changes
 
 
 def _window(rate: Rate, value: bytes | None, now: float) -> Window:

@@ -5,30 +5,24 @@ What it leads to is kept for all of them, and over restarts.
 """
 
 import random
-import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from functools import lru_cache
+from typing import NamedTuple
 
 from engine.bounces import Classifier, Heard, Phase, usual
 from engine.bounces.patterns import LARGEST_EXPRESSION
 from engine.bounces.phrases import Phrases
-from engine.config.automation import Automation, read_automation
-from engine.config.document import Document
-from engine.config.errors import ConfigError
+from engine.config.automation import Automation, shipped
+from engine.config.rules import Provider, covers
 from engine.observe.events import event
 from engine.shaping.actions import REPLY, Action, ActionStore
 from engine.sieve.regex import compiled
 from engine.storage.environment import StorageError
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
-
-SHIPPED = Path(__file__).with_name("automation.toml")
-"""The automation that comes with Postroad."""
 
 COUNTED = 20_000
 """Sites, for each rule, whose replies are counted. Then those are forgotten that were counted longest ago."""
@@ -37,16 +31,6 @@ _OVERLAYS = 10_000
 
 _SPREAD = 0.1
 """The part of a pause over which what was held comes back."""
-
-
-class Provider(Protocol):
-    """Whose sites are many: patterns of the names of its hosts, and of domains."""
-
-    @property
-    def mx(self) -> Sequence[str]: ...
-
-    @property
-    def domains(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +80,6 @@ class Said(NamedTuple):
     domain: str = ""
     tenant: str = ""
     phase: Phase = ""
-
-
-@cache
-def shipped() -> tuple[Automation, ...]:
-    """ConfigError: somebody has edited it."""
-    document = Document(SHIPPED.read_text(encoding="utf-8"), SHIPPED)
-    found = read_automation(document)
-    if document.problems:
-        raise ConfigError(SHIPPED, document.problems)
-    return found
 
 
 class _Rule:
@@ -404,13 +378,3 @@ def hosts_of(site: str) -> tuple[str, ...]:
     if site.startswith("["):
         return (site[1:].partition("]")[0],)
     return tuple((site.partition(":")[0] if site.count(":") == 1 else site).split(","))
-
-
-def covers(pattern: str, name: str) -> bool:
-    """Whether a pattern is about a host or a domain; `*` stands for any characters."""
-    return bool(name) and (name == pattern if "*" not in pattern else _compiled(pattern).fullmatch(name) is not None)
-
-
-@lru_cache(4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, pattern.split("*"))))

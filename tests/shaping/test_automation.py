@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from engine import Defer, Delivered, Each, Reject
-from engine.config.automation import Automation, read_automation
+from engine.config.automation import Automation, read_automation, shipped
 from engine.config.document import Document
+from engine.config.rules import covers
 from engine.shaping.actions import Action, ActionStore
-from engine.shaping.automation import NOTHING, Actions, Said, covers, hosts_of, shipped
+from engine.shaping.automation import NOTHING, Actions, Said, hosts_of
 
 NOW = 1_790_000_000.0
 YAHOO = "mta5.am0.yahoodns.net,mta6.am0.yahoodns.net"

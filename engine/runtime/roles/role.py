@@ -46,6 +46,8 @@ from engine.runtime.roles.opened import (
 from engine.shaping.actions import ActionStore
 from engine.shaping.allowances import Allowances
 from engine.shaping.automation import Actions
+from engine.shaping.shaping import Shaping
+from engine.shaping.sites import Sites
 from engine.signing import Keyring
 from engine.spam import Spam
 from engine.suppression import Suppressions
@@ -68,14 +70,16 @@ class Role:
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
-        self.egress = Egress(self.tables, Allowances(self.tables))
+        allowances = Allowances(self.tables)
+        self.egress = Egress(self.tables, allowances)
         self._opened_plan = Plan()
+        self.shaping = Shaping(config.rules, allowances=allowances, sites=Sites(self.tables))
         self.lists = Lists.open(self.data)
         self.tls_results = TlsResults()
         self.sts = StsStore.open(self.data)
         self.suppressions = Suppressions.open(self.data)
         self.actions = ActionStore.open(self.data)
-        self.automation = Actions(self.actions)
+        self.automation = Actions(self.actions, config.rules.automation, providers=config.rules.providers)
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -99,6 +103,7 @@ class Role:
         """The first revision is in force: begin."""
         nursery.start_soon(self._watch.run)
         nursery.start_soon(self.tally.run)
+        nursery.start_soon(self.shaping.run)
         is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
         if is_first:
@@ -114,6 +119,9 @@ class Role:
         self.tables.server = shared = self._opened_shared
         self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
+        if config.rules != self.shaping.rules:
+            self.shaping.use(config.rules)
+            self.automation.use(config.rules.automation, config.rules.providers)
         self.tally.on = config.reports is not None
         self.egress.plan = self._opened_plan
         self.returns.use(self._opened_returns)
@@ -148,6 +156,7 @@ class Role:
             ServerTls: self._opened_tls,
             Watch: self._watch,
             Tally: self.tally,
+            Shaping: self.shaping,
             Keyring: self._keyring,
             Spam: self.spam,
             TlsResults: self.tls_results,
@@ -225,6 +234,7 @@ class Role:
         return shard
 
     def close(self) -> None:
+        self.shaping.keep()
         self.tally.close()
         self.automation.close()
         self.spam.close()

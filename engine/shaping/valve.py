@@ -1,0 +1,175 @@
+"""A valve: when the next message may leave on one way, by the rules, and by what the site bears."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from engine.observe.events import event
+from engine.shaping.allowances import Allowances
+from engine.shaping.governor import Governor
+from engine.shaping.pushback import push_back
+from engine.shaping.shape import UNSHAPED, Shape
+from engine.shaping.windows import Window
+from engine.storage.environment import StorageError
+from engine.units import Rate
+
+READY = 5.0
+"""Seconds within which a message must have its turn to wait in memory."""
+
+OWN = 10.0
+"""Seconds: rates over less time are counted in this process alone, others outlive it."""
+
+TROUBLE = 5.0
+"""Seconds until a rate is asked for again that could not be told."""
+
+LEASE = 0.5
+"""Seconds for which what was taken of a shared rate may be used: less than the slack of any of them."""
+
+TELL = 30.0
+"""Seconds of a pause that is long enough to be told of."""
+
+ASK = -1.0
+"""A shared rate is to be asked for first."""
+
+
+class Valve:
+    """One for each way, for as long as its process lives. Times are of the loop's clock, in seconds."""
+
+    def __init__(
+        self, name: str, governor: Governor, allowances: Allowances | None, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.name = name
+        self.governor = governor
+        self.users = 0  # pools that have the way open
+        self.established = 0  # connections of all of them
+        self._allowances = allowances
+        self._wall = wall
+        self._shape = UNSHAPED
+        self._connections = 1
+        self._messages: list[Window] = []  # counted here
+        self._recipients: list[Window] = []
+        self._shared: list[tuple[str, Rate]] = []  # by message
+        self._shared_recipients: list[tuple[str, Rate]] = []
+        self._lease = (0, 0, -math.inf)  # messages, recipients, until when
+        self._shut = -math.inf  # no shared rate has room before
+        self._told = False  # that the site pushes back
+
+    def use(self, shape: Shape, connections: int) -> None:
+        """What holds from now on. ``connections``: where the shape says nothing."""
+        self._connections = self.governor.most = shape.connections or connections
+        if shape is self._shape:
+            return
+        old, self._shape = self._shape, shape
+        self._shut = -math.inf
+        self._messages, self._shared = self._sorted("messages", old.messages, shape.messages, self._messages)
+        self._recipients, self._shared_recipients = self._sorted(
+            "recipients", old.recipients, shape.recipients, self._recipients
+        )
+
+    def _sorted(
+        self, what: str, before: Sequence[Rate], rates: Sequence[Rate], windows: Sequence[Window]
+    ) -> tuple[list[Window], list[tuple[str, Rate]]]:
+        """Windows for what is counted here, names for what is counted with others."""
+        if before == rates:
+            return list(windows), self._shared if what == "messages" else self._shared_recipients
+        counted = {window.rate.period: window.slices() for window in windows}
+        here = [rate for rate in rates if self._allowances is None or rate.period < OWN]
+        there = [(f"site/{self.name}/{what}", rate) for rate in rates if rate not in here]
+        return [Window(rate, counted.get(rate.period, ())) for rate in here], there
+
+    # -- connections
+
+    @property
+    def connections(self) -> int:
+        """How many there may be."""
+        if not self._shape.adaptive:
+            return self._connections
+        return max(min(self._connections, int(self.governor.window)), 1)
+
+    def refused(self, now: float) -> None:
+        """The site wants no more than there are."""
+        self.governor.refused(self.established - 1, now)  # it was counted while it was opened
+
+    # -- turns
+
+    def wait(self, now: float, recipients: int = 1) -> float:
+        """Seconds until a message may leave; ASK: nobody knows without asking."""
+        wait = max(self.governor.wait(now) if self._shape.adaptive else 0.0, self._shut - now, 0.0)
+        if self._shape.pause:
+            wait = max(wait, self._shape.pause - self._wall())
+        for window in self._messages:
+            wait = max(wait, window.wait(now))
+        for window in self._recipients:
+            wait = max(wait, window.wait(now, recipients))
+        if wait or not (self._shared or self._shared_recipients):
+            return wait
+        messages, many, until = self._lease
+        return 0.0 if messages >= 1 and many >= recipients and now < until else ASK
+
+    def take(self, now: float, recipients: int = 1) -> bool:
+        """Let a message leave, if it may."""
+        if self.wait(now, recipients):
+            return False
+        for window in self._messages:
+            window.take(now)
+        for window in self._recipients:
+            window.take(now, recipients)
+        messages, many, until = self._lease
+        self._lease = messages - 1, many - recipients, until
+        self.governor.sent(now)
+        return True
+
+    async def ask(self, now: float, recipients: Sequence[int]) -> None:
+        """Take of the shared rates what messages to so many recipients need: of all of them, else of the first one."""
+        assert self._allowances is not None
+        try:
+            for some in (recipients, recipients[:1]):
+                wait = await self._allowances.take(self._wanted(len(some), sum(some)))
+                if not wait:
+                    self._lease = len(some), sum(some), now + LEASE
+                    return
+        except StorageError as error:
+            event("shaping-unknown", way=self.name, error=str(error))
+            wait = TROUBLE
+        self._shut = now + wait
+
+    def _wanted(self, messages: int, recipients: int) -> list[tuple[str, Rate, int]]:
+        return [(name, rate, messages) for name, rate in self._shared] + [
+            (name, rate, recipients) for name, rate in self._shared_recipients
+        ]
+
+    def batch(self, waiting: int) -> int:
+        """For how many messages, of those that wait, it is worth asking at once: so few that none is lost by it."""
+        shares = [rate.most // 200 for _, rate in (*self._shared, *self._shared_recipients)]
+        return max(min(waiting, *shares, 100), 1)
+
+    def room(self, now: float) -> float:
+        """How many messages will have their turns within READY."""
+        wait = self.wait(now)
+        if wait > READY:
+            return 0
+        rooms: list[float] = [window.room(now + READY) for window in (*self._messages, *self._recipients)]
+        if self._shape.adaptive and self.governor.rate != math.inf:
+            rooms.append(2 * int((READY - max(wait, 0.0)) * self.governor.rate) + 1)  # the rate may grow
+        return min(rooms, default=math.inf)
+
+    # -- replies
+
+    def heard(self, code: int, status: str, text: str, *, sent: float, now: float, first: bool) -> None:
+        """What the site replied to a message that left at ``sent``."""
+        kind = push_back(code, status, text, first=first)
+        if not kind:
+            self.governor.got_through(sent, now)
+            if self._told:
+                self._told = False
+                rate = self.governor.rate
+                event("site-takes-mail", way=self.name, rate=round(rate, 3) if rate != math.inf else None)
+            return
+        if kind == "connection":
+            self.refused(now)
+            return
+        self.governor.pushed_back(sent, now, self.established, sure=kind == "sure")
+        pause = self.governor.wait(now)
+        if pause >= TELL and not self._told and self._shape.adaptive:
+            self._told = True
+            event("site-pushes-back", way=self.name, reply=f"{code} {text}", pause=round(pause))
