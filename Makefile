@@ -1,6 +1,9 @@
 # Two commands do all the set-up on a fresh machine: `make run` and `make test`.
 
-PYTHON ?= python3
+# The system's Python, if it is recent enough: distributions build theirs with profile-guided optimisation, version
+# managers mostly do not, and then every message takes half as long again.
+PYTHON ?= $(shell for python in /usr/bin/python3.1[1-9] python3; do \
+	"$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; echo $$python)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready

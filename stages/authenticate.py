@@ -70,7 +70,10 @@ class Authenticate:
             return self._told(message, [])
         client = evaluate.Client(session.peer, session.helo, message.sender)
         # As it was received: what we have put on top since was never signed.
-        found = await evaluate.authenticate(self.resolver.ask, client, message.content.chunks(), self._terms)
+        resolver = self.resolver
+        found = await evaluate.authenticate(
+            resolver.ask, client, message.content.chunks(), self._terms, known=resolver.known
+        )
         message = self._told(message, found.findings()).with_facts(found.facts())
         if self.tally.on:
             self._count(message, found)

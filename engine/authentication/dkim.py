@@ -59,7 +59,7 @@ class Check:
         """What came of each signature. Their keys are asked for side by side."""
         if not self._read:
             return ()
-        results = await side_by_side([partial(self._result, *read, digests, ask) for read in self._read])
+        results = await side_by_side([partial(self._result, *read, digests, ask) for read in self._read], ask)
         if self._ignored:
             text = f"{self._ignored} more signatures: only {SIGNATURES_LIMIT} are looked at"
             results.append(DkimResult(Result.POLICY, text))

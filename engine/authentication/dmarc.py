@@ -84,8 +84,8 @@ async def discover(ask: Ask, authors: Iterable[str], method: Method = Method.TRE
     """Look up the policies of the domains in From, side by side."""
     names = [_name(author) for author in list(dict.fromkeys(authors))[:AUTHORS_LIMIT]]
     inquiries = [_Inquiry(ask, name, method) for name in dict.fromkeys(names)]
-    await side_by_side([inquiry.begin for inquiry in inquiries])
-    return Policies(inquiries)
+    await side_by_side([inquiry.begin for inquiry in inquiries], ask)
+    return Policies(ask, inquiries)
 
 
 async def same_organisation(ask: Ask, one: str, other: str, method: Method = Method.TREE_WALK) -> bool | None:
@@ -100,7 +100,8 @@ async def same_organisation(ask: Ask, one: str, other: str, method: Method = Met
 class Policies:
     """What the domains in From ask for."""
 
-    def __init__(self, inquiries: Sequence["_Inquiry"]) -> None:
+    def __init__(self, ask: Ask, inquiries: Sequence["_Inquiry"]) -> None:
+        self._ask = ask
         self._inquiries = inquiries
 
     async def judge(self, passed: Identifiers, unsure: Identifiers = _NOBODY) -> Dmarc:
@@ -110,7 +111,7 @@ class Policies:
         """
         if not self._inquiries:
             return Dmarc(Result.NONE, why="From names no domain")
-        found = await side_by_side([partial(inquiry.end, passed, unsure) for inquiry in self._inquiries])
+        found = await side_by_side([partial(inquiry.end, passed, unsure) for inquiry in self._inquiries], self._ask)
         return max(found, key=lambda dmarc: (_ORDER.index(dmarc.result), dmarc.disposition.strictness))
 
 
@@ -167,7 +168,7 @@ class _Inquiry:
         """The records at a domain and above it, the longest name first, up to one that says where its owner ends."""
         steps = list(begun)
         names = [] if any(map(self._ends, steps)) else list(self._targets(domain))[len(steps) :]
-        outcomes = await side_by_side([partial(self._ask, f"_dmarc.{name}", "TXT") for name in names])
+        outcomes = await side_by_side([partial(self._ask, f"_dmarc.{name}", "TXT") for name in names], self._ask)
         for name, outcome in zip(names, outcomes, strict=True):
             steps.append(_Step(name, _record(name, outcome)))
             if self._ends(steps[-1]):
@@ -232,7 +233,7 @@ class _Inquiry:
         if isinstance(organisation, _Trouble):
             return organisation
         near = sorted(domain for domain in relaxed if f".{domain}".endswith(f".{organisation}"))[:IDENTIFIERS_LIMIT]
-        found = await side_by_side([partial(self._organisation_of, domain) for domain in near])
+        found = await side_by_side([partial(self._organisation_of, domain) for domain in near], self._ask)
         if organisation in found:
             return True
         return next((trouble for trouble in found if isinstance(trouble, _Trouble)), False)

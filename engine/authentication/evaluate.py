@@ -1,8 +1,10 @@
 """All checks of one message, side by side and within one time limit, and what they found as one value."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import trio
 
@@ -17,7 +19,7 @@ from engine.authentication.outcome import Result
 from engine.authentication.results import Finding
 from engine.authentication.signatures import LATE, Signatures
 from engine.message import Fact
-from engine.net.dns import Ask, side_by_side
+from engine.net.dns import Ask, Known, Unknown, side_by_side
 
 TIME_LIMIT = 20.0
 """Seconds for all checks of a message (RFC 7208 4.6.4: at least 20)."""
@@ -48,6 +50,8 @@ class Terms:
 
 
 USUAL = Terms()
+
+_Look: TypeAlias = Callable[[Ask], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +98,21 @@ class Authentication:
         return facts
 
 
-async def authenticate(ask: Ask, client: Client, chunks: Iterable[bytes], terms: Terms = USUAL) -> Authentication:
+async def authenticate(
+    ask: Ask, client: Client, chunks: Iterable[bytes], terms: Terms = USUAL, *, known: Known | None = None
+) -> Authentication:
     """Check a message, whose lines end in CRLF. ValueError when ``client.ip`` is no address.
 
-    What has not come to its end in time is ``temperror``, as with any trouble of the DNS.
+    What has not come to its end in time is ``temperror``, as with any trouble of the DNS. ``known``: what need not be
+    asked for.
     """
     iprev.client_address(client.ip)
     checks = _Checks(ask, client, chunks, terms)
     with trio.move_on_after(terms.timeout):
         with trio.move_on_after(terms.timeout * _SHARE):
-            await side_by_side([checks.check_spf, checks.check_iprev, checks.look_up_policies, checks.check_signatures])
+            waiting = await checks.check_at_once(known) if known is not None else checks.looks
+            todo: list[Callable[[], Awaitable[None]]] = [partial(check, ask) for check in waiting]
+            await side_by_side([*todo, checks.check_signatures])
         await checks.judge()
     return checks.found()
 
@@ -123,27 +132,48 @@ class _Checks:
         self._signatures = Signatures(self._fields)
         self._dmarc = Dmarc(Result.TEMPERROR, why=LATE)
 
-    async def check_spf(self) -> None:
+    @property
+    def looks(self) -> list[_Look]:
+        """Checks that are quick once the DNS has answered, and may be made again."""
+        return [self.check_spf, self.check_iprev, self.look_up_policies]
+
+    async def check_at_once(self, known: Known) -> list[_Look]:
+        """Make those that need nothing but what is known, as with most mail: they spare their tasks. The others."""
+        waiting = []
+        for check in self.looks:
+            try:
+                await check(known)
+            except Unknown:
+                waiting.append(check)
+        return waiting
+
+    async def check_spf(self, ask: Ask) -> None:
         client = self._client
-        self._spf = await spf.check(self._ask, client.ip, client.helo, client.mail_from, receiver=self._terms.receiver)
+        self._spf = await spf.check(ask, client.ip, client.helo, client.mail_from, receiver=self._terms.receiver)
 
-    async def check_iprev(self) -> None:
-        self._iprev = await iprev.check(self._ask, self._client.ip)
+    async def check_iprev(self, ask: Ask) -> None:
+        self._iprev = await iprev.check(ask, self._client.ip)
 
-    async def look_up_policies(self) -> None:
+    async def look_up_policies(self, ask: Ask) -> None:
         try:
             authors = author_domains(self._fields)
         except ValueError as error:
             self._dmarc = Dmarc(Result.PERMERROR, why=str(error))
         else:
-            self._policies = await dmarc.discover(self._ask, authors, self._terms.method)
+            self._policies = await dmarc.discover(ask, authors, self._terms.method)
 
     async def check_signatures(self) -> None:
         await self._signatures.check(self._body, self._ask, time.time())
 
     async def judge(self) -> None:
-        if self._policies is not None:
-            self._dmarc = await self._policies.judge(self._proved(Result.PASS), self._proved(Result.TEMPERROR))
+        if self._policies is None:
+            return
+        proved = self._proved(Result.PASS), self._proved(Result.TEMPERROR)
+        try:
+            self._dmarc = await self._policies.judge(*proved)
+        except Unknown:  # they were known, but what is above the author's domain is not
+            await self.look_up_policies(self._ask)
+            self._dmarc = await self._policies.judge(*proved)
 
     def _proved(self, result: Result) -> Identifiers:
         """The domains with that result."""

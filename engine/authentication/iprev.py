@@ -58,7 +58,8 @@ async def names_of(ask: Ask, address: Address) -> Names:
     if not isinstance(reverse, Answer):
         return Names(reverse)
     names = [name.removesuffix(".").lower() for name in reverse.records[:NAMES_LIMIT]]
-    outcomes = await side_by_side([partial(ask, name, "A" if address.version == 4 else "AAAA") for name in names])
+    rdtype = "A" if address.version == 4 else "AAAA"
+    outcomes = await side_by_side([partial(ask, name, rdtype) for name in names], ask)
     valid = [name for name, outcome in zip(names, outcomes, strict=True) if _has(outcome, address)]
     troubles = [outcome.text for outcome in outcomes if isinstance(outcome, DnsTrouble)]
     return Names(reverse, tuple(valid), troubles[0] if troubles else "")

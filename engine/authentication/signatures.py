@@ -40,7 +40,7 @@ class Signatures:
             self.arc = await chain.result(digests, ask)
 
         if chain.forms:
-            await side_by_side([check_dkim, check_arc])
+            await side_by_side([check_dkim, check_arc], ask)
         else:  # nothing will be asked about a chain, so that there is no need for tasks
             await check_arc()
             await check_dkim()

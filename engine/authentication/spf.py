@@ -63,7 +63,7 @@ async def check(ask: Ask, ip: str, helo: str, mail_from: str, *, receiver: str =
         return Both(only, only)
     domain = mail_from.rpartition("@")[2]
     at_sender = partial(check_host, ask, ip, domain, mail_from, helo=helo, receiver=receiver)
-    return Both(*await side_by_side([at_sender, at_helo]))
+    return Both(*await side_by_side([at_sender, at_helo], ask))
 
 
 async def check_host(
@@ -239,7 +239,7 @@ class _Evaluation:
         if len(records) > HOSTS_LIMIT:
             return _End(Result.PERMERROR, f"{name} has more than {HOSTS_LIMIT} MX records")
         hosts = [record.host for record in records if record.host != "."]
-        found = await side_by_side([partial(self._found, host, self._address_type) for host in hosts])
+        found = await side_by_side([partial(self._found, host, self._address_type) for host in hosts], self._ask)
         if any(self._is_near(addresses, mechanism) for addresses in found if not isinstance(addresses, _End)):
             return True
         return next((end for end in found if isinstance(end, _End)), False)

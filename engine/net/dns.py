@@ -110,11 +110,31 @@ def a_labels(domain: str) -> str:
     return ".".join(labels).lower()
 
 
-async def side_by_side(calls: Iterable[Callable[[], Awaitable[Value]]]) -> list[Value]:
-    """The results of all calls, made at the same time, in their order."""
+class Unknown(LookupError):
+    """The answer would have to be asked for."""
+
+
+class Known:
+    """Stands for a resolver where only what it knows already is of use: Unknown for all else. Nothing ever waits."""
+
+    def __init__(self, answers: "ExpiringCache[tuple[str, str], Outcome[Any]]") -> None:
+        self._answers = answers
+
+    async def __call__(self, name: str, rdtype: str) -> Outcome[Any]:
+        known = self._answers.get((name.lower(), rdtype))
+        if known is None:
+            raise Unknown(name, rdtype)
+        return known
+
+
+async def side_by_side(calls: Iterable[Callable[[], Awaitable[Value]]], ask: Ask | None = None) -> list[Value]:
+    """The results of all calls, made at the same time, in their order. ``ask`` is whom they ask, if that is one.
+
+    Calls that do not wait are made one after the other: tasks would take longer than many of them.
+    """
     todo = list(calls)
-    if len(todo) == 1:
-        return [await todo[0]()]
+    if len(todo) == 1 or isinstance(ask, Known):
+        return [await call() for call in todo]
     results: dict[int, Value] = {}
 
     async def one(number: int) -> None:
@@ -203,6 +223,7 @@ class Resolver:
         self._limit = trio.CapacityLimiter(at_once)
         self._cache: ExpiringCache[tuple[str, str], Outcome[Any]] = ExpiringCache(CACHED, clock)
         self._flights: dict[tuple[str, str], _Flight] = {}
+        self.known = Known(self._cache)
 
     async def ask(self, name: str, rdtype: str) -> Outcome[Any]:
         """The records of a name. ``rdtype`` in capitals, like "TXT".

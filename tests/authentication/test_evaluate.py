@@ -1,11 +1,14 @@
 """All checks of one message: what they find together, in time and out of it."""
 
+import math
+
 import pytest
 import trio
 
 from engine.authentication.evaluate import TIME_LIMIT, USUAL, Authentication, Client, Terms, authenticate
 from engine.authentication.results import field, parse
 from engine.authentication.signatures import LATE
+from engine.net.dns import ExpiringCache, Known
 from tests.authentication.letters import HEADER, chain, letter, records, rsa_signer, sealed, signed
 from tests.support.told_dns import TROUBLE, ToldDns
 
@@ -255,3 +258,37 @@ async def test_whatever_a_message_holds_the_field_can_be_read():
     assert written.count(b"\r\n") == written.count(b"\r\n\t") + 1
     assert parse(written.decode().partition(":")[2]) is not None
     assert got.spf.mail_from.result in SPF_RESULTS
+
+
+# what is known already
+
+
+def unsigned(questions):
+    return [question for question in questions if "._domainkey." not in question[0]]
+
+
+@pytest.mark.parametrize(
+    ("octets", "client"),
+    [
+        (signed({}), CLIENT),
+        (letter(HEADER), Client("192.0.2.9", "[192.0.2.9]", "ada@example.com")),
+        (letter([b"From: <ada@news.example.com>, <b@other.example>\r\n"]), CLIENT),
+    ],
+    ids=["passes", "fails", "several authors"],
+)
+async def test_it_makes_no_difference_what_is_known(octets, client):
+    """Nothing, all, or all but one of the answers."""
+    dns = ToldDns(TABLE)
+    expected = await authenticate(dns, client, [octets])
+    questions = list(dict.fromkeys(dns.asked))
+    for missing in [questions, [], *([question] for question in questions)]:
+        answers = ExpiringCache(100, trio.current_time)
+        for question in questions:
+            if question not in missing:
+                answers.put((question[0].lower(), question[1]), await dns(*question), math.inf)
+        asking = ToldDns(TABLE)
+        got = await authenticate(asking, client, [octets], known=Known(answers))
+        assert got.facts() == expected.facts()
+        # Signatures are checked once, and ask whether a key is known or not.
+        assert unsigned(asking.asked) or not unsigned(missing)
+        assert missing or not unsigned(asking.asked)

@@ -53,6 +53,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.answered: dict[str, tuple[str, ...]] = {}  # token → recipients
+        self.waits: list[float] = []  # seconds until a reply to a message, whatever it was
         self.tries = 0
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -61,6 +62,12 @@ class Ledger:
         with self._lock:
             self.tries += 1
             return f"token-{next(self._numbers)}-"
+
+    def told_waits(self) -> str:
+        """How long clients waited for replies."""
+        waits = sorted(self.waits)
+        half, most = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+        return f"replies to clean mail took {half:.3f} s in the median, {most:.3f} s at p99, {waits[-1]:.3f} s at most"
 
     def expected(self, recipient: str) -> set[str]:
         """Tokens of what must arrive there; Bob gets reports too, which hold the subject of what they are about."""
@@ -114,17 +121,19 @@ class Load:
         while not self._over.is_set() and (left or not self._each):
             recipients = KINDS[(number + left) % len(KINDS)]
             size = LARGE if (number * 3 + left) % 8 == 0 else random.randrange(9000)
-            token = self.ledger.token()
+            token, began = self.ledger.token(), time.monotonic()
             try:
                 if open_connection is None:
                     open_connection = self.server.smtp()
                 open_connection.sendmail(BOB, recipients, letter(token, "line\r\n" * (size // 6)))
             except smtplib.SMTPResponseException:
+                self.ledger.waits.append(time.monotonic() - began)
                 time.sleep(0.05)  # put off: come again, on the same connection
             except (OSError, smtplib.SMTPException):
                 open_connection = None
                 time.sleep(0.05)
             else:
+                self.ledger.waits.append(time.monotonic() - began)
                 self.ledger.answered[token] = recipients
                 left -= 1
                 if left % self._stay == 0:

@@ -137,7 +137,7 @@ def test_nothing_is_lost_and_nothing_comes_by_unscanned(
         verify(server)
     load.stop()
     villains.stop()
-    print(f"{villains.refused} villains refused, {villains.put_off} put off")
+    print(f"{villains.refused} villains refused, {villains.put_off} put off; {load.ledger.told_waits()}")
     assert villains.accepted == []
     settle_accounts(server, remote, load.ledger, crashes=system.deaths + reasons(server) + faults)
     arrived = [*server.mailbox(BOB, lines=30), *(message.content for message in remote.received)]
