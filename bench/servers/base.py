@@ -19,6 +19,7 @@ from bench import Failed
 from bench.usage import Group
 
 if TYPE_CHECKING:
+    from bench.encrypted import Keys
     from bench.scanners import Scanners
 
 HOST = "127.0.0.1"  # never anything else
@@ -26,6 +27,9 @@ HOST = "127.0.0.1"  # never anything else
 DOMAIN = "bench.test"
 SOURCE = "source.example"
 """The domain that mail is from. libunbound, which OpenDKIM asks, knows by itself that .test has no names (RFC 6761)."""
+
+SELECTOR = "s1"
+"""Of DKIM keys."""
 
 USERS = 100
 
@@ -42,12 +46,15 @@ _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sb
 class Task:
     """What a server is asked to do in a workload."""
 
-    workload: str  # "accept" "relay" "deliver" "inbound" "scanned" "backlog" "fairness" "read" "mailbox"
+    # "accept" "relay" "relay-tls" "relay-signed" "deliver" "inbound" "scanned" "backlog" "fairness" "read" "mailbox"
+    workload: str
     folder: Path  # its own, empty, on the disk under test; nothing of it is written elsewhere
     domain: str = DOMAIN  # the domain that mail is for
     next_hop: int | None = None  # relay: the port on 127.0.0.1 of smtp-sink
     dns: str | None = None  # mail from outside: the address of the DNS server to ask about it, port 53
     scanners: "Scanners | None" = None  # who else is to be asked about it
+    keys: "Keys | None" = None  # mail comes and goes under TLS, with this certificate
+    signed: bool = False  # DKIM, by their key, as SOURCE with the selector SELECTOR
     users: int = USERS  # deliver: mailboxes; the recipient is NNNu@domain, NNN mod users the mailbox (smtp-source -N)
     environment: Mapping[str, str] = field(default_factory=dict)  # for all its processes: what makes the disk slow
 

@@ -16,6 +16,8 @@ from bench import Failed, maildirs
 from bench.servers.base import (
     HOST,
     NUMBERS,
+    SELECTOR,
+    SOURCE,
     Running,
     Task,
     absent,
@@ -106,7 +108,32 @@ virtual    unix - n n - - virtual
 lmtp       unix - - n - - lmtp
 anvil      unix - - n - 1 anvil
 scache     unix - - n - 1 scache
+tlsproxy   unix - - n - 0 tlsproxy
 postlog    unix-dgram n - n - 1 postlogd
+"""
+
+# Mail under TLS in and out, as it must be on both sides here.
+_TLS = """\
+smtpd_tls_chain_files = {keys.key}, {keys.certificate}
+smtpd_tls_security_level = may
+smtp_tls_security_level = encrypt
+"""
+
+# Without this a connection under TLS is used for one message; tlsproxy holds it then. All mail is for one next server.
+_TLS_TUNED = """\
+smtp_tls_connection_reuse = yes
+"""
+
+_SIGNING = """\
+Mode s
+Domain {source}
+Selector {selector}
+KeyFile {key}
+Canonicalization relaxed/relaxed
+Socket local:{folder}/opendkim
+UserID postfix
+InternalHosts {hosts}
+RequireSafeKeys no
 """
 
 # The nearest that Postfix does to the inbound lane: what is usual for SPF, DKIM and DMARC, and by itself two filters.
@@ -148,7 +175,9 @@ class Postfix:
     key: str
     tuned: bool
     durability: str = "synced before 250"
-    workloads: frozenset[str] = frozenset({"accept", "relay", "deliver", "inbound", "scanned", "backlog", "fairness"})
+    workloads: frozenset[str] = frozenset(
+        {"accept", "relay", "relay-tls", "relay-signed", "deliver", "inbound", "scanned", "backlog", "fairness"}
+    )
 
     def missing(self) -> str | None:
         if os.geteuid():
@@ -176,6 +205,8 @@ class Postfix:
                     await group.open([_program("postfix"), "-c", str(etc), "start-fg"], stdout=log, stderr=log)
                     if task.dns is not None:
                         await _milters(task, etc, group, log)
+                    if task.signed:
+                        await _signer(task, etc, group, log)
                 await answering(port, self.name, log=task.folder / "log" / "maillog")
                 yield Running(port, group, delivered, partial(_queued, task.folder / "spool"))
 
@@ -194,6 +225,10 @@ class Postfix:
             yield f"relayhost = [{HOST}]:{task.next_hop}\n"
             if self.tuned:
                 yield f"smtp_connection_cache_destinations = [{HOST}]:{task.next_hop}\n"
+        if task.keys is not None:
+            yield _TLS.format(keys=task.keys) + (_TLS_TUNED if self.tuned else "")
+        if task.signed:
+            yield f"smtpd_milters = unix:{task.folder}/milters/opendkim\n"
         if task.local:
             user = pwd.getpwnam("mail")
             yield f"virtual_mailbox_domains = {task.domain}\nvirtual_mailbox_base = {task.folder}/mail\n"
@@ -225,11 +260,33 @@ async def _milters(task: Task, etc: Path, group: Group, log: BinaryIO) -> None:
         config = written(etc / f"{name}.conf", text.format(**parts))
         inside = ["unshare", "--mount", "sh", "-c", _ENTER, "sh", str(resolv)]
         await group.open([*inside, _program(name), "-f", option, str(config)], stdout=log, stderr=log)
-        with trio.move_on_after(_PATIENCE) as waiting:
-            while not (folder / name).exists():
-                await trio.sleep(0.02)
-        if waiting.cancelled_caught:
-            raise Failed(f"{name} does not start")
+        await _there(folder / name)
+
+
+async def _signer(task: Task, etc: Path, group: Group, log: BinaryIO) -> None:
+    """Start OpenDKIM, which signs all mail. Failed."""
+    if gone := absent(("opendkim",), "opendkim"):
+        raise Failed(gone)
+    assert task.keys is not None
+    folder = task.folder / "milters"
+    folder.mkdir()
+    key = shutil.copy(task.keys.dkim, folder / "key.pem")
+    for path in (folder, key):
+        shutil.chown(path, "postfix")
+    hosts = written(etc / "hosts", f"{HOST}\n")
+    text = _SIGNING.format(folder=folder, source=SOURCE, selector=SELECTOR, key=key, hosts=hosts)
+    config = written(etc / "opendkim.conf", text)
+    await group.open([_program("opendkim"), "-f", "-x", str(config)], stdout=log, stderr=log)
+    await _there(folder / "opendkim")
+
+
+async def _there(listening: Path) -> None:
+    """Wait for a milter's socket. Failed."""
+    with trio.move_on_after(_PATIENCE) as waiting:
+        while not listening.exists():
+            await trio.sleep(0.02)
+    if waiting.cancelled_caught:
+        raise Failed(f"{listening.name} does not start")
 
 
 def _laid_out(folder: Path) -> Path:

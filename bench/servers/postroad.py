@@ -19,7 +19,7 @@ import lmdb
 import trio
 
 from bench import Failed
-from bench.servers.base import HOST, NUMBERS, Running, Task, program, said, written
+from bench.servers.base import HOST, NUMBERS, SELECTOR, SOURCE, Running, Task, program, said, written
 from bench.usage import opened
 from engine.directory import Embedded
 from engine.net.zone import Zone, serve_zone
@@ -38,7 +38,19 @@ class Postroad:
     key: str = "postroad"
     durability: str = "synced before 250"
     workloads: frozenset[str] = frozenset(
-        {"accept", "relay", "deliver", "inbound", "scanned", "backlog", "fairness", "read", "mailbox"}
+        {
+            "accept",
+            "relay",
+            "relay-tls",
+            "relay-signed",
+            "deliver",
+            "inbound",
+            "scanned",
+            "backlog",
+            "fairness",
+            "read",
+            "mailbox",
+        }
     )
     changes: Mapping[str, Any] = field(default_factory=dict)  # place in pipeline.toml → value: {"queue.in_flight": 0}
     zones: tuple[Zone, ...] = ()  # the DNS that it sees; empty: the domain of the task, at its next hop
@@ -62,6 +74,9 @@ class Postroad:
                 changes["dns.servers"] = [await nursery.start(serve_zone, *(self.zones or (zone(task.domain),)))]
             if task.local:
                 _users(task)
+            if task.signed and task.keys is not None:
+                signing = task.folder / "var" / "dkim" / SOURCE / "signing" / f"{SELECTOR}.pem"
+                written(signing, task.keys.dkim.read_text()).chmod(0o600)
             config = written(task.folder / "pipeline.toml", pipeline({**changes, **self.changes}))
             if not (task.folder / "filters").exists():
                 shutil.copytree(FILES / "filters", task.folder / "filters")
@@ -128,6 +143,9 @@ def _of_workload(task: Task) -> dict[str, Any]:
         changes["queue.in_flight"] = 0  # all mail stays
     if task.next_hop is not None:
         changes |= {"stage.resolve.port": task.next_hop, "stage.relay.allow_networks": [f"{HOST}/32"]}
+    if task.keys is not None:
+        changes["tls"] = {"certificate": str(task.keys.certificate), "key": str(task.keys.key)}
+        changes["stage.relay.tls"] = "require"
     if task.local or task.workload in ("read", "mailbox"):
         changes["domains.local"] = [task.domain]
     if task.workload == "mailbox":  # mail is handed in by LMTP, as it is to the others
