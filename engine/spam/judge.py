@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from engine.spam.classify import UNKNOWN, UNSURE, Count, Opinion, estimate, opinion
 from engine.spam.rules import RULES, Case, matched
+from engine.spam.starter import STRENGTH, starter
 from engine.spam.store import SERVER, Words
 from engine.spam.tokens import tokens
 
@@ -27,6 +29,9 @@ SYMBOLS: Final[Mapping[str, float]] = {**BAYES, **{rule.symbol: rule.weight for 
 """All symbols, with their weights."""
 
 
+_USUAL: Final[Mapping[str, float]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """How much speaks for spam, and what."""
@@ -39,11 +44,13 @@ class Judgement:
         return round(sum(self.symbols.values()), 2)
 
 
-def judged(case: Case, words: Words, account: int = SERVER, weights: Mapping[str, float] | None = None) -> Judgement:
+def judged(case: Case, words: Words, account: int = SERVER, weights: Mapping[str, float] = _USUAL) -> Judgement:
     """Judge a message for everybody, or for one account. It takes some milliseconds. StorageError."""
-    weights = weights or {}
-    symbols = matched(case, weights)
-    found = learnt(words, tokens(case.letter), account)
+    return judgement(matched(case, weights), learnt(words, tokens(case.letter), account), weights)
+
+
+def judgement(symbols: dict[str, float], found: Opinion, weights: Mapping[str, float] = _USUAL) -> Judgement:
+    """What the rules and the classifier say, together."""
     symbol = BAYES_SPAM if found.probability > UNKNOWN else BAYES_HAM
     points = weights.get(symbol, BAYES[symbol]) * abs(2 * found.probability - 1)
     if abs(points) >= 0.05:
@@ -52,12 +59,15 @@ def judged(case: Case, words: Words, account: int = SERVER, weights: Mapping[str
 
 
 def learnt(words: Words, among: frozenset[str], account: int = SERVER) -> Opinion:
-    """What the classifier says, by what was learnt for the server and for an account."""
-    found: dict[str, float] = {}
+    """What the classifier says, by what it began with, and what was learnt for the server and for an account."""
+    begun = starter()
+    found = {token: begun[token] for token in among if token in begun}
     messages = words.messages(SERVER)
     if _is_enough(messages, ENOUGH):
-        counts = words.counts(SERVER, among)
-        found = {token: estimate(count, messages) for token, count in counts.items()}
+        for token, count in words.counts(SERVER, among).items():
+            found[token] = (
+                estimate(count, messages, begun[token], STRENGTH) if token in begun else estimate(count, messages)
+            )
     own = words.messages(account) if account != SERVER else Count()
     if _is_enough(own, OWN):
         for token, count in words.counts(account, among).items():

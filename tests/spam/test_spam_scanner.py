@@ -11,6 +11,7 @@ from engine.scanning import Unreachable
 from engine.spam import SERVER, Case, Letter, SpamFilter, SpamTerms, Words, judged, lesson, teach
 from engine.spam.judge import ENOUGH, OWN
 from engine.spam.rules.body import GTUBE
+from engine.spam.starter import starter
 from tests.support.messages import message
 
 BOB = "bob@example.org"
@@ -82,10 +83,52 @@ async def test_fields_of_the_sender_do_not_go_on(words: Words, directory: Embedd
     assert "-99" not in (marked.header("X-Spam-Status") or "")
 
 
-async def test_it_has_no_opinion_until_it_has_learnt_enough(words: Words, directory: Embedded, learn: Learn) -> None:
+async def test_what_it_has_learnt_counts_once_it_is_enough(words: Words, learn: Learn) -> None:
+    case = Case(Letter((letter(SPAM),)))
+    before = judged(case, words).opinion
     learn(SERVER, ENOUGH.spam - 1)
-    found = await filtered(words, directory).scan(message(content=letter(SPAM)))
-    assert (found.symbols, found.facts["probability"]) == ({}, 0.5)
+    assert judged(case, words).opinion == before
+    learn(SERVER, ENOUGH.spam)
+    assert judged(case, words).opinion.probability > before.probability
+
+
+MORTGAGE = b"""Congratulations! You have been approved. Consolidate your debts and refinance your mortgage today at
+the lowest rates: lenders compete for your loan, and no credit check is needed. Absolutely free, there is no obligation.
+Click here to claim. You receive these mailings because you are subscribed; click below to be removed.
+"""
+MEETING = b"""I have read the patch that you sent to the list. It compiles, but the second test fails for me with
+an error in the parser: perhaps the script does not handle an empty header. Could you try whether the latest kernel changes
+that? If so, I think we should revert it before the release. See you at the meeting on Tuesday, thanks.
+"""
+
+
+async def test_a_fresh_filter_marks_plain_spam_and_refuses_nothing(words: Words, directory: Embedded) -> None:
+    fresh = filtered(words, directory)
+    spam, ham = [await fresh.scan(message(content=letter(body))) for body in (MORTGAGE, MEETING)]
+    assert (spam.action, spam.facts["junk"]) == ("none", True)
+    assert (ham.action, ham.facts["junk"]) == ("none", False)
+
+
+def test_what_it_begins_with_weighs_less_than_what_was_learnt(words: Words, learn: Learn) -> None:
+    case = Case(Letter((letter(MORTGAGE),)))
+    assert judged(case, words).opinion.word == "spam"
+    teach(
+        words,
+        (
+            one
+            for number in range(ENOUGH.ham)
+            for one in lesson(Letter((letter(MORTGAGE + b" %d" % number, number),)), "ham", [SERVER])
+        ),
+    )
+    learn(SERVER, ENOUGH.spam)
+    assert judged(case, words).opinion.word == "ham"
+
+
+def test_the_words_are_words() -> None:
+    assert len(starter()) > 4000
+    for token, probability in starter().items():
+        assert 0 <= probability <= 1
+        assert token.removeprefix("subject:").replace("'", "").isalpha() or token.startswith(("markup:", "part:"))
 
 
 async def test_what_is_certain_is_refused(words: Words, directory: Embedded) -> None:
@@ -135,4 +178,4 @@ def test_an_account_alone_may_know_enough(words: Words, learn: Learn) -> None:
     learn(7, OWN.spam)
     case = Case(Letter((letter(SPAM),)))
     assert judged(case, words, 7).opinion.word == "spam"
-    assert judged(case, words).opinion.word == "unsure"
+    assert judged(case, words).opinion.probability < judged(case, words, 7).opinion.probability
