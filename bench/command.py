@@ -134,11 +134,16 @@ def bench(
     if results:
         _kept(target)  # before hours of work, not after them
     records: list[Record] = []
+    trouble, stopped = "", False
     try:
         trio.run(_until_told_to_stop, plan, records)
-    except* Failed as group:
-        raise click.ClickException("; ".join(map(str, leaves(group)))) from None
+    except* Failed as group:  # what is raised in here comes out as a group where Python is older than 3.11.4
+        trouble = "; ".join(map(str, leaves(group)))
     except* KeyboardInterrupt:
+        stopped = True
+    if trouble:
+        raise click.ClickException(trouble)
+    if stopped:
         click.echo("Stopped; nothing is left behind.", err=True)
         ctx.exit(_INTERRUPTED)
     if as_json:

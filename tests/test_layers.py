@@ -106,6 +106,7 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/config/listeners.py", "lmtp"): "a listener",
     ("engine/cli/__init__.py", "greylist"): "a command",
     ("engine/outbound/session.py", "command"): "what is waited for",
+    ("engine/shaping/shape.py", "command"): "a phase of a dialogue",
     ("engine/scanning/mta_hooks.py", "accept"): "what a hook may answer",
     ("engine/sieve/compiler.py", "command"): "a kind of word in a script",
     ("engine/cli/__init__.py", "lists"): "a command",

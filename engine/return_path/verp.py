@@ -95,7 +95,7 @@ class Verp:
 def _written(recipient: str) -> str:
     """The recipient as it stands in the address; empty where it cannot."""
     local, domain = split(recipient)
-    plain = domain and not local.startswith('"') and not domain.startswith("[")
+    plain = local and domain and not local.startswith('"') and not domain.startswith("[")
     return f"{local}={a_label(domain)}" if plain else ""  # as DNS has it: else the sender would need SMTPUTF8
 
 

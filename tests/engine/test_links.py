@@ -199,6 +199,7 @@ class Workers:
         self.most = 0
         self.gate = trio.Event()
         self.gate.set()
+        self.answers: list[Verdict] = []  # in place of the usual ones
         self.now = 0
 
     async def run(self, name: str, about: Message, start: int) -> tuple[Verdict, int, Any]:
@@ -208,7 +209,8 @@ class Workers:
             await self.gate.wait()
         finally:
             self.now -= 1
-        return Delivered(name), start + 1, [("stage", "delivered", 0.5)]
+        verdict = self.answers.pop(0) if self.answers else Delivered(name)
+        return verdict, start + 1, [("stage", "delivered", 0.5)]
 
     async def up(self, link: Link, name: str, life: int = 1, run: Run | None = None) -> Host:
         end = f"ipc://{self.folder}/{name}.{life}"
@@ -587,6 +589,20 @@ async def test_an_answer_is_kept_for_an_asker_that_died_before_it_heard(effects)
         await second.all(1)
         assert second.verdicts == {about.id: [Delivered("one")]}
     assert len(workers.seen["one"]) == 1
+
+
+async def test_who_had_to_wait_for_a_slot_is_asked_for_anew(effects) -> None:
+    """It comes again with the same number of attempts, and nothing was done yet."""
+    workers, asker = effects
+    about = message()
+    workers.answers = [Defer("no slot", line="site/"), Delivered("one")]
+    async with asker() as sender:
+        sender.send(about)
+        await sender.all(1)
+        sender.send(about)
+        await settle()
+    assert [verdict.__class__ for verdict in sender.verdicts[about.id]] == [Defer, Delivered]
+    assert len(workers.seen["one"]) == 2
 
 
 async def test_another_attempt_or_other_recipients_are_another_effect(effects) -> None:

@@ -16,7 +16,6 @@ from tests.relay.simulator import Simulator, simulated
 from tests.relay.tally import Seen, middle, most_within
 from tests.support.server import Postroad, merged, until
 
-
 PATIENCE = 300.0
 
 LATE = 0.9
@@ -54,7 +53,8 @@ OVERLOADED = {
 @contextmanager
 def shaped(folder: Path, *sites: dict[str, Any]) -> Iterator[tuple[Simulator, Postroad]]:
     with simulated(folder / "sites", *sites) as simulator:
-        settings = merged(simulator.settings(retry=["2s"]), {"shaping": {"file": "shaping.toml"}})
+        relay = simulator.settings(retry=["2s"], retry_greylisted=["2s"])
+        settings = merged(relay, {"shaping": {"file": "shaping.toml"}})
         (folder / "shaping.toml").write_text(SHAPING)
         with Postroad(folder, settings) as server:
             yield simulator, server

@@ -10,6 +10,8 @@ from engine.authentication.results import Finding, field
 from engine.mime.folding import folded
 from engine.protocols.dsn import RecipientReport, report
 from engine.protocols.smtp_replies import reply
+from engine.queue.bounce import ORDINARY
+from engine.wording import human
 
 BREAKS = [
     "\r\nBcc: x@y.test",
@@ -62,6 +64,7 @@ def test_reports(text: str, said: str, remote: str, original: str, envid: str) -
     octets = report(
         hostname="mx.example.org", sender="bob@example.org", envid=envid, arrived=1.0, recipients=[recipient],
         original_headers=f"Subject: {text}\r\n".encode("utf-8", "replace"), message_id="1@mx.example.org", date=1.0,
+        human=human(ORDINARY.languages.chosen("", {}), "mx.example.org", 1.0, [recipient]),
     )  # fmt: skip
     head = message_from_bytes(octets)
     assert head.get_all("To") == ["<bob@example.org>"]

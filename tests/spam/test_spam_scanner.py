@@ -97,8 +97,8 @@ the lowest rates: lenders compete for your loan, and no credit check is needed. 
 Click here to claim. You receive these mailings because you are subscribed; click below to be removed.
 """
 MEETING = b"""I have read the patch that you sent to the list. It compiles, but the second test fails for me with
-an error in the parser: perhaps the script does not handle an empty header. Could you try whether the latest kernel changes
-that? If so, I think we should revert it before the release. See you at the meeting on Tuesday, thanks.
+an error in the parser: perhaps the script does not handle an empty header. Could you try whether the latest
+kernel changes that? If so, I think we should revert it before the release. See you at the meeting on Tuesday, thanks.
 """
 
 

@@ -35,16 +35,20 @@ def demo() -> None:
     message ended as it should.
     """
     screen = Screen()
-    good = False
+    good, stopped, trouble = False, False, ""
     try:
         good = trio.run(_until_told_to_stop, screen)
-    except* KeyboardInterrupt:
+    except* KeyboardInterrupt:  # what is raised in here comes out as a group where Python is older than 3.11.4
+        stopped = True
+    except* (NotStarted, Lost, letters.Trouble) as group:
+        trouble = str(next(_leaves(group)))
+    if stopped:
         screen.idle()
         click.echo("Stopped; nothing is left behind.", err=True)
         sys.exit(_INTERRUPTED)
-    except* (NotStarted, Lost, letters.Trouble) as group:
+    if trouble:
         screen.idle()
-        fail(str(next(_leaves(group))))
+        fail(trouble)
     sys.exit(0 if good else 1)
 
 
