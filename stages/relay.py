@@ -26,6 +26,9 @@ from engine.shaping.automation import Actions, Overlay, Said
 from engine.shaping.shape import Shape, slowed
 from engine.shaping.shaping import Shaping
 
+LOOK = 30.0
+"""Seconds after which it is looked again whether a site is still suspended: somebody may have lifted that."""
+
 T = TypeVar("T")
 _usual = cache(Security)
 _Outcome: TypeAlias = Delivered | Defer | Reject
@@ -129,7 +132,8 @@ class Relay(Outbound):
         overlay = self._overlay(said, now)
         verdict: Verdict | None = overlay.verdict(now, message.envelope.begun + self.expire)
         if isinstance(verdict, Defer):
-            verdict = replace(verdict, line=f"{said.site}/{said.source}")
+            again = min(verdict.retry_after or LOOK, LOOK)
+            verdict = replace(verdict, line=f"{said.site}/{said.source}", retry_after=again)
         elif verdict is None:
             verdict = await self._send(message, going, leaving, overlay)
             self.actions.told(verdict, said)

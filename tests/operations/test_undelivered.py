@@ -107,7 +107,7 @@ def test_a_site_is_suspended_and_let_go_on(post: Post) -> None:
     done = post.server.command("shaping", "suspend", "mx.far.test", "--for", "1h")
     assert done.returncode == 0, done.stderr
     post.send("held", BOB)
-    post.server.wait_for("deferred", to=BOB)
+    post.server.wait_for("line-held")
     assert post.remote.connections == 0
     (action,) = post.json("shaping", "actions", "--json")
     post.server.kill()
@@ -135,5 +135,5 @@ def test_what_a_site_says_leads_to_an_action(post: Post) -> None:
     post.remote.script = {}
     post.server.forget()
     post.send("held", BOB)
-    post.server.wait_for("deferred", to=BOB)
+    post.server.wait_for("line-held")
     assert post.remote.received == []

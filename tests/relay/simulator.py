@@ -28,7 +28,9 @@ class Simulator:
         self.authority = authority
 
     def settings(self, **relay: Any) -> dict[str, Any]:
-        """What pipeline.toml needs so that mail goes to the sites."""
+        """What pipeline.toml needs so that mail goes to the sites. ``retry`` holds after every reply."""
+        if "retry" in relay:
+            relay = {"retry_greylisted": relay["retry"], "retry_full": relay["retry"], **relay}
         return {
             "dns": {"servers": [self.dns]},
             "stage": {"resolve": {"port": self.port}, "relay": {"allow_networks": [NETWORK], **relay}},

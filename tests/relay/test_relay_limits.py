@@ -53,7 +53,7 @@ OVERLOADED = {
 @contextmanager
 def shaped(folder: Path, *sites: dict[str, Any]) -> Iterator[tuple[Simulator, Postroad]]:
     with simulated(folder / "sites", *sites) as simulator:
-        relay = simulator.settings(retry=["2s"], retry_greylisted=["2s"])
+        relay = simulator.settings(retry=["2s"])
         settings = merged(relay, {"shaping": {"file": "shaping.toml"}})
         (folder / "shaping.toml").write_text(SHAPING)
         with Postroad(folder, settings) as server:

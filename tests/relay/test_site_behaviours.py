@@ -194,8 +194,9 @@ def test_a_server_with(found: Mapping[str, Found], name: str) -> None:
     if case.backup:
         assert one.hosts[f"{NAMES[name]}-backup"].arrived == arrived
     first = (one.failed if case.returned else one.deferred)[:1]
-    assert bool(first) == bool(case.code)
-    assert all(re.fullmatch(case.code, event["code"]) for event in first)
+    # Of several messages one may meet the end of a connection twice, and is put off then.
+    assert bool(first) == bool(case.code) or (case.messages > 1 and not case.code)
+    assert all(re.fullmatch(case.code or "4.*", event["code"]) for event in first)
     assert bool(one.failed) == case.returned
     if case.encrypted is not None:
         (seen,) = one.hosts.values()
