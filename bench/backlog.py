@@ -109,5 +109,6 @@ def _waiting(shard: Shard, batch: Batch, user: str, domain: str, arrived: float)
         due=arrived + Queue().expire,
         reason="refused",
         line=domain,
+        warned=True,  # its sender was told of the delay, hours ago
     )
     shard.put_new(batch, record, _CONTENT)
