@@ -59,7 +59,7 @@ class EgressSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressPool:
-    sources: dict[str, int]  # by name: how large its share is
+    sources: dict[str, int] = field(default_factory=dict)  # by name: how large its share is
     family: Family = "any"
     full: Literal["next", "wait"] = "next"  # what becomes of mail whose source may send no more today
 
