@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import lmdb
 
-from engine.storage.environment import translated
+from engine.storage.store import done
 
 T = TypeVar("T")
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -94,11 +94,7 @@ class Table:
     # Transactions
 
     def _do(self, what: Callable[[Transaction], T], *, write: bool = True) -> T:
-        try:
-            with self._environment.begin(write=write) as txn:
-                return what(txn)
-        except lmdb.Error as error:
-            raise translated(error) from error
+        return done(self._environment, what, write=write)
 
     def _values(self, txn: Transaction, keys: Iterable[bytes]) -> list[bytes | None]:
         now = self._clock()

@@ -94,7 +94,7 @@ class Tables(Store):
         """Forget what has ended, and copy the rest for the next start of the machine. StorageError, OSError."""
         for table in self._tables.values():
             table.local.sweep()
-        now = self._environment.info()["last_txnid"]
+        now = self.changes
         if now != self._copied:
             self._copy()
             self._copied = now

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.protocols.mta_sts import StsPolicy
-from engine.storage.environment import StorageError, open_environment, reason, translated
+from engine.storage.environment import StorageError, open_environment, reason
 from engine.storage.store import Store
 
 T = TypeVar("T")
@@ -165,13 +165,6 @@ class StsStore(Store):
         is_new = txn.get(key, db=self._policies) is None
         if not is_new or txn.stat(self._policies)["entries"] < MOST:
             txn.put(key, pack(kept), db=self._policies)
-
-    def _do(self, what: Callable[["lmdb.Transaction[bytes]"], T], *, write: bool = True) -> T:
-        try:
-            with self._environment.begin(write=write) as txn:
-                return what(txn)
-        except lmdb.Error as error:
-            raise translated(error) from error
 
 
 def pack(kept: Kept) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 import lmdb
 import msgspec
 
-from engine.storage.environment import open_environment, translated
+from engine.storage.environment import open_environment
 from engine.storage.store import Store
 
 T = TypeVar("T")
@@ -73,11 +73,6 @@ class ActionStore(Store):
         """Open, and make if need be, the actions in the data folder. StorageError."""
         return cls(open_environment(data / FOLDER, map_size=MAP_SIZE, databases=2), clock)
 
-    @property
-    def changes(self) -> int:
-        """A number that grows with every change by whatever process."""
-        return int(self._environment.info()["last_txnid"])
-
     def all(self) -> list[Action]:
         """Those in force, the oldest first."""
         found = self._do(lambda txn: self._values(txn, self._actions), write=False)
@@ -130,10 +125,3 @@ class ActionStore(Store):
 
     def _values(self, txn: Transaction, database: Any) -> list[Action]:
         return [_decode(value) for _, value in txn.cursor(database)]
-
-    def _do(self, what: Callable[[Transaction], T], *, write: bool = True) -> T:
-        try:
-            with self._environment.begin(write=write) as txn:
-                return what(txn)
-        except lmdb.Error as error:
-            raise translated(error) from error

@@ -17,7 +17,7 @@ import trio
 from engine.config import Fill
 from engine.directory import Invalid, Unavailable, split
 from engine.observe.events import event
-from engine.storage.environment import StorageError, open_environment, reason, translated
+from engine.storage.environment import StorageError, open_environment, reason
 from engine.storage.store import Store
 from engine.suppression.entries import Row
 
@@ -188,10 +188,9 @@ class Suppressions(Store):
 
     def _do(self, what: Callable[[Transaction], T], *, write: bool = True) -> T:
         try:
-            with self._environment.begin(write=write) as txn:
-                return what(txn)
-        except lmdb.Error as error:
-            raise Unavailable(str(translated(error))) from error
+            return super()._do(what, write=write)
+        except StorageError as error:
+            raise Unavailable(str(error)) from error
 
 
 def _delete(txn: Transaction, database: Any, keys: list[bytes], over: Callable[[bytes], bool]) -> None:

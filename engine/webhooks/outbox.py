@@ -17,7 +17,7 @@ import msgspec
 
 from engine.bounces.journal import Entry
 from engine.config import Webhook
-from engine.storage.environment import open_environment, translated
+from engine.storage.environment import open_environment
 from engine.storage.store import Store
 
 T = TypeVar("T")
@@ -73,11 +73,6 @@ class Outbox(Store):
         """Open, and make if need be, what waits in the data folder. StorageError."""
         return cls(open_environment(data / FOLDER, map_size=MAP_SIZE, databases=2), clock)
 
-    @property
-    def changes(self) -> int:
-        """A number that grows with every change by whatever process."""
-        return int(self._environment.info()["last_txnid"])
-
     def put(self, webhooks: Iterable[Webhook], entries: Sequence[Entry]) -> int:
         """Let the events wait for each of the webhooks that wants them. How many had no room."""
         wanted = {one.name: (one, [entry for entry in entries if wants(one, entry)]) for one in webhooks}
@@ -131,13 +126,6 @@ class Outbox(Store):
 
     def _count(self, txn: Transaction, name: str, state: State) -> None:
         txn.put(name.encode(), _COUNT.pack(*state), db=self._counts)
-
-    def _do(self, what: Callable[[Transaction], T], *, write: bool = True) -> T:
-        try:
-            with self._environment.begin(write=write) as txn:
-                return what(txn)
-        except lmdb.Error as error:
-            raise translated(error) from error
 
 
 def _prefix(name: str) -> bytes:
