@@ -131,4 +131,11 @@ class Changed:
     verdict: Each | Route | Quarantine
 
 
+def is_held(verdict: object) -> bool:
+    """Whether all of it only waits in a line, which is no failure and no attempt."""
+    if isinstance(verdict, Each):
+        return all(map(is_held, verdict.verdicts.values()))
+    return isinstance(verdict, Defer) and bool(verdict.line)
+
+
 Verdict: TypeAlias = Message | Reject | Defer | Discard | Quarantine | Route | Delivered | Each

@@ -12,7 +12,7 @@ from engine.links.link import Done, Way
 from engine.links.sockets import Socket
 from engine.message import Content, Message
 from engine.observe.events import event
-from engine.verdict import Changed, Defer, Each, Verdict
+from engine.verdict import Changed, Defer, Verdict, is_held
 from engine.wakeup import Wakeup
 
 Begin: TypeAlias = "Callable[[Message, int, Done], None]"
@@ -107,7 +107,7 @@ class Host:
         if self._once:
             key = _key(message)
             del self._in_hand[key]
-            if _is_held(verdict):  # nothing was done, and it comes again with the same number of attempts
+            if is_held(verdict):  # nothing was done, and it comes again with the same number of attempts
                 return
             self._ended[key] = answer
             if len(self._ended) > KEPT:
@@ -139,13 +139,6 @@ def _able_to_travel(answer: Any) -> Any:
         said = Defer("Local trouble, please try again later", log=f"the verdict cannot be sent back: {error}")
         return [sequence, 0, way, wire.pack_plain(said)]
     return answer
-
-
-def _is_held(verdict: Verdict | Changed) -> bool:
-    """Whether all of it only waits in a line."""
-    if isinstance(verdict, Each):
-        return all(isinstance(one, Defer) and one.line for one in verdict.verdicts.values())
-    return isinstance(verdict, Defer) and bool(verdict.line)
 
 
 def _key(message: Message) -> Key:

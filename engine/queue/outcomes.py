@@ -15,7 +15,7 @@ from engine.queue.delivery import Delivery
 from engine.queue.lines import domain_of
 from engine.queue.store import QUARANTINED, Record, with_recipients
 from engine.units import spelled
-from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
+from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict, is_held
 
 SOONEST = 1.0
 """Seconds that a deferral lasts at least: a stage that says 0 would spin."""
@@ -122,11 +122,6 @@ def _was_the_last(delivery: Delivery, expires: float) -> bool:
 def is_over(verdict: Verdict) -> bool:
     """Whether nothing needs to be done about a recipient but to forget it."""
     return isinstance(verdict, Discard) or (isinstance(verdict, Delivered) and not verdict.sends)
-
-
-def is_held(verdict: Verdict) -> bool:
-    """Whether it only waits in a line, which is no failure and no attempt."""
-    return isinstance(verdict, Defer) and bool(verdict.line)
 
 
 def spoken_to(verdict: Verdict) -> bool:

@@ -23,7 +23,6 @@ from engine.queue.outcomes import (
     TOO_LATE,
     Outcomes,
     final,
-    is_held,
     is_over,
     is_too_late,
     parked,
@@ -37,7 +36,7 @@ from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_bef
 from engine.queue.waits import ALONE, Waits
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
-from engine.verdict import Defer, Delivered, Reject, Verdict
+from engine.verdict import Defer, Delivered, Reject, Verdict, is_held
 from engine.wakeup import Wakeup
 
 _TROUBLE = 5.0
