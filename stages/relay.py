@@ -110,7 +110,7 @@ class Relay(Outbound):
                 log=f"{found[0][1]} is private: allow_networks in [stage.relay] would permit it",
                 remote=found[0][0],
             )
-        going = _Going(site, port, targets)
+        going = _Going(site, port, targets, [host for host, _ in targets])
 
         async def leave(part: Message, pool: str) -> Verdict:
             return await self._leave(part, going, pool or self.pool)
@@ -180,10 +180,7 @@ class _Going:
     site: str
     port: int
     targets: Sequence[tuple[str, str]]  # (host, address)
-
-    @property
-    def hosts(self) -> list[str]:
-        return [host for host, _ in self.targets]
+    hosts: Sequence[str]  # of these
 
 
 async def _parted(
