@@ -17,6 +17,7 @@ from engine.config.tables import (
     DeliveryReports,
     Dns,
     Domains,
+    Log,
     Login,
     Mailboxes,
     Oidc,
@@ -32,6 +33,9 @@ from engine.config.tables import (
 from engine.protocols.address import normalised_domain
 from engine.protocols.sasl import MECHANISMS
 from engine.wording import BUILT_IN, Flawed, Languages, Words, read_folder
+
+SMALLEST_LOG = 64 * 1024
+"""Octets: else files would be turned over all the time."""
 
 SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
@@ -55,6 +59,20 @@ def _domains(document: Document, domains: Domains) -> None:
 def _dns(document: Document, dns: Dns) -> None:
     for address in dns.servers:
         check_name_server(document, "dns.servers", address)
+
+
+def _log(document: Document, log: Log) -> None:
+    if log.files < 0:
+        document.problem("log.files", "must not be negative; 0 keeps none but the one that is written")
+    if log.file_size < SMALLEST_LOG:
+        document.problem("log.file_size", f"must be at least {SMALLEST_LOG // 1024} KiB")
+    if log.file != NOWHERE and log.file.is_dir():
+        document.problem("log.file", f"{log.file} is a folder; name a file in it")
+    if log.syslog and not re.fullmatch(r"/.+|udp:(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}", log.syslog):
+        text = f'{log.syslog!r} is no syslog server; write it like "/dev/log" or "udp:192.0.2.1:514"'
+        document.problem("log.syslog", text)
+    if not (log.stderr or log.file != NOWHERE or log.journald or log.syslog):
+        document.problem("log.stderr", "events would go nowhere; name a file, journald or syslog")
 
 
 def _queue(document: Document, queue: Queue) -> None:
@@ -206,8 +224,8 @@ def _shared(document: Document, shared: Shared) -> None:
 
 
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
-    "server": _server, "domains": _domains, "dns": _dns, "queue": _queue, "mailboxes": _mailboxes, "login": _login,
-    "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
+    "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
+    "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
     "shared": _shared, "bounces": _bounces,
 }  # fmt: skip
 """By table."""

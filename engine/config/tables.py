@@ -68,6 +68,17 @@ class Dns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    stderr: bool = True  # JSON lines on standard error; on a terminal, lines for a person
+    file: Path = NOWHERE  # the same lines in a file, which `postroad log` reads
+    file_size: Size = Size("100 MB")  # from which on another one is begun
+    files: int = 10  # older ones that are kept
+    journald: bool = False  # the systemd journal, with a field for each of the most wanted values
+    syslog: str = ""  # a server: the path of its socket, or udp:HOST:PORT
+    addresses: Literal["plain", "hashed"] = "plain"  # hashed: nobody can tell whose they are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
     inline: Size = Size("128 KiB")  # content up to this size lives in LMDB, larger content in a file of its own
     reserve: Size = Size("256 MB")  # free disk space below which no new mail is taken (RFC 5321 4.2.3: 452)
@@ -372,6 +383,7 @@ class Config:
     tls: Tls | None
     acme: Acme | None
     dns: Dns
+    log: Log
     queue: Queue
     shaping: Shaping
     rules: Rules  # what its file says
@@ -401,8 +413,8 @@ class Config:
 
 
 SECTIONS: dict[str, type] = {
-    "server": Server, "domains": Domains, "dns": Dns, "queue": Queue, "mailboxes": Mailboxes, "quota": Quota,
-    "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces, "shaping": Shaping,
+    "server": Server, "domains": Domains, "dns": Dns, "log": Log, "queue": Queue, "mailboxes": Mailboxes,
+    "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces, "shaping": Shaping,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 

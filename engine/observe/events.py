@@ -1,23 +1,20 @@
-"""Structured events on standard error: one JSON object a line, or a readable line on a terminal."""
+"""Structured events: each one JSON object on a line of its own, handed to every output of the log."""
 
-import contextlib
 import logging
-import os
 import re
-import select
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from engine.observe.outputs import Output, StandardError
+from engine.observe.veil import Veil
+
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _C1 = re.compile(rb"\xc2([\x80-\x9f])")  # which JSON lets stand, and terminals obey
-_FD = 2
-_SHOW = ("event", "process", "id")
 
 
 class Events:
@@ -29,7 +26,8 @@ class Events:
 
     def __init__(self) -> None:
         self.process = ""
-        self._pretty = sys.stderr.isatty()
+        self._outputs: dict[Output, int] = {StandardError(): 0}  # and how many lines each could not take
+        self._veil: Veil | None = None
         self._lines: list[bytes] = []
         self._writing = threading.Lock()
         self._gathering = 0  # the thread that flushes by itself
@@ -40,7 +38,7 @@ class Events:
         for key, value in values.items():
             if value is not None:
                 line[key] = value
-        self._lines.append(_readable(line) if self._pretty else _encode(line) + b"\n")
+        self._lines.append(_encode(line) + b"\n")
         if threading.get_ident() != self._gathering:
             self.flush()
 
@@ -59,6 +57,14 @@ class Events:
         self._gathering = 0
         self.flush()
 
+    def to(self, outputs: Sequence[Output], veil: Veil | None = None) -> None:
+        """From now on write there, with addresses under ``veil``; what was written to before is closed."""
+        self.flush()
+        with self._writing:
+            before, self._outputs, self._veil = self._outputs, dict.fromkeys(outputs, 0), veil
+        for output in before:
+            output.close()
+
     def flush(self) -> None:
         """Write what has gathered."""
         if not self._lines:
@@ -66,39 +72,26 @@ class Events:
         with self._writing:
             lines = self._lines[:]
             del self._lines[: len(lines)]  # others may have put more behind them meanwhile
-            with contextlib.suppress(OSError):  # nobody reads our log any more: mail goes on
-                for piece in _pieces(lines):
-                    os.write(_FD, piece)
+            if self._veil is not None:
+                lines = list(map(self._veil.over, lines))
+            for output in self._outputs:
+                self._write(output, lines)
+
+    def _write(self, output: Output, lines: Sequence[bytes]) -> None:
+        """To one output. Nobody may read it any more: mail goes on, and what was lost is told when somebody does."""
+        try:
+            if lost := self._outputs[output]:
+                line = {"time": round(time.time(), 3), "event": "log-lines-lost", "process": self.process}
+                output.write([_encode(line | {"lines": lost}) + b"\n"])
+                self._outputs[output] = 0
+            output.write(lines)
+        except OSError:
+            self._outputs[output] += len(lines)
 
 
 def _encode(value: Any) -> bytes:
     octets = _encoder.encode(value)
     return _C1.sub(lambda found: b"\\u00%02x" % found[1][0], octets) if b"\xc2" in octets else octets
-
-
-def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines joined as far as a pipe takes them in one piece: other processes write to it too (pipe(7), PIPE_BUF)."""
-    piece = b""
-    for line in lines:
-        if piece and len(piece) + len(line) > select.PIPE_BUF:
-            yield piece
-            piece = b""
-        piece += line
-    if piece:
-        yield piece
-
-
-def _readable(line: dict[str, Any]) -> bytes:
-    clock = time.strftime("%H:%M:%S", time.localtime(line["time"]))
-    rest = " ".join(f"{key}={_short(value)}" for key, value in line.items() if key not in ("time", *_SHOW))
-    head = " ".join(str(line[key]) for key in ("process", "event", "id") if line.get(key))
-    return f"{clock} {head}  {rest}\n".encode(errors="replace")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, str):
-        return value if value and " " not in value and value.isprintable() else repr(value)
-    return _encode(value).decode()
 
 
 class LogHandler(logging.Handler):

@@ -24,6 +24,7 @@ from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.child import Child
 from engine.runtime.control import Control
 from engine.runtime.leftovers import sweep
+from engine.runtime.log import log_to
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
 from engine.runtime.spawner import CannotFork, Spawner
 from engine.runtime.state import State
@@ -81,6 +82,7 @@ class Supervisor:
         self._bind(self._config)
         self._become_user()
         self._state.take()
+        self._log_to(self._config)
         self._clean_up_after_crash()
         self._folder = self._state.folder = _make_folder()
         try:
@@ -128,6 +130,14 @@ class Supervisor:
                 f"cannot use the data folder {data}: {error.strerror}; [server] data must be a folder "
                 f"that the user {_user_name()} may read and write"
             ) from error
+
+    @staticmethod
+    def _log_to(config: Config) -> None:
+        """CannotStart when a log cannot be written."""
+        try:
+            log_to(config)
+        except OSError as error:
+            raise CannotStart(f"[log] cannot be written to: {error}") from error
 
     def _clean_up_after_crash(self) -> None:
         """Remove the folder of sockets that a server left behind which was killed: we hold its lock, so it is dead."""
@@ -415,6 +425,8 @@ class Supervisor:
                     fresh.append(await self._spawn(process))
             going = [self._children[name] for name in wanted]
             await self._prepared(going, number, config)
+            if config.log != old.log:
+                self._log_to(config)
         except BaseException:
             await self._undo(number, fresh, sockets)
             raise

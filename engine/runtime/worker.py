@@ -23,6 +23,7 @@ from engine.queue.content import FileContent
 from engine.runtime import hanging
 from engine.runtime.control import LOST, Control
 from engine.runtime.door import Door
+from engine.runtime.log import log_to
 from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles import role_of
@@ -111,6 +112,7 @@ class Worker:
         try:
             config = parse(text, self._base, files)
             if self._current is None:
+                log_to(config)
                 self._role = role_of(config, self._here, lambda: self._now)
                 await self._nursery.start(self._role.run)
             revision = Revision(number, config, self._here)
@@ -133,6 +135,8 @@ class Worker:
     async def _switch(self, number: int) -> None:
         """From now on new messages travel under this revision; those under way finish under the old one."""
         old, self._current = self._current, self._revisions[number]
+        if old is not None and old.config.log != self._current.config.log:
+            self._log_elsewhere()
         self._role.switched(self._current.config)
         if old is None:
             gc.collect()
@@ -141,6 +145,12 @@ class Worker:
         await self._control.send("switched", number=number)
         if old is not None:
             self._nursery.start_soon(self._watch, old)
+
+    def _log_elsewhere(self) -> None:
+        try:
+            log_to(self._now.config)
+        except OSError as error:  # the supervisor could a moment ago
+            event("log-unwritten", error=str(error))
 
     async def _watch(self, old: Revision) -> None:
         while old.busy:

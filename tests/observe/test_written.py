@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from engine.observe import events
+from engine.observe import outputs
 from engine.observe.events import Events
 from engine.observe.turns import WrittenOnceATurn
 
@@ -40,14 +40,13 @@ class Log:
 @pytest.fixture
 def log(monkeypatch):
     log = Log()
-    monkeypatch.setattr(events.os, "write", log.write)
+    monkeypatch.setattr(outputs.os, "write", log.write)
     return log
 
 
 @pytest.fixture
 def event(monkeypatch):
     event = Events()
-    event._pretty = False
     monkeypatch.setattr("engine.observe.turns.event", event)
     return event
 
@@ -175,7 +174,7 @@ def test_a_log_that_nobody_reads_stops_nothing(event, monkeypatch):
     def broken(_fd, _octets):
         raise BrokenPipeError
 
-    monkeypatch.setattr(events.os, "write", broken)
+    monkeypatch.setattr(outputs.os, "write", broken)
     event("x", n=1)
     event("x", n=2)
 

@@ -1,0 +1,34 @@
+"""Addresses of people, made unknowable in the log: the same one looks the same, and nobody can tell whose it is."""
+
+import hashlib
+import re
+
+KEY = 32
+"""Octets of a key."""
+
+# In a line of JSON: a local part, quoted or not, also where that is no mailbox (a Message-ID); then a domain or a literal.
+_ADDRESS = re.compile(
+    rb'(\\"[^"\\]{1,256}\\"|(?:\\.|[^\s"\\<>(),:;\[\]@]){1,256})@'
+    rb'((?:[A-Za-z0-9\x80-\xff_-]+\.)*[A-Za-z0-9\x80-\xff_-]+|\[[^\]\s"]+\])'
+)
+
+
+class Veil:
+    """Hides local parts, by a key without which nobody can try out names. Domains stay: operators need them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def over(self, line: bytes) -> bytes:
+        """The line with each ``local-part@domain`` in it as ``~0123456789ab@domain``."""
+        return _ADDRESS.sub(lambda found: self._hidden(found[1], found[2]), line) if b"@" in line else line
+
+    def address(self, address: str) -> str:
+        """How an address looks in the log."""
+        return self.over(address.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+
+    def _hidden(self, local: bytes, domain: bytes) -> bytes:
+        if local.startswith(b"~"):  # it is hidden already
+            return local + b"@" + domain
+        known = local.lower() + b"@" + domain.lower()
+        return b"~" + hashlib.blake2b(known, key=self._key, digest_size=6).hexdigest().encode() + b"@" + domain
