@@ -1,21 +1,12 @@
 """`postroad run`: the server, in the foreground."""
 
-import contextlib
-import secrets
-import sys
+from contextlib import closing
 
 import click
 
-from engine.cli.configured import config_option, configuration, fail
-from engine.cli.errors import inner
-from engine.config import Config
-from engine.directory import AlreadyThere, DirectoryError, Embedded
-from engine.net.listening import CannotListen, shown
-from engine.runtime.supervisor import CannotStart
-from engine.runtime.supervisor import run as serve
-from engine.storage.environment import StorageError
-
-_KNOWN = (CannotStart, CannotListen, StorageError, DirectoryError)
+from engine.cli.configured import config_option, configuration
+from engine.observe.events import event
+from engine.runtime.spawner import Spawner
 
 
 @click.command()
@@ -24,52 +15,9 @@ _KNOWN = (CannotStart, CannotListen, StorageError, DirectoryError)
 @click.pass_context
 def run(ctx: click.Context, demo: bool) -> None:
     """Run the server until SIGTERM or Ctrl-C. Events go to standard error, one `ready` line to standard output."""
-    config = configuration(ctx)
+    event.process = "supervisor"
+    with closing(Spawner()) as spawner:
+        spawner.start()  # first of all: what it loads takes as long as all that we load ourselves
+        from engine.cli.serving import serve
 
-    def announce(bound: dict[str, tuple[str, int]]) -> None:
-        account = _demo_account(config) if demo and "smtp" in bound else None  # there once we say that we are ready
-        click.echo("ready " + " ".join(f"{name}={shown(*address)}" for name, address in bound.items()))
-        if account is not None:
-            _introduce(*account, bound)
-        sys.stdout.flush()
-
-    try:
-        serve(config, announce)
-    except (BaseExceptionGroup, *_KNOWN) as error:
-        errors = list(inner(error))
-        if not all(isinstance(found, _KNOWN) for found in errors):
-            raise
-        fail(str(errors[0]))
-
-
-def _demo_account(config: Config) -> tuple[str, str] | None:
-    """The address and password of an account; None where we keep none. Made at the first start, beside the data."""
-    if not config.domains.local or config.directory is not None:
-        return None
-    address = f"demo@{config.domains.local[0]}"
-    kept = config.server.data / "demo-password"
-    if not kept.exists():
-        kept.touch(mode=0o600)
-        kept.write_text(secrets.token_urlsafe(12) + "\n")
-    password = kept.read_text().strip()
-    path = config.server.data / "directory"
-    with Embedded.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
-        directory.add_account(address, password)
-    return address, password
-
-
-def _introduce(address: str, password: str, bound: dict[str, tuple[str, int]]) -> None:
-    """Print the demo account, and lines to copy."""
-    host, port = bound["smtp"]
-    click.echo(f"\nA demo account:  {address}  password {password}")
-    click.echo("Send it a message:\n")
-    click.echo(
-        f"  printf 'From: you@example.net\\nTo: {address}\\nSubject: Hello\\n\\nIt works.\\n' | "
-        f"curl -s smtp://{host}:{port} --mail-from you@example.net --mail-rcpt {address} --upload-file - --crlf"
-    )
-    if "pop3" in bound:
-        host, port = bound["pop3"]
-        click.echo(f"\nRead it:\n\n  curl -s pop3://{host}:{port}/1 --user '{address}:{password}'\n")
-    if "imap" in bound:
-        host, port = bound["imap"]
-        click.echo(f"Or point a mail program at it: IMAP on {host}, port {port}, without encryption.\n")
+        serve(configuration(ctx), spawner, demo=demo)

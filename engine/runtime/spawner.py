@@ -7,6 +7,8 @@ ancestor that has said so (prctl(2), PR_SET_CHILD_SUBREAPER). So a zygote that d
 
 import contextlib
 import ctypes
+import os
+import pwd
 import socket
 import struct
 import subprocess
@@ -24,9 +26,20 @@ _PATIENCE = 120.0
 MOST = 512
 """Octets of a request or an answer at most."""
 
+BECOME = b"become "
+"""How a request begins that is none for a worker, but names the user that all of them are to be."""
+
 
 class CannotFork(Exception):
     """There is no new process; the text says why."""
+
+
+def become(user: str) -> None:
+    """Have this process be that user for good. KeyError when there is none; OSError when we may not."""
+    entry = pwd.getpwnam(user)
+    os.initgroups(user, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
 
 
 class Spawner:
@@ -34,7 +47,7 @@ class Spawner:
 
     def __init__(self) -> None:
         self._popen: subprocess.Popen[bytes] | None = None
-        self._socket: trio.socket.SocketType
+        self._socket: socket.socket
         self._lock = trio.Lock()
 
     @property
@@ -42,7 +55,7 @@ class Spawner:
         return self._popen.pid if self._popen is not None else None
 
     def start(self) -> None:
-        """Let it load what it needs, which the first fork then waits for."""
+        """Let it load what it needs, which the first fork then waits for. It is the user that we are."""
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -54,8 +67,7 @@ class Spawner:
                 stdout=subprocess.DEVNULL,
             )
         ours.setblocking(False)
-        self._socket = trio.socket.from_stdlib_socket(ours)
-        event("zygote-started", pid=self._popen.pid)
+        self._socket = ours
 
     def close(self) -> None:
         if self._popen is not None:
@@ -64,12 +76,22 @@ class Spawner:
             self._popen.wait()
             self._popen = None
 
+    async def become(self, user: str) -> None:
+        """Have a zygote that was started before we became that user become it as well, and so all workers."""
+        with contextlib.suppress(OSError), trio.move_on_after(_PATIENCE):
+            sock = trio.socket.from_stdlib_socket(self._socket)
+            await sock.send(BECOME + user.encode())
+            if await sock.recv(MOST) == BECOME:
+                return
+        self.close()  # the next one is started by who we are now
+
     async def fork(self, name: str, control: socket.socket) -> int:
         """The process id of a new worker, our child, which obeys what comes over ``control``. CannotFork if none."""
         async with self._lock:
             for _ in range(2):  # it may have died since the last time
                 if self._popen is None:
                     self.start()
+                    event("zygote-started", pid=self.pid)
                 answer = ""
                 try:
                     with contextlib.suppress(OSError), trio.move_on_after(_PATIENCE):
@@ -86,5 +108,6 @@ class Spawner:
 
     async def _ask(self, name: str, control: socket.socket) -> str:
         rights = struct.pack("i", control.fileno())
-        await self._socket.sendmsg([name.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        return (await self._socket.recv(MOST)).decode()
+        sock = trio.socket.from_stdlib_socket(self._socket)
+        await sock.sendmsg([name.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        return (await sock.recv(MOST)).decode()

@@ -26,7 +26,7 @@ from engine.runtime.control import Control
 from engine.runtime.leftovers import sweep
 from engine.runtime.log import log_to
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
-from engine.runtime.spawner import CannotFork, Spawner
+from engine.runtime.spawner import CannotFork, Spawner, become
 from engine.runtime.state import State
 from engine.storage.environment import StorageError
 
@@ -58,7 +58,10 @@ class CannotStart(Exception):
 class Supervisor:
     """Runs the whole server until it is told to stop. ``announce`` is called once with the bound addresses."""
 
-    def __init__(self, config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
+    def __init__(
+        self, config: Config, announce: Callable[[dict[str, tuple[str, int]]], None], spawner: Spawner
+    ) -> None:
+        """``spawner``: one that has been started, so that it loads its code while we read ours."""
         self._config = config
         self._announce = announce
         self._number = 1
@@ -68,7 +71,7 @@ class Supervisor:
         self._lives: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
         self._sockets: dict[_Key, socket.socket] = {}
-        self._spawner = Spawner()
+        self._spawner = spawner
         self._folder = ""
         self._changing = trio.Lock()
         self._stopping = False
@@ -80,13 +83,13 @@ class Supervisor:
         event.process = "supervisor"
         self._make_data_folder()
         self._bind(self._config)
-        self._become_user()
+        await self._become_user()
         self._state.take()
         self._log_to(self._config)
         self._clean_up_after_crash()
         self._folder = self._state.folder = _make_folder()
+        event("zygote-started", pid=self._spawner.pid)
         try:
-            self._spawner.start()
             sweep(self._config)
             with trio.open_signal_receiver(signal.SIGHUP, signal.SIGTERM, signal.SIGINT) as signals:
                 async with trio.open_nursery() as self._nursery:
@@ -170,7 +173,7 @@ class Supervisor:
             raise
         self._sockets = bound
 
-    def _become_user(self) -> None:
+    async def _become_user(self) -> None:
         user = self._config.server.user
         if not user:
             if os.geteuid() == 0:
@@ -188,9 +191,8 @@ class Supervisor:
         os.chown(data, entry.pw_uid, entry.pw_gid)
         # What stands in it may be the work of that user: root must not give away what a link leads to.
         os.chown(content_folder(data), entry.pw_uid, entry.pw_gid, follow_symlinks=False)
-        os.initgroups(user, entry.pw_gid)
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
+        become(user)
+        await self._spawner.become(user)
         own, authorities = own_pair(self._config), client_ca(self._config)
         for path in (*((own.certificate, own.key) if own else ()), *((authorities,) if authorities else ())):
             if not os.access(path, os.R_OK):
@@ -536,8 +538,8 @@ def _make_folder() -> str:
     return tempfile.mkdtemp(prefix=_FOLDER, dir=usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp")
 
 
-def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
+def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None], spawner: Spawner) -> None:
     """Run the server in this process until a signal ends it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is one; workers inherit it
-    trio.run(Supervisor(config, announce).run)
+    trio.run(Supervisor(config, announce, spawner).run)

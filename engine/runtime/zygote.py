@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from engine.runtime import worker
-from engine.runtime.spawner import MOST
+from engine.runtime.spawner import BECOME, MOST, become
 
 
 def main() -> None:
@@ -43,6 +43,10 @@ def _serve(sock: socket.socket) -> socket.socket:
         name, fds, _, _ = socket.recv_fds(sock, MOST, 1)
         if not name:
             sys.exit()  # the supervisor is gone
+        if name.startswith(BECOME):
+            become(name.removeprefix(BECOME).decode())
+            sock.send(BECOME)
+            continue
         try:
             if not fds:
                 raise OSError("it has no file descriptors left")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -94,5 +95,33 @@ def test_without_a_process_to_be_had_it_says_why(monkeypatch: pytest.MonkeyPatch
 
     async def answer() -> str:
         return "0 Resource temporarily unavailable"
+
+    run(check)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_zygote_that_root_has_started_becomes_the_user() -> None:
+    async def check(spawner: Spawner) -> None:
+        spawner.start()
+        first = spawner.pid
+        await spawner.become("nobody")
+        assert spawner.pid == first
+        async with worker(spawner) as (pid, _):
+            status = Path(f"/proc/{pid}/status").read_text()
+            uid = pwd.getpwnam("nobody").pw_uid
+            assert f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n" in status
+            assert "Groups:\t65534 \n" in status
+
+    run(check)
+
+
+def test_a_zygote_that_cannot_become_the_user_is_replaced() -> None:
+    async def check(spawner: Spawner) -> None:
+        spawner.start()
+        first = spawner.pid
+        await spawner.become("no-such-user")
+        assert spawner.pid is None
+        async with worker(spawner):
+            assert spawner.pid not in (None, first)
 
     run(check)

@@ -1,0 +1,70 @@
+"""The server in the foreground, and what `postroad run` says of it."""
+
+import contextlib
+import secrets
+import sys
+
+import click
+
+from engine.cli.configured import fail
+from engine.cli.errors import inner
+from engine.config import Config
+from engine.directory import AlreadyThere, DirectoryError, Embedded
+from engine.net.listening import CannotListen, shown
+from engine.runtime.spawner import Spawner
+from engine.runtime.supervisor import CannotStart, run
+from engine.storage.environment import StorageError
+
+_KNOWN = (CannotStart, CannotListen, StorageError, DirectoryError)
+
+
+def serve(config: Config, spawner: Spawner, *, demo: bool) -> None:
+    """Until a signal ends it. ``demo``: make an account to try things with, and say how."""
+
+    def announce(bound: dict[str, tuple[str, int]]) -> None:
+        account = _demo_account(config) if demo and "smtp" in bound else None  # there once we say that we are ready
+        click.echo("ready " + " ".join(f"{name}={shown(*address)}" for name, address in bound.items()))
+        if account is not None:
+            _introduce(*account, bound)
+        sys.stdout.flush()
+
+    try:
+        run(config, announce, spawner)
+    except (BaseExceptionGroup, *_KNOWN) as error:
+        errors = list(inner(error))
+        if not all(isinstance(found, _KNOWN) for found in errors):
+            raise
+        fail(str(errors[0]))
+
+
+def _demo_account(config: Config) -> tuple[str, str] | None:
+    """The address and password of an account; None where we keep none. Made at the first start, beside the data."""
+    if not config.domains.local or config.directory is not None:
+        return None
+    address = f"demo@{config.domains.local[0]}"
+    kept = config.server.data / "demo-password"
+    if not kept.exists():
+        kept.touch(mode=0o600)
+        kept.write_text(secrets.token_urlsafe(12) + "\n")
+    password = kept.read_text().strip()
+    path = config.server.data / "directory"
+    with Embedded.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
+        directory.add_account(address, password)
+    return address, password
+
+
+def _introduce(address: str, password: str, bound: dict[str, tuple[str, int]]) -> None:
+    """Print the demo account, and lines to copy."""
+    host, port = bound["smtp"]
+    click.echo(f"\nA demo account:  {address}  password {password}")
+    click.echo("Send it a message:\n")
+    click.echo(
+        f"  printf 'From: you@example.net\\nTo: {address}\\nSubject: Hello\\n\\nIt works.\\n' | "
+        f"curl -s smtp://{host}:{port} --mail-from you@example.net --mail-rcpt {address} --upload-file - --crlf"
+    )
+    if "pop3" in bound:
+        host, port = bound["pop3"]
+        click.echo(f"\nRead it:\n\n  curl -s pop3://{host}:{port}/1 --user '{address}:{password}'\n")
+    if "imap" in bound:
+        host, port = bound["imap"]
+        click.echo(f"Or point a mail program at it: IMAP on {host}, port {port}, without encryption.\n")
