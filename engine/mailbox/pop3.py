@@ -224,7 +224,8 @@ class _Visit:
         """The message and those behind it, up to one that is not small; by UID."""
         uids: list[int] = []
         size = 0
-        for entry in self._entries[number - 1 :]:
+        for index in range(number - 1, len(self._entries)):  # a slice would copy what may be 200,000 of them
+            entry = self._entries[index]
             size += entry.size
             if entry.size > SMALL or (uids and size > AHEAD):
                 break
