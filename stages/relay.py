@@ -44,7 +44,7 @@ class Relay(Outbound):
     """
 
     partition: ClassVar[str] = "resolve.site"
-    acts_on: ClassVar[tuple[str, ...]] = ("egress", "smart_host")
+    acts_on: ClassVar[tuple[str, ...]] = ("egress", "smart_host", "reports")
 
     results: TlsResults = field(default_factory=TlsResults)
     egress: Egress = field(default_factory=Egress)
@@ -167,10 +167,13 @@ class Relay(Outbound):
         security = _usual(level)
         if message.fact("resolve.security") is not None or message.envelope.requiretls:
             security = _stricter(message, level)
+        elif message.fact("resolve.smart_host") or (not message.sender and _waives(message)):
+            # A report on TLS is not told of in the next one (RFC 8460 3): that would have no end.
+            security = replace(security, untold=True)
         if leaving.security is None:
             return security
         # Its name is the operator's own word.
-        return replace(leaving.security, requiretls=security.requiretls, vouched=True)
+        return replace(leaving.security, requiretls=security.requiretls, vouched=True, untold=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +216,9 @@ def _stricter(message: Message, level: TlsPolicy) -> Security:
         # A report is rather sent without the promise than lost (RFC 8689 5), but not in the clear.
         return Security("require" if level == "opportunistic" else level, Published.from_fact(fact))
     may_waive = not requiretls and level not in ("mta-sts", "dane")
-    published = NOTHING if may_waive and _waives(message) else Published.from_fact(fact)
-    return Security(level, published, requiretls, requiretls and bool(message.fact("resolve.vouched")))
+    waived = may_waive and _waives(message)
+    published = NOTHING if waived else Published.from_fact(fact)
+    return Security(level, published, requiretls, requiretls and bool(message.fact("resolve.vouched")), waived)
 
 
 def _waives(message: Message) -> bool:

@@ -90,6 +90,7 @@ class Resolve:
     ``resolve.secure``  whether a validating resolver vouched for all of it
     ``resolve.vouched`` whether the names of the hosts are surely right, be it that no DNS was asked for them
     ``resolve.security``  what the domain publishes about TLS, or None; see `Published`
+    ``resolve.smart_host``  True where it is not the domain's own servers that take it
     """
 
     resolver: Resolver
@@ -266,10 +267,12 @@ class Resolve:
     async def _by_smart_host(self, host: str, port: int) -> tuple[Route, float]:
         literal = _address(host)
         if literal is not None:
-            return self._site([Mx(0, host)], {host: Answer((literal,), FOREVER)}, False, port), FOREVER
+            found = {host: Answer((literal,), FOREVER)}
+            return self._site([Mx(0, host)], found, False, port, smart=True), FOREVER
         outcome = await self.resolver.addresses(host, ipv6=self.ipv6)
         if isinstance(outcome, Answer):
-            return self._site([Mx(0, a_labels(host))], {a_labels(host): outcome}, True, port), outcome.expires
+            name = a_labels(host)
+            return self._site([Mx(0, name)], {name: outcome}, True, port, smart=True), outcome.expires
         # Even NXDOMAIN is the operator's to mend and no fault of the recipient: nothing bounces for it.
         log = outcome.text if isinstance(outcome, DnsTrouble) else f"smart_host {host} has no address"
         return Defer("The next mail server cannot be found", code="4.4.4", log=log, unreached=True), outcome.expires
@@ -345,6 +348,7 @@ class Resolve:
         *,
         published: Published = NOTHING,
         vouched: bool = True,
+        smart: bool = False,
     ) -> Site:
         """``records``: the hosts to try; ``everyone``: all of the site, if more. Both in the order of preference."""
         port = port or self.port
@@ -357,6 +361,7 @@ class Resolve:
         key = _site_key([record.host for record in everyone], port)
         told: list[Fact] = [host for rank in ranks for host in rank]
         facts: dict[str, Fact] = {
+            **({"resolve.smart_host": True} if smart else {}),
             "resolve.site": key,
             "resolve.hosts": told,
             "resolve.port": port,

@@ -21,6 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "units": set(),
     "wording": {"protocols"},
     "delivery_status": {"protocols", "mime"},
+    "feedback": {"protocols", "mime", "delivery_status"},
     "unsubscribe": {"protocols", "mime"},
     "verdict": {"message"},
     "observe": set(),
@@ -44,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "policies": {"protocols", "message", "storage", "net", "observe"},
     "config": {"protocols", "condition", "lanes", "stage", "units", "wording", "sieve", "bounces"},
     "reports": {
-        "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
+        "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "policies", "config",
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
     "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
@@ -201,6 +202,7 @@ def test_a_module_imports_only_what_it_stands_on(path: Path) -> None:
         "sieve",
         "wording",
         "delivery_status",
+        "feedback",
         "unsubscribe",
     ],
 )

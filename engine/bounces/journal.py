@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, rename={"sender": "from", "which": "cla
     """What became of one recipient, at one attempt; or an action of the automation. Times are Unix times."""
 
     time: float
-    event: str  # failed, deferred, returned, suppressed, action, lifted
+    event: str  # failed, deferred, returned, complaint, suppressed, action, lifted
     id: str = ""
     to: str = ""
     sender: str = ""

@@ -38,7 +38,7 @@ _COMMANDS = {
     "arc": "Seal a message by hand, as one that is handed on.",
     "auth": "Say who a message is from: SPF, DKIM, DMARC, ARC.",
     "dsn": "Show what senders are told of their mail, and read what others tell.",
-    "reports": "Show what other servers report about the mail of our domains.",
+    "reports": "Show what other servers report about mail in our name, and about TLS with us.",
     "sieve": "Check scripts that sort mail, try them, and see to those of accounts.",
     "scan": "Teach the spam filter, ask it, and see what it has learnt.",
     "demo": "Two servers, a private DNS zone, and the way of five messages.",

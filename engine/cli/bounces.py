@@ -58,7 +58,7 @@ def classify(text: tuple[str, ...], patterns: Path | None, as_json: bool) -> Non
 
 @bounces.command(name="list")
 @click.option("--class", "which", metavar="CLASS", default="*", help="Only of this class; with * and ?.")
-@click.option("--event", metavar="EVENT", default="*", help="Only failed, deferred, suppressed, action or lifted.")
+@click.option("--event", metavar="EVENT", default="*", help="Only of this kind, such as failed, returned or complaint.")
 @click.option("--to", metavar="ADDRESS", default="*", help="Only of this recipient; with * and ?.")
 @click.option("--site", metavar="SITE", default="*", help="Only of sites with this name; with * and ?.")
 @click.option("--tenant", metavar="NAME", default="*", help="Only of this tenant.")

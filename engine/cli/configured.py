@@ -37,6 +37,16 @@ def configuration(ctx: click.Context) -> Config:
         sys.exit(2)
 
 
+def tls_reports_to(config: Config, domain: str) -> str:
+    """The address of ours that takes reports on TLS about a domain: one in it, if there is one; else empty.
+
+    What the stage that takes them is called, the file says.
+    """
+    taking = (stage.settings for stage in config.stages.values() if {"tls", "complaints"} <= set(stage.spec.settings))
+    addresses = [address for settings in taking for address in settings.get("tls", ())]
+    return next((one for one in addresses if one.lower().endswith(f"@{domain}")), next(iter(addresses), ""))
+
+
 def print_problems(error: ConfigError) -> None:
     """Every mistake on a line of its own, and their number."""
     count = len(error.problems)

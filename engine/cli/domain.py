@@ -9,7 +9,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.asking import answered
-from engine.cli.configured import config_option, configuration
+from engine.cli.configured import config_option, configuration, tls_reports_to
 from engine.cli.errors import Refused, Unusable
 from engine.observe.visible import visible
 
@@ -162,6 +162,7 @@ def _host(config: "Config", name: str, addresses: tuple[str, ...]) -> "Host":
         {listener: port for listener, (_, port) in config.listen.items()},
         _signers(config, domain),
         _key_info(config),
+        tls_reports_to(config, domain),
     )
 
 

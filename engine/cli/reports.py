@@ -1,10 +1,11 @@
-"""`postroad reports`: what other servers say about the mail of our domains."""
+"""`postroad reports`: what other servers say about the mail of our domains, and about TLS with our servers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,14 +15,20 @@ from engine.cli.errors import Refused, Unusable
 from engine.reports.unpacked import LIMIT
 
 if TYPE_CHECKING:
+    from engine.config import Config
     from engine.reports.received import Record, Report
+    from engine.reports.tls_received import Failure, Policy, TlsReport
+    from engine.reports.unpacked import Form
+
+T = TypeVar("T")
 
 COLUMNS = ("domain", "source", "messages", "passed", "failed", "dkim", "spf", "disposition", "from", "signed_by")
+TLS_COLUMNS = ("domain", "policy", "result", "server", "sessions", "from", "reason")
 
 
 @click.group()
 def reports() -> None:
-    """DMARC aggregate reports (RFC 9990, RFC 7489)."""
+    """Reports of others: on mail in our name (DMARC, RFC 9990), and on TLS with our servers (RFC 8460)."""
 
 
 @reports.command()
@@ -38,11 +45,7 @@ def show(ctx: click.Context, files: tuple[Path, ...], account: str | None, as_js
     """
     if not files and account is None:
         raise click.UsageError("name FILES, or an account by --account")
-    found: dict[object, Report] = {}
-    good = _gather(found, _of_files(files))
-    if account is not None:
-        good &= _gather(found, _of_account(ctx, account), may_be_other_mail=True)
-    reports = [*found.values()]
+    reports, good = _read_by(ctx, _dmarc, "XML", files, account)
     rows = _by_source(reports)
     if as_json:
         tables.show_json(_told(reports, rows))
@@ -54,18 +57,104 @@ def show(ctx: click.Context, files: tuple[Path, ...], account: str | None, as_js
         raise SystemExit(1)
 
 
+@reports.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--account", metavar="ADDRESS", help="All reports in the mailbox of an account of ours as well.")
+@click.option("--domain", metavar="DOMAIN", help="Only about this domain.")
+@click.option("--last", metavar="TIME", default="30d", show_default=True, help="How far to look back in what was kept.")
+@click.option("--json", "as_json", is_flag=True, help="For programs, with the reports as they are.")
+@config_option
+@click.pass_context
+def tls(
+    ctx: click.Context, *, files: tuple[Path, ...], account: str | None, domain: str | None, last: str, as_json: bool
+) -> None:
+    """Say how TLS with our servers went, as those see it who send to us: what failed first.
+
+    Without FILES or an account: what the server has taken in and kept. FILES are reports as they come: .json,
+    .json.gz, or whole messages. One that is there twice counts once.
+    """
+    if files or account is not None:
+        found, good = _read_by(ctx, _tls, "JSON", files, account)
+        signed: list[tuple[str, ...]] = [()] * len(found)
+    else:
+        kept = [*_kept(configuration(ctx), last)]
+        found, signed, good = [one for one, _ in kept], [domains for _, domains in kept], True
+    pairs = [(one, by) for one, by in zip(found, signed, strict=True) if not domain or domain.lower() in one.domains]
+    rows = _by_failure([one for one, _ in pairs], domain)
+    if as_json:
+        tables.show_json({"reports": [_tls_whole(*pair) for pair in pairs], "results": rows})
+    else:
+        for one, by in pairs:
+            click.echo(_tls_summary(one, by), err=True)
+        tables.show(rows, TLS_COLUMNS, as_json=False)
+    if not good:
+        raise SystemExit(1)
+
+
+def _kept(config: "Config", last: str) -> "Iterator[tuple[TlsReport, tuple[str, ...]]]":
+    from engine.reports.inbox import FOLDER, ReportStore
+    from engine.storage.environment import StorageError
+    from engine.units import Duration
+
+    try:
+        since = time.time() - Duration(last)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--last") from error
+    if not (config.server.data / FOLDER).exists():
+        return
+    try:
+        with ReportStore.open(config.server.data, read_only=True) as store:
+            yield from ((one.report, one.signed) for one in store.reports(since))
+    except StorageError as error:
+        raise Unusable(str(error)) from error
+
+
+def _dmarc(octets: bytes) -> "tuple[object, Report]":
+    """What makes a report one, and the report. Unreadable."""
+    from engine.reports.received import parse
+
+    report = parse(octets)
+    return (report.org_name, report.identity, report.domain, report.begin), report
+
+
+def _tls(octets: bytes) -> "tuple[object, TlsReport]":
+    from engine.reports.tls_received import parse
+
+    report = parse(octets)
+    return (report.org_name, report.identity, *report.domains, report.begin), report
+
+
+def _read_by(
+    ctx: click.Context,
+    parse: Callable[[bytes], tuple[object, T]],
+    form: "Form",
+    files: Iterable[Path],
+    account: str | None,
+) -> tuple[list[T], bool]:
+    """The reports in files and in a mailbox, each once; whether all could be read."""
+    found: dict[object, T] = {}
+    good = _gather(found, _of_files(files), parse, form)
+    if account is not None:
+        good &= _gather(found, _of_account(ctx, account), parse, form, may_be_other_mail=True)
+    return [*found.values()], good
+
+
 def _gather(
-    found: dict[object, "Report"], letters: Iterable[tuple[str, bytes]], *, may_be_other_mail: bool = False
+    found: dict[object, T],
+    letters: Iterable[tuple[str, bytes]],
+    parse: Callable[[bytes], tuple[object, T]],
+    form: "Form",
+    *,
+    may_be_other_mail: bool = False,
 ) -> bool:
     """Add what is in them, by what makes a report one; whether all could be read."""
-    from engine.reports.received import parse
     from engine.reports.unpacked import NoReport, Unreadable, unpacked
 
     good = True
     for name, octets in letters:
         try:
-            for report in map(parse, unpacked(octets)):
-                found.setdefault((report.org_name, report.identity, report.domain, report.begin), report)
+            for key, report in map(parse, unpacked(octets, form)):
+                found.setdefault(key, report)
         except Unreadable as error:
             if not (may_be_other_mail and isinstance(error, NoReport)):
                 click.echo(f"postroad: {name}: {error}", err=True)
@@ -158,3 +247,60 @@ def _told(found: Iterable["Report"], rows: Sequence[dict[str, Any]]) -> dict[str
 def _whole(report: "Report") -> dict[str, Any]:
     count, passed = _messages(report.records), _messages(report.records, passed=True)
     return asdict(report) | {"messages": count, "passed": passed, "failed": count - passed}
+
+
+def _tls_summary(report: "TlsReport", signed: Sequence[str]) -> str:
+    days = f"{tables.timestamp(report.begin)} to {tables.timestamp(report.end)}"
+    by = f" (signed by {', '.join(signed)})" if signed else ""
+    count = tables.counted(report.succeeded + report.failed, "session")
+    return f"{report.org_name}{by} about {', '.join(report.domains)}, {days}: {count}, {report.failed:,} failed"
+
+
+def _by_failure(found: Iterable["TlsReport"], domain: str | None) -> list[dict[str, Any]]:
+    """A row for what failed in the same way at the same server, and one for what did not fail."""
+    together: dict[tuple[str, ...], dict[str, Any]] = {}
+    for report in found:
+        for policy in report.policies:
+            if domain and policy.domain != domain.lower():
+                continue
+            for result, server, count, reason in _results(policy):
+                key = policy.domain, policy.type, result, server
+                row = together.setdefault(key, _empty_row(policy, result, server))
+                row["sessions"] += count
+                row["from"] = _unique([*row["from"], report.org_name])
+                row["reason"] = _unique([*row["reason"], reason])[:3]
+    return sorted(together.values(), key=lambda row: (row["result"] == "success", -row["sessions"], row["domain"]))
+
+
+def _empty_row(policy: "Policy", result: str, server: str) -> dict[str, Any]:
+    return {
+        "domain": policy.domain,
+        "policy": policy.type,
+        "result": result,
+        "server": server,
+        "sessions": 0,
+        "from": [],
+        "reason": [],
+    }
+
+
+def _results(policy: "Policy") -> Iterator[tuple[str, str, int, str]]:
+    """Result, server, sessions and reason. What a report counts as failed and does not explain comes too."""
+    if policy.succeeded:
+        yield "success", "", policy.succeeded, ""
+    for failure in policy.failures:
+        yield failure.result, _server(failure), failure.count, failure.reason
+    unexplained = policy.failed - sum(failure.count for failure in policy.failures)
+    if unexplained > 0:
+        yield "unexplained", "", unexplained, ""
+
+
+def _server(failure: "Failure") -> str:
+    return failure.mx_hostname or failure.receiving_ip
+
+
+def _tls_whole(report: "TlsReport", signed: Sequence[str]) -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    told: dict[str, Any] = to_builtins(report)
+    return told | {"signed_by": list(signed), "succeeded": report.succeeded, "failed": report.failed}

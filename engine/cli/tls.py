@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli import opening, tables
-from engine.cli.configured import config_option, configuration
+from engine.cli.configured import config_option, configuration, tls_reports_to
 from engine.cli.errors import Unusable
 from engine.observe.visible import visible
 
@@ -69,9 +69,12 @@ def explain(ctx: click.Context, name: str, *, connect: bool, dns: str | None, as
 @config_option
 @click.pass_context
 def records(ctx: click.Context, name: str, *, mode: str, max_age: int) -> None:
-    """Print what DOMAIN, whose mail comes here, can publish: MTA-STS, and TLSA records for our certificates."""
+    """Print what DOMAIN, whose mail comes here, can publish.
+
+    A policy of MTA-STS, TLSA records for our certificates, and the record that asks others for reports on TLS.
+    """
     from engine.directory import valid_domain
-    from engine.presence.records import sts_policy, sts_record
+    from engine.presence.records import sts_policy, sts_record, tls_reports
 
     config = configuration(ctx)
     with opening.translated():
@@ -81,6 +84,8 @@ def records(ctx: click.Context, name: str, *, mode: str, max_age: int) -> None:
     for line in policy.splitlines():
         click.echo(f";     {line}")
     click.echo(sts_record(domain, policy))
+    click.echo("; what becomes of TLS with its servers is reported there once a day:")
+    click.echo(tls_reports(domain, tls_reports_to(config, domain)))
     click.echo(f"; where DNSSEC signs the zone of {hostname}, and as long as these keys are used:")
     for line in _tlsa(config, hostname):
         click.echo(line)

@@ -146,6 +146,8 @@ class Reports:
     email: str  # who may be asked about it; its domain is the one that reports
     contact: str = ""  # more about that, such as an address in the web
     lane: str = ""  # that reports go through; empty: "outbound" if that has a `queue`, else the first that has one
+    kinds: tuple[typing.Literal["dmarc", "tls"], ...] = ("dmarc", "tls")
+    allow_networks: tuple[Network, ...] = ()  # that are not public, and have pages to which reports may be posted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,7 @@ class Webhook:
     name: str = ""
     url: str
     secret_file: Path  # one secret a line, each of which signs
-    events: tuple[str, ...] = ("failed", "deferred", "returned", "suppressed", "action", "lifted")
+    events: tuple[str, ...] = ("failed", "deferred", "returned", "complaint", "suppressed", "action", "lifted")
     classes: tuple[str, ...] = ()  # of replies, where an event has one; empty: all
     tenants: tuple[str, ...] = ()  # the same of whose mail it is
     most: int = 100_000  # events that wait; what comes then is dropped

@@ -418,7 +418,7 @@ class Session:
 
     def _count(self, job: Job) -> None:
         """Say how this session counts for the domains of a job, once for each."""
-        if self._terms.results is None:
+        if self._terms.results is None or job.security.untold:
             return
         given = {to.address.rpartition("@")[2] for to in job.transaction.recipients}
         if job.security is self._counted_for[0] and given <= self._counted_for[1]:
@@ -575,7 +575,7 @@ async def open_session(
 
 
 def _tell_failed(terms: Terms, security: Security, ends: Ends, failed: Failed | None, to: Iterable[str]) -> None:
-    if terms.results is not None and failed is not None:
+    if terms.results is not None and failed is not None and not security.untold:
         for domain in sorted(domains_of(to)):
             terms.results(told(security, domain, ends, failed))
 

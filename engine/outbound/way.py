@@ -121,13 +121,15 @@ class Security:
     stricter, never weaker; where both kinds are, DANE counts (RFC 8461 2).
 
     ``requiretls``: the sender demands it of each server (RFC 8689); ``vouched``: nobody on the way could have changed
-    the names of the hosts.
+    the names of the hosts. ``untold``: nobody hears what becomes of it, for these are not the domain's servers, or the
+    sender wants it delivered whatever the domain publishes (RFC 8689 3).
     """
 
     level: TlsPolicy = "opportunistic"
     published: Published = NOTHING
     requiretls: bool = False
     vouched: bool = False
+    untold: bool = False
 
     def at(self, host: str) -> Demand:
         """What that means at one host."""

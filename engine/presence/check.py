@@ -12,6 +12,8 @@ from engine.net.dns import Answer, Ask, DnsTrouble, NoData, Outcome, side_by_sid
 from engine.presence import records
 from engine.presence.records import Host
 from engine.protocols.mta_sts import parse_policy
+from engine.protocols.tls_reporting import record_name as tls_record_name
+from engine.protocols.tls_reporting import report_uris
 from engine.signing.publishing import record_name, unpublished
 
 Fetch: TypeAlias = Callable[[str], Awaitable[str]]
@@ -165,11 +167,11 @@ class _Check:
         return Finding("MTA-STS", verdict, False, shown, "a policy that names every MX")
 
     async def _tls_reports(self) -> Finding:
-        name = f"_smtp._tls.{self._host.domain}"
+        name = tls_record_name(self._host.domain)
         outcome = await self._text(name, "v=TLSRPTv1")
-        good = isinstance(outcome, Answer)
+        good = isinstance(outcome, Answer) and bool(report_uris(outcome.records))
         return Finding(
-            "TLS-RPT", _verdict(outcome, good), False, _shown(outcome), "v=TLSRPTv1", self._record(name, "TXT")
+            "TLS-RPT", _verdict(outcome, good), False, _shown(outcome), "v=TLSRPTv1; rua=…", self._record(name, "TXT")
         )
 
     async def _dane(self) -> Finding:

@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from engine.authentication.signer import Signer
+from engine.protocols.tls_reporting import record_name as record_name_of_tls_reports
 from engine.signing.publishing import record, record_name, txt
 
 SERVICES = ("submissions", "submission", "imaps", "imap", "pop3s", "pop3", "managesieve")
@@ -22,6 +24,7 @@ class Host:
     ports: Mapping[str, int] = field(default_factory=dict)  # listener → port
     signers: tuple[Signer, ...] = ()  # the domain's keys that sign or wait
     key_info: bytes = b""  # SubjectPublicKeyInfo of a certificate whose key stays; empty: there is none
+    tls_reports: str = ""  # the address that takes reports on TLS; empty: the postmaster's
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def wanted(host: Host) -> Iterator[Record]:
     for signer in host.signers:
         yield Record(record_name(signer.domain, signer.selector), "TXT", txt(record(signer.key)))
     yield Record(f"_dmarc.{domain}", "TXT", txt(f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"))
-    yield Record(f"_smtp._tls.{domain}", "TXT", txt(f"v=TLSRPTv1; rua=mailto:postmaster@{domain}"))
+    yield tls_reports(domain, host.tls_reports)
     for rank, service in enumerate(service for service in SERVICES if host.ports.get(service)):
         yield Record(service_name(service, domain), "SRV", f"{rank} 1 {host.ports[service]} {hostname}.")
 
@@ -73,6 +76,12 @@ def sts_record(domain: str, policy: str) -> Record:
     """What says that there is a policy (RFC 8461 3.1): another id when it is another one."""
     identity = hashlib.sha256(policy.encode()).hexdigest()[:20]
     return Record(f"_mta-sts.{domain}", "TXT", txt(f"v=STSv1; id={identity}"))
+
+
+def tls_reports(domain: str, address: str = "") -> Record:
+    """What asks others for reports on TLS (RFC 8460 3), to the postmaster unless another address takes them."""
+    to = quote(address or f"postmaster@{domain}", safe="@+=")
+    return Record(record_name_of_tls_reports(domain), "TXT", txt(f"v=TLSRPTv1; rua=mailto:{to}"))
 
 
 def tlsa(host: Host) -> Record | None:

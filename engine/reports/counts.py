@@ -1,10 +1,10 @@
-"""Counts of mail, by domain and day, until they are reported. All processes add to them; one takes them out.
+"""Counts of mail, or of sessions, by domain and day, until they are reported. All processes add; one takes out.
 
 ======== =================================== =================================================================
 database key                                 value
 ======== =================================== =================================================================
-domains  day, digest of the domain           MessagePack list: the policy last seen, number of rows, claimed
-rows     day, digest of domain, digest of row MessagePack list: the row, how many messages
+domains  day, digest of the domain           MessagePack list: what it said last, number of rows, claimed, their octets
+rows     day, digest of domain, digest of row MessagePack list: the row, how many
 ======== =================================== =================================================================
 
 A day is that of Unix time, in 4 octets; digests have 16. ``claimed``: the report may have gone out, so that it is never
@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import lmdb
 import msgspec
 
-from engine.reports.rows import Observed, Published, Row
+from engine.reports.rows import P, Published, R, Row, Seen
 from engine.storage.environment import StorageError, open_environment, translated
 from engine.storage.store import Store
 
@@ -43,6 +43,12 @@ MOST_ROWS = 200_000
 ROWS_OF_ONE = 10_000
 """Rows of one domain in a day: its report fits into a message, and it leaves room to others."""
 
+OCTETS_OF_ONE = 16 * 2**20
+"""Octets of these rows, of which strangers have written much."""
+
+SPARE = 200
+"""Rows that there may be beyond these limits, for what is left of those that have no room."""
+
 GATHERED = 2_000
 """Rows in memory after which they are written without waiting."""
 
@@ -50,13 +56,14 @@ _DIGEST = 16
 
 
 class _Domain(msgspec.Struct, array_like=True):
-    published: Published
+    published: msgspec.Raw
     rows: int = 0
     claimed: bool = False
+    octets: int = 0
 
 
 _DOMAIN = msgspec.msgpack.Decoder(_Domain)
-_ROW = msgspec.msgpack.Decoder(tuple[Row, int])
+_COUNTED = msgspec.msgpack.Decoder(tuple[msgspec.Raw, int])
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -71,40 +78,47 @@ class Key(NamedTuple):
         return self.day.to_bytes(4, "big") + self.digest
 
 
-class Gathered:
+class Gathered(Generic[P, R]):
     """What a process has seen and not yet written."""
 
     def __init__(self) -> None:
-        self.published: dict[tuple[int, str], Published] = {}
-        self.rows: Counter[tuple[int, str, Row]] = Counter()
+        self.published: dict[tuple[int, str], P] = {}
+        self.rows: Counter[tuple[int, str, R]] = Counter()
 
-    def add(self, day: int, found: Observed) -> None:
+    def add(self, day: int, found: Seen[P, R]) -> None:
         domain = found.published.domain
         self.published[day, domain] = found.published
         self.rows[day, domain, found.row] += 1
 
 
-class Counts(Store):
+class DayCounts(Store, Generic[P, R]):
     """The open store. One object a process, shared by its threads. Every method may raise StorageError."""
+
+    published: ClassVar[msgspec.msgpack.Decoder[Any]]
+    row: ClassVar[msgspec.msgpack.Decoder[Any]]
 
     def __init__(self, environment: lmdb.Environment) -> None:
         super().__init__(environment)
         self._domains, self._rows = (environment.open_db(name) for name in (b"domains", b"rows"))
+
+    def plain(self, row: R) -> R:
+        """What is left of a row that has no room: the row itself, where that is nothing less."""
+        return row
 
     @classmethod
     def open(cls, path: Path, map_size: int = MAP_SIZE) -> Self:
         """Open, and make if need be, the store in the folder ``path``."""
         return cls(open_environment(path, map_size=map_size, databases=2))
 
-    def write(self, gathered: Gathered) -> int:
-        """Add what a process has gathered, in one commit; the messages for which there was no room."""
+    def write(self, gathered: Gathered[P, R]) -> int:
+        """Add what a process has gathered, in one commit; how much of it had no room."""
         return self._run(self._write, gathered)
 
     def due(self, today: int) -> list[Key]:
         """The reports about days before ``today``, the oldest day first."""
         return self._run(lambda txn: list(self._due(txn, today)), write=False)
 
-    def read(self, key: Key) -> tuple[Published, list[tuple[Row, int]]] | None:
+    def read(self, key: Key) -> tuple[P, list[tuple[R, int]]] | None:
         """What a report is to say; None where there is nothing, or where it may have been sent."""
         return self._run(self._read, key, write=False)
 
@@ -134,35 +148,51 @@ class Counts(Store):
             failure = translated(error)
             raise failure if isinstance(failure, StorageError) else StorageError(str(error)) from error
 
-    def _write(self, txn: Transaction, gathered: Gathered) -> int:
+    def _write(self, txn: Transaction, gathered: Gathered[P, R]) -> int:
+        entries = self._entries(txn, gathered)
+        lost = 0
+        for (day, domain, row), count in gathered.rows.items():
+            key = _key(day, domain)
+            entry = entries.get(key)
+            if entry is None or not self._count(txn, key, entry, row, count):
+                lost += count
+        for key, entry in entries.items():
+            if entry.rows:
+                txn.put(key, _encode(entry), db=self._domains)
+        return lost
+
+    def _entries(self, txn: Transaction, gathered: Gathered[P, R]) -> dict[bytes, _Domain]:
+        """Those of the domains that have one, or for which there is room."""
         entries: dict[bytes, _Domain] = {}
         for (day, domain), published in gathered.published.items():
             key = _key(day, domain)
             entry = self._entry(txn, key)
             if entry is None and txn.stat(self._domains)["entries"] + len(entries) >= MOST_DOMAINS:
                 continue
-            entries[key] = entry or _Domain(published)
-            entries[key].published = published
-        lost = 0
-        room = MOST_ROWS - txn.stat(self._rows)["entries"]
-        for (day, domain, row), count in gathered.rows.items():
-            entry = entries.get(_key(day, domain))
-            if entry is None:
-                lost += count
-                continue
-            key = _key(day, domain) + _digest(_encode(row))
-            before = txn.get(key, db=self._rows)
-            if before is None and (room <= 0 or entry.rows >= ROWS_OF_ONE):
-                lost += count
-                continue
-            if before is None:
-                room -= 1
-                entry.rows += 1
-            txn.put(key, _encode((row, count + (_ROW.decode(before)[1] if before else 0))), db=self._rows)
-        for key, entry in entries.items():
-            if entry.rows:
-                txn.put(key, _encode(entry), db=self._domains)
-        return lost
+            raw = msgspec.Raw(_encode(published))
+            entries[key] = entry or _Domain(raw)
+            entries[key].published = raw
+        return entries
+
+    def _count(self, txn: Transaction, key: bytes, entry: _Domain, row: R, count: int) -> bool:
+        """Add to a row, or to what is left of it. Whether there was room."""
+        if self._add(txn, key, entry, _encode(row), count):
+            return True
+        plain = self.plain(row)
+        return plain != row and self._add(txn, key, entry, _encode(plain), count, spare=SPARE)
+
+    def _add(self, txn: Transaction, key: bytes, entry: _Domain, row: bytes, count: int, *, spare: int = 0) -> bool:
+        place = key + _digest(row)
+        before = txn.get(place, db=self._rows)
+        if before is None:
+            full = entry.rows >= ROWS_OF_ONE + spare or (entry.octets >= OCTETS_OF_ONE and not spare)
+            if full or txn.stat(self._rows)["entries"] >= MOST_ROWS + spare:
+                return False
+            entry.rows += 1
+            entry.octets += len(row)
+        total = count + (_COUNTED.decode(before)[1] if before else 0)
+        txn.put(place, _encode((msgspec.Raw(row), total)), db=self._rows)
+        return True
 
     def _entry(self, txn: Transaction, key: bytes) -> _Domain | None:
         value = txn.get(key, db=self._domains)
@@ -175,11 +205,12 @@ class Counts(Store):
                 return
             yield key
 
-    def _read(self, txn: Transaction, key: Key) -> tuple[Published, list[tuple[Row, int]]] | None:
+    def _read(self, txn: Transaction, key: Key) -> tuple[P, list[tuple[R, int]]] | None:
         entry = self._entry(txn, key.octets)
         if entry is None or entry.claimed:
             return None
-        return entry.published, [_ROW.decode(value) for _, value in self._rows_of(txn, key)]
+        counted = (_COUNTED.decode(value) for _, value in self._rows_of(txn, key))
+        return self.published.decode(entry.published), [(self.row.decode(row), count) for row, count in counted]
 
     def _rows_of(self, txn: Transaction, key: Key) -> Iterator[tuple[bytes, bytes]]:
         cursor = txn.cursor(self._rows)
@@ -199,12 +230,20 @@ class Counts(Store):
         for octets, value in txn.cursor(self._domains):
             entry = _DOMAIN.decode(value)
             if entry.claimed:
-                yield Key(int.from_bytes(octets[:4], "big"), bytes(octets[4:])), entry.published.domain
+                published: P = self.published.decode(entry.published)
+                yield Key(int.from_bytes(octets[:4], "big"), bytes(octets[4:])), published.domain
 
     def _drop(self, txn: Transaction, key: Key) -> None:
         for octets in [octets for octets, _ in self._rows_of(txn, key)]:
             txn.delete(octets, db=self._rows)
         txn.delete(key.octets, db=self._domains)
+
+
+class Counts(DayCounts[Published, Row]):
+    """Those of DMARC."""
+
+    published = msgspec.msgpack.Decoder(Published)
+    row = msgspec.msgpack.Decoder(Row)
 
 
 def today(now: float | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Where reports go: the addresses of rua=, and whether those elsewhere want them (RFC 9990 3, RFC 9989 4.7)."""
+"""Where reports go: what stands in rua=, and whether those elsewhere want them (RFC 9990 3, RFC 9989 4.7)."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,11 @@ from engine.protocols.address import Malformed, parse_path, split
 MOST = 10
 """Addresses that one report goes to; RFC 7489 6.2 asks for two at least."""
 
+PAGES = 3
+"""Pages, each of which may let us wait."""
+
 _MAILTO = re.compile(r"mailto:([^!?]+)(?:\?[^!]*)?(?:!([0-9]{1,15})([kmgt]?))?", re.IGNORECASE)
+_PAGE = re.compile(r"https://[!-~]{1,1000}", re.IGNORECASE)
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -42,6 +46,12 @@ def addresses(uris: str) -> list[Destination]:
         limit = int(match[2]) * _UNITS[match[3].lower()] if match[2] else None
         found.setdefault(address, Destination(address, limit))
     return [*found.values()][:MOST]
+
+
+def pages(uris: str) -> list[str]:
+    """The places in the web in rua=, in their order, each once (RFC 8460 3)."""
+    found = (uri.strip() for uri in uris.split(","))
+    return [*dict.fromkeys(uri for uri in found if _PAGE.fullmatch(uri))][:PAGES]
 
 
 async def confirmed(ask: Ask, domain: str, uris: str, method: Method) -> tuple[list[Destination], bool]:

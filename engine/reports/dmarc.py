@@ -1,15 +1,17 @@
 """DMARC aggregate reports, as the sender of reports takes them (RFC 9990 2.6)."""
 
+import gzip
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import ClassVar
 
 import trio
 
 from engine.authentication.dmarc import Method
 from engine.net.dns import Ask
 from engine.reports.aggregate import Metadata, written
-from engine.reports.counts import DAY, Counts, Key, date
+from engine.reports.counts import DAY, DayCounts, Key, date
 from engine.reports.destinations import confirmed
 from engine.reports.letter import File, letter
 from engine.reports.rows import Published, Row
@@ -19,7 +21,10 @@ from engine.reports.sending import Draft, Office
 class AggregateReports:
     """A ``sending.Kind``. ``counts`` may open the store: StorageError."""
 
-    def __init__(self, counts: Callable[[], Counts], ask: Callable[[], Ask]) -> None:
+    name: ClassVar[str] = "dmarc"
+    spread: ClassVar[float] = 3600.0  # seconds
+
+    def __init__(self, counts: Callable[[], DayCounts[Published, Row]], ask: Callable[[], Ask]) -> None:
         self._counts = counts
         self._ask = ask
 
@@ -57,6 +62,7 @@ def _letter(
     unique = hashlib.sha256(f"{key.day} {domain} {office.hostname}".encode()).hexdigest()[:32]
     settings = office.settings
     about = Metadata(settings.org_name, settings.email, settings.contact, unique, begin, end)
+    packed = gzip.compress(written(about, published, rows), mtime=0)
     return letter(
         author=settings.email,
         to=to,
@@ -64,5 +70,5 @@ def _letter(
         identity=unique,
         text=f"This is a DMARC aggregate report (RFC 9990) about mail from {domain}\n"
         f"that {office.domain} received on {date(key.day)} (UTC).\n",
-        file=File(f"{office.domain}!{domain}!{begin}!{end}!{unique}.xml.gz", written(about, published, rows)),
+        file=File(f"{office.domain}!{domain}!{begin}!{end}!{unique}.xml.gz", packed),
     )

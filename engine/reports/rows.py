@@ -1,12 +1,24 @@
 """What is told of messages: the policy that was found, and rows of results (RFC 9990 2.1.1)."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 LONGEST = 255
 """Characters of a name that are kept: any domain name fits."""
+
+
+class Named(Protocol):
+    """What a domain says of the reports that it wants."""
+
+    @property
+    def domain(self) -> str: ...
+
+
+P = TypeVar("P", bound=Named)
+R = TypeVar("R", bound=Hashable)
 
 
 class Published(msgspec.Struct, frozen=True, array_like=True):
@@ -45,6 +57,13 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    published: Published
-    row: Row
+class Seen(Generic[P, R]):
+    """One thing that counts, for whoever says ``published``."""
+
+    published: P
+    row: R
+
+
+@dataclass(frozen=True, slots=True)
+class Observed(Seen[Published, Row]):
+    """A message."""

@@ -1,14 +1,15 @@
-"""Counting, in one process: what stages see is gathered in memory, and written every few seconds by a thread."""
+"""Counting, in one process: what is seen is gathered in memory, and written every few seconds by a thread."""
 
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar, Generic
 
 import trio
 
 from engine.observe.events import event
-from engine.reports.counts import GATHERED, Counts, Gathered, today
-from engine.reports.rows import Observed
+from engine.reports.counts import GATHERED, Counts, DayCounts, Gathered, today
+from engine.reports.rows import P, Published, R, Row, Seen
 from engine.storage.environment import StorageError
 
 EVERY = 10.0
@@ -19,22 +20,24 @@ MOST_GATHERED = 10 * GATHERED
 """Rows in memory beyond which no more are counted, where the disk is that slow."""
 
 
-class Tally:
-    """A service for stages. Counts nothing while it is not ``on``."""
+class Gathering(Generic[P, R]):
+    """Counts nothing while it is not ``on``."""
+
+    kind: ClassVar[type[DayCounts[Any, Any]]]
 
     def __init__(self, path: Path, clock: Callable[[], int] = today) -> None:
         self.on = False
         self._path = path
         self._clock = clock
-        self._gathered = Gathered()
+        self._gathered: Gathered[P, R] = Gathered()
         self._full = trio.Event()
 
     @cached_property
-    def counts(self) -> Counts:
+    def counts(self) -> DayCounts[P, R]:
         """The store, made when it is first wanted. StorageError."""
-        return Counts.open(self._path)
+        return self.kind.open(self._path)
 
-    def count(self, found: Observed) -> None:
+    def count(self, found: Seen[P, R]) -> None:
         """Takes some microseconds, and never fails."""
         rows = len(self._gathered.rows)
         if self.on and rows < MOST_GATHERED:
@@ -48,7 +51,16 @@ class Tally:
             with trio.move_on_after(EVERY):
                 await self._full.wait()
             self._full = trio.Event()
-            await trio.to_thread.run_sync(self._write, self._taken())
+            taken = self._taken()
+            try:
+                taken = await self._wanted(taken)
+            except Exception as error:  # counting must not stop the mail of this process
+                event.bug("counting for reports", error)
+            await trio.to_thread.run_sync(self._write, taken)
+
+    async def _wanted(self, gathered: Gathered[P, R]) -> Gathered[P, R]:
+        """What of it is to be written."""
+        return gathered
 
     def close(self) -> None:
         """Write what is left."""
@@ -56,11 +68,11 @@ class Tally:
         if "counts" in self.__dict__:
             self.counts.close()
 
-    def _taken(self) -> Gathered:
+    def _taken(self) -> Gathered[P, R]:
         taken, self._gathered = self._gathered, Gathered()
         return taken
 
-    def _write(self, gathered: Gathered) -> None:
+    def _write(self, gathered: Gathered[P, R]) -> None:
         """What cannot be written is lost: it must not fill the memory."""
         if not gathered.rows:
             return
@@ -73,3 +85,9 @@ class Tally:
         else:
             if lost:
                 event("reports-not-counted", messages=lost, error="there is no room for more domains or rows")
+
+
+class Tally(Gathering[Published, Row]):
+    """Of messages, for DMARC. A service for stages."""
+
+    kind = Counts

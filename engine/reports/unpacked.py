@@ -1,4 +1,4 @@
-"""The XML in what arrives as a report: bare, in gzip, in a zip archive, or in a message, by content and not by name."""
+"""The XML or JSON in what arrives as a report: bare, in gzip, zip, or a message, by content and not by name."""
 
 import email
 import email.policy
@@ -6,7 +6,10 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeAlias
+
+Form: TypeAlias = Literal["XML", "JSON"]
 
 LIMIT = 64 * 2**20
 """Octets of one file, packed and unpacked: the largest reports have some megabytes, a bomb has more."""
@@ -18,6 +21,10 @@ DEPTH = 3
 """An archive in a message that came attached to another is as deep as it gets."""
 
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_BEGINNINGS: dict[Form, Callable[[bytes], bool]] = {
+    "XML": lambda octets: octets.startswith(_MARKS) or octets[:64].lstrip().startswith(b"<"),
+    "JSON": lambda octets: octets[:64].removeprefix(_MARKS[0]).lstrip().startswith(b"{"),
+}
 _ZIP = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -43,18 +50,19 @@ class NoReport(Unreadable):
     """There is nothing in it that might be one."""
 
 
-def unpacked(octets: bytes) -> list[bytes]:
-    """All XML in a file, at least one. Unreadable."""
-    found = list(_Unpacking().found(octets, DEPTH))
+def unpacked(octets: bytes, form: Form = "XML") -> list[bytes]:
+    """All XML, or JSON, in a file, at least one. Unreadable."""
+    found = list(_Unpacking(_BEGINNINGS[form]).found(octets, DEPTH))
     if not found:
-        raise NoReport("it holds no XML, bare or in gzip, zip or a message")
+        raise NoReport(f"it holds no {form}, bare or in gzip, zip or a message")
     return found
 
 
 class _Unpacking:
     """One file, and how many octets more may come out of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, begins: Callable[[bytes], bool]) -> None:
+        self._begins = begins
         self._left = LIMIT
 
     def found(self, octets: bytes, depth: int) -> Iterator[bytes]:
@@ -65,7 +73,7 @@ class _Unpacking:
         elif octets.startswith(b"PK\x03\x04"):
             for member in self._members(octets):
                 yield from self._deeper(member, depth)
-        elif octets.startswith(_MARKS) or octets[:64].lstrip().startswith(b"<"):
+        elif self._begins(octets):
             yield octets
         elif depth == DEPTH:
             yield from self._parts(octets, depth)

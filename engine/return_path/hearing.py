@@ -25,7 +25,27 @@ class Bounce:
     message_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Somebody has complained about a message of ours.
+
+    ``kind`` is the word of RFC 5965 7.3. ``recipient`` is empty where it is not known. ``proven``: it is known by
+    what we have signed, or from somebody whom we believe. ``message`` are the first characters of the message's id,
+    or all of it; ``message_id`` is the field.
+    """
+
+    kind: str
+    recipient: str
+    proven: bool
+    message: str = ""
+    sent: float = 0.0
+    agent: str = ""
+    reporter: str = ""
+    message_id: str = ""
+
+
 Listener: TypeAlias = Callable[[Bounce], Awaitable[None]]
+Complainer: TypeAlias = Callable[[Complaint], Awaitable[None]]
 
 
 @dataclass
@@ -33,7 +53,12 @@ class Hearing:
     """Those who hear. An error of one of them defers the report, so that it is read, and told to all, again."""
 
     listeners: list[Listener] = field(default_factory=list)
+    complainers: list[Complainer] = field(default_factory=list)
 
     async def tell(self, bounce: Bounce) -> None:
         for listener in self.listeners:
             await listener(bounce)
+
+    async def complain(self, complaint: Complaint) -> None:
+        for complainer in self.complainers:
+            await complainer(complaint)

@@ -10,6 +10,7 @@ import base64
 import hmac
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from engine.directory import a_label
@@ -23,6 +24,7 @@ _MAC = 8
 _LOCAL_LIMIT = 64  # RFC 5321 4.5.3.1.1
 _PURPOSE = b"postroad verp\0"  # so that what the secret signs elsewhere is good for nothing here
 _KEY = re.compile(rf"([0-7][0-9a-hjkmnp-tv-z]{{{NAMED - 1}}})([a-z2-7]{{{_MAC}}})")
+_TRIED = 20  # addresses of a text
 _EARLY = 3600.0  # seconds by which the clock of the node that signed may be ahead
 
 
@@ -78,6 +80,16 @@ class Verp:
             return None
         user, _, domain = who.rpartition("=")
         return Returned(named.upper(), f"{user}@{domain}" if who else "", time)
+
+    def within(self, text: str, now: float) -> Returned | None:
+        """What the first good address in a text stands for at that Unix time; None without one."""
+        local, domain = map(re.escape, split(self.address))
+        key = rf"[0-9a-z]{{{NAMED + _MAC}}}(?:=[^\s<>@\"]{{1,400}})?"
+        pattern = rf"(?<![a-z0-9.+_-]){local}\+{key}@{domain}(?![a-z0-9-])"
+        for found in islice(re.finditer(pattern, text, re.IGNORECASE), _TRIED):
+            if opened := self.open(found[0], now):
+                return opened
+        return None
 
     def _parts(self, address: str) -> tuple[str, str, str] | None:
         """The name of the message, the signature, and the recipient as it is written."""

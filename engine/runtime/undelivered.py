@@ -11,7 +11,7 @@ from engine.message import CAMPAIGN, TENANT, Fact, MessageId, Recipient
 from engine.observe.events import event
 from engine.queue.delivery import Delivery
 from engine.queue.lines import domain_of
-from engine.return_path.hearing import Bounce
+from engine.return_path.hearing import Bounce, Complaint
 from engine.suppression import Suppressions
 from engine.verdict import Defer, Reject
 from engine.webhooks import Outbox
@@ -101,6 +101,10 @@ class Undelivered:
         if bounce.status.action in ("failed", "delayed"):
             self._journal.tell(entry_of_return(bounce, self._terms.classifier, time.time()))
 
+    async def complained(self, complaint: Complaint) -> None:
+        """Somebody does not want what we send."""
+        self._journal.tell(entry_of_complaint(complaint, time.time()))
+
     def note(self, entry: Entry) -> None:
         """Something else that webhooks may want to hear of."""
         self._journal.tell(entry)
@@ -127,7 +131,7 @@ class Undelivered:
 
     def _fill(self, entry: Entry, fills: Mapping[str, Fill]) -> None:
         """What is said for good of a recipient may put it onto the list."""
-        if entry.event not in ("failed", "returned") or not entry.permanent:
+        if entry.event not in ("failed", "returned", "complaint") or not entry.permanent:
             return
         added = self._suppressions.heard(entry.which, entry.to, entry.tenant, fills, entry.reply or entry.text)
         if added is not None:
@@ -182,3 +186,24 @@ def entry_of_return(bounce: Bounce, known: Classifier, now: float) -> Entry:
         arrived=bounce.sent,
         by=found.by,
     )
+
+
+def entry_of_complaint(complaint: Complaint, now: float) -> Entry:
+    """What the log has of it."""
+    by = " ".join(filter(None, [complaint.agent, complaint.message_id]))
+    return Entry(
+        time=round(now, 3),
+        event="complaint",
+        id=complaint.message,
+        to=complaint.recipient,
+        domain=complaint.recipient.rpartition("@")[2],
+        remote=complaint.reporter,
+        which=_CLASSES.get(complaint.kind.removesuffix("-list"), "complaint"),
+        permanent=complaint.proven and bool(complaint.recipient),
+        text=f"{complaint.kind}: {by}" if by else complaint.kind,
+        arrived=complaint.sent,
+    )
+
+
+_CLASSES = {"opt-out": "unsubscribe", "virus": "virus"}
+"""Of complaints that are no complaint about spam."""

@@ -43,6 +43,19 @@ def test_what_is_printed_can_be_published(run: Run, certificates: Certificates) 
     first = certificates.certificate.read_bytes().partition(b"-----END CERTIFICATE-----\n")
     assert f"_25._tcp.mx.example.org. IN TLSA {tlsa(3, 1, 1, der(first[0] + first[1]))}" in lines
     assert zone is not None
+    assert '_smtp._tls.example.org. IN TXT "v=TLSRPTv1; rua=mailto:postmaster@example.org"' in lines
+
+
+def test_reports_go_to_the_address_that_takes_them(tmp_path: Path) -> None:
+    config = tmp_path / "pipeline.toml"
+    stages = {"lane": {"inbound": {"stages": ["accept", "queue", "incoming_reports", "route"]}}}
+    for addresses, wanted in (
+        (["tls@example.com", "tls+rpt@example.org"], "tls+rpt@example.org"),
+        (["tls@example.com"], "tls@example.com"),
+    ):
+        config.write_text(toml(merged(BASE, stages | {"stage": {"incoming_reports": {"tls": addresses}}})))
+        done = CliRunner().invoke(main, ["-c", str(config), "tls", "records", "example.org"])
+        assert f'_smtp._tls.example.org. IN TXT "v=TLSRPTv1; rua=mailto:{wanted}"' in done.stdout.splitlines()
 
 
 def test_another_policy_has_another_id(run: Run) -> None:

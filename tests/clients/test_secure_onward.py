@@ -11,6 +11,7 @@ import pytest
 
 from engine.policies.store import Kept, StsStore
 from engine.protocols.mta_sts import StsPolicy
+from engine.reports.sessions import SessionCounts
 from tests.support.authorities import BETWEEN, OTHER, PAST, ROOT, Server, der, tlsa
 from tests.support.postfix import Postfix, postfix
 from tests.support.programs import Certificates, marks
@@ -40,6 +41,7 @@ def zones(port: int) -> list[Told]:
             zone[f"{at}.mx.{name}"] = {"TLSA": record}
         if sts:
             zone[f"_mta-sts.{name}"] = {"TXT": '"v=STSv1; id=1"'}
+        zone[f"_smtp._tls.{name}"] = {"TXT": f'"v=TLSRPTv1; rua=mailto:tls@{name}"'}
 
     domain(signed, "ee", "strange", record=tlsa(3, 1, 1, STRANGE.der))
     domain(signed, "ta", "good", record=tlsa(2, 0, 1, der(ROOT.cert_pem.bytes())))
@@ -106,6 +108,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "dns": {"servers": [address]},
             "tls": Certificates(folder / "tls").settings,
             "stage": {"resolve": {"port": port}, "relay": {"trust": str(trust), "retry": ["1h"]}},
+            "reports": {"org_name": "Example", "email": "tls@example.org", "kinds": ["tls"]},
         }
         with StsStore.open(folder / "postroad" / "var") as store:
             for domain, host in POLICIES.items():
@@ -172,6 +175,30 @@ def test_nothing_else_has_arrived(world: World) -> None:
             assert not any(
                 name in message for name in ("bob@wrong", "bob@stripped", "bob@bogus", "bob@bad", "bob@forged")
             )
+
+
+@pytest.mark.parametrize(
+    ("domain", "policy", "results"),
+    [
+        ("ee.signed.example", "tlsa", {""}),
+        ("wrong.signed.example", "tlsa", {"validation-failure"}),
+        ("stripped.signed.example", "tlsa", {"starttls-not-supported"}),
+        ("bogus.signed.example", "tlsa", {"dnssec-invalid"}),
+        ("sts.plain.example", "sts", {""}),
+        ("bad.plain.example", "sts", {"certificate-not-trusted"}),
+        ("free.signed.example", "no-policy-found", {"starttls-not-supported"}),
+    ],
+)
+def test_what_reports_will_say(domain: str, policy: str, results: set[str], world: World) -> None:
+    world.send(domain)
+
+    def counted() -> set[tuple[str, str]]:
+        with SessionCounts.open(world.server.folder / "var" / "tls-reports") as counts:
+            found = [counts.read(key) for key in counts.due(10**6)]
+        rows = [row for one in found if one and one[0].domain == domain for row, _ in one[1]]
+        return {(row.policy_type, row.result) for row in rows}
+
+    assert until(counted, f"sessions with {domain}") == {(policy, result) for result in results}
 
 
 def test_requiretls(world: World) -> None:

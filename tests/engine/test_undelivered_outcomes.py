@@ -12,8 +12,8 @@ from engine.bounces.journal import FOLDER, Entry, entries
 from engine.config import Config, parse
 from engine.delivery_status import Status
 from engine.message import CAMPAIGN, TENANT, Fact, MessageId, Recipient
-from engine.return_path.hearing import Bounce
-from engine.runtime.undelivered import Outcome, Undelivered, entry_of, entry_of_return
+from engine.return_path.hearing import Bounce, Complaint
+from engine.runtime.undelivered import Outcome, Undelivered, entry_of, entry_of_complaint, entry_of_return
 from engine.suppression import Suppressions
 from engine.webhooks import Outbox
 
@@ -139,3 +139,32 @@ def test_what_comes_back_later_is_classified_too() -> None:
     assert (found.event, found.which, found.permanent) == ("returned", "invalid-recipient", True)
     late = Bounce("bob@remote.test", "01ABCDEF", 1.0, Status("bob@remote.test", "delayed", "4.4.1"))
     assert not entry_of_return(late, usual(), 2.0).permanent
+
+
+@pytest.mark.parametrize(
+    ("complaint", "which", "permanent"),
+    [
+        (Complaint("abuse", "b@example.net", True), "complaint", True),
+        (Complaint("abuse", "b@example.net", False), "complaint", False),
+        (Complaint("abuse", "", True), "complaint", False),
+        (Complaint("fraud", "b@example.net", True), "complaint", True),
+        (Complaint("opt-out-list", "b@example.net", True), "unsubscribe", True),
+        (Complaint("virus", "b@example.net", True), "virus", True),
+    ],
+)
+def test_a_complaint(complaint: Complaint, which: str, permanent: bool) -> None:
+    found = entry_of_complaint(complaint, 1000.0)
+    assert (found.event, found.which, found.permanent) == ("complaint", which, permanent)
+    assert (found.to, found.time) == (complaint.recipient, 1000.0)
+
+
+async def test_who_complains_goes_onto_the_list_once_it_is_proven(folder: Path, suppressions: Suppressions) -> None:
+    undelivered = Undelivered(config(folder), suppressions)
+    await undelivered.complained(Complaint("abuse", "b@example.net", False, agent="Far/1", message_id="<1@x>"))
+    await undelivered.complained(Complaint("abuse", "c@example.net", True))
+    undelivered.close()
+    assert [row.entry for row in suppressions.rows()] == ["c@example.net"]
+    assert [(one.to, one.text) for one in entries(folder / "var" / FOLDER)] == [
+        ("b@example.net", "abuse: Far/1 <1@x>"),
+        ("c@example.net", "abuse"),
+    ]

@@ -24,6 +24,21 @@ _STS = _words(
     b"v=STSv1; id=1;|; |id=|x=y|\n|version: STSv1\n|mode: enforce\n|mode: testing\n|mode: none\n|mx: mx.example.com\n|"
     b"mx: *.example.com\n|mx: |*.|max_age: 86400\n|max_age: 0\n|\r\n| \t|\xff|:|max_age: 99999999999\n"
 )
+_TLS_REPORT = _words(
+    b'{"policies":[|"date-range":{|"start-datetime":"2026-01-01T00:00:00Z"|"end-datetime":"|{"policy":{|"policy-type":|'
+    b'"sts"|"policy-string":|"policy-domain":"a.test"|"mx-host":|"summary":{|"total-successful-session-count":|1|-1|1e9|'
+    b'"failure-details":[|{"result-type":"x"|"failed-session-count":|:|,|]|}|[|{|"|null|true|\\ud800|\xff|\n|'
+    b";rua=|mailto:a@b.test|https://b.test/|!10m|"
+)
+_COMPLAINT = _words(
+    b'Content-Type: multipart/report; report-type=feedback-report; boundary="b"\r\n|--b\r\n|--b--\r\n|\r\n|\n|'
+    b"Content-Type: message/feedback-report\r\n|Content-Type: message/rfc822\r\n|Content-Type: text/rfc822-headers\r\n|"
+    b"Content-Transfer-Encoding: base64\r\n|Feedback-Type: abuse\r\n|Feedback-Type: |Original-Rcpt-To: <a@b.test>\r\n|"
+    b"Original-Mail-From: <bounces+0123456789abcdef01234567=a=b.test@example.org>\r\n|Redacted-Address: redacted@\r\n|"
+    b"X-HmXmrOriginalRecipient: a@b.test\r\n|Received: from x by y with z id 1;\r\n|Reporting-MTA: dns; |To: |"
+    b"redacted@b.test|Incidents: 5\r\n|Source-IP: ::1\r\n|X-Loop: scomp\r\n|Subject: abuse report\r\n|"
+    b"List-Unsubscribe: <https://x/y>\r\n| |<|>|;|,|@|\xff|\x00|Message-ID: <a@b>\r\n"
+)
 _TLSA = _words(
     b"\x03\x01\x01|\x02\x00\x00|\x03\x01\x02|\x00\x00\x01|\n|" + 32 * b"a" + b"|" + 64 * b"b" + b"|\xff|\x02\x01\x01"
 )
@@ -191,6 +206,8 @@ PARTS: dict[str, list[bytes]] = {
     "ldap_answers": _LDAP,
     "ldap_filter": list(_FILTER),
     "sts_policy": _STS,
+    "tls_report": _TLS_REPORT,
+    "complaint": _COMPLAINT,
     "tlsa_records": _TLSA,
     "certificate": _CERTIFICATE,
     "dns_answer": _ANSWER,

@@ -51,7 +51,7 @@ async def test_a_policy(server: HttpServer, trust: Path, resolver: Resolver) -> 
         assert await fetched(resolver, trust, server.port) == StsPolicy("enforce", 86400, ("mx.example.com",))
     (asked,) = server.asked
     assert asked.path == "/.well-known/mta-sts.txt"
-    assert asked.headers["Host"] == NAME
+    assert asked.headers["Host"] == f"{NAME}:{server.port}"
     assert "Content-Length" not in asked.headers
 
 

@@ -520,3 +520,25 @@ def test_policies_travel_as_facts() -> None:
     for wrong in ("x", {"sts": 1}, {"dane": [["a"]]}, {"dane": [["a", "b", [[3, 1, 1, "zz"]]]]}):
         with pytest.raises(ValueError):
             Published.from_fact(wrong)
+
+
+# -- what is told to nobody
+
+
+@pytest.mark.parametrize("published", [ENFORCE, NOTHING], ids=["a policy", "none"])
+async def test_of_a_report_on_tls_nobody_hears(trust: Path, published: Published) -> None:
+    """It goes whatever fails (RFC 8460 3), and if it were counted the reports would have no end."""
+    told, remote = Told(), offering(STRANGE)
+    content = b"TLS-Required: No\r\nSubject: Report Domain: example.net\r\n\r\n"
+    assert isinstance(await handed(remote, published, trust, told, sender="", content=content), Delivered)
+    assert remote.received[0].encrypted
+    assert told == []
+
+
+async def test_a_smart_host_says_nothing_of_the_domain(trust: Path) -> None:
+    told, remote = Told(), offering(GOOD)
+    async with serving(remote), relay(told, trust=trust) as stage:
+        message = letter(remote.port).with_fact("resolve.smart_host", True)
+        assert isinstance(await stage(message), Delivered)
+        assert isinstance(await stage(letter(remote.port)), Delivered)
+    assert told.kinds == [("no-policy-found", "")]

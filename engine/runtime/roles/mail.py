@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,6 +14,7 @@ from engine.config import Config
 from engine.egress.tenants import weights
 from engine.links.request import answer_requests
 from engine.message import Message, MessageId
+from engine.net.dns import Resolver
 from engine.observe.events import event
 from engine.quarantine.expiry import expire
 from engine.queue import bounce
@@ -26,7 +28,6 @@ from engine.runtime.places import between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
 from engine.runtime.services import QUEUE_SERVICE
-from engine.runtime.undelivered import Undelivered
 from engine.shaping.telling import Telling
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held
@@ -48,8 +49,6 @@ class MailRole(Role):
         self._lock = held(self.data / "queue" / str(number))
         self._shards[number] = Shard(self.data, number, map_size=config.queue.map_size)
         self._owner: Owner | None = None
-        self._undelivered = Undelivered(config, self.suppressions)
-        self.hearing.listeners.append(self._undelivered.returned)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = Owner(
@@ -79,14 +78,16 @@ class MailRole(Role):
         self._owner.came_back = lambda envelope, count: (
             nursery.start_soon(self._came_back, envelope.session.login, count) if envelope.session.login else None
         )
-        self._owner.not_delivered = lambda delivery, recipient, verdict: self._undelivered.heard(
+        undelivered = self._undelivered
+        self._owner.not_delivered = lambda delivery, recipient, verdict: undelivered.heard(
             delivery, recipient, verdict, time.time()
         )
         if self.here.process.index == 0:
             nursery.start_soon(self.suppressions.run)
-            nursery.start_soon(Telling(self.actions, self._undelivered.note, self._queued, self._postmaster).run)
-            nursery.start_soon(Posters(lambda: self.config.webhooks, lambda: self._undelivered.outbox).run)
-            nursery.start_soon(self._reports_sender().run)
+            nursery.start_soon(Telling(self.actions, undelivered.note, self._queued, self._postmaster).run)
+            nursery.start_soon(Posters(lambda: self.config.webhooks, lambda: undelivered.outbox).run)
+            for sender in self._reports_senders():
+                nursery.start_soon(sender.run)
             nursery.start_soon(self._digests().run)
             nursery.start_soon(Letters(Habits(self.tables), self._queued).run)
 
@@ -109,21 +110,37 @@ class MailRole(Role):
         """Seconds that parked mail is kept; 0: for ever."""
         return self.config.quarantine.expire if self.config.quarantine else 0.0
 
-    def _reports_sender(self) -> "Sender":
+    def _reports_senders(self) -> "Iterator[Sender]":
         # Needed by one process of all, and with it come all checks of authentication.
         from engine.reports.dmarc import AggregateReports
-        from engine.reports.sending import Office, Sender
+        from engine.reports.posting import Posting
+        from engine.reports.sending import Kind, Office, Sender
+        from engine.reports.tls import TlsReports
 
-        def office() -> Office | None:
-            reports = self.config.reports
-            return Office(reports, self.config.server.hostname) if reports else None
+        def resolver() -> Resolver:
+            return self._resolver_for(self.config)
+
+        posting_by = lru_cache(maxsize=1)(Posting)  # it remembers who has just failed
+
+        def posting() -> Posting:
+            assert self.config.reports is not None
+            return posting_by(resolver(), self.config.reports.allow_networks)
 
         async def submit(message: Message) -> Verdict:
             assert self.config.reports is not None
             return await Door(self.config.reports.lane, self.now).submit(message)
 
-        kind = AggregateReports(lambda: self.tally.counts, lambda: self._resolver_for(self.config).ask)
-        return Sender(kind, office, submit)
+        kinds: tuple[Kind, ...] = (
+            AggregateReports(lambda: self.tally.counts, lambda: resolver().ask),
+            TlsReports(lambda: self.sessions.counts, lambda: resolver().ask, posting),
+        )
+        for kind in kinds:
+
+            def office(name: str = kind.name) -> Office | None:
+                reports = self.config.reports
+                return Office(reports, self.config.server.hostname) if reports and name in reports.kinds else None
+
+            yield Sender(kind, office, submit)
 
     def _digests(self) -> "Digests":
         from engine.quarantine.sending import Digests, Post
@@ -141,7 +158,6 @@ class MailRole(Role):
 
     def switched(self, config: Config) -> None:
         super().switched(config)
-        self._undelivered.use(config)
         if self._owner is not None:
             self._owner.settings = config.queue
             self._owner.shares.weigh(weights(config.tenants))
@@ -167,7 +183,6 @@ class MailRole(Role):
     def close(self) -> None:
         if self._owner is not None:
             self._owner.close()
-        self._undelivered.close()
         super().close()
         os.close(self._lock)
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import trio
@@ -29,9 +30,11 @@ from engine.observe.events import event
 from engine.policies.results import TlsResults
 from engine.policies.store import StsMemory, StsStore
 from engine.queue.store import Shard
+from engine.reports.inbox import Inbox
+from engine.reports.sessions import SessionTally
 from engine.reports.tally import Tally
 from engine.return_path import ReturnPaths
-from engine.return_path.hearing import Hearing
+from engine.return_path.hearing import Bounce, Complaint, Hearing
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
@@ -43,6 +46,7 @@ from engine.runtime.roles.opened import (
     return_paths_of,
     shared_of,
 )
+from engine.runtime.undelivered import Undelivered
 from engine.shaping.actions import ActionStore
 from engine.shaping.allowances import Allowances
 from engine.shaping.automation import Actions
@@ -67,6 +71,8 @@ class Role:
         self.directory = directory_of(config)
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.tally = Tally(self.data / "reports")
+        self.sessions = SessionTally(self.data / "tls-reports", lambda: self._resolver_for(self.config).ask)
+        self.inbox = Inbox(self.data)
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
@@ -76,6 +82,7 @@ class Role:
         self.shaping = Shaping(config.rules, allowances=allowances, sites=Sites(self.tables))
         self.lists = Lists.open(self.data)
         self.tls_results = TlsResults()
+        self.tls_results.takers.append(self.sessions.heard)
         self.sts = StsStore.open(self.data)
         self.suppressions = Suppressions.open(self.data)
         self.actions = ActionStore.open(self.data)
@@ -86,7 +93,7 @@ class Role:
         self._opening = threading.Lock()
         self.returns = ReturnPaths()
         self._opened_returns = ReturnPaths()
-        self.hearing = Hearing()  # of what came back
+        self.hearing = Hearing([self._returned], [self._complained])  # of what came back
         self._shards: dict[int, Shard] = {}
         self._resolver: Resolver | None = None
         self._dns = config.dns
@@ -94,6 +101,17 @@ class Role:
         self._watch = Watch()
         self._keyring = Keyring(self.data)
         self.spam = Spam(self.data, self.directory)
+
+    @cached_property
+    def _undelivered(self) -> Undelivered:
+        """Who notes what is not delivered; here, where mail is owned, or a stage reads what came back."""
+        return Undelivered(self.config, self.suppressions)
+
+    async def _returned(self, bounce: Bounce) -> None:
+        await self._undelivered.returned(bounce)
+
+    async def _complained(self, complaint: Complaint) -> None:
+        await self._undelivered.complained(complaint)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
@@ -103,6 +121,7 @@ class Role:
         """The first revision is in force: begin."""
         nursery.start_soon(self._watch.run)
         nursery.start_soon(self.tally.run)
+        nursery.start_soon(self.sessions.run)
         nursery.start_soon(self.shaping.run)
         is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
@@ -122,7 +141,10 @@ class Role:
         if config.rules != self.shaping.rules:
             self.shaping.use(config.rules)
             self.automation.use(config.rules.automation, config.rules.providers)
-        self.tally.on = config.reports is not None
+        kinds = config.reports.kinds if config.reports is not None else ()
+        self.tally.on, self.sessions.on = "dmarc" in kinds, "tls" in kinds
+        if "_undelivered" in self.__dict__:
+            self._undelivered.use(config)
         self.egress.plan = self._opened_plan
         self.returns.use(self._opened_returns)
 
@@ -160,6 +182,7 @@ class Role:
             Keyring: self._keyring,
             Spam: self.spam,
             TlsResults: self.tls_results,
+            Inbox: self.inbox,
             StsMemory: self.sts,
         }
 
@@ -236,6 +259,10 @@ class Role:
     def close(self) -> None:
         self.shaping.keep()
         self.tally.close()
+        self.sessions.close()
+        self.inbox.close()
+        if "_undelivered" in self.__dict__:
+            self._undelivered.close()
         self.automation.close()
         self.spam.close()
         self.sts.close()

@@ -17,12 +17,12 @@ from tests.fuzz.targets.dns import dns_answer, dns_question
 from tests.fuzz.targets.imap import imap, imap_words
 from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
-from tests.fuzz.targets.mail import addresses, delivery_status, headers, report, unsubscribe
+from tests.fuzz.targets.mail import addresses, complaint, delivery_status, headers, report, unsubscribe
 from tests.fuzz.targets.mime import mail_texts, mime
 from tests.fuzz.targets.pop3 import pop3, pop3_body, pop3_surrogate
 from tests.fuzz.targets.sieve import managesieve, sieve_letter, sieve_regex, sieve_script
 from tests.fuzz.targets.smtp import login, parameters, replies, smtp_client, smtp_server, stuffing
-from tests.fuzz.targets.tls import certificate, sts_policy, tlsa_records
+from tests.fuzz.targets.tls import certificate, sts_policy, tls_report, tlsa_records
 from tests.fuzz.targets.ways import proxy_header, scram_server, socks
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -33,11 +33,11 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         pop3, pop3_body, pop3_surrogate,
         imap, imap_words,
         sieve_script, sieve_letter, sieve_regex, managesieve,
-        addresses, headers, report, delivery_status, unsubscribe, mime, mail_texts,
+        addresses, headers, report, delivery_status, complaint, unsubscribe, mime, mail_texts,
         signatures, key_record, policy_records, authentication_results, aggregate_report,
         dns_answer, dns_question,
         ldap_answers, ldap_filter,
-        sts_policy, tlsa_records, certificate,
+        sts_policy, tlsa_records, tls_report, certificate,
         link, configuration, condition, units, snapshot,
     )
 }  # fmt: skip

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 from email.message import Message as Parsed
 
-from engine import Envelope, Message, MessageId, Recipient
+from engine import Envelope, Message, MessageId, Recipient, feedback
 from engine import message as message_module
 from engine.delivery_status import read
 from engine.delivery_status.notice import VALUE_LIMIT
 from engine.directory import addresses as directory
+from engine.feedback.complaint import MOST
+from engine.feedback.reading import PART_LIMIT
 from engine.net import dns
 from engine.protocols import dsn
 from engine.protocols.address import (
@@ -22,6 +24,7 @@ from engine.protocols.address import (
     xtext_decode,
     xtext_encode,
 )
+from engine.return_path import Verp
 from engine.unsubscribe import Request, offer
 from engine.unsubscribe.links import verify
 from engine.unsubscribe.one_click import is_one_click
@@ -30,6 +33,7 @@ from tests.fuzz.targets.cutting import cut, limits
 from tests.support.dsn_grammar import strict
 
 ENGLISH_WORDS = built_in("en")
+VERP = Verp("bounces@example.org", (b"secret",), 1e9)
 
 HEADERS = 512
 """Octets that are searched for the header section."""
@@ -123,6 +127,18 @@ def delivery_status(data: bytes) -> None:
         assert re.fullmatch(r"[245]\.\d{1,3}\.\d{1,3}", status.status, re.ASCII)
         values = (status.recipient, status.original, status.diagnostic, status.remote, notice.envelope_id)  # type: ignore[union-attr]
         assert all(len(value) <= VALUE_LIMIT and not re.search(r"[\x00-\x1f\x7f-\x9f]", value) for value in values)
+
+
+def complaint(data: bytes) -> None:
+    """What may be a complaint: read, and of bounded size whatever it says; what is hidden names nobody."""
+    found = feedback.read(data)
+    if found is not None:
+        assert len(found.text) <= 2 * PART_LIMIT + 2
+        assert len(found.recipients) <= MOST
+        assert all("@" in address and not feedback.is_redacted(address) for address in found.recipients)
+        values = (found.kind, found.agent, found.reporter, found.source, found.message_id, *found.domains)
+        assert all(len(value) <= VALUE_LIMIT and not re.search(r"[\x00-\x1f\x7f-\x9f]", value) for value in values)
+        VERP.within(found.text, 0.0)
 
 
 def unsubscribe(data: bytes) -> None:
