@@ -4,7 +4,7 @@ import contextlib
 import gc
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import zmq
 
 from engine.config import ConfigError, parse
 from engine.directory import Unavailable
+from engine.links.link import Link
 from engine.links.wire import Reference
 from engine.message import Content, MessageId
 from engine.net.connection import Connection
@@ -23,6 +24,7 @@ from engine.queue.content import FileContent
 from engine.runtime import hanging
 from engine.runtime.control import LOST, Control
 from engine.runtime.door import Door
+from engine.runtime.measuring import Measuring
 from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles import role_of
@@ -74,12 +76,17 @@ class Worker:
         try:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._beat)
+                self._nursery.start_soon(Measuring(self._here, self._links).run)
                 await self._command_loop()
                 self._nursery.cancel_scope.cancel()
         finally:
             if hasattr(self, "_role"):
                 self._role.close()
             self._context.destroy(linger=0)
+
+    def _links(self) -> Iterator[Link]:
+        for revision in list(self._revisions.values()):
+            yield from revision.links.values()
 
     async def _beat(self) -> None:
         while True:
