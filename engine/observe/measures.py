@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Generic, TypeAlias, TypeVar
 
+from engine.observe.events import event
+
 Labels: TypeAlias = tuple[str, ...]
 """The values of a family's labels, in the order of their names."""
 
@@ -75,6 +77,8 @@ class Family(Generic[Child]):
     def __init__(self, name: str, meaning: str, labels: Labels = (), *, to: "Measures | None" = None) -> None:
         if not all(map(_NAME.fullmatch, (name, *labels))):
             raise ValueError(f"{name} {labels}: names have lower-case letters, digits and _ alone")
+        if (self.kind == "counter") != name.endswith("_total"):
+            raise ValueError(f"{name}: names of counters end in _total, and no others do")
         self.name = name
         self.meaning = meaning
         self.labels = labels
@@ -189,7 +193,13 @@ class Measures:
 
     def samples(self) -> list[Sample]:
         """All numbers of this process now."""
-        return [sample for family in list(self._families.values()) for sample in family.samples()]
+        found: list[Sample] = []
+        for family in list(self._families.values()):
+            try:
+                found += family.samples()
+            except Exception as error:  # what cannot be read now must not hide all the rest
+                event("measure-failed", measure=family.name, error=f"{type(error).__name__}: {error}")
+        return found
 
     def families(self) -> Mapping[str, tuple[str, str]]:
         """The kind, and what is meant, of each family."""

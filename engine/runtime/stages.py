@@ -59,6 +59,11 @@ class RunningStage:
         # A stage may know better than its code shows, by an attribute of this name.
         self.waits = stage.spec.synchronous or (_waits(stage.spec.target) and getattr(self.instance, "waits", True))
 
+    @property
+    def opened(self) -> bool:
+        """Whether it can be used: not yet, or no longer, else."""
+        return self._open and not self._closed.is_set()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the stage, and close it in the same task once ``close`` is called."""
         try:

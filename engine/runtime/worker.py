@@ -4,7 +4,7 @@ import contextlib
 import gc
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import zmq
 
 from engine.config import ConfigError, parse
 from engine.directory import Unavailable
-from engine.links.link import Link
 from engine.links.wire import Reference
 from engine.message import Content, MessageId
 from engine.net.connection import Connection
@@ -76,7 +75,7 @@ class Worker:
         try:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._beat)
-                self._nursery.start_soon(Measuring(self._here, self._links).run)
+                self._nursery.start_soon(Measuring(self._here, self._known, self._in_force).run)
                 await self._command_loop()
                 self._nursery.cancel_scope.cancel()
         finally:
@@ -84,9 +83,11 @@ class Worker:
                 self._role.close()
             self._context.destroy(linger=0)
 
-    def _links(self) -> Iterator[Link]:
-        for revision in list(self._revisions.values()):
-            yield from revision.links.values()
+    def _known(self) -> list[Revision]:
+        return list(self._revisions.values())
+
+    def _in_force(self) -> int:
+        return self._current.number if self._current is not None else 0
 
     async def _beat(self) -> None:
         while True:

@@ -69,9 +69,9 @@ def test_a_family_that_is_declared_again_goes_on(measures):
     assert measures.families()["seen_total"] == ("counter", "Seen, in better words.")
 
 
-@pytest.mark.parametrize("again", [lambda m: Gauge("seen", "", to=m), lambda m: Counter("seen", "", ("who",), to=m)])
+@pytest.mark.parametrize("again", [lambda m: Histogram("seen", "", to=m), lambda m: Gauge("seen", "", ("who",), to=m)])
 def test_two_families_cannot_have_one_name(measures, again):
-    Counter("seen", "Seen.", to=measures)
+    Gauge("seen", "Seen.", to=measures)
     with pytest.raises(ValueError, match="already"):
         again(measures)
 
@@ -82,7 +82,20 @@ def test_a_child_has_all_labels_of_its_family(measures, labels):
         Counter("seen_total", "Seen.", ("who",), to=measures).of(*labels)
 
 
+@pytest.mark.parametrize(("kind", "name"), [(Counter, "seen"), (Gauge, "seen_total"), (Histogram, "seen_total")])
+def test_a_counter_says_by_its_name_that_it_is_one(measures, kind, name):
+    with pytest.raises(ValueError, match="end in _total"):
+        kind(name, "Seen.", to=measures)
+
+
 @pytest.mark.parametrize(("name", "label"), [("Seen", "who"), ("seen-total", "who"), ("seen", "Who"), ("seen", "")])
 def test_names_are_those_that_prometheus_takes(measures, name, label):
     with pytest.raises(ValueError, match="lower-case"):
         Counter(name, "Seen.", (label,), to=measures)
+
+
+def test_what_cannot_be_read_hides_nothing_else(measures, capfd):
+    Gauge("broken", "Raises.", to=measures).reads(lambda: 1 / 0)
+    Counter("seen_total", "Seen.", to=measures).of().value += 1
+    assert measures.samples() == [("seen_total", (), 1)]
+    assert '"measure":"broken","error":"ZeroDivisionError' in capfd.readouterr().err
