@@ -86,7 +86,7 @@ ARROWS: dict[str, set[str]] = {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
-        "egress", "bounces", "suppression", "webhooks", "shaping",
+        "egress", "bounces", "suppression", "webhooks", "shaping", "outbound",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
@@ -95,7 +95,9 @@ ARROWS: dict[str, set[str]] = {
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
         "suppression", "webhooks", "shaping",
     },
-    "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
+    "web": {
+        "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
+    },
     "__main__": {"cli"},
 }  # fmt: skip
 

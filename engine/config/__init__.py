@@ -9,7 +9,7 @@ from engine.config.conversion import convert
 from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmUp
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
-from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, READERS
+from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.smart_hosts import SmartHost
@@ -31,6 +31,7 @@ from engine.config.tables import (
     Log,
     Login,
     Mailboxes,
+    Metrics,
     Oidc,
     Postgresql,
     ProxiedPort,
@@ -56,6 +57,7 @@ __all__ = [
     "DIRECTORIES",
     "IMPLICIT_TLS",
     "LISTENERS",
+    "METRICS",
     "NOWHERE",
     "OPTIONAL",
     "READERS",
@@ -79,6 +81,7 @@ __all__ = [
     "Log",
     "Login",
     "Mailboxes",
+    "Metrics",
     "Oidc",
     "Place",
     "Postgresql",

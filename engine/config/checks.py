@@ -20,6 +20,7 @@ from engine.config.tables import (
     Log,
     Login,
     Mailboxes,
+    Metrics,
     Oidc,
     Quarantine,
     Queue,
@@ -223,9 +224,14 @@ def _shared(document: Document, shared: Shared) -> None:
         check_readable(document, "shared.password_file", shared.password_file)
 
 
+def _metrics(document: Document, metrics: Metrics) -> None:
+    if metrics.token_file != NOWHERE:
+        check_secrets(document, "metrics.token_file", metrics.token_file)
+
+
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
-    "shared": _shared, "bounces": _bounces,
+    "shared": _shared, "bounces": _bounces, "metrics": _metrics,
 }  # fmt: skip
 """By table."""

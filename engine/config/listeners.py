@@ -1,5 +1,6 @@
 """`[listen]`: where connections come in, and who serves them."""
 
+import ipaddress
 import re
 import typing
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from engine.config.conversion import text_of
 from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.names import address_and_port
-from engine.config.tables import Config, Network, ProxiedPort, UnixSocket
+from engine.config.tables import NOWHERE, Config, Network, ProxiedPort, UnixSocket
 
 IMPLICIT_TLS = ("submissions", "pop3s", "imaps")
 """Listeners whose connections begin with the TLS handshake (RFC 8314)."""
@@ -24,10 +25,13 @@ FILTERED = ("reinject", "reinject_outbound")
 CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
 """How an ACME authority finds out whose a name is, and the listener that answers it."""
 
+METRICS = "metrics"
+"""Where the web process tells how the server is."""
+
 _LONGEST_SOCKET = 107
 """Octets of the path of a Unix socket: unix(7)."""
 
-LISTENERS = ("smtp", "submission", "submissions", "lmtp", *FILTERED, *READERS, "web", *CHALLENGES.values())
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", *FILTERED, *READERS, "web", *CHALLENGES.values(), METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,19 @@ def _unix_socket(document: Document, name: str, table: Mapping[str, Any]) -> Uni
     return found
 
 
+def _check_metrics(document: Document, config: Config) -> None:
+    """What others than this machine may ask for, only who has a token gets, and nobody reads it on the way."""
+    host, _ = config.listen[METRICS]
+    if ipaddress.ip_address(host).is_loopback:
+        return
+    if config.metrics.token_file == NOWHERE:
+        text = "is open to others than this machine, so it needs a token: write [metrics] token_file"
+        document.problem(f"listen.{METRICS}", text)
+    if config.tls is None:
+        text = "is open to others than this machine, so it speaks TLS and needs a certificate: write [tls]"
+        document.problem(f"listen.{METRICS}", text)
+
+
 def check_listeners(document: Document, config: Config) -> None:
     """See that each listener is served by a stage or by the engine."""
     served = {name for course in config.courses.values() if course.source for name in course.listen}
@@ -95,9 +112,13 @@ def check_listeners(document: Document, config: Config) -> None:
         if name in CHALLENGES.values():
             if config.acme is None:
                 document.problem(key, "answers an ACME authority; write [acme]")
+        elif name == METRICS:
+            _check_metrics(document, config)
         elif name not in served and name not in READERS:
             document.problem(key, "nothing serves this listener: no lane begins with a stage that does")
         if name in IMPLICIT_TLS and config.tls is None:
             document.problem(key, "speaks TLS from the first octet, so it needs a certificate: write [tls]")
+    if METRICS in document.tables and METRICS not in config.listen:
+        document.problem(METRICS, 'nothing listens; write [listen] metrics = "127.0.0.1:9125"')
     if not config.listen:
         document.problem("listen", 'no listener; write at least [listen] smtp = "127.0.0.1:2525"')

@@ -351,6 +351,11 @@ class Stage:
     when: Condition | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    token_file: Path = NOWHERE  # tokens, one a line, of which whoever asks shows one; without it, nobody needs one
+
+
 @dataclass(frozen=True, slots=True)
 class UnixSocket:
     """A listener that is no port. It counts when it is bound: not again by a reload that keeps its path."""
@@ -393,6 +398,7 @@ class Config:
     quota: Quota
     sieve: Sieve
     login: Login
+    metrics: Metrics
     oidc: Oidc | None
     reports: Reports | None
     quarantine: Quarantine | None  # None: parked mail stays until an operator decides
@@ -416,7 +422,8 @@ class Config:
 
 SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "log": Log, "queue": Queue, "mailboxes": Mailboxes,
-    "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces, "shaping": Shaping,
+    "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
+    "shaping": Shaping, "metrics": Metrics,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 

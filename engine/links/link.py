@@ -19,6 +19,7 @@ import zmq
 from engine.links import wire
 from engine.links.sockets import Socket
 from engine.message import Message
+from engine.observe.measures import Counter
 from engine.verdict import Changed, Defer, Quarantine, Verdict
 from engine.wakeup import Wakeup
 
@@ -30,6 +31,8 @@ DEATHS = 3
 
 Before the last one it is a suspect, and goes to a worker alone: so that none is parked for what another one did.
 """
+
+PASSED = Counter("postroad_link_messages_total", "Messages whose verdict came back over a link.", ("link",))
 
 Way: TypeAlias = "list[tuple[str, str, float]]"
 """Stages met, each with what it decided and the milliseconds that took."""
@@ -107,7 +110,7 @@ class Link:
         self.name = name
         self.window = window
         self.keyed = keyed
-        self.passed = 0
+        self._passed = PASSED.of(name)
         self._context = context
         self._channels = {worker: _Channel() for worker in workers}
         self._order = list(self._channels.values())
@@ -234,7 +237,7 @@ class Link:
 
     def _came_back(self, channel: _Channel, done: Done, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
         channel.inside -= 1
-        self.passed += 1
+        self._passed.value += 1
         if channel.waiting or self._shared:
             self._wakeup.wake()
         done(verdict, stopped, way)
@@ -283,5 +286,5 @@ class Link:
         for number, stopped, way, verdict in answers:
             call = channel.out.pop(number, None)
             if call is not None:
-                self.passed += 1
+                self._passed.value += 1
                 call.done(wire.unpack_verdict(verdict, call.message), stopped, [tuple(step) for step in way])  # type: ignore[arg-type]

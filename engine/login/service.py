@@ -13,8 +13,13 @@ from engine.directory import Account, Directory, Login, Unavailable, asked, spli
 from engine.login.guard import NETWORK, Ban, Guard
 from engine.login.oidc import Issuer
 from engine.observe.events import event
+from engine.observe.measures import Counter
 from engine.protocols.sasl import EXTERNAL, Certificate, Credentials, KeysWanted, Proof, Question, Token
 from engine.protocols.scram import Key, Keys
+
+_LOGINS = Counter(
+    "postroad_logins_total", "Tries to log in, by how they ended: `ok`, `wrong` or `banned`.", ("protocol", "result")
+)
 
 WITH_KEYS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")
 """What is offered where the directory holds keys."""
@@ -36,6 +41,7 @@ Decided: TypeAlias = tuple[Login | None, str, float]
 """The login; else why there is none, and the seconds that the answer waits."""
 
 BANNED = "the network is banned"
+SHIELDED = "the account is banned for networks that it is not known from"
 
 
 class Logins:
@@ -125,6 +131,8 @@ class Visitor:
             address=question.login or (login.account.address if login else ""), app_password=app_password,
             why=why or None,
         )  # fmt: skip
+        result = "ok" if login else "banned" if why in (BANNED, SHIELDED) else "wrong"
+        _LOGINS.of(self._service, result).value += 1
         if delay:
             await trio.sleep(delay)
         return login.account if login else None
@@ -204,7 +212,7 @@ class Visitor:
                 self._note(login)
             return login, "", 0.0
         if standing.account:
-            return None, "the account is banned for networks that it is not known from", LONGEST
+            return None, SHIELDED, LONGEST
         return None, "wrong", self._count(question, known) if standing.counts else 0.0
 
     def _right(self, question: Credentials | Proof, *, main: bool) -> Login | None:

@@ -116,7 +116,7 @@ class MailboxOwner:
             raise
         self._room = Room()
         self._copiers = trio.CapacityLimiter(4)
-        self.writer = Writer(self.environment, name="mailboxes")
+        self.writer = Writer(self.environment, name="mailbox")
 
     def __enter__(self) -> Self:
         return self

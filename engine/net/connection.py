@@ -12,7 +12,14 @@ from engine.net import channel_binding
 from engine.net.shown import shown
 from engine.net.targets import is_loopback
 from engine.observe.events import event
+from engine.observe.measures import Counter
 from engine.protocols.sasl import CLEAR, Channel
+
+_HANDSHAKES = Counter(
+    "postroad_tls_connections_total", "Handshakes that ended well, by the side that we were.", ("side", "version")
+)
+_CIPHERS = Counter("postroad_tls_ciphers_total", "The same by cipher suite.", ("side", "cipher"))
+_HANDSHAKES_FAILED = Counter("postroad_tls_failures_total", "Handshakes that failed.", ("side",))
 
 RECEIVE = 64 * 1024
 """Octets asked for at once: a typical message with its whole dialogue fits, a large one streams."""
@@ -196,10 +203,15 @@ class Connection:
             server_hostname=hostname,
             https_compatible=True,  # most mail programs close without a TLS goodbye
         )
+        side = "server" if server_side else "client"
         try:
             await stream.do_handshake()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            _HANDSHAKES_FAILED.of(side).value += 1
             raise _lost(error) from error
+        cipher = stream.cipher()
+        _HANDSHAKES.of(side, str(stream.version())).value += 1
+        _CIPHERS.of(side, cipher[0] if cipher else "").value += 1
         self._tls_stream = stream
 
     def close(self) -> None:

@@ -4,6 +4,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from engine.observe import measures
+
+_REFUSED = measures.Counter(
+    "postroad_connections_refused_total", "Connections for which there was no place, by whose fault.", ("why",)
+)
+
 
 class Crowd:
     """The connections of one process to some listeners. The limits may be changed at any time."""
@@ -17,8 +23,10 @@ class Crowd:
     def refusal(self, network: str, *, trusted: bool = False) -> str:
         """Why a connection from there cannot be served now; empty: it can. ``trusted``: no matter how many it has."""
         if self._open >= self.most:
+            _REFUSED.of("all").value += 1
             return "Too many connections, come again"
         if not trusted and self._by_network[network] >= self.most_of_network:
+            _REFUSED.of("network").value += 1
             return "Too many connections from your network"
         return ""
 

@@ -12,6 +12,10 @@ import trio
 
 from engine.net.connection import EXHAUSTED, Connection
 from engine.observe.events import event
+from engine.observe.measures import Counter, Gauge
+
+_CONNECTIONS = Counter("postroad_connections_total", "Connections that came to a listener.", ("listener",))
+_OPEN = Gauge("postroad_connections_open", "Connections of a listener that are open now.", ("listener",))
 
 BACKLOG = 1024
 """Connections that wait while a worker is busy or being restarted; the kernel's own limit may be lower."""
@@ -131,10 +135,13 @@ async def accept_connections(
 
 
 async def _one(client: socket.socket, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:
-    connection = Connection(client)
+    connection, is_open = Connection(client), _OPEN.of(name)
+    _CONNECTIONS.of(name).value += 1
+    is_open.value += 1
     try:
         await serve(connection)
     except Exception as error:
         event.bug(f"connection to {name}", error)
     finally:
+        is_open.value -= 1
         connection.close()

@@ -1,5 +1,6 @@
 """The ways that mail is waiting for: their queues, their connections, and how many of them there may be."""
 
+import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ import trio
 
 from engine.outbound.bounds import Bounds
 from engine.outbound.session import Exhausted, Insecure, Job, Session, Trouble, open_session
+from engine.outbound.standing import Standing
 from engine.outbound.turns import FEWEST, Turns
 from engine.outbound.way import Security, Source, Way
 from engine.shaping.shape import UNSHAPED, Shape
@@ -160,6 +162,16 @@ class Pool:
             site.turns.valve.use(shape, self._bounds.connections)
         for session in site.sessions:
             session.keep_to(site.bounds.terms)
+
+    @property
+    def ways(self) -> int:
+        """How many there are that something waits for, or that are connected to."""
+        return len(self._sites)
+
+    def sites(self, most: int) -> list[Standing]:
+        """How it stands with the busiest ways, so many at most."""
+        busiest = heapq.nlargest(most, self._sites.values(), key=lambda site: (len(site.queue), len(site.sessions)))
+        return [_standing(site) for site in busiest]
 
     def drain(self) -> None:
         """Take no more than what is queued: connections end when they have nothing left to do."""
@@ -449,3 +461,16 @@ class Pool:
         if len(self._penalties) >= PENALTIES:
             self._penalties = {key: value for key, value in self._penalties.items() if self._in_force(key)}
         self._penalties[key] = (trio.current_time() + self._penalty_time, trouble)
+
+
+def _standing(site: _Site) -> Standing:
+    turns = site.turns
+    return Standing(
+        site=site.way.site,
+        source=site.way.source.name,
+        connections=site.established,
+        limit=turns.valve.connections if turns else site.bounds.connections,
+        waiting=len(site.queue),
+        paused_for=max(turns.wait(), 0.0) if turns else 0.0,
+        last_reply=turns.valve.last_reply if turns else "",
+    )

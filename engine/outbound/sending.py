@@ -14,6 +14,7 @@ from engine.outbound.bounds import Bounds
 from engine.outbound.pool import PENALTY, Pool
 from engine.outbound.schedule import Schedule, jitter, step
 from engine.outbound.session import Job, NoTurn, Terms, Trouble
+from engine.outbound.standing import Standing
 from engine.outbound.way import Security, Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_transaction import To, Transaction
@@ -95,6 +96,15 @@ class Sending:
                 for job in jobs:
                     nursery.start_soon(self._pool.deliver, job, way, shape)
         return self._verdict(message, [each for job in jobs for each in job.all()], shape, way.source.name)
+
+    @property
+    def ways(self) -> int:
+        """How many there are that mail waits for, or that are connected to."""
+        return self._pool.ways
+
+    def sites(self, most: int) -> list[Standing]:
+        """How it stands with the busiest ways, so many at most."""
+        return self._pool.sites(most)
 
     def _transactions(self, message: Message, shape: Shape) -> list[Transaction]:
         envelope = message.envelope

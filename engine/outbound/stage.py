@@ -14,6 +14,7 @@ from engine.outbound.handshake import Contexts
 from engine.outbound.pool import PENALTY
 from engine.outbound.sending import Sending
 from engine.outbound.session import Terms, Timeouts
+from engine.outbound.standing import Standing
 from engine.outbound.way import Source, TlsPolicy
 from engine.policies.results import TlsResult
 from engine.shaping.shaping import Shaping
@@ -73,6 +74,15 @@ class Outbound:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._sending.__aexit__(kind, error, trace)
+
+    @property
+    def ways(self) -> int:
+        """How many ways there are that mail leaves by now."""
+        return self._sending.ways
+
+    def sites(self, most: int) -> list[Standing]:
+        """How it stands with the busiest of them, so many at most."""
+        return self._sending.sites(most)
 
     def _made(self) -> Sending:
         raise NotImplementedError

@@ -10,12 +10,22 @@ from msgspec.structs import replace
 from engine.config import Queue
 from engine.message import Envelope, Fact, Recipient
 from engine.observe.events import event
+from engine.observe.measures import Counter
 from engine.queue.bounce import Failure, wants_report
 from engine.queue.delivery import Delivery
 from engine.queue.lines import domain_of
 from engine.queue.store import QUARANTINED, Record, with_recipients
 from engine.units import spelled
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict, is_held
+
+_RECIPIENTS = Counter(
+    "postroad_recipients_total",
+    "What became of recipients, at each attempt; one that is `held` waits in a line.",
+    ("outcome",),
+)
+_OUTCOMES = {
+    Delivered: "delivered", Defer: "deferred", Reject: "failed", Discard: "discarded", Quarantine: "quarantined",
+}  # fmt: skip
 
 SOONEST = 1.0
 """Seconds that a deferral lasts at least: a stage that says 0 would spin."""
@@ -141,10 +151,18 @@ def with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipie
     return tuple(replace(recipient, lane=lanes.get(recipient.address, "")) for recipient in recipients)
 
 
+def _named(verdict: Verdict) -> str:
+    """The outcome in one word."""
+    if isinstance(verdict, Delivered) and verdict.tell == "expanded":
+        return "expanded"
+    return "held" if is_held(verdict) else _OUTCOMES[type(verdict)]
+
+
 def tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
     """Say in an event what became of a recipient."""
     record = delivery.record
     common = {"id": record.id, "to": recipient.address, "from": record.envelope.sender, "way": delivery.way}
+    _RECIPIENTS.of(_named(verdict)).value += 1
     match verdict:
         case Delivered(tell="expanded"):
             event("expanded", **common)

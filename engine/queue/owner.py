@@ -76,7 +76,7 @@ class Owner:
     ) -> None:
         self.shard = shard
         self._clock = clock
-        self.writer = Writer(shard.environment, name=f"queue {shard.number}")
+        self.writer = Writer(shard.environment, name=f"queue/{shard.number}")
         self.away: dict[MessageId, Delivery] = {}
         self.settings = settings
         self._hostname = hostname
@@ -117,6 +117,11 @@ class Owner:
                     self.shard.replace(batch, record, _suspected(record, self._clock()))
         except Exception as error:  # no room, perhaps: then they are given out as if nothing had been
             event("queue-failed", shard=self.shard.number, error=str(error))
+
+    @property
+    def unwritten(self) -> int:
+        """Changes that the store could not take, and that are tried again."""
+        return len(self._failed)
 
     def close(self) -> None:
         """The end is orderly. What is still away is no suspect."""

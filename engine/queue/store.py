@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lmdb
 import msgpack
@@ -61,6 +61,14 @@ class Record(Struct, frozen=True):
     deaths: int = 0  # of owners, one after the other, while it was away
     decided: float = 0.0  # when ``due`` was, in Unix time: later than now, by a clock that was ahead
     warned: bool = False  # its sender has been told that it is late, if that was wanted
+
+
+class Counts(NamedTuple):
+    """Messages of a shard."""
+
+    waiting: int  # in a line or not, away or not
+    parked: int
+    in_line: int
 
 
 class Shard:
@@ -222,6 +230,21 @@ class Shard:
                         found.append(MessageId(key[8:]))
                 return found, position
         return found, None
+
+    def counts(self) -> "Counts":
+        """How many messages there are in each state, of which LMDB keeps count."""
+        indexes = self._due, self._parked, self._lines, self._turns
+        with self.environment.begin() as transaction:
+            due, parked, lines, turns = (int(transaction.stat(index)["entries"]) for index in indexes)
+        return Counts(due, parked, lines - turns)  # each line that has a turn is an entry of its own
+
+    def oldest_waiting(self, position: bytes, limit: int) -> tuple[Record | None, bytes]:
+        """The first message from ``position`` on that is not parked, among the next ``limit``, and where it is."""
+        for record in self._page(position, limit):
+            position = record.id
+            if record.state == WAITING:
+                return record, position
+        return None, position
 
     def next_due(self, position: bytes) -> float | None:
         """Unix time of the first due key above ``position``."""

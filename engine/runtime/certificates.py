@@ -1,7 +1,9 @@
 """The certificates that a configuration names, and what there is to say about them."""
 
+import heapq
 import time
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,19 @@ from engine.config import NOWHERE, Config, ConfigError, Problem
 from engine.net.certificates import ISSUED, Certificate, CertificateError, Pair, day
 from engine.net.tls import ServerTls
 from engine.observe.events import event
+from engine.observe.measures import Gauge, Labels
 
 if TYPE_CHECKING:
     from engine.acme.issuing import Applicant
+
+EXPIRES = Gauge(
+    "postroad_certificate_expiry_seconds",
+    "Unix time at which a certificate expires, by its first name.",
+    ("certificate",),
+)
+
+_TOLD = 200
+"""Certificates that are told of: a provider has thousands."""
 
 LOOK = 5.0
 """Seconds between two looks at the files: a thousand of them take some milliseconds, in a thread."""
@@ -73,6 +85,15 @@ def troubles(tls: ServerTls) -> Iterator[tuple[Path, str]]:
     for certificate in tls.certificates:
         path = certificate.pair.certificate
         yield from ((path, f"{path} {flaw}") for flaw in certificate.flaws(now))
+
+
+def expiries(tls: ServerTls) -> Iterator[tuple[Labels, float]]:
+    """When certificates expire, those that do so first; of several for one name, the first one's."""
+    found: dict[str, float] = {}
+    for certificate in tls.certificates:
+        name = certificate.names[0] if certificate.names else certificate.pair.certificate.name
+        found[name] = min(found.get(name, certificate.expires), certificate.expires)
+    return (((name,), when) for name, when in heapq.nsmallest(_TOLD, found.items(), key=itemgetter(1)))
 
 
 class Watcher:

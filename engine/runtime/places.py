@@ -4,10 +4,10 @@ import os
 import zlib
 from dataclasses import dataclass
 
-from engine.config import CHALLENGES, READERS, Config
+from engine.config import CHALLENGES, METRICS, READERS, Config
 from engine.lanes import MAIL, QUEUE, Course, Leg
 
-MAILBOXES, READING, INDEX, CERTIFICATES = "mailboxes", "readers", "index", "certificates"
+MAILBOXES, READING, INDEX, CERTIFICATES, WEB = "mailboxes", "readers", "index", "certificates", "web"
 
 INDEXED = {"imap", "imaps", "web"}
 """Listeners whose clients ask for what the index has; those of POP3 never do."""
@@ -32,6 +32,8 @@ def processes(config: Config) -> list[Process]:
         found.append(Process(INDEX, INDEX))
     if config.acme:
         found.append(Process(CERTIFICATES, CERTIFICATES))
+    if METRICS in config.listen:
+        found.append(Process(WEB, WEB))
     for name, stage in config.stages.items():
         if stage.workers and not stage.spec.source:
             found += [Process(f"{name}-{index}", name, index) for index in range(stage.workers)]
@@ -55,6 +57,8 @@ def listeners(config: Config, place: str) -> list[str]:
         return [name for name in config.listen if name in READERS]
     if place == CERTIFICATES:
         return [name for name in config.listen if name in CHALLENGES.values()]
+    if place == WEB:
+        return [name for name in config.listen if name == METRICS]
     return [
         name
         for course in config.courses.values()

@@ -5,6 +5,7 @@ import dis
 import functools
 import inspect
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -16,7 +17,8 @@ from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
 from engine.message import Message
 from engine.observe.events import event
-from engine.runtime.verdicts import as_seen, flaw_of, in_words
+from engine.observe.measures import SECONDS, Counter, Histogram
+from engine.runtime.verdicts import as_seen, flaw_of, in_words, kind_of
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
@@ -24,6 +26,17 @@ from engine.verdict import Changed, Defer, Each, Quarantine, Reject, Route, Verd
 from engine.wakeup import Wakeup
 
 _THREADS = 40
+
+_MESSAGES = Counter(
+    "postroad_stage_messages_total", "Messages that a stage was given, by what it decided.", ("stage", "verdict")
+)
+_SECONDS = Histogram("postroad_stage_seconds", "Time from a message's coming to a stage to its verdict.", ("stage",))
+_FAILURES = Counter(
+    "postroad_stage_failures_total", "Messages, and questions at the door, that a stage broke on.", ("stage",)
+)
+_REFUSALS = Counter(
+    "postroad_stage_refusals_total", "What a stage refused or put off while the client waited.", ("stage", "hook")
+)
 
 _WAITING = {"SEND", "GET_AWAITABLE", "GET_ANEXT", "YIELD_VALUE"}
 """What the compiler makes of `await`, `async for` and `async with` (the module dis, Python 3.11 to 3.13)."""
@@ -35,6 +48,8 @@ class RunningStage:
     def __init__(self, stage: Stage, services: Mapping[Any, Any]) -> None:
         self.stage = stage
         self.name = stage.spec.name
+        self._passed = _MESSAGES.of(self.name, "pass")
+        self._took = _SECONDS.of(self.name)
         self._limiter = trio.CapacityLimiter(_THREADS) if stage.spec.synchronous else None
         self._open = False
         self._closing = trio.Event()
@@ -43,6 +58,11 @@ class RunningStage:
         self._function: Callable[[Message], Any] = self.instance
         # A stage may know better than its code shows, by an attribute of this name.
         self.waits = stage.spec.synchronous or (_waits(stage.spec.target) and getattr(self.instance, "waits", True))
+
+    @property
+    def opened(self) -> bool:
+        """Whether it can be used: not yet, or no longer, else."""
+        return self._open and not self._closed.is_set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the stage, and close it in the same task once ``close`` is called."""
@@ -96,6 +116,18 @@ class RunningStage:
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}")
 
+    def decided(self, verdict: Verdict | Changed, asked: Message, began: float) -> tuple[tuple[str, str, float], float]:
+        """Count a verdict on a message that came at ``began``. A step of its way, and the time now."""
+        now = time.perf_counter()
+        took = now - began
+        self._took.counts[bisect_left(SECONDS, took)] += 1
+        self._took.sum += took
+        if verdict is asked:
+            self._passed.value += 1
+        else:
+            _MESSAGES.of(self.name, kind_of(verdict, asked)).value += 1
+        return (self.name, in_words(verdict, asked), round(took * 1000, 3)), now
+
     async def hook(self, name: str, *arguments: object) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
         try:
@@ -105,14 +137,20 @@ class RunningStage:
                     said = await said
         except Unreachable as error:
             event("stage-failed", stage=self.name, error=str(error))
+            _FAILURES.of(self.name).value += 1
             return None
         except (Exception, SystemExit) as error:
             event.bug(f"{name} of the stage {self.name}", error)
+            _FAILURES.of(self.name).value += 1
             return None
-        return said if isinstance(said, Reject | Defer) else None
+        if not isinstance(said, Reject | Defer):
+            return None
+        _REFUSALS.of(self.name, name).value += 1
+        return said
 
     def failed(self, message: Message, how: str) -> Verdict:
         """What the operator wants done with a message that this stage could not judge."""
+        _FAILURES.of(self.name).value += 1
         log = f"the stage {self.name} {how}"
         match self.stage.on_error:
             case "skip":
@@ -254,9 +292,8 @@ class LegRunner:
                 runner.let_go()
             else:
                 verdict = await stage.call(asked)
-            now = time.perf_counter()
-            way.append((stage.name, in_words(verdict, asked), round((now - began) * 1000, 3)))
-            began = now
+            step, began = stage.decided(verdict, asked, began)
+            way.append(step)
             index += 1
             if not isinstance(verdict, Message):
                 if asked is not message and isinstance(verdict, Each | Route | Quarantine):
@@ -272,5 +309,5 @@ class LegRunner:
         how = f"took longer than {stage.stage.timeout:g} s"
         event("stage-failed", id=asked.id, stage=stage.name, error=how)
         verdict = stage.failed(asked, how)
-        way.append((stage.name, in_words(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
+        way.append(stage.decided(verdict, asked, began)[0])
         done(verdict, index + 1, way)

@@ -214,7 +214,6 @@ class Supervisor:
     async def _spawn(self, process: Process) -> Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         life = self._lives[process.name] = self._lives.get(process.name, 0) + 1
-        self._state.lives(self._lives)
         try:
             pid = await self._spawner.fork(process.name, theirs)
         except CannotFork as error:
@@ -224,11 +223,16 @@ class Supervisor:
             theirs.close()
         self._waited_for.add(pid)
         child = self._children[process.name] = Child(process, life, pid, Control(ours))
+        self._say_who_is_there()
         event("worker-started", worker=process.name, life=life, pid=pid)
         self._nursery.start_soon(self._listen_to, child)
         values = {"name": process.name, "place": process.place, "index": process.index}
         await child.control.send("start", process=values, life=life, folder=self._folder, config=str(self._config.path))
         return child
+
+    def _say_who_is_there(self) -> None:
+        """To the commands. The lives of all others go on where they were, should they come again."""
+        self._state.lives({name: life for name, life in self._lives.items() if name in self._children})
 
     async def _prepared(self, children: list[Child], number: int, config: Config) -> None:
         """Have a revision opened by all of these, by the texts as they were read here, whatever was edited since."""
@@ -466,6 +470,7 @@ class Supervisor:
             if child.process.name not in needed:  # else it stood in for one that had died, and is restarted as that one
                 child.wanted = False
                 self._children.pop(child.process.name, None)
+        self._say_who_is_there()
         for child in list(self._children.values()):
             await child.control.send("retire", number=number)
 
@@ -493,6 +498,7 @@ class Supervisor:
         await self._drain(leaving)
         for child in leaving:
             self._children.pop(child.process.name, None)
+        self._say_who_is_there()
         event("revision-retired", revision=number, lanes=[lane.name for lane in old.lanes])
 
 

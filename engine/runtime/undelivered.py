@@ -9,12 +9,17 @@ from engine.bounces.journal import FOLDER, Entry, Journal, Log
 from engine.config import NOWHERE, Config, Fill, Webhook
 from engine.message import CAMPAIGN, TENANT, Fact, MessageId, Recipient
 from engine.observe.events import event
+from engine.observe.measures import Counter
 from engine.queue.delivery import Delivery
 from engine.queue.lines import domain_of
 from engine.return_path.hearing import Bounce, Complaint
 from engine.suppression import Suppressions
 from engine.verdict import Defer, Reject
 from engine.webhooks import Outbox
+
+_REPLIES = Counter(
+    "postroad_replies_total", "What was heard of recipients who did not get a message, by its class.", ("class",)
+)
 
 SUPPRESSED = "suppressed: "
 """How a stage begins its note of a refusal by the suppression list."""
@@ -119,6 +124,9 @@ class Undelivered:
     def _note(self, some: Sequence[Outcome | Entry]) -> None:
         terms = self._terms
         entries = [one if isinstance(one, Entry) else entry_of(one, terms.classifier) for one in some]
+        for entry in entries:
+            if entry.which:
+                _REPLIES.of(entry.which).value += 1
         try:
             if terms.fills is not None:
                 for entry in entries:

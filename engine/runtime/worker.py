@@ -24,6 +24,7 @@ from engine.runtime import hanging
 from engine.runtime.control import LOST, Control
 from engine.runtime.door import Door
 from engine.runtime.log import log_to
+from engine.runtime.measuring import Measuring
 from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles import role_of
@@ -75,12 +76,19 @@ class Worker:
         try:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._beat)
+                self._nursery.start_soon(Measuring(self._here, self._known, self._in_force).run)
                 await self._command_loop()
                 self._nursery.cancel_scope.cancel()
         finally:
             if hasattr(self, "_role"):
                 self._role.close()
             self._context.destroy(linger=0)
+
+    def _known(self) -> list[Revision]:
+        return list(self._revisions.values())
+
+    def _in_force(self) -> int:
+        return self._current.number if self._current is not None else 0
 
     async def _beat(self) -> None:
         while True:

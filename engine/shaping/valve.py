@@ -52,6 +52,7 @@ class Valve:
         self._shared_recipients: list[tuple[str, Rate]] = []
         self._lease = (0, 0, -math.inf)  # messages, recipients, until when
         self._shut = -math.inf  # no shared rate has room before
+        self.last_reply = ""  # to a message
         self._told = False  # that the site pushes back
 
     def use(self, shape: Shape, connections: int) -> None:
@@ -157,6 +158,7 @@ class Valve:
 
     def heard(self, code: int, status: str, text: str, *, sent: float, now: float, first: bool) -> None:
         """What the site replied to a message that left at ``sent``."""
+        self.last_reply = f"{code} {text}"
         kind = push_back(code, status, text, first=first)
         if not kind:
             self.governor.got_through(sent, now)

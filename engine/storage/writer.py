@@ -7,6 +7,7 @@ and wakes all who wait in one call into the event loop.
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
@@ -16,6 +17,7 @@ import outcome
 import trio
 
 from engine.observe.events import event
+from engine.observe.measures import SIZES, Counter, Gauge, Histogram
 from engine.storage.environment import StorageError, translated
 from engine.wakeup import Wakeup
 
@@ -23,6 +25,12 @@ T = TypeVar("T")
 Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
 Done = Callable[[outcome.Outcome[T]], None]
 
+
+_COMMITS = Counter("postroad_commits_total", "Commits of a store, each of them synced.", ("store",))
+_SIZE = Histogram("postroad_commit_size", "Changes that one commit took together.", ("store",), bounds=SIZES)
+_SECONDS = Histogram("postroad_commit_seconds", "Time of one commit: its changes, and the sync.", ("store",))
+_FAILED = Counter("postroad_commit_failures_total", "Changes that a store could not take.", ("store",))
+_LIMIT = Gauge("postroad_storage_limit_bytes", "How large a store may become: its map size.", ("store",))
 
 MANY = 1000
 """Items that are a large call of their own."""
@@ -109,11 +117,15 @@ class _Change(Generic[T]):
 class Writer:
     """Applies changes to one environment. Use inside ``trio.run``; close it to end its thread.
 
+    ``name`` is that of the store: its folder below the data folder.
     ``commits`` and ``changes`` count what was done; their ratio is the batch size.
     """
 
     def __init__(self, environment: lmdb.Environment, *, name: str) -> None:
         self._environment = environment
+        self._committed, self._size, self._seconds = _COMMITS.of(name), _SIZE.of(name), _SECONDS.of(name)
+        self._failed = _FAILED.of(name)
+        _LIMIT.of(name).value = environment.info()["map_size"]
         self._token = trio.lowlevel.current_trio_token()
         self._gathered: list[_Change[object]] = []
         self._handed: queue.SimpleQueue[list[_Change[object]] | None] = queue.SimpleQueue()
@@ -188,6 +200,7 @@ class Writer:
                 return
 
     def _commit(self, batch: list[_Change[object]]) -> None:
+        began = time.perf_counter()
         try:
             with committed(self._environment) as view:
                 for change in batch:
@@ -197,6 +210,7 @@ class Writer:
         except Exception as error:
             if len(batch) == 1:
                 batch[0].result = outcome.Error(translated(error))
+                self._failed.value += 1
                 return
             # One bad change must not take the others with it: each again, alone.
             for change in batch:
@@ -204,6 +218,9 @@ class Writer:
             return
         self.commits += 1
         self.changes += len(batch)
+        self._committed.value += 1
+        self._size.observe(len(batch))
+        self._seconds.observe(time.perf_counter() - began)
 
 
 def _give_up(name: str, reason: str) -> NoReturn:

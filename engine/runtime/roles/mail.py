@@ -21,6 +21,7 @@ from engine.queue import bounce
 from engine.queue.delivery import Delivery
 from engine.queue.orders import answers_of
 from engine.queue.owner import Owner
+from engine.queue.standing import Standing
 from engine.queue.store import Shard, shard_numbers
 from engine.runtime.door import Door
 from engine.runtime.journey import Departure
@@ -73,6 +74,7 @@ class MailRole(Role):
     def start(self, nursery: trio.Nursery) -> None:
         super().start(nursery)
         assert self._owner is not None
+        Standing(self._owner).measure()
         nursery.start_soon(self._owner.run)
         nursery.start_soon(expire, self._owner.parked.expire, self._parked_for)
         self._owner.came_back = lambda envelope, count: (

@@ -35,7 +35,7 @@ from engine.reports.sessions import SessionTally
 from engine.reports.tally import Tally
 from engine.return_path import ReturnPaths
 from engine.return_path.hearing import Bounce, Complaint, Hearing
-from engine.runtime.certificates import Watcher, server_tls
+from engine.runtime.certificates import EXPIRES, Watcher, expiries, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
 from engine.runtime.roles.opened import (
@@ -54,6 +54,7 @@ from engine.shaping.shaping import Shaping
 from engine.shaping.sites import Sites
 from engine.signing import Keyring
 from engine.spam import Spam
+from engine.storage import sizes
 from engine.suppression import Suppressions
 
 _HANDSHAKE = 30.0
@@ -127,6 +128,8 @@ class Role:
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
         if is_first:
             nursery.start_soon(self.tables.run)
+            sizes.measure(self.data, lambda: int(self.config.queue.reserve))
+            EXPIRES.reads(lambda: expiries(self.tls))
 
     def switched(self, config: Config) -> None:
         """Another revision is in force."""
