@@ -44,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "presence": {"protocols", "net", "authentication", "signing"},
     "policies": {"protocols", "message", "storage", "net", "observe"},
     "config": {"protocols", "condition", "lanes", "stage", "units", "wording", "sieve", "bounces"},
+    "revisions": {"lanes", "storage", "observe"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "policies", "config",
     },
@@ -86,14 +87,14 @@ ARROWS: dict[str, set[str]] = {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
-        "egress", "bounces", "suppression", "webhooks", "shaping", "outbound",
+        "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions",
     },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
-        "suppression", "webhooks", "shaping",
+        "suppression", "webhooks", "shaping", "revisions",
     },
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",

@@ -1,6 +1,8 @@
 """What commands share: `--config` behind the command's name too, and a readable end when the file is no good."""
 
+import re
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,6 +47,21 @@ def tls_reports_to(config: Config, domain: str) -> str:
     taking = (stage.settings for stage in config.stages.values() if {"tls", "complaints"} <= set(stage.spec.settings))
     addresses = [address for settings in taking for address in settings.get("tls", ())]
     return next((one for one in addresses if one.lower().endswith(f"@{domain}")), next(iter(addresses), ""))
+
+
+def data_of(pipeline: Path) -> Path:
+    """The data folder that the file names, even if it has mistakes; the command ends when it cannot be read."""
+    try:
+        text = pipeline.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{pipeline}: {getattr(error, 'strerror', None) or error}")
+    try:
+        server = tomllib.loads(text).get("server", {})
+        found = server.get("data", "var") if isinstance(server, dict) else "var"
+    except ValueError:
+        match = re.search(r'^\s*data\s*=\s*"([^"]*)"', text, re.MULTILINE)
+        found = match[1] if match else "var"
+    return pipeline.parent / str(found)
 
 
 def print_problems(error: ConfigError) -> None:

@@ -6,7 +6,7 @@ import re
 KEY = 32
 """Octets of a key."""
 
-# In a line of JSON: a local part, quoted or not, also where that is no mailbox (a Message-ID); then a domain or a literal.
+# In a line of JSON: a local part, quoted or not, also where it is of a Message-ID; then a domain or a literal.
 _ADDRESS = re.compile(
     rb'(\\"[^"\\]{1,256}\\"|(?:\\.|[^\s"\\<>(),:;\[\]@]){1,256})@'
     rb'((?:[A-Za-z0-9\x80-\xff_-]+\.)*[A-Za-z0-9\x80-\xff_-]+|\[[^\]\s"]+\])'

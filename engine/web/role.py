@@ -1,7 +1,6 @@
 """The web process."""
 
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,9 @@ from engine.net.connection import Connection
 from engine.net.crowd import Crowd
 from engine.net.targets import is_loopback
 from engine.observe.events import event
+from engine.runtime.canary import InForce
 from engine.runtime.places import processes
-from engine.runtime.revision import Here, Revision
+from engine.runtime.revision import Here
 from engine.runtime.roles.role import Role
 from engine.runtime.services import MEASURES_SERVICE
 from engine.web.application import Access, application
@@ -31,7 +31,7 @@ _CONNECTIONS, _CONNECTIONS_OF_NETWORK = 200, 50
 class WebRole(Role):
     """The process that tells by HTTP how the server is."""
 
-    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+    def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
         os.nice(_NICE)
         self._workers = Workers(here, MEASURES_SERVICE)

@@ -1,7 +1,6 @@
 """What every kind of worker has besides legs: the services for stages."""
 
 import threading
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +34,7 @@ from engine.reports.sessions import SessionTally
 from engine.reports.tally import Tally
 from engine.return_path import ReturnPaths
 from engine.return_path.hearing import Bounce, Complaint, Hearing
+from engine.runtime.canary import InForce
 from engine.runtime.certificates import EXPIRES, Watcher, expiries, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
@@ -64,7 +64,7 @@ _HANDSHAKE = 30.0
 class Role:
     """A process that only runs stages; the base of all others."""
 
-    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+    def __init__(self, config: Config, here: Here, now: InForce) -> None:
         self.config = config
         self.here = here
         self.now = now
@@ -225,7 +225,7 @@ class Role:
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""
-        stage = self.now().source(listener)
+        stage = self.now.source(listener)
         if stage is None:
             return
         people = getattr(stage.instance, "people", False)
