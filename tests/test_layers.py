@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "verdict": {"message"},
     "observe": set(),
     "sieve": {"protocols", "mime", "message"},
-    "condition": {"message"},
+    "condition": {"message", "units"},
     "stage": set(),
     "lanes": set(),
     "wakeup": set(),
