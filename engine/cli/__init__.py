@@ -13,7 +13,7 @@ _COMMANDS = {
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
-    "queue": "List what is in the queue; release or delete what is parked.",
+    "queue": "See what is in the queue, and why; hold, retry, reroute, return, delete it.",
     "shaping": "Explain how mail leaves for a destination; show, lift and set what is done about what sites say.",
     "quarantine": "List, show, release and delete parked mail; learn from it.",
     "bounces": "Say what replies mean; show what was not delivered.",

@@ -225,7 +225,8 @@ def _like(left: Known[S], node: Comparison) -> Get[S]:
         found = get(subject)
         if isinstance(found, str):
             return matches(found) is not None
-        return isinstance(found, list) and any(isinstance(one, str) and matches(one) is not None for one in found)
+        texts = found if isinstance(found, list | tuple) else ()
+        return any(isinstance(one, str) and matches(one) is not None for one in texts)
 
     return test
 
