@@ -26,7 +26,7 @@ _CONTENT = Octets(b"Subject: waits\r\n\r\nhello\r\n")
 
 
 def fill(data: Path, messages: int, *, shards: int = 2, now: float | None = None, seed: int = 1) -> None:
-    """So many messages of the last days, for a thousand domains by a power law, of twenty tenants and 5,000 senders;
+    """So many messages of the last days, for a thousand domains by a power law, of twenty tenants and 15,000 senders;
     some in lines, of a hundred one is held and one is parked. The same for the same seed, but for their ids."""
     dice, now = random.Random(seed), time.time() if now is None else now
     for number in range(shards):
@@ -62,7 +62,7 @@ def _record(number: int, arrived: float, now: float, dice: random.Random) -> Rec
     reply = dice.choice(["451 4.7.1 Greylisted, come again", "421 4.7.0 Too many messages", "452 4.2.2 Mailbox full"])
     record = Record(
         MessageId.new(arrived), envelope, "inbound", len(_CONTENT), due=now + dice.uniform(60, 7200), decided=now,
-        reason=f"{reply} (id {number:x} at mx{number % 3}.{domain})", sites=(f"mx.{domain}",),
+        reason=f"{reply} (id {number:08d} at mx{number % 3}.{domain})", sites=(f"mx.{domain}",),
     )  # fmt: skip
     kind = dice.random()
     if kind < 0.01:
