@@ -35,6 +35,10 @@ reload-campaign: $(READY)  ## reload every second while mail flows and is read, 
 relay-campaign: $(READY)  ## relay to hundreds of sites that do all sorts of things, for SECONDS, 600 if not said
 	RELAY_SECONDS=$(or $(SECONDS),600) RELAY_SITES=$(or $(SITES),100) $(BIN)/pytest -s tests/relay/test_relay_campaign.py
 
+.PHONY: queue-figures
+queue-figures: $(READY)  ## say how long an operator waits for answers about a queue of MESSAGES, a million if not said
+	QUEUE_MESSAGES=$(or $(MESSAGES),1000000) $(BIN)/pytest -s tests/operations/test_queue_of_a_million.py
+
 .PHONY: stress
 stress: $(READY)  ## IMAP clients at random for STRESS_SECONDS, and MODEL_EXAMPLES beside models
 	STRESS_SECONDS=$${STRESS_SECONDS:-600} MODEL_EXAMPLES=$${MODEL_EXAMPLES:-500} $(BIN)/pytest -s \

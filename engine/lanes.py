@@ -41,6 +41,11 @@ class Course:
     queued: bool = False  # the lane has a `queue`
     listen: tuple[str, ...] = ()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether mail from the queue can go on here: behind its `queue`, or all of it if none comes in there."""
+        return self.queued or not self.source
+
 
 @dataclass(frozen=True, slots=True)
 class Placing:

@@ -41,6 +41,9 @@ TENANT, CAMPAIGN = "tenant.name", "tenant.campaign"
 SITE = "resolve.site"
 """The fact that names together all servers which a message may go to next."""
 
+NEXT_HOP = "queue.next_hop"
+"""The fact that names the server, "host" or "host:port", that an operator sends a message to."""
+
 RELEASED = "quarantine.released"
 """The fact that an operator lets a message go on that was parked for the reason which is its value."""
 

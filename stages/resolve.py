@@ -16,7 +16,7 @@ import trio
 
 from engine import Defer, Each, Fact, Message, Reject, Verdict
 from engine.egress import Egress
-from engine.message import TENANT
+from engine.message import NEXT_HOP, TENANT
 from engine.net.certificates import CertificateError, read_authorities
 from engine.net.dns import (
     Answer,
@@ -172,6 +172,8 @@ class Resolve:
             yield f"trust: {error}"
 
     async def __call__(self, message: Message) -> Verdict:
+        if hop := message.fact(NEXT_HOP):
+            return await self._to_smart_host(message, *host_and_port(str(hop), self.port))
         if place := self.egress.plan.smart_host(str(message.fact(TENANT, ""))):
             return await self._to_smart_host(message, *place)
         recipients = message.envelope.recipients

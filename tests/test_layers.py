@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "verdict": {"message"},
     "observe": set(),
     "sieve": {"protocols", "mime", "message"},
-    "condition": {"message"},
+    "condition": {"message", "units"},
     "stage": set(),
     "lanes": set(),
     "wakeup": set(),
@@ -79,6 +79,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "queue": {
         "wording", "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
+        "condition",
     },
     "quarantine": {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
@@ -89,15 +90,19 @@ ARROWS: dict[str, set[str]] = {
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
         "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions",
     },
+    "operations": {
+        "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
+    },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
-        "suppression", "webhooks", "shaping", "revisions",
+        "suppression", "webhooks", "shaping", "revisions", "operations",
     },
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
+        "operations",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -124,6 +129,9 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/shaping/automation.py", "tenant"): "whose mail is acted on",
     ("engine/shaping/telling.py", "tenant"): "whose mail is acted on",
     ("engine/suppression/entries.py", "tenant"): "whose list it is",
+    ("engine/queue/search.py", "tenant"): "whose mail it is",
+    ("engine/operations/queue.py", "tenant"): "whose mail it is",
+    ("engine/cli/queue_looking.py", "tenant"): "whose mail it is",
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",

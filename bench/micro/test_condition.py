@@ -4,7 +4,7 @@ import pytest
 
 from bench.micro.measure import Measure
 from bench.micro.samples import message
-from engine.condition import Condition, parse_condition
+from engine.condition import When, parse_condition
 
 pytestmark = pytest.mark.benchmark(group="Conditions")
 
@@ -18,7 +18,7 @@ CASES = pytest.mark.parametrize(("name", "text", "holds"), [("short", SHORT, Fal
 
 @CASES
 def test_parse(measure: Measure, name: str, text: str, *, holds: bool) -> None:
-    found: Condition = measure(f"parse a {name} condition", parse_condition, text)
+    found: When = measure(f"parse a {name} condition", parse_condition, text)
     assert (found.text, found.holds(message())) == (text, holds)
 
 

@@ -14,7 +14,7 @@ _COMMANDS = {
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "revision": "List and compare the configurations that were in force; go back to one.",
-    "queue": "List what is in the queue; release or delete what is parked.",
+    "queue": "See what is in the queue, and why; hold, retry, reroute, return, delete it.",
     "log": "Show the events of the server, and follow them.",
     "shaping": "Explain how mail leaves for a destination; show, lift and set what is done about what sites say.",
     "quarantine": "List, show, release and delete parked mail; learn from it.",

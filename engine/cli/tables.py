@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 from engine.observe.visible import on_one_line, visible
 
 
-def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
     """Print ``columns`` of all rows; as JSON, every key of every row."""
     if as_json:
         show_json(list(rows))
@@ -41,7 +41,7 @@ def _cell(value: Any) -> str:
     return on_one_line(", ".join(value) if isinstance(value, list | tuple) else str(value))
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def _table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

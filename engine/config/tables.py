@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from engine.condition import Condition
+from engine.condition import When
 from engine.config.egress import Egress
 from engine.config.rules import Rules
 from engine.config.smart_hosts import SmartHost
@@ -351,7 +351,7 @@ class Stage:
     workers: int = 0  # processes of its own; 0: it runs inside the mail workers
     timeout: Duration = Duration("60s")
     on_error: str = "defer"
-    when: Condition | None = None
+    when: When | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

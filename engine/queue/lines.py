@@ -120,6 +120,16 @@ class Lines:
         if line is not None:
             self._advance(line)
 
+    def rejoined(self, record: Record) -> None:
+        """A record stands again in the line that it was taken from: it waits for its turn with the others."""
+        line = self._moving.get(record.line)
+        if line is not None:
+            line.add(record)
+            self._advance(line)
+        else:
+            self._looked = b""
+            self._giver.wake()
+
     def _open(self, name: str, window: float = 1.0) -> Line:
         """A line that begins to move, with all that stands in it."""
         line = self._moving[name] = Line(name, window)

@@ -1,17 +1,48 @@
-"""What an operator has done with mail that waits: tried now, or given up."""
+"""What an operator has done with mail in the queue: tried now, held back, sent another way, given up, forgotten."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
-from engine.message import MessageId
+from engine.message import NEXT_HOP, MessageId
+from engine.observe.events import event
 from engine.queue.lines import domain_of
 from engine.queue.owner import Owner
 from engine.queue.shares import flow_of
+from engine.queue.store import HELD, QUARANTINED, WAITING, Record
 from engine.verdict import Reject
 
 GIVEN_UP = Reject("The administrator of this server has given its delivery up", "5.4.7")
+
+RETURNED, RETURNED_CODE = "The administrator of this server has returned it", "5.7.0"
+
+Order: TypeAlias = Literal["retry", "hold", "release", "reroute", "expire", "bounce", "delete"]
+
+MEANT: Mapping[Order, frozenset[str]] = {
+    "retry": frozenset({WAITING}),
+    "hold": frozenset({WAITING}),
+    "release": frozenset({HELD, QUARANTINED}),
+    "reroute": frozenset({WAITING, HELD}),
+    "expire": frozenset({WAITING, HELD}),
+    "bounce": frozenset({WAITING, HELD, QUARANTINED}),
+    "delete": frozenset({WAITING, HELD, QUARANTINED}),
+}
+"""In which states messages are that an order can be about."""
+
+
+class Word(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is to be done, and who wants it, for the log."""
+
+    order: Order
+    by: str = ""  # the name of the operator
+    which: str = ""  # how they were chosen
+    text: str = RETURNED  # bounce: what the sender is told
+    code: str = RETURNED_CODE  # and the enhanced status code
+    lane: str = ""  # reroute: the lane that they go on in; empty: the same
+    to_site: str | None = None  # reroute: the server that takes them, "host" or "host:port"; "": whichever the DNS says
 
 
 class Orders:
@@ -19,33 +50,110 @@ class Orders:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
+        self._ways: Mapping[Order, Callable[[Sequence[Record], Word], Awaitable[Sequence[Record]]]] = {
+            "retry": self._retry,
+            "hold": self._hold,
+            "reroute": self._reroute,
+            "expire": self._expire,
+            "bounce": self._bounce,
+            "delete": self._delete,
+        }
 
-    async def retry(self, identities: Sequence[MessageId]) -> int:
-        """Try these now, as far as they wait; how many they are. Not what a sender has set a time for. StorageError."""
-        owner, now = self._owner, self._owner.time()
-        records = [one for one in owner.at_rest(identities) if one.envelope.timing.release <= now]
-        for record in records:
-            owner.lines.forget(domain_of(record.envelope.recipients), flow_of(record.envelope))
-        if records:
-            await owner.change([(record, replace(record, line="", due=now, decided=now)) for record in records])
-        return len(records)
+    async def give(self, word: Word, identities: Sequence[MessageId]) -> int:
+        """Have it done to these, as far as they are in a state for it and not on their way; how many they are.
+        StorageError."""
+        if word.order == "release":
+            done = await self._release(identities)
+        else:
+            async with self._owner.parked.word:  # nobody else decides about what is parked meanwhile
+                done = await self._ways[word.order](self._owner.at_rest(identities, MEANT[word.order]), word)
+        for record in done:
+            event("ordered", id=record.id, order=word.order, by=word.by or None, which=word.which or None)
+        return len(done)
 
-    async def expire(self, identities: Sequence[MessageId]) -> int:
-        """Return these to their senders now, as far as they wait; how many they are. StorageError."""
-        records = self._owner.at_rest(identities)
+    async def _retry(self, records: Sequence[Record], _: Word) -> Sequence[Record]:
+        """Not what a sender has set a time for."""
+        now = self._owner.time()
+        ripe = [one for one in records if one.envelope.timing.release <= now]
+        return await self._changed(ripe, lambda record: replace(record, line="", due=now, decided=now))
+
+    async def _hold(self, records: Sequence[Record], _: Word) -> Sequence[Record]:
+        now = self._owner.time()
+
+        def held(record: Record) -> Record:
+            return replace(record, state=HELD, line="", back=record.line, decided=now)
+
+        return await self._changed(records, held)
+
+    async def _release(self, identities: Sequence[MessageId]) -> Sequence[Record]:
+        """What is held goes back to where it was, what is parked goes on."""
+        now, owner = self._owner.time(), self._owner
+
+        def freed(record: Record) -> Record:
+            return replace(record, state=WAITING, line=record.back, back="", decided=now)
+
+        done = list(await self._changed(owner.at_rest(identities, {HELD}), freed))
+        for record in owner.at_rest(identities, {QUARANTINED}):
+            if not await owner.parked.release(record.id):
+                done.append(record)
+        return done
+
+    async def _reroute(self, records: Sequence[Record], word: Word) -> Sequence[Record]:
+        """What is held stays so."""
+        now = self._owner.time()
+
+        def rerouted(record: Record) -> Record:
+            due = max(now, record.envelope.timing.release)
+            new = replace(record, line="", back="", due=due, decided=now, sites=())
+            if word.lane:
+                recipients = tuple(replace(one, lane="") for one in record.envelope.recipients)
+                new = replace(new, lane=word.lane, envelope=replace(new.envelope, recipients=recipients))
+            if word.to_site is not None:
+                facts = {name: value for name, value in new.envelope.facts.items() if name != NEXT_HOP}
+                named = {NEXT_HOP: word.to_site} if word.to_site else {}
+                new = replace(new, envelope=replace(new.envelope, facts=MappingProxyType({**facts, **named})))
+            return new
+
+        return await self._changed(records, rerouted)
+
+    async def _changed(self, records: Sequence[Record], change: Callable[[Record], Record]) -> Sequence[Record]:
+        """Each becomes another record; what is known of where it goes must not keep it from being tried."""
+        if not records:
+            return ()
+        changes = [(record, change(record)) for record in records]
+        for record, new in changes:
+            if new.state == WAITING and not new.line:
+                self._owner.lines.forget(domain_of(record.envelope.recipients), flow_of(record.envelope))
+        await self._owner.change(changes)
+        return records
+
+    async def _expire(self, records: Sequence[Record], _: Word) -> Sequence[Record]:
+        return await self._ended(records, GIVEN_UP)
+
+    async def _bounce(self, records: Sequence[Record], word: Word) -> Sequence[Record]:
+        return await self._ended(records, Reject(word.text, word.code))
+
+    async def _ended(self, records: Sequence[Record], verdict: Reject) -> Sequence[Record]:
         for record in records:
-            self._owner.end(record, GIVEN_UP)
+            self._owner.end(record, verdict)
         await self._owner.writer.apply(lambda _: None)  # behind what that has stored
-        return len(records)
+        return records
 
-    async def turn(self, line: str) -> bool:
-        """Let a line have its turn now; whether there is such a line. StorageError."""
+    async def _delete(self, records: Sequence[Record], _: Word) -> Sequence[Record]:
+        await self._owner.remove(records)
+        for record in records:
+            event("deleted", id=record.id, to=[one.address for one in record.envelope.recipients])
+        return records
+
+    async def turn(self, line: str, by: str = "") -> bool:
+        """Let a line have its turn now; whether there is such a line. ``by``: the operator. StorageError."""
         owner, now = self._owner, self._owner.time()
         if owner.shard.turn(line) is None:
             return False
         await owner.writer.apply(lambda batch: owner.shard.set_turn(batch, line, now, now))
         owner.lines.hasten(line)
         owner.wake()
+        event("ordered", line=line, order="retry", by=by or None)
         return True
 
 
@@ -53,10 +161,7 @@ def answers_of(owner: Owner) -> Mapping[str, Callable[..., Awaitable[Any]]]:
     """What other processes can ask of it, by the name of the question."""
     orders = Orders(owner)
 
-    async def retry(identities: list[bytes]) -> int:
-        return await orders.retry(list(map(MessageId, identities)))
+    async def order(word: Mapping[str, Any], identities: list[bytes]) -> int:
+        return await orders.give(msgspec.convert(word, Word), list(map(MessageId, identities)))
 
-    async def expire(identities: list[bytes]) -> int:
-        return await orders.expire(list(map(MessageId, identities)))
-
-    return {"retry": retry, "expire": expire, "turn": orders.turn}
+    return {"order": order, "turn": orders.turn}

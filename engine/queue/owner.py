@@ -1,7 +1,7 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import outcome
 import trio
@@ -455,17 +455,20 @@ class Owner:
 
     # -- what an operator wants
 
-    def at_rest(self, identities: Sequence[MessageId]) -> list[Record]:
-        """The records of those that wait, and are not on their way."""
+    def at_rest(self, identities: Sequence[MessageId], states: Container[str] = (WAITING,)) -> list[Record]:
+        """The records of those that are in one of these states, and are not on their way."""
         found = self.shard.records([identity for identity in identities if not self.is_away(identity)])
-        return [record for record in found if record.state == WAITING]
+        return [record for record in found if record.state in states]
 
     async def change(self, changes: Sequence[tuple[Record, Record]]) -> None:
         """Put other records in place of some that are at rest, and see what they are owed now. StorageError."""
+        now = self._now()
 
         def replace_all(batch: Batch) -> None:
             for old, new in changes:
                 self.shard.replace(batch, old, new)
+                if new.line != old.line and new.line:
+                    self.shard.ensure_turn(batch, new.line, now, now)
 
         concerned = {old.id for old, _ in changes}
         self._moving |= concerned
@@ -474,8 +477,28 @@ class Owner:
         finally:
             self._moving -= concerned
             self._position = min(self._position, *(position_before(old) for old, _ in changes))
-        for _, new in changes:
-            self._stored(new)
+        for old, new in changes:
+            if new.line and new.line != old.line:
+                self.lines.rejoined(new)
+            else:
+                self._stored(new)
+
+    async def remove(self, records: Sequence[Record]) -> None:
+        """Forget messages that are at rest, with their content; nobody is told. StorageError."""
+
+        def remove_all(batch: Batch) -> None:
+            for record in records:
+                self.shard.remove(batch, record)
+
+        concerned = {record.id for record in records}
+        self._moving |= concerned
+        try:
+            await self.writer.apply(remove_all)
+        finally:
+            self._moving -= concerned
+        for record in records:
+            if record.in_file:
+                remove(self.shard.file(record.id))
 
     # -- settling
 

@@ -23,18 +23,19 @@ class Parked:
     """A part of the shard's owner. Nothing of a message that is being decided about is decided twice."""
 
     def __init__(self, shard: Shard, writer: Writer, now: Callable[[], float], go_on: Callable[[Record], None]) -> None:
-        """``go_on`` hears of each record that waits again, when it is committed."""
+        """``go_on`` hears of each record that waits again, when it is committed. Who decides otherwise about what is
+        parked holds ``word`` meanwhile."""
         self._shard = shard
         self._writer = writer
         self._now = now
         self._go_on = go_on
-        self._word = trio.Lock()
+        self.word = trio.Lock()
 
     async def release(self, identity: MessageId, to: Collection[str] = ()) -> str:
         """Let a parked message go on: for those of its recipients in ``to``, or for all. Empty when that is done, else
         why it cannot be. Who is let go before the others goes on in a message of their own.
         """
-        async with self._word:
+        async with self.word:
             record = self._parked(identity)
             chosen, left = _parted(record, to)
             if record is None or not chosen:
@@ -62,7 +63,7 @@ class Parked:
         """Delete a parked message: for those of its recipients in ``to``, or for all. Empty when that is done, else why
         it cannot be.
         """
-        async with self._word:
+        async with self.word:
             record = self._parked(identity)
             chosen, left = _parted(record, to)
             if record is None or not chosen:
@@ -80,7 +81,7 @@ class Parked:
         """Delete what was parked before ``before`` (Unix time), and how many messages that were. StorageError."""
         count = 0
         while True:
-            async with self._word:
+            async with self.word:
                 identities, _ = self._shard.parked_from(b"", PAGE, before)
                 records = self._shard.records(identities)
                 if records:

@@ -21,7 +21,7 @@ from engine.storage.ownership import held, workspace
 from engine.storage.writer import committed
 
 Told = Callable[[int], None]
-"""Hears of each message that was looked at: how many there have been."""
+"""Hears now and then how many messages, or octets, there have been."""
 
 SNAPSHOT, RESTORE = ".postroad-snapshot-", ".restore-"
 """How the folders begin in which a snapshot gathers, and in which one is unpacked."""
@@ -99,11 +99,12 @@ def _with_files(copy: Shard, data: Path, archive: tarfile.TarFile, told: Told) -
     return seen - len(gone)
 
 
-def restore(file: Path, data: Path, *, map_size: int) -> int:
+def restore(file: Path, data: Path, *, map_size: int, told: Told = lambda _: None) -> int:
     """Put the messages in ``file`` into the queue of ``data``, which must be empty; how many they are.
 
     All of them at one moment: who is killed before it leaves an empty queue. StorageError when the queue is not empty,
     or when it is no snapshot of this release. The caller sees to it that no server starts there meanwhile.
+    ``told`` hears how many octets have been unpacked.
     """
     with ExitStack() as stack:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ def restore(file: Path, data: Path, *, map_size: int) -> int:
             stack.callback(os.close, held(path))
             _refuse_messages(data, int(path.name), map_size)
         new = stack.enter_context(workspace(data, RESTORE))
-        messages = _unpacked(file, new)
+        messages = _unpacked(file, new, told)
         content_folder(new).mkdir(mode=0o700, exist_ok=True)
         content_folder(data).mkdir(mode=0o700, exist_ok=True)
         (new / "queue").mkdir(mode=0o700, exist_ok=True)
@@ -139,9 +140,9 @@ def _refuse_messages(data: Path, number: int, map_size: int) -> None:
             )
 
 
-def _unpacked(file: Path, folder: Path) -> int:
+def _unpacked(file: Path, folder: Path, told: Told) -> int:
     """The members of a snapshot as synced files below ``folder``; how many messages it says it has."""
-    messages = None
+    messages, octets = None, 0
     with _archive(file) as archive:
         for member in archive:
             source = archive.extractfile(member) if member.type == tarfile.REGTYPE else None
@@ -155,7 +156,8 @@ def _unpacked(file: Path, folder: Path) -> int:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with _private(path) as target:
                     while piece := source.read(2**20):
-                        target.write(piece)
+                        octets += target.write(piece)
+                        told(octets)
                     target.flush()
                     os.fsync(target.fileno())
             else:

@@ -5,6 +5,7 @@ content    id + number → octets  chunks of content that is not in a file
 due        time + id → decided   waiting messages by the time at which their next attempt is owed, or their last, and
                                  when that was decided
 parked     time + id → decided   parked messages, by the time at which they were parked
+held       time + id → decided   messages that an operator holds back, by what they were owed, and since when
 lines      line → turn, name     the lines, with the time at which one is tried next
            line + position → ""  the messages that stand in it: whose they are, how urgent, their ids
 turns      time + line → decided the lines by that time
@@ -12,11 +13,11 @@ turns      time + line → decided the lines by that time
 
 import os
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import lmdb
 import msgpack
@@ -30,19 +31,24 @@ from engine.queue.shares import flow_of, mark
 from engine.storage.environment import StorageError, open_environment, reason
 from engine.storage.writer import Batch
 
-FORMAT = 5
+FORMAT = 6
 """Version of the records. A shard of another version is refused, not guessed at."""
 
-EARLIER = (3, 4)
-"""Versions that the owner brings up when it opens the shard. In 3 parked messages were in no index; in both a message
-stood in its line by its id alone."""
+EARLIER = (3, 4, 5)
+"""Versions that the owner brings up when it opens the shard. In 3 parked messages were in no index; in 3 and 4 a
+message stood in its line by its id alone; in 5 none was held."""
 
-WAITING, QUARANTINED = "waiting", "quarantined"
+_NOW, _EARLIER = str(FORMAT).encode(), [str(number).encode() for number in EARLIER]
+
+WAITING, QUARANTINED, HELD = "waiting", "quarantined", "held"
 
 LOWEST = 9
 """The priority furthest from zero (RFC 6710 3)."""
 
+_EVER = 2.0**40  # seconds
+
 _TIME = struct.Struct(">Q")
+_SITES = 10  # where they stand behind the envelope; not in what an earlier release has stored
 _LINE, _MARK = 8, 4  # octets of a line's key that name the line, and whose mail it is
 
 
@@ -61,6 +67,8 @@ class Record(Struct, frozen=True):
     deaths: int = 0  # of owners, one after the other, while it was away
     decided: float = 0.0  # when ``due`` was, in Unix time: later than now, by a clock that was ahead
     warned: bool = False  # its sender has been told that it is late, if that was wanted
+    sites: tuple[str, ...] = ()  # where it was to go at its last attempt, for those who still wait
+    back: str = ""  # held: the line that it stood in
 
 
 class Counts(NamedTuple):
@@ -79,13 +87,17 @@ class Shard:
         self.path = data / "queue" / str(number)
         self.data = data
         self.environment = open_environment(self.path, map_size=map_size, databases=8, read_only=read_only)
+        if read_only:
+            self._check_readable()
         self._envelopes = self._database(b"envelopes", read_only)
         self._content = self._database(b"content", read_only)
         self._due = self._database(b"due", read_only)
         self._lines = self._database(b"lines", read_only)
         self._turns = self._database(b"turns", read_only)
         self._parked = self._database(b"parked", read_only)
-        self._check_format(read_only)
+        self._held = self._database(b"held", read_only)
+        if not read_only:
+            self._check_format()
 
     def _database(self, name: bytes, read_only: bool) -> Any:
         try:
@@ -97,32 +109,48 @@ class Shard:
             self.environment.close()
             raise StorageError(f"cannot open the store in {self.path}: {reason(error)}") from error
 
-    def _check_format(self, read_only: bool) -> None:
-        with self.environment.begin(write=not read_only) as transaction:
+    def _check_format(self) -> None:
+        with self.environment.begin(write=True) as transaction:
             found = transaction.get(b"format")
-            if found in [str(number).encode() for number in EARLIER] and not read_only:
-                self._bring_up(transaction)
-            elif found is None and not read_only:
-                transaction.put(b"format", str(FORMAT).encode())
-            elif found is not None and found != str(FORMAT).encode():
-                raise StorageError(
-                    f"{self.path} has format {found.decode()}, this release knows {FORMAT}: run the one that made it, "
-                    "and change only when the queue is empty"
-                )
+            if found in _EARLIER:
+                self._bring_up(transaction, found)
+            elif found is None:
+                transaction.put(b"format", _NOW)
+            elif found != _NOW:
+                self._refuse(found)
 
-    def _bring_up(self, transaction: lmdb.Transaction) -> None:
-        for key, packed in transaction.cursor(self._envelopes):
+    def _check_readable(self) -> None:
+        try:
+            with self.environment.begin() as transaction:
+                found = transaction.get(b"format")
+        except lmdb.Error as error:
+            self.environment.close()
+            raise StorageError(f"cannot open the store in {self.path}: {reason(error)}") from error
+        if found in _EARLIER:
+            self.environment.close()
+            raise StorageError(f"{self.path} is of an earlier release: a server that starts brings it up")
+        if found is not None and found != _NOW:
+            self._refuse(found)
+
+    def _refuse(self, found: bytes) -> NoReturn:
+        raise StorageError(
+            f"{self.path} has format {found.decode()}, this release knows {FORMAT}: run the one that made it, "
+            "and change only when the queue is empty"
+        )
+
+    def _bring_up(self, transaction: lmdb.Transaction, found: bytes) -> None:
+        for key, packed in transaction.cursor(self._envelopes) if found in (b"3", b"4") else ():
             record = unpack(MessageId(key), bytes(packed))
             if record.state == QUARANTINED:
                 transaction.put(due_key(record), time_key(record.decided), db=self._parked)
             if record.line:
                 transaction.delete(digest(record.line) + record.id, db=self._lines)
                 transaction.put(line_key(record), b"", db=self._lines)
-        transaction.put(b"format", str(FORMAT).encode())
+        transaction.put(b"format", _NOW)
 
     def _index(self, record: Record) -> Any:
         """The index of those that are in the same state."""
-        return self._due if record.state == WAITING else self._parked
+        return self._due if record.state == WAITING else self._held if record.state == HELD else self._parked
 
     def close(self) -> None:
         self.environment.close()
@@ -205,6 +233,10 @@ class Shard:
         """The same of what is parked, by the time at which it was."""
         return self._from(self._parked, position, limit, until)
 
+    def held_from(self, position: bytes, limit: int) -> tuple[list[MessageId], bytes]:
+        """The same of what is held, whatever it was owed."""
+        return self._from(self._held, position, limit, _EVER)
+
     def _from(self, index: Any, position: bytes, limit: int, until: float) -> tuple[list[MessageId], bytes]:
         found: list[MessageId] = []
         last = _TIME.pack(int(until * 1000) + 1)
@@ -270,6 +302,26 @@ class Shard:
                 position = bytes(key)
         return found, None, position
 
+    def line_names(self) -> list[str]:
+        """The names of all lines."""
+        with self.environment.begin() as transaction, transaction.cursor(self._turns) as cursor:
+            return [
+                msgpack.unpackb(transaction.get(key[8:], db=self._lines))[1] for key in cursor.iternext(values=False)
+            ]
+
+    def line_from(self, name: str, position: bytes, limit: int) -> tuple[list[MessageId], bytes]:
+        """Ids of those that stand in the line, behind ``position``, and the last position looked at."""
+        line = digest(name)
+        found: list[MessageId] = []
+        with self.environment.begin() as transaction, transaction.cursor(self._lines) as cursor:
+            there = cursor.set_range((position or line) + b"\0")
+            for key in cursor.iternext(values=False) if there else ():
+                if len(found) == limit or not key.startswith(line):
+                    break
+                found.append(MessageId(key[_LINE + _MARK + 1 :]))
+                position = bytes(key)
+        return found, position
+
     def flows(self, name: str) -> list[bytes]:
         """The marks of those whose mail stands in the line."""
         line = digest(name)
@@ -322,6 +374,17 @@ class Shard:
                     if len(page) == limit:
                         break
         return page
+
+    def packed(self, identities: Sequence[MessageId]) -> list[tuple[bytes, bytes]]:
+        """Ids and records as they are stored, of those that are there."""
+        with self.environment.begin() as transaction, transaction.cursor(self._envelopes) as cursor:
+            found: list[tuple[bytes, bytes]] = cursor.getmulti(identities)
+            return found
+
+    def packed_from(self, position: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """The same of the next ``limit`` ids above ``position``."""
+        with self.environment.begin() as transaction, transaction.cursor(self._envelopes) as cursor:
+            return list(islice(cursor, limit)) if cursor.set_range(position + b"\0") else []
 
     def count(self) -> int:
         """Messages in the shard."""
@@ -426,6 +489,8 @@ def pack(record: Record) -> bytes:
             record.deaths,
             record.decided,
             record.warned,
+            record.sites,
+            record.back,
         ]
     )
     return packed
@@ -433,4 +498,6 @@ def pack(record: Record) -> bytes:
 
 def unpack(identity: MessageId, packed: bytes) -> Record:
     envelope, *rest = msgpack.unpackb(packed)
+    if len(rest) > _SITES:
+        rest[_SITES] = tuple(rest[_SITES])
     return Record(identity, wire.unpack_envelope(envelope), *rest)

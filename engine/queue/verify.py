@@ -7,7 +7,7 @@ import msgpack
 
 from engine.message import MessageId
 from engine.queue.content import CHUNK, chunk_key
-from engine.queue.store import WAITING, Record, Shard, digest, due_key, line_key, time_key, unpack
+from engine.queue.store import HELD, WAITING, Record, Shard, digest, due_key, line_key, time_key, unpack
 
 _LINE = len(digest(""))
 _IN_LINE = _LINE + 5  # octets before the id of who stands in line
@@ -21,7 +21,7 @@ class Verification:
         self.messages = 0
         self._shard = shard
         self._unreadable: set[bytes] = set()
-        self._counts = {"due": 0, "parked": 0, "lines": 0, "content": 0}  # entries that records account for
+        self._counts = {"due": 0, "parked": 0, "held": 0, "lines": 0, "content": 0}  # entries that records account for
 
     def problems(self, told: Callable[[int], None] = lambda _: None) -> Iterator[str]:
         """Each contradiction, in words. Reads beside a running server; memory does not grow with the queue.
@@ -29,7 +29,7 @@ class Verification:
         ``told`` hears now and then how many messages were looked at.
         """
         environment = self._shard.environment
-        names = ("envelopes", "content", "due", "parked", "lines", "turns")
+        names = ("envelopes", "content", "due", "parked", "held", "lines", "turns")
         databases = {name: environment.open_db(name.encode(), create=False) for name in names}
         with environment.begin() as transaction:
             yield from self._records(transaction, databases, told)
@@ -55,7 +55,7 @@ class Verification:
     def _record(self, transaction: Any, databases: dict[str, Any], record: Record) -> Iterator[str]:
         if not record.envelope.recipients:
             yield f"{record.id} has no recipient left"
-        index, what = ("due", "waits") if record.state == WAITING else ("parked", "is parked")
+        index, what = _index(record)
         if transaction.get(due_key(record), db=databases[index]) is None:
             yield f"{record.id} {what}, and is not in the index {index}"
         else:
@@ -113,7 +113,7 @@ class Verification:
 
     def _orphans(self, transaction: Any, databases: dict[str, Any], name: str) -> Iterator[str]:
         """Entries of an index or of content that no record accounts for."""
-        start = {"due": 8, "parked": 8, "lines": _IN_LINE, "content": 0}[name]
+        start = {"due": 8, "parked": 8, "held": 8, "lines": _IN_LINE, "content": 0}[name]
         with transaction.cursor(databases[name]) as cursor:
             for key in cursor.iternext(values=False):
                 identity = MessageId(key[start : start + 16])
@@ -128,10 +128,15 @@ class Verification:
                     yield f"{name} has an entry for {identity} that should not be there"
 
 
+def _index(record: Record) -> tuple[str, str]:
+    """The index that a record must be in, and what that says of it."""
+    return {WAITING: ("due", "waits"), HELD: ("held", "is held")}.get(record.state, ("parked", "is parked"))
+
+
 def _belongs(key: bytes, name: str, record: Record) -> bool:
     """Whether the record should have that entry."""
-    if name in ("due", "parked"):
-        return (record.state == WAITING) == (name == "due") and key == due_key(record)
+    if name in ("due", "parked", "held"):
+        return _index(record)[0] == name and key == due_key(record)
     if name == "lines":
         return bool(record.line) and key == line_key(record)
     return not record.in_file and int.from_bytes(key[16:], "big") < -(-record.size // CHUNK)

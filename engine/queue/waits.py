@@ -26,6 +26,9 @@ class Wait(NamedTuple):
 
 ALONE = Wait()
 
+SITES = 10
+"""Sites of one message that are remembered."""
+
 
 class Waits:
     """Finds it by the outcomes. ``expire``: the age in seconds at which mail expires of which nothing else is said."""
@@ -38,6 +41,7 @@ class Waits:
     def place(self, delivery: Delivery, outcomes: Outcomes, new: Record, now: float) -> tuple[Record, Wait]:
         """Where a message waits that has to: in a line, or by itself. The old record, if it stands where it stood."""
         old, turn, timing = delivery.record, new.due, new.envelope.timing
+        new = replace(new, sites=_sites(delivery, outcomes) or old.sites)
         expires = self._late.expires(new.envelope, delivery.domain)
         if name := outcomes.held:
             first = outcomes.waiting[0][1]
@@ -76,3 +80,9 @@ class Waits:
             return False
         event("unreached", domain=domain, remote=verdict.remote or None, text=verdict.text, again=round(turn - now, 1))
         return True
+
+
+def _sites(delivery: Delivery, outcomes: Outcomes) -> tuple[str, ...]:
+    """Where it was to go, for those who wait, as far as the attempt got."""
+    found = (delivery.sites.get(recipient.address, "") for recipient, _ in outcomes.waiting)
+    return tuple(dict.fromkeys(filter(None, found)))[:SITES]

@@ -100,7 +100,7 @@ def test_what_was_parked_goes_on_as_any_other_once_it_is_released(server: Postro
     assert server.reload().returncode == 0
     swaks(server, "sale@shop.example", "--header", FORGED)
     (row,) = until(
-        lambda: json.loads(server.command("queue", "list", "--state", "quarantined", "--json").stdout),
+        lambda: json.loads(server.command("queue", "list", "state == 'quarantined'", "--json").stdout),
         "it to be parked",
     )
     assert row["reason"] == "the DMARC policy of shop.example for mail from shop.example"

@@ -1,14 +1,20 @@
 """Kill a command while it changes something on disk: all of it has happened or nothing, and it can be given again."""
 
+import json
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from engine import MessageId
+from engine.operations.orders import TOGETHER
 from engine.queue.snapshot import RESTORE, SNAPSHOT
-from engine.queue.store import Shard, content_folder
+from engine.queue.store import Record, Shard, content_folder
+from engine.storage.writer import committed
 from tests.crash.points import Point, environment, points
+from tests.support.messages import message
 from tests.support.server import PASSWORD, Postroad, letter
 
 BOB = "bob@example.org"
@@ -22,6 +28,10 @@ RESTORING = {
     "its content is there, its records are not": Point("", SNAPSHOT_MODULE, "sync", count=1),
     "the old queue has gone, the new one has not come": Point("", SNAPSHOT_MODULE, "sync", count=3),
     "the new queue has come": Point("", SNAPSHOT_MODULE, "sync", "before", count=4),
+}
+HOLDING = {
+    "some are held, the next are not": Point("", "engine.queue.owner", "Owner.change", "before", count=2),
+    "some are held, the command not told": Point("", "engine.queue.owner", "Owner.change", count=2),
 }
 CHANGING = {
     "before the commit of an account": Point("", DIRECTORY, "Embedded._add_account", count=1),
@@ -75,6 +85,31 @@ def test_a_restore_dies(snapshot: Path, tmp_path: Path, point: Point) -> None:
     done = server.command("queue", "restore", str(snapshot))
     assert (done.returncode, "not empty" in done.stderr) == (restored, bool(restored))
     assert server.command("queue", "verify").stdout == IN_QUEUE
+
+
+@pytest.mark.parametrize("point", points(HOLDING, every=2))
+def test_an_order_about_many_messages_dies(tmp_path: Path, point: Point) -> None:
+    """In the second of three commits: each message is as it was, or held, and the order can be given again."""
+    server = Postroad(tmp_path)
+    with closing(Shard(tmp_path / "var", 0, map_size=2**26)) as shard, committed(shard.environment) as batch:
+        for number in range(2 * TOGETHER + 1):
+            about = message(identity=MessageId.new(number))
+            shard.put_new(batch, Record(about.id, about.envelope, "inbound", about.content.size), about.content)
+    die(server, tmp_path / "died", point, "queue", "hold", "--all", "--yes")
+    stored = 1 + (point is HOLDING["some are held, the command not told"])
+    assert _count(server, "state == 'held'") == stored * TOGETHER
+    assert "no contradiction" in server.command("queue", "verify").stdout
+    for order, state in (("hold", "held"), ("release", "waiting")):
+        assert server.command("queue", order, "--all", "--yes").returncode == 0
+        assert _count(server, f"state == '{state}'") == 2 * TOGETHER + 1
+    assert "no contradiction" in server.command("queue", "verify").stdout
+
+
+def _count(server: Postroad, condition: str) -> int:
+    done = server.command("queue", "list", "--count", "--json", condition)
+    assert done.returncode == 0, done.stderr
+    found: int = json.loads(done.stdout)["messages"]
+    return found
 
 
 @pytest.mark.parametrize("point", points(CHANGING, every=0))

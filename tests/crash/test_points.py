@@ -274,7 +274,7 @@ def test_a_worker_dies_while_a_sender_is_told_of_a_delay(
     assert server.stop() == 0
     server.start()
     remote.script = {}
-    assert server.command("queue", "retry", "--all").returncode == 0
+    assert server.command("queue", "retry", "--all", "--yes").returncode == 0
     until(lambda: len(remote.received) == 1, "the message that was late")
     assert len(server.mailbox(BOB)) == 1
 
@@ -375,7 +375,7 @@ def test_a_worker_dies_while_a_message_expires(dies, prepared: Postroad, point: 
 
 
 def _parked(server: Postroad) -> list[str]:
-    return server.command("queue", "list", "--state", "quarantined").stdout.splitlines()
+    return server.command("queue", "list", "state == 'quarantined'").stdout.splitlines()
 
 
 @pytest.mark.parametrize("point", points(TAKING, every=2))

@@ -118,7 +118,7 @@ def test_every_stored_state_is_on_the_page() -> None:
         for constant in ast.walk(node.value)
         if isinstance(constant, ast.Constant)
     ]
-    assert states == ["waiting", "quarantined"]
+    assert states == ["waiting", "quarantined", "held"]
     for state in states:
         assert f"`{state}`" in page
     databases = re.findall(r'_database\(b"(\w+)"', (ROOT / "engine" / "queue" / "store.py").read_text())

@@ -50,6 +50,11 @@ def test_a_leg_keeps_what_its_stage_says() -> None:
     )
 
 
+def test_mail_goes_on_behind_a_queue_or_where_none_comes_in() -> None:
+    lanes = [Lane("in", ("door", "a", QUEUE, "a")), Lane("out", ("a", "by_site")), Lane("never", ("other", "a"))]
+    assert {name for name, course in plan(lanes, PLACING).items() if course.goes_on} == {"in", "out"}
+
+
 def test_a_listener_belongs_to_who_claims_it_and_else_to_the_first() -> None:
     lanes = [
         Lane("one", ("door", QUEUE, "a")),

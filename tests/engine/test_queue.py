@@ -556,6 +556,8 @@ async def test_a_shard_without_the_index_of_what_is_parked_gets_it(data: Path) -
         transaction.delete(due_key(record), db=first._parked)
         transaction.put(b"format", b"3")
     first.close()
+    with pytest.raises(StorageError, match="a server that starts brings it up"):
+        Shard(data, 3, map_size=MAP_SIZE, read_only=True)
     again = Shard(data, 3, map_size=MAP_SIZE)
     assert again.parked_from(b"", 9, 2000.0)[0] == [record.id]
     again.close()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from engine import Defer, Delivered, Duration, Message, MessageId, Quarantine, Recipient
 from engine.links.wire import pack_envelope, unpack_envelope
 from engine.protocols.timing import UNTIMED, Timing
-from engine.queue.orders import Orders
+from engine.queue.orders import Orders, Word
 from engine.queue.store import FORMAT, WAITING, Shard, digest, line_key
 from tests.engine.test_queue import a_record, put
 from tests.support.messages import message
@@ -237,22 +237,22 @@ async def test_what_waits_is_tried_now_by_an_operator_s_word(post: Post, shard: 
     await post.settle(post.given[0], dataclasses.replace(LATER, retry_after=5000))
     await post.settle(post.given[1], SILENT)
     await post.settle(post.given[2], Quarantine("odd"))
-    assert await Orders(post.owner).retry([*post.ids, MessageId.new()]) == 2
+    assert await Orders(post.owner).give(Word("retry"), [*post.ids, MessageId.new()]) == 2
     assert post.ids[3:] == post.ids[:2]
-    assert await Orders(post.owner).retry(post.ids) == 0  # they are on their way
+    assert await Orders(post.owner).give(Word("retry"), post.ids) == 0  # they are on their way
 
 
 async def test_what_its_sender_has_held_is_not_tried(post: Post) -> None:
     one = timed(Timing(release=NOW + 7200))
     await post.admit(one)
-    assert await Orders(post.owner).retry([one.id]) == 0
+    assert await Orders(post.owner).give(Word("retry"), [one.id]) == 0
 
 
 async def test_what_is_given_up_is_returned(post: Post, shard: Shard, mock_clock) -> None:
     await post.admit(message(arrived=NOW), message(sender="", arrived=NOW))
     await post.settle(post.given[0], dataclasses.replace(LATER, retry_after=5000))
     await post.settle(post.given[1], dataclasses.replace(LATER, retry_after=5000))
-    assert await Orders(post.owner).expire(post.ids) == 2
+    assert await Orders(post.owner).give(Word("expire"), post.ids) == 2
     report = b"".join(post.given[-1].message.chunks())
     assert b"Action: failed" in report
     assert b"administrator" in report

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from engine import MessageId
 from engine.message import Octets
 from engine.queue.content import CHUNK, FileContent, chunk_key
-from engine.queue.store import QUARANTINED, Record, Shard, content_folder, digest, due_key, line_key, pack
+from engine.queue.store import HELD, QUARANTINED, Record, Shard, content_folder, digest, due_key, line_key, pack
 from engine.queue.verify import Verification
 from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
@@ -20,9 +20,10 @@ Break = Callable[[Any, Callable[[str], Any], dict[str, Record]], None]
 
 def stored(shard: Shard, data: Path) -> dict[str, Record]:
     """A message of each kind."""
-    about = {name: message("b@rcpt.test") for name in ("due", "parked", "large", "line", "long")}
+    about = {name: message("b@rcpt.test") for name in ("due", "parked", "held", "large", "line", "long")}
     records = {name: Record(one.id, one.envelope, "inbound", len(LETTER), due=2000.0) for name, one in about.items()}
     records["parked"] = replace(records["parked"], state=QUARANTINED)
+    records["held"] = replace(records["held"], state=HELD, back="rcpt.test")
     records["large"] = replace(records["large"], in_file=True)
     records["line"] = replace(records["line"], line="rcpt.test")
     records["long"] = replace(records["long"], size=2 * CHUNK + 1)
@@ -44,7 +45,7 @@ def test_a_shard_agrees_with_itself(shard: Shard, data: Path) -> None:
     stored(shard, data)
     verification = Verification(shard)
     assert list(verification.problems()) == []
-    assert verification.messages == 5
+    assert verification.messages == 6
 
 
 def test_an_empty_one_too(shard: Shard) -> None:
@@ -67,6 +68,17 @@ BROKEN: list[tuple[str, str, Break]] = [
         "due",
         "due has an entry for {} that should not be there",
         lambda t, db, r: t.put(due_key(replace(r["due"], due=1.0)), b"", db=db("due")),
+    ),
+    ("held", "{} is held, and is not in the index held", lambda t, db, r: t.delete(due_key(r["held"]), db=db("held"))),
+    (
+        "held",
+        "due has an entry for {} that should not be there",
+        lambda t, db, r: t.put(due_key(r["held"]), b"", db=db("due")),
+    ),
+    (
+        "due",
+        "held has an entry for {} that should not be there",
+        lambda t, db, r: t.put(due_key(r["due"]), b"", db=db("held")),
     ),
     ("line", "{} does not stand in the line", lambda t, db, r: t.delete(line_key(r["line"]), db=db("lines"))),
     (

@@ -177,7 +177,7 @@ def test_hooks_refuse_change_park_and_pass(tmp_path: Path, hooks: HttpServer) ->
         [message] = server.mail_for(BOB)
         assert b"My ******" in message
         assert b"X-Hook: " in message
-        [identity] = re.findall(r"\w{26}", server.command("queue", "list", "--state", "quarantined").stdout)
+        [identity] = re.findall(r"\w{26}", server.command("queue", "list", "state == 'quarantined'").stdout)
         assert server.command("queue", "release", identity).returncode == 0
         server.mail_for(BOB, 2)
     assert not server.all("bug")

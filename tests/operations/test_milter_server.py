@@ -70,7 +70,7 @@ def test_a_milter_may_park_a_message(tmp_path: Path) -> None:
     script = "quarantine looks odd\naddheader X-Milter yes"
     with scripted(tmp_path, script) as milter, server(tmp_path, milter) as running:
         running.send(letter("odd"), BOB)
-        listed = until(lambda: running.command("queue", "list", "--state", "quarantined", "--json").stdout, "a list")
+        listed = until(lambda: running.command("queue", "list", "state == 'quarantined'", "--json").stdout, "a list")
         (parked,) = json.loads(listed)
         assert f"the milter {milter.connect}: looks odd" in str(parked)
         assert running.command("queue", "release", parked["id"]).returncode == 0

@@ -23,7 +23,7 @@ def settings(*stages: str) -> dict[str, object]:
 
 
 def parked(server: Postroad) -> dict[str, dict[str, object]]:
-    done = server.command("queue", "list", "--state", "quarantined", "--json")
+    done = server.command("queue", "list", "state == 'quarantined'", "--json")
     assert done.returncode == 0, done.stderr
     return {row["id"]: row for row in json.loads(done.stdout)}
 
@@ -44,10 +44,10 @@ def test_parked_before_the_queue_then_released_and_deleted(tmp_path: Path) -> No
         assert (tmp_path / "var" / "content" / big).exists()
 
         done = server.command("queue", "release", small)
-        assert (done.returncode, done.stdout) == (0, f"Released {small}.\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "1 message released.\n"), done.stderr
         assert sorted(subjects(server.mail_for(BOB, 2))) == ["even", "odd"]
         done = server.command("queue", "delete", big)
-        assert (done.returncode, done.stdout) == (0, f"Deleted {big}.\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "1 message deleted.\n"), done.stderr
         assert parked(server) == {}
         assert not (tmp_path / "var" / "content" / big).exists()
 
@@ -76,8 +76,8 @@ def test_what_waits_is_listed_and_cannot_be_released(tmp_path: Path) -> None:
         done = server.command("queue", "list")
         identity, state, sender, to, *_ = done.stdout.split("\t")
         assert (state, sender, to) == ("waiting", "ann@example.net", BOB)
-        done = server.command("queue", "delete", identity)
-        assert (done.returncode, done.stderr) == (1, f"{identity}: it is not parked\n")
+        done = server.command("queue", "release", identity)
+        assert (done.returncode, done.stderr) == (1, f"{identity}: it waits\n")
 
 
 def test_wrong_words(tmp_path: Path) -> None:
@@ -85,8 +85,9 @@ def test_wrong_words(tmp_path: Path) -> None:
     done = server.command("queue", "release", "nonsense")
     assert done.returncode == 2
     assert "'nonsense' is no message id; `postroad queue list` shows them" in done.stderr
-    done = server.command("queue", "release", str(MessageId.new()))
-    assert (done.returncode, done.stderr) == (1, f"postroad: no server runs on {tmp_path}/var; start it first\n")
+    identity = MessageId.new()
+    done = server.command("queue", "release", str(identity))
+    assert (done.returncode, done.stderr) == (1, f"{identity}: there is no such message\n")
     assert server.command("queue", "list").stdout == ""
 
 
@@ -101,15 +102,17 @@ def test_a_snapshot_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> Non
         assert (done.returncode, done.stdout) == (0, "2 messages in 2 shards: no contradiction.\n"), done.stderr
         done = here.command("queue", "snapshot", str(file))
         assert (done.returncode, done.stdout) == (0, f"2 messages in {file}.\n"), done.stderr
+        done = here.command("queue", "verify", "--json")
+        assert json.loads(done.stdout) == {"messages": 2, "shards": 2, "problems": []}
         done = here.command("queue", "snapshot", str(file))
         assert (done.returncode, done.stderr) == (1, f"postroad: {file} exists already\n")
         done = here.command("queue", "restore", str(file))
         assert done.returncode == 1
         assert "stop it first" in done.stderr
     there = Postroad(tmp_path / "there")
-    done = there.command("queue", "restore", str(file))
+    done = there.command("queue", "restore", "--json", str(file))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("2 messages restored. ")
+    assert json.loads(done.stdout) == {"messages": 2, "file": str(file)}
     there.account(BOB)
     with there:
         assert sorted(subjects(there.mail_for(BOB, 2))) == ["large", "small"]
@@ -126,3 +129,9 @@ def test_what_contradicts_itself_is_said_and_is_no_success(tmp_path: Path) -> No
         assert done.returncode == 1
         assert done.stderr.startswith(f"shard 0: {file.name} has lost its file\n")
         assert "1 message in 1 shard: 1 contradiction" in done.stderr
+        done = server.command("queue", "verify", "--json")
+        assert done.returncode == 1
+        [found] = json.loads(done.stdout)["problems"]
+        assert found == {"shard": 0, "problem": f"{file.name} has lost its file"}
+        shown = server.command("queue", "show", file.name)
+        assert (shown.returncode, f"cannot read {file}: " in shown.stdout) == (0, True)

@@ -105,7 +105,7 @@ def test_spam_and_viruses_stop_here(start: Callable[[Mapping[str, Any]], Scanned
 
 def listed(server: Postroad) -> list[dict[str, str]]:
     """The messages that are parked."""
-    found: list[dict[str, str]] = json.loads(server.command("queue", "list", "--state", "quarantined", "--json").stdout)
+    found: list[dict[str, str]] = json.loads(server.command("queue", "list", "state == 'quarantined'", "--json").stdout)
     return found
 
 

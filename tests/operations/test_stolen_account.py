@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[Postroad]:
 
 
 def parked(server: Postroad) -> list[dict[str, str]]:
-    done = server.command("queue", "list", "--state", "quarantined", "--json")
+    done = server.command("queue", "list", "state == 'quarantined'", "--json")
     return list(json.loads(done.stdout))
 
 

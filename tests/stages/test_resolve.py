@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from engine import Defer, Each, Envelope, Message, MessageId, Recipient, Reject
-from engine.message import Octets
+from engine.message import NEXT_HOP, Octets
 from engine.net.dns import TROUBLE_TTL, Resolver
 from engine.net.names import Hostname
 from engine.net.zone import Fault, Zone, serve_zone
@@ -330,6 +330,13 @@ async def test_a_long_site_key_is_cut_but_tells_all_hosts_apart(resolver, zone, 
 async def test_smart_host(resolver, zone, mock_clock, smart_host, way):
     verdict = await staged(resolver, smart_host=smart_host)(letter("a@null.example", "b@nobody.example", "c@[1.2.3.4]"))
     assert (verdict.fact("resolve.site"), verdict.fact("resolve.port"), *told(verdict)) == way
+    assert not [question for question in zone.questions if question[1] == "MX"]
+
+
+async def test_a_server_that_an_operator_names_takes_the_message(resolver, zone, mock_clock):
+    stage = staged(resolver, smart_host="mx2.example")
+    verdict = await stage(letter("a@null.example", "b@nobody.example").with_fact(NEXT_HOP, "mx1.example:587"))
+    assert (verdict.fact("resolve.site"), *told(verdict)) == ("mx1.example:587", (0, "mx1.example", MX1))
     assert not [question for question in zone.questions if question[1] == "MX"]
 
 

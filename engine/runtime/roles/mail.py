@@ -174,7 +174,8 @@ class MailRole(Role):
         assert self._owner is not None
         revision = self.now.of(delivery.message)
         lane = delivery.record.lane
-        if lane not in revision.courses or not revision.courses[lane].queued:  # it was renamed: any that queues will do
+        course = revision.courses.get(lane)
+        if course is None or not course.goes_on:  # it was renamed: any that queues will do
             lane = _queuing(revision)
         Departure(revision, self._owner, delivery, lane)
 

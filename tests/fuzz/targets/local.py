@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from engine import Envelope, Message, MessageId, Recipient
 from engine.condition import parse_condition
+from engine.condition.reading import read
 from engine.config import Config, ConfigError, parse
 from engine.links import wire
 from engine.message import Octets
@@ -58,6 +59,7 @@ def condition(data: bytes) -> None:
         except ValueError as error:
             raise AssertionError("it cannot be asked") from error
         assert isinstance(holds, bool)
+        assert read(str(found.tree)) == found.tree
 
 
 def units(data: bytes) -> None:

@@ -1,0 +1,231 @@
+"""`postroad queue list`, `show` and `top`: what is in the queue, and why."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from engine.cli import tables
+from engine.cli.configured import config_option, configuration, fail
+from engine.cli.selecting import selected
+from engine.message import MessageId
+from engine.observe.visible import on_one_line, visible
+from engine.operations import queue as operations
+from engine.operations.shards import counted
+from engine.queue.store import HELD, WAITING
+from engine.units import measured, spelled
+
+SHOWN = 100
+"""Messages that a list shows on a terminal, if nothing else is said."""
+
+COLUMNS = ("id", "state", "from", "to", "size", "attempts", "due", "reason")
+
+OTHERS = ("arrived", "line", "sites", "lane", "tenant", "priority", "shard")
+
+_AGES = ("5m", "30m", "1h", "4h", "12h", "1d", "3d", "older")
+
+
+def _columns(_ctx: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    wanted = tuple(one.strip() for one in value.split(","))
+    for one in wanted:
+        if one not in (*COLUMNS, *OTHERS):
+            raise click.BadParameter(f"{one!r} is none of {', '.join((*COLUMNS, *OTHERS))}")
+    return wanted
+
+
+@click.command(name="list")
+@click.argument("which", nargs=-1, metavar="[ID|CONDITION]...")
+@click.option("--limit", type=click.IntRange(0), help="So many at most; 0: all. On a terminal 100, elsewhere all.")
+@click.option("--sort", "by", type=click.Choice(list(operations.SORTED)), help="Instead of the oldest first.")
+@click.option("--reverse", is_flag=True, help="The last ones first.")
+@click.option("--columns", default=",".join(COLUMNS), callback=_columns, metavar="NAMES", help="What to show of them.")
+@click.option("--count", "only_count", is_flag=True, help="Only say how many they are.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: all that is known, a message a line.")
+@config_option
+@click.pass_context
+def list_(
+    ctx: click.Context, *, which: tuple[str, ...], limit: int | None, by: str | None, reverse: bool,
+    columns: tuple[str, ...], only_count: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Show the messages in the queue, the oldest first: all, or those that a CONDITION holds for."""
+    config, selection = configuration(ctx), selected(which)
+    if only_count:
+        count = operations.count(config, selection)
+        click.echo(json.dumps({"messages": count}) if as_json else tables.counted(count, "message"))
+        return
+    on_terminal = sys.stdout.isatty() and not as_json
+    most = limit if limit is not None else SHOWN * on_terminal
+    rows = map(_row, operations.listed(config, selection, limit=most, by=by or "", reverse=reverse))
+    if as_json:
+        _show_json(rows)
+    elif on_terminal:
+        _show_table(list(rows), columns, most, counted(config))
+    else:
+        tables.show(rows, columns, as_json=False)
+
+
+def _show_table(rows: Sequence[dict[str, Any]], columns: tuple[str, ...], most: int, in_all: int) -> None:
+    tables.show(rows, columns, as_json=False)
+    if most and len(rows) == most < in_all:
+        queue = tables.counted(in_all, "message")
+        click.echo(f"These are the first {most:,}; {queue} are in the queue. --limit 0 shows all.", err=True)
+
+
+def _show_json(rows: Iterable[dict[str, Any]]) -> None:
+    """One array, with a message on each line."""
+    before = "["
+    for row in rows:
+        click.echo(visible(f"{before}{json.dumps(row, ensure_ascii=False)}"), nl=False)
+        before = ",\n"
+    click.echo("[]" if before == "[" else "]")
+
+
+def _row(row: operations.Row) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "state": row.state,
+        "from": row.sender or "<>",
+        "to": list(row.recipients),
+        "size": row.size,
+        "attempts": row.attempts,
+        "due": _time(row.due),
+        "line": row.line,
+        "reason": row.reply,
+        "arrived": _time(row.arrived),
+        "sites": list(row.sites),
+        "lane": row.lane,
+        "tenant": row.tenant,
+        "priority": row.priority,
+        "shard": row.shard,
+    }
+
+
+def _time(seconds: float) -> str:
+    return tables.timestamp(seconds) if seconds else ""
+
+
+@click.command()
+@click.argument("identity", metavar="ID")
+@click.option("--content", "whole", is_flag=True, help="Print the message itself, as it would go out.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def show(ctx: click.Context, identity: str, whole: bool, as_json: bool) -> None:
+    """Show a message: its envelope, what stages found, what its last attempt met, and what happens next."""
+    config = configuration(ctx)
+    try:
+        wanted = MessageId.parse(identity)
+    except ValueError:
+        raise click.BadParameter(f"{identity!r} is no message id; `postroad queue list` shows them") from None
+    if whole:
+        _print_content(operations.content(config, wanted), identity)
+        return
+    about = operations.about(config, wanted)
+    if about is None:
+        fail(f"{identity}: there is no such message")
+    if as_json:
+        tables.show_json(about)
+        return
+    for line in _told(about, time.time()):
+        click.echo(on_one_line(line))
+
+
+def _print_content(chunks: Iterator[bytes] | None, identity: str) -> None:
+    if chunks is None:
+        fail(f"{identity}: there is no such message")
+    stream = sys.stdout.buffer
+    for chunk in chunks:
+        stream.write(chunk)
+    stream.flush()
+
+
+def _told(about: dict[str, Any], now: float) -> Iterator[str]:
+    """Line by line, for people."""
+    session = {name: value for name, value in about["session"].items() if value}
+    yield f"id: {about['id']}"
+    yield f"state: {about['state']}"
+    yield f"from: {about['sender'] or '<>'}"
+    for one in about["recipients"]:
+        asked = "".join(f", {name} {one[name]}" for name in ("lane", "notify", "original") if one[name])
+        yield f"to: {one['address']}{asked}"
+    yield f"arrived: {tables.timestamp(about['arrived'])}, {spelled(max(now - about['arrived'], 0))} ago"
+    yield f"by: {', '.join(f'{name} {value}' for name, value in session.items())}"
+    yield f"size: {measured(about['size'])}"
+    yield f"lane: {about['lane']}"
+    if about["tenant"]:
+        yield f"tenant: {about['tenant']}"
+    if any(about["timing"].values()):
+        yield f"asked for: {', '.join(f'{name} {value}' for name, value in about['timing'].items() if value)}"
+    yield f"attempts: {about['attempts']}"
+    if about["sites"]:
+        yield f"site: {', '.join(about['sites'])}"
+    if about["reply"]:
+        yield f"last: {about['reply']}"
+    yield f"next: {_next(about, now)}"
+    yield from ("", "facts:")
+    yield from (f"  {name} = {value}" for name, value in sorted(about["facts"].items()))
+    yield from ("", "header:")
+    yield from (f"  {line}" for line in about["header"].expandtabs().split("\n"))
+
+
+def _next(about: dict[str, Any], now: float) -> str:
+    """What happens to it by itself."""
+    since = tables.timestamp(about["decided"])
+    if about["state"] == HELD:
+        where = f", then it stands in the line {about['line']} again" if about["line"] else ""
+        return f"nothing: held since {since}; `postroad queue release {about['id']}` lets it go{where}"
+    if about["state"] != WAITING:
+        return f"nothing: parked since {since}; `postroad queue release {about['id']}` lets it go on"
+    when = "now" if about["due"] <= now else f"in {spelled(about['due'] - now)}, at {tables.timestamp(about['due'])}"
+    given_up = f"given up at {tables.timestamp(about['expires'])}"
+    if about["line"]:
+        return f"its line {about['line']} has its turn {when}; {given_up}"
+    return f"tried {when}; {given_up}"
+
+
+def _group(function: Callable[..., Any]) -> Callable[..., Any]:
+    groups = click.Choice(list(operations.GROUPED))
+    return click.option("--by", "group", type=groups, default="domain", show_default=True, help="What to count.")(
+        function
+    )
+
+
+@click.command()
+@click.argument("which", nargs=-1, metavar="[CONDITION]")
+@_group
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="So many at most; 0: all.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def top(ctx: click.Context, which: tuple[str, ...], group: str, limit: int, as_json: bool) -> None:
+    """Count messages by domain, or whatever else they have in common, and by age: where most of them wait."""
+    config, selection = configuration(ctx), selected(which)
+    total, groups = operations.counted_by(config, selection, group)
+    shown = groups[: limit or None]
+    if as_json:
+        tables.show_json({"all": _counts(total), "groups": [{group: one.name, **_counts(one)} for one in shown]})
+        return
+    none = "<>" if group.startswith("sender") else "-"
+    rows = [{group: one.name or none, **_cells(one)} for one in shown]
+    rows.insert(0, {group: "TOTAL", **_cells(total)})
+    tables.show(rows, (group, "messages", "size", "oldest", *_AGES), as_json=False)
+    if len(shown) < len(groups):
+        click.echo(f"and {tables.counted(len(groups) - len(shown), 'other')}; --limit 0 shows all", err=True)
+
+
+def _counts(one: operations.Counted) -> dict[str, Any]:
+    return {
+        "messages": one.messages,
+        "octets": one.octets,
+        "oldest": round(one.oldest) if one.messages else 0,
+        "ages": dict(zip(_AGES, one.ages, strict=True)),
+    }
+
+
+def _cells(one: operations.Counted) -> dict[str, Any]:
+    oldest = spelled(max(one.oldest, 0.0)) if one.messages else ""
+    ages = {name: count or "" for name, count in zip(_AGES, one.ages, strict=True)}
+    return {"messages": one.messages, "size": measured(one.octets), "oldest": oldest, **ages}

@@ -1,0 +1,114 @@
+"""What operators have done with messages: by the running server, or, when none runs, as the owner of their shards."""
+
+import os
+import pwd
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+
+from engine.condition.meaning import folded
+from engine.config import Config
+from engine.lanes import MAIL
+from engine.message import MessageId
+from engine.operations.queue import Chosen
+from engine.operations.shards import opened
+from engine.operations.workers import Ask, asking
+from engine.queue.orders import Word, answers_of
+from engine.queue.owner import Owner
+from engine.queue.store import Shard, shard_numbers
+from engine.runtime.services import QUEUE_SERVICE
+from engine.runtime.state import State
+from engine.storage.ownership import held
+
+TOGETHER = 500
+"""Messages of one question: mail that comes in does not wait long behind it."""
+
+PATIENCE = 60.0
+"""Seconds in which it must be answered."""
+
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears of how many it has been asked, and of how many in all."""
+
+
+@dataclass(slots=True)
+class Report:
+    """How far it has come. ``open``: messages that were asked about and not answered, of which nobody knows."""
+
+    total: int = 0
+    seen: int = 0
+    done: int = 0
+    open: int = 0
+
+
+def operator() -> str:
+    """Who gives the command: the name of the user, and of the one who has become root."""
+    if os.geteuid() == 0 and (name := os.environ.get("SUDO_USER", "")):
+        return name
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name
+        return str(os.getuid())
+
+
+async def carry_out(
+    config: Config, word: Word, chosen: Chosen, report: Report, told: Told = lambda _done, _total: None
+) -> None:
+    """Have it done to these messages, some hundreds at a time. ``report`` tells how far it came, also when it breaks
+    off: each message is as it was, or it is done. Unanswered, StorageError."""
+    report.total = sum(map(len, chosen.values()))
+    for number, identities in ((number, some) for number, some in chosen.items() if some):
+        async with _owner(config, number) as ask:
+            for some in _parts(identities):
+                report.open = len(some)
+                report.done += await ask("order", msgspec.to_builtins(word), list(map(bytes, some)))
+                report.seen += len(some)
+                report.open = 0
+                told(report.seen, report.total)
+
+
+async def take_turn(config: Config, line: str, by: str = "") -> int:
+    """Let that line have its turn now in every shard; in how many it is. ``by``: the operator, for the log. Unanswered,
+    StorageError."""
+    turns = 0
+    for number in shard_numbers(config.server.data):
+        with opened(config, number) as shard:
+            names = [name for name in shard.line_names() if folded(name) == folded(line)]
+        if names:
+            async with _owner(config, number) as ask:
+                turns += sum([await ask("turn", name, by) for name in names])
+    return turns
+
+
+@asynccontextmanager
+async def _owner(config: Config, number: int) -> AsyncIterator[Ask]:
+    """Whom to ask about the mail of a shard."""
+    running = State(config.server.data).running()
+    served = asking(running, f"{MAIL}-{number}", QUEUE_SERVICE, PATIENCE) if running else _by_ourselves(config, number)
+    async with served as ask:
+        yield ask
+
+
+@asynccontextmanager
+async def _by_ourselves(config: Config, number: int) -> AsyncIterator[Ask]:
+    lock = held(config.server.data / "queue" / str(number))
+    try:
+        with (
+            closing(Shard(config.server.data, number, map_size=config.queue.map_size)) as shard,
+            closing(Owner(shard, config.queue, config.server.hostname, lambda _: None)) as owner,
+        ):
+            owner.drain()
+            answers = answers_of(owner)
+
+            async def ask(name: str, *arguments: Any) -> Any:
+                return await answers[name](*arguments)
+
+            yield ask
+    finally:
+        os.close(lock)
+
+
+def _parts(identities: Sequence[MessageId]) -> Iterator[Sequence[MessageId]]:
+    return (identities[start : start + TOGETHER] for start in range(0, len(identities), TOGETHER))

@@ -1,0 +1,296 @@
+"""What operators see of the queue: messages that are found, listed, counted, and looked at."""
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from engine.condition.meaning import folded
+from engine.config import Config
+from engine.message import TENANT, MessageId
+from engine.operations.shards import counted, of_each, opened
+from engine.queue.replies import alike
+from engine.queue.search import NEEDED, Seen, Selection, found, words
+from engine.queue.store import WAITING, Record, Shard, shard_numbers
+from engine.storage.environment import StorageError
+
+Chosen: TypeAlias = Mapping[int, Sequence[MessageId]]
+"""Ids of messages by their shards."""
+
+SORTED: Mapping[str, tuple[str, Callable[[Seen], Any]]] = {
+    "due": ("due", lambda seen: seen.due),
+    "size": ("size", lambda seen: -seen.size),
+    "age": ("arrived", lambda seen: seen.envelope.arrived),
+    "attempts": ("attempts", lambda seen: -seen.envelope.attempts),
+    "sender": ("sender", lambda seen: seen.envelope.sender.lower()),
+    "reply": ("reason", lambda seen: seen.reason),
+    "line": ("line", lambda seen: seen.line),
+}
+"""By what a list may be sorted, besides ids: the field, and its order; what is much comes first."""
+
+GROUPED: Mapping[str, Callable[[str], str]] = {
+    "domain": str,
+    "site": str,
+    "sender": folded,
+    "sender.domain": folded,
+    "tenant": str,
+    "reply": alike,
+    "line": str,
+    "lane": str,
+    "state": str,
+}
+"""By what messages may be counted, and what stands for those that are alike."""
+
+_TOGETHER = 1000
+"""Records that are read whole in one view of the store."""
+
+AGES = (300.0, 1800.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 86400.0, 3 * 86400.0)
+"""Seconds up to which the columns of such a count go; a last one has what is older."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A message as it is listed. Times are Unix times; 0: none."""
+
+    id: MessageId
+    shard: int
+    state: str
+    sender: str
+    recipients: tuple[str, ...]
+    size: int
+    arrived: float
+    attempts: int
+    due: float  # of the next attempt
+    line: str
+    sites: tuple[str, ...]
+    lane: str
+    tenant: str
+    priority: int
+    reply: str
+
+
+@dataclass(slots=True)
+class Counted:
+    """Messages of one group."""
+
+    name: str
+    messages: int = 0
+    octets: int = 0
+    oldest: float = 0.0  # seconds
+    ages: list[int] = field(default_factory=lambda: [0] * (len(AGES) + 1))
+
+    def add(self, other: "Counted") -> None:
+        """All of another group."""
+        self.messages += other.messages
+        self.octets += other.octets
+        self.ages = [mine + theirs for mine, theirs in zip(self.ages, other.ages, strict=True)]
+        self.oldest = max(self.oldest, other.oldest)
+
+
+def choose(config: Config, selection: Selection) -> Chosen:
+    """Those that are selected, by their shards, each the oldest first. StorageError."""
+
+    def ids(shard: Shard) -> bytes:
+        return b"".join(key for page in found(shard, selection) for key, _ in page)
+
+    joined = of_each(config, ids)
+    return {number: list(map(MessageId, _cut(some))) for number, some in joined.items()}
+
+
+def _cut(joined: bytes) -> Iterator[bytes]:
+    return (joined[at : at + 16] for at in range(0, len(joined), 16))
+
+
+def count(config: Config, selection: Selection) -> int:
+    """How many are selected. StorageError."""
+    if selection.is_everything:
+        return counted(config)
+    return sum(of_each(config, lambda shard: sum(len(page) for page in found(shard, selection))).values())
+
+
+def listed(
+    config: Config, selection: Selection, *, limit: int = 0, by: str = "", reverse: bool = False
+) -> Iterator[Row]:
+    """Those that are selected, in order; 0: however many they are. StorageError.
+
+    ``by``: what they are sorted by, a key of ``SORTED``; empty: by age of their ids.
+    """
+    if not by and not limit and not reverse:
+        yield from _all_rows(config, selection)
+        return
+    picked = of_each(config, lambda shard: _first(shard, selection, limit, by, reverse=reverse))
+    keyed = [(key, identity, number) for number, some in picked.items() for key, identity in some]
+    keyed.sort(reverse=reverse)
+    chosen = keyed[: limit or None]
+    rows: dict[bytes, Row] = {}
+    for number in picked:
+        with opened(config, number) as shard:
+            for record in shard.records([MessageId(identity) for _, identity, where in chosen if where == number]):
+                rows[record.id] = row(shard, record)
+    yield from (rows[identity] for _, identity, _ in chosen if identity in rows)
+
+
+def _all_rows(config: Config, selection: Selection) -> Iterator[Row]:
+    """One after the other: nobody waits until all have been read."""
+    with ExitStack() as stack:
+        numbers = shard_numbers(config.server.data)
+        streams = [_rows(stack.enter_context(opened(config, number)), selection) for number in numbers]
+        yield from heapq.merge(*streams, key=lambda row: row.id)
+
+
+def _rows(shard: Shard, selection: Selection) -> Iterator[Row]:
+    for page in found(shard, selection):
+        for start in range(0, len(page), _TOGETHER):
+            for record in shard.records([MessageId(key) for key, _ in page[start : start + _TOGETHER]]):
+                yield row(shard, record)
+
+
+def _first(shard: Shard, selection: Selection, limit: int, by: str, *, reverse: bool) -> list[tuple[Any, bytes]]:
+    """The first ones of a shard, with what they are sorted by."""
+    if by:
+        name, key = SORTED[by]
+        keyed = ((key(seen), identity) for page in found(shard, selection, {name}) for identity, seen in page)
+    else:
+        keyed = ((identity, identity) for page in found(shard, selection) for identity, _ in page)
+        if limit and not reverse:
+            return [one for one, _ in zip(keyed, range(limit), strict=False)]
+    if not limit:
+        return list(keyed)
+    return (heapq.nlargest if reverse else heapq.nsmallest)(limit, keyed)
+
+
+def row(shard: Shard, record: Record) -> Row:
+    """What a list shows of a record."""
+    envelope = record.envelope
+    return Row(
+        id=record.id,
+        shard=shard.number,
+        state=record.state,
+        sender=envelope.sender,
+        recipients=tuple(one.address for one in envelope.recipients),
+        size=record.size,
+        arrived=envelope.arrived,
+        attempts=envelope.attempts,
+        due=next_attempt(shard, record),
+        line=record.line or record.back,
+        sites=record.sites,
+        lane=record.lane,
+        tenant=str(envelope.facts.get(TENANT, "")),
+        priority=envelope.timing.priority,
+        reply=record.reason,
+    )
+
+
+def next_attempt(shard: Shard, record: Record) -> float:
+    """Unix time at which a message is tried again, or its line has its turn; 0 when it does not wait."""
+    if record.state != WAITING:
+        return 0.0
+    turn = shard.turn(record.line) if record.line else None  # what stands in line goes out by itself only at the end
+    return max(record.due if turn is None else min(turn, record.due), 0.0)
+
+
+def find(config: Config, identity: MessageId) -> tuple[int, Record] | None:
+    """The message of that id, and its shard. StorageError."""
+    for number in shard_numbers(config.server.data):
+        with opened(config, number) as shard:
+            for record in shard.records([identity]):
+                return number, record
+    return None
+
+
+def counted_by(config: Config, selection: Selection, group: str) -> tuple[Counted, list[Counted]]:
+    """How many are selected in all, and how many for each domain, or whatever else of ``GROUPED``, the most first.
+
+    Messages that are for several count for each of them. StorageError.
+    """
+    total, groups = Counted(""), dict[str, Counted]()
+    for part, some in of_each(config, lambda shard: _tallied(shard, selection, group)).values():
+        total.add(part)
+        for one in some:
+            groups.setdefault(one.name, Counted(one.name)).add(one)
+    return total, sorted(groups.values(), key=lambda one: (-one.messages, one.name))
+
+
+def _tallied(shard: Shard, selection: Selection, group: str) -> tuple[Counted, list[Counted]]:
+    known = words(selection.now).known[group]
+    get, several, now = known.get, known.several, selection.now
+    blank = [*([0] * (len(AGES) + 1)), 0, now]  # messages by age, octets, when the first one came
+    total, groups = list(blank), dict[str, list[Any]]()
+    for page in found(shard, selection, NEEDED[group] | {"arrived", "size"}):
+        for _, seen in page:  # a million times in a second: no calls that can be spared
+            arrived = seen.envelope.arrived
+            column = bisect_left(AGES, now - arrived)
+            total[column] += 1
+            total[-2] += seen.size
+            total[-1] = min(total[-1], arrived)
+            for name in (get(seen) or ("",)) if several else (get(seen),):
+                one = groups.get(name)
+                if one is None:
+                    one = groups[name] = list(blank)
+                one[column] += 1
+                one[-2] += seen.size
+                one[-1] = min(one[-1], arrived)
+    named = (_counted(name, one, now) for name, one in groups.items())
+    return _counted("", total, now), list(_merged(named, GROUPED[group]).values())
+
+
+def _counted(name: str, sums: Sequence[Any], now: float) -> Counted:
+    *ages, octets, first = sums
+    return Counted(name, sum(ages), octets, now - first, ages)
+
+
+def _merged(groups: Iterable[Counted], name: Callable[[str], str]) -> dict[str, Counted]:
+    """Those that come to the same name are one."""
+    merged: dict[str, Counted] = {}
+    for one in groups:
+        named = name(one.name)
+        merged.setdefault(named, Counted(named)).add(one)
+    return merged
+
+
+def about(config: Config, identity: MessageId) -> dict[str, Any] | None:
+    """All that is known of a message in the queue; None when it is not there. StorageError."""
+    where = find(config, identity)
+    if where is None:
+        return None
+    number, record = where
+    envelope, session, timing = record.envelope, record.envelope.session, record.envelope.timing
+    with opened(config, number) as shard:
+        shown = msgspec.structs.asdict(row(shard, record))
+        header = _header(shard, record)
+    return {
+        **shown,
+        "id": str(identity),
+        "recipients": [msgspec.to_builtins(one) for one in envelope.recipients],
+        "session": msgspec.to_builtins(session),
+        "timing": msgspec.to_builtins(timing),
+        "envid": envelope.envid,
+        "requiretls": envelope.requiretls,
+        "decided": record.decided,  # when it was put off, parked or held
+        "warned": record.warned,
+        "expires": envelope.begun + config.queue.expire if record.state == WAITING else 0.0,
+        "facts": dict(envelope.facts),
+        "header": header,
+    }
+
+
+def _header(shard: Shard, record: Record) -> str:
+    """The header section with lines that end in a line feed; why it cannot be read, if its file is lost."""
+    try:
+        return shard.message(record).header_octets().decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n")
+    except StorageError as error:
+        return f"({error})"
+
+
+def content(config: Config, identity: MessageId) -> Iterator[bytes] | None:
+    """The whole message in chunks; None when it is not there. StorageError."""
+    where = find(config, identity)
+    return None if where is None else _chunks(config, *where)
+
+
+def _chunks(config: Config, number: int, record: Record) -> Iterator[bytes]:
+    with opened(config, number) as shard:
+        yield from shard.message(record).chunks()
