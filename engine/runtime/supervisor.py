@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 
 import trio
 
-from engine.config import Config, ConfigError, UnixSocket, load
+from engine.config import Config, ConfigError, load
 from engine.lanes import MAIL
 from engine.net.listening import bind, bind_unix
 from engine.observe.events import event
 from engine.queue.store import content_folder
 from engine.runtime import hanging
+from engine.runtime.activation import Handed, Notices, Unfit, handed
 from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.child import Child
 from engine.runtime.control import Control
@@ -57,9 +58,18 @@ class CannotStart(Exception):
 class Supervisor:
     """Runs the whole server until it is told to stop. ``announce`` is called once with the bound addresses."""
 
-    def __init__(self, config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        announce: Callable[[dict[str, tuple[str, int]]], None],
+        notices: Notices,
+        handed: Handed,
+    ) -> None:
+        """``handed``: sockets that are bound already; they stay open for as long as we live."""
         self._config = config
         self._announce = announce
+        self._notices = notices
+        self._handed = handed
         self._number = 1
         self._tried = 1  # the last revision that was tried: one that was refused leaves its number, and late answers
         self._children: dict[str, Child] = {}
@@ -93,7 +103,10 @@ class Supervisor:
                         self._nursery.start_soon(self._watch_hangs)
                         self._state.write(os.getpid(), self._number, "")
                         self._announce({name: _address(sock) for (name, _), sock in self._sockets.items()})
+                        self._notices.ready(self._number)
+                        self._nursery.start_soon(self._notices.keep_alive)
                         await self._obey(signals)
+                        self._notices.stopping()
                         await self._stop()
                     finally:
                         self._stopping = True
@@ -142,13 +155,14 @@ class Supervisor:
             for name in listeners(config, process.place):
                 wanted.setdefault(name, []).append(process.name)
         bound: dict[_Key, socket.socket] = {}
+        given = self._given(config)
         try:
             for name, names in wanted.items():
                 kept = {n: self._sockets[name, n] for n in names if (name, n) in self._sockets}
                 same = bool(kept) and config.listen[name] == self._config.listen.get(name)
-                if same and name in config.sockets:  # however many there are, they are all one
-                    one = next(iter(kept.values()))
-                    bound |= {(name, n): kept.get(n) or one.dup() for n in names}
+                if name in given or (same and name in config.sockets):  # however many there are, they are all one
+                    one = given[name] if name in given else next(iter(kept.values()))
+                    bound |= {(name, n): (same and kept.get(n)) or one.dup() for n in names}
                 elif same and len(kept) == len(names):
                     bound |= {(name, n): sock for n, sock in kept.items()}
                 else:
@@ -159,6 +173,16 @@ class Supervisor:
                     sock.close()
             raise
         self._sockets = bound
+
+    def _given(self, config: Config) -> dict[str, socket.socket]:
+        """The listeners whose sockets were handed over, where there are any. CannotStart."""
+        try:
+            given, unused = self._handed.fitting(config.listen), self._handed.unused(config.listen)
+        except Unfit as error:
+            raise CannotStart(str(error)) from error
+        if self._handed:
+            event("sockets-handed", listeners=sorted(given), unused=unused or None)
+        return given
 
     def _become_user(self) -> None:
         user = self._config.server.user
@@ -364,7 +388,7 @@ class Supervisor:
         for sock in self._sockets.values():
             sock.close()  # a client that comes now is refused at once, and goes to another server
         self._sockets.clear()
-        _unlink(self._config.sockets.values())
+        _unlink(self._own_paths(self._config))
         everyone = list(self._children.values())
         sources = [c for c in everyone if listeners(self._config, c.process.place) and c.process.place != MAIL]
         mail = [c for c in everyone if c.process.place == MAIL]
@@ -372,6 +396,11 @@ class Supervisor:
         rest = [c for c in everyone if c not in (*sources, *mail, *last)]
         for group in (sources, mail, rest, last):
             await self._drain(group)
+
+    def _own_paths(self, config: Config) -> set[str]:
+        """The Unix sockets that we have made, and not somebody else for us."""
+        given = self._handed.fitting(config.listen)
+        return {unix.socket for name, unix in config.sockets.items() if name not in given}
 
     async def _drain(self, children: list[Child]) -> None:
         for child in children:
@@ -390,14 +419,17 @@ class Supervisor:
         async with self._changing:
             if self._stopping:
                 return
+            self._notices.reloading()
+            trouble = ""
             try:
                 await self._apply(load(self._config.path))
             except (ConfigError, CannotStart, OSError, Exception) as error:  # whatever it is, the old one stays
-                event("reload-refused", error=str(error))
-                self._state.write(os.getpid(), self._number, str(error))
+                trouble = str(error)
+                event("reload-refused", error=trouble)
             else:
                 event("reloaded", revision=self._number)
-                self._state.write(os.getpid(), self._number, "")
+            self._state.write(os.getpid(), self._number, trouble)
+            self._notices.ready(self._number, trouble)
 
     async def _apply(self, config: Config) -> None:
         """Go over to another configuration, or raise and leave all as it was."""
@@ -427,8 +459,7 @@ class Supervisor:
                     await other.control.send("up", name=child.process.name, life=child.life)
         await self._tell_all(going, "switch", "switched", number=number)  # one that dies comes back under this revision
         await self._change_listeners(before, sockets, fresh)
-        paths = {unix.socket for unix in config.sockets.values()}
-        _unlink(unix for unix in old.sockets.values() if unix.socket not in paths)
+        _unlink(self._own_paths(old) - self._own_paths(config))
         self._nursery.start_soon(self._retire, old, retiring, [c for c in going if c not in fresh], leaving)
 
     def _check_changes(self, config: Config) -> None:
@@ -490,11 +521,11 @@ def _bound(config: Config, name: str, count: int) -> list[socket.socket]:
     return bind(name, *config.listen[name], count)
 
 
-def _unlink(sockets: Iterable[UnixSocket]) -> None:
-    """Remove them from the file system, where we may."""
-    for one in sockets:
+def _unlink(paths: Iterable[str]) -> None:
+    """Remove these sockets from the file system, where we may."""
+    for path in paths:
         with contextlib.suppress(OSError):
-            os.unlink(one.socket)
+            os.unlink(path)
 
 
 def _how(code: int) -> str:
@@ -528,4 +559,9 @@ def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) 
     """Run the server in this process until a signal ends it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is one; workers inherit it
-    trio.run(Supervisor(config, announce).run)
+    notices = Notices(os.environ)
+    try:
+        sockets = handed(os.environ)
+    except Unfit as error:
+        raise CannotStart(str(error)) from error
+    trio.run(Supervisor(config, announce, notices, sockets).run)
