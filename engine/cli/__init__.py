@@ -10,8 +10,10 @@ from engine.cli.errors import readable
 from engine.compiled import is_compiled
 
 _COMMANDS = {
+    "init": "Set up a server: pipeline.toml, keys, the first account, DNS records.",
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
+    "doctor": "Look at all that a server stands on, and say what is wrong.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "queue": "List what is in the queue; release or delete what is parked.",
     "shaping": "Explain how mail leaves for a destination; show, lift and set what is done about what sites say.",

@@ -7,7 +7,6 @@ import re
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,14 +181,6 @@ def connects(port: int) -> bool:
 
 
 # -- who we are
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """One that any user may pass, unlike that of a test."""
-    with tempfile.TemporaryDirectory(prefix="postroad-test-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def about(pid: int) -> dict[str, list[str]]:
