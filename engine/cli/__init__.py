@@ -11,6 +11,7 @@ from engine.compiled import is_compiled
 
 _COMMANDS = {
     "init": "Set up a server: pipeline.toml, keys, the first account, DNS records.",
+    "convert": "Make a pipeline.toml of Postfix's main.cf.",
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "doctor": "Look at all that a server stands on, and say what is wrong.",
