@@ -20,7 +20,7 @@ from engine.config import load
 from engine.directory import Embedded
 from engine.net.certificates import Pair, read_certificate
 from tests.support.background import dns
-from tests.support.programs import Certificates
+from tests.support.programs import Certificates, needs, path_of
 from tests.support.server import PASSWORD, ROOT, until
 
 NAMES = ("--hostname", "mail.firma.test", "--domain", "firma.test")
@@ -209,6 +209,23 @@ def test_an_empty_data_folder_may_be_there(tmp_path: Path) -> None:
     made(tmp_path / "new", "--data", str(tmp_path / "data"))
     assert (tmp_path / "data" / "directory").is_dir()
     assert not (tmp_path / "new" / "var").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+@needs("setpriv")
+def test_a_user_who_may_write_into_both_folders_alone(open_folder: Path) -> None:
+    """As in a container, where they are volumes."""
+    for name in ("etc", "data"):
+        (open_folder / name).mkdir(mode=0o700)
+        os.chown(open_folder / name, NOBODY.pw_uid, NOBODY.pw_gid)
+    command = (
+        path_of("setpriv"), f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups", sys.executable,
+        "-m", "engine", "init", str(open_folder / "etc"), "--data", str(open_folder / "data"), *NAMES, "--yes",
+    )  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (open_folder / "data").iterdir()} == {"directory", "dkim"}
+    assert stat.S_IMODE((open_folder / "etc" / "pipeline.toml").stat().st_mode) == 0o640
 
 
 def test_what_comes_meanwhile_stays_and_all_else_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

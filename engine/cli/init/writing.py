@@ -40,10 +40,13 @@ def write_all(folder: Path, answers: Answers) -> str:
         undo.callback(_remove_empty, made)
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         data.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with workspace(folder, _PREFIX) as staged, workspace(data.parent, _PREFIX) as staged_data:
+        # Within an empty data folder that is there: its user need not be able to write beside it.
+        there = data.is_dir()
+        with workspace(folder, _PREFIX) as staged, workspace(data if there else data.parent, _PREFIX) as staged_data:
             records = _stage(staged, staged_data / _DATA, answers)
             _give(staged, staged_data / _DATA, answers.user)
-            _place(undo, staged_data / _DATA, data)
+            for path in sorted((staged_data / _DATA).iterdir()) if there else [staged_data / _DATA]:
+                _place(undo, path, data / path.name if there else data)
             names = sorted(path.name for path in staged.iterdir() if path.name != "owner.lock")
             for name in sorted(names, key=CONFIG.__eq__):  # pipeline.toml last: it says that all is there
                 _place(undo, staged / name, folder / name)
@@ -60,7 +63,7 @@ def _check_free(folder: Path, data: Path) -> None:
     for name in (CONFIG, RECORDS, FILTERS, LOGIN, Path(CERTIFICATE).parts[0]):
         if os.path.lexists(folder / name):
             raise Refused(f"{folder / name} is there already, and nothing is written over: name another folder")
-    if data.is_dir() and any(data.iterdir()):
+    if data.is_dir() and not all(path.name.startswith(_PREFIX) for path in data.iterdir()):
         raise Refused(f"the data folder {data} holds files already: name another one by --data, or move it away")
 
 
@@ -126,19 +129,10 @@ def _give_folder(folder: Path, user: str) -> None:
 
 
 def _place(undo: ExitStack, staged: Path, path: Path) -> None:
-    """Give a file or a folder its name; an empty folder may have it. OSError where something has come meanwhile."""
+    """Give a file or a folder its name. OSError where something has come meanwhile."""
     if staged.is_dir():
-        empty = path.stat() if path.exists() else None
         staged.rename(path)
-        undo.callback(_take_back, path, empty)
+        undo.callback(shutil.rmtree, path)
     else:
         os.link(staged, path)  # unlike a rename, it replaces nothing
         undo.callback(path.unlink)
-
-
-def _take_back(path: Path, before: os.stat_result | None) -> None:
-    """Remove a folder; if there was an empty one in its place, it is there again."""
-    shutil.rmtree(path)
-    if before is not None:
-        path.mkdir(mode=before.st_mode & 0o7777)
-        os.chown(path, before.st_uid, before.st_gid)
