@@ -17,6 +17,7 @@ from engine.cli.init import answers as asking
 from engine.cli.init.answers import Acme, Answers, Files, Ports, Relay, SelfSigned, Tls
 from engine.observe.visible import visible
 
+_UNITS = [Path(place) / "systemd/system/postroad.service" for place in ("/etc", "/lib", "/usr/lib")]
 _KINDS = ("acme", "files", "self-signed")
 
 
@@ -182,8 +183,8 @@ def _farewell(folder: Path, answers: Answers, records: str) -> None:
     click.echo(records)
     for hint in _hints(answers):
         click.echo(hint)
-    unit = Path("/etc/systemd/system/postroad.service"), Path("/lib/systemd/system/postroad.service")
-    by_unit = folder.absolute() == Path("/etc/postroad") and any(path.exists() for path in unit)
+    by_unit = folder.absolute() == Path("/etc/postroad") and Path("/run/systemd/system").is_dir()
+    by_unit = by_unit and any(path.exists() for path in _UNITS)
     click.echo("Then:\n")
     click.echo(f"  postroad -c {config} check")
     click.echo("  systemctl enable --now postroad" if by_unit else f"  postroad -c {config} run")
