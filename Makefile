@@ -80,6 +80,10 @@ compiled: $(READY)  ## a wheel for this machine in dist/, its hot modules compil
 	rm -f dist/postroad-*-cp*.whl
 	POSTROAD_COMPILE=1 $(BIN)/python -m hatchling build -t wheel
 
+.PHONY: deb
+deb: $(READY)  ## a Debian package in dist/, for the Python of this system, with all libraries
+	$(BIN)/python packaging/debian/build.py dist
+
 test-compiled: compiled  ## the tests that need no other programs, against the compiled modules
 	rm -rf build/compiled
 	$(BIN)/python -m zipfile -e dist/postroad-*-cp*.whl build/compiled

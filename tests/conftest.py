@@ -1,5 +1,7 @@
 """Fixtures for every test, and the mark of those that drive a whole server."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,11 @@ def context():
     found = zmq.Context()
     yield found
     found.destroy(linger=0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user may pass through, unlike that of a test."""
+    with tempfile.TemporaryDirectory(prefix="postroad-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)

@@ -136,6 +136,9 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/lists/store.py", "lists"): "a folder",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
+    ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",
+    ("engine/cli/convert/maps.py", "lmtp"): "a transport of Postfix",
+    ("engine/cli/convert/maps.py", "relay"): "a transport of Postfix",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 

@@ -10,8 +10,11 @@ from engine.cli.errors import readable
 from engine.compiled import is_compiled
 
 _COMMANDS = {
+    "init": "Set up a server: pipeline.toml, keys, the first account, DNS records.",
+    "convert": "Make a pipeline.toml of Postfix's main.cf.",
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
+    "doctor": "Look at all that a server stands on, and say what is wrong.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "revision": "List and compare the configurations that were in force; go back to one.",
     "queue": "See what is in the queue, and why; hold, retry, reroute, return, delete it.",

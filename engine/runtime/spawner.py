@@ -20,6 +20,8 @@ from engine.observe.events import event
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+_PR_CAP_AMBIENT, _CLEAR_ALL = 47, 4
+
 _PATIENCE = 120.0
 """Seconds until a zygote that does not answer is killed: a machine that is overloaded may take long to load it."""
 
@@ -56,8 +58,12 @@ class Spawner:
 
     def start(self) -> None:
         """Let it load what it needs, which the first fork then waits for. It is the user that we are."""
-        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+        # A service manager may have given us CAP_NET_BIND_SERVICE, and we keep it for a reload. Whoever meets strangers
+        # gets none of it: what is not ambient is gone at the next exec (capabilities(7)).
+        libc.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._popen = subprocess.Popen(

@@ -16,13 +16,14 @@ from typing import Any, TypeAlias
 
 import trio
 
-from engine.config import Config, ConfigError, UnixSocket, load
+from engine.config import Config, ConfigError, load
 from engine.lanes import MAIL
 from engine.net.listening import bind, bind_unix
 from engine.observe.events import event
 from engine.queue.store import content_folder
 from engine.revisions import IN_FORCE, ON_TRIAL, REFUSED, WITHDRAWN
 from engine.runtime import hanging
+from engine.runtime.activation import Handed, Notices, Unfit, handed
 from engine.runtime.canary import Canary
 from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.child import Child
@@ -73,11 +74,19 @@ class Supervisor:
     """Runs the whole server until it is told to stop. ``announce`` is called once with the bound addresses."""
 
     def __init__(
-        self, config: Config, announce: Callable[[dict[str, tuple[str, int]]], None], spawner: Spawner
+        self,
+        config: Config,
+        announce: Callable[[dict[str, tuple[str, int]]], None],
+        spawner: Spawner,
+        notices: Notices,
+        handed: Handed,
     ) -> None:
-        """``spawner``: one that has been started, so that it loads its code while we read ours."""
+        """``spawner``: one that has been started, so that it loads its code while we read ours. ``handed``: sockets
+        that are bound already; they stay open for as long as we live."""
         self._config = config
         self._announce = announce
+        self._notices = notices
+        self._handed = handed
         self._puts = Puts(config)
         self._put: Put  # what is in force
         self._change: Change | None = None  # the last one, if it is to be watched
@@ -117,7 +126,10 @@ class Supervisor:
                         self._nursery.start_soon(self._tell_trial)
                         self._state.write(os.getpid(), self._put.number, "")
                         self._announce({name: _address(sock) for (name, _), sock in self._sockets.items()})
+                        self._notices.ready(self._put.number)
+                        self._nursery.start_soon(self._notices.keep_alive)
                         await self._obey(signals)
+                        self._notices.stopping()
                         await self._stop()
                     finally:
                         self._stopping = True
@@ -174,13 +186,14 @@ class Supervisor:
             for name in listeners(config, process.place):
                 wanted.setdefault(name, []).append(process.name)
         bound: dict[_Key, socket.socket] = {}
+        given = self._given(config)
         try:
             for name, names in wanted.items():
                 kept = {n: self._sockets[name, n] for n in names if (name, n) in self._sockets}
                 same = bool(kept) and config.listen[name] == self._config.listen.get(name)
-                if same and name in config.sockets:  # however many there are, they are all one
-                    one = next(iter(kept.values()))
-                    bound |= {(name, n): kept.get(n) or one.dup() for n in names}
+                if name in given or (same and name in config.sockets):  # however many there are, they are all one
+                    one = given[name] if name in given else next(iter(kept.values()))
+                    bound |= {(name, n): (same and kept.get(n)) or one.dup() for n in names}
                 elif same and len(kept) == len(names):
                     bound |= {(name, n): sock for n, sock in kept.items()}
                 else:
@@ -191,6 +204,16 @@ class Supervisor:
                     sock.close()
             raise
         self._sockets = bound
+
+    def _given(self, config: Config) -> dict[str, socket.socket]:
+        """The listeners whose sockets were handed over, where there are any. CannotStart."""
+        try:
+            given, unused = self._handed.fitting(config.listen), self._handed.unused(config.listen)
+        except Unfit as error:
+            raise CannotStart(str(error)) from error
+        if self._handed:
+            event("sockets-handed", listeners=sorted(given), unused=unused or None)
+        return given
 
     async def _become_user(self) -> None:
         user = self._config.server.user
@@ -277,7 +300,6 @@ class Supervisor:
                 child.kill()
             names = ", ".join(child.process.name for child in silent)
             raise CannotStart(f"{names}: not open after {limit:g} s ([server] opening)")
-
 
     async def _all(self, children: list[Child], command: str, answer: str, **values: Any) -> None:
         """Tell all of them, and wait for all of them. CannotStart with what the first one that failed said."""
@@ -451,7 +473,7 @@ class Supervisor:
         for sock in self._sockets.values():
             sock.close()  # a client that comes now is refused at once, and goes to another server
         self._sockets.clear()
-        _unlink(self._config.sockets.values())
+        _unlink(self._own_paths(self._config))
         everyone = list(self._children.values())
         sources = [c for c in everyone if listeners(self._config, c.process.place) and c.process.place != MAIL]
         mail = [c for c in everyone if c.process.place == MAIL]
@@ -459,6 +481,11 @@ class Supervisor:
         rest = [c for c in everyone if c not in (*sources, *mail, *last)]
         for group in (sources, mail, rest, last):
             await self._drain(group)
+
+    def _own_paths(self, config: Config) -> set[str]:
+        """The Unix sockets that we have made, and not somebody else for us."""
+        given = self._handed.fitting(config.listen)
+        return {unix.socket for name, unix in config.sockets.items() if name not in given}
 
     async def _drain(self, children: list[Child]) -> None:
         for child in children:
@@ -478,15 +505,18 @@ class Supervisor:
             if self._stopping:
                 return
             before = self._put
+            self._notices.reloading()
+            trouble = ""
             try:
                 await self._carry_out(order)
             except (ConfigError, CannotStart, OSError, Exception) as error:  # whatever it is, the old one stays
-                event("reload-refused", error=str(error))
-                self._state.write(os.getpid(), self._put.number, str(error))
+                trouble = str(error)
+                event("reload-refused", error=trouble)
             else:
                 if before.turn != self._put.turn:
                     event("reloaded", revision=self._put.number, by=order.by)
-                self._state.write(os.getpid(), self._put.number, "")
+            self._state.write(os.getpid(), self._put.number, trouble)
+            self._notices.ready(self._put.number, trouble)
 
     async def _carry_out(self, order: Order) -> None:
         """Do what was ordered, or raise and leave all as it was."""
@@ -561,8 +591,7 @@ class Supervisor:
         await self._make_known(fresh, going)
         await self._tell_all(going, "switch", "switched", turn=put.turn)  # one that dies comes back under this revision
         await self._change_listeners(before, sockets, fresh)
-        paths = {unix.socket for unix in config.sockets.values()}
-        _unlink(unix for unix in old.config.sockets.values() if unix.socket not in paths)
+        _unlink(self._own_paths(old.config) - self._own_paths(config))
         self._begin_to_retire(old, leaving)
 
     async def _log_elsewhere(self, put: Put, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> None:
@@ -714,7 +743,9 @@ class Supervisor:
             if change.earlier is not None:  # nobody had seen yet that the one before is any better
                 self._change = Change(change.earlier, trio.current_time() + WATCHED)
             event("went-back", revision=self._put.number, withdrawn=bad.number, why=why)
-            self._state.write(os.getpid(), self._put.number, f"revision {bad.number} was taken back: {why}")
+            trouble = f"revision {bad.number} was taken back: {why}"
+            self._state.write(os.getpid(), self._put.number, trouble)
+            self._notices.ready(self._put.number, trouble)
 
     def _check_changes(self, config: Config) -> None:
         if config.server.data != self._config.server.data:
@@ -797,11 +828,11 @@ def _bound(config: Config, name: str, count: int) -> list[socket.socket]:
     return bind(name, *config.listen[name], count)
 
 
-def _unlink(sockets: Iterable[UnixSocket]) -> None:
-    """Remove them from the file system, where we may."""
-    for one in sockets:
+def _unlink(paths: Iterable[str]) -> None:
+    """Remove these sockets from the file system, where we may."""
+    for path in paths:
         with contextlib.suppress(OSError):
-            os.unlink(one.socket)
+            os.unlink(path)
 
 
 def _how(code: int) -> str:
@@ -835,4 +866,9 @@ def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None], 
     """Run the server in this process until a signal ends it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is one; workers inherit it
-    trio.run(Supervisor(config, announce, spawner).run)
+    notices = Notices(os.environ)
+    try:
+        sockets = handed(os.environ)
+    except Unfit as error:
+        raise CannotStart(str(error)) from error
+    trio.run(Supervisor(config, announce, spawner, notices, sockets).run)

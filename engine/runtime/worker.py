@@ -188,7 +188,6 @@ class Worker:
             self._revisions[turn].conclude()
             self._nursery.start_soon(self._watch, self._revisions[turn])
 
-
     async def _watch(self, old: Revision) -> None:
         while old.busy:
             await trio.sleep(0.05)

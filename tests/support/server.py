@@ -106,6 +106,8 @@ class Postroad:
         self.noise: list[str] = []  # lines on standard error that are no events
         self.ports: dict[str, int] = {}
         self.environment: dict[str, str] = {}  # beside our own, for the next start and for commands
+        self.starter: tuple[str, ...] = ()  # a command that runs what stands behind it, as the same process
+        self.passed: tuple[int, ...] = ()  # descriptors that the next start inherits
         self._heard = threading.Condition()
         self._popen: subprocess.Popen[str]
         (folder / "filters").mkdir(parents=True, exist_ok=True)
@@ -158,6 +160,10 @@ class Postroad:
     def start(self) -> Self:
         """Start, and wait for the ``ready`` line."""
         self.launch()
+        return self.await_ready()
+
+    def await_ready(self) -> Self:
+        """Wait for the ``ready`` line of a server that was launched."""
         assert self._popen.stdout is not None
         line = self._popen.stdout.readline()  # ends in time: the process prints it or ends
         assert line.startswith("ready "), f"did not start: {line} {self.noise} {self.events}"
@@ -168,9 +174,9 @@ class Postroad:
     def launch(self) -> "subprocess.Popen[str]":
         """Start, and do not wait."""
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "engine", "--config", str(self.config), "run"],
+            [*self.starter, sys.executable, "-m", "engine", "--config", str(self.config), "run"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace",
-            cwd=self.folder, env=_environment() | self.environment,
+            cwd=self.folder, env=_environment() | self.environment, pass_fds=self.passed,
         )  # fmt: skip
         threading.Thread(target=self._listen, args=(self._popen,), daemon=True).start()
         return self._popen

@@ -1,0 +1,149 @@
+"""The Debian package: built, installed beside the files of this machine without changing them, used, and purged."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import needs, path_of
+from tests.support.server import ROOT, free_port
+
+BUILD = ROOT / "packaging" / "debian" / "build.py"
+
+_MOUNTED = """
+set -e
+mount -t overlay overlay -o lowerdir=/,upperdir={room}/upper,workdir={room}/work {room}/root
+mount --bind /proc {room}/root/proc
+mount --bind /dev {room}/root/dev
+mount -t tmpfs none {room}/root/tmp
+mount -t tmpfs none {room}/root/run
+cp {package} {room}/root/tmp/postroad.deb
+cp {room}/script {room}/root/tmp/script
+exec chroot {room}/root env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 sh -eu /tmp/script
+"""
+"""This machine as it is, with a layer on top that takes all changes."""
+
+_INSTALLED = """
+printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+dpkg -i /tmp/postroad.deb
+echo "== folders"
+stat -c '%n %U %G %a' /etc/postroad /var/lib/postroad
+readlink -f "$(command -v postroad)"
+postroad --version
+"""
+
+_USED = """
+postroad init /etc/postroad --yes --hostname mx.firma.test --bind 127.0.0.1 --port-offset {offset} \\
+  --tls self-signed --scanner own
+postroad -c /etc/postroad/pipeline.toml check
+postroad -c /etc/postroad/pipeline.toml run >/tmp/ready 2>/tmp/events &
+server=$!
+while ! grep -q ready /tmp/ready; do kill -0 $server; sleep 0.1; done
+printf 'From: a@example.net\\nSubject: hello\\n\\nyou\\n' >/tmp/message
+python3 -c 'import smtplib
+with smtplib.SMTP("127.0.0.1", 25 + {offset}) as client:
+    client.sendmail("a@example.net", ["postmaster@firma.test"], open("/tmp/message").read())'
+while ! grep -q '"delivered"' /tmp/events; do kill -0 $server; sleep 0.1; done
+echo "== whose"
+id -nu "$(awk '/^Uid:/ {{ print $2 }}' /proc/$server/status)"
+postroad -c /etc/postroad/pipeline.toml doctor --only server --only disk --only versions || true
+kill $server
+wait $server
+systemd-analyze --man=no verify /lib/systemd/system/postroad.service /lib/systemd/system/postroad.socket
+echo "== changed"
+dpkg --verify postroad
+gzip -dc /usr/share/man/man1/postroad.1.gz | grep -c postroad
+dpkg -i /tmp/postroad.deb
+ls /etc/postroad
+echo "== purged"
+dpkg --purge postroad
+for path in /usr/lib/postroad /usr/bin/postroad /etc/postroad /lib/systemd/system/postroad.service; do
+  test ! -e $path
+done
+ls /var/lib/postroad
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built as `make deb` does it."""
+    built = subprocess.run(
+        [sys.executable, str(BUILD), str(tmp_path_factory.mktemp("deb"))], capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    return Path(built.stdout.strip())
+
+
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """Where the layer of changes is: on another file system than what is below it."""
+    with tempfile.TemporaryDirectory(prefix="postroad-deb-", dir="/dev/shm") as folder:
+        for name in ("upper", "work", "root"):
+            (Path(folder) / name).mkdir()
+        yield Path(folder)
+
+
+def here(room: Path, package: Path, script: str) -> str:
+    """What a script says that runs as root on this machine, and changes nothing of it."""
+    (room / "script").write_text(script)
+    done = subprocess.run(
+        [path_of("unshare"), "--mount", "--propagation", "private", "sh", "-c",
+         _MOUNTED.format(room=room, package=package)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root installs packages"),
+    pytest.mark.skipif(
+        subprocess.run(
+            ["/usr/bin/python3", "-c", "import sysconfig; print(sysconfig.get_python_version())"],
+            capture_output=True, text=True, check=False,
+        ).stdout.strip() != sysconfig.get_python_version(),
+        reason="these tests run under another Python than that of the system",
+    ),
+]  # fmt: skip
+
+
+@needs("dpkg-deb")
+def test_what_the_package_says(package: Path) -> None:
+    said = subprocess.run(["dpkg-deb", "--info", str(package)], capture_output=True, text=True, check=True).stdout
+    assert f"Depends: python3 (>= {sysconfig.get_python_version()}), python3 (<< 3." in said
+    files = subprocess.run(["dpkg-deb", "--contents", str(package)], capture_output=True, text=True, check=True).stdout
+    assert "./usr/lib/postroad/lib/" in files
+    assert str(package.parent) not in files
+    for line in files.splitlines():
+        assert " root/root " in line
+        assert line[8] != "w", f"everybody could write {line}"
+    for tool in ("/pytest/", "/mypy/", "/ruff", "/hypothesis/", "/pip/"):
+        assert tool not in files
+    for part in ("./usr/share/doc/postroad/docs/operating.md", "bench/files/pipeline.toml", "engine/__pycache__/"):
+        assert part in files
+
+
+@needs("dpkg-deb", "unshare", "systemd-analyze")
+def test_the_package_is_installed_used_and_purged(package: Path, room: Path) -> None:
+    before = set(Path("/var/lib").iterdir())
+    offset = free_port() % 20_000 + 20_000
+    said = here(room, package, _INSTALLED + _USED.format(offset=offset))
+    parts = dict(part.split("\n", 1) for part in said.split("== ")[1:])
+    assert "/etc/postroad root postroad 750\n/var/lib/postroad postroad postroad 700\n" in parts["folders"]
+    assert "/usr/lib/postroad/bin/postroad" in parts["folders"]
+    assert parts["whose"].startswith("postroad\n")
+    assert "serves, by revision 1" in parts["whose"]
+    assert "with libraries that are new enough" in parts["whose"]
+    changed = parts["changed"].splitlines()
+    assert changed[0].isdecimal(), "files of the package are other ones: " + parts["changed"]
+    assert "pipeline.toml" in changed
+    assert "stays; remove it by hand" in parts["purged"]
+    assert "mailbox" in parts["purged"].split()
+    assert set(Path("/var/lib").iterdir()) == before
