@@ -264,7 +264,11 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
             (18, "[stage.mark] timeout", '\'5\' is no duration; write it like "90s", "5m", "1h 30m" or "5d"'),
             (19, "[stage.mark] on_error", "'skipp' is none of its values; did you mean skip?"),
             (20, "[stage.mark] workers", "must not be negative"),
-            (21, "[stage.mark] when", "cannot read the condition 'a(': '(' was never closed at column 2"),
+            (
+                21,
+                "[stage.mark] when",
+                "cannot read the condition 'a(': '(' stands where the condition should end at column 2",
+            ),
         ],
     ),
     ("f.py:mark", "f.py:needs", [(13, "[stage.mark] must", "is required")]),
