@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "presence": {"protocols", "net", "authentication", "signing"},
     "policies": {"protocols", "message", "storage", "net", "observe"},
     "config": {"protocols", "condition", "lanes", "stage", "units", "wording", "sieve", "bounces"},
+    "drawing": {"message", "lanes", "config"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
     },
@@ -87,8 +88,9 @@ ARROWS: dict[str, set[str]] = {
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
         "egress", "bounces", "suppression", "webhooks", "shaping",
     },
+    "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
-        "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
+        "condition", "drawing", "watching", "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
