@@ -1,7 +1,7 @@
 """One revision of the configuration inside one process: its stages, its links, and the legs that are served here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -20,6 +20,7 @@ from engine.queue.store import content_folder
 from engine.runtime.door import Door
 from engine.runtime.places import Process, askers, between, hosted, queue_leg, workers_of
 from engine.runtime.stages import LegRunner, RunningStage
+from engine.runtime.taps import Taps
 from engine.verdict import Verdict
 
 WINDOW = 512
@@ -41,6 +42,7 @@ class Here:
     folder: str  # of the sockets between processes
     context: zmq.Context[zmq.Socket[bytes]]
     find: Callable[[Reference], Content]
+    taps: Taps = field(default_factory=Taps)
 
 
 class Revision:
@@ -75,6 +77,7 @@ class Revision:
                     workers_of(self.config, leg, self._here.process),
                     window=EFFECT_WINDOW if leg.effect else WINDOW,
                     keyed=bool(leg.partition),
+                    taps=self._here.taps.on(leg.name),
                 )
 
     # -- opening and closing

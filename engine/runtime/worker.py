@@ -29,6 +29,7 @@ from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles import role_of
 from engine.runtime.roles.role import Role
+from engine.runtime.watched import Watched
 from engine.storage.environment import plain
 
 HEARTBEAT = 1.0
@@ -77,6 +78,7 @@ class Worker:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._beat)
                 self._nursery.start_soon(Measuring(self._here, self._links).run)
+                self._nursery.start_soon(Watched(self._here, self._links).run)
                 await self._command_loop()
                 self._nursery.cancel_scope.cancel()
         finally:
