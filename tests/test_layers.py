@@ -90,7 +90,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
-        "condition", "drawing", "watching", "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
+        "condition", "drawing", "watching",
+        "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",

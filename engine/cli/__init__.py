@@ -12,6 +12,8 @@ from engine.compiled import is_compiled
 _COMMANDS = {
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
+    "show": "Draw the pipeline, with what passes through it now.",
+    "top": "Watch links, stages, sites and workers of the running server.",
     "tap": "Show messages that pass a link, as they pass.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "queue": "List what is in the queue; release or delete what is parked.",

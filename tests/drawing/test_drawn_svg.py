@@ -135,5 +135,5 @@ def test_names_are_escaped() -> None:
 
 
 def test_the_picture_of_the_readme_is_that_of_the_file_that_comes_along() -> None:
-    """`make picture` draws it anew."""
+    """`make pictures` draws it anew."""
     assert (ROOT / "docs" / "pipeline.svg").read_text() == as_svg(shipped())

@@ -85,6 +85,11 @@ def test_settings_of_the_engine_are_drawn(tmp_path: Path) -> None:
     assert (stage["workers"], stage["when"]) == (2, "size < 5")
 
 
+def test_the_page_shows_what_the_command_draws() -> None:
+    drawing, _, _ = as_text(shipped()).partition("\n\n")
+    assert f"```\n{drawing}\n```" in (ROOT / "docs" / "operating.md").read_text()
+
+
 def write() -> None:
     GOLDEN.mkdir(exist_ok=True)
     for name, make in EVERY.items():

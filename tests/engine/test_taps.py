@@ -38,7 +38,7 @@ class Ear:
         self.now = 100.0
         self.records: list[list[Any]] = []
         self.tap = Listened(Wanted(**wanted), lambda packed: self.records.append(wire.unpack(packed)), lambda: self.now)
-        self.done: "list[tuple[Any, int, Way]]" = []
+        self.done: list[tuple[Any, int, Way]] = []
 
     def pass_(self, about: Message, verdict: Any = None, way: "Way | None" = None) -> None:
         """Give a message to the link, and have it answered."""
