@@ -45,6 +45,10 @@ class Taps:
     def on(self, link: str) -> list[Tap]:
         return self._on.setdefault(link, [])
 
+    def knows(self, link: str) -> bool:
+        """Whether such a link begins in this process, or did once."""
+        return link in self._on
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

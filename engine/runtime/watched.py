@@ -1,14 +1,12 @@
 """What a worker lets those do who watch it: tap its links, for as long as they keep saying that they are there."""
 
 import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import trio
 
 from engine.condition import parse_condition
-from engine.links.link import Link
 from engine.links.publish import Publisher
 from engine.links.request import Function, answer_requests
 from engine.observe.events import event
@@ -36,11 +34,10 @@ def endpoint_of(folder: str, worker: str, life: int, token: str) -> str:
 
 
 class Watched:
-    """Answers who watches this worker. ``links``: all that it has now, of whatever revision."""
+    """Answers who watches this worker."""
 
-    def __init__(self, here: Here, links: Callable[[], Iterable[Link]]) -> None:
+    def __init__(self, here: Here) -> None:
         self._here = here
-        self._links = links
         self._open: dict[str, _Open] = {}
         self._nursery: trio.Nursery
 
@@ -57,7 +54,7 @@ class Watched:
         if (known := self._open.get(token)) is not None:
             known.scope.deadline = trio.current_time() + LEASE
             return _counts(known.tap)
-        if link not in {one.name for one in self._links()}:
+        if not self._here.taps.knows(link):
             return None
         if len(self._open) >= MOST:
             raise ValueError(f"{MOST} taps are open in this worker already")

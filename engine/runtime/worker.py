@@ -78,7 +78,7 @@ class Worker:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._beat)
                 self._nursery.start_soon(Measuring(self._here, self._links).run)
-                self._nursery.start_soon(Watched(self._here, self._links).run)
+                self._nursery.start_soon(Watched(self._here).run)
                 await self._command_loop()
                 self._nursery.cancel_scope.cancel()
         finally:

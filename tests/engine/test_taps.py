@@ -191,7 +191,7 @@ class Tapped:
         self.context = context
         self.asker = Asker(context)
         nursery.start_soon(self.link.run)
-        nursery.start_soon(Watched(self.here, lambda: [self.link]).run)
+        nursery.start_soon(Watched(self.here).run)
         nursery.start_soon(self.asker.serve, between(str(folder), "mail-0", 1, WATCH_SERVICE))
 
     def take(self, about: Message, start: int, done: Done) -> None:
