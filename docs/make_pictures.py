@@ -56,7 +56,7 @@ ZONE = Zone(
         "elsewhere.example.": {"MX": "10 mx.elsewhere.example."},
         "partner.example.": {"MX": "10 mx.partner.example."},
         "mx.elsewhere.example.": {"A": "127.0.0.1"},
-        "mx.partner.example.": {"A": "127.0.0.2"},
+        "mx.partner.example.": {"A": "127.0.0.1"},
     },
 )
 

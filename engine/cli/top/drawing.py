@@ -75,7 +75,7 @@ def _header(frame: Frame, view: View, version: str, trend: Sequence[float]) -> I
 
 def _traffic(frame: Frame, trend: Sequence[float]) -> Text:
     reading = frame.reading
-    queue = ", ".join(f"{count:,} {state}" for state, count in reading.queued.items()) or NOTHING
+    queue = ", ".join(f"{count:,} {state}" for state, count in reading.queued.items() if count) or NOTHING
     oldest = time_taken(reading.oldest) if reading.oldest else NOTHING
     bars = f" {sparkline(trend)}" if trend else ""
     parts: list[str | tuple[str, str]] = [
