@@ -94,6 +94,10 @@ test-compiled: compiled  ## the tests that need no other programs, against the c
 man: $(READY)  ## renew man/postroad.1 from the commands' help
 	$(BIN)/python docs/make_man.py
 
+.PHONY: pictures
+pictures: $(READY)  ## draw the pictures of the pages anew, those of a server at work too
+	$(BIN)/python docs/make_pictures.py --all
+
 lock: $(READY)  ## renew requirements.lock from pyproject.toml
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -45,6 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "policies": {"protocols", "message", "storage", "net", "observe"},
     "config": {"protocols", "condition", "lanes", "stage", "units", "wording", "sieve", "bounces"},
     "revisions": {"lanes", "storage", "observe"},
+    "drawing": {"message", "lanes", "config"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "policies", "config",
     },
@@ -93,7 +94,9 @@ ARROWS: dict[str, set[str]] = {
     "operations": {
         "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
     },
+    "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
+        "condition", "drawing", "watching",
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",

@@ -1,6 +1,9 @@
 """`[lane.NAME]`: the stages of a lane, and the order that they can stand in."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
 
 from engine.config.document import Document
 from engine.config.errors import nearest
@@ -77,8 +80,29 @@ def _check_order(document: Document, lane: Lane, before: Iterable[Lane], stages:
 
 
 def _check_picked(document: Document, stage: Stage, lanes: set[str]) -> None:
+    for place, lane, _ in _rules(stage):
+        if lane not in lanes:
+            document.problem(f"{place}.lane", f"there is no lane {lane}{nearest(lane, lanes)}")
+
+
+def picked_lanes(stage: Stage) -> Iterator[tuple[str, str]]:
+    """Each lane that a stage may pick, and the rule by which it does, in words: "to local"."""
+    for _, lane, rule in _rules(stage):
+        yield lane, _in_words(rule)
+
+
+def _rules(stage: Stage) -> Iterator[tuple[str, str, Any]]:
+    """The rules of a stage that name a lane: where they stand, the lane, the rule."""
     for top, setting in stage.spec.tables.items():
         for index, rule in enumerate(stage.settings.get(setting, ())):
-            lane = getattr(rule, "lane", None)
-            if lane is not None and lane not in lanes:
-                document.problem(f"{top}.{index}.lane", f"there is no lane {lane}{nearest(lane, lanes)}")
+            if isinstance(lane := getattr(rule, "lane", None), str):
+                yield f"{top}.{index}", lane, rule
+
+
+def _in_words(rule: Any) -> str:
+    """What is set in a rule beside its lane, as in the file."""
+    if not isinstance(rule, msgspec.Struct):
+        return ""
+    fields = [field for field in msgspec.structs.fields(rule) if field.name != "lane"]
+    values = {field.encode_name: (getattr(rule, field.name), field.default) for field in fields}
+    return ", ".join(f"{name} {value}" for name, (value, default) in values.items() if value != default)

@@ -47,6 +47,14 @@ class FarEnd(Protocol):
     def take(self, message: Message, start: int, done: Done) -> None: ...
 
 
+class Tap(Protocol):
+    """What looks at messages when they are given to a link."""
+
+    def follow(self, message: Message, done: Done) -> Done:
+        """What is to be called in place of ``done``, which it calls itself; or just that. It never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A worker at the far end. ``life`` tells a restarted worker from the one that died."""
@@ -102,12 +110,23 @@ class _Channel:
 
 
 class Link:
-    """Give it the names of all workers of the leg: messages with the same key always go to the same one."""
+    """Give it the names of all workers of the leg: messages with the same key always go to the same one.
+
+    ``taps``: those who look at what passes, as long as they stand in it.
+    """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], name: str, workers: Sequence[str], *, window: int, keyed: bool
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        name: str,
+        workers: Sequence[str],
+        *,
+        window: int,
+        keyed: bool,
+        taps: Sequence[Tap] = (),
     ) -> None:
         self.name = name
+        self.taps = taps
         self.window = window
         self.keyed = keyed
         self._passed = PASSED.of(name)
@@ -135,6 +154,9 @@ class Link:
 
         That may be before this returns, where the worker is in this process and its stages never wait.
         """
+        if self.taps:
+            for tap in self.taps:
+                done = tap.follow(message, done)
         if len(self._order) == 1:
             channel = self._order[0]
         elif self.keyed:

@@ -8,6 +8,7 @@ once it is listened to: what it is told from then on is all.
 """
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import trio
 import zmq
@@ -30,11 +31,14 @@ class Publisher:
         self._socket = Socket(context, zmq.XPUB, behind=BEHIND)
         self._socket.greet(wire.pack([]))
         self._socket.bind(endpoint)
-        self._waiting: list[tuple[int, ...]] = []
+        self._waiting: list[tuple[Any, ...]] = []
         self._some = Wakeup()
 
-    def tell(self, *values: int) -> None:
-        """Say this to all who listen now: at once, or within GATHER seconds. Without ``serve`` there are none."""
+    def tell(self, *values: Any) -> None:
+        """Say this to all who listen now: at once, or within GATHER seconds. Without ``serve`` there are none.
+
+        Values are what MessagePack holds: what it does not would end ``serve``.
+        """
         self._waiting.append(values)
         self._some.wake()
 
@@ -59,7 +63,7 @@ class Publisher:
             await self._socket.receive_many()
 
 
-async def heard(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> AsyncGenerator[tuple[int, ...], None]:
+async def heard(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> AsyncGenerator[tuple[Any, ...], None]:
     """All that is said at ``endpoint``, after a greeting, which is empty. Close it with ``aclosing``."""
     socket = Socket(context, zmq.SUB, behind=BEHIND)
     try:

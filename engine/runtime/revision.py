@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -21,6 +21,7 @@ from engine.queue.store import content_folder
 from engine.runtime.door import Door
 from engine.runtime.places import Process, askers, between, hosted, queue_leg, workers_of
 from engine.runtime.stages import LegRunner, RunningStage
+from engine.runtime.taps import Taps
 from engine.stage import StageError
 from engine.verdict import Verdict
 
@@ -43,6 +44,7 @@ class Here:
     folder: str  # of the sockets between processes
     context: zmq.Context[zmq.Socket[bytes]]
     find: Callable[[Reference], Content]
+    taps: Taps = field(default_factory=Taps)
 
 
 class Revision:
@@ -81,6 +83,7 @@ class Revision:
                     workers_of(self.config, leg, self._here.process),
                     window=EFFECT_WINDOW if leg.effect else WINDOW,
                     keyed=bool(leg.partition),
+                    taps=self._here.taps.on(leg.name),
                 )
 
     # -- opening and closing

@@ -17,3 +17,6 @@ QUEUE_SERVICE = "queue"
 
 MEASURES_SERVICE = "measures"
 """Where every worker says what it measures (``measures``), what is meant by that (``families``), and ``sites``."""
+
+WATCH_SERVICE = "watch"
+"""Where every worker lets its links be tapped (``tap``, ``untap``), and says which process it is (``process``)."""

@@ -30,6 +30,7 @@ from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles import role_of
 from engine.runtime.roles.role import Role
+from engine.runtime.watched import Watched
 from engine.stage import StageError
 from engine.storage.environment import plain
 
@@ -80,6 +81,7 @@ class Worker:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._beat)
                 self._nursery.start_soon(Measuring(self._here, self._known, self._number).run)
+                self._nursery.start_soon(Watched(self._here).run)
                 await self._command_loop()
                 self._nursery.cancel_scope.cancel()
         finally:

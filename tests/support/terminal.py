@@ -25,6 +25,10 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
+    def resize(self, lines: int, columns: int) -> None:
+        """Make the window another size; the program hears of it by SIGWINCH."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
     @property
     def shown(self) -> str:
         return self._shown.decode("utf-8", "replace")
