@@ -13,6 +13,7 @@ _COMMANDS = {
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
+    "explain": "Show the whole way of a message, and what happens next.",
     "queue": "List what is in the queue; release or delete what is parked.",
     "shaping": "Explain how mail leaves for a destination; show, lift and set what is done about what sites say.",
     "quarantine": "List, show, release and delete parked mail; learn from it.",

@@ -5,10 +5,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from engine.history import history
+from engine.history.entries import Noted
 from engine.message import MessageId
 from engine.queue.lines import domain_of
 from engine.queue.owner import Owner
 from engine.queue.shares import flow_of
+from engine.queue.store import Record
 from engine.verdict import Reject
 
 GIVEN_UP = Reject("The administrator of this server has given its delivery up", "5.4.7")
@@ -28,11 +31,13 @@ class Orders:
             owner.lines.forget(domain_of(record.envelope.recipients), flow_of(record.envelope))
         if records:
             await owner.change([(record, replace(record, line="", due=now, decided=now)) for record in records])
+            _note(records, "tried now", now)
         return len(records)
 
     async def expire(self, identities: Sequence[MessageId]) -> int:
         """Return these to their senders now, as far as they wait; how many they are. StorageError."""
         records = self._owner.at_rest(identities)
+        _note(records, "given up", self._owner.time())
         for record in records:
             self._owner.end(record, GIVEN_UP)
         await self._owner.writer.apply(lambda _: None)  # behind what that has stored
@@ -47,6 +52,12 @@ class Orders:
         owner.lines.hasten(line)
         owner.wake()
         return True
+
+
+def _note(records: Sequence[Record], what: str, now: float) -> None:
+    if history.on:
+        for record in records:
+            history(Noted(record.id, now, what))
 
 
 def answers_of(owner: Owner) -> Mapping[str, Callable[..., Awaitable[Any]]]:

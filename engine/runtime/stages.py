@@ -16,7 +16,7 @@ from engine.deadline import Deadline, Watch
 from engine.links.link import Done, Way
 from engine.message import Message
 from engine.observe.events import event
-from engine.runtime.verdicts import as_seen, flaw_of, in_words
+from engine.runtime.verdicts import as_seen, flaw_of, step_of
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
@@ -255,7 +255,7 @@ class LegRunner:
             else:
                 verdict = await stage.call(asked)
             now = time.perf_counter()
-            way.append((stage.name, in_words(verdict, asked), round((now - began) * 1000, 3)))
+            way.append(step_of(stage.name, verdict, asked, now - began))
             began = now
             index += 1
             if not isinstance(verdict, Message):
@@ -272,5 +272,5 @@ class LegRunner:
         how = f"took longer than {stage.stage.timeout:g} s"
         event("stage-failed", id=asked.id, stage=stage.name, error=how)
         verdict = stage.failed(asked, how)
-        way.append((stage.name, in_words(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
+        way.append(step_of(stage.name, verdict, asked, time.perf_counter() - began))
         done(verdict, index + 1, way)
