@@ -180,9 +180,10 @@ Happened: TypeAlias = Arrived | Attempted | Born | Sent | Placed | Noted | Turne
 
 def _plain(value: object) -> object:
     """What the encoder does not know: kinds of our own of octets, numbers and tables, such as an id or a duration."""
-    for kind in (bytes, float, int):
-        if isinstance(value, kind):
-            return kind(value)
+    if isinstance(value, bytes):
+        return bytes(value)
+    if isinstance(value, float | int):
+        return float(value) if isinstance(value, float) else int(value)
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
@@ -225,11 +226,11 @@ def born(message: Message, parent: bytes, why: str) -> Born:
 
 def outcome_of(recipient: Recipient, verdict: Verdict) -> Outcome:
     """What became of a recipient, as it is noted."""
-    to, original = recipient.address, recipient.original_address
+    to, original = recipient.address, recipient.original and recipient.original_address
+    if isinstance(verdict, Delivered):  # as nearly always
+        what = "expanded" if verdict.tell == "expanded" else "delivered"
+        return Outcome(to, what, "", "", "", verdict.reply, verdict.remote, "", 0.0, "", original)
     match verdict:
-        case Delivered(reply, remote):
-            what = "expanded" if verdict.tell == "expanded" else "delivered"
-            return Outcome(to, what, reply=reply, remote=remote, original=original)
         case Defer(text, code, log, again, reply, remote):
             return Outcome(
                 to, "held" if verdict.line else "deferred", code, text, log, reply, remote, verdict.source,

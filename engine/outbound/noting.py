@@ -25,6 +25,7 @@ def note(
     """``server``: host and address; ``trouble``: what it was, and the reply that came with it. ``began``: Unix time."""
     now = time.time()
     said = tuple([str(reply) if reply else "" for reply in replies])
+    same = len(said) < 2 or len(set(said)) == 1
     history(
         Sent(
             identity,
@@ -36,7 +37,7 @@ def note(
             way.source.name,
             tls,
             policy,
-            said[:1] if len(set(said)) == 1 else said,
+            said[:1] if same else said,
             *trouble,
         )
     )

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from itertools import islice
+from operator import is_not
 from typing import get_args
 
 from engine.history import history
@@ -163,4 +165,6 @@ def _found(message: Message, asked: Message) -> dict[str, Fact] | None:
     facts, old = message.envelope.facts, asked.envelope.facts
     if facts is old:
         return None
-    return {name: value for name, value in facts.items() if name not in old or old[name] is not value} or None
+    if any(map(is_not, facts.values(), old.values())):  # seldom: what was found before stands in front as it was
+        return {name: value for name, value in facts.items() if name not in old or old[name] is not value} or None
+    return dict(islice(facts.items(), len(old), None)) or None

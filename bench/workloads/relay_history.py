@@ -18,7 +18,7 @@ _SIZE = 4096
 class Noting:
     """Postroad as it is shipped, and with `[history] level = "off"`."""
 
-    name: str = "history"
+    name: str = "relay-history"
     title: str = "smtp-source → server → smtp-sink, with the history and without it: until the last message has arrived"
     place: int = 13
     usual: bool = False
