@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from itertools import islice
 from operator import is_not
+from types import MappingProxyType
 from typing import get_args
 
 from engine.history import history
@@ -167,4 +168,6 @@ def _found(message: Message, asked: Message) -> dict[str, Fact] | None:
         return None
     if any(map(is_not, facts.values(), old.values())):  # seldom: what was found before stands in front as it was
         return {name: value for name, value in facts.items() if name not in old or old[name] is not value} or None
+    if not old and isinstance(facts, MappingProxyType):
+        return facts.copy() or None
     return dict(islice(facts.items(), len(old), None)) or None
