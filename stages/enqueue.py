@@ -1,11 +1,14 @@
 """Deliver into the mailboxes of this server: all local recipients of a message in one change, each exactly once."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from engine import Defer, Delivered, Discard, Each, Message, Reject, Verdict
 from engine.directory import Account, Directory, Unavailable, asked
+from engine.history import history
+from engine.history.entries import Placed
 from engine.mailbox import (
     TO_INBOX,
     TO_JUNK,
@@ -96,6 +99,9 @@ class Enqueue:
             addresses = ", ".join(one.address for one in may.values())
             places = tuple(Place(number=one.folder) for one in may.values())
             outcomes = await self.mailboxes.deliver(message, {PUBLIC: Recipient(addresses, places)})
+            if history.on:
+                for account, one in may.items():
+                    _note(message, account, Recipient(one.address, (Place(one.address),)), outcomes[PUBLIC])
             found |= dict.fromkeys(may, Delivered(outcomes[PUBLIC].value))
         return found
 
@@ -107,7 +113,11 @@ class Enqueue:
             places = {
                 account: Recipient(person.recipient.address, kept, person.quota) for account, person in local.items()
             }
-            outcomes = await self.mailboxes.deliver(message, {**places, **wanted.recipients}, wanted.variants)
+            places |= wanted.recipients
+            outcomes = await self.mailboxes.deliver(message, places, wanted.variants)
+            if history.on:
+                for account, outcome in outcomes.items():
+                    _note(message, account, places[account], outcome, scripted=account in wanted.recipients)
             stale = [account for account, outcome in outcomes.items() if outcome is Outcome.STALE]
             for account in outcomes.keys() - stale:
                 found[account] = self._verdict(message, account, outcomes[account], wanted.said.get(account))
@@ -125,6 +135,12 @@ class Enqueue:
             case Outcome.ALREADY:  # whoever asks again may not have heard what came of it
                 said = self.sorter.said(message, account)
         return said or Delivered(outcome.value)
+
+
+def _note(message: Message, account: int, to: Recipient, outcome: Outcome, *, scripted: bool = False) -> None:
+    """Tell the history where it was to go, and what became of that."""
+    names = tuple([place.mailbox for place in to.places])
+    history(Placed(message.id, time.time(), to.address, account, names, outcome.value, scripted))
 
 
 def _one_or_each(verdicts: Mapping[str, Final]) -> Verdict:

@@ -35,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "links": {"protocols", "message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
     "bounces": {"sieve", "storage", "observe"},
+    "history": {"message", "verdict", "storage", "observe"},
     "net": {"protocols", "observe"},
     "scanning": {"protocols", "mime", "message", "verdict", "units", "observe", "storage", "net"},
     "authentication": {"protocols", "message", "net", "units"},
@@ -74,13 +75,15 @@ ARROWS: dict[str, set[str]] = {
         "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
-    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies", "shaping"},
+    "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies", "shaping",
+        "history"},
     "egress": {
         "protocols", "message", "units", "verdict", "net", "observe", "config", "abuse", "shaping", "outbound",
     },
     "queue": {
         "wording", "protocols", "message", "units", "verdict", "observe", "storage", "config", "links", "wakeup",
         "condition",
+        "history",
     },
     "quarantine": {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
@@ -89,7 +92,7 @@ ARROWS: dict[str, set[str]] = {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
-        "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions",
+        "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions", "history",
     },
     "operations": {
         "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
@@ -101,7 +104,7 @@ ARROWS: dict[str, set[str]] = {
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
-        "suppression", "webhooks", "shaping", "revisions", "operations",
+        "suppression", "webhooks", "shaping", "revisions", "operations", "history",
     },
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",

@@ -20,6 +20,7 @@ _COMMANDS = {
     "tap": "Show messages that pass a link, as they pass.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "revision": "List and compare the configurations that were in force; go back to one.",
+    "explain": "Show the whole way of a message, and what happens next.",
     "queue": "See what is in the queue, and why; hold, retry, reroute, return, delete it.",
     "log": "Show the events of the server, and follow them.",
     "shaping": "Explain how mail leaves for a destination; show, lift and set what is done about what sites say.",

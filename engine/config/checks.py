@@ -17,6 +17,7 @@ from engine.config.tables import (
     DeliveryReports,
     Dns,
     Domains,
+    History,
     Log,
     Login,
     Mailboxes,
@@ -87,6 +88,18 @@ def _queue(document: Document, queue: Queue) -> None:
         document.problem("queue.in_flight", "must not be negative; 0 holds all mail in the queue")
     if not queue.retry:
         document.problem("queue.retry", 'must name at least one pause, such as ["5m"]')
+
+
+SMALLEST_HISTORY = 16_000_000
+"""Octets: the slices of a smaller one would hold next to nothing."""
+
+
+def _history(document: Document, history: History) -> None:
+    if history.size < SMALLEST_HISTORY:
+        text = f'must be at least {SMALLEST_HISTORY // 10**6} MB; level = "off" keeps nothing'
+        document.problem("history.size", text)
+    if history.keep < 60:
+        document.problem("history.keep", 'must be at least a minute; level = "off" keeps nothing')
 
 
 def _mailboxes(document: Document, mailboxes: Mailboxes) -> None:
@@ -239,5 +252,6 @@ CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
     "shared": _shared, "bounces": _bounces, "metrics": _metrics,
+    "history": _history,
 }  # fmt: skip
 """By table."""

@@ -93,6 +93,15 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is kept of messages, so that they can be explained."""
+
+    keep: Duration = Duration("7d")
+    size: Size = Size("1 GB")  # of all of it; then the oldest goes first
+    level: Literal["all", "mail", "off"] = "all"  # "mail": not of what was refused before it was taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shaping:
     file: Path = NOWHERE  # of rules about how much mail goes to which sites
     providers: bool = True  # whether those that come with Postroad, about large providers, hold below them
@@ -395,6 +404,7 @@ class Config:
     dns: Dns
     log: Log
     queue: Queue
+    history: History
     shaping: Shaping
     rules: Rules  # what its file says
     mailboxes: Mailboxes
@@ -426,7 +436,7 @@ class Config:
 SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "log": Log, "queue": Queue, "mailboxes": Mailboxes,
     "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
-    "shaping": Shaping, "metrics": Metrics,
+    "shaping": Shaping, "metrics": Metrics, "history": History,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 

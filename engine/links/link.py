@@ -34,8 +34,12 @@ Before the last one it is a suspect, and goes to a worker alone: so that none is
 
 PASSED = Counter("postroad_link_messages_total", "Messages whose verdict came back over a link.", ("link",))
 
-Way: TypeAlias = "list[tuple[str, str, float]]"
-"""Stages met, each with what it decided and the milliseconds that took."""
+Step: TypeAlias = "tuple[Any, ...]"
+"""A stage that was met, what it decided, and the milliseconds that took; then, where it is known, what it has found out
+(None: nothing), and the worker, if that is another process."""
+
+Way: TypeAlias = "list[Step]"
+"""Stages met."""
 
 Done: TypeAlias = "Callable[[Verdict | Changed, int, Way], None]"
 """Called with the verdict, the number of stages of the leg that were done with, and the way."""
@@ -334,8 +338,14 @@ class Link:
                     self._wakeup.wake()
 
     def _answers(self, channel: _Channel, answers: list[Any]) -> None:
+        worker = channel.peer.name if channel.peer is not None else ""
         for number, stopped, way, verdict in answers:
             call = channel.out.pop(number, None)
             if call is not None:
                 self._passed.value += 1
-                call.done(wire.unpack_verdict(verdict, call.message), stopped, [tuple(step) for step in way])  # type: ignore[arg-type]
+                steps = [_by(worker, *step) for step in way]
+                call.done(wire.unpack_verdict(verdict, call.message), stopped, steps)  # type: ignore[arg-type]
+
+
+def _by(worker: str, stage: str, words: str, milliseconds: float, detail: object = None) -> Step:
+    return stage, words, milliseconds, detail, worker

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import trio
 
+from engine.history import history
 from engine.outbound.bounds import Bounds
+from engine.outbound.noting import note
 from engine.outbound.session import Exhausted, Insecure, Job, Session, Trouble, open_session
 from engine.outbound.standing import Standing
 from engine.outbound.turns import FEWEST, Turns
@@ -392,6 +394,8 @@ class Pool:
         """The connection broke: queue again what was certainly not taken, for another server."""
         while session.open:
             job = session.open.pop()
+            if history.on:
+                session.note(job, trouble=trouble)
             if session.unsure(job):
                 # It may come twice. RFC 5321 4.5.4.1 wants that rather than a loss.
                 job.fail(trouble, session.decided(job))
@@ -429,8 +433,17 @@ class Pool:
                 kept.append(job)
             else:
                 job.unreached = not (job.returned or job.security.requiretls)
+                if history.on:
+                    self._note(site, job)
                 job.fail(self._reason(site, job))
         site.queue.extendleft(reversed(kept))
+
+    def _note(self, site: _Site, job: Job) -> None:
+        """Tell the history which servers could not be spoken to."""
+        for server in job.targets:
+            trouble = self._penalty(site, server[1], job.security)
+            if trouble is not None:
+                note(job.message.id, job.transaction, site.way, server, trouble=(trouble.text, trouble.reply))
 
     def _candidates(self, site: _Site, job: Job) -> Iterator[tuple[str, str]]:
         """Where the job may still go, in order."""

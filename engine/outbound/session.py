@@ -1,6 +1,7 @@
 """One connection to the next server: the socket, the deadlines and the TLS around `SmtpClient`."""
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import Any, TypeVar
 import trio
 
 from engine.deadline import Deadline, Watch
+from engine.history import history
 from engine.message import Message
 from engine.net.connection import EXHAUSTED, Connection, ConnectionLost
 from engine.outbound.dialling import SourceFailed, dial
 from engine.outbound.handshake import MANNERS, Contexts, Failed, Manner, Unanchored, always, shake
 from engine.outbound.logins import log_in
+from engine.outbound.noting import note
 from engine.outbound.telling import Ends, domains_of, told
 from engine.outbound.way import NEEDED, UNSUPPORTED, Demand, Login, Security, Source, Way
 from engine.policies.published import Published
@@ -141,6 +144,7 @@ class Job:
     __slots__ = (
         "_settled",
         "abandoned",
+        "begun",
         "failed",
         "heard",
         "message",
@@ -176,6 +180,7 @@ class Job:
         self.trouble: Trouble | None = None
         self.rest: Job | None = None
         self.since = self.sent = 0.0  # when it came, and when it was last sent, by the loop's clock
+        self.begun = 0.0  # when a server was first told of it, in Unix time
         self.heard: Callable[[Job], None] | None = None  # who is told as soon as it has replies
 
     def all(self) -> Iterator["Job"]:
@@ -231,7 +236,7 @@ class Session:
         *,
         hostname: str,
         security: Security,
-        login: Login | None = None,
+        way: Way,
     ) -> None:
         self.host = host
         self.address = address
@@ -247,7 +252,9 @@ class Session:
         self._connection = connection
         self._client = SmtpClient(hostname, lmtp=terms.lmtp, chunking=terms.chunking)
         self._terms = terms
-        self._login = login
+        self._way = way
+        self._login = login = way.login
+        self._protection = ""  # once it was asked for
         self._contexts = terms.contexts if login is None or login.context is None else always(login.context)
         self._deadline = Deadline(terms.watch)
         self._sending = False  # what was sent last has not gone out yet
@@ -317,6 +324,21 @@ class Session:
         tls = self._connection.tls or "in the clear"
         said = {"verified": "verified for the host", "dane": "as a TLSA record says", "unverified": "unverified"}
         return ", ".join(filter(None, (tls, said.get(self._manner), str(self.failed or ""))))
+
+    def note(self, job: Job, replies: Sequence[Reply | None] = (), trouble: Trouble | None = None) -> None:
+        """Tell the history what became of a job here."""
+        self._protection = self._protection or self.protection
+        note(
+            job.message.id,
+            job.transaction,
+            self._way,
+            (self.host, self.address),
+            began=job.begun,
+            tls=self._protection,
+            policy=self._demand.level,
+            replies=replies,
+            trouble=(trouble.text, trouble.reply) if trouble else ("", ""),
+        )
 
     @property
     def _knows_requiretls(self) -> bool:
@@ -447,6 +469,7 @@ class Session:
             job.settle((reply,) * len(job.transaction.recipients), self.host)
         else:
             self.open.append(job)
+            job.begun = time.time()
             self._count(job)
 
     def _settle(self, finished: Finished) -> None:
@@ -458,6 +481,8 @@ class Session:
         self.served += 1
         self._quick = trio.current_time() - self._asked_at < QUICK
         job.tell = self._tell
+        if history.on:
+            self.note(job, finished.replies)
         job.settle(finished.replies, self.host)
 
     @property
@@ -604,7 +629,7 @@ async def _opened(
 ) -> Session:
     connection = await _connect(terms, way, host, address)
     hostname = way.source.hostname or terms.hostname
-    session = Session(connection, terms, host, address, hostname=hostname, security=security, login=way.login)
+    session = Session(connection, terms, host, address, hostname=hostname, security=security, way=way)
     try:
         await session.greet(manner, anchors)
     except BaseException:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from engine.history.entries import Leg
 from engine.links.link import Way
 from engine.message import Fact, Message, Recipient
 from engine.queue.line import Line
@@ -25,6 +26,8 @@ class Delivery:
     outcomes: list[tuple[Recipient, Verdict]] = field(default_factory=list)
     sites: dict[str, str] = field(default_factory=dict)  # where mail was to go, by recipient, where it did not get
     way: Way = field(default_factory=list)
+    legs: list[Leg] = field(default_factory=list)  # the same for the history
+    revision: int = 0  # of the configuration that it went by
     facts: dict[str, Fact] = field(default_factory=dict)  # what stages have found out about what is to be parked
 
     def became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:

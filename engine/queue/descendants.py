@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
+from engine.history import history
+from engine.history.entries import born
 from engine.message import Content, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import ORDINARY, Failure, Letters, back, bounce, wants_report
@@ -26,6 +28,7 @@ def report(
         return []
     new, octets = _reported(record, delivery.message, failures, hostname, now, letters=letters)
     event("bounce", id=record.id, report=new.id, to=record.envelope.sender)
+    _note(new, octets, record.id, "report")
     return [(new, octets)]
 
 
@@ -44,6 +47,7 @@ def warning(
         return []
     new, octets = _reported(record, message, delays, hostname, now, letters=letters)
     event("delay-told", id=record.id, report=new.id, to=record.envelope.sender)
+    _note(new, octets, record.id, "warning")
     return [(new, octets)]
 
 
@@ -88,6 +92,7 @@ def _new_message(delivery: Delivery, shard: Shard, message: Message, now: float)
         due=now,
         decided=now,
     )
+    _note(record, content, old.id, "sent")
     return record, content
 
 
@@ -103,7 +108,15 @@ def parked_apart(
 def set_apart(old: Record, new: Record, shard: Shard, now: float) -> tuple[Record, Content]:
     """``new`` as a message beside ``old``: with an id of its own, and a copy of the content."""
     apart = replace(new, id=MessageId.new(now))
-    if not old.in_file:
-        return apart, Octets(b"".join(shard.content(old).chunks()))
-    link(shard.file(old.id), shard.file(apart.id))
-    return apart, shard.content(apart)
+    if old.in_file:
+        link(shard.file(old.id), shard.file(apart.id))
+        content = shard.content(apart)
+    else:
+        content = Octets(b"".join(shard.content(old).chunks()))
+    _note(apart, content, old.id, "parted")
+    return apart, content
+
+
+def _note(record: Record, content: Content, parent: MessageId, why: str) -> None:
+    if history.on:
+        history(born(Message(record.id, record.envelope, content), parent, why))

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from engine.history import history
+from engine.history.entries import Noted
 from engine.message import NEXT_HOP, MessageId
 from engine.observe.events import event
 from engine.queue.lines import domain_of
@@ -31,6 +33,15 @@ MEANT: Mapping[Order, frozenset[str]] = {
     "delete": frozenset({WAITING, HELD, QUARANTINED}),
 }
 """In which states messages are that an order can be about."""
+
+
+NOTED: Mapping[Order, str] = {
+    "retry": "tried now",
+    "hold": "held",
+    "release": "released",
+    "reroute": "sent another way",
+}
+"""What the history says of those that stay; of those that end it says it beforehand."""
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,6 +78,7 @@ class Orders:
         else:
             async with self._owner.parked.word:  # nobody else decides about what is parked meanwhile
                 done = await self._ways[word.order](self._owner.at_rest(identities, MEANT[word.order]), word)
+        _note(done, NOTED.get(word.order, ""), self._owner.time())
         for record in done:
             event("ordered", id=record.id, order=word.order, by=word.by or None, which=word.which or None)
         return len(done)
@@ -134,6 +146,7 @@ class Orders:
         return await self._ended(records, Reject(word.text, word.code))
 
     async def _ended(self, records: Sequence[Record], verdict: Reject) -> Sequence[Record]:
+        _note(records, "given up" if verdict is GIVEN_UP else "returned", self._owner.time())
         for record in records:
             self._owner.end(record, verdict)
         await self._owner.writer.apply(lambda _: None)  # behind what that has stored
@@ -155,6 +168,12 @@ class Orders:
         owner.wake()
         event("ordered", line=line, order="retry", by=by or None)
         return True
+
+
+def _note(records: Sequence[Record], what: str, now: float) -> None:
+    if what and history.on:
+        for record in records:
+            history(Noted(record.id, now, what))
 
 
 def answers_of(owner: Owner) -> Mapping[str, Callable[..., Awaitable[Any]]]:

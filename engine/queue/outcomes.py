@@ -48,8 +48,10 @@ class Outcomes:
     parked: list[tuple[Recipient, Quarantine]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     traced: bool = False
+    told: list[tuple[Recipient, Verdict]] = field(default_factory=list)
 
     def add(self, recipient: Recipient, verdict: Verdict) -> None:
+        self.told.append((recipient, verdict))
         if isinstance(verdict, Defer):
             self.waiting.append((recipient, verdict))
         elif isinstance(verdict, Quarantine):

@@ -8,6 +8,8 @@ import trio
 from msgspec.structs import replace
 
 from engine.config import Queue
+from engine.history import history
+from engine.history.entries import Attempted, Noted, outcome_of
 from engine.message import PARK, Content, Envelope, Message, MessageId, Recipient
 from engine.observe.events import event
 from engine.queue.away import Away
@@ -33,7 +35,7 @@ from engine.queue.outcomes import (
 from engine.queue.parked import Parked
 from engine.queue.shares import Shares, flow_of, tenant_line
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
-from engine.queue.waits import ALONE, Waits
+from engine.queue.waits import ALONE, Wait, Waits
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
 from engine.verdict import Defer, Delivered, Reject, Verdict, is_held
@@ -339,6 +341,8 @@ class Owner:
         due = self._late.look(record.envelope, self._late.expires(record.envelope, domain), warned=record.warned)
         new = replace(record, line=line, due=due, decided=now)
         self._moving.add(record.id)
+        if history.on:
+            history(Noted(record.id, now, "in line", line))
 
         def change(batch: Batch) -> None:
             self.shard.replace(batch, record, new)
@@ -528,6 +532,8 @@ class Owner:
             if new is old and not born:  # it came back into its line, and nothing has changed
                 self._settled(delivery, old, old, [])
                 return
+        if history.on:
+            history(_attempted(delivery, outcomes, new, wait, now))
 
         def change(batch: Batch) -> None:
             if new is None:
@@ -625,4 +631,25 @@ def _suspected(record: Record, now: float) -> Record:
     reason = f"{new.deaths} mail workers died with this message, one after the other"
     for recipient in new.envelope.recipients:
         event("quarantined", id=new.id, to=recipient.address, reason=reason)
+    if history.on:
+        history(Noted(new.id, now, "parked", reason))
     return parked(new, reason, now)
+
+
+def _attempted(delivery: Delivery, outcomes: Outcomes, new: Record | None, wait: Wait, now: float) -> Attempted:
+    """What the history is told of an attempt. ``new``: what is left of the message."""
+    envelope = delivery.record.envelope
+    due = 0.0 if new is None else min(new.due, wait.turn) if wait.turn else new.due
+    return Attempted(
+        delivery.record.id,
+        now,
+        delivery.given,
+        envelope.attempts + 1,
+        delivery.revision,
+        envelope.sender,
+        tuple(delivery.legs),
+        tuple([outcome_of(recipient, verdict) for recipient, verdict in outcomes.told]),
+        new.state if new else "",
+        due,
+        new.line if new else "",
+    )

@@ -6,6 +6,8 @@ from types import MappingProxyType
 import trio
 from msgspec.structs import replace
 
+from engine.history import history
+from engine.history.entries import Noted
 from engine.message import PARK, RELEASED, Content, Envelope, MessageId, Recipient
 from engine.observe.events import event
 from engine.queue.content import remove
@@ -49,6 +51,7 @@ class Parked:
             else:
                 await self._writer.apply(lambda batch: self._shard.replace(batch, record, new))
             event("released", id=identity, to=[one.address for one in chosen], new=new.id if left else None)
+            self._note(record, "released", chosen)
             self._go_on(new)
             return ""
 
@@ -75,6 +78,7 @@ class Parked:
             else:
                 await self._remove([record])
             event("deleted", id=identity, to=[one.address for one in chosen])
+            self._note(record, "deleted", chosen)
             return ""
 
     async def expire(self, before: float) -> int:
@@ -95,9 +99,14 @@ class Parked:
                     reason=record.reason,
                     **{"from": record.envelope.sender},
                 )
+                self._note(record, "expired", record.envelope.recipients)
             count += len(records)
             if len(identities) < PAGE:
                 return count
+
+    def _note(self, record: Record, what: str, to: tuple[Recipient, ...]) -> None:
+        if history.on:
+            history(Noted(record.id, self._now(), what, record.reason, tuple([one.address for one in to])))
 
     async def _remove(self, records: list[Record]) -> None:
         def change(batch: Batch) -> None:

@@ -3,6 +3,7 @@
 There is no task for a message. A leg's verdict comes back in a callback, which sends the message down the next link.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Protocol, TypeAlias
 import trio
 from msgspec.structs import replace
 
+from engine.history import history
+from engine.history.entries import Arrived, born, header_id, outcome_of, session_of
+from engine.history.entries import Leg as LegNoted
 from engine.lanes import Course, Leg
 from engine.links.link import Link, Way
 from engine.message import PARK, PARKED_BY, SITE, Message, MessageId, Octets, Recipient
@@ -24,6 +28,8 @@ from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine,
 
 LANES = 20
 """Lanes that one message may go through at one attempt: more is a circle."""
+
+_CAME_TO = {Delivered: "accepted", Reject: "refused", Discard: "discarded"}
 
 Final: TypeAlias = "Reject | Defer | Discard | Quarantine | Delivered"
 
@@ -81,11 +87,14 @@ class _Part:
 class Journey:
     """What journeys before and behind `queue` have in common."""
 
-    __slots__ = ("_roads", "way")
+    __slots__ = ("_for", "_roads", "began", "legs", "way")
 
-    def __init__(self, roads: Roads) -> None:
+    def __init__(self, roads: Roads, message: Message) -> None:
         self._roads = roads
         self.way: Way = []
+        self.began = time.time()
+        self.legs: list[LegNoted] = []  # for the history
+        self._for = message.recipients if history.on else ()  # the recipients of the last of them
         roads.entered()
 
     def _go(self, part: _Part) -> None:
@@ -102,7 +111,9 @@ class Journey:
         )
 
     def _came(self, part: _Part, verdict: Said, stopped: int, way: Way) -> None:
-        self.way += way
+        self.way += [step[:3] for step in way]
+        if history.on:
+            self._note(part, way)
         if stopped < len(part.legs[part.index].stages):
             part.start = stopped
         else:
@@ -112,6 +123,11 @@ class Journey:
             trio.lowlevel.spawn_system_task(self._set_aside, part, verdict, large)
         else:
             self._followed(part, verdict)
+
+    def _note(self, part: _Part, way: Way) -> None:
+        to = part.message.recipients
+        whom, self._for = () if to == self._for else to, to
+        self.legs.append(LegNoted(time.time(), part.legs[part.index].name, whom, way))
 
     async def _set_aside(self, part: _Part, verdict: Said, large: Sequence[Octets]) -> None:
         """What a stage has made goes on as a file, if it is large: how much is under way must not show in memory."""
@@ -210,16 +226,17 @@ class Arrival(Journey):
     """
 
     __slots__ = (
-        "_answer", "_answered", "_course", "_expanded", "_hostname", "_message", "_named", "_open", "_ready",
-        "_refused", "_trouble",
+        "_answer", "_answered", "_course", "_expanded", "_header_id", "_hostname", "_message", "_named", "_open",
+        "_ready", "_refused", "_trouble",
     )  # fmt: skip
 
     def __init__(
         self, roads: Roads, course: Course, message: Message, hostname: str, answer: Callable[[Verdict], None]
     ) -> None:
-        super().__init__(roads)
+        super().__init__(roads, message)
         self._course = course
         self._message = message
+        self._header_id = header_id(message) if history.on else ""  # now: its content may be gone at the end
         self._hostname = hostname
         self._answer = answer
         self._open = len(message.recipients)
@@ -298,6 +315,9 @@ class Arrival(Journey):
         self._open = len(messages)
         link = self._roads.links[f"{self._course.lane}/queue"]
         for message in messages:
+            if history.on and message.id != self._message.id:
+                why = "report" if self._message.sender and not message.sender else "split"
+                history(born(message, self._message.id, why))
             link.submit(message, partial(self._stored, message))
 
     def _report(self) -> list[Message]:
@@ -353,6 +373,30 @@ class Arrival(Journey):
             revision=self._roads.number,
         )  # fmt: skip
         self._answer(self._told(verdict))
+        if history.on if isinstance(verdict, Delivered | Discard) else history.refusals:
+            self._note_arrival(verdict)
+
+    def _note_arrival(self, verdict: Verdict) -> None:
+        message, envelope = self._message, self._message.envelope
+        history(
+            Arrived(
+                message.id,
+                time.time(),
+                self.began,
+                _CAME_TO.get(type(verdict), "put-off"),
+                self._course.lane,
+                self._roads.number,
+                envelope.sender,
+                message.recipients,
+                message.size,
+                self._header_id,
+                session_of(envelope.session),
+                getattr(verdict, "text", ""),
+                getattr(verdict, "log", ""),
+                tuple(self.legs),
+                tuple([outcome_of(recipient, refusal) for recipient, refusal in self._refused]),
+            )
+        )
 
 
 class Departure(Journey):
@@ -361,7 +405,7 @@ class Departure(Journey):
     __slots__ = ("_delivery", "_owner")
 
     def __init__(self, roads: Roads, owner: Owner, delivery: Delivery, lane: str) -> None:
-        super().__init__(roads)
+        super().__init__(roads, delivery.message)
         self._owner = owner
         self._delivery = delivery
         course = roads.courses[lane]
@@ -410,7 +454,7 @@ class Departure(Journey):
             delivery.sites.update((recipient.address, site) for recipient in recipients)
         delivery.told(recipients, verdict)
         if not delivery.waiting:
-            delivery.way = self.way
+            delivery.way, delivery.legs, delivery.revision = self.way, self.legs, self._roads.number
             self._roads.left()
             self._owner.settle(delivery)
         elif isinstance(verdict, Delivered):

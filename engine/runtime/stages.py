@@ -14,11 +14,11 @@ import trio
 
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
-from engine.links.link import Done, Way
+from engine.links.link import Done, Step, Way
 from engine.message import Message
 from engine.observe.events import event
 from engine.observe.measures import SECONDS, Counter, Histogram
-from engine.runtime.verdicts import as_seen, flaw_of, in_words, kind_of
+from engine.runtime.verdicts import as_seen, flaw_of, kind_of, step_of
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
@@ -123,7 +123,7 @@ class RunningStage:
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}", broke)
 
-    def decided(self, verdict: Verdict | Changed, asked: Message, began: float) -> tuple[tuple[str, str, float], float]:
+    def decided(self, verdict: Verdict | Changed, asked: Message, began: float) -> tuple[Step, float]:
         """Count a verdict on a message that came at ``began``. A step of its way, and the time now."""
         now = time.perf_counter()
         took = now - began
@@ -133,7 +133,7 @@ class RunningStage:
             self._passed.value += 1
         else:
             _MESSAGES.of(self.name, kind_of(verdict, asked)).value += 1
-        return (self.name, in_words(verdict, asked), round(took * 1000, 3)), now
+        return step_of(self.name, verdict, asked, took), now
 
     async def hook(self, name: str, *arguments: object, broke: Callable[[], None] = _unheard) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""

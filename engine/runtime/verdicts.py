@@ -2,9 +2,14 @@
 
 import math
 from dataclasses import replace
+from itertools import islice
+from operator import is_not
+from types import MappingProxyType
 from typing import get_args
 
-from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Message, Octets
+from engine.history import history
+from engine.links.link import Step
+from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Fact, Message, Octets
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict, is_held
 
 LINE_LIMIT = 500
@@ -137,3 +142,49 @@ def in_words(verdict: Verdict | Changed, asked: Message) -> str:
     name = _NAMES[type(verdict)]
     text = getattr(verdict, "text", "") or getattr(verdict, "reason", "") or getattr(verdict, "reply", "")
     return f"{name}: {text}" if text else name
+
+
+def step_of(stage: str, verdict: Verdict | Changed, asked: Message, seconds: float) -> Step:
+    """A stage that was met, for the way of a message."""
+    words, milliseconds = in_words(verdict, asked), round(seconds * 1000, 3)
+    if verdict is asked or not history.on:
+        return stage, words, milliseconds
+    detail = detail_of(verdict, asked)
+    return (stage, words, milliseconds) if detail is None else (stage, words, milliseconds, detail)
+
+
+def detail_of(verdict: Verdict | Changed, asked: Message) -> object:
+    """What the words leave out, for the history: the facts that were found, by name; or for each recipient that has a
+    verdict of its own, a list of [addresses, words, facts]. None: nothing."""
+    if isinstance(verdict, Message):
+        return _found(verdict, asked)
+    if isinstance(verdict, Changed):
+        inner, facts = detail_of(verdict.verdict, verdict.message), _found(verdict.message, asked)
+        changed: list[object] = [[], "changed", facts]
+        return [changed, *inner] if isinstance(inner, list) else [changed] if facts else None
+    if isinstance(verdict, Each):
+        parted: dict[int, tuple[object, list[str]]] = {}
+        for address, one in verdict.verdicts.items():
+            parted.setdefault(id(one), (one, []))[1].append(address)
+        return [_part(addresses, one, asked) for one, addresses in parted.values()]
+    return [_part(list(asked.recipients), verdict, asked)] if isinstance(verdict, Route) and verdict.to else None
+
+
+def _part(addresses: list[str], verdict: object, asked: Message) -> list[object]:
+    if isinstance(verdict, tuple | Route):
+        routes = verdict if isinstance(verdict, tuple) else (verdict,)
+        words = (f"lane {route.lane}" + (f": to {', '.join(route.to)}" if route.to else "") for route in routes)
+        return [addresses, "; ".join(words), None]
+    one: Verdict = verdict  # type: ignore[assignment]
+    return [addresses, in_words(one, asked), _found(one, asked) if isinstance(one, Message) else None]
+
+
+def _found(message: Message, asked: Message) -> dict[str, Fact] | None:
+    facts, old = message.envelope.facts, asked.envelope.facts
+    if facts is old:
+        return None
+    if any(map(is_not, facts.values(), old.values())):  # seldom: what was found before stands in front as it was
+        return {name: value for name, value in facts.items() if name not in old or old[name] is not value} or None
+    if not old and isinstance(facts, MappingProxyType):
+        return facts.copy() or None
+    return dict(islice(facts.items(), len(old), None)) or None

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from engine.authentication.author import authors
 from engine.authentication.fields import split_message
 from engine.deadline import Deadline
 from engine.directory import Unavailable, asked
+from engine.history import history
+from engine.history.entries import TurnedAway
 from engine.login import Excess, Sender
 from engine.message import Content as MessageContent
 from engine.message import Octets
@@ -233,8 +235,10 @@ class Session:
         self.forget()
 
     async def _reset(self, said: Reset) -> None:
-        if said.reply and self._transaction is not None:
-            event("refused", peer=self._peer, **{"from": self._transaction.mail.sender}, text=said.reply)
+        if said.reply and (transaction := self._transaction) is not None:
+            event("refused", peer=self._peer, **{"from": transaction.mail.sender}, text=said.reply)
+            to = [recipient.address for recipient in transaction.recipients]
+            self._note_turned_away(transaction.facts, transaction.mail.sender, to, Reject(said.reply, ""))
         self.forget()
 
     async def _start_tls(self, _: StartTls) -> None:
@@ -280,6 +284,7 @@ class Session:
             return
         refusal = await self._terms.door.at_sender(facts, said.sender)
         if refusal is not None:
+            self._note_turned_away(facts, said.sender, (), refusal)
             self._refuse(refusal)
             return
         self._transaction = _Transaction(said, facts, sender, prober, self._smtp.forwarded)
@@ -365,6 +370,7 @@ class Session:
         refusal = await self._recipient_refusal(said.recipient)
         if refusal is not None:
             self._note_refusal(transaction, said.recipient, refusal)
+            self._note_turned_away(transaction.facts, transaction.mail.sender, (said.recipient,), refusal)
             if refusal.code != _UNKNOWN or await self._may_try_on(transaction.prober):
                 # Who is told to come again has done nothing wrong.
                 self._refuse(refusal, counts=isinstance(refusal, Reject))
@@ -498,6 +504,12 @@ class Session:
             "recipient-refused", peer=self._peer, to=recipient, **{"from": transaction.mail.sender}, code=refusal.code,
             text=refusal.text,
         )  # fmt: skip
+
+    @staticmethod
+    def _note_turned_away(facts: Facts, sender: str, to: Sequence[str], refusal: Reject | Defer) -> None:
+        if history.refusals:
+            client, why = (facts.peer, facts.helo, facts.login), (refusal.code, refusal.text, refusal.log)
+            history(TurnedAway(b"", time.time(), *client, sender, tuple(to), *why))
 
     def _answer(self, verdict: Verdict, identity: MessageId) -> None:
         if isinstance(verdict, Delivered):

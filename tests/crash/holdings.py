@@ -92,7 +92,7 @@ def holdings(server: Postroad) -> Holdings:
         time.time(),
         {name: _process(pid, server.folder / "told") for name, pid in pids.items()},
         {name: environment(data / name) for name in ENVIRONMENTS},
-        frozenset(str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()),
+        frozenset(_SLICE.sub(r"\1", str(path.relative_to(data))) for path in data.rglob("*") if path.is_file()),
     )
 
 
@@ -111,6 +111,7 @@ def _process(pid: int, told: Path) -> Process:
     )
 
 
+_SLICE = re.compile(r"(history/[^/]+)/\d+")  # of which another one is written now and then
 _BOUNCE_LOG = re.compile(r"/bounces/bounces-[\d-]+\.jsonl$")
 
 
@@ -140,7 +141,7 @@ def _descriptors(process: Path) -> Iterator[str]:
     logs = 0
     for link in (process / "fd").iterdir():
         try:
-            name = re.sub(r":\[\d+\]$", "", os.readlink(link))
+            name = _SLICE.sub(r"\1", re.sub(r":\[\d+\]$", "", os.readlink(link)))
         except OSError:
             continue  # closed meanwhile
         logs += (is_log := _BOUNCE_LOG.search(name) is not None)

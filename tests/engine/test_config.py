@@ -149,6 +149,19 @@ WRONG: list[tuple[str, str, list[tuple[int, str, str]]]] = [
         'lmtp = { socket = "/run/x", mode = "rw" }',
         [(5, "[listen.lmtp]", """mode 'rw' is none; write it like "0660\"""")],
     ),
+    (
+        "[listen]",
+        '[history]\nkeep = "1s"\nsize = "1 MB"\n[listen]',
+        [
+            (5, "[history] keep", 'must be at least a minute; level = "off" keeps nothing'),
+            (6, "[history] size", 'must be at least 16 MB; level = "off" keeps nothing'),
+        ],
+    ),
+    (
+        "[listen]",
+        '[history]\nlevel = "mial"\n[listen]',
+        [(5, "[history] level", "'mial' is none of its values; did you mean mail?")],
+    ),
     ("smtp =", "smpt =", [(5, "[listen] smpt", "unknown listener; did you mean smtp?")]),
     (
         "[lane.inbound]",

@@ -12,6 +12,8 @@ from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
 from engine.egress import Egress, Plan
+from engine.history import history
+from engine.history.shelf import FOLDER, Terms
 from engine.lanes import MAIL
 from engine.lists import Lists
 from engine.login import Guard, Issuer, Logins, Rates
@@ -102,6 +104,7 @@ class Role:
         self._watch = Watch()
         self._keyring = Keyring(self.data)
         self.spam = Spam(self.data, self.directory)
+        self._keep_history(config)
 
     @cached_property
     def _undelivered(self) -> Undelivered:
@@ -127,6 +130,7 @@ class Role:
         is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
         if is_first:
+            history.begin()  # though nothing happens, what is too old goes
             nursery.start_soon(self.tables.run)
             sizes.measure(self.data, lambda: int(self.config.queue.reserve))
             EXPIRES.reads(lambda: expiries(self.tls))
@@ -136,6 +140,7 @@ class Role:
         self.config = config
         self.tls = self._opened_tls
         self.directory.set_local(config.domains.local)
+        self._keep_history(config)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
         self.tables.server = shared = self._opened_shared
@@ -150,6 +155,12 @@ class Role:
             self._undelivered.use(config)
         self.egress.plan = self._opened_plan
         self.returns.use(self._opened_returns)
+
+    def _keep_history(self, config: Config) -> None:
+        kept = config.history
+        terms = Terms(kept.keep, kept.size, config.queue.reserve)
+        on, refusals = kept.level != "off", kept.level == "all"
+        history.use(self.data / FOLDER, self.here.process.name, terms, on=on, refusals=refusals)
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
@@ -260,6 +271,7 @@ class Role:
         return shard
 
     def close(self) -> None:
+        history.close()
         self.shaping.keep()
         self.tally.close()
         self.sessions.close()
