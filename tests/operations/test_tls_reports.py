@@ -168,7 +168,8 @@ def test_a_day_of_sessions_is_reported_and_the_report_is_taken_in(world: World) 
     assert len(world.reports()) == 2
     with SessionCounts.open(sender.folder / "var" / "tls-reports") as counts:
         left = [found[0].domain for key in counts.due(10**6) if (found := counts.read(key))]
-        assert set(left) <= {"sts.example"}  # whose policy was asked for anew, in vain
+        # There may be domains of which nobody has asked yet whether they want reports, for the server has ended.
+        assert not {"dane.example", "far.example"} & set(left)
 
 
 def take_in(world: World, *reports: Received) -> None:
