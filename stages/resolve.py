@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 import trio
 
@@ -91,6 +91,9 @@ class Resolve:
     ``resolve.vouched`` whether the names of the hosts are surely right, be it that no DNS was asked for them
     ``resolve.security``  what the domain publishes about TLS, or None; see `Published`
     """
+
+    asks_others: ClassVar = True
+    leaves: ClassVar = ("resolve.",)
 
     resolver: Resolver
     hostname: Hostname

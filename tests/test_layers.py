@@ -87,12 +87,16 @@ ARROWS: dict[str, set[str]] = {
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
         "egress", "bounces", "suppression", "webhooks", "shaping",
     },
+    "rehearsal": {
+        "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
+        "quarantine", "wakeup", "stage", "runtime",
+    },
     "cli": {
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
-        "suppression", "webhooks", "shaping",
+        "suppression", "webhooks", "shaping", "rehearsal", "condition", "stage",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},
@@ -123,6 +127,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
+    ("engine/rehearsal/difference.py", "route"): "a kind of difference",
+    ("engine/cli/preview.py", "route"): "a kind of difference",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
 }
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""

@@ -12,6 +12,7 @@ from engine.compiled import is_compiled
 _COMMANDS = {
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
+    "replay": "Take real messages through a changed pipeline; say what differs.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "queue": "List what is in the queue; release or delete what is parked.",
     "shaping": "Explain how mail leaves for a destination; show, lift and set what is done about what sites say.",

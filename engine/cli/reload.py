@@ -7,11 +7,13 @@ import time
 import click
 
 from engine.cli.configured import config_option, configuration, fail
+from engine.cli.preview import with_preview
 from engine.runtime.state import State
 
 
 @click.command("reload")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the server's answer.")
+@with_preview
 @config_option
 @click.pass_context
 def reload(ctx: click.Context, timeout: float) -> None:

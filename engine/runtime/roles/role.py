@@ -50,6 +50,7 @@ from engine.shaping.shaping import Shaping
 from engine.shaping.sites import Sites
 from engine.signing import Keyring
 from engine.spam import Spam
+from engine.stage import Rehearsed
 from engine.suppression import Suppressions
 
 _HANDSHAKE = 30.0
@@ -161,6 +162,7 @@ class Role:
             Spam: self.spam,
             TlsResults: self.tls_results,
             StsMemory: self.sts,
+            Rehearsed: Rehearsed(False),
         }
 
     def mailboxes(self) -> Mailboxes:
