@@ -1,5 +1,6 @@
 """Questions to the DNS: outcomes instead of exceptions, a cache that honours TTLs, one query for many askers."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -191,6 +192,45 @@ class _Flight:
 CACHED = 100_000
 """Outcomes that are kept."""
 
+AT_ONCE, FEWEST = 64, 16
+"""Queries that are open at one time, until it is known that the servers bear more; and where they bear nothing."""
+
+BORNE, CREDIT = 1 / 8, 4.0
+"""Queries without an answer, for each with one, that are laid to the domains that are asked about; and at once."""
+
+
+class Allowance:
+    """How many queries may be open at one time.
+
+    A server that has too many leaves some unanswered, and is asked the same again: so where many have no answer there
+    may be half as many, and one more after as many answers as there may be queries.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.limiter = trio.CapacityLimiter(min(AT_ONCE, most))
+        self._most = float(most)
+        self._size = float(self.limiter.total_tokens)
+        self._credit = CREDIT
+        self._shrunk = -math.inf
+
+    def answered(self) -> None:
+        self._credit = min(self._credit + BORNE, CREDIT)
+        self._set(min(self._size + 1 / self._size, self._most))
+
+    def unanswered(self, asked: float, now: float) -> None:
+        """A query of that time has no answer. Those that were open already when it became fewer change nothing."""
+        if asked < self._shrunk:
+            return
+        self._credit -= 1
+        if self._credit < 0:
+            self._shrunk, self._credit = now, CREDIT
+            self._set(max(self._size / 2, min(FEWEST, self._most)))
+
+    def _set(self, size: float) -> None:
+        self._size = size
+        if int(size) != self.limiter.total_tokens:
+            self.limiter.total_tokens = int(size)
+
 
 class Resolver:
     """Asks the given servers, or those of the system. Every method returns an outcome and raises nothing of the DNS.
@@ -211,7 +251,7 @@ class Resolver:
         """``servers`` like "127.0.0.1:5353", "[::1]:53" or "9.9.9.9", addresses only; ValueError for others.
 
         ``timeout``: seconds that one question may take, all its attempts together. ``attempts``: rounds through
-        the servers. ``at_once``: queries (sockets) open at one time.
+        the servers. ``at_once``: queries (sockets) open at one time, at most.
         ``trust_ad``: whether the AD bit of these servers is believed; by default only where all of them are on this
         machine, because anyone on the way could set it.
         """
@@ -222,7 +262,7 @@ class Resolver:
         self._asked = ", ".join(map(_shown, self._stub.nameservers))
         self._stub.timeout = timeout / (attempts * len(self._stub.nameservers))
         self._trust_ad = _all_local(self._stub) if trust_ad is None else trust_ad
-        self._limit = trio.CapacityLimiter(at_once)
+        self._allowance = Allowance(at_once)
         self._cache: ExpiringCache[tuple[str, str], Outcome[Any]] = ExpiringCache(CACHED, clock)
         self._flights: dict[tuple[str, str], _Flight] = {}
         self.known = Known(self._cache)
@@ -284,10 +324,14 @@ class Resolver:
             wanted = _wire_name(name)
         except ValueError as error:
             return NoSuchName(self.clock() + LONGEST_NEGATIVE_TTL, text=str(error))
-        async with self._limit:
+        async with self._allowance.limiter:
+            asked = self.clock()
             # dnspython measures its lifetime with the wall clock; ours is trio's.
             with trio.move_on_after(self._timeout):
-                return await self._query(wanted, rdtype)
+                outcome = await self._query(wanted, rdtype)
+                self._allowance.answered()
+                return outcome
+            self._allowance.unanswered(asked, self.clock())
         return self._trouble(f"no answer about {name} {rdtype} within {self._timeout:g} s from {self._asked}")
 
     async def _query(self, name: dns.name.Name, rdtype: str) -> Outcome[Any]:

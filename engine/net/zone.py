@@ -2,7 +2,7 @@
 
 import enum
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ class Zone:
         self.questions: Counter[tuple[str, str]] = Counter()
         self._asked = trio.Event()
         self._nodes: dict[dns.name.Name, dict[str, dns.rdataset.Rdataset]] = {}
+        self._names: set[dns.name.Name] = set()  # of all nodes, and those above them; empty: not yet gathered
         self._faults: dict[tuple[dns.name.Name, str], Fault] = {}
         self._delays: dict[dns.name.Name, float] = {}
         self.set("@", "SOA", "ns hostmaster 1 3600 600 86400 60")
@@ -78,6 +79,7 @@ class Zone:
         zone = cls(str(parsed.origin))
         for name, rdataset in parsed.iterate_rdatasets():
             zone._nodes.setdefault(name, {})[dns.rdatatype.to_text(rdataset.rdtype)] = rdataset
+        zone._names.clear()
         return zone
 
     def set(self, name: str, rdtype: str, *texts: str, ttl: int | None = None) -> None:
@@ -91,6 +93,7 @@ class Zone:
         except (dns.exception.DNSException, ValueError) as error:
             raise ValueError(f"{name} {rdtype} {texts}: {error}") from error
         self._nodes.setdefault(self._name(name), {})[rdtype] = rdataset
+        self._names.clear()
 
     def remove(self, name: str, rdtype: str = "") -> None:
         """Take away the records of that type, or the whole name. The SOA stays: denials need it."""
@@ -98,6 +101,7 @@ class Zone:
         kept = {other: rdataset for other, rdataset in whole.items() if other == "SOA" or rdtype not in ("", other)}
         if kept:
             self._nodes[self._name(name)] = kept
+        self._names.clear()
 
     def fail(self, name: str, fault: Fault | None, rdtype: str = "") -> None:
         """Answer questions about this name wrongly, those of one type or all; None mends it."""
@@ -134,10 +138,18 @@ class Zone:
 
     def knows(self, name: dns.name.Name) -> bool:
         """Whether the name exists, be it only as the middle of a longer one (RFC 8020)."""
-        return name in self._nodes or any(known.is_subdomain(name) for known in self._nodes)
+        if not self._names:
+            self._names.update(*(_up_to(self.origin, node) for node in self._nodes))
+        return name in self._names
 
     def _name(self, name: str) -> dns.name.Name:
         return self.origin if name == "@" else dns.name.from_text(name, self.origin)
+
+
+def _up_to(origin: dns.name.Name, name: dns.name.Name) -> Iterator[dns.name.Name]:
+    """A name of the zone and those above it, to the origin."""
+    for depth in range(len(name), len(origin) - 1, -1):
+        yield name.split(depth)[1]
 
 
 def _plain(name: dns.name.Name) -> str:

@@ -51,7 +51,7 @@ class Revision:
         self.config = config
         self.courses: Mapping[str, Course] = config.courses
         self.aside = Aside(content_folder(config.server.data), config.queue.inline)
-        self.letters = Letters(config.languages, config.delivery_reports.return_whole)
+        self.letters = Letters(config.languages.at_hand(), config.delivery_reports.return_whole)
         self.links: dict[str, Link] = {}
         self.stages: dict[str, RunningStage] = {}
         self._here = here

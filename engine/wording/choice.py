@@ -44,6 +44,12 @@ class Languages:
         own = self.own.get(language)
         return built_in(language) if own is None else own
 
+    def at_hand(self) -> "Languages":
+        """The same, with all of their words read: later there may be no descriptor left to read them with."""
+        for language in BUILT_IN:
+            built_in(language)
+        return self
+
     def chosen(self, domain: str, said: Mapping[str, str | None]) -> Words:
         """For a sender at that domain, whose message has the fields ``said``, by their names in READS and WRITES."""
         return self.words(next(self._wanted(domain, said), self.default))

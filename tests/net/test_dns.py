@@ -11,9 +11,12 @@ import trio
 import trio.testing
 
 from engine.net.dns import (
+    AT_ONCE,
+    FEWEST,
     LONGEST_NEGATIVE_TTL,
     LONGEST_TTL,
     TROUBLE_TTL,
+    Allowance,
     Answer,
     DnsTrouble,
     ExpiringCache,
@@ -398,6 +401,29 @@ async def test_queries_at_once_are_bounded(address, zone, mock_clock, nursery):
         assert zone.questions.total() == done
         mock_clock.jump(1)
         await until(lambda done=done: len(outcomes) == done)
+
+
+def test_fewer_are_open_where_many_have_no_answer():
+    allowance = Allowance(256)
+    for _ in range(100):
+        allowance.unanswered(1.0, 2.0)  # all of them open at the same time: one reason
+    assert allowance.limiter.total_tokens == AT_ONCE // 2
+    for _ in range(AT_ONCE):
+        allowance.answered()
+    assert AT_ONCE // 2 < allowance.limiter.total_tokens < AT_ONCE
+    for now in range(3, 100):
+        allowance.unanswered(now, now)
+    assert allowance.limiter.total_tokens == FEWEST
+
+
+def test_some_dead_domains_are_not_laid_to_the_servers():
+    allowance = Allowance(256)
+    for now in range(8000):
+        if now % 10:
+            allowance.answered()
+        else:
+            allowance.unanswered(now, now)
+    assert allowance.limiter.total_tokens > AT_ONCE
 
 
 @pytest.mark.parametrize("server", ["", "dns.example.org", "dns.example.org:53", "127.0.0.1:0", "127.0.0.1:x", "::x"])

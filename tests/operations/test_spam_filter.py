@@ -79,7 +79,7 @@ def test_spam_goes_into_junk_and_gtube_nowhere(server: Postroad, client: imaplib
 
 def test_moves_by_a_client_teach(server: Postroad, client: imaplib.IMAP4) -> None:
     for number in range(OWN.spam):
-        server.send(letter(SPAM, number), BOB)
+        server.send(letter(HAM, number), BOB)  # what the words that the filter begins with let through
     until(lambda: count(client, "INBOX") == OWN.spam, "mail in INBOX")
     client.select("INBOX")
     client.uid("MOVE", "1:*", "Junk")

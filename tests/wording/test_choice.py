@@ -1,5 +1,9 @@
 """In which language a sender is written to."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from engine.wording import BUILT_IN, Languages, built_in, preferred
@@ -57,3 +61,14 @@ def test_the_message_need_not_be_asked() -> None:
 def test_words_of_an_operator_go_before_ours() -> None:
     assert LANGUAGES.words("nl") is LANGUAGES.own["nl"]
     assert LANGUAGES.known == {*BUILT_IN, "nl"}
+
+
+def test_words_at_hand_need_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    built_in.cache_clear()
+    languages = Languages().at_hand()
+
+    def no_descriptor(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", no_descriptor)
+    assert {languages.words(language).language for language in BUILT_IN} == set(BUILT_IN)
