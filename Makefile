@@ -27,6 +27,10 @@ crash: $(READY)  ## break everything for CRASH_SECONDS while mail flows, and loo
 soak: $(READY)  ## let mail flow for SOAK_SECONDS, an hour if not said, and look for what leaks
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest -s tests/crash/test_soak.py
 
+.PHONY: reload-campaign
+reload-campaign: $(READY)  ## reload every second while mail flows and is read, for SECONDS, 600 if not said
+	RELOAD_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -s tests/crash/test_reload_campaign.py
+
 .PHONY: relay-campaign
 relay-campaign: $(READY)  ## relay to hundreds of sites that do all sorts of things, for SECONDS, 600 if not said
 	RELAY_SECONDS=$(or $(SECONDS),600) RELAY_SITES=$(or $(SITES),100) $(BIN)/pytest -s tests/relay/test_relay_campaign.py

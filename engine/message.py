@@ -32,6 +32,9 @@ PARK = "quarantine.reason"
 PARKED_BY = "quarantine.stage"
 """The fact that says which stage has parked a message, or wanted to."""
 
+ON_TRIAL = "revision.on_trial"
+"""The fact that says by which revision of the configuration a message came in, if that was only tried on a share."""
+
 TENANT, CAMPAIGN = "tenant.name", "tenant.campaign"
 """The facts that say whose mail it is, and which of its sendings it belongs to."""
 

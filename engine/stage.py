@@ -55,22 +55,32 @@ class Spec:
     leaves: tuple[str, ...] | None = None  # facts that it may leave, "spf." for all of these; None: it does not say
 
 
-def load_stage(name: str, use: str, beside: Path) -> Spec:
-    """Find the stage ``name``: in ``use``, or else in the package ``stages``. StageError when there is none."""
+def source_of(path: Path) -> str:
+    """The text of a Python file. OSError; SyntaxError or UnicodeDecodeError when it is none."""
+    return importlib.util.decode_source(path.read_bytes())
+
+
+def load_stage(name: str, use: str, beside: Path, read: Callable[[Path], str] = source_of) -> Spec:
+    """Find the stage ``name``: in ``use``, or else in the package ``stages``. StageError when there is none.
+
+    ``read`` gives the text of a file.
+    """
     if use.partition(":")[0].endswith(".py"):
         path, _, attribute = use.partition(":")
-        module, code = _module_from_file(beside / path)
+        module, code = _module_from_file(beside / path, read)
     else:
         dotted, _, attribute = (use or f"stages.{name}").partition(":")
         module, code = _module_by_name(dotted)
     return _spec(name, use or f"stages.{name}", _target(module, attribute, name), code)
 
 
-def _module_from_file(path: Path) -> tuple[ModuleType, str]:
+def _module_from_file(path: Path, read: Callable[[Path], str]) -> tuple[ModuleType, str]:
     try:
-        source = path.read_bytes()
+        source = read(path)
     except OSError as error:
         raise StageError(f"cannot read {path}: {error.strerror}") from error
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise StageError(f"{path} does not load: {type(error).__name__}: {error}") from error
     module_name = f"_operator_{path.stem}_{_digest(bytes(path))}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None:
@@ -85,7 +95,7 @@ def _module_from_file(path: Path) -> tuple[ModuleType, str]:
         if before is not None:
             sys.modules[module_name] = before
         raise StageError(f"{path} does not load: {type(error).__name__}: {error}{_where(error, path)}") from error
-    return module, _digest(source)
+    return module, _digest(source.encode())
 
 
 def _digest(octets: bytes) -> str:

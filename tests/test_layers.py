@@ -43,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     "presence": {"protocols", "net", "authentication", "signing"},
     "policies": {"protocols", "message", "storage", "net", "observe"},
     "config": {"protocols", "condition", "lanes", "stage", "units", "wording", "sieve", "bounces"},
+    "revisions": {"lanes", "storage", "observe"},
     "reports": {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "config",
     },
@@ -85,7 +86,7 @@ ARROWS: dict[str, set[str]] = {
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
-        "egress", "bounces", "suppression", "webhooks", "shaping",
+        "egress", "bounces", "suppression", "webhooks", "shaping", "revisions",
     },
     "rehearsal": {
         "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
@@ -96,7 +97,7 @@ ARROWS: dict[str, set[str]] = {
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
-        "suppression", "webhooks", "shaping", "rehearsal", "condition", "stage",
+        "suppression", "webhooks", "shaping", "rehearsal", "condition", "stage", "revisions",
     },
     "web": {"message", "units", "observe", "storage", "net", "config", "directory", "mailbox", "queue", "runtime"},
     "__main__": {"cli"},

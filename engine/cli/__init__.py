@@ -14,6 +14,7 @@ _COMMANDS = {
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "replay": "Take real messages through a changed pipeline; say what differs.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
+    "revision": "List and compare the configurations that were in force; go back to one.",
     "queue": "List what is in the queue; release or delete what is parked.",
     "shaping": "Explain how mail leaves for a destination; show, lift and set what is done about what sites say.",
     "quarantine": "List, show, release and delete parked mail; learn from it.",

@@ -1,6 +1,8 @@
 """What commands share: `--config` behind the command's name too, and a readable end when the file is no good."""
 
+import re
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,6 +42,21 @@ def loaded(path: Path) -> Config:
     except ConfigError as error:
         print_problems(error)
         sys.exit(2)
+
+
+def data_of(pipeline: Path) -> Path:
+    """The data folder that the file names, even if it has mistakes; the command ends when it cannot be read."""
+    try:
+        text = pipeline.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{pipeline}: {getattr(error, 'strerror', None) or error}")
+    try:
+        server = tomllib.loads(text).get("server", {})
+        found = server.get("data", "var") if isinstance(server, dict) else "var"
+    except ValueError:
+        match = re.search(r'^\s*data\s*=\s*"([^"]*)"', text, re.MULTILINE)
+        found = match[1] if match else "var"
+    return pipeline.parent / str(found)
 
 
 def print_problems(error: ConfigError) -> None:

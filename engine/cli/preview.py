@@ -13,6 +13,7 @@ import click
 from engine.cli import tables
 from engine.cli.configured import configuration, print_problems
 from engine.cli.errors import Unusable
+from engine.cli.in_force import in_force
 from engine.cli.progress import progress
 from engine.config import Config, ConfigError, parse
 from engine.observe.visible import on_one_line
@@ -28,7 +29,7 @@ _OPTIONS = (
     click.option("--preview", is_flag=True, help="Change nothing; say what would change."),
     click.option(
         "--against", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-        help="Preview: the configuration that is in force.",
+        help="Preview: the file as it was before the edit. Default: what is in force on the running server.",
     ),
     click.option(
         "--sample", type=click.IntRange(0), default=SAMPLE, show_default=True, metavar="N",
@@ -60,9 +61,9 @@ def with_preview(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _preview(against: Path | None, sample: int, *, offline: bool, as_json: bool) -> None:
     after = configuration(click.get_current_context())
-    if against is None:
-        raise click.UsageError("say by --against which file is in force: the one before you edited it")
-    before = _earlier(against, after)
+    before = in_force(after) if against is None else _earlier(against, after)
+    if before is None:
+        raise Unusable(f"no server runs on {after.server.data}; say by --against what the file was before the edit")
     result, every = _queue(before, after, sample, offline=offline)
     _show(differences(before, after), result, every, as_json=as_json)
 

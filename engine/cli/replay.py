@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from engine.cli.configured import configuration, loaded
 from engine.cli.errors import Refused, Unusable
+from engine.cli.in_force import in_force
 from engine.cli.progress import progress
 from engine.condition import parse_condition
 from engine.config import Config
@@ -42,7 +44,7 @@ def _with_envelope(function: Any) -> Any:
 @click.command()
 @click.option(
     "--config", "-c", "new", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="NEW.toml",
-    help="The configuration to try. The other one is that of `postroad --config FILE replay`.",
+    help="The configuration to try, beside what is in force, or the file of `postroad --config FILE replay`.",
 )  # fmt: skip
 @click.option(
     "--from", "source", required=True, metavar="quarantine|queue|mailbox:ADDRESS|PATH",
@@ -64,7 +66,7 @@ def replay(ctx: click.Context, /, new: Path, source: str, **options: Any) -> Non
     """
     from engine.cli.rehearsing import Result, Versions, rehearsed, show  # slow to import
 
-    before, after = configuration(ctx), loaded(new)
+    before, after = _present(ctx), loaded(new)
     meets = _condition(options.pop("condition"))
     each, as_json, limit = options.pop("each"), options.pop("as_json"), options.pop("limit")
     result = Result()
@@ -79,6 +81,14 @@ def replay(ctx: click.Context, /, new: Path, source: str, **options: Any) -> Non
             rehearsed(Versions(before, after, surroundings), islice(chosen, limit), result, hear)
     show(result, each=each, as_json=as_json)
     sys.exit(bool(result.different))
+
+
+def _present(ctx: click.Context) -> Config:
+    """What is in force, whatever has been edited since; or the file that `postroad --config` names."""
+    config = configuration(ctx)
+    if ctx.find_root().get_parameter_source("config") is ParameterSource.COMMANDLINE:
+        return config
+    return in_force(config) or config
 
 
 def _condition(text: str) -> "Callable[[Message], bool]":

@@ -45,6 +45,12 @@ def _server(document: Document, server: Server) -> None:
     if server.hang < SHORTEST_HANG:
         text = f"must be at least {SHORTEST_HANG:g} seconds: a sign of life comes every second"
         document.problem("server.hang", text)
+    if server.opening <= 0:
+        document.problem("server.opening", "must be more than nothing")
+    if not 0 <= server.canary <= 100:
+        document.problem("server.canary", "must be per cent, from 0 to 100")
+    if server.keep_revisions < 2:
+        document.problem("server.keep_revisions", "must be at least 2: the one in force, and one to go back to")
 
 
 def _domains(document: Document, domains: Domains) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.config.conversion import convert
 from engine.config.errors import ConfigError, Problem, nearest
+from engine.stage import source_of
 
 
 class Document:
@@ -40,6 +41,12 @@ class Document:
         """The text of another file that it names. OSError, UnicodeDecodeError."""
         if str(path) not in self.files:
             self.files[str(path)] = path.read_text()
+        return self.files[str(path)]
+
+    def source(self, path: Path) -> str:
+        """The same of a Python file, which may say how its text is encoded. SyntaxError besides."""
+        if str(path) not in self.files:
+            self.files[str(path)] = source_of(path)
         return self.files[str(path)]
 
     def line(self, key: str) -> int:

@@ -53,7 +53,7 @@ def _loaded(document: Document, name: str, use: object, lanes: Iterable[Lane]) -
         document.problem(place, 'write a path, "filters/name.py", or "package.module:name"')
         return None
     try:
-        return load_stage(name, use, document.folder)
+        return load_stage(name, use, document.folder, document.source)
     except StageError as error:
         if use:
             document.problem(place, str(error))

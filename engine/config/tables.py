@@ -36,6 +36,9 @@ class Server:
     workers: int = 0  # mail workers, each with a shard of the queue; 0: one a core
     user: str = ""  # who to become once the ports are bound, when started as root
     hang: Duration = Duration("30s")  # without a sign of life, after which a worker is killed and replaced
+    opening: Duration = Duration("1m")  # that a stage may take to open, before a start or a reload is given up
+    keep_revisions: int = 100  # configurations that one can go back to
+    canary: float = 0.0  # per cent of the mail that comes in on which a reload tries a change first; 0: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ import zmq
 from engine.links import wire
 from engine.links.sockets import Socket
 from engine.message import Message
+from engine.observe.measures import Counter
 from engine.verdict import Changed, Defer, Quarantine, Verdict
 from engine.wakeup import Wakeup
 
@@ -30,6 +31,8 @@ DEATHS = 3
 
 Before the last one it is a suspect, and goes to a worker alone: so that none is parked for what another one did.
 """
+
+PASSED = Counter("postroad_link_messages_total", "Messages whose verdict came back over a link.", ("link",))
 
 Way: TypeAlias = "list[tuple[str, str, float]]"
 """Stages met, each with what it decided and the milliseconds that took."""
@@ -107,7 +110,7 @@ class Link:
         self.name = name
         self.window = window
         self.keyed = keyed
-        self.passed = 0
+        self._passed = PASSED.of(name)
         self._context = context
         self._channels = {worker: _Channel() for worker in workers}
         self._order = list(self._channels.values())
@@ -115,6 +118,7 @@ class Link:
         self._shared: deque[Call] = deque()
         self._wakeup = Wakeup()
         self._nursery: trio.Nursery | None = None
+        self._final = False
 
     @property
     def depth(self) -> int:
@@ -138,12 +142,14 @@ class Link:
         else:
             self._shared.append(Call(message, start, done))
             self._wakeup.wake()
+            self._give_up()
             return
         if channel.near is not None and not channel.waiting and channel.inside < self.window:
             self._hand_over(channel, channel.near, message, start, done)
         else:
             channel.waiting.append(Call(message, start, done))
             self._wakeup.wake()
+            self._give_up()
 
     async def run(self) -> None:
         """Carry messages until cancelled."""
@@ -166,7 +172,7 @@ class Link:
     def connect(self, peer: Peer) -> None:
         """A worker has come up (again)."""
         channel = self._channels.get(peer.name)
-        if channel is None or channel.peer == peer:
+        if channel is None or channel.peer == peer or self._final:
             return
         self.lost(peer.name)
         channel.peer = peer
@@ -190,13 +196,39 @@ class Link:
         again = channel.waiting if self.keyed else self._shared
         for call in reversed(held):
             call.deaths += 1
-            if call.deaths >= DEATHS:
+            if call.suspect and self._final:  # perhaps it is the revision that they die of
+                channel.waiting.append(call)
+            elif call.deaths >= DEATHS:
                 call.done(Quarantine(f"{self.name}: {call.deaths} workers died with this message"), 0, [])
             elif call.suspect:
                 channel.suspects.append(call)
             else:
                 again.appendleft(call)
+        self._give_up()
         self._wakeup.wake()
+
+    def conclude(self) -> None:
+        """Its revision is no longer in force: a worker that dies does not come back for it.
+
+        What only waits for those who are gone is deferred, and will go by another revision.
+        """
+        self._final = True
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if not self._final:
+            return
+        gone = [channel for channel in self._order if not channel.open]
+        lost = [call for channel in gone for call in (*channel.suspects, *channel.waiting)]
+        for channel in gone:
+            channel.suspects.clear()
+            channel.waiting.clear()
+        if len(gone) == len(self._order):
+            lost += self._shared
+            self._shared.clear()
+        for call in lost:
+            log = f"{self.name}: its worker died, and the revision is no longer in force"
+            call.done(Defer("Local trouble, please try again later", "4.3.0", log=log), 0, [])
 
     def _open(self, channel: _Channel) -> None:
         assert channel.peer is not None
@@ -234,7 +266,7 @@ class Link:
 
     def _came_back(self, channel: _Channel, done: Done, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
         channel.inside -= 1
-        self.passed += 1
+        self._passed.value += 1
         if channel.waiting or self._shared:
             self._wakeup.wake()
         done(verdict, stopped, way)
@@ -283,5 +315,5 @@ class Link:
         for number, stopped, way, verdict in answers:
             call = channel.out.pop(number, None)
             if call is not None:
-                self.passed += 1
+                self._passed.value += 1
                 call.done(wire.unpack_verdict(verdict, call.message), stopped, [tuple(step) for step in way])  # type: ignore[arg-type]

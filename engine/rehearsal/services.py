@@ -16,9 +16,10 @@ from engine.mailbox import Mailboxes
 from engine.message import Content
 from engine.net.dns import DnsTrouble, Outcome, Resolver
 from engine.observe.events import event
+from engine.runtime.canary import InForce
 from engine.runtime.door import Door
 from engine.runtime.places import Process
-from engine.runtime.revision import Here, Revision
+from engine.runtime.revision import Here
 from engine.runtime.roles.opened import resolver_of
 from engine.runtime.roles.role import Role
 from engine.stage import Rehearsed
@@ -99,7 +100,7 @@ class Understudy(Role):
         here = Here(Process(_PLACE, _PLACE), 0, "", self._context, _find)
         changed = replace(config, server=replace(config.server, data=folder), shared=None)
         self._read = partial(surroundings.mailboxes, config.mailboxes.map_size)
-        super().__init__(changed, here, _now)
+        super().__init__(changed, here, InForce())  # there is none, and no role asks before it serves
 
     def opened(self) -> dict[Any, Any]:
         """What stages may ask for. ConfigError for what only shows when it is used."""
@@ -117,10 +118,6 @@ class Understudy(Role):
     def close(self) -> None:
         super().close()
         self._context.term()
-
-
-def _now() -> Revision:
-    raise LookupError("no revision is in force in a rehearsal")
 
 
 def _find(reference: Reference) -> Content:

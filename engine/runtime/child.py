@@ -26,23 +26,28 @@ class Child:
         self.ended = trio.Event()  # it has nothing left to do
         self.gone = trio.Event()
         self.wanted = True
+        self.hung = False  # and is killed for it
+        self.leaving = 0  # the turn of the revision after which it is wanted no more; 0: it stays
+        self.turns: set[int] = set()  # of the revisions that it has open, or is about to open
+        self.answered_last: dict[str, int] = {}  # of which turn it was, by answer
         self._answers: dict[tuple[str, int], Answer] = {}
 
     @property
     def dead(self) -> bool:
         return self.gone.is_set()
 
-    async def expect(self, answer: str, number: int) -> str:
+    async def expect(self, answer: str, turn: int) -> str:
         """Wait for an answer: "" when it came, else why it will not."""
         if self.dead:
             return self.why
-        waiting = self._answers.setdefault((answer, number), Answer())
+        waiting = self._answers.setdefault((answer, turn), Answer())
         found: Any = await waiting.wait()
-        self._answers.pop((answer, number), None)
+        self._answers.pop((answer, turn), None)
         return str(found)
 
-    def answered(self, answer: str, number: int, why: str = "") -> None:
-        self._answers.setdefault((answer, number), Answer()).give(why)
+    def answered(self, answer: str, turn: int, why: str = "") -> None:
+        self.answered_last[answer] = turn
+        self._answers.setdefault((answer, turn), Answer()).give(why)
 
     def died(self, how: str) -> None:
         os.close(self._fd)

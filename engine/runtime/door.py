@@ -6,7 +6,7 @@ from typing import Protocol
 
 from engine.config import Config
 from engine.lanes import Course
-from engine.message import Message, MessageId, Session
+from engine.message import ON_TRIAL, Message, MessageId, Session
 from engine.observe.events import event
 from engine.queue.content import ContentWriter
 from engine.queue.store import content_folder
@@ -26,6 +26,11 @@ class Revised(Roads, Protocol):
 
     @property
     def config(self) -> Config: ...
+
+    @property
+    def on_trial(self) -> bool: ...
+
+    def broke(self) -> None: ...
 
     def hooks(self, lane: str, hook: str) -> list[RunningStage]: ...
 
@@ -47,6 +52,8 @@ class Door:
         Cancelling the wait does not stop the message.
         """
         revision = self._current()
+        if revision.on_trial:
+            message = message.with_fact(ON_TRIAL, revision.number)
         answer = Answer()
         kind = SeparateArrival if separately else Arrival
         kind(revision, self._course(revision), message, revision.config.server.hostname, answer.give)
@@ -84,15 +91,20 @@ class Door:
         return refusal
 
     async def _ask(self, hook: str, *arguments: object) -> Reject | Defer | None:
-        for stage in self._current().hooks(self._lane, hook):
-            refusal = await stage.hook(hook, *arguments)
+        revision = self._current()
+        for stage in revision.hooks(self._course(revision).lane, hook):
+            refusal = await stage.hook(hook, *arguments, broke=revision.broke)
             if refusal is not None:
+                revision.count("turned away")
                 return refusal
         return None
 
     async def _tell(self, session: Session, refusal: Reject, *, is_content: bool) -> None:
-        for stage in self._current().hooks(self._lane, "at_refusal"):
-            await stage.hook("at_refusal", session, refusal, is_content)
+        revision = self._current()
+        for stage in revision.hooks(self._course(revision).lane, "at_refusal"):
+            await stage.hook("at_refusal", session, refusal, is_content, broke=revision.broke)
 
     def _course(self, revision: Revised) -> Course:
-        return revision.courses[self._lane]
+        """The door's lane. Was that renamed while a connection was open, then one that mail comes in by."""
+        found = revision.courses.get(self._lane)
+        return found or next(course for course in revision.courses.values() if course.source)

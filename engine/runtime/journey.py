@@ -28,6 +28,15 @@ LANES = 20
 Final: TypeAlias = "Reject | Defer | Discard | Quarantine | Delivered"
 
 
+_ANSWERS: dict[type[Verdict], str] = {Delivered: "accepted", Reject: "refused", Discard: "discarded"}
+"""How what a client hears of its message is counted."""
+
+_ENDS: dict[type[Verdict], str] = {
+    Delivered: "delivered", Reject: "failed", Defer: "deferred", Quarantine: "parked", Discard: "dropped",
+}  # fmt: skip
+"""How what becomes of a recipient behind `queue` is counted."""
+
+
 class Road(Protocol):
     """What leads to a leg: a link."""
 
@@ -51,6 +60,8 @@ class Roads(Protocol):
 
     @property
     def letters(self) -> Letters: ...
+
+    def count(self, what: str, how_many: int = 1) -> None: ...
 
     def entered(self) -> None: ...
 
@@ -284,6 +295,9 @@ class Arrival(Journey):
                 self._finish(Defer("Local trouble, please try again later", log=repr(error)))
 
     def _submit(self, messages: Sequence[Message]) -> None:
+        for one in messages:
+            if one.fact(PARK) is not None:
+                self._roads.count("parked", len(one.recipients))
         self._named = {one.content.path for one in messages if isinstance(one.content, FileContent)}
         if self._refused or self._expanded:
             messages = [*messages, *self._report()]
@@ -330,6 +344,7 @@ class Arrival(Journey):
         self._answered = True
         self._roads.left()
         envelope = self._message.envelope
+        self._roads.count(_ANSWERS.get(type(verdict), "put-off"))
         event(
             "accepted" if isinstance(verdict, Delivered) else "refused" if isinstance(verdict, Reject) else
             "discarded" if isinstance(verdict, Discard) else "put-off",
@@ -403,6 +418,7 @@ class Departure(Onward):
 
     def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         delivery = self._delivery
+        self._roads.count(_ENDS[type(verdict)], len(recipients))
         if isinstance(verdict, Quarantine):
             delivery.facts |= {**message.envelope.facts, PARKED_BY: verdict.stage}
         if isinstance(verdict, Reject | Defer) and isinstance(site := message.fact(SITE), str):

@@ -1,6 +1,7 @@
 """One revision of the configuration inside one process: its stages, its links, and the legs that are served here."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from engine.queue.store import content_folder
 from engine.runtime.door import Door
 from engine.runtime.places import Process, askers, between, hosted, queue_leg, workers_of
 from engine.runtime.stages import LegRunner, RunningStage, offering
+from engine.stage import StageError
 from engine.verdict import Verdict
 
 WINDOW = 512
@@ -46,8 +48,10 @@ class Here:
 class Revision:
     """Opens in two steps, so that a revision that some process cannot open changes nothing anywhere."""
 
-    def __init__(self, number: int, config: Config, here: Here) -> None:
+    def __init__(self, number: int, config: Config, here: Here, turn: int) -> None:
+        """``turn`` tells it from all others that this process has; a number may come back."""
         self.number = number
+        self.turn = turn
         self.config = config
         self.courses: Mapping[str, Course] = config.courses
         self.aside = Aside(content_folder(config.server.data), config.queue.inline)
@@ -60,6 +64,8 @@ class Revision:
         self._runners: list[LegRunner] = []
         self._hooks: dict[tuple[str, str], list[RunningStage]] = {}
         self._inside = 0
+        self.on_trial = False
+        self.counts: Counter[str] = Counter()  # what came of messages, and how often a stage broke
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._make_links()
@@ -100,7 +106,7 @@ class Revision:
                 kept = before.stages.get(name) if before and before.same(self.config, stage) else None
                 if kept is None:
                     kept = RunningStage(stage, {**services, Door: self._door(stage, door)})
-                    await nursery.start(kept.run)
+                    await self._open_stage(nursery, kept)
                     opened.append(kept)
                 self.stages[name] = kept
             self._bind(admit)
@@ -110,6 +116,13 @@ class Revision:
             for running in opened:
                 await running.close()
             raise
+
+    async def _open_stage(self, nursery: trio.Nursery, stage: RunningStage) -> None:
+        limit = self.config.server.opening
+        with trio.move_on_after(limit) as time_left:
+            await nursery.start(stage.run)
+        if time_left.cancelled_caught:
+            raise StageError(f"the stage {stage.name} was not open after {limit:g} s ([server] opening)")
 
     def _needed(self) -> list[str]:
         """Stages that run here, and those that want a word at the door which is here."""
@@ -122,10 +135,8 @@ class Revision:
         return [name for name in dict.fromkeys(here) if name in self.config.stages]
 
     def _door(self, stage: Stage, door: Callable[[str], Door]) -> Door | None:
-        lane = next((c.lane for c in self.courses.values() if c.source == stage.spec.name), "")
-        if not lane:
-            return None
-        return door(lane)
+        lane = _lane_of(self.config, stage)
+        return door(lane) if lane else None
 
     def same(self, config: Config, stage: Stage) -> bool:
         """Whether a stage would be just the same under another configuration."""
@@ -135,7 +146,7 @@ class Revision:
         for leg in hosted(self.config, self._place):
             concurrency = EFFECT_WINDOW if leg.effect else WINDOW
             stages = [self.stages[name] for name in leg.stages if name in self.stages]
-            runner = LegRunner(stages, concurrency=concurrency)
+            runner = LegRunner(stages, concurrency=concurrency, broke=self.broke)
             self._runners.append(runner)
             self._host(leg, runner.begin)
         for course in self.courses.values():
@@ -144,7 +155,7 @@ class Revision:
 
     def _host(self, leg: Leg, begin: Begin) -> None:
         here = self._here
-        end = between(here.folder, here.process.name, here.life, leg.name, self.number)
+        end = between(here.folder, here.process.name, here.life, leg.name, self.turn)
         self._hosts[leg.name] = Host(here.context, end, begin, here.find, once=leg.effect)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -162,14 +173,14 @@ class Revision:
         finally:
             self._ended.set()
 
-    async def close(self, kept: "Revision | None", patience: float = 10.0) -> None:
-        """Stop carrying, and close every stage that the revision ``kept`` does not go on with.
+    async def close(self, others: Iterable["Revision"], patience: float = 10.0) -> None:
+        """Stop carrying, and close every stage that none of the ``others`` goes on with: a former one may, too.
 
         ``patience``: seconds that each stage gets for that.
         """
         self._scope.cancel()
         await self._ended.wait()
-        going_on = set(kept.stages.values()) if kept else set()
+        going_on = {stage for revision in others for stage in revision.stages.values()}
         for stage in self.stages.values():
             if stage not in going_on:
                 with trio.CancelScope(shield=True), trio.move_on_after(patience):
@@ -180,7 +191,7 @@ class Revision:
     def connect(self, name: str, life: int) -> None:
         """The process ``name`` has come up: use it where it serves a leg."""
         for leg_name, link in self.links.items():
-            far = between(self._here.folder, name, life, leg_name, self.number)
+            far = between(self._here.folder, name, life, leg_name, self.turn)
             local = name == self._here.process.name and leg_name in self._hosts
             link.connect(Peer(name, life, self._hosts[leg_name] if local else far))
 
@@ -189,6 +200,11 @@ class Revision:
         for link in self.links.values():
             link.lost(name)
 
+    def conclude(self) -> None:
+        """It is no longer in force: what is under way by it ends, and waits for nobody who has died."""
+        for link in self.links.values():
+            link.conclude()
+
     # -- journeys
 
     def entered(self) -> None:
@@ -196,6 +212,14 @@ class Revision:
 
     def left(self) -> None:
         self._inside -= 1
+
+    def count(self, what: str, how_many: int = 1) -> None:
+        """Note what has come of a message, or of so many recipients."""
+        self.counts[what] += how_many
+
+    def broke(self) -> None:
+        """Note that a stage could not do its work."""
+        self.counts["errors"] += 1
 
     @property
     def busy(self) -> int:
@@ -211,11 +235,16 @@ class Revision:
         return found
 
     def source(self, listener: str) -> RunningStage | None:
-        """The stage that serves a listener here."""
+        """The stage that serves a listener here. It is said when there is none."""
+        stage = self.source_of(listener)
+        if stage is None:
+            event("no-source", listener=listener, revision=self.number)
+        return stage
+
+    def source_of(self, listener: str) -> RunningStage | None:
         for course in self.courses.values():
             if listener in course.listen and course.source in self.stages:
                 return self.stages[course.source]
-        event("no-source", listener=listener, revision=self.number)
         return None
 
 
@@ -224,11 +253,18 @@ def is_same(old: Config, now: Config, stage: Stage) -> bool:
     before = old.stages.get(stage.spec.name)
     return (
         before is not None
-        and (old.server, old.domains, old.dns, old.tls) == (now.server, now.domains, now.dns, now.tls)
+        and _lane_of(old, before) == _lane_of(now, stage)
+        and (old.server.hostname, old.server.data) == (now.server.hostname, now.server.data)
+        and (old.domains, old.dns, old.tls) == (now.domains, now.dns, now.tls)
         and (before.spec.use, before.spec.code, before.settings) == (stage.spec.use, stage.spec.code, stage.settings)
         and (before.timeout, before.on_error, before.when and before.when.text)
         == (stage.timeout, stage.on_error, stage.when and stage.when.text)
     )
+
+
+def _lane_of(config: Config, stage: Stage) -> str:
+    """The lane that a source lets messages into; "" for every other stage."""
+    return next((course.lane for course in config.courses.values() if course.source == stage.spec.name), "")
 
 
 def _storing(admit: Admit, lane: str) -> Begin:

@@ -14,3 +14,6 @@ NEWS = "mailbox.news"
 
 QUEUE_SERVICE = "queue"
 """Where the owner of a shard answers what an operator asks of it."""
+
+MEASURES_SERVICE = "measures"
+"""Where every worker says what it measures (``measures``), what is meant by that (``families``), and ``sites``."""

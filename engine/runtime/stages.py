@@ -5,6 +5,7 @@ import dis
 import functools
 import inspect
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -17,7 +18,8 @@ from engine.lanes import Course
 from engine.links.link import Done, Way
 from engine.message import Message
 from engine.observe.events import event
-from engine.runtime.verdicts import as_seen, flaw_of, in_words
+from engine.observe.measures import SECONDS, Counter, Histogram
+from engine.runtime.verdicts import as_seen, flaw_of, in_words, kind_of
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
@@ -26,8 +28,23 @@ from engine.wakeup import Wakeup
 
 _THREADS = 40
 
+_MESSAGES = Counter(
+    "postroad_stage_messages_total", "Messages that a stage was given, by what it decided.", ("stage", "verdict")
+)
+_SECONDS = Histogram("postroad_stage_seconds", "Time from a message's coming to a stage to its verdict.", ("stage",))
+_FAILURES = Counter(
+    "postroad_stage_failures_total", "Messages, and questions at the door, that a stage broke on.", ("stage",)
+)
+_REFUSALS = Counter(
+    "postroad_stage_refusals_total", "What a stage refused or put off while the client waited.", ("stage", "hook")
+)
+
 _WAITING = {"SEND", "GET_AWAITABLE", "GET_ANEXT", "YIELD_VALUE"}
 """What the compiler makes of `await`, `async for` and `async with` (the module dis, Python 3.11 to 3.13)."""
+
+
+def _unheard() -> None:
+    """Nobody counts what breaks."""
 
 
 class RunningStage:
@@ -36,6 +53,8 @@ class RunningStage:
     def __init__(self, stage: Stage, services: Mapping[Any, Any]) -> None:
         self.stage = stage
         self.name = stage.spec.name
+        self._passed = _MESSAGES.of(self.name, "pass")
+        self._took = _SECONDS.of(self.name)
         self._limiter = trio.CapacityLimiter(_THREADS) if stage.spec.synchronous else None
         self._open = False
         self._closing = trio.Event()
@@ -71,8 +90,11 @@ class RunningStage:
         self._closing.set()
         await self._closed.wait()
 
-    async def call(self, message: Message) -> Verdict | Changed:
-        """The stage's verdict on the message. A stage that does not wait (``waits``) never gives up control."""
+    async def call(self, message: Message, broke: Callable[[], None] = _unheard) -> Verdict | Changed:
+        """The stage's verdict on the message. A stage that does not wait (``waits``) never gives up control.
+
+        ``broke`` hears of it when what comes back is the verdict of ``on_error``.
+        """
         if self.stage.when is not None and not self.stage.when.holds(message):
             return message
         try:
@@ -84,20 +106,32 @@ class RunningStage:
                 )
         except StorageError as error:  # the message cannot be read: that is no fault of the stage
             event("stage-failed", id=message.id, stage=self.name, error=str(error))
-            return self.failed(message, f"met trouble: {error}")
+            return self.failed(message, f"met trouble: {error}", broke)
         except Unreachable as error:  # nor that what it asks gives no answer
             event("stage-failed", id=message.id, stage=self.name, error=str(error))
-            return self.failed(message, f"has no answer: {error}")
+            return self.failed(message, f"has no answer: {error}", broke)
         except (Exception, SystemExit) as error:
             event.bug(f"stage {self.name}", error, id=message.id)
-            return self.failed(message, f"raised {type(error).__name__}: {error}")
+            return self.failed(message, f"raised {type(error).__name__}: {error}", broke)
         flaw = flaw_of(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
             return as_seen(verdict, message, self.name)
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
-        return self.failed(message, f"returned {flaw}")
+        return self.failed(message, f"returned {flaw}", broke)
 
-    async def hook(self, name: str, *arguments: object) -> Reject | Defer | None:
+    def decided(self, verdict: Verdict | Changed, asked: Message, began: float) -> tuple[tuple[str, str, float], float]:
+        """Count a verdict on a message that came at ``began``. A step of its way, and the time now."""
+        now = time.perf_counter()
+        took = now - began
+        self._took.counts[bisect_left(SECONDS, took)] += 1
+        self._took.sum += took
+        if verdict is asked:
+            self._passed.value += 1
+        else:
+            _MESSAGES.of(self.name, kind_of(verdict, asked)).value += 1
+        return (self.name, in_words(verdict, asked), round(took * 1000, 3)), now
+
+    async def hook(self, name: str, *arguments: object, broke: Callable[[], None] = _unheard) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
         try:
             said = getattr(self.instance, name)(*arguments)
@@ -106,14 +140,23 @@ class RunningStage:
                     said = await said
         except Unreachable as error:
             event("stage-failed", stage=self.name, error=str(error))
+            _FAILURES.of(self.name).value += 1
+            broke()
             return None
         except (Exception, SystemExit) as error:
             event.bug(f"{name} of the stage {self.name}", error)
+            _FAILURES.of(self.name).value += 1
+            broke()
             return None
-        return said if isinstance(said, Reject | Defer) else None
+        if not isinstance(said, Reject | Defer):
+            return None
+        _REFUSALS.of(self.name, name).value += 1
+        return said
 
-    def failed(self, message: Message, how: str) -> Verdict:
+    def failed(self, message: Message, how: str, broke: Callable[[], None] = _unheard) -> Verdict:
         """What the operator wants done with a message that this stage could not judge."""
+        _FAILURES.of(self.name).value += 1
+        broke()
         log = f"the stage {self.name} {how}"
         match self.stage.on_error:
             case "skip":
@@ -176,8 +219,10 @@ class LegRunner:
     the leg's own tasks, which come into being as they are needed and then stay.
     """
 
-    def __init__(self, stages: list[RunningStage], *, concurrency: int) -> None:
+    def __init__(self, stages: list[RunningStage], *, concurrency: int, broke: Callable[[], None] = _unheard) -> None:
+        """``broke`` hears each time that a stage could not judge a message."""
         self._stages = stages
+        self._broke = broke
         self._concurrency = concurrency
         waits = [index for index, stage in enumerate(stages) if stage.waits]
         self._prompt_from = waits[-1] + 1 if waits else 0
@@ -258,13 +303,12 @@ class LegRunner:
             if runner is not None and stage.waits:
                 runner.held = (stage, asked, index, done, way, began)
                 runner.deadline.allow(stage.stage.timeout)
-                verdict = await stage.call(asked)
+                verdict = await stage.call(asked, self._broke)
                 runner.let_go()
             else:
-                verdict = await stage.call(asked)
-            now = time.perf_counter()
-            way.append((stage.name, in_words(verdict, asked), round((now - began) * 1000, 3)))
-            began = now
+                verdict = await stage.call(asked, self._broke)
+            step, began = stage.decided(verdict, asked, began)
+            way.append(step)
             index += 1
             if not isinstance(verdict, Message):
                 if asked is not message and isinstance(verdict, Each | Route | Quarantine):
@@ -274,11 +318,10 @@ class LegRunner:
                 break
         return verdict, index, way
 
-    @staticmethod
-    def _late(held: _Held) -> None:
+    def _late(self, held: _Held) -> None:
         stage, asked, index, done, way, began = held
         how = f"took longer than {stage.stage.timeout:g} s"
         event("stage-failed", id=asked.id, stage=stage.name, error=how)
-        verdict = stage.failed(asked, how)
-        way.append((stage.name, in_words(verdict, asked), round((time.perf_counter() - began) * 1000, 3)))
+        verdict = stage.failed(asked, how, self._broke)
+        way.append(stage.decided(verdict, asked, began)[0])
         done(verdict, index + 1, way)

@@ -4,12 +4,23 @@ import contextlib
 import fcntl
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from engine.observe.events import event
 from engine.storage.environment import StorageError
 from engine.storage.files import private
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """A revision that is tried on a share of the mail."""
+
+    revision: int
+    share: float  # per cent
+    since: float  # Unix time
+    counts: dict[str, int] = {}  # what came of its mail
+    beside: dict[str, int] = {}  # and of that which went by the revision in force, since then
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -21,6 +32,15 @@ class Running(msgspec.Struct, frozen=True):
     change: int = 0  # grows with every reload, refused or not
     folder: str = ""  # of the sockets between its processes
     lives: dict[str, int] = {}  # of its workers; a restarted one has another address
+    trial: Trial | None = None
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What a command wants of the server that it sends SIGHUP. Without one the signal is a reload."""
+
+    by: str = "a signal"  # the operator
+    what: Literal["reload", "promote", "abort"] = "reload"
+    share: float | None = None  # per cent of the mail that a new revision is tried on; None: as it says itself
 
 
 class State:
@@ -28,18 +48,18 @@ class State:
 
     def __init__(self, data: Path) -> None:
         self._path = data / "running.json"
+        self._order = data / "order.json"
         self.folder = ""
         self._lock = -1
         self._change = 0
         self._said = (0, 0, "")
         self._lives: dict[str, int] = {}
+        self._trial: Trial | None = None
 
     def take(self) -> None:
         """StorageError when a server runs on this data folder already."""
         self._lock = private(str(self._path.with_suffix(".lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        if os.geteuid() == 0:  # a command of root must not keep the server's own user away later
-            owner = self._path.parent.stat()
-            os.fchown(self._lock, owner.st_uid, owner.st_gid)
+        self._hand_over(self._lock)  # a command of root must not keep the server's own user away later
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -61,11 +81,19 @@ class State:
         if self._change:
             self._write()
 
+    def trial(self, trial: Trial | None) -> None:
+        """Say how a trial goes, or that there is none."""
+        if trial != self._trial:
+            self._trial = trial
+            if self._change:
+                self._write()
+
     def _write(self) -> None:
         temporary = self._path.with_suffix(".new")
         try:
             with open(temporary, "wb", opener=private) as file:
-                file.write(msgspec.json.encode(Running(*self._said, self._change, self.folder, self._lives)))
+                running = Running(*self._said, self._change, self.folder, self._lives, self._trial)
+                file.write(msgspec.json.encode(running))
             temporary.replace(self._path)
         except OSError as error:  # only the commands miss it, and they only until the next time
             event("state-unwritten", file=str(self._path), error=error.strerror)
@@ -91,8 +119,37 @@ class State:
             os.close(lock)
         return None
 
+    # -- orders
+
+    def give(self, order: Order) -> None:
+        """Leave an order for the running server, which is to be sent SIGHUP next. OSError."""
+        new = self._order.with_suffix(".new")
+        with open(new, "wb", opener=private) as file:
+            file.write(msgspec.json.encode(order))
+            self._hand_over(file.fileno())
+        new.replace(self._order)
+
+    def taken(self) -> Order:
+        """The order that came with a signal, which is gone then; a plain reload where there is none."""
+        try:
+            octets = self._order.read_bytes()
+            self._order.unlink()
+            return msgspec.json.decode(octets, type=Order)
+        except FileNotFoundError:
+            return Order()
+        except (OSError, msgspec.DecodeError) as error:
+            event("order-unreadable", file=str(self._order), error=str(error))
+            return Order()
+
+    def _hand_over(self, descriptor: int) -> None:
+        """What a command of root makes is the server's own user's."""
+        if os.geteuid() == 0:
+            owner = self._path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
     def release(self) -> None:
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        for path in (self._path, self._order):
+            with contextlib.suppress(OSError):
+                path.unlink()
         if self._lock >= 0:
             os.close(self._lock)

@@ -1,6 +1,7 @@
 """The supervisor: binds the ports, starts the workers, restarts the dead, applies new revisions. Touches no message."""
 
 import contextlib
+import math
 import os
 import pwd
 import resource
@@ -8,6 +9,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,14 +21,17 @@ from engine.lanes import MAIL
 from engine.net.listening import bind, bind_unix
 from engine.observe.events import event
 from engine.queue.store import content_folder
+from engine.revisions import IN_FORCE, ON_TRIAL, REFUSED, WITHDRAWN
 from engine.runtime import hanging
+from engine.runtime.canary import Canary
 from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.child import Child
 from engine.runtime.control import Control
 from engine.runtime.leftovers import sweep
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
+from engine.runtime.putting import WATCHED, Change, Put, Puts
 from engine.runtime.spawner import CannotFork, Spawner
-from engine.runtime.state import State
+from engine.runtime.state import Order, State
 from engine.storage.environment import StorageError
 
 GRACE = 20.0
@@ -38,9 +43,18 @@ _LONGEST_FOLDER = 50
 """Octets of the folder that temporary ones are in: the sockets in ours have paths of 107 at most (unix(7))."""
 """How the names of our folders for sockets begin."""
 
+_MARGIN = 10.0
+"""Seconds that a worker gets to open a revision beside those that its stages may take."""
+
 _BACK_OFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _HAND_AGAIN = 0.5
 """Seconds until a worker that was out of descriptors is offered a listener again."""
+
+_FORMER = 100
+"""Revisions at most that are no longer in force and have messages under way: each costs every process descriptors."""
+
+_GO_BACK, _GO_BACK_AGAIN = 10, 0.2
+"""Tries to go back to a revision, and seconds between two: each time those who have died meanwhile are started anew."""
 
 _STEADY = 60.0
 """Seconds that a worker must live before the next restart is quick again."""
@@ -60,8 +74,12 @@ class Supervisor:
     def __init__(self, config: Config, announce: Callable[[dict[str, tuple[str, int]]], None]) -> None:
         self._config = config
         self._announce = announce
-        self._number = 1
-        self._tried = 1  # the last revision that was tried: one that was refused leaves its number, and late answers
+        self._puts = Puts(config)
+        self._put: Put  # what is in force
+        self._change: Change | None = None  # the last one, if it is to be watched
+        self._canary: Canary | None = None  # a revision on trial beside it
+        self._drained: dict[int, trio.Event] = {}  # by turn: revisions under which some have messages still
+        self._opening = False  # a revision is being opened: who dies now dies of that, and it is refused
         self._children: dict[str, Child] = {}
         self._waited_for: set[int] = set()  # process ids of workers, also of those that are no longer wanted
         self._lives: dict[str, int] = {}
@@ -91,7 +109,8 @@ class Supervisor:
                     try:
                         await self._start_all()
                         self._nursery.start_soon(self._watch_hangs)
-                        self._state.write(os.getpid(), self._number, "")
+                        self._nursery.start_soon(self._tell_trial)
+                        self._state.write(os.getpid(), self._put.number, "")
                         self._announce({name: _address(sock) for (name, _), sock in self._sockets.items()})
                         await self._obey(signals)
                         await self._stop()
@@ -189,13 +208,20 @@ class Supervisor:
     # -- workers
 
     async def _start_all(self) -> None:
+        await self._puts.open()
+        self._put = put = await self._puts.take(self._config, by="a start")
         wanted = processes(self._config)
-        for group in ([p for p in wanted if p.place == MAILBOXES], [p for p in wanted if p.place != MAILBOXES]):
-            children = [await self._spawn(process) for process in group]
-            await self._prepared(children, self._number, self._config)
-        for child in list(self._children.values()):
-            await self._introduce(child)
-        await self._all(list(self._children.values()), "switch", "switched", number=self._number)
+        try:
+            for group in ([p for p in wanted if p.place == MAILBOXES], [p for p in wanted if p.place != MAILBOXES]):
+                children = [await self._spawn(process) for process in group]
+                await self._prepared(children, put)
+            for child in list(self._children.values()):
+                await self._introduce(child)
+            await self._all(list(self._children.values()), "switch", "switched", turn=put.turn)
+        except CannotStart as error:
+            await self._puts.settle(put, REFUSED, str(error))
+            raise
+        self._put = await self._puts.settle(put, IN_FORCE)
         for child in list(self._children.values()):
             await self._hand_listeners(child)
 
@@ -218,10 +244,23 @@ class Supervisor:
         await child.control.send("start", process=values, life=life, folder=self._folder, config=str(self._config.path))
         return child
 
-    async def _prepared(self, children: list[Child], number: int, config: Config) -> None:
-        """Have a revision opened by all of these, by the texts as they were read here, whatever was edited since."""
-        texts = {"text": config.text, "files": dict(config.files)}
-        await self._all(children, "prepare", "prepared", number=number, **texts)
+    async def _prepared(self, children: list[Child], put: Put) -> None:
+        """Have a revision opened by all of these."""
+        for child in children:
+            child.turns.add(put.turn)
+        await self._all(children, "prepare", "prepared", **put.texts)
+
+    async def _prepared_in_time(self, children: list[Child], put: Put) -> None:
+        """The same, while mail flows: a worker that opens for ever hears nothing else meanwhile, and is replaced."""
+        limit = put.config.server.opening * (len(put.config.stages) + 1) + _MARGIN
+        with trio.move_on_after(limit) as time_left:
+            await self._prepared(children, put)
+        if time_left.cancelled_caught:
+            silent = [child for child in children if not child.dead and child.answered_last.get("prepared") != put.turn]
+            for child in silent:
+                child.kill()
+            names = ", ".join(child.process.name for child in silent)
+            raise CannotStart(f"{names}: not open after {limit:g} s ([server] opening)")
 
     async def _all(self, children: list[Child], command: str, answer: str, **values: Any) -> None:
         """Tell all of them, and wait for all of them. CannotStart with what the first one that failed said."""
@@ -233,7 +272,7 @@ class Supervisor:
         """Tell all of them, and wait for all of them; what those that failed said."""
         for child in children:
             await child.control.send(command, **values)
-        whys = [(child.process.name, await child.expect(answer, values["number"])) for child in children]
+        whys = [(child.process.name, await child.expect(answer, values["turn"])) for child in children]
         return [f"{name}: {why}" for name, why in whys if why]
 
     async def _introduce(self, child: Child) -> None:
@@ -259,10 +298,12 @@ class Supervisor:
         while (said := await child.control.receive()) is not None:
             child.heard = trio.current_time()
             command, values = said
-            if command in ("prepared", "switched", "drained"):
-                child.answered(command, values["number"])
+            if command == "alive":
+                self._hear(child, values["counts"])
+            elif command in ("prepared", "switched", "drained"):
+                child.answered(command, values["turn"])
             elif command == "failed":
-                child.answered("prepared", values["number"], values["error"])
+                child.answered("prepared", values["turn"], values["error"])
             elif command == "broken":
                 child.why = values["error"]
             elif command == "ended":
@@ -276,6 +317,8 @@ class Supervisor:
         if self._stopping or not child.wanted:
             return
         event("worker-died", worker=child.process.name, life=child.life, how=_how(code).strip() or "exit 0")
+        if code != -signal.SIGKILL or child.hung:  # else it was an order, or the kernel needed its memory
+            self._look_for_a_loop(child)
         await self._tell_lost(child)
         await self._restart(child)
 
@@ -293,25 +336,51 @@ class Supervisor:
         async with self._changing:
             if self._stopping or self._children.get(name) is not child or not child.wanted:
                 return
+            if child.leaving:
+                del self._children[name]  # nobody waits for it any more
+                return
             try:
                 new = await self._spawn(child.process)
             except CannotStart as error:
                 event("worker-failed", worker=name, error=str(error))
                 self._nursery.start_soon(self._restart, child)
                 return
+            first, *rest = self._wanted_of(child.process)
             try:
-                await self._prepared([new], self._number, self._config)
+                await self._prepared([new], first)
                 await self._introduce(new)
-                await self._all([new], "switch", "switched", number=self._number)
+                await self._all([new], "switch", "switched", turn=first.turn)
             except CannotStart as error:
                 event("worker-failed", worker=name, error=str(error))
                 new.kill()  # and its own listener task tries again, more slowly
+                self._look_for_a_loop(new)
                 return
+            await self._let_try(new, rest)
             for other in list(self._children.values()):
                 if other is not new and not other.dead:
                     await other.control.send("up", name=name, life=new.life)
             await self._hand_listeners(new)
             event("worker-restarted", worker=name, life=new.life)
+
+    def _wanted_of(self, process: Process) -> list[Put]:
+        """The revisions that a process opens: what is in force first, then what is on trial."""
+        puts = [self._put, *([self._canary.put] if self._canary else [])]
+        return [put for put in puts if process in processes(put.config)] or puts[:1]
+
+    async def _let_try(self, child: Child, puts: Iterable[Put]) -> None:
+        """Have one that was restarted take part in the trial, which ends if it cannot."""
+        canary = self._canary
+        if canary is None:
+            return
+        try:
+            for put in puts:
+                await self._prepared([child], put)
+        except CannotStart as error:
+            canary.trouble = str(error)
+            self._nursery.start_soon(self._end_trial, canary, str(error))
+        else:
+            if canary.put.turn in child.turns:
+                await child.control.send("try", turn=canary.put.turn, share=canary.share)
 
     async def _watch_hangs(self) -> None:
         """Kill who gives no sign of life: a process that was only stopped must not go on with what others have then."""
@@ -326,6 +395,7 @@ class Supervisor:
                 if not child.dead and now - child.heard > hang:
                     where = await self._where(child)
                     event("worker-hangs", worker=child.process.name, seconds=float(hang), where=where or None)
+                    child.hung = True
                     child.kill()
             self._bury_strays()
 
@@ -350,7 +420,7 @@ class Supervisor:
                 event("stopping", signal=signal.Signals(number).name)
                 self._nursery.start_soon(self._impatient, signals)
                 return
-            self._nursery.start_soon(self._reload)
+            self._nursery.start_soon(self._reload, self._state.taken())
 
     async def _impatient(self, signals: Any) -> None:
         async for number in signals:
@@ -386,50 +456,239 @@ class Supervisor:
         for child in children:
             child.kill()
 
-    async def _reload(self) -> None:
+    async def _reload(self, order: Order) -> None:
         async with self._changing:
             if self._stopping:
                 return
+            before = self._put
             try:
-                await self._apply(load(self._config.path))
+                await self._carry_out(order)
             except (ConfigError, CannotStart, OSError, Exception) as error:  # whatever it is, the old one stays
                 event("reload-refused", error=str(error))
-                self._state.write(os.getpid(), self._number, str(error))
+                self._state.write(os.getpid(), self._put.number, str(error))
             else:
-                event("reloaded", revision=self._number)
-                self._state.write(os.getpid(), self._number, "")
+                if before.turn != self._put.turn:
+                    event("reloaded", revision=self._put.number, by=order.by)
+                self._state.write(os.getpid(), self._put.number, "")
 
-    async def _apply(self, config: Config) -> None:
-        """Go over to another configuration, or raise and leave all as it was."""
-        self._check_changes(config)
-        old, retiring = self._config, self._number
-        self._tried = number = self._tried + 1
+    async def _carry_out(self, order: Order) -> None:
+        """Do what was ordered, or raise and leave all as it was."""
+        canary = self._canary
+        if order.what == "promote":
+            await self._promote()
+        elif order.what == "abort":
+            if canary is None:
+                raise CannotStart("no revision is on trial")
+            await self._stop_trial(canary, f"by {order.by}")
+        elif len(self._drained) >= _FORMER:
+            raise CannotStart(
+                f"messages are under way by {_FORMER} former revisions still; wait until some are through"
+            )
+        elif canary is not None:
+            raise CannotStart(
+                f"revision {canary.put.number} is on trial: first `postroad reload --promote` to put it in force, "
+                "or `postroad reload --abort`"
+            )
+        else:
+            await self._put_in_force(await self._load(order), order)
+
+    async def _load(self, order: Order) -> Config:
+        """What pipeline.toml says now. ConfigError: then it is kept with the reason."""
+        path = self._config.path
+        try:
+            return load(path)
+        except ConfigError as error:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                await self._puts.refuse(path.read_text(), str(error), by=order.by, before=self._put)
+            raise
+
+    async def _put_in_force(self, config: Config, order: Order) -> None:
+        """Keep another configuration and go over to it, or raise and leave all as it was."""
+        put = await self._puts.take(config, order.by, before=self._put.number)
+        before, watched = self._put, self._change
+        share = config.server.canary if order.share is None else order.share
+        try:
+            self._check_changes(config)
+            if share and put.number != before.number:
+                await self._start_trial(put, share / 100)
+                return
+            if put.number != before.number:
+                now = trio.current_time()
+                earlier = watched.before if watched is not None and now < watched.until else None
+                self._change = Change(before, now + WATCHED, earlier)
+            await self._apply(put)
+        except Exception as error:
+            self._change = watched
+            if put.number != before.number:
+                await self._puts.settle(put, REFUSED, str(error))
+            raise
+        self._put = await self._puts.settle(put, IN_FORCE)
+
+    async def _apply(self, put: Put, *, is_open: bool = False) -> None:
+        """Go over to another configuration, or raise and leave all as it was. ``is_open``: it was on trial."""
+        old, config = self._put, put.config
         before = set(self._sockets)
         sockets = dict(self._sockets)
         wanted = {process.name: process for process in processes(config)}
         self._bind(config)
         fresh: list[Child] = []
-        try:
-            for name, process in wanted.items():
-                if name not in self._children or self._children[name].dead:
-                    fresh.append(await self._spawn(process))
+        if is_open:
             going = [self._children[name] for name in wanted]
-            await self._prepared(going, number, config)
-        except BaseException:
-            await self._undo(number, fresh, sockets)
-            raise
-        self._config, self._number = config, number
+        else:
+            going = await self._open(put, fresh, sockets)
+        self._config, self._put = config, put
         leaving = [child for name, child in self._children.items() if name not in wanted]
+        self._keep(going, leaving, old)
+        await self._make_known(fresh, going)
+        await self._tell_all(going, "switch", "switched", turn=put.turn)  # one that dies comes back under this revision
+        await self._change_listeners(before, sockets, fresh)
+        paths = {unix.socket for unix in config.sockets.values()}
+        _unlink(unix for unix in old.config.sockets.values() if unix.socket not in paths)
+        self._begin_to_retire(old, leaving)
+
+    async def _open(self, put: Put, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> list[Child]:
+        """Have a revision opened by all processes that it wants; these. ``fresh`` gets those that are new."""
+        wanted = processes(put.config)
+        self._opening = True
+        try:
+            await self._spawn_missing(wanted, fresh)
+            going = [self._children[process.name] for process in wanted]
+            await self._prepared_in_time(going, put)
+        except BaseException:
+            await self._undo(put.turn, fresh, sockets)
+            raise
+        finally:
+            self._opening = False
+        return going
+
+    async def _spawn_missing(self, wanted: Iterable[Process], fresh: list[Child]) -> None:
+        """Start those that are not there; they are put into ``fresh``, of which the last ones may not come up."""
+        for process in wanted:
+            child = self._children.get(process.name)
+            if child is not None and not child.wanted:
+                await child.gone.wait()  # it has been told to end
+            if child is None or child.dead:
+                fresh.append(await self._spawn(process))
+
+    def _keep(self, going: Iterable[Child], leaving: Iterable[Child], old: Put) -> None:
+        """Those who leave are let go once what they have in hand is done; one who is wanted again before that stays."""
+        for child in leaving:
+            child.leaving = child.leaving or old.turn
+        for child in going:
+            if child.leaving:
+                self._nursery.start_soon(self._let_go, child, child.leaving)
+                child.leaving = 0
+
+    async def _make_known(self, fresh: Iterable[Child], going: Iterable[Child]) -> None:
+        """Tell who is new of all, and all of who is new."""
         for child in fresh:
             await self._introduce(child)
             for other in going:
                 if other is not child:
                     await other.control.send("up", name=child.process.name, life=child.life)
-        await self._tell_all(going, "switch", "switched", number=number)  # one that dies comes back under this revision
-        await self._change_listeners(before, sockets, fresh)
-        paths = {unix.socket for unix in config.sockets.values()}
-        _unlink(unix for unix in old.sockets.values() if unix.socket not in paths)
-        self._nursery.start_soon(self._retire, old, retiring, [c for c in going if c not in fresh], leaving)
+
+    # -- trials
+
+    async def _start_trial(self, put: Put, share: float) -> None:
+        """Open another revision beside the one in force, and let it have a share of what comes in."""
+        fresh: list[Child] = []
+        going = await self._open(put, fresh, dict(self._sockets))
+        self._canary = canary = Canary(await self._puts.settle(put, ON_TRIAL), self._put, share, time.time())
+        self._change = Change(self._put, until=math.inf)
+        await self._make_known(fresh, going)
+        await self._tell_all(fresh, "switch", "switched", turn=put.turn)
+        for child in going:
+            await child.control.send("try", turn=put.turn, share=share)
+        event("trial-started", revision=put.number, share=share * 100)
+        self._state.trial(canary.told())
+
+    def _hear(self, child: Child, counts: list[tuple[int, dict[str, int]]]) -> None:
+        """What a worker has counted. A trial that does worse than what is in force ends."""
+        canary = self._canary
+        if canary is None or not counts:
+            return
+        canary.heard(child.process.name, child.life, dict(counts))
+        if not canary.trouble and (why := canary.verdict()):
+            canary.trouble = why
+            self._nursery.start_soon(self._end_trial, canary, why)
+
+    async def _tell_trial(self) -> None:
+        """Say once a second how it goes."""
+        while True:
+            await trio.sleep(1)
+            self._state.trial(self._canary.told() if self._canary else None)
+
+    async def _promote(self) -> None:
+        """What was on trial is in force for all."""
+        canary = self._canary
+        if canary is None:
+            raise CannotStart("no revision is on trial")
+        if canary.trouble:
+            raise CannotStart(f"the trial ends: {canary.trouble}")
+        beside = self._put
+        await self._apply(canary.put, is_open=True)
+        self._change = Change(beside, trio.current_time() + WATCHED)
+        self._canary = None
+        self._put = await self._puts.settle(canary.put, IN_FORCE)
+        self._tell_end(canary, "")
+
+    async def _end_trial(self, canary: Canary, why: str) -> None:
+        """It has shown that it is no good."""
+        async with self._changing:
+            if self._canary is canary and not self._stopping:
+                await self._stop_trial(canary, why)
+
+    async def _stop_trial(self, canary: Canary, why: str) -> None:
+        """What came in by it goes on behind `queue` by the revision in force."""
+        self._canary = self._change = None
+        needed = {process.name for process in processes(self._config)}
+        leaving = [child for name, child in self._children.items() if name not in needed]
+        self._keep((), leaving, canary.put)
+        for child in list(self._children.values()):
+            await child.control.send("decide", turn=canary.put.turn)
+        self._begin_to_retire(canary.put, leaving)
+        await self._puts.settle(canary.put, WITHDRAWN, why)
+        self._tell_end(canary, why)
+
+    def _tell_end(self, canary: Canary, why: str) -> None:
+        told = canary.told()
+        event("trial-ended", revision=told.revision, why=why or None, counts=told.counts, beside=told.beside)
+        self._state.trial(None)
+
+    # -- going back
+
+    def _look_for_a_loop(self, child: Child) -> None:
+        """Workers that die again and again right after a change die of it: go back to what was before."""
+        change, canary = self._change, self._canary
+        if change is None or self._opening or not change.is_too_much(child.process.name, trio.current_time()):
+            return
+        self._change = None
+        if canary is not None:
+            canary.trouble = f"workers died: {change.told()}"
+            self._nursery.start_soon(self._end_trial, canary, canary.trouble)
+        else:
+            self._nursery.start_soon(self._go_back, change)
+
+    async def _go_back(self, change: Change) -> None:
+        async with self._changing:
+            bad, why = self._put, f"workers died: {change.told()}"
+            if self._stopping or change.before.turn == bad.turn:
+                return
+            for tries in range(_GO_BACK, 0, -1):
+                try:
+                    await self._apply(self._puts.again(change.before))
+                    break
+                except Exception as error:  # one of those that are asked may have died of the other just now
+                    if tries == 1:
+                        event("reload-refused", error=f"cannot go back to revision {change.before.number}: {error}")
+                        return
+                    await trio.sleep(_GO_BACK_AGAIN)
+            await self._puts.settle(bad, WITHDRAWN, why)
+            self._put = await self._puts.settle(self._put, IN_FORCE)
+            if change.earlier is not None:  # nobody had seen yet that the one before is any better
+                self._change = Change(change.earlier, trio.current_time() + WATCHED)
+            event("went-back", revision=self._put.number, withdrawn=bad.number, why=why)
+            self._state.write(os.getpid(), self._put.number, f"revision {bad.number} was taken back: {why}")
 
     def _check_changes(self, config: Config) -> None:
         if config.server.data != self._config.server.data:
@@ -441,7 +700,7 @@ class Supervisor:
         if config.directory != self._config.directory:
             raise CannotStart("[directory] cannot change while the server runs; restart it")
 
-    async def _undo(self, number: int, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> None:
+    async def _undo(self, turn: int, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> None:
         for key, sock in self._sockets.items():
             if sockets.get(key) is not sock:
                 sock.close()
@@ -453,7 +712,19 @@ class Supervisor:
                 child.wanted = False
                 self._children.pop(child.process.name, None)
         for child in list(self._children.values()):
-            await child.control.send("retire", number=number)
+            child.turns.discard(turn)
+            await child.control.send("retire", turn=turn)
+
+    async def _let_go(self, child: Child, turn: int) -> None:
+        """Have a worker that was to leave, and stays, close the revision after which it was to leave."""
+        if (drained := self._drained.get(turn)) is not None:
+            await drained.wait()
+        await child.expect("drained", turn)
+        await self._close(child, turn)
+
+    async def _close(self, child: Child, turn: int) -> None:
+        child.turns.discard(turn)
+        await child.control.send("retire", turn=turn)
 
     async def _change_listeners(self, before: set[_Key], old: dict[_Key, socket.socket], fresh: list[Child]) -> None:
         """Take back what is no longer listened to, hand over what is new; a fresh process has nothing yet."""
@@ -470,16 +741,24 @@ class Supervisor:
             if process not in started and old.get((name, process)) is not sock:
                 await self._children[process].control.send("listen", sock, name=name)
 
-    async def _retire(self, old: Config, number: int, staying: list[Child], leaving: list[Child]) -> None:
+    def _begin_to_retire(self, old: Put, leaving: list[Child]) -> None:
+        self._drained[old.turn] = trio.Event()
+        self._nursery.start_soon(self._retire, old, leaving)
+
+    async def _retire(self, old: Put, leaving: list[Child]) -> None:
         """Once nobody has a message under the old revision any more, let go of it."""
+        staying = [child for child in self._children.values() if old.turn in child.turns and child not in leaving]
         for child in staying:
-            await child.expect("drained", number)
-        for child in staying:
-            await child.control.send("retire", number=number)
-        await self._drain(leaving)
-        for child in leaving:
-            self._children.pop(child.process.name, None)
-        event("revision-retired", revision=number, lanes=[lane.name for lane in old.lanes])
+            await child.expect("drained", old.turn)
+        for child in staying:  # no sooner: what one has in hand may still have to come to another
+            await self._close(child, old.turn)
+        self._drained.pop(old.turn).set()
+        ending = [child for child in leaving if child.leaving == old.turn]
+        await self._drain(ending)
+        for child in ending:
+            if self._children.get(child.process.name) is child:
+                del self._children[child.process.name]
+        event("revision-retired", revision=old.number, lanes=[lane.name for lane in old.config.lanes])
 
 
 def _bound(config: Config, name: str, count: int) -> list[socket.socket]:

@@ -5,13 +5,21 @@ from dataclasses import replace
 from typing import get_args
 
 from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Message, Octets
-from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict, is_held
 
 LINE_LIMIT = 500
 """Characters of the name of a line: a site, and a source."""
 
 _VERDICTS = get_args(Verdict)
-_NAMES = {Reject: "reject", Defer: "defer", Discard: "discard", Quarantine: "quarantine", Delivered: "delivered"}
+_NAMES = {
+    Reject: "reject",
+    Defer: "defer",
+    Discard: "discard",
+    Quarantine: "quarantine",
+    Delivered: "delivered",
+    Route: "lane",
+    Each: "each",
+}
 
 
 def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
@@ -105,6 +113,15 @@ def _parked(verdict: Quarantine, asked: Message, stage: str) -> Message | Quaran
     if isinstance(released, list) and verdict.reason in released:
         return asked
     return replace(verdict, stage=stage)
+
+
+def kind_of(verdict: Verdict | Changed, asked: Message) -> str:
+    """What kind of verdict that is, in one word; that a message waits in a line, which is no failure, is `held`."""
+    if isinstance(verdict, Changed):
+        verdict = verdict.verdict
+    if isinstance(verdict, Message):
+        return "pass" if verdict is asked else "changed"
+    return "held" if is_held(verdict) else _NAMES[type(verdict)]
 
 
 def in_words(verdict: Verdict | Changed, asked: Message) -> str:

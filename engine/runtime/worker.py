@@ -4,7 +4,7 @@ import contextlib
 import gc
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import zmq
 
 from engine.config import ConfigError, parse
 from engine.directory import Unavailable
+from engine.links.link import Link
 from engine.links.wire import Reference
 from engine.message import Content, MessageId
 from engine.net.connection import Connection
@@ -21,12 +22,15 @@ from engine.observe.events import capture_logging, event
 from engine.observe.turns import WrittenOnceATurn
 from engine.queue.content import FileContent
 from engine.runtime import hanging
+from engine.runtime.canary import InForce
 from engine.runtime.control import LOST, Control
 from engine.runtime.door import Door
+from engine.runtime.measuring import Measuring
 from engine.runtime.places import Process
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles import role_of
 from engine.runtime.roles.role import Role
+from engine.stage import StageError
 from engine.storage.environment import plain
 
 HEARTBEAT = 1.0
@@ -52,7 +56,8 @@ class Worker:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._lives: dict[str, int] = {}
         self._revisions: dict[int, Revision] = {}
-        self._current: Revision | None = None
+        self._in_force = InForce()
+        self._counting = False  # a revision is on trial: what is counted is told with each sign of life
         self._listening: dict[str, trio.CancelScope] = {}
         self._deaf: set[str] = set()  # listeners whose sockets we had no descriptors for
         self._role: Role
@@ -74,6 +79,7 @@ class Worker:
         try:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._beat)
+                self._nursery.start_soon(Measuring(self._here, self._links).run)
                 await self._command_loop()
                 self._nursery.cancel_scope.cancel()
         finally:
@@ -81,9 +87,14 @@ class Worker:
                 self._role.close()
             self._context.destroy(linger=0)
 
+    def _links(self) -> Iterator[Link]:
+        for revision in list(self._revisions.values()):
+            yield from revision.links.values()
+
     async def _beat(self) -> None:
         while True:
-            await self._control.send("alive")
+            counts = [(revision.turn, dict(revision.counts)) for revision in self._revisions.values()]
+            await self._control.send("alive", counts=counts if self._counting else [])
             await trio.sleep(HEARTBEAT)
 
     async def _command_loop(self) -> None:
@@ -91,6 +102,8 @@ class Worker:
             "prepare": self._prepare,
             "switch": self._switch,
             "retire": self._retire,
+            "try": self._try,
+            "decide": self._decide,
             "up": self._up,
             "lost": self._lost,
             "listen": self._listen,
@@ -106,60 +119,76 @@ class Worker:
 
     # -- revisions
 
-    async def _prepare(self, number: int, text: str, files: dict[str, str]) -> None:
+    async def _prepare(self, turn: int, number: int, text: str, files: dict[str, str]) -> None:
         """Open a revision beside the one in force."""
         try:
             config = parse(text, self._base, files)
-            if self._current is None:
-                self._role = role_of(config, self._here, lambda: self._now)
+            if self._in_force.current is None:
+                self._role = role_of(config, self._here, self._in_force)
                 await self._nursery.start(self._role.run)
-            revision = Revision(number, config, self._here)
+            revision = Revision(number, config, self._here, turn)
             services = self._role.services(config)
-            await revision.open(self._nursery, services, self._door, self._current, self._role.admit)
-        except (ConfigError, Unavailable) as error:
-            await self._control.send("failed", number=number, error=str(error))
+            await revision.open(self._nursery, services, self._door, self._in_force.current, self._role.admit)
+        except (ConfigError, StageError, Unavailable) as error:
+            await self._control.send("failed", turn=turn, error=str(error))
         except Exception as error:
             if not (why := plain(error)):
                 event.bug(f"opening revision {number}", error)
                 why = f"{type(error).__name__}: {error}"
-            await self._control.send("failed", number=number, error=why)
+            await self._control.send("failed", turn=turn, error=why)
         else:
-            self._revisions[number] = revision
+            self._revisions[turn] = revision
             await self._nursery.start(revision.run)
             for name, life in self._lives.items():
                 revision.connect(name, life)
-            await self._control.send("prepared", number=number)
+            await self._control.send("prepared", turn=turn)
 
-    async def _switch(self, number: int) -> None:
+    async def _switch(self, turn: int) -> None:
         """From now on new messages travel under this revision; those under way finish under the old one."""
-        old, self._current = self._current, self._revisions[number]
-        self._role.switched(self._current.config)
+        old, now = self._in_force.current, self._revisions[turn]
+        self._in_force.decide()
+        self._in_force.current = now
+        self._counting = False
+        if old is not now:
+            self._role.switched(now.config)
         if old is None:
             gc.collect()
             gc.freeze()  # what a process has at its start it keeps: it need not be looked through again and again
             self._role.start(self._nursery)
-        await self._control.send("switched", number=number)
-        if old is not None:
+        await self._control.send("switched", turn=turn)
+        if old is not None and old is not now:
+            old.conclude()
             self._nursery.start_soon(self._watch, old)
+
+    async def _try(self, turn: int, share: float) -> None:
+        """Let a share of what comes in go by another revision. A process that only that one has needs no other."""
+        for revision in self._revisions.values():
+            revision.counts.clear()
+        self._counting = True
+        if self._revisions[turn] is not self._in_force.current:
+            self._in_force.attempt(self._revisions[turn], share)
+
+    async def _decide(self, turn: int) -> None:
+        """The trial of that revision is over, and nothing came of it."""
+        self._counting = False
+        self._in_force.decide()
+        if turn in self._revisions:
+            self._revisions[turn].conclude()
+            self._nursery.start_soon(self._watch, self._revisions[turn])
 
     async def _watch(self, old: Revision) -> None:
         while old.busy:
             await trio.sleep(0.05)
-        await self._control.send("drained", number=old.number)
+        await self._control.send("drained", turn=old.turn)
 
-    async def _retire(self, number: int) -> None:
+    async def _retire(self, turn: int) -> None:
         """Nobody sends anything under this revision any more."""
-        revision = self._revisions.pop(number, None)
+        revision = self._revisions.pop(turn, None)
         if revision is not None:
-            await revision.close(self._current)
-
-    @property
-    def _now(self) -> Revision:
-        assert self._current is not None
-        return self._current
+            await revision.close(self._revisions.values())
 
     def _door(self, lane: str) -> Door:
-        return Door(lane, lambda: self._now)
+        return Door(lane, self._in_force.here)
 
     # -- peers
 
@@ -215,13 +244,14 @@ class Worker:
         with trio.move_on_after(grace) as time_left:
             for name in list(self._listening):
                 await self._hush(name)
-            if self._current is not None:
-                await self._role.drain(self._current)
+            if self._in_force.current is not None:
+                for revision in list(self._revisions.values()):
+                    await self._role.drain(revision)
                 while any(revision.busy for revision in self._revisions.values()):
                     await trio.sleep(0.02)
         patience = HURRY if time_left.cancelled_caught else grace
         for revision in list(self._revisions.values()):
-            await revision.close(None, patience)
+            await revision.close((), patience)
         await self._control.send("ended")
 
     def _find(self, reference: Reference) -> Content:

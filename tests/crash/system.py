@@ -94,6 +94,7 @@ class Load:
         self.server = server
         self.ledger = ledger or Ledger()
         self._pause, self._stay = pause, stay
+        self.broken: list[str] = []  # connections that the server let go of
         self._each = messages // CLIENTS
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(CLIENTS)]
@@ -129,7 +130,8 @@ class Load:
             except smtplib.SMTPResponseException:
                 self.ledger.waits.append(time.monotonic() - began)
                 time.sleep(0.05)  # put off: come again, on the same connection
-            except (OSError, smtplib.SMTPException):
+            except (OSError, smtplib.SMTPException) as error:
+                self.broken.append(repr(error))
                 open_connection = None
                 time.sleep(0.05)
             else:

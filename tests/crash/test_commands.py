@@ -28,6 +28,11 @@ CHANGING = {
     "an account is committed": Point("", DIRECTORY, "Embedded._write", count=2),  # the first one is of the salts
 }
 
+GOING_BACK = {
+    "copied, nothing is put back": Point("", "engine.revisions.restoring", "Restoring._copy", count=1),
+    "a revision is half put back": Point("", "engine.revisions.restoring", "_replace", count=1),
+}
+
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -82,3 +87,35 @@ def test_a_change_of_the_directory_dies(tmp_path: Path, point: Point) -> None:
     with server:
         server.send(letter("hello"), BOB)
         assert len(server.mail_for(BOB)) == 1  # whose password is right
+
+
+NOTHING = """
+from engine import Message
+
+async def nothing(message: Message) -> Message:
+    return message  # %s
+"""
+
+
+@pytest.mark.parametrize("point", points(GOING_BACK, every=1))
+def test_the_way_back_dies(tmp_path: Path, point: Point) -> None:
+    lane = {"inbound": {"stages": ["accept", "nothing", "queue", "route"]}}
+    settings = {"lane": lane, "stage": {"nothing": {"use": "filters/nothing.py"}}}
+    with Postroad(tmp_path, settings, nothing=NOTHING % "then") as server:
+        then = server.config.read_text()
+        server.filter("nothing", NOTHING % "now")
+        server.change({"queue": {"delay_warning": "1h"}})
+        now = server.config.read_text()
+        assert server.reload().returncode == 0
+        assert server.stop() == 0
+    die(server, tmp_path / "died", point, "revision", "back")
+    assert server.config.read_text() in (now, then)
+    assert (tmp_path / "filters" / "nothing.py").read_text() in (NOTHING % "now", NOTHING % "then")
+    assert server.command("revision", "back").returncode == 0
+    assert server.config.read_text() == then
+    assert (tmp_path / "filters" / "nothing.py").read_text() == NOTHING % "then"
+    copies = sorted((tmp_path / "pipeline.toml.replaced").iterdir())
+    assert (copies[0] / "pipeline.toml").read_text() == now
+    with server:
+        server.send(letter("hello"), "somebody@remote.test")
+        assert server.wait_for("accepted")["revision"] == 1

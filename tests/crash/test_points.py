@@ -1,6 +1,7 @@
 """Die at each step of a message's way, and of a change of configuration: nothing that was answered 250 is lost."""
 
 import contextlib
+import json
 import poplib
 import smtplib
 from pathlib import Path
@@ -57,6 +58,12 @@ RELOADING = {
     "a worker is about to switch": Point("mail-1", "engine.runtime.roles.mail", "MailRole.switched", "before", count=2),
     "a worker has switched": Point("after-0", "engine.runtime.roles.role", "Role.switched", count=2),
     "an old revision is let go": Point("mail-0", "engine.runtime.revision", "Revision.close", "before", count=1),
+}
+KEEPING = {
+    "a revision is kept, and opened nowhere": Point("supervisor", "engine.revisions.archive", "Archive.take", count=2),
+    "a revision is in force, which is not noted": Point(
+        "supervisor", "engine.revisions.archive", "Archive.settle", "before", count=2
+    ),
 }
 LINING_UP = {
     "nobody spoken to, not stored": Point("mail-", "engine.queue.lines", "Lines.unreached", count=1),
@@ -160,6 +167,22 @@ def test_a_process_dies_during_a_reload(remote: Remote, dies, point: Point) -> N
     server.wait_for("worker-died")
     load.wait()
     until(lambda: server.reload().returncode == 0, "a reload when all is well again")
+    settle_accounts(server, remote, load.ledger, again=False)
+
+
+@pytest.mark.parametrize("point", points(KEEPING, every=1))
+def test_the_supervisor_dies_while_a_revision_is_put_in_force(remote: Remote, dies, point: Point) -> None:
+    server = dies(point)
+    load = Load(server)
+    load.start()
+    load.until_answered(20)
+    server.change({"stage": {"relay": {"connections": 7}}})
+    assert server.reload().returncode == 1
+    server.kill()
+    server.start()
+    load.wait()
+    rows = json.loads(server.command("revision", "list", "--json").stdout)
+    assert [(row["revision"], row["became"]) for row in rows] == [(1, "was in force"), (2, "in force")]
     settle_accounts(server, remote, load.ledger, again=False)
 
 

@@ -19,10 +19,10 @@ SYSTEMCTL = {"systemctl stop postroad": Postroad.stop, "systemctl start postroad
 
 ELSEWHERE = (
     "make compiled", "postroad arc seal", "postroad reports show", "postroad dkim", "postroad sieve",
-    "postroad mailbox", "postroad folder",
+    "postroad mailbox", "postroad folder", "postroad revision",
 )  # fmt: skip
 """What other tests try: `make test-compiled`; in tests/cli, test_{arc,reports,dkim,sieve,sharing}_command.py, and
-test_mailbox_ways.py."""
+test_mailbox_ways.py; in tests/operations, test_revisions.py and test_trials.py."""
 
 
 def commands(heading: str) -> list[str]:

@@ -439,3 +439,37 @@ def test_the_same_address_twice_has_two_outcomes() -> None:
     trip = depart(message("b@here.test", "b@here.test"), "in", {"in": delivered})
     assert [recipient.address for recipient, _ in trip.delivery.outcomes] == ["b@here.test", "b@here.test"]
     assert trip.desk.settled == [trip.delivery]
+
+
+# -- what is counted
+
+ARRIVALS: list[tuple[Stage, dict[str, int]]] = [
+    (through, {"accepted": 1}),
+    (lambda _: Reject("no"), {"refused": 1}),
+    (lambda _: Defer("later"), {"put-off": 1}),
+    (lambda _: Discard("virus"), {"discarded": 1}),
+    (lambda _: Quarantine("odd"), {"accepted": 1, "parked": 2}),
+    (lambda m: m.with_fact(PARK, "odd"), {"accepted": 1, "parked": 2}),
+    (lambda _: Each({"b@rcpt.test": Quarantine("odd")}), {"accepted": 1, "parked": 1}),
+]
+
+
+@pytest.mark.parametrize(("stage", "counts"), ARRIVALS, ids=[str(number) for number in range(len(ARRIVALS))])
+def test_what_comes_of_a_message_that_comes_in_is_counted(stage: Stage, counts: dict[str, int]) -> None:
+    _, roads = arrive(message("b@rcpt.test", "c@rcpt.test"), stage)
+    assert roads.counts == counts
+
+
+DEPARTURES: list[tuple[Verdict, str]] = [
+    (Delivered("250 ok"), "delivered"),
+    (Reject("no"), "failed"),
+    (Defer("later"), "deferred"),
+    (Quarantine("odd"), "parked"),
+    (Discard("unwanted"), "dropped"),
+]
+
+
+@pytest.mark.parametrize(("verdict", "what"), DEPARTURES, ids=[what for _, what in DEPARTURES])
+def test_what_comes_of_recipients_behind_the_queue_is_counted(verdict: Verdict, what: str) -> None:
+    trip = depart(message("b@rcpt.test", "c@rcpt.test"), "in", {"in": lambda _: verdict})
+    assert trip.roads.counts == {what: 2}

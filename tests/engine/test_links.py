@@ -489,6 +489,61 @@ async def test_a_message_that_workers_die_of_is_parked(between) -> None:
     assert (link.away, link.depth) == (0, 0)
 
 
+async def test_a_link_of_a_former_revision_waits_for_nobody_who_has_died(between) -> None:
+    link, workers, sender = between(["one", "two"], window=2)
+    workers.gate = trio.Event()
+    await workers.up(link, "one")
+    await workers.up(link, "two")
+    for _ in range(6):
+        sender.send(message())
+    await settle()
+    link.conclude()
+    workers.kill(link, "one")
+    assert not sender.verdicts  # the other one is there still
+    await workers.up(link, "one", life=2)  # which serves other revisions
+    workers.gate.set()
+    await sender.all(6)
+    assert [verdict for (verdict,) in sender.verdicts.values()] == [Delivered("two")] * 6
+    workers.kill(link, "two")
+    late = message()
+    sender.send(late)
+    (verdict,) = sender.verdicts[late.id]
+    assert isinstance(verdict, Defer)
+    assert (link.away, link.depth) == (0, 0)
+
+
+async def test_what_a_dead_worker_has_when_its_revision_is_over_is_deferred(between) -> None:
+    link, workers, sender = between(["one", "two"], keyed=True)
+    workers.gate = trio.Event()
+    await workers.up(link, "one")
+    await workers.up(link, "two")
+    for number in range(20):
+        sender.send(message(), key=str(number))
+    await settle()
+    held = {about.id for about in workers.seen["one"]}
+    workers.kill(link, "one")
+    link.conclude()
+    assert set(sender.verdicts) == held
+    assert all(isinstance(verdict, Defer) for (verdict,) in sender.verdicts.values())
+    workers.gate.set()
+    await sender.all(20)
+
+
+async def test_a_suspect_is_not_parked_for_a_revision_that_is_over(between) -> None:
+    link, workers, sender = between(["one"])
+    workers.gate = trio.Event()
+    about = message()
+    sender.send(about)
+    for life in range(DEATHS - 1):
+        await workers.up(link, "one", life=life)
+        await settle()
+        workers.kill(link, "one")
+    assert not sender.verdicts
+    link.conclude()
+    (verdict,) = sender.verdicts[about.id]
+    assert isinstance(verdict, Defer)
+
+
 async def test_a_stage_that_blocks_does_not_stop_other_messages(opened) -> None:
     link, workers, sender = opened(["one"])
     never = trio.Event()

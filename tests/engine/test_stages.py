@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -309,8 +310,11 @@ async def test_hooks_refuse_and_broken_ones_have_no_objection(autojump_clock) ->
     assert await found.hook("at_sender", None, "spammer@x.test") == Reject("not you")
     assert await found.hook("at_sender", None, "me@x.test") is None
     assert await found.hook("at_connect", None) == Defer("busy")
+    broken: list[str] = []
     for sender in ("break@x.test", "hang@x.test", "me@x.test"):  # raises, takes too long, says something else
-        assert await found.hook("at_recipient", None, sender, "b@rcpt.test") is None
+        heard = partial(broken.append, sender)
+        assert await found.hook("at_recipient", None, sender, "b@rcpt.test", broke=heard) is None
+    assert broken == ["break@x.test", "hang@x.test"]
 
 
 # -- a leg
@@ -400,6 +404,20 @@ async def test_others_go_on_while_a_stage_hangs_and_after_it_was_cut_off(autojum
         for _ in range(5):
             assert isinstance((await through(runner, message()))[0], Message)
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("target", "count"), [(tag, 0), (saying(Reject("no")), 0), (raising, 1), (leaving, 1), (forgetful, 1), (hanging, 1)]
+)
+async def test_what_a_stage_breaks_is_heard_of_once(target: Callable[..., Any], count: int, autojump_clock) -> None:
+    broken: list[bool] = []
+    found = running(target, timeout=Duration("10ms"), on_error="skip")
+    runner = LegRunner([found], concurrency=1, broke=lambda: broken.append(True))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(runner.serve)
+        await through(runner, message())
+        nursery.cancel_scope.cancel()
+    assert len(broken) == count
 
 
 async def test_what_a_stage_says_at_the_last_moment_still_counts(autojump_clock) -> None:

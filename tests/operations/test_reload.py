@@ -257,3 +257,68 @@ def test_a_new_local_domain_and_a_new_certificate_are_in_force_at_once(tmp_path:
         with server.smtp() as fresh:
             fresh.starttls()
         assert subjects(server.mail_for("eve@new.example")) == ["new"]
+
+
+HOLDS = '''
+"""Holds each message until there is a file `go`, and says whether it was closed meanwhile."""
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+import trio
+from engine import Message
+
+@dataclass
+class Holds:
+    _: KW_ONLY
+    text: str = "first"
+
+    async def __aenter__(self) -> "Holds":
+        self.closed = False
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+
+    async def __call__(self, message: Message) -> Message:
+        while not Path(__file__).with_name("go").exists():
+            await trio.sleep(0.05)
+        return message.with_header("X-Held", f"{self.text} {self.closed}")
+'''
+
+
+def test_a_stage_that_two_former_revisions_share_is_open_until_both_are_through(tmp_path: Path) -> None:
+    settings = {
+        "lane": {"inbound": {"stages": ["accept", "queue", "holds", "route"]}},
+        "stage": {"holds": {"use": "filters/holds.py"}},
+    }
+    with Postroad(tmp_path, settings, holds=HOLDS) as server:
+        server.account(BOB)
+        server.send(letter("held"), BOB)
+        server.change({"queue": {"delay_warning": "3h"}})
+        assert server.reload().returncode == 0
+        server.change({"stage": {"holds": {"text": "second"}}})
+        assert server.reload().returncode == 0
+        server.wait_for("revision-retired", revision=2)
+        (tmp_path / "filters" / "go").touch()
+        (message,) = server.mail_for(BOB)
+        assert b"X-Held: first False\r\n" in message
+        server.wait_for("revision-retired", revision=1)
+
+
+def test_a_message_is_not_left_waiting_for_a_worker_that_died_after_a_reload(tmp_path: Path) -> None:
+    settings = {
+        "lane": {"inbound": {"stages": ["accept", "holds", "queue", "route"]}},
+        "stage": {"holds": {"use": "filters/holds.py", "workers": 1}},
+    }
+    with Postroad(tmp_path, settings, holds=HOLDS) as server, server.dialogue() as client:
+        server.account(BOB)
+        client.start(BOB).ask("DATA", "354")
+        client.send(letter("held") + b".\r\n")
+        server.change({"queue": {"delay_warning": "3h"}})
+        assert server.reload().returncode == 0
+        os.kill(server.workers()["holds-0"], signal.SIGKILL)
+        client.expect("451 4.3.0")
+        (tmp_path / "filters" / "go").touch()
+        client.start(BOB).content(letter("again"))
+        assert subjects(server.mail_for(BOB)) == ["again"]
+        server.wait_for("revision-retired", revision=1)

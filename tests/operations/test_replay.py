@@ -197,8 +197,25 @@ def test_a_reload_is_previewed(server: Postroad) -> None:
     assert "queue: 1 message looked at; 1 would fare otherwise, one of each 2: about 2 of all" in lines
     assert "restart: needed: [server] workers" in lines
     assert server.all("reloaded") == server.all("reloaded", revision=2)  # the one that held the queue
-    for options in (["--preview"], ["--offline"]):
-        assert server.command("reload", *options).returncode == 2
+    assert server.command("reload", "--offline").returncode == 2
+
+
+def test_what_is_in_force_is_what_an_edit_is_compared_with(server: Postroad) -> None:
+    server.change(NEW)
+    done = server.command("reload", "--preview", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["stages"]["new"], found["stages"]["gone"]) == (["mark", "partner"], ["park"])
+    assert (found["queue"]["messages"], found["queue"]["different"]) == (2, 2)
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "replay", "--config", "pipeline.toml", "--from", "queue", "--json"],
+        cwd=server.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["different"] == 2
+    server.kill()
+    done = server.command("reload", "--preview")
+    assert (done.returncode, "say by --against what the file was" in done.stderr) == (2, True)
 
 
 def test_beside_a_load_nothing_is_lost_and_nobody_waits(tmp_path: Path) -> None:

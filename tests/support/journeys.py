@@ -1,5 +1,6 @@
 """Journeys under way: links whose far ends are functions, and a desk in place of the queue's owner."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,10 @@ class Map:
     number: int = 1
     letters: Letters = ORDINARY
     inside: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def count(self, what: str, how_many: int = 1) -> None:
+        self.counts[what] += how_many
 
     def entered(self) -> None:
         self.inside += 1

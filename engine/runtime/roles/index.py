@@ -1,7 +1,6 @@
 """The process that builds the index of the mailboxes."""
 
 import os
-from collections.abc import Callable
 
 import trio
 
@@ -9,8 +8,9 @@ from engine.config import Config
 from engine.index.background import Background
 from engine.index.builder import Builder
 from engine.links.request import answer_requests
+from engine.runtime.canary import InForce
 from engine.runtime.places import MAILBOXES, between
-from engine.runtime.revision import Here, Revision
+from engine.runtime.revision import Here
 from engine.runtime.roles.role import Role
 from engine.runtime.services import NEWS, REBUILD
 
@@ -21,7 +21,7 @@ _NICE = 10
 class IndexRole(Role):
     """The process that builds the index of the mailboxes, when nobody else wants the processor."""
 
-    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+    def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
         os.nice(_NICE)
         self._builder: Builder | None = None

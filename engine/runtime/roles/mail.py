@@ -20,6 +20,7 @@ from engine.queue.delivery import Delivery
 from engine.queue.orders import answers_of
 from engine.queue.owner import Owner
 from engine.queue.store import Shard, shard_numbers
+from engine.runtime.canary import InForce
 from engine.runtime.door import Door
 from engine.runtime.journey import Departure
 from engine.runtime.places import between
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 class MailRole(Role):
     """A mail worker: it also owns a shard of the queue."""
 
-    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+    def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
         number = here.process.index
         self._lock = held(self.data / "queue" / str(number))
@@ -153,7 +154,7 @@ class MailRole(Role):
 
     def _give_out(self, delivery: Delivery) -> None:
         assert self._owner is not None
-        revision = self.now()
+        revision = self.now.of(delivery.message)
         lane = delivery.record.lane
         if lane not in revision.courses or not revision.courses[lane].queued:  # it was renamed: any that queues will do
             lane = _queuing(revision)

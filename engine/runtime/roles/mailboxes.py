@@ -1,6 +1,5 @@
 """The process that owns the mailboxes."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,9 @@ from engine.mailbox import (
     Warnings,
 )
 from engine.mailbox.owner import RESERVE
+from engine.runtime.canary import InForce
 from engine.runtime.places import between
-from engine.runtime.revision import Here, Revision
+from engine.runtime.revision import Here
 from engine.runtime.roles.role import Role
 from engine.runtime.services import CHANGE, NEWS, REMOVE
 from engine.sieve import ScriptError
@@ -30,7 +30,7 @@ from engine.storage.readers import free_readers
 class MailboxesRole(Role):
     """The process that owns the mailboxes."""
 
-    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+    def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
         self._owner: MailboxOwner | None = None
         self._sorter: Sorter | None = None

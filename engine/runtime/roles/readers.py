@@ -1,6 +1,6 @@
 """The process that serves the mailboxes' readers: POP3, IMAP and ManageSieve."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 
 import trio
@@ -20,6 +20,7 @@ from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.net.connection import Connection
 from engine.net.crowd import Crowd
 from engine.observe.events import event
+from engine.runtime.canary import InForce
 from engine.runtime.places import MAILBOXES, between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
@@ -32,7 +33,7 @@ from engine.spam.learning import Learner
 class ReadersRole(Role):
     """The process that serves the mailboxes' readers."""
 
-    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+    def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
         self._asker = Asker(here.context)
         self._asking: trio.CancelScope | None = None

@@ -1,7 +1,6 @@
 """What every kind of worker has besides legs: the services for stages."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -32,6 +31,7 @@ from engine.queue.store import Shard
 from engine.reports.tally import Tally
 from engine.return_path import ReturnPaths
 from engine.return_path.hearing import Hearing
+from engine.runtime.canary import InForce
 from engine.runtime.certificates import Watcher, server_tls
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
@@ -60,7 +60,7 @@ _HANDSHAKE = 30.0
 class Role:
     """A process that only runs stages; the base of all others."""
 
-    def __init__(self, config: Config, here: Here, now: Callable[[], Revision]) -> None:
+    def __init__(self, config: Config, here: Here, now: InForce) -> None:
         self.config = config
         self.here = here
         self.now = now
@@ -201,7 +201,7 @@ class Role:
 
     async def serve(self, listener: str, connection: Connection) -> None:
         """Serve a connection that came to one of this process's listeners."""
-        stage = self.now().source(listener)
+        stage = self.now.source(listener)
         if stage is None:
             return
         people = getattr(stage.instance, "people", False)
