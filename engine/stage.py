@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NewType
 
 HOOKS = ("at_connect", "at_sender", "at_recipient")
 """What a stage may offer so that it can refuse before DATA."""
 
 HEARS = ("at_refusal",)
 """What a stage may offer so that it hears of what others refuse."""
+
+
+Rehearsed = NewType("Rehearsed", bool)
+"""The service that tells a stage whether messages are only tried on it, so that nothing may come of them."""
 
 
 class StageError(Exception):
@@ -48,6 +52,7 @@ class Spec:
     tables: Mapping[str, str] = field(default_factory=dict)  # top-level tables that are settings of this stage
     acts_on: tuple[str, ...] = ()  # top-level tables of the engine that mean nothing without this stage
     hooks: tuple[str, ...] = ()
+    leaves: tuple[str, ...] | None = None  # facts that it may leave, "spf." for all of these; None: it does not say
 
 
 def source_of(path: Path) -> str:
@@ -174,6 +179,7 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         tables=dict(getattr(target, "tables", {})),
         acts_on=tuple(getattr(target, "acts_on", ())),
         hooks=tuple(hook for hook in (*HOOKS, *HEARS) if is_class and hasattr(target, hook)),
+        leaves=tuple(target.leaves) if hasattr(target, "leaves") else None,
     )
 
 

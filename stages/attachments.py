@@ -5,7 +5,7 @@ import fnmatch
 import os
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import trio
 
@@ -33,6 +33,8 @@ LARGE = 256 * 1024
 @dataclass
 class Attachments:
     """Refuses, parks or strips by the worst of what is found, and leaves facts about all of it."""
+
+    leaves: ClassVar = ("attachments.",)
 
     _: KW_ONLY
     # Kinds of files, or patterns of names such as "*.docm". What mail has no business to bring.

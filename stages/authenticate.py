@@ -28,6 +28,8 @@ class Authenticate:
     """
 
     acts_on: ClassVar = ("reports",)
+    asks_others: ClassVar = True
+    leaves: ClassVar = ("spf.", "dkim.", "dmarc.", "arc.", "iprev.", "auth.result")
 
     resolver: Resolver
     hostname: Hostname

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from engine import Each, Message, Reject, Verdict
 from engine.config import secrets_in
@@ -33,6 +33,8 @@ class BulkMail:
     ``do`` is "note", "refuse" or "add": a link of ours, for each recipient another one, so that stands in the lane by
     which mail leaves, before `sign`. Mail whose signature covers the fields is left as it is.
     """
+
+    leaves: ClassVar = (FACT,)
 
     _: KW_ONLY
     do: Literal["note", "refuse", "add"] = "note"

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import trio
 
@@ -32,6 +32,9 @@ class ClientNames:
     At RCPT, so that postmasters can be reached, and those who have logged in are not looked at. Where the DNS does not
     answer, nothing is held against anybody.
     """
+
+    asks_others: ClassVar = True
+    leaves: ClassVar = ("door.flaws", "door.client_name")
 
     resolver: Resolver
     hostname: Hostname

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from msgspec.structs import replace
 
@@ -28,6 +28,8 @@ _BEGINS_WITH_A_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 @dataclass
 class Command:
     """Runs a program for each message, or keeps some running. See docs/other-filters.md."""
+
+    leaves: ClassVar = ("scan.",)
 
     _: KW_ONLY
     command: tuple[str, ...]

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -71,6 +71,9 @@ class Dnsbl:
 
     At RCPT, so that postmasters can be reached, and those who have logged in are not looked at.
     """
+
+    asks_others: ClassVar = True
+    leaves: ClassVar = ("door.dnsbl", "door.dnsbl_score")
 
     resolver: Resolver
     _: KW_ONLY

@@ -70,6 +70,11 @@ class Enqueue:
             {address: outcomes[found[0].id] if found else NO_SUCH_USER for address, found in accounts.items()}
         )
 
+    @staticmethod
+    async def rehearse(message: Message) -> Verdict:
+        """Where it goes that has no script."""
+        return Delivered("Junk" if message.fact(JUNK) else "")
+
     def _accounts(self, addresses: Iterable[str]) -> dict[str, tuple[Account, Quota] | None]:
         found = {address: self.directory.account(address) for address in addresses}
         return {

@@ -95,6 +95,16 @@ class Habits:
             event("habits-unknown", id=message.id, login=login, error=str(error))
         return message
 
+    async def rehearse(self, message: Message) -> Verdict:
+        """Whether the account is suspicious already: what it sent before is not counted once more."""
+        login = message.session.login
+        try:
+            parks = login and not message.fact(RELEASED) and await self._habits.is_suspect(login)
+        except StorageError as error:
+            event("habits-unknown", id=message.id, login=login, error=str(error))
+            return message
+        return Quarantine(REASON) if parks else message
+
     def _sending(self, message: Message) -> Sending:
         session, score = message.session, message.fact("scan.score")
         return Sending(

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import SplitResult, urlsplit
 
 from engine import Defer, Duration, Message, Reject, Session, Size, Verdict
@@ -28,6 +28,9 @@ PORTS = {"http": 80, "https": 443}
 @dataclass
 class Hooks:
     """Asks a server that speaks MTA hooks, as Stalwart does. See docs/other-filters.md."""
+
+    asks_others: ClassVar = True
+    leaves: ClassVar = ("scan.",)
 
     hostname: Hostname
     _: KW_ONLY

@@ -56,6 +56,13 @@ class LimitRates:
             return message
         return refusal or message
 
+    async def rehearse(self, message: Message) -> Verdict:
+        """What would be said if it came now; it is not counted."""
+        session, counted = message.session, self._of_sender(message.session, message.sender)
+        for recipient in message.recipients:
+            counted += self._of_recipient(session, recipient)
+        return await self._objection(session, counted) or message
+
     async def _objection(self, session: Session, counted: list[Counted]) -> Defer | None:
         try:
             if all(self.rates.is_within(one, 1) for one in counted):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from engine import Defer, Each, Message, Quarantine, Reject, Session, Verdict, domain_of
 from engine.authentication.author import authors
@@ -32,6 +32,8 @@ class Lists:
 
     Blocked by the envelope's sender or the network, mail is refused at RCPT; by From, behind the content.
     """
+
+    leaves: ClassVar = ("lists.allowed", "lists.blocked")
 
     directory: Directory
     lists: Store

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from engine import Defer, Discard, Duration, Each, Message, Recipient, Reject, Route, Verdict, domain_of
 from engine.message import PARK, RELEASED
@@ -34,6 +34,8 @@ _BITS = re.compile(r"(?:AES_?(128|256)|CHACHA)")
 @dataclass
 class Milter:
     """Tells one milter of each message, when it is whole. What does not answer is left to ``on_error``."""
+
+    asks_others: ClassVar = True
 
     hostname: Hostname
     _: KW_ONLY

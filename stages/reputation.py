@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
+from typing import ClassVar
 
 import trio
 
@@ -23,6 +24,8 @@ _UNKNOWN = 0.2
 @dataclass
 class Reputation:
     """Behind a scanner it learns what that thinks of a message; what is refused it hears of wherever it stands."""
+
+    leaves: ClassVar = ("door.reputation",)
 
     tables: Tables
     _: KW_ONLY
@@ -104,6 +107,12 @@ class Reputation:
         is_bad = message.fact(PARK) is not None or (isinstance(score, int | float) and score >= self.spam_score)
         self._known.note(self._network(session), good=not is_bad, bad=is_bad)
         return found
+
+    async def rehearse(self, message: Message) -> Verdict:
+        """What is thought of the network now; it learns nothing."""
+        if not self._counts(message.session):
+            return message
+        return message.with_fact("door.reputation", round(await self._score(message.session), 2))
 
     async def _score(self, session: Session) -> float:
         try:

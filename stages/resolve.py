@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 import trio
 
@@ -92,6 +92,9 @@ class Resolve:
     ``resolve.security``  what the domain publishes about TLS, or None; see `Published`
     ``resolve.smart_host``  True where it is not the domain's own servers that take it
     """
+
+    asks_others: ClassVar = True
+    leaves: ClassVar = ("resolve.",)
 
     resolver: Resolver
     hostname: Hostname

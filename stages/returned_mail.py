@@ -1,7 +1,7 @@
 """Returned mail: what comes back to the addresses of VERP is read, and told. A pure stage."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import trio
 
@@ -32,11 +32,8 @@ class ReturnedMail:
         self._hearing = hearing
 
     async def __call__(self, message: Message) -> Verdict:
-        verp, now = self._returns.verp, time.time()
-        if verp is None:
-            return message
-        opened = {address: found for address in message.recipients if (found := verp.open(address, now))}
-        if not opened:
+        verp, opened = self._returns.verp, self._opened(message)
+        if verp is None or not opened:
             return message
         notice = await _read(message)
         if notice is None:
@@ -47,7 +44,25 @@ class ReturnedMail:
             for bounce in _bounces(found, notice):
                 _say(message, notice, bounce)
                 await self._hearing.tell(bounce)
-        return message if verp.keep else Each(dict.fromkeys(opened, Discard("a report that was read")))
+        return message if verp.keep else _read_up(opened)
+
+    async def rehearse(self, message: Message) -> Verdict:
+        """The same, and nobody is told of a bounce."""
+        verp, opened = self._returns.verp, self._opened(message)
+        if verp is None or verp.keep or not opened or await _read(message) is None:
+            return message
+        return _read_up(opened)
+
+    def _opened(self, message: Message) -> dict[str, Returned]:
+        """What the addresses stand for that are ours for bounces."""
+        verp, now = self._returns.verp, time.time()
+        if verp is None:
+            return {}
+        return {address: found for address in message.recipients if (found := verp.open(address, now))}
+
+
+def _read_up(addresses: Iterable[str]) -> Each:
+    return Each(dict.fromkeys(addresses, Discard("a report that was read")))
 
 
 async def _read(message: Message) -> Notice | None:

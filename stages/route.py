@@ -107,6 +107,15 @@ class Route:
             yield f"subaddress must be one character that stands before a tag, or empty, not {subaddress!r}"
         yield from _problems(rules)
 
+    @staticmethod
+    def advise(*, rules: tuple[Rule, ...], **_: object) -> Iterator[tuple[str, str]]:
+        """Rules that no mail comes to, because one before them takes all that they would."""
+        for index, rule in enumerate(rules):
+            wide = next((number for number, before in enumerate(rules[:index], 1) if _takes_all(before, rule)), 0)
+            if wide:
+                text = f"rule {index + 1} is never reached: rule {wide} takes all that it would; put it before that one"
+                yield f"rules.{index}", text
+
     @property
     def waits(self) -> bool:
         """Not while the directory is on this machine."""
@@ -274,6 +283,25 @@ def _problems(rules: tuple[Rule, ...]) -> Iterator[str]:
         yield 'the last rule must take everyone: to = "*" without from'
     elif catch_all < len(rules):
         yield f"rule {catch_all} takes everyone, so the rules behind it are never reached; move it to the end"
+
+
+def _takes_all(wide: Rule, rule: Rule) -> bool:
+    return _covers(wide.to, rule.to) and _covers(wide.sender, rule.sender)
+
+
+def _covers(wide: str, pattern: str) -> bool:
+    """Whether all that fits the pattern fits the other one too, for certain."""
+    wide, pattern = wide.lower(), pattern.lower()
+    if wide in (EVERYONE, pattern):
+        return True
+    if {wide, pattern} & {EVERYONE, LOCAL, NULL_SENDER}:
+        return False
+    user, _, domain = wide.rpartition("@")
+    inner_user, _, inner = pattern.rpartition("@")
+    if user and user != inner_user:
+        return False
+    # A pattern of wildcards is taken as a name here: * stands for itself too, but ? must not stand for *.
+    return fnmatch.fnmatchcase(inner, domain) and not ("?" in domain and "*" in inner)
 
 
 def _test(pattern: str) -> Test:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from engine import Defer, Discard, Message, Reject, Verdict
 from engine.message import PARK, RELEASED
@@ -23,6 +23,8 @@ LATER = "Please send this message again later"
 class Scan:
     """Refuse, put off, park or mark a message as its scanners want, and leave what they found as facts."""
 
+    leaves: ClassVar = ("scan.", "spam.percent", "virus.level")
+
     hostname: Hostname
     filters: Spam = field(default_factory=Spam)
     _: KW_ONLY
@@ -37,6 +39,11 @@ class Scan:
         self._scanners = list(
             self._configured(self.hostname, self.filters, rspamd=self.rspamd, clamav=self.clamav, spam=self.spam)
         )
+
+    @property
+    def asks_others(self) -> bool:
+        """Not our own filter."""
+        return bool(self.rspamd or self.clamav)
 
     @staticmethod
     def _configured(

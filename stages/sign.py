@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import trio
 
@@ -50,6 +50,8 @@ class Sign:
 
     What cannot be signed goes on unsigned: a signature helps the receiver, and its lack is no fault of the message.
     """
+
+    leaves: ClassVar = ("sign.",)
 
     keyring: Keyring
     resolver: Resolver

@@ -20,6 +20,7 @@ class Tenant:
     It is put off at the door where the tenant has sent as much as it may, and wants to hear of that.
     """
 
+    leaves: ClassVar = ("tenant.name", "tenant.campaign")
     acts_on: ClassVar[tuple[str, ...]] = ("tenant",)
 
     egress: Egress
@@ -42,6 +43,15 @@ class Tenant:
         campaign = campaign_named(self._said(message, self.campaign_header)) if tenant else ""
         if refusal := await self.egress.refusal(message, tenant, campaign):
             return refusal
+        return self._marked(message, tenant, campaign)
+
+    async def rehearse(self, message: Message) -> Verdict:
+        """What it has sent by now counts for nothing, and it is not counted."""
+        tenant = self.egress.tenants.of(message, self._said(message, self.tenant_header))
+        campaign = campaign_named(self._said(message, self.campaign_header)) if tenant else ""
+        return self._marked(message, tenant, campaign)
+
+    def _marked(self, message: Message, tenant: str, campaign: str) -> Message:
         facts = {TENANT: tenant, CAMPAIGN: campaign}
         marked = message.with_facts({name: value for name, value in facts.items() if value})
         return self._without_headers(marked) if self.remove_headers else marked

@@ -94,6 +94,10 @@ ARROWS: dict[str, set[str]] = {
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
         "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions", "history",
     },
+    "rehearsal": {
+        "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
+        "quarantine", "wakeup", "stage", "runtime",
+    },
     "operations": {
         "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
     },
@@ -105,6 +109,7 @@ ARROWS: dict[str, set[str]] = {
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
         "suppression", "webhooks", "shaping", "revisions", "operations", "history",
+        "rehearsal", "stage",
     },
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
@@ -141,6 +146,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
+    ("engine/rehearsal/difference.py", "route"): "a kind of difference",
+    ("engine/cli/preview.py", "route"): "a kind of difference",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",
     ("engine/cli/convert/maps.py", "lmtp"): "a transport of Postfix",

@@ -14,6 +14,7 @@ _COMMANDS = {
     "convert": "Make a pipeline.toml of Postfix's main.cf.",
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
+    "replay": "Take real messages through a changed pipeline; say what differs.",
     "doctor": "Look at all that a server stands on, and say what is wrong.",
     "show": "Draw the pipeline, with what passes through it now.",
     "top": "Watch links, stages, sites and workers of the running server.",

@@ -32,8 +32,13 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def configuration(ctx: click.Context) -> Config:
     """The configuration; a wrong one ends the command with exit code 2 and every mistake."""
+    return loaded(ctx.obj)
+
+
+def loaded(path: Path) -> Config:
+    """The configuration in that file, in the same way."""
     try:
-        return load(ctx.obj)
+        return load(path)
     except ConfigError as error:
         print_problems(error)
         sys.exit(2)

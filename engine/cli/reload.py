@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from engine.cli.configured import config_option, configuration, data_of, fail
+from engine.cli.preview import with_preview
 from engine.config import Config
 from engine.revisions import Archive, changes, in_a_line
 from engine.runtime.ordering import Disobeyed, ordered
@@ -18,6 +19,7 @@ from engine.runtime.state import Order, Running
 @click.option("--canary", type=click.FloatRange(0, 100), metavar="PERCENT", help="Try it on so much of the mail first.")
 @click.option("--promote", "what", flag_value="promote", help="Put what is on trial in force for all mail.")
 @click.option("--abort", "what", flag_value="abort", help="End the trial; all goes on as before it.")
+@with_preview
 @config_option
 @click.pass_context
 def reload(ctx: click.Context, timeout: float, canary: float | None, what: str | None) -> None:

@@ -5,6 +5,7 @@ values; ``checks``, ``listeners``, ``certificates``, ``directories``, ``lanes`` 
 rules. ``shaping`` reads the ``rules`` of another file, that it names.
 """
 
+from engine.config.advice import advice, noted
 from engine.config.conversion import convert
 from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmUp
 from engine.config.errors import ConfigError, Problem, nearest
@@ -107,9 +108,11 @@ __all__ = [
     "Verp",
     "WarmUp",
     "Webhook",
+    "advice",
     "convert",
     "load",
     "nearest",
+    "noted",
     "parse",
     "secrets_in",
 ]

@@ -16,7 +16,7 @@ from engine.history import history
 from engine.history.entries import Arrived, born, header_id, outcome_of, session_of
 from engine.history.entries import Leg as LegNoted
 from engine.lanes import Course, Leg
-from engine.links.link import Link, Way
+from engine.links.link import Done, Way
 from engine.message import PARK, PARKED_BY, SITE, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.queue.bounce import Failure, Letters, back, bounce, expanded, wants_report
@@ -43,6 +43,12 @@ _ENDS: dict[type[Verdict], str] = {
 """How what becomes of a recipient behind `queue` is counted."""
 
 
+class Road(Protocol):
+    """What leads to a leg: a link."""
+
+    def submit(self, message: Message, done: Done, *, start: int = 0, key: str = "") -> None: ...
+
+
 class Roads(Protocol):
     """What a journey needs of the revision of the configuration that it travels under."""
 
@@ -50,7 +56,7 @@ class Roads(Protocol):
     def courses(self) -> Mapping[str, Course]: ...
 
     @property
-    def links(self) -> Mapping[str, Link]: ...
+    def links(self) -> Mapping[str, Road]: ...
 
     @property
     def aside(self) -> Aside: ...
@@ -399,17 +405,14 @@ class Arrival(Journey):
         )
 
 
-class Departure(Journey):
-    """Behind `queue`: from the queue's owner to wherever each recipient's mail goes, then settled with the owner."""
+class Onward(Journey):
+    """Behind `queue`: from lane to lane, to wherever each recipient's mail goes."""
 
-    __slots__ = ("_delivery", "_owner")
+    __slots__ = ()
 
-    def __init__(self, roads: Roads, owner: Owner, delivery: Delivery, lane: str) -> None:
-        super().__init__(roads, delivery.message)
-        self._owner = owner
-        self._delivery = delivery
-        course = roads.courses[lane]
-        self._go(_Part(delivery.message, course.after))
+    def _set_out(self, message: Message, lane: str) -> None:
+        """Begin behind the `queue` of that lane."""
+        self._go(_Part(message, self._roads.courses[lane].after))
 
     def _go(self, part: _Part) -> None:
         reason = part.message.fact(PARK)
@@ -418,12 +421,6 @@ class Departure(Journey):
         else:
             stage = str(part.message.fact(PARKED_BY, ""))
             self._settled(part.message.envelope.recipients, Quarantine(str(reason), stage), part.message)
-
-    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
-        self._delivery.became(recipient, others)
-
-    def _tell(self, expansion: Failure) -> None:
-        self._delivery.outcomes.append((expansion.recipient, expansion.verdict))
 
     def _end_of_legs(self, part: _Part) -> None:
         by_lane: dict[str, list[Recipient]] = {}
@@ -444,6 +441,24 @@ class Departure(Journey):
         if any(recipient.lane for recipient in message.envelope.recipients):
             message = _restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
         self._go(_Part(message, course.after, lanes=lanes))
+
+
+class Departure(Onward):
+    """From the queue's owner to where each recipient's mail goes, then settled with the owner."""
+
+    __slots__ = ("_delivery", "_owner")
+
+    def __init__(self, roads: Roads, owner: Owner, delivery: Delivery, lane: str) -> None:
+        super().__init__(roads, delivery.message)
+        self._owner = owner
+        self._delivery = delivery
+        self._set_out(delivery.message, lane)
+
+    def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
+        self._delivery.became(recipient, others)
+
+    def _tell(self, expansion: Failure) -> None:
+        self._delivery.outcomes.append((expansion.recipient, expansion.verdict))
 
     def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         delivery = self._delivery

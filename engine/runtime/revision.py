@@ -20,7 +20,7 @@ from engine.queue.content import Aside
 from engine.queue.store import content_folder
 from engine.runtime.door import Door
 from engine.runtime.places import Process, askers, between, hosted, queue_leg, workers_of
-from engine.runtime.stages import LegRunner, RunningStage
+from engine.runtime.stages import LegRunner, RunningStage, offering
 from engine.runtime.taps import Taps
 from engine.stage import StageError
 from engine.verdict import Verdict
@@ -143,17 +143,7 @@ class Revision:
 
     def same(self, config: Config, stage: Stage) -> bool:
         """Whether a stage would be just the same under another configuration."""
-        mine, now = self.config, config
-        old = mine.stages.get(stage.spec.name)
-        return (
-            old is not None
-            and _lane_of(mine, old) == _lane_of(now, stage)
-            and (mine.server.hostname, mine.server.data) == (now.server.hostname, now.server.data)
-            and (mine.domains, mine.dns, mine.tls) == (now.domains, now.dns, now.tls)
-            and (old.spec.use, old.spec.code, old.settings) == (stage.spec.use, stage.spec.code, stage.settings)
-            and (old.timeout, old.on_error, old.when and old.when.text)
-            == (stage.timeout, stage.on_error, stage.when and stage.when.text)
-        )
+        return is_same(self.config, config, stage)
 
     def _bind(self, admit: Admit | None) -> None:
         for leg in hosted(self.config, self._place):
@@ -244,10 +234,7 @@ class Revision:
         found = self._hooks.get((lane, hook))
         if found is None:
             course = self.courses[lane]
-            names = [name for leg in (*course.before, *course.after) for name in leg.stages if name in self.stages]
-            found = [self.stages[name] for name in names if hook in self.stages[name].stage.spec.hooks]
-            found.sort(key=lambda stage: getattr(stage.instance, "asked_last", False))
-            self._hooks[lane, hook] = found
+            found = self._hooks[lane, hook] = offering(course, self.stages, hook)
         return found
 
     def source(self, listener: str) -> RunningStage | None:
@@ -262,6 +249,20 @@ class Revision:
             if listener in course.listen and course.source in self.stages:
                 return self.stages[course.source]
         return None
+
+
+def is_same(old: Config, now: Config, stage: Stage) -> bool:
+    """Whether a stage of ``now`` is just what it was under ``old``, so that it is not closed and opened anew."""
+    before = old.stages.get(stage.spec.name)
+    return (
+        before is not None
+        and _lane_of(old, before) == _lane_of(now, stage)
+        and (old.server.hostname, old.server.data) == (now.server.hostname, now.server.data)
+        and (old.domains, old.dns, old.tls) == (now.domains, now.dns, now.tls)
+        and (before.spec.use, before.spec.code, before.settings) == (stage.spec.use, stage.spec.code, stage.settings)
+        and (before.timeout, before.on_error, before.when and before.when.text)
+        == (stage.timeout, stage.on_error, stage.when and stage.when.text)
+    )
 
 
 def _lane_of(config: Config, stage: Stage) -> str:

@@ -14,6 +14,7 @@ import trio
 
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
+from engine.lanes import Course
 from engine.links.link import Done, Step, Way
 from engine.message import Message
 from engine.observe.events import event
@@ -170,6 +171,13 @@ class RunningStage:
             case "quarantine":
                 return Quarantine(log, self.name)
         return Defer("Local trouble, please try again later", "4.3.0", log=log)
+
+
+def offering(course: Course, stages: Mapping[str, RunningStage], hook: str) -> list[RunningStage]:
+    """The stages of a lane that offer a hook, in their order; those that want to be asked last at the end."""
+    names = [name for leg in (*course.before, *course.after) for name in leg.stages if name in stages]
+    found = [stages[name] for name in names if hook in stages[name].stage.spec.hooks]
+    return sorted(found, key=lambda stage: getattr(stage.instance, "asked_last", False))
 
 
 def _build(spec: Spec, settings: Mapping[str, Any], services: Mapping[Any, Any]) -> Any:

@@ -11,6 +11,8 @@ import lmdb
 MAX_READERS = 2048
 """LMDB's own 126 slots are soon taken by a few worker processes with many threads."""
 
+_ANY_SIZE = 2**36
+"""Address space in octets for a store of which only its folder is known: more than any that is copied."""
 
 _UNWRITTEN = 256
 """Pages at the end that LMDB may never have written, for they were freed by the change that took them: seldom one."""
@@ -55,6 +57,20 @@ def open_environment(
     if not read_only:
         environment.reader_check()  # slots of processes that were killed would hold old pages for ever
     return environment
+
+
+def copy_environment(source: Path, target: Path) -> None:
+    """Copy the environment in the folder ``source``, as it is at one moment, into the folder ``target``.
+
+    Others may use it meanwhile. StorageError when that cannot be done.
+    """
+    environment = open_environment(source, map_size=_ANY_SIZE, databases=0, read_only=True)
+    try:
+        environment.copy(str(target), compact=True)
+    except (OSError, lmdb.Error) as error:
+        raise StorageError(f"cannot copy the store in {source}: {reason(error)}") from error
+    finally:
+        environment.close()
 
 
 def _missing(environment: lmdb.Environment) -> int:

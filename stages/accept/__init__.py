@@ -20,6 +20,7 @@ class Accept(Terms):
     """
 
     source: ClassVar[bool] = True
+    leaves: ClassVar = ("door.early_talker",)
     listens: ClassVar[tuple[str, ...]] = ("smtp",)
 
     def __post_init__(self) -> None:

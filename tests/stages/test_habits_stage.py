@@ -111,3 +111,14 @@ def test_what_cannot_be_meant() -> None:
         "signals must be at least 1",
         "times must be at least 1",
     ]
+
+
+async def test_a_rehearsal_counts_nothing_and_parks_what_is_parked(tables: Tables, directory: Embedded) -> None:
+    stage = Habits(tables, directory)
+    for _ in range(5):
+        assert isinstance(await stage.rehearse(mail(ANN, *strangers(300))), Message)
+    assert not await stage._habits.is_suspect(ANN)
+    assert await stage(mail(ANN, *strangers(300))) == Quarantine(REASON)
+    assert await stage.rehearse(mail(ANN)) == Quarantine(REASON)
+    released = mail(ANN).with_fact(RELEASED, [REASON])
+    assert await stage.rehearse(released) is released

@@ -93,3 +93,12 @@ def test_what_cannot_be_meant() -> None:
     assert list(LimitRates.check(sender_messages=(Rate("1/1h"), Rate("2/60m")))) == [
         "sender_messages has two rates over the same time"
     ]
+
+
+async def test_a_rehearsal_counts_nothing_and_says_what_there_is(rates: Rates) -> None:
+    stage = LimitRates(rates, sender_messages=(Rate("1/1h"),))
+    for _ in range(3):
+        assert isinstance(await stage.rehearse(mail(BOB)), Message)
+    assert list(rates.sent()) == []
+    await stage(mail(BOB))
+    assert isinstance(await stage.rehearse(mail(BOB)), Defer)

@@ -61,3 +61,15 @@ async def test_what_is_refused_counts_content_most(tables: Tables) -> None:
 def test_what_cannot_be_meant() -> None:
     said = list(Reputation.check(defer_below=0.0, half_life=0.0, network_ipv4=99))
     assert [one.partition(" must")[0] for one in said] == ["defer_below", "half_life", "network_ipv4"]
+
+
+async def test_a_rehearsal_learns_nothing(tables: Tables) -> None:
+    async with Reputation(tables) as stage:
+        for _ in range(30):
+            said = await stage.rehearse(mail(scan_score=9.9))
+            assert isinstance(said, Message)
+            assert said.fact("door.reputation") == 0.0
+        await stage._flush()
+        assert await stage._known.score(NET) == 0.0
+        ours = mail(Session(peer="192.0.2.1", login="ann@example.org"))
+        assert await stage.rehearse(ours) is ours

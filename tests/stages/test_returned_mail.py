@@ -110,3 +110,13 @@ async def test_a_large_report_is_read_too(stage, heard) -> None:
     octets = samples.mime("x" * 500_000, status)
     await stage(report(VERP.sign(SENT, BOB), octets=octets))
     assert [one.status.action for one in heard] == ["failed"]
+
+
+@pytest.mark.parametrize("octets", [samples.POSTFIX, b"Subject: out of office\r\n\r\nBack on Monday.\r\n"])
+async def test_a_rehearsal_says_the_same_and_nobody_hears_of_it(stage, heard, capfd, octets) -> None:
+    about = report("ann@example.org", VERP.sign(SENT, BOB), octets=octets)
+    said = await stage.rehearse(about)
+    assert (heard, capfd.readouterr().err) == ([], "")
+    assert said == await stage(about)
+    stage._returns.verp = KEEPS
+    assert await stage.rehearse(about) is about

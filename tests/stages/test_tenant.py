@@ -126,3 +126,14 @@ def test_what_is_no_name_of_a_header_field() -> None:
     assert list(Tenant.check(tenant_header="X Tenant", campaign_header="X-Campaign")) == [
         "tenant_header = 'X Tenant' is no name of a header field (RFC 5322 2.2)"
     ]
+
+
+async def test_a_rehearsal_says_whose_mail_it_is_whatever_was_sent(tables: Tables) -> None:
+    limited = {"umbrella": Table(senders=("umbrella.test",), messages=(Rate("1/1d"),), when_full="refuse")}
+    found = stage(limited, Egress(tables, Allowances(tables)))
+    about = letter(sender="ann@umbrella.test")
+    assert isinstance(await found(about), Message)
+    assert isinstance(await found(about), Defer)
+    said = await found.rehearse(about)
+    assert isinstance(said, Message)
+    assert said.fact("tenant.name") == "umbrella"

@@ -56,6 +56,7 @@ from engine.shaping.shaping import Shaping
 from engine.shaping.sites import Sites
 from engine.signing import Keyring
 from engine.spam import Spam
+from engine.stage import Rehearsed
 from engine.storage import sizes
 from engine.suppression import Suppressions
 
@@ -198,6 +199,7 @@ class Role:
             TlsResults: self.tls_results,
             Inbox: self.inbox,
             StsMemory: self.sts,
+            Rehearsed: Rehearsed(False),
         }
 
     def mailboxes(self) -> Mailboxes:
