@@ -78,19 +78,19 @@ class Events:
             del self._lines[: len(lines)]  # others may have put more behind them meanwhile
             if self._veil is not None:
                 lines = list(map(self._veil.over, lines))
-            for output in self._outputs:
-                self._write(output, lines)
+            lost = sum([self._write(output, lines) for output in self._outputs])
+        if lost:
+            event("log-lines-lost", lines=lost)
 
-    def _write(self, output: Output, lines: Sequence[bytes]) -> None:
-        """To one output. Nobody may read it any more: mail goes on, and what was lost is told when somebody does."""
+    def _write(self, output: Output, lines: Sequence[bytes]) -> int:
+        """To one output. Nobody may read it any more: mail goes on. How many were lost before it took these."""
         try:
-            if lost := self._outputs[output]:
-                line = {"time": round(time.time(), 3), "event": "log-lines-lost", "process": self.process}
-                output.write([_encode(line | {"lines": lost}) + b"\n"])
-                self._outputs[output] = 0
             output.write(lines)
         except OSError:
             self._outputs[output] += len(lines)
+            return 0
+        lost, self._outputs[output] = self._outputs[output], 0
+        return lost
 
 
 def _encode(value: Any) -> bytes:

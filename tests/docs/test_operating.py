@@ -19,10 +19,10 @@ SYSTEMCTL = {"systemctl stop postroad": Postroad.stop, "systemctl start postroad
 
 ELSEWHERE = (
     "make compiled", "postroad arc seal", "postroad reports show", "postroad dkim", "postroad sieve",
-    "postroad mailbox", "postroad folder", "postroad revision",
+    "postroad mailbox", "postroad folder", "postroad revision", "postroad log",
 )  # fmt: skip
 """What other tests try: `make test-compiled`; in tests/cli, test_{arc,reports,dkim,sieve,sharing}_command.py, and
-test_mailbox_ways.py; in tests/operations, test_revisions.py and test_trials.py."""
+test_mailbox_ways.py; in tests/operations, test_revisions.py, test_trials.py and test_log.py."""
 
 
 def commands(heading: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.observe import outputs
+from engine.observe import events, outputs
 from engine.observe.events import Events
 from engine.observe.files import Tail, files, lines
 from engine.observe.outputs import File, Journal, Syslog, readable, severity
@@ -203,8 +203,9 @@ class Full:
         self.closed = True
 
 
-def test_what_was_lost_is_told_once_somebody_reads_again() -> None:
+def test_what_was_lost_is_told_once_somebody_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
     event, full, other = Events(), Full(), Full()
+    monkeypatch.setattr(events, "event", event)
     event.to([full, other])
     event("a")
     full.full = True
@@ -212,9 +213,9 @@ def test_what_was_lost_is_told_once_somebody_reads_again() -> None:
     event("c")
     full.full = False
     event("d")
-    assert [one["event"] for one in full.lines] == ["a", "log-lines-lost", "d"]
-    assert full.lines[1]["lines"] == 2
-    assert [one["event"] for one in other.lines] == ["a", "b", "c", "d"]
+    assert [one["event"] for one in full.lines] == ["a", "d", "log-lines-lost"]
+    assert full.lines[2]["lines"] == 2
+    assert [one["event"] for one in other.lines] == ["a", "b", "c", "d", "log-lines-lost"]
 
 
 def test_another_output_takes_over() -> None:
