@@ -41,7 +41,7 @@ _SPACES = re.compile(rf'(<text class="[^"]*" )x="([\d.]+)"([^>]*)textLength="([\
 
 STAGES: dict[str, Any] = {
     "lane": {
-        "inbound": {"stages": ["accept", "authenticate", "tag_external", "queue", "route"]},
+        "inbound": {"stages": ["accept", "authenticate", "scan", "tag_external", "queue", "route"]},
         "remote": {"stages": ["sign", "resolve", "relay"]},
     },
     "listen": {"imap": "127.0.0.1:0"},
@@ -63,7 +63,11 @@ ZONE = Zone(
 
 def settings(resolver: str, next_server: int) -> dict[str, Any]:
     """All that is for elsewhere goes to one port."""
-    stages = {"tag_external": {"use": "filters/tag_external.py"}, "resolve": {"port": next_server}}
+    stages = {
+        "scan": {"when": "not session.trusted", "spam": {}},
+        "tag_external": {"use": "filters/tag_external.py"},
+        "resolve": {"port": next_server},
+    }
     return {**STAGES, "stage": stages, "dns": {"servers": [resolver]}}
 
 

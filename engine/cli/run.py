@@ -5,7 +5,6 @@ from contextlib import closing
 import click
 
 from engine.cli.configured import config_option, configuration
-from engine.observe.events import event
 from engine.runtime.spawner import Spawner
 
 
@@ -15,7 +14,6 @@ from engine.runtime.spawner import Spawner
 @click.pass_context
 def run(ctx: click.Context, demo: bool) -> None:
     """Run the server until SIGTERM or Ctrl-C. Events go to standard error, one `ready` line to standard output."""
-    event.process = "supervisor"
     with closing(Spawner()) as spawner:
         spawner.start()  # first of all: what it loads takes as long as all that we load ourselves
         from engine.cli.serving import serve

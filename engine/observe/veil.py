@@ -10,6 +10,7 @@ KEY = 32
 _ADDRESS = re.compile(
     rb'(\\"[^"\\]{1,256}\\"|(?:\\.|[^\s"\\<>(),:;\[\]@]){1,256})@'
     rb'((?:[A-Za-z0-9\x80-\xff_-]+\.)*[A-Za-z0-9\x80-\xff_-]+|\[[^\]\s"]+\])'
+    rb"|\\."  # or an escape as a whole: no address begins within one
 )
 
 
@@ -21,14 +22,15 @@ class Veil:
 
     def over(self, line: bytes) -> bytes:
         """The line with each ``local-part@domain`` in it as ``~0123456789ab@domain``."""
-        return _ADDRESS.sub(lambda found: self._hidden(found[1], found[2]), line) if b"@" in line else line
+        return _ADDRESS.sub(self._hidden, line) if b"@" in line else line
 
     def address(self, address: str) -> str:
         """How an address looks in the log."""
         return self.over(address.encode(errors="surrogateescape")).decode(errors="surrogateescape")
 
-    def _hidden(self, local: bytes, domain: bytes) -> bytes:
-        if local.startswith(b"~"):  # it is hidden already
-            return local + b"@" + domain
+    def _hidden(self, found: re.Match[bytes]) -> bytes:
+        local, domain = found[1], found[2]
+        if local is None or local.startswith(b"~"):  # it is hidden already
+            return found[0]
         known = local.lower() + b"@" + domain.lower()
         return b"~" + hashlib.blake2b(known, key=self._key, digest_size=6).hexdigest().encode() + b"@" + domain

@@ -59,7 +59,7 @@ def test_where_lanes_are_picked_is_found_in_the_settings() -> None:
     lane = shipped().lane("inbound")
     assert lane is not None
     assert lane.branches == (Branch("local", ("to local",)), Branch("remote", ("to *",)))
-    assert [leg.link for leg in lane.before] == ["inbound/authenticate+tag_external"]
+    assert [leg.link for leg in lane.before] == ["inbound/authenticate+scan+tag_external"]
     assert lane.queue == "inbound/queue"
 
 
@@ -76,7 +76,7 @@ def test_settings_of_the_engine_are_drawn(tmp_path: Path) -> None:
     text = (ROOT / "pipeline.toml").read_text().replace("filters/", f"{ROOT}/filters/")
     text = text.replace("[stage.tag_external]", '[stage.tag_external]\nworkers = 2\nwhen = "size < 5"')
     pipeline = drawn(parse(text, tmp_path / "pipeline.toml"))
-    assert pipeline.links[:2] == ("inbound/authenticate", "inbound/tag_external")
+    assert pipeline.links[:2] == ("inbound/authenticate+scan", "inbound/tag_external")
     shown = as_text(pipeline)
     assert "│ 2 workers    │" in shown
     assert "│ if size < 5  │" in shown

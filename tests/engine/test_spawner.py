@@ -52,7 +52,7 @@ def test_a_worker_is_our_child_and_has_its_name(tmp_path: Path) -> None:
                 "start", process=values, life=1, folder=str(tmp_path), config=str(tmp_path / "pipeline.toml")
             )
             with trio.fail_after(30):
-                assert await control.receive() == ("alive", {})
+                assert await control.receive() == ("alive", {"counts": []})
             assert Path(f"/proc/{pid}/comm").read_text() == "mail-0\n"
 
     run(check)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,9 +120,7 @@ def test_a_condition_chooses_and_one_that_breaks_stops_no_mail(monkeypatch: pyte
 
 
 def replace_test(test: Callable[[Message], Any]) -> Any:
-    from engine.condition import Condition
-
-    return Condition("broken", test)
+    return replace(parse_condition("size > 0"), test=test)
 
 
 def test_what_cannot_be_told_harms_nobody() -> None:

@@ -15,7 +15,7 @@ from engine.cli import main, tables
 from engine.cli.errors import Refused
 from engine.config import Login
 from engine.login import Guard
-from engine.observe import events
+from engine.observe import events, outputs
 from engine.observe.visible import on_one_line, visible
 
 HOSTILE = "\x1b]0;mine\x07\x9b31m\u202e\r\x7f\u2028"
@@ -78,9 +78,10 @@ def test_why_a_command_was_refused() -> None:
 @pytest.mark.parametrize("shape", [str, lambda text: f"two words {text}", lambda text: [text]])
 def test_events(monkeypatch: pytest.MonkeyPatch, pretty: bool, shape: Callable[[str], object]) -> None:
     written = bytearray()
-    monkeypatch.setattr(events.os, "write", lambda _, octets: written.extend(octets) or len(octets))
+    monkeypatch.setattr(outputs.os, "write", lambda _, octets: written.extend(octets) or len(octets))
     event = events.Events()
-    event._pretty = pretty
+    (output,) = event._outputs
+    output._terminal = pretty
     event("login", address=shape("\x1b]0;mine\x07\x9b31m\r\nready\x7f"))
     line = written.decode().removesuffix("\n")
     assert "mine" in line

@@ -124,8 +124,8 @@ async def test_a_rate_is_kept_and_used(
     )  # fmt: skip
     for rate, each in (*((rate, 1) for rate in messages), *((rate, many) for rate in recipients)):
         assert most_within(site.taken, 0.99 * rate.period) * each <= 1.01 * rate.most
-    # This clock jumps on while a thread is at work, and with it goes what could have been sent.
-    assert len(site.taken) > (0.1 if shared else 0.95) * expected * seconds
+    # This clock jumps on while a thread is at work, and with it goes what could have been sent: on a busy machine, all.
+    assert shared or len(site.taken) > 0.95 * expected * seconds
     assert sender.deferred == 0
 
 

@@ -38,6 +38,13 @@ class _Text:
             at = self._find(f"# {beginning}")
             self._lines[at] = self._lines[at].replace("# ", "", 1)
 
+    def comment(self, *beginnings: str) -> None:
+        """Make comments of the lines that begin so."""
+        for beginning in beginnings:
+            at = self._find(beginning)
+            line = self._lines[at]
+            self._lines[at] = f"{line[: len(line) - len(line.lstrip())]}# {line.lstrip()}"
+
     def _find(self, beginning: str) -> int:
         found = [number for number, line in enumerate(self._lines) if line.lstrip().startswith(beginning)]
         if len(found) != 1:
@@ -102,9 +109,12 @@ def _tls(text: _Text, answers: Answers) -> None:
 
 
 def _scanners(text: _Text, answers: Answers) -> None:
+    text.comment("when = ")  # people's mail is looked at, too
     if not answers.scanners:
-        return
-    text.uncomment('"scan",', "[stage.scan]", *(f"{name} = " for name in answers.scanners))
+        text.comment('"scan",', "[stage.scan]")
+    if "spam" not in answers.scanners:
+        text.comment("spam = ")
+    text.uncomment(*(f"{name} = " for name in answers.scanners if name != "spam"))
     if "clamav" in answers.scanners:
         text.replace("clamav = ", f"clamav = {{ socket = {quoted(answers.scanners['clamav'])} }}")
 
