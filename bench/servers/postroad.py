@@ -105,14 +105,17 @@ class Postroad:
 
 
 def pipeline(changes: Mapping[str, Any]) -> str:
-    """The text of the shipped pipeline.toml with these changes, like {"queue.in_flight": 0}."""
+    """The text of the shipped pipeline.toml with these changes, like {"queue.in_flight": 0}; None takes one out."""
     config = tomllib.loads((FILES / "pipeline.toml").read_text())
     for place, value in changes.items():
         *tables, key = place.split(".")
         table = config
         for name in tables:
             table = table.setdefault(name, {})
-        table[key] = value
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
     return "".join(_toml(config, ""))
 
 
@@ -154,12 +157,13 @@ def _of_workload(task: Task) -> dict[str, Any]:
             "lane.handed_in": {"listen": ["lmtp"], "stages": ["lmtp_accept", "queue", "route"]},
             "stage.lmtp_accept": {"use": "stages.accept", "protocol": "lmtp"},
         }
-    if task.dns is not None:  # the lane as shipped, with what waits there in comments
+    if task.dns is not None:  # the lane as shipped, with what waits there in comments, and none but their scanners
         scan = ["scan"] if task.scanners else []
         changes |= {
             "lane.inbound.stages": ["accept", "authenticate", *scan, "needs_subject", "tag_external", "queue", "route"],
             "stage.authenticate.dmarc": "apply",
             "dns.servers": [f"{task.dns}:53"],
+            "stage.scan": None,
             "stage.needs_subject.use": "filters/needs_subject.py",
             "stage.accept.relay_networks": [],  # mail from loopback counts as mail from outside
         }
