@@ -84,6 +84,10 @@ compiled: $(READY)  ## a wheel for this machine in dist/, its hot modules compil
 deb: $(READY)  ## a Debian package in dist/, for the Python of this system, with all libraries
 	$(BIN)/python packaging/debian/build.py dist
 
+.PHONY: test-deb
+test-deb: deb  ## install that package in a layer over this machine, use it, and purge it; as root
+	POSTROAD_DEB=$$(ls -t dist/*.deb | head -1) $(BIN)/python -m pytest tests/operations/test_debian_package.py
+
 test-compiled: compiled  ## the tests that need no other programs, against the compiled modules
 	rm -rf build/compiled
 	$(BIN)/python -m zipfile -e dist/postroad-*-cp*.whl build/compiled

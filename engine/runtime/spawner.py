@@ -18,7 +18,7 @@ import trio
 
 from engine.observe.events import event
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 
 _PR_CAP_AMBIENT, _CLEAR_ALL = 47, 4
 
@@ -42,6 +42,11 @@ def become(user: str) -> None:
     os.initgroups(user, entry.pw_gid)
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
+
+
+def own_again() -> None:
+    """What is in /proc of a process that has become another user belongs to root until the next exec, or this."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 class Spawner:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from engine.runtime import worker
-from engine.runtime.spawner import BECOME, MOST, become
+from engine.runtime.spawner import BECOME, MOST, become, own_again
 
 
 def main() -> None:
@@ -45,6 +45,7 @@ def _serve(sock: socket.socket) -> socket.socket:
             sys.exit()  # the supervisor is gone
         if name.startswith(BECOME):
             become(name.removeprefix(BECOME).decode())
+            own_again()
             sock.send(BECOME)
             continue
         try:
