@@ -41,7 +41,7 @@ NOTED: Mapping[Order, str] = {
     "release": "released",
     "reroute": "sent another way",
 }
-"""What the history says of those that stay; of those that end it says it beforehand."""
+"""What the history says when it is done. Of what ends it says it before, and of what is let go one by one."""
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,6 +105,7 @@ class Orders:
             return replace(record, state=WAITING, line=record.back, back="", decided=now)
 
         done = list(await self._changed(owner.at_rest(identities, {HELD}), freed))
+        _note(done, "released", now)
         for record in owner.at_rest(identities, {QUARANTINED}):
             if not await owner.parked.release(record.id):
                 done.append(record)

@@ -60,12 +60,6 @@ MISTAKES = [
     ("[domains]", '[login]\nmechanisms = ["PLIAN"]\n[domains]', "[login] mechanisms", "did you mean PLAIN?"),
     (
         "[domains]",
-        '[reports]\norg_name = "Us"\nemail = "a@example.org"\n[domains]',
-        "[reports]",
-        "no lane has a stage that does what it says",
-    ),
-    (
-        "[domains]",
         '[batv]\nsecret_file = "secrets"\n[domains]',
         "[batv]",
         "no lane has a stage that does what it says",

@@ -91,7 +91,8 @@ def test_a_server_that_is_well(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path / "tls")
     put_keys(tmp_path / "var", "example.org")
     ports = {"smtp": f"127.0.0.1:{free_port()}", "imap": "127.0.0.1:0"}
-    with Postroad(tmp_path, {"tls": certificates.settings, "listen": ports}) as server:
+    settings = {"tls": certificates.settings, "listen": ports, "history": {"level": "off"}}  # which writes by itself
+    with Postroad(tmp_path, settings) as server:
         server.account(BOB).send(letter("so that there is something"), BOB)
         server.wait_for("delivered")
         before = files(tmp_path / "var")
