@@ -38,8 +38,7 @@ MEANT: Mapping[Order, frozenset[str]] = {
 NOTED: Mapping[Order, str] = {
     "retry": "tried now",
     "hold": "held",
-    "release": "released",
-    "reroute": "sent another way",
+    "reroute": "rerouted",
 }
 """What the history says when it is done. Of what ends it says it before, and of what is let go one by one."""
 

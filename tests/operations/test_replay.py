@@ -61,6 +61,7 @@ def remote() -> Iterator[socket.socket]:
 def server(tmp_path: Path, remote: socket.socket) -> Iterator[Postroad]:
     """One that has delivered a message, parked one, and has two to relay."""
     settings = {
+        "history": {"level": "off"},  # which writes by itself
         "lane": {"inbound": {"stages": ["accept", "park", "queue", "route"]}},
         "stage": {
             "park": {"use": "filters/park.py"},
