@@ -28,6 +28,9 @@ _PATIENCE = 120.0
 MOST = 512
 """Octets of a request or an answer at most."""
 
+SUPERVISOR_S = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+"""What a service manager says in the environment to us alone (sd_notify(3), sd_listen_fds(3))."""
+
 BECOME = b"become "
 """How a request begins that is none for a worker, but names the user that all of them are to be."""
 
@@ -74,6 +77,7 @@ class Spawner:
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", "engine.runtime.zygote", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
+                env={name: value for name, value in os.environ.items() if name not in SUPERVISOR_S},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
