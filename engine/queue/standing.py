@@ -7,7 +7,7 @@ from engine.queue.owner import Owner
 
 _MESSAGES = Gauge(
     "postroad_queue_messages",
-    "Messages in the queue: `away` on their way, in a `line`, `waiting` for their time or a place, `quarantined`.",
+    "Messages in the queue: `away` on their way, in a `line`, `waiting` for their time or a place, `held`, `quarantined`.",
     ("shard", "state"),
 )
 _OLDEST = Gauge("postroad_queue_oldest_seconds", "Age of the oldest message that is not parked.", ("shard",))
@@ -44,6 +44,7 @@ class Standing:
             "away": len(away),
             "line": in_line,
             "waiting": max(counts.waiting - len(away) - in_line, 0),
+            "held": counts.held,
             "quarantined": counts.parked,
         }
         return (((*self._shard, state), number) for state, number in found.items())

@@ -77,6 +77,7 @@ class Counts(NamedTuple):
     waiting: int  # in a line or not, away or not
     parked: int
     in_line: int
+    held: int
 
 
 class Shard:
@@ -265,10 +266,10 @@ class Shard:
 
     def counts(self) -> "Counts":
         """How many messages there are in each state, of which LMDB keeps count."""
-        indexes = self._due, self._parked, self._lines, self._turns
+        indexes = self._due, self._parked, self._lines, self._turns, self._held
         with self.environment.begin() as transaction:
-            due, parked, lines, turns = (int(transaction.stat(index)["entries"]) for index in indexes)
-        return Counts(due, parked, lines - turns)  # each line that has a turn is an entry of its own
+            due, parked, lines, turns, held = (int(transaction.stat(index)["entries"]) for index in indexes)
+        return Counts(due, parked, lines - turns, held)  # each line that has a turn is an entry of its own
 
     def oldest_waiting(self, position: bytes, limit: int) -> tuple[Record | None, bytes]:
         """The first message from ``position`` on that is not parked, among the next ``limit``, and where it is."""

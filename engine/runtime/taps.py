@@ -159,7 +159,7 @@ def _answer(verdict: Verdict | Changed, asked: Message, way: Way) -> dict[str, A
         "verdict": _short(in_words(verdict, asked)),
         "each": {_short(address): _short(_words_for_one(said, asked)) for address, said in each},
         "facts": dict(list(_changed_facts(verdict, asked))[:FACTS]),
-        "way": [[stage, _short(said), took] for stage, said, took in way],
+        "way": [[stage, _short(said), took] for stage, said, took, *_ in way],
     }
 
 

@@ -31,7 +31,7 @@ def standing(post: Post) -> Standing:
 async def test_an_empty_shard(standing: Standing):
     assert counted(standing) == {}
     assert {labels for labels, _ in standing.messages()} == {
-        ("0", state) for state in ("away", "line", "waiting", "quarantined")
+        ("0", state) for state in ("away", "line", "waiting", "held", "quarantined")
     }
     assert oldest(standing) == 0
 
