@@ -7,7 +7,7 @@ from engine.queue.owner import Owner
 
 _MESSAGES = Gauge(
     "postroad_queue_messages",
-    "Messages in the queue: `away` on their way, in a `line`, `waiting` for their time or a place, `held`, `quarantined`.",
+    "Messages in the queue: `away` on their way, in a `line`, `waiting` for a time or a place, `held`, `quarantined`.",
     ("shard", "state"),
 )
 _OLDEST = Gauge("postroad_queue_oldest_seconds", "Age of the oldest message that is not parked.", ("shard",))

@@ -133,6 +133,7 @@ def test_a_tap_goes_on_over_a_reload_and_the_death_of_a_worker(tmp_path: Path) -
 
         threading.Thread(target=listen, daemon=True).start()  # all the time: whoever does not read is no listener
         until(lambda: heard_of(revision=1), "news of mail")
+        server.change({"queue": {"expire": "4d"}})
         assert server.reload().returncode == 0
         until(lambda: heard_of(revision=2), "news of mail under the new revision")
         os.kill(server.workers()["mail-0"], signal.SIGKILL)
