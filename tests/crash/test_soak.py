@@ -175,10 +175,11 @@ def complaints(before: Holdings, after: Holdings, messages: int, had: int) -> It
 
 
 def leftovers(before: Holdings, after: Holdings) -> set[str]:
-    """Files that workers which have died since may have left: content that they had not stored."""
+    """Files that may be more: revisions, which are kept; and content that workers which have died had not stored."""
+    revisions = {file for file in after.files if file.startswith("revisions/")}
     if all(process.pid == before.processes[name].pid for name, process in after.processes.items()):
-        return set()
-    return {file for file in after.files if file.startswith("content/")}
+        return revisions
+    return revisions | {file for file in after.files if file.startswith("content/")}
 
 
 def grown(name: str, before: Process, after: Process, messages: int) -> Iterator[str]:
@@ -187,7 +188,7 @@ def grown(name: str, before: Process, after: Process, messages: int) -> Iterator
         yield f"{name}: more descriptors: {more}"
     if more := after.tasks - before.tasks:
         yield f"{name}: more tasks: {more}"
-    if after.threads > before.threads:
+    if after.threads > before.threads + 1:  # that of the history begins when there is something to note
         yield f"{name}: {after.threads} threads instead of {before.threads}"
     if after.blocks - before.blocks > SPARE + BLOCKS * messages + KEPT * max(after.kept - before.kept, 0):
         kinds = (after.kinds - before.kinds).most_common(10)

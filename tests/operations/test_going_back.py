@@ -144,7 +144,7 @@ def test_what_workers_die_of_is_taken_back(tmp_path: Path, workers: int, behind:
         assert back["why"].startswith("workers died: ")
         until(lambda: server.smtp().quit(), "the workers to be back")
         server.send(letter("after"), BOB)
-        server.command("queue", "retry", "--all")
+        server.command("queue", "retry", "--all", "--yes")
         wanted = sorted([*taken, "after"])
         until(lambda: sorted(subjects(server.mailbox(BOB))) == wanted, "all that was accepted, once")
         assert server.all("quarantined") == []

@@ -183,7 +183,7 @@ def test_one_whose_stages_break_ends_by_itself(server: Postroad) -> None:
     assert ended["counts"]["errors"] >= 5
     assert became(server) == ["in force", "withdrawn"]
     send(server, 5)
-    server.command("queue", "retry", "--all")
+    server.command("queue", "retry", "--all", "--yes")
     assert len(server.mail_for(BOB, taken + 5)) == taken + 5
     assert server.all("quarantined") == []
 
