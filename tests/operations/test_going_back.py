@@ -145,8 +145,10 @@ def test_what_workers_die_of_is_taken_back(tmp_path: Path, workers: int, behind:
         until(lambda: server.smtp().quit(), "the workers to be back")
         server.send(letter("after"), BOB)
         server.command("queue", "retry", "--all", "--yes")
-        wanted = sorted([*taken, "after"])
-        until(lambda: sorted(subjects(server.mailbox(BOB))) == wanted, "all that was accepted, once")
+        wanted = {*taken, "after"}  # others may have been stored, and the worker died before it could say so
+        until(lambda: wanted <= set(subjects(server.mailbox(BOB))), "all that was accepted")
+        found = list(subjects(server.mailbox(BOB)))
+        assert len(found) == len(set(found))
         assert server.all("quarantined") == []
         assert server.all("accepted")[-1]["revision"] == 1
         assert revisions(server) == [(1, "in force"), (2, f"withdrawn: {back['why']}")]
