@@ -13,7 +13,7 @@ import pytest
 from tests.operations.test_submission import SETTINGS, blind
 from tests.support.postgresql import Postgresql, postgresql
 from tests.support.programs import Certificates, marks
-from tests.support.server import PASSWORD, PATIENCE, Dialogue, Postroad, letter
+from tests.support.server import PASSWORD, PATIENCE, Dialogue, Postroad, letter, until
 from tests.support.slapd import Slapd, slapd
 
 without_psycopg = pytest.mark.skipif(find_spec("psycopg") is None, reason="psycopg is not installed")
@@ -82,7 +82,8 @@ def test_people_log_in_and_send_in_their_names(pair: tuple[Postroad, Slapd | Pos
 
 def test_they_have_quotas(pair: tuple[Postroad, Slapd | Postgresql]) -> None:
     server, _ = pair
-    server.mail_for(ANN)
+    server.send(letter("for the quota"), ANN)
+    until(lambda: server.mailbox(ANN), "mail in the mailbox")
     for limit, answer in ((1, "452 4.2.2"), (None, "250")):
         server.change({"quota": {"messages": limit}})
         assert server.reload().returncode == 0
