@@ -10,6 +10,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.cli.durations import seconds
 from engine.cli.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -91,15 +92,12 @@ def show(ctx: click.Context, what: str, last: str) -> None:
 def _entries(ctx: click.Context, last: str) -> "list[Entry]":
     from engine.bounces.journal import FOLDER, entries
     from engine.config import ConfigError, load
-    from engine.units import Duration
 
     try:
         config = load(ctx.obj)
-        since = time.time() - Duration(last)
     except ConfigError as error:
         raise Unusable(str(error)) from error
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--last") from error
+    since = time.time() - seconds(last, "--last")
     with opening.translated():
         try:
             return list(entries(config.server.data / FOLDER, since))

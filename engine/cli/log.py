@@ -13,13 +13,13 @@ import msgspec
 
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration
+from engine.cli.durations import seconds
 from engine.cli.errors import Refused
 from engine.config import NOWHERE, Config
 from engine.observe.files import Tail, files, lines
 from engine.observe.outputs import readable
 from engine.observe.visible import visible
 from engine.runtime.log import veil_of
-from engine.units import Duration
 
 FEW = 10
 """Lines that are shown before those that come."""
@@ -42,7 +42,7 @@ def log(
     """Show the events of the server, the oldest first; with ID or ADDRESS only those that name one of them."""
     config = configuration(ctx)
     path = _file(config)
-    since = time.time() - _seconds(last) if last else 0.0
+    since = time.time() - seconds(last, "--last") if last else 0.0
     wanted = _wanted(config, what, event, process)
     show = _plain if as_json else _readable
     if not follow:
@@ -63,13 +63,6 @@ def _file(config: Config) -> Path:
     if not files(config.log.file):
         raise Refused(f"there is no {config.log.file} yet: the server has not run with it")
     return config.log.file
-
-
-def _seconds(text: str) -> float:
-    try:
-        return Duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--last") from error
 
 
 def _wanted(config: Config, what: Iterable[str], event: str, process: str) -> Callable[[bytes], bool]:

@@ -11,6 +11,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option, configuration
+from engine.cli.durations import seconds
 from engine.cli.errors import Refused, Unusable
 from engine.reports.unpacked import LIMIT
 
@@ -94,12 +95,8 @@ def tls(
 def _kept(config: "Config", last: str) -> "Iterator[tuple[TlsReport, tuple[str, ...]]]":
     from engine.reports.inbox import FOLDER, ReportStore
     from engine.storage.environment import StorageError
-    from engine.units import Duration
 
-    try:
-        since = time.time() - Duration(last)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--last") from error
+    since = time.time() - seconds(last, "--last")
     if not (config.server.data / FOLDER).exists():
         return
     try:

@@ -9,6 +9,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.cli.durations import seconds
 from engine.cli.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -58,15 +59,11 @@ def suspend(ctx: click.Context, site: str, lasts: str, source: str, tenant: str)
     What is for it waits.
     """
     from engine.shaping.actions import Action
-    from engine.units import Duration
 
-    try:
-        seconds = Duration(lasts)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--for") from error
+    span = seconds(lasts, "--for")
     if not site.strip() or site.count("*") > 3:
         raise click.BadParameter(f"{site!r} is no site", param_hint="SITE")
-    action = Action.new(BY_HAND, "suspend", site.lower(), time.time(), seconds, source=source, tenant=tenant)
+    action = Action.new(BY_HAND, "suspend", site.lower(), time.time(), span, source=source, tenant=tenant)
     with _open(ctx) as store:
         store.put(action)
     click.echo(f"Suspended {site} until {tables.timestamp(action.until)}: {action.id}")

@@ -11,6 +11,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.cli.durations import seconds
 from engine.cli.errors import Unusable
 from engine.cli.progress import progress
 
@@ -42,7 +43,7 @@ def add(ctx: click.Context, entries: tuple[str, ...], *, which: str, lasts: str,
     """Put each ENTRY onto the list."""
     from engine.suppression.entries import row
 
-    until = time.time() + _duration(lasts) if lasts else 0.0
+    until = time.time() + seconds(lasts, "--for") if lasts else 0.0
     with _open(ctx) as opened:
         rows = [
             row({"entry": text, "class": which, "until": until, "note": note, "tenant": tenant}) for text in entries
@@ -164,15 +165,6 @@ def _open(ctx: click.Context) -> "Iterator[Suppressions]":
     with opening.translated(), Suppressions.open(data) as opened:
         give_to(data.stat(), data / FOLDER)
         yield opened
-
-
-def _duration(text: str) -> float:
-    from engine.units import Duration
-
-    try:
-        return Duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--for") from error
 
 
 def _shown(one: "Row") -> dict[str, object]:
