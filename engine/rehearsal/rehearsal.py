@@ -17,8 +17,8 @@ from engine.rehearsal.scratch import scratch
 from engine.rehearsal.services import Surroundings, Understudy
 from engine.rehearsal.sources import Asked
 from engine.rehearsal.stages import RehearsedStage
-from engine.rehearsal.trail import Hear, Inward, Outward, Trail, restricted
-from engine.runtime.journey import Final
+from engine.rehearsal.trail import Hear, Inward, Outward, Trail
+from engine.runtime.journey import Final, restricted
 from engine.runtime.stages import LegRunner, offering
 from engine.stage import StageError
 from engine.verdict import Defer, Reject

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from msgspec.structs import replace
-
 from engine.lanes import Course
 from engine.links.link import Done, Way
 from engine.message import Message, Recipient
@@ -126,8 +124,3 @@ class Outward(Onward):
         self._open -= len(recipients)
         if self._open == 0:
             self._over()
-
-
-def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
-    """The same message for these recipients alone."""
-    return replace(message, envelope=replace(message.envelope, recipients=tuple(recipients)))

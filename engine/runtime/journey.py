@@ -201,7 +201,7 @@ class Journey:
         for message, recipients in going.values():
             self._go(
                 _Part(
-                    _restricted(message, recipients),
+                    restricted(message, recipients),
                     part.legs,
                     part.index,
                     part.start,
@@ -263,13 +263,13 @@ class Arrival(Journey):
         message = part.message
         if part.lane:
             recipients = [r if r.lane else replace(r, lane=part.lane) for r in message.envelope.recipients]
-            message = _restricted(message, recipients)
+            message = restricted(message, recipients)
         self._ready.append(message)
         self._close(len(message.recipients))
 
     def _settled(self, recipients: Sequence[Recipient], verdict: Final, message: Message) -> None:
         if isinstance(verdict, Quarantine):
-            message = _restricted(message, recipients)
+            message = restricted(message, recipients)
             facts = {PARK: verdict.reason or "no reason given", PARKED_BY: verdict.stage}
             self._ready.append(message.with_facts(facts))
         elif not isinstance(verdict, Discard):
@@ -428,7 +428,7 @@ class Onward(Journey):
             by_lane.setdefault(recipient.lane or part.lane, []).append(recipient)
         for lane, recipients in by_lane.items():
             self._enter(
-                lane, part.message if len(by_lane) == 1 else _restricted(part.message, recipients), part.lanes + 1
+                lane, part.message if len(by_lane) == 1 else restricted(part.message, recipients), part.lanes + 1
             )
 
     def _enter(self, lane: str, message: Message, lanes: int) -> None:
@@ -439,7 +439,7 @@ class Onward(Journey):
             self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log), message)
             return
         if any(recipient.lane for recipient in message.envelope.recipients):
-            message = _restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
+            message = restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
         self._go(_Part(message, course.after, lanes=lanes))
 
 
@@ -476,7 +476,7 @@ class Departure(Onward):
             self._owner.progress(delivery)
 
 
-def _restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
+def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
     """The same message for these recipients alone."""
     return replace(message, envelope=replace(message.envelope, recipients=tuple(recipients)))
 
