@@ -12,32 +12,19 @@ import pytest
 from tests.support.load import Load
 from tests.support.server import Postroad, until
 from tests.support.terminal import in_terminal
-
-BOB = "bob@example.org"
-SETTINGS = {
-    "lane": {"inbound": {"stages": ["accept", "note", "queue", "route"]}},
-    "stage": {"note": {"use": "filters/note.py"}},
-}
-NOTE = '''
-"""Notes the subject."""
-from engine import Message
-
-async def note(message: Message) -> Message:
-    return message.with_fact("note.subject", message.header("Subject"))
-'''
+from tests.support.watched import NOTE, SETTINGS, flowing, watched
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postroad]:
-    with Postroad(tmp_path_factory.mktemp("watched"), SETTINGS, note=NOTE).account(BOB) as running:
+    with watched(tmp_path_factory.mktemp("watched")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def load(server: Postroad) -> Iterator[Load]:
-    with Load(server, BOB, clients=2, pause=0.02) as flowing:
-        yield flowing
-    assert flowing.broken == []
+    with flowing(server) as load:
+        yield load
 
 
 def answered(server: Postroad, *command: str) -> str:
