@@ -43,7 +43,7 @@ def test_writes_and_syncs_that_fail_for_a_while(server: Postroad, remote: Remote
     load = Load(server)
     load.start()
     load.until_answered(10)
-    with refusing(server.workers()[worker], what):
+    with refusing(server.worker(worker), what):
         time.sleep(SECONDS)
     load.wait()
     verify(server)

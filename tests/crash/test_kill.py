@@ -23,7 +23,7 @@ def test_kill_a_worker(server: Postroad, remote: Remote, victim: str) -> None:
     load.start()
     load.until_answered(answers)
     time.sleep(pause)
-    os.kill(server.workers()[victim], signal.SIGKILL)
+    os.kill(server.worker(victim), signal.SIGKILL)
     load.wait()
     server.wait_for("worker-restarted", worker=victim)
     assert {event["worker"] for event in server.all("worker-died")} == {victim}

@@ -33,7 +33,7 @@ def test_mail_of_imap_clients_outlives_a_kill(server: Postroad, victim: str) -> 
             server.kill()
             server.start()
         else:
-            os.kill(server.workers()[victim], signal.SIGKILL)
+            os.kill(server.worker(victim), signal.SIGKILL)
     mailers.until_answered(mailers.answered + 10)
     mailers.stop()
     mailers.settle()

@@ -124,7 +124,7 @@ def _send(server: Postroad, cases: Mapping[str, Case]) -> None:
 
 def _most_memory(server: Postroad) -> int:
     """Octets that relay had at most."""
-    status = Path(f"/proc/{server.workers()['relay-0']}/status").read_text()
+    status = Path(f"/proc/{server.worker('relay-0')}/status").read_text()
     found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
     assert found
     return int(found[1]) * 1024

@@ -64,7 +64,7 @@ def test_a_worker_that_hangs_is_replaced_and_acts_no_more(server: Postroad, remo
     load = Load(server)
     load.start()
     load.until_answered(20)
-    pid = server.workers()[victim]
+    pid = server.worker(victim)
     os.kill(pid, signal.SIGSTOP)
     server.wait_for("worker-hangs", seconds=60, worker=victim)
     server.wait_for("worker-restarted", seconds=30, worker=victim)

@@ -35,8 +35,8 @@ def test_the_index_follows_the_mail_and_can_be_killed_and_built_anew(tmp_path: P
         server.account(BOB)
         server.send(letter("first", "about apples"), BOB)
         until(lambda: found(server, "APPLE") == 1, "the first message to be found")
-        assert os.getpriority(os.PRIO_PROCESS, server.workers()["index"]) == 10
-        os.kill(server.workers()["index"], signal.SIGKILL)
+        assert os.getpriority(os.PRIO_PROCESS, server.worker("index")) == 10
+        os.kill(server.worker("index"), signal.SIGKILL)
         server.send(letter("second", "about pears"), BOB)
         until(lambda: found(server, "pear") == 1, "the second message to be found")
         until(lambda: progress(server)["known"] == 2, "both to be in the index")

@@ -46,7 +46,7 @@ def test_every_worker_tells_what_passed_its_links_and_stages(tmp_path):
 def test_one_that_is_stopped_does_not_keep_the_others_from_answering(tmp_path):
     with Postroad(tmp_path) as server:
         running = State(tmp_path / "var").running()
-        os.kill(server.workers()["mail-1"], signal.SIGSTOP)
+        os.kill(server.worker("mail-1"), signal.SIGSTOP)
         assert measured(running).keys() == set(server.workers()) - {"mail-1"}
 
 

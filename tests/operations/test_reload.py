@@ -185,7 +185,7 @@ def test_a_worker_that_was_dead_during_a_refused_reload_comes_back(tmp_path: Pat
 
         def kill() -> None:
             life = server.all("worker-started", worker="readers-0")[-1]["life"]
-            os.kill(server.workers()["readers-0"], signal.SIGKILL)
+            os.kill(server.worker("readers-0"), signal.SIGKILL)
             server.wait_for("worker-died", worker="readers-0", life=life)
 
         def comes_back(count: int) -> None:
@@ -316,7 +316,7 @@ def test_a_message_is_not_left_waiting_for_a_worker_that_died_after_a_reload(tmp
         client.send(letter("held") + b".\r\n")
         server.change({"queue": {"delay_warning": "3h"}})
         assert server.reload().returncode == 0
-        os.kill(server.workers()["holds-0"], signal.SIGKILL)
+        os.kill(server.worker("holds-0"), signal.SIGKILL)
         client.expect("451 4.3.0")
         (tmp_path / "filters" / "go").touch()
         client.start(BOB).content(letter("again"))

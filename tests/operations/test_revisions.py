@@ -145,7 +145,7 @@ def test_a_worker_that_is_restarted_has_the_code_that_is_in_force_and_not_what_w
         server.account(BOB)
         server.filter("mark", MARK % 2)
         for name in ("mail-0", "mail-1"):
-            os.kill(server.workers()[name], signal.SIGKILL)
+            os.kill(server.worker(name), signal.SIGKILL)
             server.wait_for("worker-restarted", worker=name)
         assert marks(server, 1) == ["one code 1"]
 

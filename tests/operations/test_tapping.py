@@ -123,7 +123,7 @@ def test_a_tap_goes_on_over_a_reload_and_the_death_of_a_worker(tmp_path: Path) -
         server.change({"queue": {"expire": "4d"}})
         assert server.reload().returncode == 0
         until(lambda: heard_of(revision=2), "news of mail under the new revision")
-        os.kill(server.workers()["mail-0"], signal.SIGKILL)
+        os.kill(server.worker("mail-0"), signal.SIGKILL)
         until(lambda: len(server.all("tap-opened", process="mail-0")) == 2, "a tap in its successor")
         load.broken.clear()
 

@@ -127,7 +127,7 @@ def test_it_goes_on_when_a_worker_is_restarted(server: Postroad) -> None:
     server.filter("stamp", STAMP % 2)
     assert server.command("reload", "--canary", "100").returncode == 0
     for name in ("mail-0", "mail-1", "behind-0"):
-        os.kill(server.workers()[name], signal.SIGKILL)
+        os.kill(server.worker(name), signal.SIGKILL)
         server.wait_for("worker-restarted", worker=name)
     send(server, 5)
     assert set(codes(server, 5)) == {("2", "2")}

@@ -87,7 +87,7 @@ def test_top_gives_one_sample(server: Postroad, load: Load) -> None:
     assert said["out"] > 0
     workers = {worker["name"]: worker for worker in said["workers"]}
     assert workers["supervisor"]["pid"] == server.pid
-    assert workers["mail-0"]["pid"] == server.workers()["mail-0"]
+    assert workers["mail-0"]["pid"] == server.worker("mail-0")
     assert workers["mail-0"]["memory"] > 2**20
     assert workers["mail-0"]["cpu"] >= 0
     assert workers["mail-0"]["lag"] >= 0

@@ -164,7 +164,7 @@ async def park(message: Message) -> Verdict:
 def test_a_worker_that_does_not_answer_is_told_of_and_delays_nobody(tmp_path):
     with Postroad(tmp_path, {**METRICS, "server": {"hang": "60s"}}) as server:
         assert ready(server) == []
-        pid = server.workers()["mail-1"]
+        pid = server.worker("mail-1")
         os.kill(pid, signal.SIGSTOP)
         try:
             time.sleep(1.1)  # what was just asked holds for a second
@@ -181,10 +181,10 @@ def test_a_worker_that_does_not_answer_is_told_of_and_delays_nobody(tmp_path):
 def test_restarts_are_counted_and_the_web_process_may_die_itself(tmp_path):
     with Postroad(tmp_path, METRICS) as server:
         server.account("bob@example.org")
-        os.kill(server.workers()["mail-0"], signal.SIGKILL)
+        os.kill(server.worker("mail-0"), signal.SIGKILL)
         server.wait_for("worker-restarted", worker="mail-0")
         until(lambda: measured(server, "postroad_worker_restarts_total", worker="mail-0") == 1, "one restart")
-        os.kill(server.workers()["web"], signal.SIGKILL)
+        os.kill(server.worker("web"), signal.SIGKILL)
         server.send(letter("meanwhile"), "bob@example.org")
         server.mail_for("bob@example.org", 1)
         server.wait_for("worker-restarted", worker="web")

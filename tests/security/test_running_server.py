@@ -238,7 +238,7 @@ def test_what_swells_when_it_is_inflated_is_taken_in_small_pieces(server: Postro
         assert b"c OK" in client.sock.recv(1000)
         deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
         bomb = deflate.compress(b"x" * 100_000_000) + deflate.flush(zlib.Z_SYNC_FLUSH)
-        reader = server.workers()["readers-0"]
+        reader = server.worker("readers-0")
         before = anonymous_memory(reader)
         client.sock.sendall(bomb + deflate.compress(b"\r\nd NOOP\r\n") + deflate.flush(zlib.Z_SYNC_FLUSH))
         inflate = zlib.decompressobj(-15)

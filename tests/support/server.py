@@ -197,6 +197,10 @@ class Postroad:
             started = [event for event in self.events if event["event"] == "worker-started"]
         return {event["worker"]: event["pid"] for event in started if event["pid"] in alive}
 
+    def worker(self, name: str) -> int:
+        """The pid of that one, which may just be starting again."""
+        return until(lambda: self.workers().get(name), f"a worker {name}")  # type: ignore[no-any-return]
+
     def stop(self) -> int:
         """SIGTERM, as an operator would; the exit code."""
         self._popen.send_signal(signal.SIGTERM)
