@@ -85,6 +85,7 @@ ARROWS: dict[str, set[str]] = {
         "condition",
         "history",
     },
+    "traces": {"message", "observe", "config", "history"},
     "quarantine": {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
     },
@@ -93,6 +94,7 @@ ARROWS: dict[str, set[str]] = {
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
         "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions", "history",
+        "traces",
     },
     "rehearsal": {
         "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
@@ -108,7 +110,7 @@ ARROWS: dict[str, set[str]] = {
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
-        "suppression", "webhooks", "shaping", "revisions", "operations", "history",
+        "suppression", "webhooks", "shaping", "revisions", "operations", "history", "traces",
         "rehearsal", "stage",
     },
     "web": {
