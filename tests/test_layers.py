@@ -152,6 +152,9 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/cli/preview.py", "route"): "a kind of difference",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",
+    ("engine/cli/convert/exim_routers.py", "accept"): "a driver of Exim's routers",
+    ("engine/cli/convert/exim_routers.py", "lmtp"): "a transport of Exim",
+    ("engine/cli/convert/exim_routers.py", "return_path"): "an option of Exim's transports",
     ("engine/cli/convert/maps.py", "lmtp"): "a transport of Postfix",
     ("engine/cli/convert/maps.py", "relay"): "a transport of Postfix",
 }

@@ -11,7 +11,7 @@ from engine.compiled import is_compiled
 
 COMMANDS = {
     "init": "Set up a server: pipeline.toml, keys, the first account, DNS records.",
-    "convert": "Make a pipeline.toml of Postfix's main.cf.",
+    "convert": "Make a pipeline.toml of what Postfix or Exim is told.",
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "replay": "Take real messages through a changed pipeline; say what differs.",
