@@ -101,7 +101,7 @@ ARROWS: dict[str, set[str]] = {
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
-        "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
+        "message", "mime", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
