@@ -62,13 +62,13 @@ class Otlp:
     def send(self, found: Sequence[Span]) -> None:
         """NotTaken."""
         self._said.text = ""
-        if self._exporter.export(list(map(self._readable, found))) is not SpanExportResult.SUCCESS:
+        if self._exporter.export(list(map(self.readable, found))) is not SpanExportResult.SUCCESS:
             raise NotTaken(self._said.text or "no reason given")
 
     def stop(self) -> None:
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
-    def _readable(self, span: Span) -> ReadableSpan:
+    def readable(self, span: Span) -> ReadableSpan:
         return ReadableSpan(
             span.name,
             context=_context(span.trace, span.id),
