@@ -95,7 +95,7 @@ test-compiled: compiled  ## the tests that need no other programs, against the c
 	cd build/compiled && PYTHONPATH=$(CURDIR)/build/compiled POSTROAD_COMPILED=1 $(CURDIR)/$(BIN)/python -m pytest \
 		-m "not interpreted" tests/protocols tests/engine tests/stages tests/net tests/operations tests/crash
 
-man: $(READY)  ## renew man/postroad.1 from the commands' help
+man: $(READY)  ## renew man/ from the commands' help and docs/pipeline.md
 	$(BIN)/python docs/make_man.py
 
 .PHONY: pictures

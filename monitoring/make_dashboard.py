@@ -138,6 +138,9 @@ ROWS: list[tuple[str, list[Panel]]] = [
             (f"max(postroad_revision{_OF})", "revision")]),
         ("Requests to the web process", "ops", [(
             _rate("postroad_web_requests_total", "path, status"), "{{path}} {{status}}")]),
+        ("Traces: spans told, and what was lost", "ops", [
+            (_rate("postroad_trace_spans_total", "instance"), "told"),
+            (_rate("postroad_trace_lost_total", "why"), "lost: {{why}}")]),
     ]),
 ]  # fmt: skip
 

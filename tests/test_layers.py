@@ -85,6 +85,7 @@ ARROWS: dict[str, set[str]] = {
         "condition",
         "history",
     },
+    "traces": {"message", "observe", "config", "history"},
     "quarantine": {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
     },
@@ -93,13 +94,14 @@ ARROWS: dict[str, set[str]] = {
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
         "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions", "history",
+        "traces",
     },
     "rehearsal": {
         "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
-        "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
+        "message", "mime", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -108,7 +110,7 @@ ARROWS: dict[str, set[str]] = {
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
-        "suppression", "webhooks", "shaping", "revisions", "operations", "history",
+        "suppression", "webhooks", "shaping", "revisions", "operations", "history", "traces",
         "rehearsal", "stage",
     },
     "web": {
@@ -150,6 +152,9 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/cli/preview.py", "route"): "a kind of difference",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",
+    ("engine/cli/convert/exim_routers.py", "accept"): "a driver of Exim's routers",
+    ("engine/cli/convert/exim_routers.py", "lmtp"): "a transport of Exim",
+    ("engine/cli/convert/exim_routers.py", "return_path"): "an option of Exim's transports",
     ("engine/cli/convert/maps.py", "lmtp"): "a transport of Postfix",
     ("engine/cli/convert/maps.py", "relay"): "a transport of Postfix",
 }

@@ -9,9 +9,9 @@ import click
 from engine.cli.errors import readable
 from engine.compiled import is_compiled
 
-_COMMANDS = {
+COMMANDS = {
     "init": "Set up a server: pipeline.toml, keys, the first account, DNS records.",
-    "convert": "Make a pipeline.toml of Postfix's main.cf.",
+    "convert": "Make a pipeline.toml of what Postfix or Exim is told.",
     "run": "Run the server.",
     "check": "Say what is wrong with pipeline.toml, all at once.",
     "replay": "Take real messages through a changed pipeline; say what differs.",
@@ -59,17 +59,17 @@ class _Commands(click.Group):
     """Loads a command's file only when it is asked for, so that each starts at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"engine.cli.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -78,10 +78,10 @@ class _Commands(click.Group):
             raise readable(error) from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from engine.config import nearest
 
-            ctx.fail(f"no command is named {args[0]}{nearest(args[0], _COMMANDS)}")
+            ctx.fail(f"no command is named {args[0]}{nearest(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
 

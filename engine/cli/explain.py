@@ -22,6 +22,7 @@ from engine.message import MessageId
 from engine.observe.visible import on_one_line, visible
 from engine.queue.store import QUARANTINED, Record, Shard, shard_numbers
 from engine.runtime.state import State
+from engine.traces.export import sampled
 from engine.units import spelled
 
 _COLUMNS = ("time", "id", "what", "from", "to")
@@ -121,7 +122,16 @@ def _explained(config: Config, stories: Sequence[Story], *, as_json: bool) -> No
     for number, (story, found) in enumerate(told):
         if number:
             click.echo()
-        _print([*lines_of(story, found.record if found else None), (0, "bold", f"Next: {_next(config, story, found)}")])
+        lines = [*lines_of(story, found.record if found else None), (0, "bold", f"Next: {_next(config, story, found)}")]
+        if trace := _trace(config, story.id):
+            lines.append((0, "", f"Trace: {trace}"))
+        _print(lines)
+
+
+def _trace(config: Config, identity: MessageId) -> str:
+    """The id by which the collector of traces finds it; empty where it was not told of it."""
+    traced = config.traces is not None and sampled(identity, config.traces.share)
+    return identity.hex() if traced else ""
 
 
 def _why_not(config: Config) -> str:
@@ -187,6 +197,7 @@ def _plain(config: Config, story: Story, queued: _Queued | None) -> dict[str, An
         "history": story.plain(),
         "queue": _of_queue(queued) if queued else None,
         "next": _next(config, story, queued),
+        "trace": _trace(config, story.id) or None,
     }
 
 

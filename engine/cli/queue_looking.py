@@ -1,5 +1,6 @@
 """`postroad queue list`, `show` and `top`: what is in the queue, and why."""
 
+import contextlib
 import json
 import sys
 import time
@@ -7,15 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
+import msgspec
 
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.selecting import selected
+from engine.config import Config
 from engine.message import MessageId
 from engine.observe.visible import on_one_line, visible
+from engine.operations import parts
 from engine.operations import queue as operations
 from engine.operations.shards import counted
 from engine.queue.store import HELD, WAITING
+from engine.storage.environment import StorageError
 from engine.units import measured, spelled
 
 SHOWN = 100
@@ -110,27 +115,48 @@ def _time(seconds: float) -> str:
 @click.command()
 @click.argument("identity", metavar="ID")
 @click.option("--content", "whole", is_flag=True, help="Print the message itself, as it would go out.")
+@click.option("--part", metavar="N", default="", help="Print one of its parts, decoded: 1, or 2.1 for one in another.")
+@click.option("--raw", is_flag=True, help="With --part: as it stands in the message.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @config_option
 @click.pass_context
-def show(ctx: click.Context, identity: str, whole: bool, as_json: bool) -> None:
-    """Show a message: its envelope, what stages found, what its last attempt met, and what happens next."""
+def show(ctx: click.Context, *, identity: str, whole: bool, part: str, raw: bool, as_json: bool) -> None:
+    """Show a message: its envelope, what stages found, what its last attempt met, its parts, and what happens next."""
+    if raw and not part:
+        raise click.UsageError("--raw goes with --part")
     config = configuration(ctx)
     try:
         wanted = MessageId.parse(identity)
     except ValueError:
         raise click.BadParameter(f"{identity!r} is no message id; `postroad queue list` shows them") from None
-    if whole:
-        _print_content(operations.content(config, wanted), identity)
+    if whole or part:
+        _print_content(_chunks(config, wanted, part, raw=raw), identity)
         return
     about = operations.about(config, wanted)
     if about is None:
         fail(f"{identity}: there is no such message")
+    about["parts"] = [msgspec.structs.asdict(one) for one in _parts(config, wanted)]
     if as_json:
         tables.show_json(about)
         return
     for line in _told(about, time.time()):
         click.echo(on_one_line(line))
+
+
+def _chunks(config: Config, wanted: MessageId, part: str, *, raw: bool) -> Iterator[bytes] | None:
+    if not part:
+        return operations.content(config, wanted)
+    try:
+        return parts.part(config, wanted, part, raw=raw)
+    except parts.NoSuchPart as error:
+        fail(str(error))
+
+
+def _parts(config: Config, wanted: MessageId) -> Sequence[parts.PartRow]:
+    """Nothing where the content cannot be read, which its header says."""
+    with contextlib.suppress(StorageError):
+        return parts.parts(config, wanted) or ()
+    return ()
 
 
 def _print_content(chunks: Iterator[bytes] | None, identity: str) -> None:
@@ -167,6 +193,9 @@ def _told(about: dict[str, Any], now: float) -> Iterator[str]:
     yield f"next: {_next(about, now)}"
     yield from ("", "facts:")
     yield from (f"  {name} = {value}" for name, value in sorted(about["facts"].items()))
+    yield from ("", "parts:")
+    for part in about["parts"]:
+        yield "  " + " ".join(filter(None, (part["number"], part["type"], part["name"], measured(part["size"]))))
     yield from ("", "header:")
     yield from (f"  {line}" for line in about["header"].expandtabs().split("\n"))
 

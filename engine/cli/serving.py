@@ -11,8 +11,9 @@ from engine.cli.errors import inner
 from engine.config import Config
 from engine.directory import AlreadyThere, DirectoryError, Embedded
 from engine.net.listening import CannotListen, shown
+from engine.runtime.ground import CannotStart
 from engine.runtime.spawner import Spawner
-from engine.runtime.supervisor import CannotStart, run
+from engine.runtime.supervisor import run
 from engine.storage.environment import StorageError
 
 _KNOWN = (CannotStart, CannotListen, StorageError, DirectoryError)

@@ -1,29 +1,20 @@
 """How a command asks a process of the running server, or all of them at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import trio
-import zmq
 
-from engine.links.request import Asker, Unanswered
+from engine.links.request import Unanswered
 from engine.observe.measures import Sample
-from engine.runtime.places import between
+from engine.operations.workers import Ask, Context, asking, own_context
 from engine.runtime.services import MEASURES_SERVICE
 from engine.runtime.state import Running
-
-Context: TypeAlias = "zmq.Context[zmq.Socket[bytes]]"
 
 
 def ask(running: Running, worker: str, service: str, name: str, *arguments: Any, seconds: float = 10) -> Any:
     """What the worker's service answers to the question of that name. Unanswered when it does not in time."""
-    endpoint = between(running.folder, worker, running.lives.get(worker, 0), service)
-    with _context() as context:
-        answer = trio.run(_ask, context, endpoint, seconds, name, arguments)
-    if answer is None:
-        raise Unanswered(f"{worker} does not answer")
-    done, value = answer
+    done, value = trio.run(_asked, asking(running, worker, service, seconds), name, *arguments)
     if not done:
         raise Unanswered(value)
     return value
@@ -41,42 +32,25 @@ def asked_of_all(running: Running, service: str, name: str, *, seconds: float = 
     """What the service answers to a question, in each worker, all asked at once; without those that do not in time."""
     found: dict[str, Any] = {}
 
-    async def ask_one(context: Context, worker: str, life: int) -> None:
-        answer = await _ask(context, between(running.folder, worker, life, service), seconds, name, ())
-        if answer is not None and answer[0]:
-            found[worker] = answer[1]
+    async def ask_one(context: Context, worker: str) -> None:
+        done, value = await _asked(asking(running, worker, service, seconds, context), name)
+        if done:
+            found[worker] = value
 
-    async def ask_all(context: Context) -> None:
-        async with trio.open_nursery() as nursery:
-            for worker, life in running.lives.items():
-                nursery.start_soon(ask_one, context, worker, life)
+    async def ask_all() -> None:
+        with own_context() as context:
+            async with trio.open_nursery() as nursery:
+                for worker in running.lives:
+                    nursery.start_soon(ask_one, context, worker)
 
-    with _context() as context:
-        trio.run(ask_all, context)
+    trio.run(ask_all)
     return dict(sorted(found.items()))
 
 
-@contextmanager
-def _context() -> Iterator[Context]:
-    context: Context = zmq.Context()
-    try:
-        yield context
-    finally:
-        context.destroy(linger=0)
-
-
-async def _ask(
-    context: Context, endpoint: str, seconds: float, name: str, arguments: tuple[Any, ...]
-) -> tuple[bool, Any] | None:
-    """Whether it was answered, and what, or why not; None: not in time."""
-    answer: tuple[bool, Any] | None = None
-    async with trio.open_nursery() as nursery:
-        asker = Asker(context)
-        nursery.start_soon(asker.serve, endpoint)
-        with trio.move_on_after(seconds):
-            try:
-                answer = True, await asker.ask(name, *arguments)
-            except Unanswered as error:
-                answer = False, str(error)
-        nursery.cancel_scope.cancel()
-    return answer
+async def _asked(whom: AbstractAsyncContextManager[Ask], name: str, *arguments: Any) -> tuple[bool, Any]:
+    """Whether it was answered, and what, or why not: no exception, which would leave the nursery in a group."""
+    async with whom as put:
+        try:
+            return True, await put(name, *arguments)
+        except Unanswered as error:
+            return False, str(error)

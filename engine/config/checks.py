@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from engine.bounces.patterns import BadPatterns, read
 from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.files import check_readable, check_secrets
-from engine.config.names import check_address, check_domain, check_name_server
+from engine.config.names import check_address, check_domain, check_name_server, is_loopback
 from engine.config.tables import (
     NOWHERE,
     Batv,
@@ -30,6 +31,7 @@ from engine.config.tables import (
     Shared,
     Sieve,
     Srs,
+    Traces,
     Verp,
 )
 from engine.protocols.address import normalised_domain
@@ -248,10 +250,41 @@ def _metrics(document: Document, metrics: Metrics) -> None:
         check_secrets(document, "metrics.token_file", metrics.token_file)
 
 
+def _traces(document: Document, traces: Traces) -> None:
+    try:
+        in_the_clear = traces.in_the_clear
+    except ValueError as error:
+        document.problem("traces.endpoint", str(error))
+    else:
+        if in_the_clear and traces.headers_file != NOWHERE and not is_loopback(in_the_clear):
+            text = "what it holds would travel in the clear; write an endpoint of https://"
+            document.problem("traces.headers_file", text)
+    if not 0 <= traces.share <= 100:
+        document.problem("traces.share", "must be per cent, from 0 to 100")
+    if not 0 < traces.timeout <= 60:
+        document.problem("traces.timeout", "must be more than nothing, and at most a minute")
+    if traces.trust != NOWHERE:
+        check_readable(document, "traces.trust", traces.trust)
+    try:
+        traces.headers()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        document.problem("traces.headers_file", f"cannot read {traces.headers_file}: {reason}")
+    if not _has("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter"):
+        document.problem("traces", "needs packages that are not installed: pip install 'postroad[traces]'")
+
+
+def _has(*modules: str) -> bool:
+    try:
+        return all(find_spec(module) is not None for module in modules)
+    except ModuleNotFoundError:  # of one above it
+        return False
+
+
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
     "shared": _shared, "bounces": _bounces, "metrics": _metrics,
-    "history": _history,
+    "history": _history, "traces": _traces,
 }  # fmt: skip
 """By table."""

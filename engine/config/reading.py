@@ -59,7 +59,7 @@ def parse(text: str, path: Path, files: Mapping[str, str] | None = None) -> Conf
 
 def _read(document: Document) -> Config:
     sections: dict[str, Any] = {name: document.section(name, kind) for name, kind in SECTIONS.items()}
-    for name in ("oidc", "srs", "batv", "verp", "shared"):
+    for name in ("oidc", "srs", "batv", "verp", "shared", "traces"):
         sections[name] = document.section(name, OPTIONAL[name]) if name in document.tables else None
     for name, check in CHECKS.items():
         if sections[name] is not None:

@@ -1,6 +1,7 @@
 """What `pipeline.toml` says: a value for each of its tables, with the defaults."""
 
 import ipaddress
+import re
 import typing
 import urllib.parse
 from collections.abc import Mapping
@@ -368,6 +369,42 @@ class Metrics:
     token_file: Path = NOWHERE  # tokens, one a line, of which whoever asks shows one; without it, nobody needs one
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """Where the way of messages is told to, as traces of OpenTelemetry."""
+
+    endpoint: str  # of OTLP over HTTP, without /v1/traces
+    share: float = 100.0  # per cent of the messages
+    headers_file: Path = NOWHERE  # "Name: value", one a line: a token
+    attributes: dict[str, str] = field(default_factory=dict)  # of the resource that all spans are of
+    timeout: Duration = Duration("10s")
+    trust: Path = NOWHERE  # who vouches for the collector, where the system does not
+
+    @property
+    def in_the_clear(self) -> str:
+        """The host to which spans go without TLS; empty under it. ValueError."""
+        try:
+            found = urllib.parse.urlsplit(self.endpoint)
+            plain = not (found.username or found.password or found.query or found.fragment or found.port == 0)
+        except ValueError:
+            plain = False
+        if not plain or found.scheme not in ("http", "https") or not found.hostname:
+            raise ValueError('is no collector; write it like "http://127.0.0.1:4318"')  # it may have a password
+        return found.hostname if found.scheme == "http" else ""
+
+    def headers(self) -> dict[str, str]:
+        """What the file holds. OSError, or ValueError for a line that is no header field."""
+        lines = self.headers_file.read_text().splitlines() if self.headers_file != NOWHERE else ()
+        return dict(map(_field, filter(None, map(str.strip, lines))))
+
+
+def _field(line: str) -> tuple[str, str]:
+    found = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)", line)  # RFC 9110 5.5, 5.6.2
+    if found is None:
+        raise ValueError('it has a line that is not "Name: value"')  # which may be a secret: it is not shown
+    return found[1], found[2]
+
+
 @dataclass(frozen=True, slots=True)
 class UnixSocket:
     """A listener that is no port. It counts when it is bound: not again by a reload that keeps its path."""
@@ -412,6 +449,7 @@ class Config:
     sieve: Sieve
     login: Login
     metrics: Metrics
+    traces: Traces | None
     oidc: Oidc | None
     reports: Reports | None
     quarantine: Quarantine | None  # None: parked mail stays until an operator decides
@@ -442,7 +480,7 @@ SECTIONS: dict[str, type] = {
 
 OPTIONAL: dict[str, type] = {
     "tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "quarantine": Quarantine,
-    "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared,
+    "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared, "traces": Traces,
 }  # fmt: skip
 """Tables without which there is no such thing."""
 

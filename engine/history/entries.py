@@ -134,6 +134,7 @@ class Sent(Entry, frozen=True, array_like=True, tag=4):
     replies: tuple[str, ...] = ()  # to each recipient, or one for all
     trouble: str = ""
     reply: str = ""  # that came with the trouble
+    attempt: int = 0
 
 
 class Placed(Entry, frozen=True, array_like=True, tag=5):

@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.history.entries import Entry
+from engine.history.entries import Arrived, Entry, TurnedAway
 from engine.history.shelf import Shelf, Terms
 from engine.observe.events import event
 
@@ -26,12 +26,14 @@ class Notes:
     """``history(entry)`` notes an entry: that takes less than a microsecond, never waits and never raises.
 
     Whoever has to work for an entry asks first whether the history is ``on``; for one about what was refused, whether
-    ``refusals`` are noted.
+    ``refusals`` are noted. It is on, too, where nothing is kept and somebody else wants to hear.
     """
 
     def __init__(self) -> None:
         self.on = False
         self.refusals = False
+        self._kept = (False, False)  # whether mail is, and what was refused
+        self._heard: Callable[[Entry], None] | None = None
         self._shelf: Shelf | None = None
         self._waiting: list[Entry] = []
         self._lost = 0
@@ -41,6 +43,10 @@ class Notes:
         self._thread: threading.Thread | None = None
 
     def __call__(self, entry: Entry) -> None:
+        if self._heard is not None:
+            self._heard(entry)
+            if not self._kept[_is_refusal(entry)]:
+                return
         if len(self._waiting) >= WAITING:
             self._lost += 1
             return
@@ -52,12 +58,21 @@ class Notes:
 
     def use(self, folder: Path, worker: str, terms: Terms, *, on: bool = True, refusals: bool = True) -> None:
         """Note from now on, in ``folder``, or nothing more."""
-        self.on = on
-        self.refusals = on and refusals
+        self._kept = (on, on and refusals)
+        self._switch()
         if self._shelf is None:
             self._shelf = Shelf(folder, worker, terms)
         else:
             self._shelf.terms = terms
+
+    def tell(self, heard: Callable[[Entry], None] | None) -> None:
+        """From now on ``heard`` is called with each entry, kept or not: it must neither wait nor raise."""
+        self._heard = heard
+        self._switch()
+
+    def _switch(self) -> None:
+        self.on = self._kept[0] or self._heard is not None
+        self.refusals = self._kept[1] or self._heard is not None
 
     def begin(self) -> None:
         """Start the thread: it also removes what is too old, though nothing is noted. Once in a process."""
@@ -68,7 +83,8 @@ class Notes:
 
     def close(self, patience: float = 5.0) -> None:
         """Write what has gathered, for so many seconds at most, and note nothing more."""
-        self.on = self.refusals = False
+        self._kept = (False, False)
+        self.tell(None)
         thread, self._thread = self._thread, None
         if thread is not None:
             self._ending.set()
@@ -109,6 +125,10 @@ class Notes:
 
 history = Notes()
 """This process's notes: ``if history.on: history(entry)``."""
+
+
+def _is_refusal(entry: Entry) -> bool:
+    return isinstance(entry, TurnedAway) or (isinstance(entry, Arrived) and entry.what in ("refused", "put-off"))
 
 
 def noted(entries: Sequence[Entry]) -> None:

@@ -60,7 +60,7 @@ class Story:
                 case Arrived(what=what):
                     fate = what
                 case Attempted():
-                    fate = _counted([outcome.what for outcome in self.outcomes.values()])
+                    fate = counted([outcome.what for outcome in self.outcomes.values()])
                 case Noted(what=what):
                     fate = _NOTED_FATES.get(what, fate)
         return fate or "unknown"
@@ -83,7 +83,7 @@ class Story:
         return [_plain(one) for one in self.told]
 
 
-def _counted(words: list[str]) -> str:
+def counted(words: list[str]) -> str:
     """ "delivered", or "delivered 2, failed 1"."""
     counts = {word: words.count(word) for word in words}
     return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{word} {count}" for word, count in counts.items())

@@ -1,6 +1,7 @@
 """Which octets of a message a section of FETCH stands for (RFC 9051 6.4.5.1)."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.mime.fields import only
@@ -90,6 +91,28 @@ def numbered(message: Part, numbers: tuple[int, ...]) -> Part | None:
             return None
         is_message = False
     return part
+
+
+def numbers(message: Part) -> Iterator[tuple[str, Part]]:
+    """The parts that are no multipart themselves, each with its numbers: what `numbered` finds by them."""
+    yield from _inside(message, "") if _is_opened(message) else _with_inner("1", message)
+
+
+def _inside(part: Part, above: str) -> Iterator[tuple[str, Part]]:
+    for number, inner in enumerate(part.parts, 1):
+        own = f"{above}{number}"
+        yield from _inside(inner, f"{own}.") if _is_opened(inner) else _with_inner(own, inner)
+
+
+def _with_inner(number: str, part: Part) -> Iterator[tuple[str, Part]]:
+    yield number, part
+    if _holds_message(part):
+        inner = part.parts[0]
+        yield from _inside(inner, f"{number}.") if _is_opened(inner) else _with_inner(f"{number}.1", inner)
+
+
+def _is_opened(part: Part) -> bool:
+    return bool(part.parts) and not _holds_message(part)
 
 
 def _holds_message(part: Part) -> bool:

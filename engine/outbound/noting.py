@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from engine.history import history
 from engine.history.entries import Sent
+from engine.message import Message
 from engine.outbound.way import Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_transaction import Transaction
 
 
 def note(
-    identity: bytes,
+    message: Message,
     transaction: Transaction,
     way: Way,
     server: tuple[str, str],
@@ -28,7 +29,7 @@ def note(
     same = len(said) < 2 or len(set(said)) == 1
     history(
         Sent(
-            identity,
+            message.id,
             now,
             began or now,
             tuple([to.address for to in transaction.recipients]),
@@ -39,5 +40,6 @@ def note(
             policy,
             said[:1] if same else said,
             *trouble,
+            message.envelope.attempts + 1,
         )
     )

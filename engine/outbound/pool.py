@@ -443,7 +443,7 @@ class Pool:
         for server in job.targets:
             trouble = self._penalty(site, server[1], job.security)
             if trouble is not None:
-                note(job.message.id, job.transaction, site.way, server, trouble=(trouble.text, trouble.reply))
+                note(job.message, job.transaction, site.way, server, trouble=(trouble.text, trouble.reply))
 
     def _candidates(self, site: _Site, job: Job) -> Iterator[tuple[str, str]]:
         """Where the job may still go, in order."""

@@ -329,7 +329,7 @@ class Session:
         """Tell the history what became of a job here."""
         self._protection = self._protection or self.protection
         note(
-            job.message.id,
+            job.message,
             job.transaction,
             self._way,
             (self.host, self.address),

@@ -98,7 +98,7 @@ class Understudy(Role):
         self._surroundings = surroundings
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         here = Here(Process(_PLACE, _PLACE), 0, "", self._context, _find)
-        changed = replace(config, server=replace(config.server, data=folder), shared=None)
+        changed = replace(config, server=replace(config.server, data=folder), shared=None, traces=None)
         self._read = partial(surroundings.mailboxes, config.mailboxes.map_size)
         super().__init__(changed, here, InForce())  # there is none, and no role asks before it serves
 

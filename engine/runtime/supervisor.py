@@ -3,47 +3,36 @@
 import contextlib
 import math
 import os
-import pwd
 import resource
 import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import trio
 
 from engine.config import Config, ConfigError, load
 from engine.lanes import MAIL
-from engine.net.listening import bind, bind_unix
 from engine.observe.events import event
-from engine.queue.store import content_folder
 from engine.revisions import IN_FORCE, ON_TRIAL, REFUSED, WITHDRAWN
 from engine.runtime import hanging
 from engine.runtime.activation import Handed, Notices, Unfit, handed
 from engine.runtime.canary import Canary
-from engine.runtime.certificates import client_ca, own_pair
 from engine.runtime.child import Child
 from engine.runtime.control import Control
+from engine.runtime.ground import FOLDER, CannotStart, become_user, make_data_folder, make_folder, open_log
 from engine.runtime.leftovers import sweep
-from engine.runtime.log import log_to
 from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, processes
 from engine.runtime.putting import WATCHED, Change, Put, Puts
-from engine.runtime.spawner import CannotFork, Spawner, become
+from engine.runtime.sockets import Bound, Key, Sockets, unlink
+from engine.runtime.spawner import CannotFork, Spawner
 from engine.runtime.state import Order, State
-from engine.storage.environment import StorageError
 
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
-
-_FOLDER = "postroad-"
-
-_LONGEST_FOLDER = 50
-"""Octets of the folder that temporary ones are in: the sockets in ours have paths of 107 at most (unix(7))."""
-"""How the names of our folders for sockets begin."""
 
 _MARGIN = 10.0
 """Seconds that a worker gets to open a revision beside those that its stages may take."""
@@ -62,14 +51,6 @@ _STEADY = 60.0
 """Seconds that a worker must live before the next restart is quick again."""
 
 
-_Key: TypeAlias = tuple[str, str]
-"""A listener's name, and the name of the process that serves it."""
-
-
-class CannotStart(Exception):
-    """The server cannot come up; the text says why."""
-
-
 class Supervisor:
     """Runs the whole server until it is told to stop. ``announce`` is called once with the bound addresses."""
 
@@ -86,7 +67,6 @@ class Supervisor:
         self._config = config
         self._announce = announce
         self._notices = notices
-        self._handed = handed
         self._puts = Puts(config)
         self._put: Put  # what is in force
         self._change: Change | None = None  # the last one, if it is to be watched
@@ -97,7 +77,7 @@ class Supervisor:
         self._waited_for: set[int] = set()  # process ids of workers, also of those that are no longer wanted
         self._lives: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
-        self._sockets: dict[_Key, socket.socket] = {}
+        self._sockets = Sockets(handed)
         self._spawner = spawner
         self._folder = ""
         self._changing = trio.Lock()
@@ -108,13 +88,13 @@ class Supervisor:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. CannotStart, CannotListen or StorageError when it cannot come up."""
         event.process = "supervisor"
-        self._make_data_folder()
-        self._bind(self._config)
-        await self._become_user()
+        make_data_folder(self._config.server.data)
+        self._sockets.bind(self._config, self._config)
+        await become_user(self._config, self._spawner)
         self._state.take()
-        self._log_to(self._config)
+        open_log(self._config)
         self._clean_up_after_crash()
-        self._folder = self._state.folder = _make_folder()
+        self._folder = self._state.folder = make_folder()
         event("zygote-started", pid=self._spawner.pid)
         try:
             sweep(self._config)
@@ -125,7 +105,7 @@ class Supervisor:
                         self._nursery.start_soon(self._watch_hangs)
                         self._nursery.start_soon(self._tell_trial)
                         self._state.write(os.getpid(), self._put.number, "")
-                        self._announce({name: _address(sock) for (name, _), sock in self._sockets.items()})
+                        self._announce(self._sockets.addresses())
                         self._notices.ready(self._put.number)
                         self._nursery.start_soon(self._notices.keep_alive)
                         await self._obey(signals)
@@ -142,103 +122,17 @@ class Supervisor:
                 child.kill()
                 if not child.dead:
                     os.waitpid(child.pid, 0)
-            for sock in self._sockets.values():
-                sock.close()
+            self._sockets.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._state.release()
 
     # -- before the workers
 
-    def _make_data_folder(self) -> None:
-        data = self._config.server.data
-        try:
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            content_folder(data).mkdir(mode=0o700, exist_ok=True)
-            os.listdir(data)
-            if os.statvfs(data).f_flag & os.ST_RDONLY:
-                raise StorageError(f"cannot use the data folder {data}: its file system is mounted read-only")
-            if not os.access(data, os.W_OK | os.X_OK):
-                raise PermissionError(13, "permission denied")
-        except OSError as error:
-            raise StorageError(
-                f"cannot use the data folder {data}: {error.strerror}; [server] data must be a folder "
-                f"that the user {_user_name()} may read and write"
-            ) from error
-
-    @staticmethod
-    def _log_to(config: Config) -> None:
-        """CannotStart when a log cannot be written."""
-        try:
-            log_to(config)
-        except OSError as error:
-            raise CannotStart(f"[log] cannot be written to: {error}") from error
-
     def _clean_up_after_crash(self) -> None:
         """Remove the folder of sockets that a server left behind which was killed: we hold its lock, so it is dead."""
         before = self._state.read()
-        if before is not None and os.path.basename(before.folder).startswith(_FOLDER):
+        if before is not None and os.path.basename(before.folder).startswith(FOLDER):
             shutil.rmtree(before.folder, ignore_errors=True)
-
-    def _bind(self, config: Config) -> None:
-        """A socket for each process that serves a listener; those that stay as they were are kept."""
-        wanted: dict[str, list[str]] = {}
-        for process in processes(config):
-            for name in listeners(config, process.place):
-                wanted.setdefault(name, []).append(process.name)
-        bound: dict[_Key, socket.socket] = {}
-        given = self._given(config)
-        try:
-            for name, names in wanted.items():
-                kept = {n: self._sockets[name, n] for n in names if (name, n) in self._sockets}
-                same = bool(kept) and config.listen[name] == self._config.listen.get(name)
-                if name in given or (same and name in config.sockets):  # however many there are, they are all one
-                    one = given[name] if name in given else next(iter(kept.values()))
-                    bound |= {(name, n): (same and kept.get(n)) or one.dup() for n in names}
-                elif same and len(kept) == len(names):
-                    bound |= {(name, n): sock for n, sock in kept.items()}
-                else:
-                    bound |= {(name, n): s for n, s in zip(names, _bound(config, name, len(names)), strict=True)}
-        except BaseException:
-            for key, sock in bound.items():
-                if self._sockets.get(key) is not sock:
-                    sock.close()
-            raise
-        self._sockets = bound
-
-    def _given(self, config: Config) -> dict[str, socket.socket]:
-        """The listeners whose sockets were handed over, where there are any. CannotStart."""
-        try:
-            given, unused = self._handed.fitting(config.listen), self._handed.unused(config.listen)
-        except Unfit as error:
-            raise CannotStart(str(error)) from error
-        if self._handed:
-            event("sockets-handed", listeners=sorted(given), unused=unused or None)
-        return given
-
-    async def _become_user(self) -> None:
-        user = self._config.server.user
-        if not user:
-            if os.geteuid() == 0:
-                event("running-as-root", hint="set [server] user, so that a fault in a filter is not a fault of root")
-            return
-        try:
-            entry = pwd.getpwnam(user)
-        except KeyError as error:
-            raise CannotStart(f"[server] user: there is no user {user} on this machine") from error
-        if os.geteuid() != 0:
-            if entry.pw_uid != os.geteuid():
-                raise CannotStart(f"[server] user: only root can become {user}; start as root or as {user}")
-            return
-        data = self._config.server.data
-        os.chown(data, entry.pw_uid, entry.pw_gid)
-        # What stands in it may be the work of that user: root must not give away what a link leads to.
-        os.chown(content_folder(data), entry.pw_uid, entry.pw_gid, follow_symlinks=False)
-        become(user)
-        await self._spawner.become(user)
-        own, authorities = own_pair(self._config), client_ca(self._config)
-        for path in (*((own.certificate, own.key) if own else ()), *((authorities,) if authorities else ())):
-            if not os.access(path, os.R_OK):
-                raise CannotStart(f"[tls] the user {user} cannot read {path}; give it to a group that {user} is in")
 
     # -- workers
 
@@ -321,14 +215,13 @@ class Supervisor:
                 await child.control.send("up", name=other.process.name, life=other.life)
 
     async def _hand_listeners(self, child: Child) -> None:
-        for (name, process), sock in self._sockets.items():
-            if process == child.process.name:
-                await child.control.send("listen", sock, name=name)
+        for name, sock in list(self._sockets.of(child.process.name)):
+            await child.control.send("listen", sock, name=name)
 
     async def _hand_again(self, child: Child, name: str) -> None:
         """A listener to a worker that had no descriptor left for it, and may have one soon."""
         await trio.sleep(_HAND_AGAIN)
-        sock = self._sockets.get((name, child.process.name))
+        sock = self._sockets.now.get((name, child.process.name))
         if sock is not None and not child.dead:
             await child.control.send("listen", sock, name=name)
 
@@ -470,10 +363,8 @@ class Supervisor:
     async def _stop(self) -> None:
         """Drain from the door inwards: what lets mail in first, what mail ends in last."""
         self._stopping = True
-        for sock in self._sockets.values():
-            sock.close()  # a client that comes now is refused at once, and goes to another server
-        self._sockets.clear()
-        _unlink(self._own_paths(self._config))
+        self._sockets.close()
+        unlink(self._sockets.own_paths(self._config))
         everyone = list(self._children.values())
         sources = [c for c in everyone if listeners(self._config, c.process.place) and c.process.place != MAIL]
         mail = [c for c in everyone if c.process.place == MAIL]
@@ -481,11 +372,6 @@ class Supervisor:
         rest = [c for c in everyone if c not in (*sources, *mail, *last)]
         for group in (sources, mail, rest, last):
             await self._drain(group)
-
-    def _own_paths(self, config: Config) -> set[str]:
-        """The Unix sockets that we have made, and not somebody else for us."""
-        given = self._handed.fitting(config.listen)
-        return {unix.socket for name, unix in config.sockets.items() if name not in given}
 
     async def _drain(self, children: list[Child]) -> None:
         for child in children:
@@ -574,10 +460,10 @@ class Supervisor:
     async def _apply(self, put: Put, *, is_open: bool = False) -> None:
         """Go over to another configuration, or raise and leave all as it was. ``is_open``: it was on trial."""
         old, config = self._put, put.config
-        before = set(self._sockets)
-        sockets = dict(self._sockets)
+        before = set(self._sockets.now)
+        sockets = dict(self._sockets.now)
         wanted = {process.name: process for process in processes(config)}
-        self._bind(config)
+        self._sockets.bind(config, self._config)
         fresh: list[Child] = []
         if is_open:
             going = [self._children[name] for name in wanted]
@@ -591,17 +477,17 @@ class Supervisor:
         await self._make_known(fresh, going)
         await self._tell_all(going, "switch", "switched", turn=put.turn)  # one that dies comes back under this revision
         await self._change_listeners(before, sockets, fresh)
-        _unlink(self._own_paths(old.config) - self._own_paths(config))
+        unlink(self._sockets.own_paths(old.config) - self._sockets.own_paths(config))
         self._begin_to_retire(old, leaving)
 
-    async def _log_elsewhere(self, put: Put, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> None:
+    async def _log_elsewhere(self, put: Put, fresh: list[Child], sockets: Bound) -> None:
         try:
-            self._log_to(put.config)
+            open_log(put.config)
         except CannotStart:
             await self._undo(put.turn, fresh, sockets)
             raise
 
-    async def _open(self, put: Put, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> list[Child]:
+    async def _open(self, put: Put, fresh: list[Child], sockets: Bound) -> list[Child]:
         """Have a revision opened by all processes that it wants; these. ``fresh`` gets those that are new."""
         wanted = processes(put.config)
         self._opening = True
@@ -647,7 +533,7 @@ class Supervisor:
     async def _start_trial(self, put: Put, share: float) -> None:
         """Open another revision beside the one in force, and let it have a share of what comes in."""
         fresh: list[Child] = []
-        going = await self._open(put, fresh, dict(self._sockets))
+        going = await self._open(put, fresh, dict(self._sockets.now))
         self._canary = canary = Canary(await self._puts.settle(put, ON_TRIAL), self._put, share, time.time())
         self._change = Change(self._put, until=math.inf)
         await self._make_known(fresh, going)
@@ -757,11 +643,8 @@ class Supervisor:
         if config.directory != self._config.directory:
             raise CannotStart("[directory] cannot change while the server runs; restart it")
 
-    async def _undo(self, turn: int, fresh: list[Child], sockets: dict[_Key, socket.socket]) -> None:
-        for key, sock in self._sockets.items():
-            if sockets.get(key) is not sock:
-                sock.close()
-        self._sockets = sockets
+    async def _undo(self, turn: int, fresh: list[Child], sockets: Bound) -> None:
+        self._sockets.undo(sockets)
         needed = {process.name for process in processes(self._config)}
         for child in fresh:
             child.kill()
@@ -784,10 +667,10 @@ class Supervisor:
         child.turns.discard(turn)
         await child.control.send("retire", turn=turn)
 
-    async def _change_listeners(self, before: set[_Key], old: dict[_Key, socket.socket], fresh: list[Child]) -> None:
+    async def _change_listeners(self, before: set[Key], old: Bound, fresh: list[Child]) -> None:
         """Take back what is no longer listened to, hand over what is new; a fresh process has nothing yet."""
         for key in before:
-            if self._sockets.get(key) is not old[key]:
+            if self._sockets.now.get(key) is not old[key]:
                 name, process = key
                 if process in self._children:
                     await self._children[process].control.send("hush", name=name)
@@ -795,7 +678,7 @@ class Supervisor:
         for child in fresh:
             await self._hand_listeners(child)
         started = {child.process.name for child in fresh}
-        for (name, process), sock in self._sockets.items():
+        for (name, process), sock in self._sockets.now.items():
             if process not in started and old.get((name, process)) is not sock:
                 await self._children[process].control.send("listen", sock, name=name)
 
@@ -820,46 +703,12 @@ class Supervisor:
         event("revision-retired", revision=old.number, lanes=[lane.name for lane in old.config.lanes])
 
 
-def _bound(config: Config, name: str, count: int) -> list[socket.socket]:
-    """So many sockets for a listener. CannotListen."""
-    unix = config.sockets.get(name)
-    if unix is not None:
-        return bind_unix(name, unix.socket, int(unix.mode, 8), unix.group, count)
-    return bind(name, *config.listen[name], count)
-
-
-def _unlink(paths: Iterable[str]) -> None:
-    """Remove these sockets from the file system, where we may."""
-    for path in paths:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-
-
 def _how(code: int) -> str:
     if code == -signal.SIGBUS:  # a page of a mapped file is not there
         return ' (SIGBUS: a store has lost its end, or the disk fails; docs/operating.md, "Something is damaged")'
     if code < 0:
         return f" ({signal.Signals(-code).name})"
     return f" (exit {code})" if code else ""
-
-
-def _address(sock: socket.socket) -> tuple[str, int]:
-    """IP address and port, or a path and 0."""
-    name = sock.getsockname()
-    return (name, 0) if isinstance(name, str) else (name[0], name[1])
-
-
-def _user_name() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
-def _make_folder() -> str:
-    """A new folder for the sockets between processes, which its maker alone may enter."""
-    usual = tempfile.gettempdir()
-    return tempfile.mkdtemp(prefix=_FOLDER, dir=usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp")
 
 
 def run(config: Config, announce: Callable[[dict[str, tuple[str, int]]], None], spawner: Spawner) -> None:

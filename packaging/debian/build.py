@@ -25,7 +25,6 @@ FILES = {
     "packaging/systemd/tmpfiles.conf": "usr/lib/tmpfiles.d/postroad.conf",
     "packaging/debian/copyright": "usr/share/doc/postroad/copyright",
     "README.md": "usr/share/doc/postroad/README.md",
-    "man/postroad.1": "usr/share/man/man1/postroad.1",
 }
 
 SCRIPTS = ("postinst", "prerm", "postrm")
@@ -55,6 +54,7 @@ def _install(temporary: Path, venv: Path) -> None:
     options = ("--no-compile", "--disable-pip-version-check", "--no-warn-script-location")
     _run(*pip, *options, "--require-hashes", "-r", str(wanted))
     _run(*pip, *options, str(wheel))
+    shutil.rmtree(venv / "share" / "man")  # it is where man(1) looks for it
     for script in (venv / "bin").iterdir():
         if script.name not in ("python", "python3", "postroad") and not script.is_symlink():
             script.unlink()
@@ -104,7 +104,8 @@ def _copy(root: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / source, path)
         path.chmod(0o644)
-    _run("gzip", "-9n", str(root / "usr/share/man/man1/postroad.1"))
+    shutil.copytree(ROOT / "man", root / "usr/share/man")
+    _run("gzip", "-9nr", str(root / "usr/share/man"))
     shutil.copytree(ROOT / "docs", root / "usr/share/doc/postroad/docs", ignore=shutil.ignore_patterns("*.py", "__*"))
     (root / "usr/bin").mkdir(exist_ok=True)
     (root / "usr/bin/postroad").symlink_to(f"../{VENV.relative_to('usr')}/bin/postroad")

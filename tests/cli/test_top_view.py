@@ -1,6 +1,7 @@
 """`postroad top` without a server: keys, sorting, how rows share the screen, what is drawn."""
 
 import io
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -135,6 +136,20 @@ def test_the_screen_shows_all_panes_and_fits() -> None:
     assert "pass 90 %, reject 10 %" in text
     assert "\x1b" not in text  # what a site said is shown, not obeyed
     assert "90 MiB" in text
+
+
+def test_an_empty_queue_is_0_where_it_is_known_to_be_empty() -> None:
+    def queue(queued: dict[str, int], *lags: float | None) -> str:
+        workers = tuple(WorkerRow(f"mail-{number}", 10, lag=lag) for number, lag in enumerate(lags))
+        frame = replace(FRAME, reading=replace(FRAME.reading, queued=queued), workers=(*workers, WorkerRow("index")))
+        out = io.StringIO()
+        Console(file=out, width=100).print(plain(frame, "1.0"))
+        return out.getvalue().partition("queue ")[2].split()[0]
+
+    assert queue({"waiting": 1204}, 0.1, 0.1) == "1,204"
+    assert queue({"waiting": 0, "away": 0}, 0.1, 0.1) == "0"
+    assert queue({"waiting": 0, "away": 0}, 0.1, None) == "–"  # one of them has not answered
+    assert queue({}) == "–"
 
 
 def test_a_small_screen_shows_one_pane_with_part_of_its_rows() -> None:

@@ -13,7 +13,7 @@ import pytest
 from doc_pages import ROOT, code, prose, rows, sections
 
 import stages
-from engine.cli import _COMMANDS, main
+from engine.cli import COMMANDS, main
 from engine.config import (
     DIRECTORIES,
     LISTENERS,
@@ -166,7 +166,7 @@ def test_no_section_for_what_is_not_there() -> None:
     assert {heading for heading in SECTIONS if heading.startswith("[")} == known
 
 
-@pytest.mark.parametrize("command", sorted(_COMMANDS))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_in_the_readme(command: str) -> None:
     told = {code(cells[0]): cells[1] for cells in rows(sections(ROOT / "README.md")["Commands"])}
     assert f"postroad {command}" in told
@@ -178,4 +178,4 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 def test_pages_name_no_command_that_is_not_there() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         for name in re.findall(r"`postroad ([a-z]+)", prose(page)):
-            assert name in _COMMANDS, f"{page.name}: postroad {name}"
+            assert name in COMMANDS, f"{page.name}: postroad {name}"

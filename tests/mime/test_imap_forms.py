@@ -8,7 +8,7 @@ from engine.mime.addresses import addresses
 from engine.mime.bodystructure import body, bodystructure
 from engine.mime.fields import only
 from engine.mime.rendering import nstring, string
-from engine.mime.sections import Section, parse, section
+from engine.mime.sections import Section, numbered, numbers, parse, section
 from engine.mime.structure import structure
 from tests.support.lists import is_one_list
 
@@ -301,3 +301,38 @@ def test_a_specifier_is_parsed() -> None:
 )  # fmt: skip
 def test_fields_of_some_names(header: bytes, names: list[bytes], negate: bool, expected: bytes) -> None:
     assert only(header, names, negate=negate) == expected
+
+
+IN_EACH_OTHER = (
+    b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n\r\nfirst\r\n--a\r\nContent-Type: message/rfc822\r\n\r\n"
+    b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\nplain\r\n--b\r\n"
+    b"Content-Type: text/html\r\n\r\nhtml\r\n--b--\r\n--a\r\nContent-Type: message/rfc822\r\n\r\n"
+    b"Subject: x\r\n\r\ninner\r\n--a--\r\n"
+)
+
+
+def test_the_numbers_of_parts() -> None:
+    found = [(number, part.media.decode()) for number, part in numbers(structure([IN_EACH_OTHER]))]
+    assert found == [
+        ("1", "text/plain"), ("2", "message/rfc822"), ("2.1", "text/plain"), ("2.2", "text/html"),
+        ("3", "message/rfc822"), ("3.1", "text/plain"),
+    ]  # fmt: skip
+    assert [number for number, _ in numbers(structure([b"Subject: x\r\n\r\ntext\r\n"]))] == ["1"]
+
+
+@given(
+    st.lists(
+        st.sampled_from([
+            b"Content-Type: multipart/mixed; boundary=a\r\n\r\n", b"--a\r\n", b"--a--\r\n", b"--b\r\n",
+            b"Content-Type: message/rfc822\r\n\r\n", b"Content-Type: multipart/x; boundary=b\r\n\r\n",
+            b"Subject: x\r\n", b"\r\n", b"text\r\n",
+        ]),
+        max_size=30,
+    )
+)  # fmt: skip
+def test_every_number_finds_its_part(pieces: list[bytes]) -> None:
+    message = structure(pieces)
+    found = list(numbers(message))
+    assert len({number for number, _ in found}) == len(found) >= 1
+    for number, part in found:
+        assert numbered(message, tuple(map(int, number.split(".")))) is part

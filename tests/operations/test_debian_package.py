@@ -55,7 +55,8 @@ wait $server
 systemd-analyze --man=no verify /lib/systemd/system/postroad.service /lib/systemd/system/postroad.socket
 echo "== changed"
 dpkg --verify postroad
-gzip -dc /usr/share/man/man1/postroad.1.gz | grep -c postroad
+gzip -dc /usr/share/man/man1/postroad-queue.1.gz | grep -c postroad
+gzip -dc /usr/share/man/man5/pipeline.toml.5.gz | grep -c hostname
 dpkg -i /tmp/postroad.deb
 ls /etc/postroad
 echo "== purged"

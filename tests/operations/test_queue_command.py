@@ -1,11 +1,14 @@
 """`postroad queue`: what is parked can be seen, let go on, and deleted, beside the running server."""
 
+import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from engine.message import MessageId
 from tests.support.load import subjects
-from tests.support.server import Postroad, letter, until
+from tests.support.server import ROOT, Postroad, letter, until
 
 BOB = "bob@example.org"
 
@@ -135,3 +138,39 @@ def test_what_contradicts_itself_is_said_and_is_no_success(tmp_path: Path) -> No
         assert found == {"shard": 0, "problem": f"{file.name} has lost its file"}
         shown = server.command("queue", "show", file.name)
         assert (shown.returncode, f"cannot read {file}: " in shown.stdout) == (0, True)
+
+
+WITH_A_FILE = (
+    b"From: ann@example.net\r\nSubject: report\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ncaf=C3=A9\r\n--b\r\nContent-Type: image/png\r\n"
+    b"Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename*=UTF-8''%C3%A9.png\r\n\r\n"
+    + base64.encodebytes(bytes(range(256)) * 900).replace(b"\n", b"\r\n")
+    + b"--b--\r\n"
+)
+
+
+def test_a_part_of_a_message_by_itself(tmp_path: Path) -> None:
+    with Postroad(tmp_path, {"queue": {"in_flight": 0, "inline": "1 KiB"}}) as server:
+        server.account(BOB)
+        server.send(WITH_A_FILE, BOB)
+        (row,) = json.loads(server.command("queue", "list", "--json").stdout)
+
+        def octets(*arguments: str) -> bytes:
+            command = [sys.executable, "-m", "engine", "--config", str(server.config), "queue", "show", row["id"]]
+            return subprocess.run([*command, *arguments], capture_output=True, check=True, cwd=ROOT).stdout
+
+        assert octets("--part", "1") == "café".encode()
+        assert octets("--part", "2") == bytes(range(256)) * 900
+        assert base64.decodebytes(octets("--part", "2", "--raw")) == bytes(range(256)) * 900
+        about = json.loads(octets("--json"))
+        assert [(part["number"], part["type"], part["name"]) for part in about["parts"]] == [
+            ("1", "text/plain", ""), ("2", "image/png", "é.png"),
+        ]  # fmt: skip
+        assert "\n  2 image/png é.png " in octets().decode()
+        done = server.command("queue", "show", row["id"], "--part", "3")
+        assert (done.returncode, done.stderr) == (1, f"postroad: {row['id']} has no part 3; there are 1, 2\n")
+        assert server.command("queue", "show", row["id"], "--part", "1.TEXT").returncode == 1
+        assert server.command("queue", "show", row["id"], "--raw").returncode == 2
+        gone = str(MessageId.new())
+        done = server.command("queue", "show", gone, "--part", "1")
+        assert (done.returncode, done.stderr) == (1, f"postroad: {gone}: there is no such message\n")

@@ -1,24 +1,19 @@
 """What a main.cf becomes: pipeline.toml, the commands for the directory, and what is left to be done by hand."""
 
 import ipaddress
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from engine.cli.convert import main_cf
 from engine.cli.convert.main_cf import MainCf
 from engine.cli.convert.maps import SERVER, Route, directory_commands, routes
+from engine.cli.convert.written import LOGIN, Converted, Table, span, toml
 from engine.cli.init.template import quoted
-
-LOGIN = "relay.login"
 
 _HEAD = (
     "# Made of main.cf by `postroad convert`; what it could not say is in notes.txt. `postroad check` looks at it.\n\n"
 )
-
-_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 _LEVELS = {
     "none": "never", "may": "opportunistic", "encrypt": "require", "dane": "opportunistic", "dane-only": "dane",
@@ -83,34 +78,6 @@ _BY_HAND = {
 }
 
 
-@dataclass
-class Converted:
-    """What came of it."""
-
-    config: str = ""
-    commands: str = ""  # for a shell
-    login: str = ""  # the file LOGIN, if there is one
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _Table:
-    """Lines of a table, each with the setting that it comes from."""
-
-    name: str
-    lines: list[str] = field(default_factory=list)
-
-    def put(self, key: str, value: Any, source: str = "") -> None:
-        self.line(f"{key} = {_toml(value)}", source)
-
-    def line(self, text: str, source: str = "") -> None:
-        self.lines.append(f"{text:<40}  # {source}" if source else text)
-
-    def __str__(self) -> str:
-        head = self.name if self.name.startswith("[[") else f"[{self.name}]"
-        return "\n".join((head, *self.lines)) + "\n"
-
-
 def convert(cf: MainCf) -> Converted:
     """All of it; what cannot be said is noted."""
     return _Conversion(cf).converted()
@@ -122,7 +89,7 @@ class _Conversion:
         self._found = Converted()
         self._note = self._found.notes.append
         self._used: set[str] = set()  # settings that were looked at
-        self._tables: list[_Table] = []
+        self._tables: list[Table] = []
         self._remote = True  # whether any mail goes to where the DNS says
 
     def converted(self) -> Converted:
@@ -149,8 +116,8 @@ class _Conversion:
         self._used.add(name)
         return self._cf[name] if name in self._cf.given else ""
 
-    def _table(self, name: str) -> _Table:
-        self._tables.append(_Table(name))
+    def _table(self, name: str) -> Table:
+        self._tables.append(Table(name))
         return self._tables[-1]
 
     def _local_domains(self) -> list[str]:
@@ -209,8 +176,8 @@ class _Conversion:
         tls.put("certificate", pair[0], "smtpd_tls_cert_file")
         tls.put("key", pair[1], "smtpd_tls_key_file")
 
-    def _accept(self) -> _Table:
-        accept = _Table("stage.accept")
+    def _accept(self) -> Table:
+        accept = Table("stage.accept")
         accept.put("relay_networks", list(self._networks()), "mynetworks")
         for name, key in (
             ("message_size_limit", "max_size"), ("smtpd_recipient_limit", "max_recipients"),
@@ -232,18 +199,18 @@ class _Conversion:
             except ValueError:
                 self._note(f"mynetworks: {word} is no network: name it in relay_networks of [stage.accept]")
 
-    def _relay(self) -> _Table:
-        relay = _Table("stage.relay")
+    def _relay(self) -> Table:
+        relay = Table("stage.relay")
         if level := self._given("smtp_tls_security_level"):
             relay.put("tls", _LEVELS.get(level, "opportunistic"), "smtp_tls_security_level")
         if (connections := self._given("default_destination_concurrency_limit")).isdecimal() and int(connections):
             relay.put("connections", int(connections), "default_destination_concurrency_limit")
         if lifetime := self._time("maximal_queue_lifetime", "d"):
-            relay.put("expire", _span(lifetime), "maximal_queue_lifetime")
+            relay.put("expire", span(lifetime), "maximal_queue_lifetime")
         if first := self._time("minimal_backoff_time", "s"):
             last = self._time("maximal_backoff_time", "s") or 4000
             pauses = [first * 2**step for step in range(8) if first * 2**step < last]
-            relay.put("retry", [_span(pause) for pause in (*pauses, max(last, first))], "minimal_backoff_time")
+            relay.put("retry", [span(pause) for pause in (*pauses, max(last, first))], "minimal_backoff_time")
         return relay
 
     def _time(self, name: str, unit: str) -> int:
@@ -254,12 +221,12 @@ class _Conversion:
             self._note(f"{name}: {error}")
             return 0
 
-    def _milters(self) -> list[_Table]:
+    def _milters(self) -> list[Table]:
         self._used |= {"smtpd_milters", "non_smtpd_milters"}
         action = _ACTIONS.get(self._cf["milter_default_action"] or "tempfail", "defer")
         found = []
         for number, word in enumerate(self._cf.words("smtpd_milters"), 1):
-            table = _Table(f"stage.milter_{number}")
+            table = Table(f"stage.milter_{number}")
             table.line('use = "stages.milter"')
             place = word.strip("{} ").split()[0].rstrip(",")
             # Below Postfix's queue folder, where it runs in a chroot.
@@ -270,7 +237,7 @@ class _Conversion:
             found.append(table)
         return found
 
-    def _lists(self) -> list[_Table]:
+    def _lists(self) -> list[Table]:
         """Lists of the DNS, if clients are refused by any; the other restrictions are noted."""
         lists = []
         for name in _RESTRICTIONS:
@@ -286,11 +253,11 @@ class _Conversion:
                     self._note(f'{name}: {word} was left out (docs/operating.md, "At the door")')
         if not lists:
             return []
-        table = _Table("stage.dnsbl")
-        table.line(f"lists = {_toml(lists)}", "reject_rbl_client")
+        table = Table("stage.dnsbl")
+        table.line(f"lists = {toml(lists)}", "reject_rbl_client")
         return [table]
 
-    def _lanes(self, milters: list[_Table], lists: list[_Table], ways: list[Route]) -> None:
+    def _lanes(self, milters: list[Table], lists: list[Table], ways: list[Route]) -> None:
         names = "".join(f"{quoted(table.name.removeprefix('stage.'))}, " for table in milters)
         at_the_door = '"dnsbl", ' if lists else ""
         self._table("lane.inbound").line(f'stages = ["accept", {at_the_door}"authenticate", {names}"queue", "route"]')
@@ -382,16 +349,3 @@ def _list(word: str) -> dict[str, Any]:
     bracket = re.search(r"\[([\d.;]+)\]", answer)
     parts = [part.replace("..", "-") for part in bracket[1].split(";")] if bracket else [""]
     return {"zone": zone, "answers": [re.sub(r"\[[\d.;]+\]", part, answer) for part in parts]}
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return quoted(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _span(seconds: int) -> str:
-    """A duration as people write it."""
-    return next(f"{seconds // each}{unit}" for unit, each in _UNITS if not seconds % each)

@@ -114,7 +114,7 @@ def _aliases(cf: MainCf, local: list[str], note: Note) -> Iterator[tuple[str, li
                 note(f"{setting}: {error}: `postroad alias add` (docs/operating.md)")
                 continue
             for name, value in entries.items():
-                yield from _alias(name, value, origin, local, note)
+                yield from alias(name, value, origin, local, note)
 
 
 def _of_aliases(cf: MainCf, word: str) -> dict[str, str]:
@@ -125,7 +125,7 @@ def _of_aliases(cf: MainCf, word: str) -> dict[str, str]:
     return cf.entries(word)
 
 
-def _alias(name: str, value: str, origin: str, local: list[str], note: Note) -> Iterator[tuple[str, list[str]]]:
+def alias(name: str, value: str, origin: str, local: list[str], note: Note) -> Iterator[tuple[str, list[str]]]:
     targets = [target for target in re.split(r"\s*,\s*|\s+", value) if target]
     if not targets or any(_PROGRAM.match(target) for target in targets):
         if targets:

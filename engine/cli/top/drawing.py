@@ -11,6 +11,7 @@ from rich.text import Text
 from engine.cli.top.frame import Frame
 from engine.cli.top.panes import PANES, Pane
 from engine.cli.top.view import HELP, View
+from engine.lanes import MAIL
 from engine.watching.wording import NOTHING, rate, time_taken
 
 HEADER, FOOTER, TITLE = 3, 1, 2
@@ -75,7 +76,8 @@ def _header(frame: Frame, view: View, version: str, trend: Sequence[float]) -> I
 
 def _traffic(frame: Frame, trend: Sequence[float]) -> Text:
     reading = frame.reading
-    queue = ", ".join(f"{count:,} {state}" for state, count in reading.queued.items() if count) or NOTHING
+    waiting = ", ".join(f"{count:,} {state}" for state, count in reading.queued.items() if count)
+    queue = waiting or ("0" if is_known(frame) else NOTHING)
     oldest = time_taken(reading.oldest) if reading.oldest else NOTHING
     bars = f" {sparkline(trend)}" if trend else ""
     parts: list[str | tuple[str, str]] = [
@@ -86,6 +88,12 @@ def _traffic(frame: Frame, trend: Sequence[float]) -> Text:
         rate(reading.leaving),
     ]
     return _line(*parts, ("  queue ", "bold"), queue, ("  oldest ", "bold"), oldest)
+
+
+def is_known(frame: Frame) -> bool:
+    """Whether every process that owns a part of the queue has said how much is in it."""
+    owners = [worker for worker in frame.workers if worker.name.startswith(f"{MAIL}-")]
+    return bool(frame.reading.queued and owners) and all(worker.lag is not None for worker in owners)
 
 
 def _line(*parts: str | tuple[str, str]) -> Text:

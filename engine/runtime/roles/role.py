@@ -59,6 +59,7 @@ from engine.spam import Spam
 from engine.stage import Rehearsed
 from engine.storage import sizes
 from engine.suppression import Suppressions
+from engine.traces.export import Export
 
 _HANDSHAKE = 30.0
 """Seconds for a TLS handshake on a listener that begins with it."""
@@ -106,6 +107,8 @@ class Role:
         self._keyring = Keyring(self.data)
         self.spam = Spam(self.data, self.directory)
         self._keep_history(config)
+        self._export: Export | None = None
+        self._tell_traces(config)
 
     @cached_property
     def _undelivered(self) -> Undelivered:
@@ -142,6 +145,7 @@ class Role:
         self.tls = self._opened_tls
         self.directory.set_local(config.domains.local)
         self._keep_history(config)
+        self._tell_traces(config)
         self.logins.guard.settings = config.login
         self.logins.issuer = self._opened_issuer
         self.tables.server = shared = self._opened_shared
@@ -162,6 +166,16 @@ class Role:
         terms = Terms(kept.keep, kept.size, config.queue.reserve)
         on, refusals = kept.level != "off", kept.level == "all"
         history.use(self.data / FOLDER, self.here.process.name, terms, on=on, refusals=refusals)
+
+    def _tell_traces(self, config: Config) -> None:
+        """Have what the history is told go to the collector as well, for as long as [traces] stays the same."""
+        before, wanted = self._export, config.traces
+        if before is not None and before.settings == wanted:
+            return
+        self._export = Export(wanted, self.here.process.name) if wanted is not None else None
+        history.tell(self._export)
+        if before is not None:
+            before.end()
 
     def services(self, config: Config) -> dict[Any, Any]:
         """What stages may ask for, by the annotation of their positional parameters.
@@ -274,6 +288,8 @@ class Role:
 
     def close(self) -> None:
         history.close()
+        if self._export is not None:
+            self._export.close()
         self.shaping.keep()
         self.tally.close()
         self.sessions.close()
