@@ -113,7 +113,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
-        "operations",
+        "operations", "login", "protocols", "drawing", "watching", "history", "condition",
     },
     "__main__": {"cli"},
 }  # fmt: skip
