@@ -14,7 +14,7 @@ from engine.sieve.regex import compiled
 from engine.units import Duration, Rate
 
 Act: TypeAlias = Literal["suspend", "slow", "use_source", "expire", "notify"]
-Scope: TypeAlias = Literal["source", "site", "tenant"]
+Scope: TypeAlias = Literal["source", "site", "tenant", "provider"]
 
 SHIPPED = Path(__file__).parent.parent / "shaping" / "automation.toml"
 """The automation that comes with Postroad."""
@@ -46,13 +46,17 @@ class Automation:
     least: int = 20
     within: Duration = Duration("10m")
     action: Act
-    scope: Scope = "source"  # what is acted on: the source at the site, the whole site, the tenant at the site
+    # On what it acts: the source at the site, the whole site, the tenant at the site, the source at all a provider's.
+    scope: Scope = "source"
     lasts: Duration = Duration("1h")
     rate: float = 0.5  # of `slow`: the part of its rates that is left
     connections: float = 0.5  # the same of its connections
     use: str = ""  # the source that takes over, of `use_source`; empty: any other of its pool
     notify: bool = False  # whether the postmaster gets a letter too
 
+
+MOST_COUNTED = 1000
+"""Replies of which each one's time is kept."""
 
 _CONDITIONS = ("classes", "codes", "status", "texts", "match")
 
@@ -106,6 +110,8 @@ def _wrong(one: Automation) -> Iterator[tuple[str, str]]:
             compiled(text, casemap=True, limit=LARGEST_EXPRESSION)
         except ValueError as error:
             yield "match", f"{text!r}: {error}"
+    if one.scope == "provider" and (not one.providers or one.sites or one.domains):
+        yield "scope", '"provider" needs providers, and neither sites nor domains'
     for key in ("sites", "domains"):
         if any(pattern.count("*") > _MOST_STARS for pattern in getattr(one, key)):
             yield key, f"a pattern has {_MOST_STARS} stars at most"
@@ -115,6 +121,8 @@ def _wrong(one: Automation) -> Iterator[tuple[str, str]]:
 def _wrong_amounts(one: Automation) -> Iterator[tuple[str, str]]:
     if not 0 <= one.share <= 100:
         yield "share", "must be per cent, from 1 to 100"
+    if one.after.most > MOST_COUNTED:
+        yield "after", f"counts {MOST_COUNTED} replies at most; of more, write a share"
     if one.least < 1:
         yield "least", "must be at least 1"
     for key in ("within", "lasts"):

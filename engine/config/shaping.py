@@ -12,7 +12,7 @@ from engine.config.automation import read_automation, shipped
 from engine.config.document import Document
 from engine.config.errors import ConfigError, nearest
 from engine.config.names import a_label
-from engine.config.rules import ABOUT, FOR_EVER, KINDS, PAUSE, VALUES, Kind, Place, Provider, Rule, Rules
+from engine.config.rules import ABOUT, FOR_EVER, KINDS, PAUSE, TOGETHER, VALUES, Kind, Place, Provider, Rule, Rules
 from engine.config.tables import NOWHERE, Shaping
 
 SHIPPED = Path(__file__).parent.parent / "shaping" / "providers.toml"
@@ -21,7 +21,7 @@ SHIPPED = Path(__file__).parent.parent / "shaping" / "providers.toml"
 _MOST_STARS = 3
 """In a pattern: with more of them, to look for one takes long."""
 
-_AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
+_AT_LEAST_ONE = ("connections", "provider_connections", "messages_per_connection", "recipients_per_transaction")
 
 _NOT_NOTHING = (*(name for name in VALUES if name.endswith("_timeout")), "expire")
 
@@ -131,9 +131,11 @@ def _pattern(document: Document, place: str, text: str) -> str:
 
 def _rule(document: Document, place: str, table: Mapping[str, Any], about: Rule) -> Rule:
     own = {key: value for key, value in table.items() if key != PAUSE}
-    for key in own.keys() - VALUES.keys():
-        document.problem(f"{place}.{key}", f"unknown key{nearest(key, [*VALUES, PAUSE, *_lists_of(about.kind)])}")
-    values = document.values(place, {key: own[key] for key in own if key in VALUES}, VALUES)
+    known = VALUES | TOGETHER if about.kind == "provider" else VALUES
+    for key in own.keys() - known.keys():
+        text = f"unknown key{nearest(key, [*known, PAUSE, *_lists_of(about.kind)])}"
+        document.problem(f"{place}.{key}", "goes into [provider.NAME]" if key in TOGETHER else text)
+    values = document.values(place, {key: own[key] for key in own if key in known}, known)
     for key, text in _wrong(values):
         document.problem(f"{place}.{key}", text)
     if PAUSE in table:
@@ -147,7 +149,7 @@ def _wrong(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((key, "must be longer than nothing") for key in _NOT_NOTHING if values.get(key, 1) <= 0)
     if not values.get("retry", ("5m",)):
         yield "retry", 'must name at least one pause, such as ["5m"]'
-    for key in ("messages", "recipients"):
+    for key in ("messages", "recipients", "provider_messages", "provider_recipients"):
         rates = values.get(key, ())
         if len({rate.period for rate in rates}) < len(rates):
             yield key, "has two rates over the same time"

@@ -1,5 +1,6 @@
 """What every kind of worker has besides legs: the services for stages."""
 
+import socket
 import threading
 from functools import cached_property
 from typing import Any
@@ -52,6 +53,8 @@ from engine.runtime.undelivered import Undelivered
 from engine.shaping.actions import ActionStore
 from engine.shaping.allowances import Allowances
 from engine.shaping.automation import Actions
+from engine.shaping.claims import Claims
+from engine.shaping.counts import Counts
 from engine.shaping.shaping import Shaping
 from engine.shaping.sites import Sites
 from engine.signing import Keyring
@@ -83,14 +86,22 @@ class Role:
         allowances = Allowances(self.tables)
         self.egress = Egress(self.tables, allowances)
         self._opened_plan = Plan()
-        self.shaping = Shaping(config.rules, allowances=allowances, sites=Sites(self.tables))
+        self.shaping = Shaping(
+            config.rules, allowances=allowances, claims=Claims(self.tables), sites=Sites(self.tables)
+        )
         self.lists = Lists.open(self.data)
         self.tls_results = TlsResults()
         self.tls_results.takers.append(self.sessions.heard)
         self.sts = StsStore.open(self.data)
         self.suppressions = Suppressions.open(self.data)
         self.actions = ActionStore.open(self.data)
-        self.automation = Actions(self.actions, config.rules.automation, providers=config.rules.providers)
+        node = f"{socket.gethostname()} {self.data.resolve()}"  # for what several of them count together
+        self.automation = Actions(
+            self.actions,
+            config.rules.automation,
+            providers=config.rules.providers,
+            counts=Counts(self.tables, node),
+        )
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -128,6 +139,8 @@ class Role:
         nursery.start_soon(self.tally.run)
         nursery.start_soon(self.sessions.run)
         nursery.start_soon(self.shaping.run)
+        nursery.start_soon(self.shaping.claims.run)
+        nursery.start_soon(self.automation.run)
         is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
         if is_first:
