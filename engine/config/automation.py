@@ -1,7 +1,7 @@
 """`[[automation]]` in the file of rules for sites: what is done, for a time, about replies that a server gives."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -71,16 +71,16 @@ def shipped() -> tuple[Automation, ...]:
     return found
 
 
-def read_automation(document: Document) -> tuple[Automation, ...]:
-    """The tables ``[[automation]]`` of a file; mistakes are noted in it."""
+def read_automation(document: Document, classes: Collection[str] = CLASSES) -> tuple[Automation, ...]:
+    """The tables ``[[automation]]`` of a file; mistakes are noted in it. ``classes``: all that replies may have."""
     tables = document.tables.get("automation", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         document.problem("automation", "must be tables, [[automation]]")
         return ()
-    return tuple(_read(document, tables))
+    return tuple(_read(document, tables, classes))
 
 
-def _read(document: Document, tables: list[dict[str, Any]]) -> Iterator[Automation]:
+def _read(document: Document, tables: list[dict[str, Any]], classes: Collection[str]) -> Iterator[Automation]:
     for number, table in enumerate(tables):
         place = f"automation.{number}"
         before = len(document.problems)
@@ -89,18 +89,18 @@ def _read(document: Document, tables: list[dict[str, Any]]) -> Iterator[Automati
             continue
         named = {"name": f"{document.path.name} {number + 1}", **table}
         found: Automation = document.section(place, Automation, named)
-        for key, text in _wrong(found):
+        for key, text in _wrong(found, classes):
             document.problem(f"{place}.{key}", text)
         if len(document.problems) == before:
             yield found
 
 
-def _wrong(one: Automation) -> Iterator[tuple[str, str]]:
+def _wrong(one: Automation, classes: Collection[str]) -> Iterator[tuple[str, str]]:
     """What is wrong with one: the key, and what to write."""
     if not any(getattr(one, key) for key in _CONDITIONS):
         yield "action", f"needs a condition: {', '.join(_CONDITIONS)}"
     yield from (
-        ("classes", f"there is no class {name}{nearest(name, CLASSES)}") for name in one.classes if name not in CLASSES
+        ("classes", f"there is no class {name}{nearest(name, classes)}") for name in one.classes if name not in classes
     )
     for text in one.texts:
         if not text.strip("* "):

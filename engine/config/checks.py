@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.bounces.classes import CLASSES
 from engine.bounces.patterns import BadPatterns, read
 from engine.config.document import Document
 from engine.config.errors import nearest
@@ -228,16 +229,18 @@ def check_quarantine(document: Document, quarantine: Quarantine) -> None:
         )
 
 
-def _bounces(document: Document, bounces: Bounces) -> None:
+def read_classes(document: Document, bounces: Bounces) -> frozenset[str]:
+    """Names of all classes of replies: ours, and those of the operator's patterns."""
     if bounces.patterns == NOWHERE:
-        return
+        return frozenset(CLASSES)
     try:
-        read(bounces.patterns)
+        return frozenset((*CLASSES, *read(bounces.patterns).classes))
     except BadPatterns as error:
         document.problem("bounces.patterns", f"{bounces.patterns}: {error}")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         document.problem("bounces.patterns", f"cannot read {bounces.patterns}: {reason}")
+    return frozenset(CLASSES)
 
 
 def _shared(document: Document, shared: Shared) -> None:
@@ -268,7 +271,7 @@ def _web(document: Document, web: Web) -> None:
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
-    "shared": _shared, "bounces": _bounces, "metrics": _metrics,
+    "shared": _shared, "metrics": _metrics,
     "history": _history, "web": _web,
 }  # fmt: skip
 """By table."""

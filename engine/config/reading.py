@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.certificates import read_acme, read_tls
-from engine.config.checks import CHECKS, check_quarantine, read_languages
+from engine.config.checks import CHECKS, check_quarantine, read_classes, read_languages
 from engine.config.directories import read_directory
 from engine.config.document import Document
 from engine.config.egress import Egress, check_pool_name, read_egress
@@ -71,6 +71,7 @@ def _read(document: Document) -> Config:
     listening = read_listeners(document)
     egress, smart_hosts = read_egress(document), read_smart_hosts(document)
     _check_pools(document, stages, egress)
+    classes = read_classes(document, sections["bounces"])
     return Config(
         path=document.path,
         text=document.text,
@@ -86,9 +87,9 @@ def _read(document: Document) -> Config:
         egress=egress,
         tenants=read_tenants(document, egress, smart_hosts),
         smart_hosts=smart_hosts,
-        webhooks=read_webhooks(document),
-        suppression=read_suppression(document),
-        rules=read_rules(document, sections["shaping"]),
+        webhooks=read_webhooks(document, classes),
+        suppression=read_suppression(document, classes),
+        rules=read_rules(document, sections["shaping"], classes),
         files=document.files,
         lanes=lanes,
         stages=stages,

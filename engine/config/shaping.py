@@ -3,11 +3,12 @@
 import dataclasses
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.bounces.classes import CLASSES
 from engine.config.automation import read_automation, shipped
 from engine.config.document import Document
 from engine.config.errors import ConfigError, nearest
@@ -30,8 +31,11 @@ _TABLES = (*KINDS, "automation")
 _LISTS = {"mx": tuple[str, ...], "domains": tuple[str, ...]}
 
 
-def read_rules(document: Document, shaping: Shaping) -> Rules:
-    """The rules that hold. Mistakes in their file are noted with those in ``document``."""
+def read_rules(document: Document, shaping: Shaping, classes: Collection[str]) -> Rules:
+    """The rules that hold. Mistakes in their file are noted with those in ``document``.
+
+    ``classes``: all that replies may have.
+    """
     before = _shipped() if shaping.providers else Rules()
     if shaping.file == NOWHERE:
         return before
@@ -44,7 +48,7 @@ def read_rules(document: Document, shaping: Shaping) -> Rules:
     except ConfigError as error:
         document.problems += [dataclasses.replace(one, path=error.path) for one in error.problems]
         return before
-    rules = _read(inner, before)
+    rules = _read(inner, before, classes)
     document.problems += [dataclasses.replace(one, path=inner.path) for one in inner.problems]
     return rules
 
@@ -53,18 +57,18 @@ def read_rules(document: Document, shaping: Shaping) -> Rules:
 def _shipped() -> Rules:
     """ConfigError: somebody has edited it."""
     document = Document(SHIPPED.read_text(), SHIPPED)
-    rules = _read(document, Rules(automation=shipped()))
+    rules = _read(document, Rules(automation=shipped()), CLASSES)
     if document.problems:
         raise ConfigError(SHIPPED, document.problems)
     return rules
 
 
-def _read(document: Document, before: Rules) -> Rules:
+def _read(document: Document, before: Rules, classes: Collection[str]) -> Rules:
     for name in document.tables:
         if name not in _TABLES:
             document.problem(name, f"unknown table{nearest(name, _TABLES)}")
     providers = {**before.providers, **_providers(document, before.providers)}
-    automation = (*before.automation, *read_automation(document))
+    automation = (*before.automation, *read_automation(document, classes))
     return Rules((*before.rules, *_in_order(document)), providers, automation)
 
 

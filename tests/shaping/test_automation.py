@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from engine import Defer, Delivered, Each, Reject
+from engine.bounces import classifier
+from engine.config import ConfigError
 from engine.config.automation import Automation, read_automation, shipped
 from engine.config.document import Document
 from engine.config.rules import Provider, covers
 from engine.shaping.actions import Action, ActionStore
 from engine.shaping.automation import NOTHING, Actions, Said, hosts_of
+from tests.shaping.test_shapes import configured
 
 NOW = 1_790_000_000.0
 YAHOO = "mta5.am0.yahoodns.net,mta6.am0.yahoodns.net"
@@ -269,6 +272,48 @@ async def test_verdicts_of_a_message_are_heard_one_by_one() -> None:
     assert one.in_force("mx", "", time.time()) is NOTHING
     await one.told(no, Said("mx", ""))
     assert one.in_force("mx", "", time.time()).waits(time.time()) > 3500
+
+
+# -- classes of an operator
+
+
+OWN = """
+[[class]]
+name = "x-night-shift"
+about = "source"
+
+[[pattern]]
+class = "x-night-shift"
+texts = ["night shift"]
+
+[[pattern]]
+class = "rate"
+texts = ["not today"]
+"""
+
+
+async def test_patterns_and_classes_of_an_operator_are_conditions(tmp_path: Path) -> None:
+    (tmp_path / "patterns.toml").write_text(OWN)
+    known = classifier(tmp_path / "patterns.toml")
+    text = TEMPLATE + 'classes = ["x-night-shift"]\n[[automation]]\nname = "y"\naction = "slow"\nclasses = ["rate"]'
+    document = Document(text, Path("/shaping.toml"))
+    one = Actions(None, read_automation(document, {"x-night-shift", "rate"}), known=known)
+    assert document.problems == []
+    assert [each.name for each in await one.heard(Said("mx", "", "450 our night shift sleeps"), NOW)] == ["x"]
+    assert [each.name for each in await one.heard(Said("mx", "", "550 Not today"), NOW)] == ["y"]
+    assert await one.heard(Said("mx", "", "450 our day shift sleeps"), NOW) == []
+
+
+def test_a_class_that_no_pattern_has_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "patterns.toml").write_text(OWN)
+    rules = TEMPLATE + 'classes = ["x-night-shift", "x-day-shift"]'
+    more = 'providers = false\n[bounces]\npatterns = "patterns.toml"\n[suppression.x-night-shift]\n[suppression.x-noon]'
+    with pytest.raises(ConfigError) as raised:
+        configured(tmp_path, rules, more)
+    told = str(raised.value)
+    assert "there is no class x-day-shift" in told
+    assert "there is no class x-noon" in told
+    assert "there is no class x-night-shift" not in told
 
 
 # -- over processes and restarts

@@ -43,6 +43,7 @@ from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
 from engine.runtime.roles.opened import (
     check_local_domains,
+    classifier_of,
     directory_of,
     plan_of,
     resolver_of,
@@ -100,6 +101,7 @@ class Role:
             self.actions,
             config.rules.automation,
             providers=config.rules.providers,
+            known=classifier_of(config),
             counts=Counts(self.tables, node),
         )
         self._opened_issuer: Issuer | None = None
@@ -160,9 +162,8 @@ class Role:
         self.tables.server = shared = self._opened_shared
         self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
-        if config.rules != self.shaping.rules:
-            self.shaping.use(config.rules)
-            self.automation.use(config.rules.automation, config.rules.providers)
+        self.shaping.use(config.rules)
+        self.automation.use(config.rules.automation, config.rules.providers, classifier_of(config))
         kinds = config.reports.kinds if config.reports is not None else ()
         self.tally.on, self.sessions.on = "dmarc" in kinds, "tls" in kinds
         if "_undelivered" in self.__dict__:
