@@ -114,6 +114,7 @@ ARROWS: dict[str, set[str]] = {
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
         "operations", "login", "protocols", "drawing", "watching", "history", "condition",
+        "unsubscribe", "reports", "units", "shaping",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -11,6 +11,7 @@ from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmU
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS, WEB
+from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.smart_hosts import SmartHost
@@ -85,7 +86,9 @@ __all__ = [
     "Login",
     "Mailboxes",
     "Metrics",
+    "MtaSts",
     "Oidc",
+    "Open",
     "Place",
     "Postgresql",
     "Problem",
@@ -106,7 +109,9 @@ __all__ = [
     "Stage",
     "Tenant",
     "Tls",
+    "TlsReports",
     "UnixSocket",
+    "Unsubscribe",
     "Verp",
     "WarmUp",
     "Web",

@@ -11,7 +11,7 @@ from engine.config.names import is_loopback
 from engine.config.tables import NOWHERE, Fill, Webhook
 from engine.units import Duration
 
-EVENTS = ("failed", "deferred", "returned", "complaint", "suppressed", "action", "lifted")
+EVENTS = ("failed", "deferred", "returned", "complaint", "unsubscribed", "suppressed", "action", "lifted")
 """What a webhook may hear of."""
 
 _FILLS = (

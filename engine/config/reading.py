@@ -14,6 +14,7 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
+from engine.config.open import read_open
 from engine.config.outcomes import read_suppression, read_webhooks
 from engine.config.shaping import read_rules
 from engine.config.smart_hosts import read_smart_hosts
@@ -80,6 +81,7 @@ def _read(document: Document) -> Config:
         proxied=listening.proxied,
         tls=read_tls(document),
         acme=read_acme(document),
+        open=read_open(document),
         reports=_read_reports(document, lanes),
         quarantine=_read_quarantine(document, lanes),
         directory=read_directory(document),

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.condition import When
 from engine.config.egress import Egress
+from engine.config.open import TABLES, Open
 from engine.config.rules import Rules
 from engine.config.smart_hosts import SmartHost
 from engine.config.tenants import Tenant
@@ -192,7 +193,9 @@ class Webhook:
     name: str = ""
     url: str
     secret_file: Path  # one secret a line, each of which signs
-    events: tuple[str, ...] = ("failed", "deferred", "returned", "complaint", "suppressed", "action", "lifted")
+    events: tuple[str, ...] = (
+        "failed", "deferred", "returned", "complaint", "unsubscribed", "suppressed", "action", "lifted",
+    )  # fmt: skip
     classes: tuple[str, ...] = ()  # of replies, where an event has one; empty: all
     tenants: tuple[str, ...] = ()  # the same of whose mail it is
     most: int = 100_000  # events that wait; what comes then is dropped
@@ -425,6 +428,7 @@ class Config:
     login: Login
     metrics: Metrics
     web: Web
+    open: Open  # what the listener `web` has for everybody
     oidc: Oidc | None
     reports: Reports | None
     quarantine: Quarantine | None  # None: parked mail stays until an operator decides
@@ -456,7 +460,7 @@ SECTIONS: dict[str, type] = {
 
 OPTIONAL: dict[str, type] = {
     "tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "quarantine": Quarantine,
-    "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared,
+    "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared, **TABLES,
 }  # fmt: skip
 """Tables without which there is no such thing."""
 

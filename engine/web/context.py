@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from engine.login import Logins
     from engine.mailbox import Mailboxes, NewsDesk, Quotas
     from engine.net.dns import Resolver
+    from engine.reports.inbox import Inbox
     from engine.runtime.roles.role import Role
+    from engine.shaping.allowances import Allowances
     from engine.web.collecting import Collected
     from engine.web.sessions.store import Sessions
 
@@ -71,6 +73,20 @@ class Context:
 
     def resolver(self) -> Resolver:
         return self._role.resolver()
+
+    @property
+    def inbox(self) -> Inbox:
+        """Reports on TLS that others have sent us."""
+        return self._role.inbox
+
+    @property
+    def allowances(self) -> Allowances:
+        """Rates that all processes take from together."""
+        return self._role.allowances
+
+    async def unsubscribe(self, address: str, name: str, peer: str) -> None:
+        """Somebody has left the list of that name. Unavailable."""
+        await self._role.unsubscribed(address, name, peer)
 
     def workers(self) -> list[str]:
         """Names of the workers that the configuration in force asks for."""

@@ -9,11 +9,14 @@ from typing import Any
 import httpx2
 from starlette.applications import Starlette
 
+from engine.abuse import Tables
 from engine.config import Config, parse
 from engine.directory import Embedded
 from engine.links.request import Unanswered
 from engine.login import Guard, Logins
 from engine.mailbox import Mailboxes, NewsDesk, Quotas
+from engine.reports.inbox import Inbox
+from engine.shaping.allowances import Allowances
 from engine.web.collecting import Collected
 from engine.web.context import Context
 from engine.web.sessions.store import Sessions
@@ -53,6 +56,10 @@ class Alone:
         self.directory = Embedded.open(self.data / "directory", config.domains.local)
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
+        self.tables = Tables.open(self.data / "abuse")
+        self.allowances = Allowances(self.tables)
+        self.inbox = Inbox(self.data)
+        self.left: list[tuple[str, str, str]] = []  # address, list and peer of those who have unsubscribed
         self._mailboxes: Mailboxes | None = None
 
     def mailboxes(self) -> Mailboxes:
@@ -60,7 +67,12 @@ class Alone:
             self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=2**26)
         return self._mailboxes
 
+    async def unsubscribed(self, address: str, name: str, peer: str) -> None:
+        self.left.append((address, name, peer))
+
     def close(self) -> None:
+        self.inbox.close()
+        self.tables.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
         self.logins.guard.close()

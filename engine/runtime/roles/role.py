@@ -84,7 +84,7 @@ class Role:
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
-        allowances = Allowances(self.tables)
+        self.allowances = allowances = Allowances(self.tables)
         self.egress = Egress(self.tables, allowances)
         self._opened_plan = Plan()
         self.shaping = Shaping(
@@ -130,6 +130,10 @@ class Role:
 
     async def _complained(self, complaint: Complaint) -> None:
         await self._undelivered.complained(complaint)
+
+    async def unsubscribed(self, address: str, name: str, peer: str) -> None:
+        """Somebody has left a list by a link of ours. Unavailable."""
+        await self._undelivered.unsubscribed(address, name, peer)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
