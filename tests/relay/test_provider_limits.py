@@ -37,6 +37,19 @@ provider_connections = 4
 messages_per_connection = 10
 """
 
+SOUR = f"""
+[provider.sour]
+domains = ["sour-*.{ORIGIN}"]
+
+[[automation]]
+name = "soured"
+providers = ["sour"]
+classes = ["x-lemon"]
+after = "10/5m"
+scope = "provider"
+action = "suspend"
+"""
+
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
@@ -72,7 +85,12 @@ def _failed(server: Postroad) -> None:
 
 def at_once(seen: Sequence[Seen]) -> int:
     """The most transactions that were ever under way at the same time."""
-    steps = sorted(step for one in seen for since, until in zip(one.spans[::2], one.spans[1::2], strict=True) for step in ((since, 1), (until, -1)))
+    steps = sorted(
+        step
+        for one in seen
+        for since, until in zip(one.spans[::2], one.spans[1::2], strict=True)
+        for step in ((since, 1), (until, -1))
+    )
     return max(accumulate(step for _, step in steps))
 
 
@@ -99,6 +117,33 @@ def test_connections_to_all_sites_together_are_used_and_never_more(tmp_path: Pat
     assert at_once(seen) <= 4
     begin, end = middle([moment for one in seen for moment in one.moments])
     print(f"{sum(one.used(4, begin, end) for one in seen):.0%} of the connections used")
+
+
+def test_replies_of_all_sites_are_counted_together(tmp_path: Path) -> None:
+    """Ten in five minutes are ten of the server, of whichever sites and workers; by a class of our own."""
+    (tmp_path / "shaping.toml").write_text(SOUR)
+    (tmp_path / "patterns.toml").write_text(
+        '[[class]]\nname = "x-lemon"\n[[pattern]]\nclass = "x-lemon"\ntexts = ["lemons"]'
+    )
+    with simulated(
+        tmp_path / "sites", {"name": "sour", "sites": SITES, "steps": {"MAIL": ["550 Lemons"]}}
+    ) as simulator:
+        more = {"shaping": {"file": "shaping.toml"}, "server": {"workers": 3}, "bounces": {"patterns": "patterns.toml"}}
+        with Postroad(tmp_path, merged(simulator.settings(retry=["1h"]), more)) as server:
+            for number in range(9):
+                send(server, [f"m{number}@sour-{number}.{ORIGIN}"])
+            until(lambda: len(server.all("failed")) == 9, "nine that failed")
+            assert not server.all("shaping-action")
+            send(server, [f"tenth@sour-9.{ORIGIN}"])
+            action = server.wait_for("shaping-action")
+            assert (action["site"], action["name"]) == ("[provider.sour]", "soured")
+            send(server, [f"late@sour-11.{ORIGIN}"])
+            server.wait_for("line-held")
+            assert len(server.all("shaping-action")) == 1
+            asked = [len(seen.asked) for seen in simulator.report("sour").values()]
+            assert sum(asked) == 10
+            shown = server.command("shaping", "actions").stdout
+            assert "[provider.sour]" in shown
 
 
 class TestNodes:
