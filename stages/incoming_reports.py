@@ -121,7 +121,7 @@ class IncomingReports:
             event("tls-report-unread", id=message.id, why=str(error))
             return False
         for report in reports:
-            take = partial(self.inbox.take, report, signed or (), str(message.id), self.kept_for)
+            take = partial(self.inbox.take, report, self.kept_for, signed=signed or (), identity=str(message.id))
             is_new = await trio.to_thread.run_sync(take)
             event(
                 "tls-report",

@@ -136,7 +136,7 @@ class Relay(Outbound):
             verdict = replace(verdict, line=f"{said.site}/{said.source}", retry_after=again)
         elif verdict is None:
             verdict = await self._send(message, going, leaving, overlay)
-            self.actions.told(verdict, said)
+            await self.actions.told(verdict, said)
         if isinstance(verdict, Defer) and (verdict.line or verdict.unreached):
             await self.egress.stayed(leaving)
         return verdict

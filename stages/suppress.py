@@ -38,9 +38,9 @@ class Suppress:
     @staticmethod
     def check(**settings: Any) -> Iterator[str]:
         """What is wrong with the settings that were given."""
-        from engine.bounces import CLASSES
+        from engine.bounces import is_class
 
-        yield from (f"ignore: there is no class {name}" for name in settings.get("ignore", ()) if name not in CLASSES)
+        yield from (f"ignore: there is no class {name}" for name in settings.get("ignore", ()) if not is_class(name))
 
     def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | None:  # noqa: ARG002
         if not sender:

@@ -115,7 +115,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
-        "operations",
+        "operations", "login", "protocols", "drawing", "watching", "history", "condition",
+        "unsubscribe", "reports", "shaping",
     },
     "__main__": {"cli"},
 }  # fmt: skip

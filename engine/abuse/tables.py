@@ -32,7 +32,10 @@ MAP_SIZE = 2**30
 COPY = 3600.0
 """Seconds between two copies."""
 
-NAMES = ("triplets", "accounts", "contacts", "suspects", "networks", "allowances", "sites", "egress")
+NAMES = (
+    "triplets", "accounts", "contacts", "suspects", "networks", "allowances", "sites", "egress", "connections",
+    "replies",
+)  # fmt: skip
 
 _MOST = {"sites": 20_000}
 """Entries, where a table is to be smaller than others."""

@@ -1,5 +1,6 @@
 """The classes of replies: what stands behind a refusal, whom it is about, and when it is tried again."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -62,3 +63,17 @@ _ALL = (
 CLASSES: Mapping[str, Class] = {one.name: one for one in _ALL}
 
 UNKNOWN = CLASSES["unknown"]
+
+OWN = re.compile(r"x-[a-z0-9]+(-[a-z0-9]+)*")
+"""Names of an operator's own classes: none of ours will ever be the same."""
+
+LONGEST_NAME = 60
+
+
+def is_class(name: str) -> bool:
+    """Whether there is such a class, or an operator may have one."""
+    return name in CLASSES or is_own(name)
+
+
+def is_own(name: str) -> bool:
+    return len(name) <= LONGEST_NAME and OWN.fullmatch(name) is not None

@@ -1,7 +1,7 @@
 """The table of patterns: what replies say, read from files, and made into one classifier."""
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.bounces.classes import CLASSES, UNKNOWN, Class, Retry
+from engine.bounces.classes import CLASSES, UNKNOWN, About, Class, Retry, is_own
 from engine.bounces.heard import Heard, Phase
 from engine.bounces.phrases import Phrases
 from engine.sieve.regex import Regex, compiled
@@ -36,8 +36,26 @@ class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     phases: tuple[Phase, ...] = ()
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of the operator's own as it stands in the file."""
+
+    name: str
+    about: About = "site"
+    permanent: bool = False
+    retry: Retry = "usual"
+    text: str = ""
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"classes": "class"}):
+    classes: tuple[_Declared, ...] = ()
     pattern: tuple[_Written, ...] = ()
+
+
+class Table(NamedTuple):
+    """What a file says: classes of its own, and patterns in their order."""
+
+    classes: Mapping[str, Class]
+    patterns: "list[Pattern]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +142,29 @@ def _is_permanent(heard: Heard, which: Class) -> bool:
     return first == "5" if first in ("4", "5") else which.permanent
 
 
-def parse(text: str) -> list[Pattern]:
-    """The patterns in the text of a file. BadPatterns."""
+def parse(text: str) -> Table:
+    """The text of a file. BadPatterns."""
     try:
         written = msgspec.convert(tomllib.loads(text), _File)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise BadPatterns(str(error).replace("`$.pattern", "`pattern")) from error
-    return [_made(number, one) for number, one in enumerate(written.pattern, 1)]
+        raise BadPatterns(str(error).replace("`$.", "`")) from error
+    own = {one.name: _class(number, one) for number, one in enumerate(written.classes, 1)}
+    if len(own) < len(written.classes):
+        raise BadPatterns("two classes have the same name")
+    classes = {**CLASSES, **own}
+    return Table(own, [_made(number, one, classes) for number, one in enumerate(written.pattern, 1)])
 
 
-def _made(number: int, written: _Written) -> Pattern:
-    if written.name not in CLASSES:
+def _class(number: int, declared: _Declared) -> Class:
+    if not is_own(declared.name):
+        raise BadPatterns(
+            f"class {number}: {declared.name!r} is no name for a class of your own, such as x-night-shift"
+        )
+    return Class(declared.name, declared.about, declared.permanent, declared.retry, declared.text or declared.name)
+
+
+def _made(number: int, written: _Written, classes: Mapping[str, Class]) -> Pattern:
+    if written.name not in classes:
         raise BadPatterns(f"pattern {number}: there is no class {written.name}")
     if not any((written.texts, written.match, written.codes, written.status, written.phases)):
         raise BadPatterns(f"pattern {number}: it has no condition, and would fit everything")
@@ -146,23 +176,23 @@ def _made(number: int, written: _Written) -> Pattern:
     except ValueError as error:
         raise BadPatterns(f"pattern {number}: {error}") from error
     texts = tuple(text.lower() for text in written.texts)
-    return Pattern(CLASSES[written.name], texts, expressions, written.codes, frozenset(written.status), written.phases)
+    return Pattern(classes[written.name], texts, expressions, written.codes, frozenset(written.status), written.phases)
 
 
-def read(path: Path) -> list[Pattern]:
-    """The patterns in a file of the operator's. BadPatterns, OSError."""
+def read(path: Path) -> Table:
+    """A file of the operator's. BadPatterns, OSError."""
     return parse(path.read_text(encoding="utf-8"))
 
 
 @cache
 def ours() -> tuple[Pattern, ...]:
     """The patterns that come with us."""
-    return tuple(parse((files("engine.bounces") / OURS).read_text(encoding="utf-8")))
+    return tuple(parse((files("engine.bounces") / OURS).read_text(encoding="utf-8")).patterns)
 
 
 def classifier(path: Path | None = None) -> Classifier:
     """All patterns: those of the file, if there is one, before ours. BadPatterns, OSError."""
-    theirs: Sequence[Pattern] = read(path) if path is not None else ()
+    theirs: Sequence[Pattern] = read(path).patterns if path is not None else ()
     return Classifier((*theirs, *ours())) if theirs else usual()
 
 

@@ -93,11 +93,11 @@ def renew(ctx: click.Context, force: bool) -> None:
 
 def _acme(config: Config) -> tuple["Applicant", tuple[str, ...]]:
     """Who gets certificates, and for which domains there should be one."""
-    from engine.runtime.certificates import applicant
+    from engine.runtime.certificates import applicant, wanted_names
 
     if config.acme is None:
         fail(f"{config.path} has no [acme], which says where certificates come from")
-    return applicant(config), config.acme.domains
+    return applicant(config), wanted_names(config)
 
 
 def _name(given: str) -> str:

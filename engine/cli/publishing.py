@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from engine.cli import opening
-from engine.cli.configured import tls_reports_to
+from engine.cli.configured import own_sts_policy, report_page, tls_reports_to
 from engine.cli.errors import Refused, Unusable
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def zone_lines(host: "Host") -> Iterator[str]:
 
 
 def _comments(host: "Host") -> Iterator[str]:
-    from engine.presence.records import addresses, reverse, sts_policy, tlsa, within
+    from engine.presence.records import addresses, reverse, tlsa, within
+    from engine.protocols.mta_sts import sts_policy
 
     if not host.addresses:
         yield f"{host.hostname} needs A and AAAA records; say --address IP to have them here"
@@ -39,6 +40,9 @@ def _comments(host: "Host") -> Iterator[str]:
     if record is not None:
         yield "if DNSSEC signs the zone, and this certificate's key stays when it is renewed:"
         yield str(record)
+    if host.sts_policy:
+        yield "the policy of MTA-STS is served by [listen] web, once there is a certificate for its name"
+        return
     yield f"if a web server has this at https://mta-sts.{host.domain}/.well-known/mta-sts.txt:"
     yield from (f"    {line}" for line in sts_policy([host.hostname]).splitlines())
     yield f'_mta-sts.{host.domain}. IN TXT "v=STSv1; id=1"'
@@ -63,6 +67,8 @@ def host_of(config: "Config", name: str, addresses: tuple[str, ...]) -> "Host":
         _signers(config, domain),
         _key_info(config),
         tls_reports_to(config, domain),
+        report_page(config),
+        own_sts_policy(config, domain),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -76,10 +76,10 @@ def tls(
     """
     if files or account is not None:
         found, good = _read_by(ctx, _tls, "JSON", files, account)
-        signed: list[tuple[str, ...]] = [()] * len(found)
+        signed = [_By()] * len(found)
     else:
         kept = [*_kept(configuration(ctx), last)]
-        found, signed, good = [one for one, _ in kept], [domains for _, domains in kept], True
+        found, signed, good = [one for one, _ in kept], [by for _, by in kept], True
     pairs = [(one, by) for one, by in zip(found, signed, strict=True) if not domain or domain.lower() in one.domains]
     rows = _by_failure([one for one, _ in pairs], domain)
     if as_json:
@@ -92,7 +92,7 @@ def tls(
         raise SystemExit(1)
 
 
-def _kept(config: "Config", last: str) -> "Iterator[tuple[TlsReport, tuple[str, ...]]]":
+def _kept(config: "Config", last: str) -> "Iterator[tuple[TlsReport, _By]]":
     from engine.reports.inbox import FOLDER, ReportStore
     from engine.storage.environment import StorageError
 
@@ -101,7 +101,7 @@ def _kept(config: "Config", last: str) -> "Iterator[tuple[TlsReport, tuple[str, 
         return
     try:
         with ReportStore.open(config.server.data, read_only=True) as store:
-            yield from ((one.report, one.signed) for one in store.reports(since))
+            yield from ((one.report, _By(one.signed, one.peer)) for one in store.reports(since))
     except StorageError as error:
         raise Unusable(str(error)) from error
 
@@ -246,9 +246,18 @@ def _whole(report: "Report") -> dict[str, Any]:
     return asdict(report) | {"messages": count, "passed": passed, "failed": count - passed}
 
 
-def _tls_summary(report: "TlsReport", signed: Sequence[str]) -> str:
+class _By(NamedTuple):
+    """Who sent it: whose good signatures were on it, or the address that it was posted from."""
+
+    signed: tuple[str, ...] = ()
+    peer: str = ""
+
+    def __str__(self) -> str:
+        return f" (signed by {', '.join(self.signed)})" if self.signed else f" (from {self.peer})" if self.peer else ""
+
+
+def _tls_summary(report: "TlsReport", by: _By) -> str:
     days = f"{tables.timestamp(report.begin)} to {tables.timestamp(report.end)}"
-    by = f" (signed by {', '.join(signed)})" if signed else ""
     count = tables.counted(report.succeeded + report.failed, "session")
     return f"{report.org_name}{by} about {', '.join(report.domains)}, {days}: {count}, {report.failed:,} failed"
 
@@ -296,8 +305,9 @@ def _server(failure: "Failure") -> str:
     return failure.mx_hostname or failure.receiving_ip
 
 
-def _tls_whole(report: "TlsReport", signed: Sequence[str]) -> dict[str, Any]:
+def _tls_whole(report: "TlsReport", by: _By) -> dict[str, Any]:
     from msgspec import to_builtins
 
     told: dict[str, Any] = to_builtins(report)
-    return told | {"signed_by": list(signed), "succeeded": report.succeeded, "failed": report.failed}
+    posted = {"posted_by": by.peer} if by.peer else {}
+    return told | {"signed_by": list(by.signed), **posted, "succeeded": report.succeeded, "failed": report.failed}

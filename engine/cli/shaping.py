@@ -1,7 +1,7 @@
 """`postroad shaping`: how mail leaves for a destination, and which rule says so."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +16,7 @@ from engine.units import spelled
 
 if TYPE_CHECKING:
     from engine.net.dns import Ask
-    from engine.shaping.shape import Shape
+    from engine.shaping.shape import Shape, Together
 
 _NOTHING = inspect.Parameter.empty
 
@@ -103,7 +103,13 @@ def _rows(config: Config, shape: "Shape") -> list[dict[str, Any]]:
             default = defaults.get(name, getattr(shape, name))
             row = {"value": _plain(default), "rule": "default", "place": ""}
         rows.append({"name": name, **row})
-    return rows
+    return [*rows, *(row for one in shape.together for row in _rows_together(one))]
+
+
+def _rows_together(together: "Together") -> Iterator[dict[str, Any]]:
+    """What a provider takes on all its sites."""
+    for name, given in together.given.items():
+        yield {"name": name, "value": _plain(given.value), "rule": str(given.rule), "place": str(given.place)}
 
 
 def _of_the_stage(config: Config) -> tuple[Mapping[str, Any], Mapping[str, Any], str]:

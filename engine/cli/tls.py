@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli import opening, tables
-from engine.cli.configured import config_option, configuration, tls_reports_to
+from engine.cli.configured import config_option, configuration, own_sts_policy, report_page, tls_reports_to
 from engine.cli.errors import Unusable
 from engine.observe.visible import visible
 
@@ -64,28 +64,34 @@ def explain(ctx: click.Context, name: str, *, connect: bool, dns: str | None, as
 
 @tls.command()
 @click.argument("name", metavar="DOMAIN")
-@click.option("--mode", type=click.Choice(["testing", "enforce", "none"]), default="testing", show_default=True)
-@click.option("--max-age", type=click.IntRange(0, 31_557_600), default=604_800, show_default=True, help="Seconds.")
+@click.option("--mode", type=click.Choice(["testing", "enforce", "none"]), help="As [mta_sts] has it; else testing.")
+@click.option("--max-age", type=click.IntRange(0, 31_557_600), help="Seconds; as [mta_sts] has it, else a week.")
 @config_option
 @click.pass_context
-def records(ctx: click.Context, name: str, *, mode: str, max_age: int) -> None:
+def records(ctx: click.Context, name: str, *, mode: str | None, max_age: int | None) -> None:
     """Print what DOMAIN, whose mail comes here, can publish.
 
     A policy of MTA-STS, TLSA records for our certificates, and the record that asks others for reports on TLS.
     """
+    from engine.config import MtaSts
     from engine.directory import valid_domain
-    from engine.presence.records import sts_policy, sts_record, tls_reports
+    from engine.presence.records import sts_record, tls_reports
+    from engine.protocols.mta_sts import sts_policy
 
     config = configuration(ctx)
     with opening.translated():
         domain, hostname = valid_domain(name), valid_domain(config.server.hostname)
-    policy = sts_policy([hostname], mode, max_age)
-    click.echo(f"; a web server has this at https://mta-sts.{domain}/.well-known/mta-sts.txt, as text/plain:")
+    served = own_sts_policy(config, domain)
+    usual = (served and config.open.mta_sts) or MtaSts()
+    age = int(usual.max_age) if max_age is None else max_age
+    policy = sts_policy(usual.mx or (hostname,), mode or usual.mode, age)
+    who = "[listen] web" if policy == served else "a web server"
+    click.echo(f"; {who} has this at https://mta-sts.{domain}/.well-known/mta-sts.txt, as text/plain:")
     for line in policy.splitlines():
         click.echo(f";     {line}")
     click.echo(sts_record(domain, policy))
     click.echo("; what becomes of TLS with its servers is reported there once a day:")
-    click.echo(tls_reports(domain, tls_reports_to(config, domain)))
+    click.echo(tls_reports(domain, tls_reports_to(config, domain), report_page(config)))
     click.echo(f"; where DNSSEC signs the zone of {hostname}, and as long as these keys are used:")
     for line in _tlsa(config, hostname):
         click.echo(line)

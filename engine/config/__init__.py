@@ -10,7 +10,8 @@ from engine.config.conversion import convert
 from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmUp
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
-from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS
+from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS, WEB
+from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.smart_hosts import SmartHost
@@ -50,6 +51,7 @@ from engine.config.tables import (
     Traces,
     UnixSocket,
     Verp,
+    Web,
     Webhook,
 )
 from engine.config.tenants import Campaign, Tenant
@@ -64,6 +66,7 @@ __all__ = [
     "OPTIONAL",
     "READERS",
     "SECTIONS",
+    "WEB",
     "Acme",
     "Batv",
     "Bounces",
@@ -84,7 +87,9 @@ __all__ = [
     "Login",
     "Mailboxes",
     "Metrics",
+    "MtaSts",
     "Oidc",
+    "Open",
     "Place",
     "Postgresql",
     "Problem",
@@ -105,10 +110,13 @@ __all__ = [
     "Stage",
     "Tenant",
     "Tls",
+    "TlsReports",
     "Traces",
     "UnixSocket",
+    "Unsubscribe",
     "Verp",
     "WarmUp",
+    "Web",
     "Webhook",
     "advice",
     "convert",

@@ -1,7 +1,7 @@
 """`[[automation]]` in the file of rules for sites: what is done, for a time, about replies that a server gives."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -14,7 +14,7 @@ from engine.sieve.regex import compiled
 from engine.units import Duration, Rate
 
 Act: TypeAlias = Literal["suspend", "slow", "use_source", "expire", "notify"]
-Scope: TypeAlias = Literal["source", "site", "tenant"]
+Scope: TypeAlias = Literal["source", "site", "tenant", "provider"]
 
 SHIPPED = Path(__file__).parent.parent / "shaping" / "automation.toml"
 """The automation that comes with Postroad."""
@@ -46,13 +46,17 @@ class Automation:
     least: int = 20
     within: Duration = Duration("10m")
     action: Act
-    scope: Scope = "source"  # what is acted on: the source at the site, the whole site, the tenant at the site
+    # On what it acts: the source at the site, the whole site, the tenant at the site, the source at all a provider's.
+    scope: Scope = "source"
     lasts: Duration = Duration("1h")
     rate: float = 0.5  # of `slow`: the part of its rates that is left
     connections: float = 0.5  # the same of its connections
     use: str = ""  # the source that takes over, of `use_source`; empty: any other of its pool
     notify: bool = False  # whether the postmaster gets a letter too
 
+
+MOST_COUNTED = 1000
+"""Replies of which each one's time is kept."""
 
 _CONDITIONS = ("classes", "codes", "status", "texts", "match")
 
@@ -67,16 +71,16 @@ def shipped() -> tuple[Automation, ...]:
     return found
 
 
-def read_automation(document: Document) -> tuple[Automation, ...]:
-    """The tables ``[[automation]]`` of a file; mistakes are noted in it."""
+def read_automation(document: Document, classes: Collection[str] = CLASSES) -> tuple[Automation, ...]:
+    """The tables ``[[automation]]`` of a file; mistakes are noted in it. ``classes``: all that replies may have."""
     tables = document.tables.get("automation", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         document.problem("automation", "must be tables, [[automation]]")
         return ()
-    return tuple(_read(document, tables))
+    return tuple(_read(document, tables, classes))
 
 
-def _read(document: Document, tables: list[dict[str, Any]]) -> Iterator[Automation]:
+def _read(document: Document, tables: list[dict[str, Any]], classes: Collection[str]) -> Iterator[Automation]:
     for number, table in enumerate(tables):
         place = f"automation.{number}"
         before = len(document.problems)
@@ -85,18 +89,18 @@ def _read(document: Document, tables: list[dict[str, Any]]) -> Iterator[Automati
             continue
         named = {"name": f"{document.path.name} {number + 1}", **table}
         found: Automation = document.section(place, Automation, named)
-        for key, text in _wrong(found):
+        for key, text in _wrong(found, classes):
             document.problem(f"{place}.{key}", text)
         if len(document.problems) == before:
             yield found
 
 
-def _wrong(one: Automation) -> Iterator[tuple[str, str]]:
+def _wrong(one: Automation, classes: Collection[str]) -> Iterator[tuple[str, str]]:
     """What is wrong with one: the key, and what to write."""
     if not any(getattr(one, key) for key in _CONDITIONS):
         yield "action", f"needs a condition: {', '.join(_CONDITIONS)}"
     yield from (
-        ("classes", f"there is no class {name}{nearest(name, CLASSES)}") for name in one.classes if name not in CLASSES
+        ("classes", f"there is no class {name}{nearest(name, classes)}") for name in one.classes if name not in classes
     )
     for text in one.texts:
         if not text.strip("* "):
@@ -106,6 +110,8 @@ def _wrong(one: Automation) -> Iterator[tuple[str, str]]:
             compiled(text, casemap=True, limit=LARGEST_EXPRESSION)
         except ValueError as error:
             yield "match", f"{text!r}: {error}"
+    if one.scope == "provider" and (not one.providers or one.sites or one.domains):
+        yield "scope", '"provider" needs providers, and neither sites nor domains'
     for key in ("sites", "domains"):
         if any(pattern.count("*") > _MOST_STARS for pattern in getattr(one, key)):
             yield key, f"a pattern has {_MOST_STARS} stars at most"
@@ -115,6 +121,8 @@ def _wrong(one: Automation) -> Iterator[tuple[str, str]]:
 def _wrong_amounts(one: Automation) -> Iterator[tuple[str, str]]:
     if not 0 <= one.share <= 100:
         yield "share", "must be per cent, from 1 to 100"
+    if one.after.most > MOST_COUNTED:
+        yield "after", f"counts {MOST_COUNTED} replies at most; of more, write a share"
     if one.least < 1:
         yield "least", "must be at least 1"
     for key in ("within", "lasts"):

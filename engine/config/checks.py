@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from engine.bounces.classes import CLASSES
 from engine.bounces.patterns import BadPatterns, read
 from engine.config.document import Document
 from engine.config.errors import nearest
@@ -33,6 +34,7 @@ from engine.config.tables import (
     Srs,
     Traces,
     Verp,
+    Web,
 )
 from engine.protocols.address import normalised_domain
 from engine.protocols.sasl import MECHANISMS
@@ -43,6 +45,11 @@ SMALLEST_LOG = 64 * 1024
 
 SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
+
+_ORIGIN = re.compile(
+    r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
+)
+"""In the clear on this machine alone (RFC 6454 6.2: no path)."""
 
 
 def _server(document: Document, server: Server) -> None:
@@ -224,16 +231,18 @@ def check_quarantine(document: Document, quarantine: Quarantine) -> None:
         )
 
 
-def _bounces(document: Document, bounces: Bounces) -> None:
+def read_classes(document: Document, bounces: Bounces) -> frozenset[str]:
+    """Names of all classes of replies: ours, and those of the operator's patterns."""
     if bounces.patterns == NOWHERE:
-        return
+        return frozenset(CLASSES)
     try:
-        read(bounces.patterns)
+        return frozenset((*CLASSES, *read(bounces.patterns).classes))
     except BadPatterns as error:
         document.problem("bounces.patterns", f"{bounces.patterns}: {error}")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         document.problem("bounces.patterns", f"cannot read {bounces.patterns}: {reason}")
+    return frozenset(CLASSES)
 
 
 def _shared(document: Document, shared: Shared) -> None:
@@ -248,6 +257,17 @@ def _shared(document: Document, shared: Shared) -> None:
 def _metrics(document: Document, metrics: Metrics) -> None:
     if metrics.token_file != NOWHERE:
         check_secrets(document, "metrics.token_file", metrics.token_file)
+
+
+def _web(document: Document, web: Web) -> None:
+    if web.processes < 1:
+        document.problem("web.processes", "must be at least 1")
+    if web.origin and not _ORIGIN.fullmatch(web.origin):
+        text = f'{web.origin!r} is no origin; write it like "https://mail.example.org", with nothing behind the host'
+        document.problem("web.origin", text)
+    for key in ("idle", "lifetime", "max_connections", "max_connections_per_network"):
+        if getattr(web, key) <= 0:
+            document.problem(f"web.{key}", "must be more than nothing")
 
 
 def _traces(document: Document, traces: Traces) -> None:
@@ -284,7 +304,7 @@ def _has(*modules: str) -> bool:
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
-    "shared": _shared, "bounces": _bounces, "metrics": _metrics,
-    "history": _history, "traces": _traces,
+    "shared": _shared, "metrics": _metrics,
+    "history": _history, "web": _web, "traces": _traces,
 }  # fmt: skip
 """By table."""

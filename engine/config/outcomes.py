@@ -2,9 +2,8 @@
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from engine.bounces.classes import CLASSES
 from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.files import check_readable, check_secrets
@@ -12,7 +11,7 @@ from engine.config.names import is_loopback
 from engine.config.tables import NOWHERE, Fill, Webhook
 from engine.units import Duration
 
-EVENTS = ("failed", "deferred", "returned", "complaint", "suppressed", "action", "lifted")
+EVENTS = ("failed", "deferred", "returned", "complaint", "unsubscribed", "suppressed", "action", "lifted")
 """What a webhook may hear of."""
 
 _FILLS = (
@@ -24,12 +23,12 @@ _FILLS = (
 """The usual ones. Twice, for a server may be wrong once; complaints are never forgotten."""
 
 
-def read_webhooks(document: Document) -> tuple[Webhook, ...]:
-    """All of them, in the order of the file."""
-    return tuple(_webhooks(document))
+def read_webhooks(document: Document, classes: Collection[str]) -> tuple[Webhook, ...]:
+    """All of them, in the order of the file. ``classes``: all that replies may have."""
+    return tuple(_webhooks(document, classes))
 
 
-def _webhooks(document: Document) -> Iterator[Webhook]:
+def _webhooks(document: Document, classes: Collection[str]) -> Iterator[Webhook]:
     tables = document.table("webhook")
     for name in tables:
         place = f"webhook.{name}"
@@ -39,11 +38,11 @@ def _webhooks(document: Document) -> Iterator[Webhook]:
             continue
         found: Webhook = document.section(place, Webhook, table)
         if "url" in table and "secret_file" in table:
-            _check_webhook(document, place, found)
+            _check_webhook(document, place, found, classes)
         yield dataclasses.replace(found, name=name)
 
 
-def _check_webhook(document: Document, place: str, webhook: Webhook) -> None:
+def _check_webhook(document: Document, place: str, webhook: Webhook, classes: Collection[str]) -> None:
     try:
         host, _, under_tls, _ = webhook.place
     except ValueError as error:
@@ -58,7 +57,8 @@ def _check_webhook(document: Document, place: str, webhook: Webhook) -> None:
         if not fnmatch.filter(EVENTS, name):
             document.problem(f"{place}.events", f"there is no event {name}{nearest(name, EVENTS)}")
     for name in webhook.classes:
-        _check_class(document, f"{place}.classes", name)
+        if name not in classes:
+            document.problem(f"{place}.classes", f"there is no class {name}{nearest(name, classes)}")
     for key in ("most", "batch"):
         if getattr(webhook, key) < 1:
             document.problem(f"{place}.{key}", "must be at least 1")
@@ -66,12 +66,7 @@ def _check_webhook(document: Document, place: str, webhook: Webhook) -> None:
         document.problem(f"{place}.retry", 'must name at least one pause, such as ["10s"]')
 
 
-def _check_class(document: Document, place: str, name: str) -> None:
-    if name not in CLASSES:
-        document.problem(place, f"there is no class {name}{nearest(name, CLASSES)}")
-
-
-def read_suppression(document: Document) -> Mapping[str, Fill] | None:
+def read_suppression(document: Document, classes: Collection[str]) -> Mapping[str, Fill] | None:
     """By class, what puts recipients onto the list; None where there is no such table."""
     if "suppression" not in document.tables:
         return None
@@ -79,8 +74,8 @@ def read_suppression(document: Document) -> Mapping[str, Fill] | None:
     tables = document.table("suppression")
     for name in tables:
         place = f"suppression.{name}"
-        if name not in CLASSES:
-            document.problem(place, f"there is no class {name}{nearest(name, CLASSES)}")
+        if name not in classes:
+            document.problem(place, f"there is no class {name}{nearest(name, classes)}")
             continue
         table = document.table(name, tables, place)
         if "name" in table:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.certificates import read_acme, read_tls
-from engine.config.checks import CHECKS, check_quarantine, read_languages
+from engine.config.checks import CHECKS, check_quarantine, read_classes, read_languages
 from engine.config.directories import read_directory
 from engine.config.document import Document
 from engine.config.egress import Egress, check_pool_name, read_egress
@@ -14,6 +14,7 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.lanes import check_lanes, read_lanes
 from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
+from engine.config.open import read_open
 from engine.config.outcomes import read_suppression, read_webhooks
 from engine.config.shaping import read_rules
 from engine.config.smart_hosts import read_smart_hosts
@@ -71,6 +72,7 @@ def _read(document: Document) -> Config:
     listening = read_listeners(document)
     egress, smart_hosts = read_egress(document), read_smart_hosts(document)
     _check_pools(document, stages, egress)
+    classes = read_classes(document, sections["bounces"])
     return Config(
         path=document.path,
         text=document.text,
@@ -79,6 +81,7 @@ def _read(document: Document) -> Config:
         proxied=listening.proxied,
         tls=read_tls(document),
         acme=read_acme(document),
+        open=read_open(document),
         reports=_read_reports(document, lanes),
         quarantine=_read_quarantine(document, lanes),
         directory=read_directory(document),
@@ -86,9 +89,9 @@ def _read(document: Document) -> Config:
         egress=egress,
         tenants=read_tenants(document, egress, smart_hosts),
         smart_hosts=smart_hosts,
-        webhooks=read_webhooks(document),
-        suppression=read_suppression(document),
-        rules=read_rules(document, sections["shaping"]),
+        webhooks=read_webhooks(document, classes),
+        suppression=read_suppression(document, classes),
+        rules=read_rules(document, sections["shaping"], classes),
         files=document.files,
         lanes=lanes,
         stages=stages,

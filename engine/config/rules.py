@@ -96,6 +96,13 @@ VALUES: dict[str, Any] = {
 }
 """What a rule may say, and the type of it. `pause` besides, which is true or a time."""
 
+TOGETHER: dict[str, Any] = {
+    "provider_connections": int,
+    "provider_messages": tuple[Rate, ...],
+    "provider_recipients": tuple[Rate, ...],
+}
+"""What a rule for a provider may say besides: about all its sites together."""
+
 PAUSE = "pause"
 
 

@@ -3,16 +3,17 @@
 import dataclasses
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.bounces.classes import CLASSES
 from engine.config.automation import read_automation, shipped
 from engine.config.document import Document
 from engine.config.errors import ConfigError, nearest
 from engine.config.names import a_label
-from engine.config.rules import ABOUT, FOR_EVER, KINDS, PAUSE, VALUES, Kind, Place, Provider, Rule, Rules
+from engine.config.rules import ABOUT, FOR_EVER, KINDS, PAUSE, TOGETHER, VALUES, Kind, Place, Provider, Rule, Rules
 from engine.config.tables import NOWHERE, Shaping
 
 SHIPPED = Path(__file__).parent.parent / "shaping" / "providers.toml"
@@ -21,7 +22,7 @@ SHIPPED = Path(__file__).parent.parent / "shaping" / "providers.toml"
 _MOST_STARS = 3
 """In a pattern: with more of them, to look for one takes long."""
 
-_AT_LEAST_ONE = ("connections", "messages_per_connection", "recipients_per_transaction")
+_AT_LEAST_ONE = ("connections", "provider_connections", "messages_per_connection", "recipients_per_transaction")
 
 _NOT_NOTHING = (*(name for name in VALUES if name.endswith("_timeout")), "expire")
 
@@ -30,8 +31,11 @@ _TABLES = (*KINDS, "automation")
 _LISTS = {"mx": tuple[str, ...], "domains": tuple[str, ...]}
 
 
-def read_rules(document: Document, shaping: Shaping) -> Rules:
-    """The rules that hold. Mistakes in their file are noted with those in ``document``."""
+def read_rules(document: Document, shaping: Shaping, classes: Collection[str]) -> Rules:
+    """The rules that hold. Mistakes in their file are noted with those in ``document``.
+
+    ``classes``: all that replies may have.
+    """
     before = _shipped() if shaping.providers else Rules()
     if shaping.file == NOWHERE:
         return before
@@ -44,7 +48,7 @@ def read_rules(document: Document, shaping: Shaping) -> Rules:
     except ConfigError as error:
         document.problems += [dataclasses.replace(one, path=error.path) for one in error.problems]
         return before
-    rules = _read(inner, before)
+    rules = _read(inner, before, classes)
     document.problems += [dataclasses.replace(one, path=inner.path) for one in inner.problems]
     return rules
 
@@ -53,18 +57,18 @@ def read_rules(document: Document, shaping: Shaping) -> Rules:
 def _shipped() -> Rules:
     """ConfigError: somebody has edited it."""
     document = Document(SHIPPED.read_text(), SHIPPED)
-    rules = _read(document, Rules(automation=shipped()))
+    rules = _read(document, Rules(automation=shipped()), CLASSES)
     if document.problems:
         raise ConfigError(SHIPPED, document.problems)
     return rules
 
 
-def _read(document: Document, before: Rules) -> Rules:
+def _read(document: Document, before: Rules, classes: Collection[str]) -> Rules:
     for name in document.tables:
         if name not in _TABLES:
             document.problem(name, f"unknown table{nearest(name, _TABLES)}")
     providers = {**before.providers, **_providers(document, before.providers)}
-    automation = (*before.automation, *read_automation(document))
+    automation = (*before.automation, *read_automation(document, classes))
     return Rules((*before.rules, *_in_order(document)), providers, automation)
 
 
@@ -131,9 +135,11 @@ def _pattern(document: Document, place: str, text: str) -> str:
 
 def _rule(document: Document, place: str, table: Mapping[str, Any], about: Rule) -> Rule:
     own = {key: value for key, value in table.items() if key != PAUSE}
-    for key in own.keys() - VALUES.keys():
-        document.problem(f"{place}.{key}", f"unknown key{nearest(key, [*VALUES, PAUSE, *_lists_of(about.kind)])}")
-    values = document.values(place, {key: own[key] for key in own if key in VALUES}, VALUES)
+    known = VALUES | TOGETHER if about.kind == "provider" else VALUES
+    for key in own.keys() - known.keys():
+        text = f"unknown key{nearest(key, [*known, PAUSE, *_lists_of(about.kind)])}"
+        document.problem(f"{place}.{key}", "goes into [provider.NAME]" if key in TOGETHER else text)
+    values = document.values(place, {key: own[key] for key in own if key in known}, known)
     for key, text in _wrong(values):
         document.problem(f"{place}.{key}", text)
     if PAUSE in table:
@@ -147,7 +153,7 @@ def _wrong(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((key, "must be longer than nothing") for key in _NOT_NOTHING if values.get(key, 1) <= 0)
     if not values.get("retry", ("5m",)):
         yield "retry", 'must name at least one pause, such as ["5m"]'
-    for key in ("messages", "recipients"):
+    for key in ("messages", "recipients", "provider_messages", "provider_recipients"):
         rates = values.get(key, ())
         if len({rate.period for rate in rates}) < len(rates):
             yield key, "has two rates over the same time"

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.condition import When
 from engine.config.egress import Egress
+from engine.config.open import TABLES, Open
 from engine.config.rules import Rules
 from engine.config.smart_hosts import SmartHost
 from engine.config.tenants import Tenant
@@ -193,7 +194,9 @@ class Webhook:
     name: str = ""
     url: str
     secret_file: Path  # one secret a line, each of which signs
-    events: tuple[str, ...] = ("failed", "deferred", "returned", "complaint", "suppressed", "action", "lifted")
+    events: tuple[str, ...] = (
+        "failed", "deferred", "returned", "complaint", "unsubscribed", "suppressed", "action", "lifted",
+    )  # fmt: skip
     classes: tuple[str, ...] = ()  # of replies, where an event has one; empty: all
     tenants: tuple[str, ...] = ()  # the same of whose mail it is
     most: int = 100_000  # events that wait; what comes then is dropped
@@ -406,6 +409,18 @@ def _field(line: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Web:
+    """The pages for people, and the API."""
+
+    processes: int = 1  # that serve them
+    origin: str = ""  # where people find them; empty: https at the server's host name
+    idle: Duration = Duration("12h")  # without a request, after which one must sign in again
+    lifetime: Duration = Duration("30d")  # after which one must in any case
+    max_connections: int = 1000  # at once, of each process
+    max_connections_per_network: int = 200  # the same from one network, as [login] has it
+
+
+@dataclass(frozen=True, slots=True)
 class UnixSocket:
     """A listener that is no port. It counts when it is bound: not again by a reload that keeps its path."""
 
@@ -450,6 +465,8 @@ class Config:
     login: Login
     metrics: Metrics
     traces: Traces | None
+    web: Web
+    open: Open  # what the listener `web` has for everybody
     oidc: Oidc | None
     reports: Reports | None
     quarantine: Quarantine | None  # None: parked mail stays until an operator decides
@@ -475,12 +492,13 @@ SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "log": Log, "queue": Queue, "mailboxes": Mailboxes,
     "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
     "shaping": Shaping, "metrics": Metrics, "history": History,
+    "web": Web,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 
 OPTIONAL: dict[str, type] = {
     "tls": Tls, "acme": Acme, "oidc": Oidc, "reports": Reports, "quarantine": Quarantine,
-    "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared, "traces": Traces,
+    "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared, "traces": Traces, **TABLES,
 }  # fmt: skip
 """Tables without which there is no such thing."""
 

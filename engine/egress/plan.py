@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 from engine.config import Config, EgressPool, EgressSource, SmartHost
 from engine.egress.tenants import Tenants
 from engine.net.targets import host_and_port
-from engine.net.tls import client_context
+from engine.outbound.credentials import BadCredentials, read_password, verifying
 from engine.outbound.way import Login, Proxy, Security, Source
 from engine.protocols.sasl_client import Password
 from engine.protocols.socks5 import SocksLogin
@@ -72,10 +71,10 @@ def _source(name: str, source: EgressSource) -> Source:
         login = None
         if source.socks5_login_file is not None:
             place = f"egress.source.{name}.socks5_login_file"
-            who = _password(place, source.socks5_login_file)
             try:
+                who = read_password(source.socks5_login_file)
                 login = SocksLogin(who.name, who.password)
-            except ValueError as error:
+            except (BadCredentials, ValueError) as error:
                 raise Unusable(place, str(error)) from error
         proxy = Proxy("socks5", *host_and_port(source.socks5, 1080), login=login)
     elif source.haproxy:
@@ -86,27 +85,12 @@ def _source(name: str, source: EgressSource) -> Source:
 def _known(name: str, host: SmartHost) -> Known:
     place = f"smart_host.{name}"
     security = Security("never" if host.tls == "never" else "verify")
-    who = _password(f"{place}.login_file", host.login_file) if host.login_file else Password()
-    if host.tls == "never":
-        return Known(host.place, security, Login(who) if who.password else None)
     try:
-        context = client_context(verify=True)
-        if host.trust is not None:
-            context.load_verify_locations(cafile=str(host.trust))
-        if host.certificate is not None:
-            context.load_cert_chain(str(host.certificate), str(host.key))
-    except OSError as error:
-        raise Unusable(f"{place}.certificate", f"it cannot be used: {error.strerror or error}") from error
+        who = read_password(host.login_file) if host.login_file else Password()
+        if host.tls == "never":
+            return Known(host.place, security, Login(who) if who.password else None)
+        context = verifying(host.trust, host.certificate, host.key, beside=True)
+    except BadCredentials as error:
+        raise Unusable(f"{place}.{error.key}", str(error)) from error
     by_certificate = host.certificate is not None
     return Known(host.place, security, Login(who, context, by_certificate, host.tls == "implicit"))
-
-
-def _password(place: str, path: Path) -> Password:
-    """The name in the first line, the password in the second, as they are: spaces count. Unusable."""
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable(place, f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no UTF-8'}") from error
-    if len(lines) != 2 or not all(lines):
-        raise Unusable(place, f"{path} must have two lines: the name, and the password")
-    return Password(*lines)

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import trio
@@ -68,7 +69,9 @@ class OneServer(Outbound):
             yield "there is no TLS on a Unix socket"
         yield from Outbound.check(**settings)
 
-    def _by_one(self, *, lmtp: bool, chunking: bool = True, forward: bool = False) -> Sending:
+    def _by_one(
+        self, *, lmtp: bool, chunking: bool = True, forward: bool = False, trust: Path | None = None
+    ) -> Sending:
         """Sending by the settings."""
         timeouts = Timeouts(
             connect=self.connect_timeout,
@@ -85,6 +88,7 @@ class OneServer(Outbound):
             lmtp=lmtp,
             chunking=chunking,
             forward=forward,
+            trust=trust,
         )
 
     async def __call__(self, message: Message) -> Verdict:

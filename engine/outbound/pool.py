@@ -3,7 +3,7 @@
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
@@ -38,6 +38,10 @@ PATIENCE = 0.5
 """Seconds that a message waits behind busy connections before it gets one of its own, if the limit allows."""
 
 
+SHARED_IDLE = 0.5
+"""Seconds for which a connection is idle at most whose place in a provider others may wait for."""
+
+
 class _Site:
     """What waits for one way, and who serves it."""
 
@@ -66,8 +70,15 @@ class _Site:
     def has_room(self) -> bool:
         """Whether there may be one more connection."""
         if self.turns is not None:
-            return self.turns.valve.established < self.turns.valve.connections
+            valve = self.turns.valve
+            return valve.established < valve.connections and not valve.is_full(trio.current_time())
         return len(self.sessions) + self.opening < self.bounds.connections
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds for which a connection is kept for the next message: less where others may wait for its place."""
+        shares = self.turns is not None and self.turns.valve.shares_places
+        return min(self.bounds.idle, SHARED_IDLE) if shares else self.bounds.idle
 
     @property
     def rests(self) -> bool:
@@ -120,15 +131,16 @@ class Pool:
         bounds: Bounds,
         *,
         penalty: float = PENALTY,
-        valves: Callable[[str], Valve] | None = None,
+        valves: Callable[[str, str], Valve] | None = None,
     ) -> None:
-        """``valves``: by the name of a way, where it matters how much a site is sent."""
+        """``valves``: by the names of a way and of its source, where it matters how much a site is sent."""
         self._nursery = nursery
         self._bounds = bounds
         self._shaped: dict[Shape, Bounds] = {}
         self._valves = valves
         self._penalty_time = penalty
         self._sites: dict[Way, _Site] = {}
+        self._turned_away: dict[tuple[str, ...], deque[_Site]] = {}  # by the places that there were none of
         self._penalties: dict[tuple[Source, str, Security | None], tuple[float, Trouble]] = {}
         self._closing = False
 
@@ -147,7 +159,7 @@ class Pool:
         await job.wait()
 
     def _begun(self, way: Way) -> _Site:
-        valve = self._valves(f"{way.site}/{way.source.name}") if self._valves else None
+        valve = self._valves(f"{way.site}/{way.source.name}", way.source.name) if self._valves else None
         site = self._sites[way] = _Site(way, self._bounds, valve)
         if valve is not None:
             valve.users += 1
@@ -240,14 +252,45 @@ class Pool:
 
     async def _connection(self, site: _Site) -> None:
         """The life of one connection."""
+        place: Sequence[str] | None = ()
         try:
-            session = await self._opened(site)
+            place = await self._placed(site)
+            session = await self._opened(site) if place is not None else None
             if session is not None:
                 await self._use(site, session)
         finally:
             if site.turns is not None:
                 site.turns.valve.established -= 1
+                site.turns.valve.leave(place or (), trio.current_time())
+        if place:
+            self._offer(tuple(place))
         self._release(site)
+
+    def _offer(self, place: tuple[str, ...]) -> None:
+        """A place has become free: whoever was turned away first asks again."""
+        waiting = self._turned_away.get(place)
+        while waiting:
+            site = waiting.popleft()
+            if site.turns is not None and site.queue:
+                site.turns.valve.hope()
+                self._grow(site)
+                break
+        if not waiting:
+            self._turned_away.pop(place, None)
+
+    async def _placed(self, site: _Site) -> Sequence[str] | None:
+        """A place for one connection more where others share them; None: there is none."""
+        place: Sequence[str] | None = None
+        try:
+            place = await site.turns.valve.place(trio.current_time()) if site.turns is not None else ()
+        finally:
+            if place is None:
+                site.opening -= 1
+        if place is None and site.turns is not None:
+            waiting = self._turned_away.setdefault(site.turns.valve.places, deque())
+            if site not in waiting:
+                waiting.append(site)
+        return place
 
     async def _opened(self, site: _Site) -> Session | None:
         try:
@@ -383,7 +426,7 @@ class Pool:
         place = (session, trio.Event())
         site.idle.append(place)
         try:
-            with trio.move_on_after(site.bounds.idle):
+            with trio.move_on_after(site.idle_for):
                 await place[1].wait()
         finally:
             if place in site.idle:
@@ -418,6 +461,9 @@ class Pool:
         over = not (site.queue or site.opening or site.sessions or site.patience)
         if over and self._sites.pop(site.way, None) is not None and site.turns is not None:
             site.turns.valve.users -= 1
+            for waiting in self._turned_away.values():
+                if site in waiting:
+                    waiting.remove(site)
 
     def _give_up(self, site: _Site) -> None:
         kept: list[Job] = []

@@ -1,7 +1,7 @@
 """The records that a domain whose mail is here should have."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import quote
@@ -25,6 +25,8 @@ class Host:
     signers: tuple[Signer, ...] = ()  # the domain's keys that sign or wait
     key_info: bytes = b""  # SubjectPublicKeyInfo of a certificate whose key stays; empty: there is none
     tls_reports: str = ""  # the address that takes reports on TLS; empty: the postmaster's
+    report_page: str = ""  # where they can be posted to; empty: nowhere
+    sts_policy: str = ""  # that we serve for the domain; empty: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ def wanted(host: Host) -> Iterator[Record]:
     for signer in host.signers:
         yield Record(record_name(signer.domain, signer.selector), "TXT", txt(record(signer.key)))
     yield Record(f"_dmarc.{domain}", "TXT", txt(f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"))
-    yield tls_reports(domain, host.tls_reports)
+    yield tls_reports(domain, host.tls_reports, host.report_page)
+    if host.sts_policy:
+        yield Record(f"mta-sts.{domain}", "CNAME", f"{hostname}.")
+        yield sts_record(domain, host.sts_policy)
     for rank, service in enumerate(service for service in SERVICES if host.ports.get(service)):
         yield Record(service_name(service, domain), "SRV", f"{rank} 1 {host.ports[service]} {hostname}.")
 
@@ -78,10 +83,13 @@ def sts_record(domain: str, policy: str) -> Record:
     return Record(f"_mta-sts.{domain}", "TXT", txt(f"v=STSv1; id={identity}"))
 
 
-def tls_reports(domain: str, address: str = "") -> Record:
-    """What asks others for reports on TLS (RFC 8460 3), to the postmaster unless another address takes them."""
-    to = quote(address or f"postmaster@{domain}", safe="@+=")
-    return Record(record_name_of_tls_reports(domain), "TXT", txt(f"v=TLSRPTv1; rua=mailto:{to}"))
+def tls_reports(domain: str, address: str = "", page: str = "") -> Record:
+    """What asks others for reports on TLS (RFC 8460 3): to the address, and to a page that takes them; where there is
+    neither, to the postmaster.
+    """
+    to = [f"mailto:{quote(address or f'postmaster@{domain}', safe='@+=')}"] if address or not page else []
+    uris = ",".join([*to, *([quote(page, safe=":/[]@")] if page else [])])
+    return Record(record_name_of_tls_reports(domain), "TXT", txt(f"v=TLSRPTv1; rua={uris}"))
 
 
 def tlsa(host: Host) -> Record | None:
@@ -89,12 +97,6 @@ def tlsa(host: Host) -> Record | None:
     if not host.key_info:
         return None
     return Record(f"_25._tcp.{host.hostname}", "TLSA", f"3 1 1 {hashlib.sha256(host.key_info).hexdigest()}")
-
-
-def sts_policy(hosts: Sequence[str], mode: str = "testing", max_age: int = 86_400) -> str:
-    """The file ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt`` (RFC 8461 3.2)."""
-    lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {host}" for host in hosts), f"max_age: {max_age}"]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def within(name: str, domain: str) -> bool:

@@ -1,7 +1,7 @@
 """MTA-STS (RFC 8461): the record that says that a domain has a policy, and the policy; read strictly."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 Mode: TypeAlias = Literal["enforce", "testing", "none"]
@@ -96,3 +96,9 @@ def _policy(fields: dict[str, str], patterns: list[str]) -> StsPolicy:
     if wrong is not None:
         raise ValueError(f"no name of a host: {wrong[:80]!r}")
     return StsPolicy(mode, min(int(age), LONGEST_AGE), tuple(dict.fromkeys(patterns)))  # type: ignore[arg-type]
+
+
+def sts_policy(hosts: Sequence[str], mode: str = "testing", max_age: int = 86_400) -> str:
+    """The file ``https://mta-sts.DOMAIN/.well-known/mta-sts.txt`` (RFC 8461 3.2)."""
+    lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {host}" for host in hosts), f"max_age: {max_age}"]
+    return "".join(f"{line}\n" for line in lines)

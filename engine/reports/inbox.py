@@ -47,6 +47,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     received: float
     signed: tuple[str, ...] = ()
     id: str = ""  # of the message that it came by
+    peer: str = ""  # the address that has posted it, by HTTPS
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -115,12 +116,14 @@ class Inbox:
         self._store: ReportStore | None = None
         self._opening = threading.Lock()  # by one thread: LMDB cannot be opened twice in one process
 
-    def take(self, report: TlsReport, signed: tuple[str, ...], identity: str, keep: float) -> bool:
+    def take(
+        self, report: TlsReport, keep: float, *, signed: tuple[str, ...] = (), identity: str = "", peer: str = ""
+    ) -> bool:
         """Keep it for so many seconds from its end on; whether it is new. StorageError. Blocks."""
         with self._opening:
             if self._store is None:
                 self._store = ReportStore.open(self._data)
-        return self._store.put(Kept(report, time.time(), signed, identity), keep)
+        return self._store.put(Kept(report, time.time(), signed, identity, peer), keep)
 
     def close(self) -> None:
         if self._store is not None:

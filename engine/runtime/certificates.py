@@ -126,3 +126,16 @@ class Watcher:
         for path, why in sorted(found - self._said):
             event("certificate-trouble", certificate=path, why=why)
         self._said = found
+
+
+def wanted_names(config: Config) -> tuple[str, ...]:
+    """What [acme] gets certificates for: its domains, and the names of policies of ours that none of these covers."""
+    given = config.acme.domains if config.acme is not None else ()
+    sts = config.open.mta_sts
+    if sts is None or not sts.certificates:
+        return given
+    return (*given, *(host for host in sts.hosts(config.domains.local) if not _covers(given, host)))
+
+
+def _covers(names: tuple[str, ...], host: str) -> bool:
+    return any(name in (host, f"*.{host.partition('.')[2]}") for name in names)

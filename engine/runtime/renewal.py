@@ -10,7 +10,7 @@ from engine.acme.issuing import Applicant, Wanted
 from engine.config import Config
 from engine.net.certificates import day
 from engine.observe.events import event
-from engine.runtime.certificates import applicant
+from engine.runtime.certificates import applicant, wanted_names
 
 _LOOK = 5.0
 """Seconds until a new name in [acme] is seen."""
@@ -42,7 +42,7 @@ class Renewal:
         if config.acme is None:
             return
         getting = applicant(config)
-        wanted = await trio.to_thread.run_sync(getting.wanted, config.acme.domains)
+        wanted = await trio.to_thread.run_sync(getting.wanted, wanted_names(config))
         for folder, one in wanted.items():
             if time.time() >= self._next.get(folder, 0.0):
                 self._next[folder] = await self._see_to(getting, folder, one)

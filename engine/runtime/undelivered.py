@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
+
+import trio
 
 from engine.bounces import BadPatterns, Classifier, classifier
 from engine.bounces.journal import FOLDER, Entry, Journal, Log
@@ -109,6 +112,21 @@ class Undelivered:
     async def complained(self, complaint: Complaint) -> None:
         """Somebody does not want what we send."""
         self._journal.tell(entry_of_complaint(complaint, time.time()))
+
+    async def unsubscribed(self, address: str, name: str, peer: str) -> None:
+        """Somebody has left a list by a link of ours, and is on the suppression list from now on. Unavailable."""
+        if self._terms.fills is not None:
+            leave = partial(
+                self._suppressions.leave, address, self._terms.fills, f"one click: {name}" if name else "one click"
+            )
+            await trio.to_thread.run_sync(leave)
+        event("unsubscribed", to=address, list=name or None, peer=peer)
+        self._journal.tell(
+            Entry(
+                time=round(time.time(), 3), event="unsubscribed", to=address, domain=address.rpartition("@")[2],
+                which="unsubscribe", permanent=True, text=name, remote=peer,
+            )
+        )  # fmt: skip
 
     def note(self, entry: Entry) -> None:
         """Something else that webhooks may want to hear of."""

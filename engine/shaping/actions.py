@@ -41,6 +41,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     until: float
     source: str = ""  # whose mail to the site it is about; empty: all sources
     tenant: str = ""  # the same of tenants
+    provider: str = ""  # about all sites of which it is; `site` is for people then
     rate: float = 1.0  # of `slow`: the part that is left
     connections: float = 1.0
     use: str = ""  # of `use_source`: which one; empty: any other

@@ -8,11 +8,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Self
 
 import msgspec
 
 from engine.abuse import Tables
 from engine.abuse.table import Changes, Kept, key_of
+from engine.shaping.claims import Here, Where
 from engine.shaping.windows import SLICES, Window
 from engine.units import Rate
 
@@ -34,10 +36,16 @@ class Allowances:
     Exact among all that share the table. While a shared store is out of reach, each node counts for itself.
     """
 
-    def __init__(self, tables: Tables, clock: Callable[[], float] = time.time) -> None:
-        self._table = tables[TABLE]
+    def __init__(self, tables: Tables | None, clock: Callable[[], float] = time.time) -> None:
+        """Without ``tables`` they are this process's own."""
+        self._table: Where = tables[TABLE] if tables is not None else Here()
         self._clock = clock
         self._shut: dict[tuple[bytes, int], tuple[int, float]] = {}
+
+    @classmethod
+    def here(cls) -> Self:
+        """Those of this process alone."""
+        return cls(None)
 
     async def take(self, wanted: Sequence[tuple[str, Rate, int]]) -> float:
         """Take (name, rate, how many) of all these, or of none.

@@ -1,17 +1,20 @@
 """What replies lead to: patterns and thresholds on one side, actions in force on the other.
 
-What is counted is counted by the process that sends to the site, which is one (`stages/relay.py` partitions by it).
-What it leads to is kept for all of them, and over restarts.
+All processes count together (`engine/shaping/counts.py`). What it leads to is kept for all of them, and over restarts.
 """
 
+import hashlib
 import random
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+
+import msgspec
+import trio
 
 from engine.bounces import Classifier, Heard, Phase, usual
 from engine.bounces.patterns import LARGEST_EXPRESSION
@@ -20,12 +23,13 @@ from engine.config.automation import Automation, shipped
 from engine.config.rules import Provider, covers
 from engine.observe.events import event
 from engine.shaping.actions import REPLY, Action, ActionStore
+from engine.shaping.counts import Counts, Share, Threshold
 from engine.sieve.regex import compiled
 from engine.storage.environment import StorageError
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 
-COUNTED = 20_000
-"""Sites, for each rule, whose replies are counted. Then those are forgotten that were counted longest ago."""
+TELL = 1.0
+"""Seconds after which the others hear of replies that do not fit, and count for a share alone."""
 
 _OVERLAYS = 10_000
 
@@ -90,10 +94,15 @@ class _Rule:
         self.classes = frozenset(one.classes)
         self.status = frozenset(one.status)
         self.expressions = [compiled(text, casemap=True, limit=LARGEST_EXPRESSION) for text in one.match]
-        about = [providers[name] for name in one.providers if name in providers]
+        self.providers = {name: providers[name] for name in one.providers if name in providers}
+        about = self.providers.values()
         self.hosts = (*one.sites, *(pattern for provider in about for pattern in provider.mx))
         self.domains = (*one.domains, *(pattern for provider in about for pattern in provider.domains))
         self.anywhere = not (one.sites or one.domains or one.providers)
+        # What is counted for a rule is another thing once the rule is another one.
+        self.named = ("reply", one.name, hashlib.blake2b(repr(one).encode(), digest_size=8).hexdigest())
+        self.threshold = Threshold(one.after.most, one.after.period, one.lasts)
+        self.share = Share(one.share, one.least, one.within, one.lasts)
 
     def is_about(self, said: Said) -> bool:
         """Whether it is about this place."""
@@ -101,10 +110,24 @@ class _Rule:
             return False
         if self.one.scope == "tenant" and not said.tenant:
             return False
+        if self.one.scope == "provider":
+            return any(_belongs(one, said.site, said.domain) for one in self.providers.values())
         if self.anywhere or any(covers(pattern, said.domain) for pattern in self.domains):
             return True
         names = (said.host, *hosts_of(said.site))
         return any(covers(pattern, name) for pattern in self.hosts for name in names)
+
+    def whom(self, said: Said) -> tuple[str, str, str, str]:
+        """Site, source, tenant and provider that are acted on."""
+        match self.one.scope:
+            case "source":
+                return said.site, said.source, "", ""
+            case "tenant":
+                return said.site, "", said.tenant, ""
+            case "provider":
+                name = next(name for name, one in self.providers.items() if _belongs(one, said.site, said.domain))
+                return f"[provider.{name}]", said.source, "", name
+        return said.site, "", "", ""
 
     def fits(self, heard: Heard, which: str) -> bool:
         """Whether the codes and the class do."""
@@ -122,59 +145,6 @@ def _free(_work: int) -> None:
     """What an expression costs is bounded by the length of the text, which `Heard` bounds."""
 
 
-class _Shares:
-    """How many replies there were lately, and how many of them fitted: by halves of the window."""
-
-    __slots__ = ("_began", "_half", "_now", "_then")
-
-    def __init__(self, within: float) -> None:
-        self._half = within / 2
-        self._began = 0.0
-        self._now = [0, 0]
-        self._then = [0, 0]
-
-    def add(self, now: float, *, fits: bool) -> tuple[int, int]:
-        """Count one. How many there were, and how many fitted."""
-        if now - self._began >= self._half:
-            self._then = self._now if now - self._began < 2 * self._half else [0, 0]
-            self._now, self._began = [0, 0], now
-        self._now[0] += 1
-        self._now[1] += fits
-        return self._now[0] + self._then[0], self._now[1] + self._then[1]
-
-
-class _Counts:
-    """What was counted of each site, the newest last."""
-
-    def __init__(self) -> None:
-        self._times: OrderedDict[tuple[int, str, str, str], deque[float]] = OrderedDict()
-        self._shares: OrderedDict[tuple[int, str, str], _Shares] = OrderedDict()
-
-    def times(self, key: tuple[int, str, str, str], one: Automation, now: float) -> bool:
-        """Count a reply. Whether it is the one that is too many."""
-        times = self._times.pop(key, None) or deque(maxlen=one.after.most)
-        times.append(now)
-        self._times[key] = times
-        if len(self._times) > COUNTED:
-            self._times.popitem(last=False)
-        if len(times) < one.after.most or now - times[0] > one.after.period:
-            return False
-        del self._times[key]
-        return True
-
-    def share(self, key: tuple[int, str, str], one: Automation, now: float, *, fits: bool) -> bool:
-        """The same of a share of all replies."""
-        shares = self._shares.pop(key, None) or _Shares(one.within)
-        self._shares[key] = shares
-        if len(self._shares) > COUNTED:
-            self._shares.popitem(last=False)
-        total, some = shares.add(now, fits=fits)
-        if not fits or total < one.least or some * 100 < one.share * total:
-            return False
-        del self._shares[key]
-        return True
-
-
 class Actions:
     """One object a process. Without a store all is kept here alone."""
 
@@ -185,13 +155,17 @@ class Actions:
         *,
         providers: Mapping[str, Provider] | None = None,
         known: Classifier | None = None,
+        counts: Counts | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``rules``: those of the operator; ours where there is None. ``known``: what gives replies their class."""
+        """``rules``: those of the operator; ours where there is None. ``known``: what gives replies their class.
+
+        Without ``counts`` replies are counted here alone.
+        """
         self._store = store
         self._clock = clock
         self._known = known or usual()
-        self._counts = _Counts()
+        self._counts = counts or Counts(clock=clock)
         self._writer: ThreadPoolExecutor | None = None
         self._mine: dict[str, Action] = {}  # that may not be in the store yet
         self._written: deque[str] = deque()  # of those: what is in the store since it was last read
@@ -205,6 +179,8 @@ class Actions:
     ) -> None:
         """Other rules hold from now on. Actions in force stay."""
         self._rules = [_Rule(one, providers) for one in rules]
+        self._providers = providers
+        self._overlays.clear()
         self._known = known or self._known
         texts = [(text.lower(), number) for number, one in enumerate(rules) for text in one.texts]
         self._texts = [number for _, number in texts]
@@ -213,33 +189,48 @@ class Actions:
 
     # -- what replies lead to
 
-    def passed(self, site: str, source: str, now: float | None = None) -> None:
+    def passed(self, site: str, source: str) -> None:
         """A site has taken a message."""
         for number in self._by_share:
-            when = self._clock() if now is None else now
-            self._counts.share((number, site, source), self._rules[number].one, when, fits=False)
+            rule = self._rules[number]
+            self._counts.pass_by((*rule.named, site, source), rule.share)
 
-    def heard(self, said: Said, now: float | None = None) -> list[Action]:
+    async def heard(self, said: Said, now: float | None = None) -> list[Action]:
         """A site has not taken a message, and said why. The actions that this leads to, which hold from now on."""
         now = self._clock() if now is None else now
         heard = Heard.of(said.reply, phase=said.phase)
-        fitting = set(self._fitting(said, heard))
+        fitting = list(self._fitting(said, heard))
+        for number in self._by_share:
+            if number not in fitting:
+                self._counts.pass_by((*self._rules[number].named, said.site, said.source), self._rules[number].share)
         taken = []
-        for number in sorted(fitting.union(self._by_share)):
-            if self._is_too_much(number, said, now, fits=number in fitting):
-                action = self._action(self._rules[number].one, said, now)
-                if not self._is_taken(action, now):
-                    taken.append(action)
-                    self._take(action)
+        for number in fitting:
+            action = await self._found(self._rules[number], said, now)
+            if action is not None:
+                taken.append(action)
+                self._take(action)
         return taken
 
-    def told(self, verdict: Verdict, said: Said) -> None:
+    async def told(self, verdict: Verdict, said: Said) -> None:
         """A message has come back from a site; ``said`` has all but the replies. What each of them leads to."""
         for one in verdict.verdicts.values() if isinstance(verdict, Each) else (verdict,):
             if isinstance(one, Delivered):
                 self.passed(said.site, said.source)
             elif isinstance(one, Defer | Reject) and one.reply:
-                self.heard(said._replace(reply=one.reply, host=one.remote))
+                await self.heard(said._replace(reply=one.reply, host=one.remote))
+
+    async def run(self) -> NoReturn:
+        """Let the others know of what was counted here without a word."""
+        while True:
+            await trio.sleep(TELL)
+            await self.tell()
+
+    async def tell(self, now: float | None = None) -> None:
+        """The same once."""
+        try:
+            await self._counts.tell(now)
+        except StorageError as error:
+            event("shaping-replies-uncounted", error=str(error))
 
     def _fitting(self, said: Said, heard: Heard) -> Iterator[int]:
         which = self._known.of(heard).name
@@ -255,17 +246,29 @@ class Actions:
             if rule.is_about(said) and rule.matches(heard.text):
                 yield number
 
-    def _is_too_much(self, number: int, said: Said, now: float, *, fits: bool) -> bool:
-        one = self._rules[number].one
-        if one.share:
-            return self._counts.share((number, said.site, said.source), one, now, fits=fits)
-        return self._counts.times((number, *_whom(one, said)), one, now)
+    async def _found(self, rule: _Rule, said: Said, now: float) -> Action | None:
+        """What a reply that fits a rule leads to, if it is one too many."""
+        action = self._action(rule, said, now)
+        if self._is_taken(action, now):
+            return None
+        try:
+            if rule.one.share:
+                until = await self._counts.share_reached((*rule.named, said.site, said.source), rule.share, now)
+            else:
+                whom = (action.site, action.source, action.tenant)
+                until = await self._counts.reached((*rule.named, *whom), rule.threshold, now)
+        except StorageError as error:
+            event("shaping-replies-uncounted", error=str(error))
+            return None
+        # While it was counted another process may have done the same.
+        found = until > now and not self._is_taken(action, now)
+        return msgspec.structs.replace(action, until=until) if found else None
 
-    def _action(self, one: Automation, said: Said, now: float) -> Action:
-        site, source, tenant = _whom(one, said)
+    def _action(self, rule: _Rule, said: Said, now: float) -> Action:
+        one, (site, source, tenant, provider) = rule.one, rule.whom(said)
         return Action.new(
             one.name, one.action, site, now, one.lasts,
-            source=source, tenant=tenant, use=one.use, reply=said.reply[:REPLY],
+            source=source, tenant=tenant, provider=provider, use=one.use, reply=said.reply[:REPLY],
             rate=one.rate if one.action == "slow" else 1.0,
             connections=one.connections if one.action == "slow" else 1.0,
             notify=one.notify or one.action == "notify",
@@ -307,7 +310,8 @@ class Actions:
         if overlay is None or overlay.until <= now:
             if len(self._overlays) >= _OVERLAYS:
                 self._overlays.clear()
-            overlay = self._overlays[key] = _joined([one for one in there if _is_for(one, *key)], now)
+            for_it = [one for one in there if _is_for(self._providers, one, key[:2], domain=domain, tenant=tenant)]
+            overlay = self._overlays[key] = _joined(for_it, now)
         return overlay
 
     def _now(self) -> list[Action]:
@@ -339,19 +343,23 @@ class Actions:
             self._writer.shutdown()
 
 
-def _whom(one: Automation, said: Said) -> tuple[str, str, str]:
-    """Site, source and tenant that are acted on."""
-    match one.scope:
-        case "source":
-            return said.site, said.source, ""
-        case "tenant":
-            return said.site, "", said.tenant
-    return said.site, "", ""
+def _belongs(provider: Provider, site: str, domain: str) -> bool:
+    """Whether a site, or the recipient's domain, is a provider's."""
+    hosts = hosts_of(site)
+    return any(covers(pattern, domain) for pattern in provider.domains) or all(
+        any(covers(pattern, host) for pattern in provider.mx) for host in hosts
+    )
 
 
-def _is_for(action: Action, site: str, source: str, domain: str, tenant: str) -> bool:
+def _is_for(
+    providers: Mapping[str, Provider], action: Action, way: tuple[str, str], *, domain: str, tenant: str
+) -> bool:
+    """``way``: site and source."""
+    site, source = way
     if (action.source and action.source != source) or (action.tenant and action.tenant != tenant):
         return False
+    if action.provider:
+        return action.provider in providers and _belongs(providers[action.provider], site, domain)
     return action.site == site or any(covers(action.site, name) for name in (domain, *hosts_of(site)))
 
 

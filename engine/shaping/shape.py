@@ -1,11 +1,11 @@
 """A shape: how mail leaves for one destination, and which rule says so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from engine.config.rules import Place, Rule, Rules, covers
+from engine.config.rules import TOGETHER, Place, Rule, Rules, covers
 from engine.units import Rate
 
 BY_MESSAGE = frozenset({"retry", "expire", "tls", "pool", "recipients_per_transaction"})
@@ -19,6 +19,17 @@ class Given:
     value: Any
     rule: Rule
     place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What a provider takes from one source on all its sites together."""
+
+    provider: str
+    connections: int | None = None
+    messages: tuple[Rate, ...] = ()
+    recipients: tuple[Rate, ...] = ()
+    given: Mapping[str, Given] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Shape:
     tls: Literal["never", "opportunistic", "require", "verify", "mta-sts", "dane"] | None = None
     pool: str = ""
     pause: float = 0.0  # Unix time until which nothing is sent
+    together: tuple[Together, ...] = ()  # of each provider that it belongs to
     group: str = ""
     given: Mapping[str, Given] = field(default_factory=dict, compare=False)
 
@@ -84,10 +96,25 @@ def shaped(rules: Rules, domain: str, hosts: Sequence[str], source: str = "") ->
     plain = [host.strip("[].").lower().removeprefix("ipv6:") for host in hosts]
     found = [rule for rule in rules.rules if _is_about(rules, rule, domain, plain, source)]
     found.sort(key=lambda rule: rule.rank)  # which keeps the order of those with the same one
-    given = {name: Given(value, rule, rule.places[name]) for rule in found for name, value in rule.values.items()}
+    given = _given(found)
     own = [str(rule) for rule in found if rule.kind == "domain" and not rule.values.keys() <= BY_MESSAGE]
-    values = {name: each.value for name, each in given.items()}
-    return Shape(**values, group=" ".join(own), given=given)
+    values = {name: each.value for name, each in given.items() if name not in TOGETHER}
+    return Shape(**values, together=tuple(_together(found)), group=" ".join(own), given=given)
+
+
+def _given(rules: Iterable[Rule]) -> dict[str, Given]:
+    """Each value of rules, of which the last one holds."""
+    return {name: Given(value, rule, rule.places[name]) for rule in rules for name, value in rule.values.items()}
+
+
+def _together(rules: Sequence[Rule]) -> Iterator[Together]:
+    """What rules say of all sites of a provider: each provider's own counts, for it counts by itself."""
+    for provider in dict.fromkeys(rule.name for rule in rules if rule.kind == "provider"):
+        given = _given(rule for rule in rules if rule.kind == "provider" and rule.name == provider)
+        said = {name: each for name, each in given.items() if name in TOGETHER}
+        if said:
+            values = {name.removeprefix("provider_"): each.value for name, each in said.items()}
+            yield Together(provider, **values, given=said)
 
 
 def providers_of(rules: Rules, domain: str, hosts: Sequence[str]) -> list[str]:

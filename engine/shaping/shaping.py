@@ -8,10 +8,11 @@ import trio
 from engine.config.rules import Rules
 from engine.observe.events import event
 from engine.shaping.allowances import Allowances
+from engine.shaping.claims import Claims
 from engine.shaping.governor import Governor, Learnt
 from engine.shaping.shape import Shape, shaped
 from engine.shaping.sites import Sites
-from engine.shaping.valve import Valve
+from engine.shaping.valve import Shared, Valve
 from engine.storage.environment import StorageError
 
 SHAPES = 50_000
@@ -32,11 +33,13 @@ class Shaping:
         rules: Rules | None = None,
         *,
         allowances: Allowances | None = None,
+        claims: Claims | None = None,
         sites: Sites | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.rules = rules or Rules()
-        self.allowances = allowances
+        self.claims = claims or Claims()
+        self._shared = Shared(allowances or Allowances.here(), self.claims, alone=allowances is None)
         self._sites = sites
         self._wall = wall
         self._shapes: dict[tuple[str, str, str], Shape] = {}
@@ -65,12 +68,14 @@ class Shaping:
             shape = self._shapes[key] = self._same.setdefault(found, found)
         return shape
 
-    def valve(self, name: str) -> Valve:
-        """That of a way."""
+    def valve(self, name: str, source: str = "") -> Valve:
+        """That of a way. ``source``: where mail leaves from by it."""
         valve = self._valves.get(name)
         if valve is None:
             self._make_room()
-            valve = self._valves[name] = Valve(name, Governor(self._learnt(name)), self.allowances, self._wall)
+            valve = self._valves[name] = Valve(
+                name, Governor(self._learnt(name)), self._shared, self._wall, source=source
+            )
         return valve
 
     def _learnt(self, name: str) -> Learnt | None:

@@ -2,14 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from engine.observe.events import event
 from engine.shaping.allowances import Allowances
+from engine.shaping.claims import CALM, Claims
 from engine.shaping.governor import Governor
 from engine.shaping.pushback import push_back
 from engine.shaping.shape import UNSHAPED, Shape
-from engine.shaping.windows import Window
+from engine.shaping.windows import SLICES, Window
 from engine.storage.environment import StorageError
 from engine.units import Rate
 
@@ -25,6 +27,9 @@ TROUBLE = 5.0
 LEASE = 0.5
 """Seconds for which what was taken of a shared rate may be used: less than the slack of any of them."""
 
+CALMED = 1.0
+"""Seconds after the last connection of a way in which it counts as if it had one, where others wait for a place."""
+
 TELL = 30.0
 """Seconds of a pause that is long enough to be told of."""
 
@@ -32,17 +37,33 @@ ASK = -1.0
 """A shared rate is to be asked for first."""
 
 
+@dataclass
+class Shared:
+    """What ways have together. ``alone``: no other process has a part in it."""
+
+    rates: Allowances = field(default_factory=Allowances.here)
+    claims: Claims = field(default_factory=Claims)
+    alone: bool = True
+
+
 class Valve:
     """One for each way, for as long as its process lives. Times are of the loop's clock, in seconds."""
 
     def __init__(
-        self, name: str, governor: Governor, allowances: Allowances | None, wall: Callable[[], float] = time.time
+        self,
+        name: str,
+        governor: Governor,
+        shared: Shared | None = None,
+        wall: Callable[[], float] = time.time,
+        *,
+        source: str = "",
     ) -> None:
         self.name = name
+        self._source = source
         self.governor = governor
         self.users = 0  # pools that have the way open
         self.established = 0  # connections of all of them
-        self._allowances = allowances
+        self._with = shared or Shared()
         self._wall = wall
         self._shape = UNSHAPED
         self._connections = 1
@@ -51,6 +72,10 @@ class Valve:
         self._shared: list[tuple[str, Rate]] = []  # by message
         self._shared_recipients: list[tuple[str, Rate]] = []
         self._lease = (0, 0, -math.inf)  # messages, recipients, until when
+        self._lasts = LEASE
+        self._places: Mapping[str, int] = {}  # a connection takes one of each, of which there are so many
+        self._placed = 0  # connections that have theirs
+        self._left = self._full = -math.inf  # when the last of them ended, until when there is no place
         self._shut = -math.inf  # no shared rate has room before
         self.last_reply = ""  # to a message
         self._told = False  # that the site pushes back
@@ -60,21 +85,24 @@ class Valve:
         self._connections = self.governor.most = shape.connections or connections
         if shape is self._shape:
             return
-        old, self._shape = self._shape, shape
+        self._shape = shape
         self._shut = -math.inf
-        self._messages, self._shared = self._sorted("messages", old.messages, shape.messages, self._messages)
-        self._recipients, self._shared_recipients = self._sorted(
-            "recipients", old.recipients, shape.recipients, self._recipients
-        )
+        self._messages, self._shared = self._sorted("messages", shape.messages, self._messages)
+        self._recipients, self._shared_recipients = self._sorted("recipients", shape.recipients, self._recipients)
+        names = [(f"provider/{one.provider}/{self._source}", one) for one in shape.together]
+        self._places = {name: one.connections for name, one in names if one.connections is not None}
+        self._shared += [(f"{name}/messages", rate) for name, one in names for rate in one.messages]
+        self._shared_recipients += [(f"{name}/recipients", rate) for name, one in names for rate in one.recipients]
+        # A place in a short rate is free again soon after its time: what was taken of it must be used at once.
+        short = (rate.period / SLICES for one in shape.together for rate in (*one.messages, *one.recipients))
+        self._lasts = min([LEASE, *short])
 
     def _sorted(
-        self, what: str, before: Sequence[Rate], rates: Sequence[Rate], windows: Sequence[Window]
+        self, what: str, rates: Sequence[Rate], windows: Sequence[Window]
     ) -> tuple[list[Window], list[tuple[str, Rate]]]:
         """Windows for what is counted here, names for what is counted with others."""
-        if before == rates:
-            return list(windows), self._shared if what == "messages" else self._shared_recipients
         counted = {window.rate.period: window.slices() for window in windows}
-        here = [rate for rate in rates if self._allowances is None or rate.period < OWN]
+        here = [rate for rate in rates if self._with.alone or rate.period < OWN]
         there = [(f"site/{self.name}/{what}", rate) for rate in rates if rate not in here]
         return [Window(rate, counted.get(rate.period, ())) for rate in here], there
 
@@ -90,6 +118,46 @@ class Valve:
     def refused(self, now: float) -> None:
         """The site wants no more than there are."""
         self.governor.refused(self.established - 1, now)  # it was counted while it was opened
+
+    @property
+    def shares_places(self) -> bool:
+        """Whether its connections count together with those of other ways."""
+        return bool(self._places)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What each of its connections takes a place of."""
+        return tuple(self._places)
+
+    def hope(self) -> None:
+        """A place has become free."""
+        self._full = -math.inf
+
+    def is_full(self, now: float) -> bool:
+        """Whether a provider is known to have no place for one more, of all its sites."""
+        return now < self._full
+
+    async def place(self, now: float) -> Sequence[str] | None:
+        """A place for one more connection; what is to be given to ``leave`` once it has ended. None: there is none."""
+        places = self._places
+        if not places:
+            return ()
+        try:
+            if await self._with.claims.take(places, hungry=not self._placed and now > self._left + CALMED):
+                self._placed += 1
+                return tuple(places)
+            self._full = now + CALM
+        except StorageError as error:
+            event("shaping-unknown", way=self.name, error=str(error))
+            self._full = now + TROUBLE
+        return None
+
+    def leave(self, place: Sequence[str], now: float) -> None:
+        """The connection that had the place has ended."""
+        if place:
+            self._placed -= 1
+            self._left = now
+            self._with.claims.give_back(place)
 
     # -- turns
 
@@ -122,12 +190,14 @@ class Valve:
 
     async def ask(self, now: float, recipients: Sequence[int]) -> None:
         """Take of the shared rates what messages to so many recipients need: of all of them, else of the first one."""
-        assert self._allowances is not None
+        began = self._wall()
         try:
             for some in (recipients, recipients[:1]):
-                wait = await self._allowances.take(self._wanted(len(some), sum(some)))
+                wait = await self._with.rates.take(self._wanted(len(some), sum(some)))
                 if not wait:
-                    self._lease = len(some), sum(some), now + LEASE
+                    # To ask has taken its time, in which nothing could be used.
+                    took = max(self._wall() - began, 0.0) if self._lasts < LEASE else 0.0
+                    self._lease = len(some), sum(some), now + took + self._lasts
                     return
         except StorageError as error:
             event("shaping-unknown", way=self.name, error=str(error))

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import msgspec
 
-from engine.bounces.classes import CLASSES
+from engine.bounces.classes import is_class
 from engine.directory import Invalid, split, valid_address, valid_domain
 
 COLUMNS = ("entry", "class", "tenant", "since", "until", "note")
@@ -45,7 +45,7 @@ def row(values: Mapping[str, Any]) -> Row:
     if unknown:
         raise Invalid(f"unknown column {sorted(map(str, unknown))[0]!r}")
     which = str(values.get("class") or "unknown")
-    if which not in CLASSES:
+    if not is_class(which):
         raise Invalid(f"there is no class {which!r}")
     tenant = str(values.get("tenant") or "")
     if "\0" in tenant:

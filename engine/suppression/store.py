@@ -56,6 +56,10 @@ _row = msgspec.msgpack.Decoder(Row).decode
 _count = msgspec.msgpack.Decoder(_Count).decode
 
 
+LEFT = "unsubscribe"
+"""The class of who has left a list."""
+
+
 class Suppressions(Store):
     """The open list. One object a process, shared by its threads. Every method may raise Unavailable."""
 
@@ -146,6 +150,11 @@ class Suppressions(Store):
         if len(_key(tenant, entry)) > _LONGEST:
             return None
         return self._do(lambda txn: self._heard(txn, entry, tenant, fill, note))
+
+    def leave(self, address: str, fills: Mapping[str, Fill], note: str = "") -> Row | None:
+        """Somebody wants no more mail, of whichever tenant. The row; None if it is there already, or not to be."""
+        found = self.says(address)
+        return None if found and found.which == LEFT else self.heard(LEFT, address, "", fills, note)
 
     def _heard(self, txn: Transaction, entry: str, tenant: str, fill: Fill, note: str) -> Row | None:
         key, now = _key(tenant, entry), self._clock()

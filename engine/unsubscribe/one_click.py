@@ -1,15 +1,14 @@
 """What a web server does with a request for a link: no socket here, so that any server can mount it.
 
-By POST with the body of RFC 8058 the address is taken off. By GET there is a page with a button: programs that look at
-links before people do must not take anybody off (RFC 8058 3.2, 6).
+By POST with the body of RFC 8058 the address is taken off. By GET there is to be a page with a button: programs that
+look at links before people do must not take anybody off (RFC 8058 3.2, 6).
 """
 
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 from engine.unsubscribe.links import Expired, Forged, Link, verify
@@ -40,17 +39,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What it is to send, as text/html in UTF-8, with ``fields`` beside."""
+    """What becomes of it. `ask`: a page with a button. `gone`: it is done. All others did nothing."""
 
-    code: int
-    body: bytes
-    fields: tuple[tuple[str, str], ...] = (
-        ("Content-Type", "text/html; charset=utf-8"),
-        ("Cache-Control", "no-store"),
-        ("Referrer-Policy", "no-referrer"),  # the link is a secret of the address
-        ("X-Robots-Tag", "noindex"),
-        ("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'"),
-    )
+    what: Literal["ask", "gone", "unknown", "old", "method", "nonsense"]
+    link: Link | None = None
+
+    @property
+    def code(self) -> int:
+        """That of the response (RFC 9110 15)."""
+        return _CODES[self.what]
+
+
+_CODES = {"ask": 200, "gone": 200, "unknown": 404, "old": 410, "method": 405, "nonsense": 400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,17 @@ class Clicks:
         try:
             link = verify(request.path.strip("/").partition("?")[0], self.secrets, self.clock(), self.max_age)
         except Forged:
-            return _page(404, "There is no such link.")
+            return Answer("unknown")
         except Expired:
-            return _page(410, "This link is too old.")
+            return Answer("old")
         if request.method in ("GET", "HEAD"):
-            return _page(200, f"No more mail to {link.address}?", button=True)
+            return Answer("ask", link)
         if request.method != "POST":
-            return _page(405, "Only GET and POST.", ("Allow", "GET, HEAD, POST"))
+            return Answer("method", link)
         if not is_one_click(request):
-            return _page(400, "This is no request to unsubscribe.")
+            return Answer("nonsense", link)
         await self.remove(link)
-        return _page(200, f"{link.address} gets no more of this mail.")
+        return Answer("gone", link)
 
 
 def is_one_click(request: Request) -> bool:
@@ -89,17 +89,3 @@ def is_one_click(request: Request) -> bool:
         return _PART.search(body) is not None
     given = parse_qsl(body.decode("ascii", "replace"), max_num_fields=20, keep_blank_values=True) if body else []
     return any(name.lower() == "list-unsubscribe" and value.lower() == "one-click" for name, value in given)
-
-
-def _page(code: int, text: str, *fields: tuple[str, str], button: bool = False) -> Answer:
-    form = (
-        '<form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">'
-        "<button>Unsubscribe</button></form>"
-    )
-    html = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width"><title>Unsubscribe</title></head>\n'
-        f"<body><p>{escape(text)}</p>{form if button else ''}</body></html>\n"
-    )
-    answer = Answer(code, html.encode("utf-8", "replace"))
-    return Answer(code, answer.body, (*answer.fields, *fields))

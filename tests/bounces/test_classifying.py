@@ -169,9 +169,44 @@ def test_the_patterns_of_an_operator_count_before_ours(tmp_path: Path) -> None:
     assert known.classify("450 4.9.9 what", phase="recipient").name == "policy"
 
 
+OWN = """
+[[class]]
+name = "x-night-shift"
+about = "source"
+retry = "patient"
+
+[[class]]
+name = "x-gone"
+permanent = true
+
+[[pattern]]
+class = "x-night-shift"
+texts = ["night shift"]
+
+[[pattern]]
+class = "x-gone"
+texts = ["has moved on"]
+"""
+
+
+def test_classes_of_an_operator_are_used_as_ours_are(tmp_path: Path) -> None:
+    path = tmp_path / "bounce-patterns.toml"
+    path.write_text(OWN)
+    known = classifier(path)
+    found = known.classify("450 our night shift sleeps")
+    assert (found.name, found.which.about, found.permanent, found.retry) == (
+        "x-night-shift",
+        "source",
+        False,
+        "patient",
+    )
+    assert known.classify("550 our night shift sleeps").permanent
+    assert [known.classify("she has moved on").permanent, known.classify("night shift").permanent] == [True, False]
+
+
 def test_an_expression_of_an_operator_takes_time_in_proportion() -> None:
     """`(a+)+$` has Python's own engine go back and try again for longer than anybody lives."""
-    known = Classifier(parse('[[pattern]]\nclass = "rate"\nmatch = ["(a+)+$", "(a|a)*b"]\n'))
+    known = Classifier(parse('[[pattern]]\nclass = "rate"\nmatch = ["(a+)+$", "(a|a)*b"]\n').patterns)
     assert known.classify(f"550 {'a' * 1500}!").name == "unknown"
 
 
@@ -184,6 +219,11 @@ def test_an_expression_of_an_operator_takes_time_in_proportion() -> None:
         ('[[pattern]]\nclass = "rate"\nmatch = ["(a"]', "pattern 1: "),
         ('[[pattern]]\nclass = "rate"\ntext = ["a"]', "unknown field"),
         ("[[pattern]", "line 1"),
+        ('[[class]]\nname = "night"', "class 1: 'night' is no name for a class of your own, such as x-night-shift"),
+        ('[[class]]\nname = "x-Night"', "class 1: "),
+        ('[[class]]\nname = "x-a"\nabout = "moon"', "Invalid enum value 'moon'"),
+        ('[[class]]\nname = "x-a"\n[[class]]\nname = "x-a"', "two classes have the same name"),
+        ('[[pattern]]\nclass = "x-night"\ntexts = ["x"]', "pattern 1: there is no class x-night"),
     ],
 )
 def test_patterns_that_are_wrong(text: str, why: str) -> None:

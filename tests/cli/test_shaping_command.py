@@ -18,6 +18,14 @@ messages = ["10/1s", "500/1h"]
 
 [domain."example.com".source.bulk]
 pause = 2026-03-01T08:00:00Z
+
+[provider.net]
+mx = ["*.example.net"]
+provider_connections = 7
+provider_messages = ["20/1s"]
+
+[provider.net.source.bulk]
+provider_messages = ["3/1s", "50/1h"]
 """
 
 
@@ -69,6 +77,20 @@ def test_by_source(explain) -> None:
     assert found["pause"] == (1772352000.0, '[domain."example.com".source.bulk]', "shaping.toml:7")
 
 
+def test_what_a_provider_takes_on_all_its_sites(explain) -> None:
+    found = values(explain("example.com", "--json"))
+    assert found["provider_connections"] == (7, "[provider.net]", "shaping.toml:11")
+    assert found["provider_messages"] == (["20/1s"], "[provider.net]", "shaping.toml:12")
+    assert values(explain("example.com", "--source", "bulk", "--json"))["provider_messages"] == (
+        ["3/1s", "50/1h"], "[provider.net.source.bulk]", "shaping.toml:15",
+    )  # fmt: skip
+    assert "provider_messages" not in values(explain("plain.com", "--json"))
+    assert (
+        "provider_messages\t3/1s, 50/1h\t[provider.net.source.bulk]"
+        in explain("example.com", "--source", "bulk").output
+    )
+
+
 def test_a_provider_by_its_hosts(explain) -> None:
     answer = json.loads(explain("google.com", "--json").output)
     assert (answer["hosts"], answer["providers"]) == (["alt1.aspmx.l.google.com"], ["google"])
@@ -81,7 +103,7 @@ def test_hosts_by_hand(explain) -> None:
 
 def test_for_people(explain) -> None:
     lines = explain("example.com", "--source", "bulk").output.splitlines()
-    assert lines[0] == "example.com, by mx1.example.net, mx2.example.net"
+    assert lines[0] == "example.com, by mx1.example.net, mx2.example.net; provider: net"
     assert any(line.startswith('connections\t3\t[site."*.example.net"]\t') for line in lines)
     assert any(line.startswith("pause\tuntil 2026-03-01T08:00:00Z\t") for line in lines)
 

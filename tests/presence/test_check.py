@@ -6,7 +6,8 @@ import pytest
 
 from engine.net.dns import Answer
 from engine.presence.check import Finding, Verdict, check
-from engine.presence.records import Host, sts_policy
+from engine.presence.records import Host
+from engine.protocols.mta_sts import sts_policy
 from tests.authentication.letters import ed25519, ed25519_signer, record, rsa
 from tests.support.told_dns import TROUBLE, ToldDns
 

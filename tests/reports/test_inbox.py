@@ -105,7 +105,7 @@ def test_it_is_opened_when_the_first_one_comes(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     import time
 
-    assert inbox.take(report(end=time.time() - DAY), ("google.com",), "id", KEEP)
+    assert inbox.take(report(end=time.time() - DAY), KEEP, signed=("google.com",), identity="id")
     inbox.close()
     with ReportStore.open(tmp_path, read_only=True) as store:
         assert [one.signed for one in store.reports()] == [("google.com",)]

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from engine import Defer, Delivered, Each, Reject
+from engine.bounces import classifier
+from engine.config import ConfigError
 from engine.config.automation import Automation, read_automation, shipped
 from engine.config.document import Document
-from engine.config.rules import covers
+from engine.config.rules import Provider, covers
 from engine.shaping.actions import Action, ActionStore
 from engine.shaping.automation import NOTHING, Actions, Said, hosts_of
+from tests.shaping.test_shapes import configured
 
 NOW = 1_790_000_000.0
 YAHOO = "mta5.am0.yahoodns.net,mta6.am0.yahoodns.net"
@@ -65,19 +68,19 @@ TEMPLATE = '[[automation]]\nname = "x"\naction = "suspend"\nlasts = "1h"\n'
          "https://support.apple.com/en-us/HT204137", 5, "icloud-deferred"),
     ],
 )  # fmt: skip
-def test_what_large_providers_say(site: str, reply: str, times: int, name: str) -> None:
+async def test_what_large_providers_say(site: str, reply: str, times: int, name: str) -> None:
     ours = Actions()
     said = Said(site, "one", reply, host=site.partition(",")[0])
     for _ in range(times - 1):
-        assert [one.name for one in ours.heard(said, NOW)] == []
-    assert name in [one.name for one in ours.heard(said, NOW)]
-    assert ours.heard(said, NOW) == []  # it is in force
+        assert [one.name for one in await ours.heard(said, NOW)] == []
+    assert name in [one.name for one in await ours.heard(said, NOW)]
+    assert await ours.heard(said, NOW) == []  # it is in force
 
 
-def test_no_other_site_is_meant_by_what_one_provider_says() -> None:
+async def test_no_other_site_is_meant_by_what_one_provider_says() -> None:
     ours = Actions()
     for _ in range(20):
-        assert ours.heard(Said("mx.example.net", "", "421 4.7.0 [TSS04] deferred"), NOW) == []
+        assert await ours.heard(Said("mx.example.net", "", "421 4.7.0 [TSS04] deferred"), NOW) == []
 
 
 def test_ours_have_each_a_name_of_its_own() -> None:
@@ -122,18 +125,18 @@ def test_ours_have_each_a_name_of_its_own() -> None:
         ('codes = ["4"]\nscope = "tenant"', Said("mx", "", "450 no"), False),
     ],
 )
-def test_a_condition(conditions: str, said: Said, fits: bool) -> None:
+async def test_a_condition(conditions: str, said: Said, fits: bool) -> None:
     class Big:
         mx = ("*.big.example",)
         domains = ("big.test",)
 
-    found = actions(TEMPLATE + conditions, providers={"big": Big()}).heard(said, NOW)
+    found = await actions(TEMPLATE + conditions, providers={"big": Big()}).heard(said, NOW)
     assert [one.act for one in found] == ["suspend"] * fits
 
 
-def test_a_hostile_reply_takes_time_in_proportion() -> None:
+async def test_a_hostile_reply_takes_time_in_proportion() -> None:
     one = actions(TEMPLATE + 'match = ["(a+)+$"]\ntexts = ["a*a*a*b"]')
-    assert one.heard(Said("mx", "", "450 " + "a" * 500_000 + "!"), NOW) == []
+    assert await one.heard(Said("mx", "", "450 " + "a" * 500_000 + "!"), NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -161,49 +164,50 @@ def test_names_that_a_pattern_covers(pattern: str, name: str, is_it: bool) -> No
 # -- thresholds
 
 
-def test_so_many_within_a_time() -> None:
+async def test_so_many_within_a_time() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]\nafter = "3/1m"')
     said = Said("mx", "", "450 no")
-    heard = [bool(one.heard(said, NOW + second)) for second in (0, 50, 70, 100)]
+    heard = [bool(await one.heard(said, NOW + second)) for second in (0, 50, 70, 100)]
     assert heard == [False, False, False, True]  # at 100 s: 50, 70 and 100
-    assert one.heard(said._replace(site="other"), NOW + 100) == []
+    assert await one.heard(said._replace(site="other"), NOW + 100) == []
 
 
-def test_a_share_of_all_that_a_site_says() -> None:
+async def test_a_share_of_all_that_a_site_says() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]\nshare = 50\nleast = 10\nwithin = "10m"')
     said = Said("mx", "", "450 no")
     for _ in range(6):
-        one.passed("mx", "", NOW)
-    assert [bool(one.heard(said, NOW)) for _ in range(6)] == [False] * 5 + [True]
+        one.passed("mx", "")
+    assert [bool(await one.heard(said, NOW)) for _ in range(6)] == [False] * 5 + [True]
     for _ in range(100):
-        one.passed("quiet", "", NOW)
-    assert not any(one.heard(said._replace(site="quiet"), NOW) for _ in range(50))
-    assert not any(one.heard(said._replace(site="few"), NOW) for _ in range(9))
+        one.passed("quiet", "")
+    assert not any([await one.heard(said._replace(site="quiet"), NOW) for _ in range(50)])
+    assert not any([await one.heard(said._replace(site="few"), NOW) for _ in range(9)])
 
 
-def test_what_was_long_ago_is_no_part_of_a_share() -> None:
+async def test_what_was_long_ago_is_no_part_of_a_share() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]\nshare = 50\nleast = 10\nwithin = "10m"')
     for _ in range(1000):
-        one.passed("mx", "", NOW)
-    found = [bool(one.heard(Said("mx", "", "450 no"), NOW + 3600)) for _ in range(10)]
+        one.passed("mx", "")
+    await one.tell(NOW)
+    found = [bool(await one.heard(Said("mx", "", "450 no"), NOW + 3600)) for _ in range(10)]
     assert found == [False] * 9 + [True]
 
 
-def test_replies_of_another_kind_are_part_of_a_share() -> None:
+async def test_replies_of_another_kind_are_part_of_a_share() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]\nshare = 60\nleast = 10\nwithin = "10m"')
     for _ in range(5):
-        assert one.heard(Said("mx", "", "550 no"), NOW) == []
-        assert one.heard(Said("mx", "", "450 no"), NOW) == []
-    assert [bool(one.heard(Said("mx", "", "450 no"), NOW)) for _ in range(3)] == [False, False, True]
+        assert await one.heard(Said("mx", "", "550 no"), NOW) == []
+        assert await one.heard(Said("mx", "", "450 no"), NOW) == []
+    assert [bool(await one.heard(Said("mx", "", "450 no"), NOW)) for _ in range(3)] == [False, False, True]
 
 
 # -- what is in force
 
 
-def test_whom_an_action_is_about() -> None:
+async def test_whom_an_action_is_about() -> None:
     for scope, about in (("source", ("mx", "one", "")), ("site", ("mx", "", "")), ("tenant", ("mx", "", "acme"))):
         one = actions(TEMPLATE + f'codes = ["4"]\nscope = "{scope}"')
-        (found,) = one.heard(Said("mx", "one", "450 no", tenant="acme"), NOW)
+        (found,) = await one.heard(Said("mx", "one", "450 no", tenant="acme"), NOW)
         assert (found.site, found.source, found.tenant) == about
         for site, source, tenant in (
             ("mx", "one", "acme"),
@@ -216,16 +220,16 @@ def test_whom_an_action_is_about() -> None:
             assert overlay.waits(NOW + 1) == (3599 if held else 0), (scope, site, source, tenant)
 
 
-def test_it_is_over_by_itself() -> None:
+async def test_it_is_over_by_itself() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]')
     assert one.in_force("mx", "", NOW) is NOTHING
-    one.heard(Said("mx", "", "450 no"), NOW)
+    await one.heard(Said("mx", "", "450 no"), NOW)
     assert one.in_force("mx", "", NOW + 3599).waits(NOW + 3599) == 1
     assert one.in_force("mx", "", NOW + 3600) == NOTHING
-    assert [bool(one.heard(Said("mx", "", "450 no"), NOW + 3601))] == [True]
+    assert [bool(await one.heard(Said("mx", "", "450 no"), NOW + 3601))] == [True]
 
 
-def test_several_at_once() -> None:
+async def test_several_at_once() -> None:
     one = actions(
         '[[automation]]\ncodes = ["450"]\naction = "slow"\nrate = 0.5\nconnections = 0.2\nlasts = "1h"\n'
         '[[automation]]\ncodes = ["451"]\naction = "slow"\nrate = 0.1\nconnections = 0.9\nlasts = "2h"\n'
@@ -234,25 +238,25 @@ def test_several_at_once() -> None:
         '[[automation]]\ncodes = ["551"]\naction = "notify"\nlasts = "4h"\n'
     )
     for code in (450, 451, 452):
-        one.heard(Said("mx", "", f"{code} no"), NOW)
+        await one.heard(Said("mx", "", f"{code} no"), NOW)
     overlay = one.in_force("mx", "", NOW)
     assert (overlay.rate, overlay.connections, overlay.use, overlay.expire) == (0.1, 0.2, "spare", False)
     assert (len(overlay.actions), overlay.until, overlay.waits(NOW)) == (3, NOW + 3600, 0)
     assert overlay.verdict(NOW, NOW + 1) is None
     later = one.in_force("mx", "", NOW + 3600)
     assert (later.rate, later.connections) == (0.1, 0.9)
-    (expired,) = one.heard(Said("mx", "", "550 no"), NOW)
+    (expired,) = await one.heard(Said("mx", "", "550 no"), NOW)
     rejected = one.in_force("mx", "", NOW).verdict(NOW, NOW + 1)
     assert isinstance(rejected, Reject)
     assert expired.id in rejected.log
-    (letter,) = one.heard(Said("other", "", "551 no"), NOW)
+    (letter,) = await one.heard(Said("other", "", "551 no"), NOW)
     assert letter.notify
     assert one.in_force("other", "", NOW).verdict(NOW, NOW + 1) is None
 
 
-def test_what_was_held_comes_back_bit_by_bit() -> None:
+async def test_what_was_held_comes_back_bit_by_bit() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]')
-    one.heard(Said("mx", "", "450 no"), NOW)
+    await one.heard(Said("mx", "", "450 no"), NOW)
     verdicts = [one.in_force("mx", "", NOW).verdict(NOW, NOW + 9) for _ in range(50)]
     waits = [found.retry_after or 0 for found in verdicts if isinstance(found, Defer)]
     assert len(waits) == 50
@@ -260,25 +264,67 @@ def test_what_was_held_comes_back_bit_by_bit() -> None:
     assert {found.expires for found in verdicts if isinstance(found, Defer)} == {NOW + 9}
 
 
-def test_verdicts_of_a_message_are_heard_one_by_one() -> None:
+async def test_verdicts_of_a_message_are_heard_one_by_one() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]\nshare = 50\nleast = 4')
     no = Defer("no", reply="450 no", remote="mx.example.net")
-    one.told(Delivered("mx", "250 ok"), Said("mx", ""))
-    one.told(Each({"a@b.c": no, "b@b.c": no, "d@b.c": Defer("our own trouble")}), Said("mx", ""))
+    await one.told(Delivered("mx", "250 ok"), Said("mx", ""))
+    await one.told(Each({"a@b.c": no, "b@b.c": no, "d@b.c": Defer("our own trouble")}), Said("mx", ""))
     assert one.in_force("mx", "", time.time()) is NOTHING
-    one.told(no, Said("mx", ""))
+    await one.told(no, Said("mx", ""))
     assert one.in_force("mx", "", time.time()).waits(time.time()) > 3500
+
+
+# -- classes of an operator
+
+
+OWN = """
+[[class]]
+name = "x-night-shift"
+about = "source"
+
+[[pattern]]
+class = "x-night-shift"
+texts = ["night shift"]
+
+[[pattern]]
+class = "rate"
+texts = ["not today"]
+"""
+
+
+async def test_patterns_and_classes_of_an_operator_are_conditions(tmp_path: Path) -> None:
+    (tmp_path / "patterns.toml").write_text(OWN)
+    known = classifier(tmp_path / "patterns.toml")
+    text = TEMPLATE + 'classes = ["x-night-shift"]\n[[automation]]\nname = "y"\naction = "slow"\nclasses = ["rate"]'
+    document = Document(text, Path("/shaping.toml"))
+    one = Actions(None, read_automation(document, {"x-night-shift", "rate"}), known=known)
+    assert document.problems == []
+    assert [each.name for each in await one.heard(Said("mx", "", "450 our night shift sleeps"), NOW)] == ["x"]
+    assert [each.name for each in await one.heard(Said("mx", "", "550 Not today"), NOW)] == ["y"]
+    assert await one.heard(Said("mx", "", "450 our day shift sleeps"), NOW) == []
+
+
+def test_a_class_that_no_pattern_has_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "patterns.toml").write_text(OWN)
+    rules = TEMPLATE + 'classes = ["x-night-shift", "x-day-shift"]'
+    more = 'providers = false\n[bounces]\npatterns = "patterns.toml"\n[suppression.x-night-shift]\n[suppression.x-noon]'
+    with pytest.raises(ConfigError) as raised:
+        configured(tmp_path, rules, more)
+    told = str(raised.value)
+    assert "there is no class x-day-shift" in told
+    assert "there is no class x-noon" in told
+    assert "there is no class x-night-shift" not in told
 
 
 # -- over processes and restarts
 
 
-def test_others_see_it_and_it_outlives_a_restart(tmp_path: Path) -> None:
+async def test_others_see_it_and_it_outlives_a_restart(tmp_path: Path) -> None:
     now = time.time()
     text = TEMPLATE + 'codes = ["4"]'
     with ActionStore.open(tmp_path) as store:
         one = Actions(store, rules(text))
-        (action,) = one.heard(Said("mx", "", "450 no"), now)
+        (action,) = await one.heard(Said("mx", "", "450 no"), now)
         assert one.in_force("mx", "", now).actions == (action.id,)  # at once, whatever the disk does
         one.close()
         assert store.all() == [action]
@@ -287,21 +333,37 @@ def test_others_see_it_and_it_outlives_a_restart(tmp_path: Path) -> None:
         store.put(by_hand)
         assert one.in_force("mx.example.net", "", now).actions == (by_hand.id,)
         assert one.in_force("a", "", now, domain="b.example.net").actions == (by_hand.id,)
-        assert one.heard(Said("mx", "", "450 no"), now) == []
+        assert await one.heard(Said("mx", "", "450 no"), now) == []
     with ActionStore.open(tmp_path) as store:
         again = Actions(store, rules(text))
         assert again.in_force("mx", "", now).actions == (action.id,)
-        assert again.heard(Said("mx", "", "450 no"), now) == []
+        assert await again.heard(Said("mx", "", "450 no"), now) == []
         store.lift(action.id)
         assert again.in_force("mx", "", now) == NOTHING
 
 
-def test_other_rules_leave_what_is_in_force() -> None:
+async def test_other_rules_leave_what_is_in_force() -> None:
     one = actions(TEMPLATE + 'codes = ["4"]')
-    one.heard(Said("mx", "", "450 no"), NOW)
+    await one.heard(Said("mx", "", "450 no"), NOW)
     one.use((), {})
     assert one.in_force("mx", "", NOW).waits(NOW) == 3600
-    assert one.heard(Said("other", "", "450 no"), NOW) == []
+    assert await one.heard(Said("other", "", "450 no"), NOW) == []
+
+
+async def test_all_sites_of_a_provider_count_together_and_are_acted_on_together() -> None:
+    providers = {"big": Provider("big", ("*.big.example",), ("big.test",)), "other": Provider("other", ("*.net",))}
+    text = TEMPLATE + 'codes = ["4"]\nproviders = ["big"]\nscope = "provider"\nafter = "3/1m"'
+    one = actions(text, providers=providers)
+    sites = ["a.big.example", "b.big.example,c.big.example", "far.example"]
+    said = [Said(site, "one", "450 no", domain="big.test" if site == "far.example" else "a.test") for site in sites]
+    assert await one.heard(Said("d.big.example,mx.example.net", "one", "450 no"), NOW) == [], "not all of its hosts"
+    taken = [await one.heard(each, NOW) for each in said]
+    ((action,),) = filter(None, taken)
+    assert (action.site, action.source, action.provider) == ("[provider.big]", "one", "big")
+    assert one.in_force("new.big.example", "one", NOW).waits(NOW) == 3600
+    assert one.in_force("mx.example.net", "one", NOW, domain="big.test").waits(NOW) == 3600
+    assert one.in_force("new.big.example", "two", NOW) is NOTHING
+    assert one.in_force("mx.example.net", "one", NOW, domain="a.test") is NOTHING
 
 
 # -- what is wrong with tables
@@ -324,6 +386,10 @@ def test_other_rules_leave_what_is_in_force() -> None:
         ]),
         (TEMPLATE + 'codes = ["4"]\nrate = 0.0\nconnections = 1.5\nwithin = "0s"', [
             (6, "must be a part, such as 0.5"), (7, "must be a part, such as 0.5"), (8, "must be longer than nothing"),
+        ]),
+        (TEMPLATE + 'codes = ["4"]\nafter = "1001/1h"', [(6, "counts 1000 replies at most; of more, write a share")]),
+        (TEMPLATE + 'codes = ["4"]\nscope = "provider"', [
+            (6, '"provider" needs providers, and neither sites nor domains'),
         ]),
         (TEMPLATE + 'codes = ["4"]\nuse = "spare"', [(6, 'goes together with action = "use_source"')]),
     ],

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,86 @@ def test_settings_that_make_no_sense(settings: dict[str, object], said: str) -> 
     assert [said in text for text in Lmtp.check(**settings)] == [True]
     with pytest.raises(ValueError, match=said):
         Lmtp(Hostname("mx.example.org"), **settings)  # type: ignore[arg-type]
+
+
+# -- a store that wants a login
+
+
+WILLY = "AHdpbGx5AHNlY3JldA=="  # of RFC 4616, in base64
+OFFERS = (*USUAL, "STARTTLS", "AUTH PLAIN")
+
+
+@dataclass
+class Store:
+    """What is known of a store: who vouches for it, and who we are to it. ``server`` is its side of TLS."""
+
+    server: ssl.SSLContext
+    trust: Path
+    login_file: Path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    (tmp_path / "login").write_text("willy\nsecret\n")
+    return Store(context, tmp_path / "authority.pem", tmp_path / "login")
+
+
+async def test_the_password_goes_to_a_verified_store_and_after_tls(store: Store) -> None:
+    remote = Remote({"AUTH": "235 2.7.0 Welcome"}, OFFERS, store.server)
+    async with lmtp(remote, login_file=store.login_file, trust=store.trust) as stage:
+        assert isinstance(await stage(letter(A, B)), Delivered)
+    assert [line.split()[0] for line in remote.commands[:5]] == ["LHLO", "STARTTLS", "LHLO", "AUTH", "MAIL"]
+    assert f"AUTH PLAIN {WILLY}" in remote.commands
+
+
+@pytest.mark.parametrize("offers", [OFFERS, ("AUTH PLAIN",)], ids=["nobody vouches for it", "no TLS"])
+async def test_no_other_store_hears_the_password(store: Store, tmp_path: Path, offers: tuple[str, ...]) -> None:
+    other = trustme.CA()
+    other.cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    trust = tmp_path / "other.pem" if "STARTTLS" in offers else store.trust
+    remote = Remote({"AUTH": "235 2.7.0 Welcome"}, offers, store.server)
+    async with lmtp(remote, login_file=store.login_file, trust=trust) as stage:
+        assert isinstance(await stage(letter(A)), Defer)
+    assert not [line for line in remote.commands if line.startswith(("AUTH", "MAIL"))]
+
+
+async def test_a_changed_password_is_used_without_a_reload(store: Store) -> None:
+    remote = Remote({"AUTH": ["535 5.7.8 No", "235 2.7.0 Welcome"]}, OFFERS, store.server)
+    async with lmtp(remote, login_file=store.login_file, trust=store.trust) as stage:
+        refused = await stage(letter(A))
+        assert isinstance(refused, Defer)
+        assert (refused.code, "secret" in str(refused), WILLY in str(refused)) == ("4.7.8", False, False)
+        store.login_file.write_text("willy\nanother secret\n")
+        await trio.sleep(1.1)  # the address is left alone for so long
+        assert isinstance(await stage(letter(A)), Delivered)
+        store.login_file.unlink()
+        gone = await stage(letter(A))
+    assert isinstance(gone, Defer)
+    assert gone.log.startswith("login_file: cannot read")
+    assert len({line for line in remote.commands if line.startswith("AUTH")}) == 2
+
+
+async def test_a_login_on_a_unix_socket_needs_no_tls(store: Store, tmp_path: Path) -> None:
+    remote = Remote({"AUTH": "235 2.7.0 Welcome"}, ("AUTH PLAIN",), lmtp=True)
+    path = str(tmp_path / "lmtp")
+    async with serving(remote, path), Lmtp(Hostname("a.test"), socket=path, login_file=store.login_file) as stage:
+        assert isinstance(await stage(letter()), Delivered)
+    assert f"AUTH PLAIN {WILLY}" in remote.commands
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"host": "store.test", "tls": "never"}, "for this machine alone"),
+        ({"host": "store.test", "tls": "require"}, 'tls = "verify" in place of'),
+        ({"host": "store.test", "certificate": Path("a.pem")}, "go together"),
+        ({"host": "store.test", "login_file": Path("/nowhere")}, "login_file: cannot read /nowhere"),
+        ({"host": "store.test", "trust": Path("/nowhere")}, "trust: "),
+    ],
+)
+def test_settings_of_a_login_that_make_no_sense(store: Store, settings: dict[str, object], said: str) -> None:
+    login = {} if "certificate" in settings else {"login_file": store.login_file}
+    assert [said in text for text in Lmtp.check(**{**login, **settings})] == [True]

@@ -36,16 +36,14 @@ def clicks(gone: list[Link]) -> Clicks:
 async def test_one_click_takes_the_address_off(clicks: Clicks, gone: list[Link], body: bytes, kind: str) -> None:
     answer = await clicks.answer(Request("POST", f"/{TOKEN}", kind, body))
     assert answer.code == 200  # and no redirect: RFC 8058 3.2
+    assert (answer.what, answer.link) == ("gone", LINK)
     assert gone == [LINK]
-    assert b"ann@example.org" in answer.body
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_who_only_looks_takes_nobody_off(clicks: Clicks, gone: list[Link], method: str) -> None:
     answer = await clicks.answer(Request(method, f"/{TOKEN}", FORM, BODY))
-    assert (answer.code, gone) == (200, [])
-    assert b'<form method="post">' in answer.body
-    assert b'value="One-Click"' in answer.body
+    assert (answer.code, answer.what, answer.link, gone) == (200, "ask", LINK, [])
 
 
 @pytest.mark.parametrize(
@@ -64,17 +62,6 @@ async def test_who_only_looks_takes_nobody_off(clicks: Clicks, gone: list[Link],
 async def test_what_takes_nobody_off(clicks: Clicks, gone: list[Link], request_: Request, code: int) -> None:
     assert (await clicks.answer(request_)).code == code
     assert gone == []
-
-
-async def test_a_page_says_nothing_that_a_browser_obeys() -> None:
-    async def remove(_: Link) -> None: ...
-
-    token = sign(Link('"><script>x</script>"@b', "", 0), SECRETS)
-    answer = await Clicks(SECRETS, 1e12, remove).answer(Request("GET", token))
-    assert b"<script" not in answer.body
-    fields = dict(answer.fields)
-    assert fields["Content-Security-Policy"].startswith("default-src 'none'")
-    assert fields["Referrer-Policy"] == "no-referrer"
 
 
 async def test_an_error_of_the_list_is_not_hidden() -> None:

@@ -1,10 +1,12 @@
 """What pipeline.toml names, opened; what cannot be is told as a mistake in it."""
 
 from engine.abuse.valkey import Valkey
-from engine.config import Config, ConfigError, Problem
+from engine.bounces import BadPatterns, Classifier, classifier
+from engine.config import NOWHERE, Config, ConfigError, Problem
 from engine.directory import Directory, Invalid, open_directory, valid_domain
 from engine.egress import Plan, Unusable
 from engine.net.dns import Resolver
+from engine.observe.events import event
 from engine.return_path import ReturnPaths
 
 
@@ -55,3 +57,13 @@ def check_local_domains(config: Config) -> tuple[str, ...]:
         return tuple(map(valid_domain, config.domains.local))
     except Invalid as error:
         raise ConfigError(config.path, [Problem(0, "[domains] local", str(error))]) from error
+
+
+def classifier_of(config: Config) -> Classifier | None:
+    """What gives replies their class; None: the file was changed since it was checked, and the old one goes on."""
+    patterns = config.bounces.patterns
+    try:
+        return classifier(patterns if patterns != NOWHERE else None)
+    except (BadPatterns, OSError) as error:
+        event("bounces-not-noted", why=f"the old patterns stay: {error}")
+        return None

@@ -1,5 +1,6 @@
 """What every kind of worker has besides legs: the services for stages."""
 
+import socket
 import threading
 from functools import cached_property
 from typing import Any
@@ -42,6 +43,7 @@ from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
 from engine.runtime.roles.opened import (
     check_local_domains,
+    classifier_of,
     directory_of,
     plan_of,
     resolver_of,
@@ -52,6 +54,8 @@ from engine.runtime.undelivered import Undelivered
 from engine.shaping.actions import ActionStore
 from engine.shaping.allowances import Allowances
 from engine.shaping.automation import Actions
+from engine.shaping.claims import Claims
+from engine.shaping.counts import Counts
 from engine.shaping.shaping import Shaping
 from engine.shaping.sites import Sites
 from engine.signing import Keyring
@@ -81,17 +85,26 @@ class Role:
         self.rates = Rates.open(self.data / "rates")
         self.tables = Tables.open(self.data / "abuse")
         self._opened_shared: Valkey | None = None
-        allowances = Allowances(self.tables)
+        self.allowances = allowances = Allowances(self.tables)
         self.egress = Egress(self.tables, allowances)
         self._opened_plan = Plan()
-        self.shaping = Shaping(config.rules, allowances=allowances, sites=Sites(self.tables))
+        self.shaping = Shaping(
+            config.rules, allowances=allowances, claims=Claims(self.tables), sites=Sites(self.tables)
+        )
         self.lists = Lists.open(self.data)
         self.tls_results = TlsResults()
         self.tls_results.takers.append(self.sessions.heard)
         self.sts = StsStore.open(self.data)
         self.suppressions = Suppressions.open(self.data)
         self.actions = ActionStore.open(self.data)
-        self.automation = Actions(self.actions, config.rules.automation, providers=config.rules.providers)
+        node = f"{socket.gethostname()} {self.data.resolve()}"  # for what several of them count together
+        self.automation = Actions(
+            self.actions,
+            config.rules.automation,
+            providers=config.rules.providers,
+            known=classifier_of(config),
+            counts=Counts(self.tables, node),
+        )
         self._opened_issuer: Issuer | None = None
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self._mailboxes: Mailboxes | None = None
@@ -121,6 +134,10 @@ class Role:
     async def _complained(self, complaint: Complaint) -> None:
         await self._undelivered.complained(complaint)
 
+    async def unsubscribed(self, address: str, name: str, peer: str) -> None:
+        """Somebody has left a list by a link of ours. Unavailable."""
+        await self._undelivered.unsubscribed(address, name, peer)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
         task_status.started()
@@ -131,6 +148,8 @@ class Role:
         nursery.start_soon(self.tally.run)
         nursery.start_soon(self.sessions.run)
         nursery.start_soon(self.shaping.run)
+        nursery.start_soon(self.shaping.claims.run)
+        nursery.start_soon(self.automation.run)
         is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
         if is_first:
@@ -151,9 +170,8 @@ class Role:
         self.tables.server = shared = self._opened_shared
         self.rates.elsewhere = counting(shared) if shared is not None else None
         self.quotas.use(config.quota)
-        if config.rules != self.shaping.rules:
-            self.shaping.use(config.rules)
-            self.automation.use(config.rules.automation, config.rules.providers)
+        self.shaping.use(config.rules)
+        self.automation.use(config.rules.automation, config.rules.providers, classifier_of(config))
         kinds = config.reports.kinds if config.reports is not None else ()
         self.tally.on, self.sessions.on = "dmarc" in kinds, "tls" in kinds
         if "_undelivered" in self.__dict__:
@@ -222,6 +240,10 @@ class Role:
             if self._mailboxes is None:
                 self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size)
             return self._mailboxes
+
+    def resolver(self) -> Resolver:
+        """That of the configuration in force."""
+        return self._resolver_for(self.config)
 
     def _resolver_for(self, config: Config) -> Resolver:
         """One resolver, and its cache, for as long as [dns] stays the same."""

@@ -1,0 +1,155 @@
+"""Limits of a provider with many sites, of which every worker sends to some: what all of them saw together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+
+from tests.relay.behaviour import ORIGIN
+from tests.relay.sending import send
+from tests.relay.simulator import simulated
+from tests.relay.tally import Seen, middle, most_within
+from tests.relay.test_relay_limits import LATE, PATIENCE
+from tests.support.programs import marks
+from tests.support.redis import Redis
+from tests.support.server import Postroad, merged, until
+
+SITES = 12
+
+RULES = f"""
+[provider.rated]
+domains = ["rated-*.{ORIGIN}"]
+provider_messages = ["60/6s"]
+
+[provider.quick]
+domains = ["quick-*.{ORIGIN}"]
+provider_messages = ["10/1s"]
+
+[provider.peopled]
+domains = ["peopled-*.{ORIGIN}"]
+provider_recipients = ["60/6s"]
+
+[provider.narrow]
+domains = ["narrow-*.{ORIGIN}"]
+provider_connections = 4
+messages_per_connection = 10
+"""
+
+SOUR = f"""
+[provider.sour]
+domains = ["sour-*.{ORIGIN}"]
+
+[[automation]]
+name = "soured"
+providers = ["sour"]
+classes = ["x-lemon"]
+after = "10/5m"
+scope = "provider"
+action = "suspend"
+"""
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    server = Redis(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+def sees(folder: Path, site: Mapping[str, object], *nodes: Mapping[str, object]) -> list[Seen]:
+    """What the sites have seen of 20 messages for each, of two recipients, from nodes of three workers each."""
+    name = str(site["name"])
+    messages = [[f"{one}{n}@{name}-{n % SITES}.{ORIGIN}" for one in "mn"] for n in range(20 * SITES)]
+    share = len(messages) // len(nodes)
+    with simulated(folder / "sites", {"sites": SITES, **site}) as simulator, ExitStack() as stack:
+        settings = simulator.settings(retry=["2s"])
+        for number, node in enumerate(nodes):
+            place = folder / f"node{number}"
+            place.mkdir()
+            (place / "shaping.toml").write_text(RULES)
+            more = {"shaping": {"file": "shaping.toml"}, "server": {"workers": 3}}
+            server = stack.enter_context(Postroad(place, merged(merged(settings, more), node)))
+            send(server, *messages[number * share : (number + 1) * share])
+            stack.callback(lambda server=server: _failed(server))
+        until(lambda: len(simulator.arrived(name)) == 2 * len(messages), f"all mail at {name}", PATIENCE)
+        assert set(simulator.arrived(name).values()) == {1}
+        return list(simulator.report(name).values())
+
+
+def _failed(server: Postroad) -> None:
+    assert not [*server.all("failed"), *server.all("bug"), *server.all("deferred")]
+
+
+def at_once(seen: Sequence[Seen]) -> int:
+    """The most transactions that were ever under way at the same time."""
+    steps = sorted(
+        step
+        for one in seen
+        for since, until in zip(one.spans[::2], one.spans[1::2], strict=True)
+        for step in ((since, 1), (until, -1))
+    )
+    return max(accumulate(step for _, step in steps))
+
+
+def test_messages_to_all_sites_together(tmp_path: Path) -> None:
+    seen = sees(tmp_path, {"name": "rated"}, {})
+    assert most_within((moment for one in seen for moment in one.asked), 6 * LATE) <= 60 * 1.01
+    assert all(one.asked for one in seen)
+
+
+def test_a_rate_over_a_second_is_shared_as_well(tmp_path: Path) -> None:
+    seen = sees(tmp_path, {"name": "quick"}, {})
+    # Ten in each tenth of six seconds are sixty: what a busy machine delays by tenths of a second falls into no window
+    # as long as this.
+    assert most_within((moment for one in seen for moment in one.asked), 6.0) <= 60 + 10
+
+
+def test_recipients_at_all_sites_together(tmp_path: Path) -> None:
+    seen = sees(tmp_path, {"name": "peopled"}, {})
+    assert most_within((moment for one in seen for moment in one.recipients), 6 * LATE) <= 60 * 1.01
+
+
+def test_connections_to_all_sites_together_are_used_and_never_more(tmp_path: Path) -> None:
+    seen = sees(tmp_path, {"name": "narrow", "delays": {".": 0.2}}, {})
+    assert at_once(seen) <= 4
+    begin, end = middle([moment for one in seen for moment in one.moments])
+    print(f"{sum(one.used(4, begin, end) for one in seen):.0%} of the connections used")
+
+
+def test_replies_of_all_sites_are_counted_together(tmp_path: Path) -> None:
+    """Ten in five minutes are ten of the server, of whichever sites and workers; by a class of our own."""
+    (tmp_path / "shaping.toml").write_text(SOUR)
+    (tmp_path / "patterns.toml").write_text(
+        '[[class]]\nname = "x-lemon"\n[[pattern]]\nclass = "x-lemon"\ntexts = ["lemons"]'
+    )
+    with simulated(
+        tmp_path / "sites", {"name": "sour", "sites": SITES, "steps": {"MAIL": ["550 Lemons"]}}
+    ) as simulator:
+        more = {"shaping": {"file": "shaping.toml"}, "server": {"workers": 3}, "bounces": {"patterns": "patterns.toml"}}
+        with Postroad(tmp_path, merged(simulator.settings(retry=["1h"]), more)) as server:
+            for number in range(9):
+                send(server, [f"m{number}@sour-{number}.{ORIGIN}"])
+            until(lambda: len(server.all("failed")) == 9, "nine that failed")
+            assert not server.all("shaping-action")
+            send(server, [f"tenth@sour-9.{ORIGIN}"])
+            action = server.wait_for("shaping-action")
+            assert (action["site"], action["name"]) == ("[provider.sour]", "soured")
+            send(server, [f"late@sour-11.{ORIGIN}"])
+            server.wait_for("line-held")
+            assert len(server.all("shaping-action")) == 1
+            asked = [len(seen.asked) for seen in simulator.report("sour").values()]
+            assert sum(asked) == 10
+            shown = server.command("shaping", "actions").stdout
+            assert "[provider.sour]" in shown
+
+
+class TestNodes:
+    pytestmark = marks("redis-server")
+
+    def test_nodes_that_share_a_store(self, tmp_path: Path, redis: Redis) -> None:
+        shared = {"shared": {"url": redis.settings.url, "password_file": str(redis.settings.password_file)}}
+        seen = sees(tmp_path, {"name": "narrow", "delays": {".": 0.1}}, shared, shared)
+        assert at_once(seen) <= 4
