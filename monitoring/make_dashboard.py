@@ -141,6 +141,8 @@ ROWS: list[tuple[str, list[Panel]]] = [
         ("Traces: spans told, and what was lost", "ops", [
             (_rate("postroad_trace_spans_total", "instance"), "told"),
             (_rate("postroad_trace_lost_total", "why"), "lost: {{why}}")]),
+        ("Requests to the admin API", "ops", [(
+            _rate("postroad_api_requests_total", "operation, status"), "{{operation}} {{status}}")]),
     ]),
 ]  # fmt: skip
 

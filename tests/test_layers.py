@@ -101,7 +101,9 @@ ARROWS: dict[str, set[str]] = {
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
-        "message", "mime", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
+        "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "queue",
+        "runtime", "directory", "login", "history", "revisions", "rehearsal", "shaping", "abuse", "quarantine",
+        "signing", "traces",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -116,7 +118,7 @@ ARROWS: dict[str, set[str]] = {
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
         "operations", "login", "protocols", "drawing", "watching", "history", "condition",
-        "unsubscribe", "reports", "shaping",
+        "unsubscribe", "reports", "abuse", "revisions", "scanning", "shaping",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -150,7 +152,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/lists/store.py", "lists"): "a folder",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
     ("engine/rehearsal/difference.py", "route"): "a kind of difference",
-    ("engine/cli/preview.py", "route"): "a kind of difference",
+    ("engine/operations/previewing.py", "route"): "a kind of difference",
+    ("engine/web/api/queue.py", "tenant"): "whose mail it is",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",
     ("engine/cli/convert/exim_routers.py", "accept"): "a driver of Exim's routers",

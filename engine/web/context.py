@@ -64,6 +64,12 @@ class Context:
     def quotas(self) -> Quotas:
         return self._role.quotas
 
+    @property
+    def stores(self) -> Role:
+        """The process, with what it has open besides: rates, tables, lists, suppressions, actions. LMDB opens a store
+        once in a process, so nobody else here may."""
+        return self._role
+
     def directory(self) -> Directory:
         return self._role.directory
 

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -13,10 +14,15 @@ from engine.abuse import Tables
 from engine.config import Config, parse
 from engine.directory import Embedded
 from engine.links.request import Unanswered
-from engine.login import Guard, Logins
+from engine.lists import Lists
+from engine.login import Guard, Logins, Rates
 from engine.mailbox import Mailboxes, NewsDesk, Quotas
+from engine.net.dns import Resolver
 from engine.reports.inbox import Inbox
+from engine.runtime.places import WEB, Process
+from engine.shaping.actions import ActionStore
 from engine.shaping.allowances import Allowances
+from engine.suppression import Suppressions
 from engine.web.collecting import Collected
 from engine.web.context import Context
 from engine.web.sessions.store import Sessions
@@ -61,6 +67,11 @@ class Alone:
         self.inbox = Inbox(self.data)
         self.left: list[tuple[str, str, str]] = []  # address, list and peer of those who have unsubscribed
         self._mailboxes: Mailboxes | None = None
+        self.here = SimpleNamespace(process=Process(WEB, WEB))
+        self.rates = Rates.open(self.data / "rates")
+        self.lists = Lists.open(self.data)
+        self.suppressions = Suppressions.open(self.data)
+        self.actions = ActionStore.open(self.data)
 
     def mailboxes(self) -> Mailboxes:
         if self._mailboxes is None:
@@ -70,12 +81,15 @@ class Alone:
     async def unsubscribed(self, address: str, name: str, peer: str) -> None:
         self.left.append((address, name, peer))
 
+    def resolver(self) -> Resolver:
+        return Resolver(self.config.dns.servers)
+
     def close(self) -> None:
         self.inbox.close()
-        self.tables.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
-        self.logins.guard.close()
+        for store in (self.rates, self.tables, self.lists, self.suppressions, self.actions, self.logins.guard):
+            store.close()
         self.directory.close()
 
 
