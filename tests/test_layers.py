@@ -99,7 +99,9 @@ ARROWS: dict[str, set[str]] = {
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
-        "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
+        "message", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "reports",
+        "directory", "login", "spam", "lists", "suppression", "signing", "mailbox", "exchange", "queue", "quarantine",
+        "runtime",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -140,6 +142,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/shaping/automation.py", "tenant"): "whose mail is acted on",
     ("engine/shaping/telling.py", "tenant"): "whose mail is acted on",
     ("engine/suppression/entries.py", "tenant"): "whose list it is",
+    ("engine/operations/suppressions.py", "tenant"): "whose list it is",
+    ("engine/runtime/trail.py", "command"): "what has changed it",
     ("engine/queue/search.py", "tenant"): "whose mail it is",
     ("engine/operations/queue.py", "tenant"): "whose mail it is",
     ("engine/cli/queue_looking.py", "tenant"): "whose mail it is",

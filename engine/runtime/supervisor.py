@@ -34,6 +34,7 @@ from engine.runtime.places import MAILBOXES, Process, listeners, mail_workers, p
 from engine.runtime.putting import WATCHED, Change, Put, Puts
 from engine.runtime.spawner import CannotFork, Spawner, become
 from engine.runtime.state import Order, State
+from engine.runtime.trail import Trail
 from engine.storage.environment import StorageError
 
 GRACE = 20.0
@@ -124,6 +125,7 @@ class Supervisor:
                         await self._start_all()
                         self._nursery.start_soon(self._watch_hangs)
                         self._nursery.start_soon(self._tell_trial)
+                        self._nursery.start_soon(Trail(self._config.server.data).run)
                         self._state.write(os.getpid(), self._put.number, "")
                         self._announce({name: _address(sock) for (name, _), sock in self._sockets.items()})
                         self._notices.ready(self._put.number)
