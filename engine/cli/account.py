@@ -1,16 +1,21 @@
 """`postroad account`: who has a mailbox here, and may log in."""
 
 import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
 import click
 
 from engine.cli import erasing, opening, tables
-from engine.cli.configured import config_option
-from engine.cli.errors import Refused
+from engine.cli.configured import config_option, fail
+from engine.cli.errors import Refused, Unusable
+from engine.cli.progress import progress
 from engine.directory import SERVICES, SHORT, passwords
-from engine.operations import accounts
+from engine.observe.visible import visible
+from engine.operations import accounts, importing
 from engine.operations.accounts import AccountRow
+from engine.operations.importing import LineMistake
 
 
 @click.group()
@@ -35,6 +40,54 @@ def add(ctx: click.Context, address: str, admin: bool, password_stdin: bool) -> 
     with opening.opened(ctx) as directory:
         added = accounts.add(directory, opening.operator(directory), address, password, admin=admin)
     click.echo(f"Added the account {added.address}.")
+
+
+@account.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only look for mistakes, and say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def import_(ctx: click.Context, file: Path, dry_run: bool, as_json: bool) -> None:
+    """Add the accounts in FILE: CSV whose first line names the columns, of which address must be there.
+
+    The others are password (empty: nobody can log in until it is set), admin (yes, no), size and messages (the quota),
+    and, with blanks between, send_as, aliases (which come to stand for the account) and groups (which it joins).
+    Nothing is done while any line has a mistake. Was it broken off, give it again: what is there stays as it is.
+    """
+    with click.open_file(str(file), encoding="utf-8", errors="strict") as stream:
+        sheet = importing.parsed(_readable(stream))
+    with opening.opened(ctx) as directory:
+        by = opening.operator(directory)
+        mistakes = importing.checked(directory, by, sheet)
+        if mistakes:
+            _refuse(file, mistakes, as_json=as_json)
+        if dry_run:
+            done = importing.planned(directory, sheet)
+        else:
+            with progress("Adding", "accounts") as told:
+                done = importing.take_in(directory, by, sheet, told=told)
+    if as_json:
+        tables.show_json({"added": done.added, "there": done.there, "dry_run": dry_run})
+        return
+    there = f", {done.there:,} were there" if done.there else ""
+    click.echo(f"{tables.counted(done.added, 'account')} {'would be added' if dry_run else 'added'}{there}.")
+
+
+def _readable(stream: IO[str]) -> Iterator[str]:
+    try:
+        yield from stream
+    except UnicodeDecodeError as error:
+        raise Unusable(f"the file is no UTF-8: {error.reason}") from error
+
+
+def _refuse(file: Path, mistakes: Sequence[LineMistake], *, as_json: bool) -> NoReturn:
+    """Show all of them, and end with exit code 1."""
+    if as_json:
+        tables.show_json({"mistakes": [{"line": one.line, "text": one.text} for one in mistakes]})
+    for one in mistakes:
+        click.echo(visible(f"{file}:{one.line}: {one.text}"), err=True)
+    fail(f"{tables.counted(len(mistakes), 'mistake')}; nothing was changed")
 
 
 @account.command(name="hash")
