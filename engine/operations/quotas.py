@@ -99,7 +99,7 @@ def _row(account: Account, usage: Usage, most: Allowed) -> QuotaRow:
         address=account.address,
         octets=usage.size,
         messages=usage.messages,
-        limit_octets=most.octets,
+        limit_octets=int(most.octets),  # pipeline.toml has it as a Size
         limit_messages=most.messages,
         share=share if most.octets or most.messages else None,
     )
@@ -107,7 +107,7 @@ def _row(account: Account, usage: Usage, most: Allowed) -> QuotaRow:
 
 def _of_account(usage: Usage, most: Allowed) -> list[QuotaPart]:
     return [
-        QuotaPart(what="size", of="", used=usage.size, limit=most.octets, by=most.octets_by),
+        QuotaPart(what="size", of="", used=usage.size, limit=int(most.octets), by=most.octets_by),
         QuotaPart(what="messages", of="", used=usage.messages, limit=most.messages, by=most.messages_by),
     ]
 

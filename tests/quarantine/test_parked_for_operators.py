@@ -1,39 +1,23 @@
 """Parked mail, as operators see it who may touch some domains alone: their recipients, and no others."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from engine.links.request import Unanswered
-from engine.message import Envelope, MessageId, Octets, Recipient
+from engine.message import MessageId
 from engine.operations import quarantine
 from engine.operations.operator import Forbidden, Operator
 from engine.quarantine.held import Wanted, shards
-from engine.queue.store import QUARANTINED, Record, Shard
+from engine.queue.store import Shard
 from engine.spam import Words
-from engine.storage.writer import committed
+from tests.support.parked import parked
 
 ANN, BOB, EVE = "ann@example.org", "bob@example.org", "eve@example.net"
 ROOT = Operator("root")
 OURS = Operator("token:ours", frozenset({"example.org"}))
-CONTENT = Octets(b"Subject: buy\r\n\r\nWatches, cheap\r\n")
-
-
-def parked(data: Path, number: int, *recipients: str) -> MessageId:
-    record = Record(
-        MessageId.new(1.8e9 + number), Envelope("x@example.com", tuple(map(Recipient, recipients))), "inbound",
-        len(CONTENT), due=float(number), decided=0.0, reason="spam", sites=(),
-    )  # fmt: skip
-    with (
-        closing(Shard(data, number % 2, map_size=2**26)) as shard,
-        committed(shard.environment) as batch,
-    ):
-        shard.put_new(batch, replace(record, state=QUARANTINED), CONTENT)
-    return record.id
 
 
 @pytest.fixture
