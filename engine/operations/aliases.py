@@ -25,7 +25,7 @@ def add(directory: Embedded, by: Operator, address: str, targets: Sequence[str])
     by.check(address)
     added = directory.add_alias(address, targets)
     by.tell("alias-added", address=added.address, targets=added.targets)
-    return _row(added, unknown(directory, added.targets))
+    return _row(added, unknown(directory, by, added.targets))
 
 
 def listed(directory: Embedded, by: Operator) -> list[AliasRow]:
@@ -46,7 +46,7 @@ def add_group(directory: Embedded, by: Operator, address: str, members: Sequence
     by.check(address)
     added = directory.add_group(address, members)
     by.tell("group-added", address=added.address, members=added.targets)
-    return _row(added, unknown(directory, added.targets))
+    return _row(added, unknown(directory, by, added.targets))
 
 
 def groups(directory: Embedded, by: Operator) -> list[AliasRow]:
@@ -62,7 +62,7 @@ def change_group(
     found = directory.change_group(address, added, removed)
     if added or removed:
         by.tell("group-changed", address=found.address, added=list(added), removed=list(removed))
-    return _row(found, unknown(directory, [target for target in found.targets if target in added]))
+    return _row(found, unknown(directory, by, [target for target in found.targets if target in added]))
 
 
 def remove_group(directory: Embedded, by: Operator, address: str) -> AliasRow:
@@ -73,11 +73,11 @@ def remove_group(directory: Embedded, by: Operator, address: str) -> AliasRow:
     return _row(removed)
 
 
-def unknown(directory: Directory, addresses: Iterable[str]) -> tuple[str, ...]:
-    """Those whose domain is local, but who are not there."""
+def unknown(directory: Directory, by: Operator, addresses: Iterable[str]) -> tuple[str, ...]:
+    """Those whose domain is local, but who are not there; of domains that are not for the operator nothing is told."""
     return tuple(
         address
-        for address in addresses
+        for address in by.seen(addresses)
         if directory.is_local(address.rpartition("@")[2]) and directory.find(address) is None
     )
 

@@ -112,6 +112,12 @@ async def test_other_domains_are_not_seen(directory: Embedded, tmp_path: Path) -
             quotas.shown(directory, read, Quota(), LIMITED, EVE)
 
 
+def test_an_alias_may_lead_elsewhere_and_tells_nothing_of_who_is_there(directory: Embedded, root: Operator) -> None:
+    nobody = [f"nobody@{THEIRS}", f"nobody@{OURS}"]
+    assert aliases.add(directory, LIMITED, f"x@{OURS}", nobody).unknown == (f"nobody@{OURS}",)
+    assert aliases.add(directory, root, f"y@{OURS}", nobody).unknown == tuple(nobody)
+
+
 def test_domains_are_compared_as_the_directory_does(directory: Embedded) -> None:
     by = Operator("token:theirs", frozenset({"xn--bcher-kva.example"}))
     directory.add_domain("bücher.example")
