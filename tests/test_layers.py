@@ -101,7 +101,7 @@ ARROWS: dict[str, set[str]] = {
     "operations": {
         "message", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "reports",
         "directory", "login", "spam", "lists", "suppression", "signing", "mailbox", "exchange", "queue", "quarantine",
-        "runtime",
+        "runtime", "history", "revisions", "rehearsal", "shaping", "abuse",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -115,7 +115,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
-        "operations",
+        "operations", "login", "protocols", "drawing", "watching", "history", "condition",
+        "abuse", "revisions", "scanning", "shaping",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -151,7 +152,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/lists/store.py", "lists"): "a folder",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
     ("engine/rehearsal/difference.py", "route"): "a kind of difference",
-    ("engine/cli/preview.py", "route"): "a kind of difference",
+    ("engine/operations/previewing.py", "route"): "a kind of difference",
+    ("engine/web/api/queue.py", "tenant"): "whose mail it is",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",
     ("engine/cli/convert/maps.py", "lmtp"): "a transport of Postfix",

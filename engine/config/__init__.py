@@ -10,7 +10,7 @@ from engine.config.conversion import convert
 from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmUp
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
-from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS
+from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS, WEB
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.smart_hosts import SmartHost
@@ -49,6 +49,7 @@ from engine.config.tables import (
     Tls,
     UnixSocket,
     Verp,
+    Web,
     Webhook,
 )
 from engine.config.tenants import Campaign, Tenant
@@ -63,6 +64,7 @@ __all__ = [
     "OPTIONAL",
     "READERS",
     "SECTIONS",
+    "WEB",
     "Acme",
     "Batv",
     "Bounces",
@@ -107,6 +109,7 @@ __all__ = [
     "UnixSocket",
     "Verp",
     "WarmUp",
+    "Web",
     "Webhook",
     "advice",
     "convert",

@@ -31,6 +31,7 @@ from engine.config.tables import (
     Sieve,
     Srs,
     Verp,
+    Web,
 )
 from engine.protocols.address import normalised_domain
 from engine.protocols.sasl import MECHANISMS
@@ -41,6 +42,11 @@ SMALLEST_LOG = 64 * 1024
 
 SHORTEST_HANG = 3.0
 """Seconds: a worker may be held up for a moment without being lost."""
+
+_ORIGIN = re.compile(
+    r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
+)
+"""In the clear on this machine alone (RFC 6454 6.2: no path)."""
 
 
 def _server(document: Document, server: Server) -> None:
@@ -248,10 +254,21 @@ def _metrics(document: Document, metrics: Metrics) -> None:
         check_secrets(document, "metrics.token_file", metrics.token_file)
 
 
+def _web(document: Document, web: Web) -> None:
+    if web.processes < 1:
+        document.problem("web.processes", "must be at least 1")
+    if web.origin and not _ORIGIN.fullmatch(web.origin):
+        text = f'{web.origin!r} is no origin; write it like "https://mail.example.org", with nothing behind the host'
+        document.problem("web.origin", text)
+    for key in ("idle", "lifetime", "max_connections", "max_connections_per_network"):
+        if getattr(web, key) <= 0:
+            document.problem(f"web.{key}", "must be more than nothing")
+
+
 CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
     "shared": _shared, "bounces": _bounces, "metrics": _metrics,
-    "history": _history,
+    "history": _history, "web": _web,
 }  # fmt: skip
 """By table."""

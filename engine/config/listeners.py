@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,10 +28,13 @@ CHALLENGES = {"http-01": "acme_http", "tls-alpn-01": "acme_tls"}
 METRICS = "metrics"
 """Where the web process tells how the server is."""
 
+WEB = "web"
+"""Where people find pages, and programs the API."""
+
 _LONGEST_SOCKET = 107
 """Octets of the path of a Unix socket: unix(7)."""
 
-LISTENERS = ("smtp", "submission", "submissions", "lmtp", *FILTERED, *READERS, "web", *CHALLENGES.values(), METRICS)
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", *FILTERED, *READERS, WEB, *CHALLENGES.values(), METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,16 @@ def _check_metrics(document: Document, config: Config) -> None:
         document.problem(f"listen.{METRICS}", text)
 
 
+def _check_web(document: Document, config: Config, served: Collection[str]) -> None:
+    """Passwords and mail go nowhere in the clear."""
+    if WEB in served:
+        document.problem(f"listen.{WEB}", "is served by the engine; a lane cannot have it")
+    host, _ = config.listen[WEB]
+    if not ipaddress.ip_address(host).is_loopback and config.tls is None:
+        text = "is open to others than this machine, so it speaks TLS and needs a certificate: write [tls]"
+        document.problem(f"listen.{WEB}", text)
+
+
 def check_listeners(document: Document, config: Config) -> None:
     """See that each listener is served by a stage or by the engine."""
     served = {name for course in config.courses.values() if course.source for name in course.listen}
@@ -114,11 +127,15 @@ def check_listeners(document: Document, config: Config) -> None:
                 document.problem(key, "answers an ACME authority; write [acme]")
         elif name == METRICS:
             _check_metrics(document, config)
+        elif name == WEB:
+            _check_web(document, config, served)
         elif name not in served and name not in READERS:
             document.problem(key, "nothing serves this listener: no lane begins with a stage that does")
         if name in IMPLICIT_TLS and config.tls is None:
             document.problem(key, "speaks TLS from the first octet, so it needs a certificate: write [tls]")
     if METRICS in document.tables and METRICS not in config.listen:
         document.problem(METRICS, 'nothing listens; write [listen] metrics = "127.0.0.1:9125"')
+    if WEB in document.tables and WEB not in config.listen:
+        document.problem(WEB, 'nothing listens; write [listen] web = "127.0.0.1:8080"')
     if not config.listen:
         document.problem("listen", 'no listener; write at least [listen] smtp = "127.0.0.1:2525"')

@@ -368,6 +368,18 @@ class Metrics:
     token_file: Path = NOWHERE  # tokens, one a line, of which whoever asks shows one; without it, nobody needs one
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """The pages for people, and the API."""
+
+    processes: int = 1  # that serve them
+    origin: str = ""  # where people find them; empty: https at the server's host name
+    idle: Duration = Duration("12h")  # without a request, after which one must sign in again
+    lifetime: Duration = Duration("30d")  # after which one must in any case
+    max_connections: int = 1000  # at once, of each process
+    max_connections_per_network: int = 200  # the same from one network, as [login] has it
+
+
 @dataclass(frozen=True, slots=True)
 class UnixSocket:
     """A listener that is no port. It counts when it is bound: not again by a reload that keeps its path."""
@@ -412,6 +424,7 @@ class Config:
     sieve: Sieve
     login: Login
     metrics: Metrics
+    web: Web
     oidc: Oidc | None
     reports: Reports | None
     quarantine: Quarantine | None  # None: parked mail stays until an operator decides
@@ -437,6 +450,7 @@ SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "log": Log, "queue": Queue, "mailboxes": Mailboxes,
     "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
     "shaping": Shaping, "metrics": Metrics, "history": History,
+    "web": Web,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 

@@ -10,13 +10,20 @@ from engine.directory.limits import UNSAID, Allowed, DomainLimits, Layers, Limit
 from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
 from engine.directory.reaching import reached
+from engine.directory.roles import ADMINISTRATOR, AUDITOR, HELPDESK, OWNER, ROLES, USER, Roles
 from engine.directory.senders import is_member, may_send_as
 
 __all__ = [
+    "ADMINISTRATOR",
+    "AUDITOR",
     "FEW",
+    "HELPDESK",
+    "OWNER",
+    "ROLES",
     "SERVICES",
     "SHORT",
     "UNSAID",
+    "USER",
     "Account",
     "Alias",
     "Allowed",
@@ -35,6 +42,7 @@ __all__ = [
     "Login",
     "Memory",
     "NotFound",
+    "Roles",
     "Said",
     "Unavailable",
     "a_label",

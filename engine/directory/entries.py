@@ -32,6 +32,8 @@ class Account:
     send_as: tuple[str, ...] = ()  # in whose name it may send besides its own; "@domain": all of it
     limit: Limit = UNSAID  # what it may hold, where that is said of the account itself
     folder: int = 0  # the number of the public folder to which its mail goes; 0: to its own mailboxes
+    roles: tuple[str, ...] = ()  # what it may do beyond its own mail: see Roles
+    changed: float = 0.0  # Unix time at which its password or second factor was set; who came in before is out
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass
 
 from engine.config import CHALLENGES, METRICS, READERS, Config
+from engine.config import WEB as PAGES
 from engine.lanes import MAIL, QUEUE, Course, Leg
 
 MAILBOXES, READING, INDEX, CERTIFICATES, WEB = "mailboxes", "readers", "index", "certificates", "web"
@@ -32,7 +33,9 @@ def processes(config: Config) -> list[Process]:
         found.append(Process(INDEX, INDEX))
     if config.acme:
         found.append(Process(CERTIFICATES, CERTIFICATES))
-    if METRICS in config.listen:
+    if PAGES in config.listen:
+        found += [Process(f"{WEB}-{index}" if index else WEB, WEB, index) for index in range(config.web.processes)]
+    elif METRICS in config.listen:
         found.append(Process(WEB, WEB))
     for name, stage in config.stages.items():
         if stage.workers and not stage.spec.source:
@@ -58,7 +61,7 @@ def listeners(config: Config, place: str) -> list[str]:
     if place == CERTIFICATES:
         return [name for name in config.listen if name in CHALLENGES.values()]
     if place == WEB:
-        return [name for name in config.listen if name == METRICS]
+        return [name for name in config.listen if name in (METRICS, PAGES)]
     return [
         name
         for course in config.courses.values()

@@ -4,8 +4,10 @@ h11 knows the protocol; this drives it. There is no HTTP/2 and no upgrade to any
 one parser.
 """
 
+import contextlib
 import re
 import urllib.parse
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -24,33 +26,73 @@ _AUTHORITY = re.compile(rb"^https?://[^/?#]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one request may take."""
+
+    body: int = 64 * 1024  # octets of what comes behind its header
+    seconds: float = 60.0  # from its header to the end of the response; math.inf for what goes on and on
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What one connection may take."""
 
     head: int = 16 * 1024  # octets of a request line with its header
-    body: int = 64 * 1024  # octets of what comes behind it
     requests: int = 1000
     head_time: float = 15.0  # seconds until a request line with its header is there
-    exchange_time: float = 60.0  # seconds from there to the end of the response
+    receive_time: float = 30.0  # seconds in which more of a body must come
     send_time: float = 20.0  # seconds in which the client must take what is sent at once
+    rest: int = 64 * 1024  # octets of a body that nobody wanted which are read, so that another request may follow
+
+
+def same(_: Scope) -> Bounds:
+    """The same for all requests."""
+    return Bounds()
 
 
 class Http:
-    """Serves ``app``, which is ASGI 3 (https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+    """Serves ``app``, which is ASGI 3 (https://asgi.readthedocs.io/en/latest/specs/www.html).
 
-    def __init__(self, app: ASGIApp, terms: Terms = Terms()) -> None:
-        self._app = app
-        self._terms = terms
+    ``bounds``: what a request may take, by its scope.
+    """
+
+    def __init__(self, app: ASGIApp, terms: Terms = Terms(), bounds: Callable[[Scope], Bounds] = same) -> None:
+        self.app = app
+        self.terms = terms
+        self.bounds = bounds
+        self.ending = False
+        self._visits = 0
+        self._idle: set[trio.CancelScope] = set()
 
     async def serve(self, connection: Connection, *, scheme: str = "http") -> None:
         """One connection to its end. What breaks in the application is logged, and never raised."""
+        self._visits += 1
         try:
-            await _Visit(self._app, self._terms, connection, scheme).run()
+            await _Visit(self, connection, scheme).run()
         except ConnectionLost:
             pass
         finally:
+            self._visits -= 1
             with trio.CancelScope(shield=True):
                 await connection.close_gently()
+
+    async def drain(self) -> None:
+        """Let what is being answered be answered, and take nothing more."""
+        self.ending = True
+        for scope in self._idle:
+            scope.cancel()
+        while self._visits:
+            await trio.sleep(0.02)
+
+    @contextlib.contextmanager
+    def idling(self) -> Iterator[None]:
+        """In the block nothing is asked for yet, so it may be cut short."""
+        with trio.CancelScope() as scope:
+            self._idle.add(scope)
+            try:
+                yield
+            finally:
+                self._idle.discard(scope)
 
 
 class _Gone(OSError):
@@ -60,30 +102,29 @@ class _Gone(OSError):
 class _Visit:
     """One connection."""
 
-    def __init__(self, app: ASGIApp, terms: Terms, connection: Connection, scheme: str) -> None:
-        self._app = app
-        self._terms = terms
+    def __init__(self, http: Http, connection: Connection, scheme: str) -> None:
+        self.http = http
         self._connection = connection
         self._scheme = scheme
-        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=terms.head)
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=http.terms.head)
 
     async def run(self) -> None:
-        for _ in range(self._terms.requests):
+        for _ in range(self.http.terms.requests):
             try:
                 request = await self._request()
                 if request is None:
                     return
-                await _Exchange(self, request).run(self._app)
+                await _Exchange(self, request).run()
             except h11.RemoteProtocolError as error:
                 await self.refuse(error.error_status_hint or 400)
                 return
-            if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
+            if self.http.ending or self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
                 return
             self._h11.start_next_cycle()
 
     async def _request(self) -> h11.Request | None:
         """The next one; None when there is none, or not in time. RemoteProtocolError."""
-        with trio.move_on_after(self._terms.head_time):
+        with trio.move_on_after(self.http.terms.head_time), self.http.idling():
             found = await self.next()
             return found if isinstance(found, h11.Request) else None
         if self._h11.trailing_data[0]:  # it has begun, else it was only idle
@@ -101,7 +142,7 @@ class _Visit:
     async def send(self, *events: Any) -> None:
         """ConnectionLost when the client does not take it in time."""
         octets = b"".join(self._h11.send(one) or b"" for one in events)
-        with trio.move_on_after(self._terms.send_time):
+        with trio.move_on_after(self.http.terms.send_time):
             await self._connection.send(octets)
             return
         raise ConnectionLost("it takes nothing")
@@ -136,10 +177,6 @@ class _Visit:
             "extensions": {},
         }
 
-    @property
-    def terms(self) -> Terms:
-        return self._terms
-
 
 class _Exchange:
     """One request, and the response to it."""
@@ -147,30 +184,35 @@ class _Exchange:
     def __init__(self, visit: _Visit, request: h11.Request) -> None:
         self._visit = visit
         self._request = request
-        self._left = visit.terms.body
+        self._left = 0
         self._read = False  # all that the client has to say
         self._refusal = 0
         self._response: h11.Response | None = None
         self._begun = self._over = False
         self._ended = trio.Event()
 
-    async def run(self, app: ASGIApp) -> None:
+    async def run(self) -> None:
         scope = self._visit.scope(self._request)
         if scope is None:
             self._refusal = HTTPStatus.BAD_REQUEST
-        elif self._announced() > self._left:
-            self._refusal = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         else:
-            with trio.move_on_after(self._visit.terms.exchange_time) as time_left:
-                await self._answer(app, scope)
-            if time_left.cancelled_caught:
-                self._refusal = self._refusal or HTTPStatus.SERVICE_UNAVAILABLE
+            await self._within(self._visit.http.bounds(scope), scope)
         if not self._over:
             await self._visit.refuse(self._refusal or HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    async def _answer(self, app: ASGIApp, scope: Scope) -> None:
+    async def _within(self, bounds: Bounds, scope: Scope) -> None:
+        self._left = bounds.body
+        if self._announced() > bounds.body:
+            self._refusal = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return
+        with trio.move_on_after(bounds.seconds) as time_left:
+            await self._answer(scope)
+        if time_left.cancelled_caught:
+            self._refusal = self._refusal or HTTPStatus.SERVICE_UNAVAILABLE
+
+    async def _answer(self, scope: Scope) -> None:
         try:
-            await app(scope, self._receive, self._send)
+            await self._visit.http.app(scope, self._receive, self._send)
         except (ConnectionLost, h11.RemoteProtocolError):
             raise
         except (_Gone, ClientDisconnect):
@@ -185,6 +227,7 @@ class _Exchange:
         """Read what the application did not want, so that another request may follow."""
         if any(name == b"expect" for name, _ in self._request.headers):
             return  # nobody has said that it may come
+        self._left = min(self._left, self._visit.http.terms.rest)
         while self._over and not self._read:
             if (await self._receive())["type"] == "http.disconnect":
                 return
@@ -199,7 +242,11 @@ class _Exchange:
         if self._read:
             await self._ended.wait()
             return {"type": "http.disconnect"}
-        found = await self._visit.next()
+        with trio.move_on_after(self._visit.http.terms.receive_time) as time_left:
+            found = await self._visit.next()
+        if time_left.cancelled_caught:
+            self._refusal = HTTPStatus.REQUEST_TIMEOUT
+            return {"type": "http.disconnect"}
         if isinstance(found, h11.Data):
             self._left -= len(found.data)
             if self._left >= 0:
@@ -213,7 +260,7 @@ class _Exchange:
         if self._refusal:
             raise _Gone("the client asks for too much")
         if message["type"] == "http.response.start":
-            self._response = _response(message)
+            self._response = _response(message, last=self._visit.http.ending)
         elif message["type"] == "http.response.body":
             await self._send_body(message.get("body", b""), more=message.get("more_body", False))
 
@@ -230,7 +277,9 @@ class _Exchange:
         await self._visit.send(*events)
 
 
-def _response(message: Message) -> h11.Response:
+def _response(message: Message, *, last: bool) -> h11.Response:
     headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+    if last:
+        headers.append((b"connection", b"close"))
     date = (b"date", formatdate(usegmt=True).encode())
     return h11.Response(status_code=message["status"], headers=[date, *headers])

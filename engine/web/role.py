@@ -1,24 +1,28 @@
 """The web process."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import trio
+from starlette.types import Scope
 
-from engine.config import NOWHERE, Config, ConfigError, Problem, secrets_in
+from engine.config import NOWHERE, WEB, Config, ConfigError, Problem, secrets_in
+from engine.mailbox import NewsDesk
 from engine.net.connection import Connection
 from engine.net.crowd import Crowd
 from engine.net.targets import is_loopback
 from engine.observe.events import event
 from engine.runtime.canary import InForce
-from engine.runtime.places import processes
-from engine.runtime.revision import Here
+from engine.runtime.places import MAILBOXES, between, processes
+from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
-from engine.runtime.services import MEASURES_SERVICE
+from engine.runtime.services import MEASURES_SERVICE, NEWS
 from engine.web.application import Access, application
+from engine.web.asking import Asking
 from engine.web.collecting import Collecting
-from engine.web.http import Http
+from engine.web.http import Bounds, Http, Terms
 from engine.web.workers import Workers
 
 _NICE = 5
@@ -29,52 +33,120 @@ _CONNECTIONS, _CONNECTIONS_OF_NETWORK = 200, 50
 
 
 class WebRole(Role):
-    """The process that tells by HTTP how the server is."""
+    """The process that tells by HTTP how the server is, and that serves people's pages."""
 
     def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
         os.nice(_NICE)
         self._workers = Workers(here, MEASURES_SERVICE)
+        self._asking = Asking(here)
         self._access = Access()
         self._tokens: tuple[bytes, ...] = ()  # of the configuration that is being opened
-        collecting = Collecting(self._workers, self._expected)
-        self._http = Http(application(collecting.now, self._access))
+        self._collecting = Collecting(self._workers, self._expected)
+        self._metrics = Http(application(self._collecting.now, self._access))
         self._crowd = Crowd(_CONNECTIONS, _CONNECTIONS_OF_NETWORK)
+        self._news = NewsDesk()
+        self._listening: trio.CancelScope | None = None  # to the news of the mailboxes
+        self._site: _Site | None = None
+        self._nursery: trio.Nursery
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._workers.run)
+        async with trio.open_nursery() as self._nursery:
+            await self._nursery.start(self._workers.run)
+            await self._nursery.start(self._asking.run)
             task_status.started()
 
     def services(self, config: Config) -> dict[Any, Any]:
         self._tokens = _tokens(config)
+        if WEB in config.listen and self._site is None:
+            self._site = _Site(self, config, self._asking, self._collecting, self._news)
         return super().services(config)
 
     def switched(self, config: Config) -> None:
         super().switched(config)
         self._access.tokens = self._tokens
         self._workers.keep(self._expected())
+        if self._site is not None:
+            self._site.use(config)
 
     def _expected(self) -> list[str]:
         return [process.name for process in processes(self.config)]
 
     def peer_up(self, name: str, life: int) -> None:
         self._workers.up(name, life)
+        self._asking.up(name, life)
+        if name == MAILBOXES:
+            self._listening = trio.CancelScope()
+            self._nursery.start_soon(self._listen, between(self.here.folder, name, life, NEWS), self._listening)
 
     def peer_lost(self, name: str) -> None:
         self._workers.lost(name)
+        self._asking.lost(name)
+        if name == MAILBOXES and self._listening is not None:
+            self._listening.cancel()
+
+    async def _listen(self, endpoint: str, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._news.listen(self.here.context, endpoint)
+
+    async def drain(self, revision: Revision) -> None:
+        await super().drain(revision)
+        if self._site is not None:
+            await self._site.drain()
+        await self._metrics.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
-        if refusal := self._crowd.refusal(connection.peer):
+        site = self._site if listener == WEB else None
+        crowd, http = (site.crowd, site.http) if site else (self._crowd, self._metrics)
+        network = self.logins.guard.network(connection.peer) if site else connection.peer
+        if refusal := crowd.refusal(network):
             event("connection-refused", peer=connection.peer, why=refusal)
             return
-        with self._crowd.joined(connection.peer):
-            serve = partial(self._http.serve, connection)
-            address = self.config.listen.get(listener)  # none: a reload has just taken it away
-            if address is not None and is_loopback(address[0]):
-                await serve()
-            elif await self._under_tls(connection, listener, people=False):
-                await serve(scheme="https")
+        with crowd.joined(network):
+            await self._serve(listener, connection, http)
+
+    async def _serve(self, listener: str, connection: Connection, http: Http) -> None:
+        serve = partial(http.serve, connection)
+        address = self.config.listen.get(listener)  # none: a reload has just taken it away
+        if address is not None and is_loopback(address[0]):
+            await serve()
+        elif await self._under_tls(connection, listener, people=False):
+            await serve(scheme="https")
+
+    def close(self) -> None:
+        if self._site is not None:
+            self._site.close()
+        super().close()
+
+
+class _Site:
+    """What belongs to the listener `web`. Imported where it is served: it is slow to import."""
+
+    def __init__(self, role: WebRole, config: Config, asking: Asking, collecting: Collecting, news: NewsDesk) -> None:
+        from engine.web.bounds import bounds_of
+        from engine.web.context import Context
+        from engine.web.sessions.store import Sessions
+        from engine.web.site import parts, site
+
+        self._sessions = Sessions.open(role.data / "web", config.web)
+        self._context = Context(role, asking, collecting.now, self._sessions, news)
+        app = site(self._context, parts())
+        bounds: Callable[[Scope], Bounds] = partial(bounds_of, app.routes)
+        self.http = Http(app, Terms(), bounds)
+        self.crowd = Crowd(config.web.max_connections, config.web.max_connections_per_network)
+
+    def use(self, config: Config) -> None:
+        """Another configuration is in force."""
+        self._sessions.settings = config.web
+        self.crowd.most = config.web.max_connections
+        self.crowd.most_of_network = config.web.max_connections_per_network
+
+    async def drain(self) -> None:
+        self._context.ending.set()
+        await self.http.drain()
+
+    def close(self) -> None:
+        self._sessions.close()
 
 
 def _tokens(config: Config) -> tuple[bytes, ...]:

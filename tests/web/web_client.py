@@ -7,20 +7,27 @@ from collections.abc import AsyncIterator
 import trio
 
 from engine.net.connection import Connection
-from engine.web.http import Http, Terms
+from engine.web.http import Http, Terms, same
 
 TERMS = Terms()
 
 
 @contextlib.asynccontextmanager
-async def visited(app, terms: Terms = TERMS) -> AsyncIterator[trio.SocketStream]:
-    """A client's end of a connection that is served meanwhile; at the end the server is done with it too."""
+async def served(app, terms: Terms = TERMS, bounds=same) -> AsyncIterator[tuple[trio.SocketStream, Http]]:
+    """A client's end of a connection, and the server that serves it meanwhile; at the end that is done with it too."""
     ours, theirs = socket.socketpair()
-    client = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+    client, server = trio.SocketStream(trio.socket.from_stdlib_socket(ours)), Http(app, terms, bounds)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Http(app, terms).serve, Connection(theirs))
+        nursery.start_soon(server.serve, Connection(theirs))
         async with client:
-            yield client
+            yield client, server
+
+
+@contextlib.asynccontextmanager
+async def visited(app, terms: Terms = TERMS, bounds=same) -> AsyncIterator[trio.SocketStream]:
+    """The client's end alone."""
+    async with served(app, terms, bounds) as (client, _):
+        yield client
 
 
 async def said(client: trio.SocketStream) -> bytes:

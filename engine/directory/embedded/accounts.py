@@ -22,6 +22,7 @@ from engine.directory.embedded.records import (
 )
 from engine.directory.entries import Account
 from engine.directory.errors import Invalid, NotFound
+from engine.directory.roles import changed_roles, valid_role
 
 MOST_GRANTS = 100
 """Of one account: the directory remembers them with it."""
@@ -87,6 +88,17 @@ class Accounts(Logins):
     def set_admin(self, address: str, admin: bool) -> Account:
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""
         return self._write(self._change, known_name(address), {"admin": admin})
+
+    def set_roles(self, address: str, added: Iterable[str] = (), removed: Iterable[str] = ()) -> Account:
+        """Let the account do more, or no longer: see engine/directory/roles.py. Invalid, NotFound."""
+        come, gone = list(map(valid_role, added)), list(map(valid_role, removed))
+        return self._write(self._set_roles, known_name(address), come, gone)
+
+    def _set_roles(self, txn: Transaction, name: Name, added: list[str], removed: list[str]) -> Account:
+        before = self._record_or_error(txn, name).roles
+        for role in set(removed) - set(before):
+            raise NotFound(f"{'@'.join(name)} does not have the role {role}")
+        return self._change(txn, name, {"roles": changed_roles(before, added, removed)})
 
     def grant(self, address: str, added: Iterable[str], removed: Iterable[str] = ()) -> Account:
         """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of one.

@@ -96,7 +96,7 @@ class Logins(Rows):
         """Give the account its password. Invalid, NotFound. Blocks."""
         name = known_name(address)
         self._read(self._record_or_error, name)
-        return self._write(self._change, name, self._secrets(name, password))
+        return self._write(self._change, name, {**self._secrets(name, password), "changed": time.time()})
 
     def _stored(self, address: str) -> tuple[Name | None, Record | None]:
         """The name that an address is, and the record of its account; None for what is not there, or not local."""
@@ -128,7 +128,8 @@ class Logins(Rows):
 
     def set_totp(self, address: str, secret: bytes | None) -> Account:
         """From now on a login wants a code that is made from ``secret`` (RFC 6238), or none. NotFound."""
-        return self._write(self._change, known_name(address), {"totp": Totp(secret) if secret else None})
+        changes = {"totp": Totp(secret) if secret else None, "changed": time.time()}
+        return self._write(self._change, known_name(address), changes)
 
     def verify_totp(self, address: str, code: str) -> bool:
         """Whether this is the code of now; each counts once. False for who has no second factor. NotFound."""

@@ -76,6 +76,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     send_as: tuple[str, ...] = ()
     limit: Limit = UNSAID
     folder: int = 0
+    roles: tuple[str, ...] = ()
+    changed: float = 0.0  # when its password or second factor was set anew
 
 
 class StoredLimits(msgspec.Struct, frozen=True, array_like=True):
@@ -108,6 +110,8 @@ def account_of(name: Name, record: Record) -> Account:
         record.send_as,
         record.limit,
         record.folder,
+        record.roles,
+        record.changed,
     )
 
 

@@ -209,6 +209,10 @@ class Role:
                 self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=self.config.mailboxes.map_size)
             return self._mailboxes
 
+    def resolver(self) -> Resolver:
+        """That of the configuration in force."""
+        return self._resolver_for(self.config)
+
     def _resolver_for(self, config: Config) -> Resolver:
         """One resolver, and its cache, for as long as [dns] stays the same."""
         if self._resolver is None or config.dns != self._dns:

@@ -1,0 +1,110 @@
+"""The session of a request: found once, before anything answers it."""
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import trio
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.directory import Account, Roles, asked
+from engine.observe.events import event
+from engine.web.context import Context, context_of
+from engine.web.sessions.store import Found, Person, csrf
+
+_FOUND = "postroad.session"
+"""Where in the scope of a request its session is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody who has signed in."""
+
+    id: bytes
+    account: Account
+    roles: Roles
+    csrf: str  # what forms and scripts show, to prove that they are of our pages
+    how: str  # what proved who it is: "password", "totp", "passkey", "oidc"
+    person: Person
+
+
+def session_of(request: HTTPConnection) -> Session | None:
+    """Who asks; None: somebody who has not signed in."""
+    found = request.scope.get(_FOUND)
+    return found if isinstance(found, Session) else None
+
+
+class Sessioned:
+    """Middleware that finds the session of each request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith("/static/"):
+            request = HTTPConnection(scope)
+            token = request.cookies.get(cookie(request))
+            if token:
+                scope[_FOUND] = await found(context_of(request), token)
+        await self._app(scope, receive, send)
+
+
+async def found(context: Context, token: str) -> Session | None:
+    """The session of a token: it ends with its account, and when that gets another password. Unavailable."""
+    stored = context.sessions.find(token)
+    if stored is None:
+        return None
+    directory = context.directory()
+    account = await asked(directory, directory.account, stored.address)
+    if account is None or account.id != stored.account or account.changed > stored.created:
+        await trio.to_thread.run_sync(context.sessions.end, stored.id)
+        return None
+    await trio.to_thread.run_sync(context.sessions.see, stored)
+    return _session(context, stored, account, token)
+
+
+def _session(context: Context, stored: Found, account: Account, token: str) -> Session:
+    person = context.sessions.person(account.id)
+    return Session(stored.id, account, Roles(account.roles), csrf(token), stored.how, person)
+
+
+async def signed_in(request: Request, response: Response, account: Account, how: str) -> None:
+    """Let the browser be this account from now on. A session that it had ends: nobody can have foisted it on it."""
+    context, old = context_of(request), session_of(request)
+    if old is not None:
+        await trio.to_thread.run_sync(context.sessions.end, old.id)
+    agent, peer = request.headers.get("user-agent", ""), context.peer(request)
+    begin = partial(context.sessions.begin, account.id, account.address, peer=peer, agent=agent, how=how)
+    token = await trio.to_thread.run_sync(begin)
+    event("web-session-begun", address=account.address, peer=peer, how=how)
+    set_cookie(request, response, cookie(request), token, seconds=int(context.config.web.lifetime))
+
+
+async def signed_out(request: Request, response: Response) -> None:
+    """End the session of the request."""
+    session = session_of(request)
+    if session is not None:
+        await trio.to_thread.run_sync(context_of(request).sessions.end, session.id)
+        event("web-session-ended", address=session.account.address, peer=context_of(request).peer(request))
+    response.delete_cookie(cookie(request), **_attributes(request))
+
+
+def cookie(request: HTTPConnection, name: str = "session") -> str:
+    """The name of one of our cookies: one that no other host, and nobody in the clear, can set (RFC 6265bis 4.1.3)."""
+    return f"__Host-{name}" if _is_secure(request) else name
+
+
+def set_cookie(request: HTTPConnection, response: Response, name: str, value: str, *, seconds: int) -> None:
+    response.set_cookie(name, value, max_age=seconds, **_attributes(request))
+
+
+def _attributes(request: HTTPConnection) -> MutableMapping[str, Any]:
+    # Lax: who follows a link to a message in another program's window is signed in. What changes anything is POSTed.
+    return {"path": "/", "secure": _is_secure(request), "httponly": True, "samesite": "lax"}
+
+
+def _is_secure(request: HTTPConnection) -> bool:
+    return context_of(request).origin(request).startswith("https://")

@@ -1,0 +1,158 @@
+"""The site in this process, over a real directory, real logins and real sessions, and those who visit it."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+
+from engine.abuse import Tables
+from engine.config import Config, parse
+from engine.directory import Embedded
+from engine.links.request import Unanswered
+from engine.lists import Lists
+from engine.login import Guard, Logins, Rates
+from engine.mailbox import Mailboxes, NewsDesk, Quotas
+from engine.net.dns import Resolver
+from engine.runtime.places import WEB, Process
+from engine.shaping.actions import ActionStore
+from engine.suppression import Suppressions
+from engine.web.collecting import Collected
+from engine.web.context import Context
+from engine.web.sessions.store import Sessions
+from engine.web.site import Part, parts, site
+
+PASSWORD = "correct horse battery"
+
+BASIC = """
+[server]
+hostname = "mx.example.org"
+data = "var"
+
+[domains]
+local = ["example.org"]
+
+[listen]
+web = "127.0.0.1:0"
+
+[lane.inbound]
+stages = ["accept", "queue", "route"]
+
+[lane.local]
+stages = ["enqueue"]
+
+[[route]]
+to = "*"
+lane = "local"
+"""
+
+
+class Alone:
+    """What a worker has of which the site makes use, without the worker."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data = config.server.data
+        self.directory = Embedded.open(self.data / "directory", config.domains.local)
+        self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
+        self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
+        self._mailboxes: Mailboxes | None = None
+        self.here = SimpleNamespace(process=Process(WEB, WEB))
+        self.rates = Rates.open(self.data / "rates")
+        self.tables = Tables.open(self.data / "abuse")
+        self.lists = Lists.open(self.data)
+        self.suppressions = Suppressions.open(self.data)
+        self.actions = ActionStore.open(self.data)
+
+    def mailboxes(self) -> Mailboxes:
+        if self._mailboxes is None:
+            self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=2**26)
+        return self._mailboxes
+
+    def resolver(self) -> Resolver:
+        return Resolver(self.config.dns.servers)
+
+    def close(self) -> None:
+        if self._mailboxes is not None:
+            self._mailboxes.close()
+        for store in (self.rates, self.tables, self.lists, self.suppressions, self.actions, self.logins.guard):
+            store.close()
+        self.directory.close()
+
+
+class Answers:
+    """What workers answer: a function for each service and question. Nobody else answers."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Callable[..., Any]] = {}
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def ask(self, worker: str, service: str, question: str, *arguments: Any, **_: Any) -> Any:
+        self.asked.append((worker, service, question, *arguments))
+        if (service, question) not in self.known:
+            raise Unanswered(f"there is no worker {worker} now")
+        return self.known[service, question](worker, *arguments)
+
+
+class Site:
+    """The site, and what is behind it."""
+
+    def __init__(self, app: Starlette, context: Context, role: Alone, answers: Answers) -> None:
+        self.app = app
+        self.context = context
+        self.role = role
+        self.answers = answers
+        self.collected = Collected([], {}, {})
+
+    @property
+    def directory(self) -> Embedded:
+        return self.role.directory
+
+    def account(self, address: str, *roles: str, password: str = PASSWORD) -> None:
+        """Somebody with a password, and with these roles."""
+        self.directory.add_account(address, password)
+        if roles:
+            self.directory.set_roles(address, roles)
+
+    def browser(self, *, peer: str = "192.0.2.1", language: str = "en", agent: str = "a test") -> httpx2.AsyncClient:
+        """Somebody who visits it. A fault of the site is raised where it is asked."""
+        transport = httpx2.ASGITransport(self.app, client=(peer, 40_000))
+        headers = {"accept": "text/html", "accept-language": language, "user-agent": agent}
+        return httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080", headers=headers)
+
+    async def signed_in(self, address: str, password: str = PASSWORD, **browser: str) -> httpx2.AsyncClient:
+        """Somebody who has signed in."""
+        client = self.browser(**browser)
+        response = await client.post("/sign-in", data={"address": address, "password": password})
+        assert response.status_code == 303, response.text
+        return client
+
+
+@contextlib.asynccontextmanager
+async def site_of(folder: Path, text: str = BASIC, only: Iterable[Part] | None = None) -> AsyncIterator[Site]:
+    """The site by that configuration, with all of its parts, or with these alone."""
+    config = parse(text, folder / "pipeline.toml")
+    role, answers = Alone(config), Answers()
+    sessions = Sessions.open(role.data / "web", config.web)
+
+    async def collected() -> Collected:
+        return found.collected
+
+    context = Context(role, answers, collected, sessions, NewsDesk())  # type: ignore[arg-type]
+    found = Site(site(context, parts() if only is None else only), context, role, answers)
+    try:
+        yield found
+    finally:
+        sessions.close()
+        role.close()
+
+
+def csrf(response: httpx2.Response) -> str:
+    """The token in a page."""
+    token = re.search(r'name="csrf" (?:content|value)="([0-9a-f]{32})"', response.text)
+    assert token, response.text
+    return token[1]
