@@ -114,9 +114,9 @@ ARROWS: dict[str, set[str]] = {
         "rehearsal", "stage",
     },
     "web": {
-        "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
-        "operations", "login", "protocols", "drawing", "watching", "history", "condition",
-        "abuse", "revisions", "scanning", "shaping",
+        "abuse", "condition", "config", "directory", "drawing", "history", "links", "lists", "login", "mailbox",
+        "message", "net", "observe", "operations", "protocols", "quarantine", "queue", "revisions", "runtime",
+        "scanning", "shaping", "signing", "spam", "storage", "suppression", "units", "watching",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -150,6 +150,7 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/cli/queue_looking.py", "tenant"): "whose mail it is",
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
+    ("engine/web/api/rows.py", "lists"): "a part of the API",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
     ("engine/rehearsal/difference.py", "route"): "a kind of difference",
     ("engine/operations/previewing.py", "route"): "a kind of difference",
