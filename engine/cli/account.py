@@ -1,14 +1,21 @@
 """`postroad account`: who has a mailbox here, and may log in."""
 
 import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
 import click
 
 from engine.cli import erasing, opening, tables
-from engine.cli.configured import config_option
-from engine.cli.errors import Refused
-from engine.directory import SERVICES, SHORT, Account, passwords, totp
+from engine.cli.configured import config_option, fail
+from engine.cli.errors import Refused, Unusable
+from engine.cli.progress import progress
+from engine.directory import SERVICES, SHORT, passwords
+from engine.observe.visible import visible
+from engine.operations import accounts, importing
+from engine.operations.accounts import AccountRow
+from engine.operations.importing import LineMistake
 
 
 @click.group()
@@ -31,8 +38,56 @@ def add(ctx: click.Context, address: str, admin: bool, password_stdin: bool) -> 
     """Give ADDRESS a mailbox and a password."""
     password = _password(password_stdin)
     with opening.opened(ctx) as directory:
-        added = directory.add_account(address, password, admin=admin)
+        added = accounts.add(directory, opening.operator(directory), address, password, admin=admin)
     click.echo(f"Added the account {added.address}.")
+
+
+@account.command(name="import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only look for mistakes, and say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def import_(ctx: click.Context, file: Path, dry_run: bool, as_json: bool) -> None:
+    """Add the accounts in FILE: CSV whose first line names the columns, of which address must be there.
+
+    The others are password (empty: nobody can log in until it is set), admin (yes, no), size and messages (the quota),
+    and, with blanks between, send_as, aliases (which come to stand for the account) and groups (which it joins).
+    Nothing is done while any line has a mistake. Was it broken off, give it again: what is there stays as it is.
+    """
+    with click.open_file(str(file), encoding="utf-8", errors="strict") as stream:
+        sheet = importing.parsed(_readable(stream))
+    with opening.opened(ctx) as directory:
+        by = opening.operator(directory)
+        mistakes = importing.checked(directory, by, sheet)
+        if mistakes:
+            _refuse(file, mistakes, as_json=as_json)
+        if dry_run:
+            done = importing.planned(directory, sheet)
+        else:
+            with progress("Adding", "accounts") as told:
+                done = importing.take_in(directory, by, sheet, told=told)
+    if as_json:
+        tables.show_json({"added": done.added, "there": done.there, "dry_run": dry_run})
+        return
+    there = f", {done.there:,} were there" if done.there else ""
+    click.echo(f"{tables.counted(done.added, 'account')} {'would be added' if dry_run else 'added'}{there}.")
+
+
+def _readable(stream: IO[str]) -> Iterator[str]:
+    try:
+        yield from stream
+    except UnicodeDecodeError as error:
+        raise Unusable(f"the file is no UTF-8: {error.reason}") from error
+
+
+def _refuse(file: Path, mistakes: Sequence[LineMistake], *, as_json: bool) -> NoReturn:
+    """Show all of them, and end with exit code 1."""
+    if as_json:
+        tables.show_json({"mistakes": [{"line": one.line, "text": one.text} for one in mistakes]})
+    for one in mistakes:
+        click.echo(visible(f"{file}:{one.line}: {one.text}"), err=True)
+    fail(f"{tables.counted(len(mistakes), 'mistake')}; nothing was changed")
 
 
 @account.command(name="hash")
@@ -51,8 +106,7 @@ def hash_(password_stdin: bool) -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all accounts."""
     with opening.opened(ctx) as directory:
-        local = {domain.name for domain in directory.domains()}
-        rows = [_row(found, found.address.rpartition("@")[2] in local) for found in directory.accounts()]
+        rows = [_row(found) for found in accounts.listed(directory, opening.onlooker())]
     tables.show(rows, ("address", "id", "created", "state"), as_json=as_json)
 
 
@@ -64,11 +118,11 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def find(ctx: click.Context, address: str, as_json: bool) -> None:
     """Show who gets mail for ADDRESS, as the server finds it: also in a directory that another server keeps."""
     with opening.whichever(ctx) as directory:
-        found = directory.find(address)
+        found = accounts.find(directory, opening.onlooker(), address)
     if found is None:
         raise Refused(f"nobody gets mail for {address} here")
-    row: dict[str, Any] = {"kind": type(found).__name__.lower(), "address": found.address}
-    row |= {"id": found.id, "send_as": found.send_as} if isinstance(found, Account) else {"targets": found.targets}
+    row: dict[str, Any] = {"kind": found.kind, "address": found.address}
+    row |= {"targets": found.targets} if found.id is None else {"id": found.id, "send_as": found.send_as}
     tables.show([row], tuple(row), as_json=as_json)
 
 
@@ -87,10 +141,8 @@ def remove(ctx: click.Context, address: str, keep_mail: bool, yes: bool) -> None
         found = directory.account(address)
     if found is not None and not keep_mail and not yes:
         erasing.confirm(ctx, found.id, found.address)
-    with opening.opened(ctx) as directory:
-        removed = directory.remove_account(address, keep_mail=keep_mail)
-    with opening.lists(ctx) as lists:
-        lists.forget(removed.address)
+    with opening.opened(ctx) as directory, opening.lists(ctx) as lists:
+        removed = accounts.remove(directory, lists, opening.operator(directory), address, keep_mail=keep_mail)
     if keep_mail:
         click.echo(f"Removed the account {removed.address}; its mailbox, number {removed.id}, stays on disk.")
         return
@@ -110,7 +162,7 @@ def passwd(ctx: click.Context, address: str, password_stdin: bool) -> None:
     """Set the password of ADDRESS."""
     password = _password(password_stdin)
     with opening.opened(ctx) as directory:
-        changed = directory.set_password(address, password)
+        changed = accounts.set_password(directory, opening.operator(directory), address, password)
     click.echo(f"Set the password of {changed.address}.")
 
 
@@ -122,7 +174,7 @@ def passwd(ctx: click.Context, address: str, password_stdin: bool) -> None:
 def admin(ctx: click.Context, address: str, revoke: bool) -> None:
     """Let ADDRESS get the postmaster's mail of its domain."""
     with opening.opened(ctx) as directory:
-        changed = directory.set_admin(address, not revoke)
+        changed = accounts.set_admin(directory, opening.operator(directory), address, not revoke)
     click.echo(f"{changed.address} is {'no longer ' if revoke else ''}an administrator.")
 
 
@@ -135,7 +187,8 @@ def admin(ctx: click.Context, address: str, revoke: bool) -> None:
 def grant(ctx: click.Context, address: str, senders: tuple[str, ...], revoke: bool) -> None:
     """Let ADDRESS send in the name of each SENDER: an address, or @example.org for all of a domain."""
     with opening.opened(ctx) as directory:
-        changed = directory.grant(address, () if revoke else senders, senders if revoke else ())
+        given, taken = ((), senders) if revoke else (senders, ())
+        changed = accounts.grant(directory, opening.operator(directory), address, given, taken)
     click.echo(f"{changed.address} may send as itself{''.join(f', {sender}' for sender in changed.send_as)}.")
 
 
@@ -155,8 +208,8 @@ def app_password() -> None:
 def add_app_password(ctx: click.Context, address: str, name: str, scopes: tuple[str, ...]) -> None:
     """Make a password for ADDRESS that one program gets, called NAME. It is shown this once."""
     with opening.opened(ctx) as directory:
-        password = directory.add_app_password(address, name, scopes or SERVICES)
-    click.echo(password)
+        made = accounts.add_app_password(directory, opening.operator(directory), address, name, scopes)
+    click.echo(made.password)
 
 
 @app_password.command(name="list")
@@ -167,19 +220,16 @@ def add_app_password(ctx: click.Context, address: str, name: str, scopes: tuple[
 def list_app_passwords(ctx: click.Context, address: str, as_json: bool) -> None:
     """Show the app passwords of ADDRESS, and when each was last used."""
     with opening.opened(ctx) as directory, opening.open_guard(ctx) as guard:
-        found = directory.app_passwords(address)
-        owner = directory.account(address)
-        rows = []
-        for one in found:
-            used = guard.last_use(owner.id, one.created) if owner else None
-            rows.append(
-                {
-                    "name": one.name,
-                    "scopes": list(one.services),
-                    "created": tables.timestamp(one.created),
-                    "last_used": tables.timestamp(used) if used else "",
-                }
-            )
+        found = accounts.app_passwords(directory, guard, opening.onlooker(), address)
+    rows = [
+        {
+            "name": one.name,
+            "scopes": list(one.scopes),
+            "created": tables.timestamp(one.created),
+            "last_used": tables.timestamp(one.last_used) if one.last_used else "",
+        }
+        for one in found
+    ]
     tables.show(rows, ("name", "scopes", "created", "last_used"), as_json=as_json)
 
 
@@ -191,8 +241,8 @@ def list_app_passwords(ctx: click.Context, address: str, as_json: bool) -> None:
 def revoke(ctx: click.Context, address: str, name: str) -> None:
     """Let nobody log in any more by the app password of ADDRESS that is called NAME."""
     with opening.opened(ctx) as directory:
-        revoked = directory.revoke_app_password(address, name)
-    click.echo(f"Revoked the app password {revoked.name} of {address}.")
+        revoked = accounts.revoke_app_password(directory, opening.operator(directory), address, name)
+    click.echo(f"Revoked the app password {revoked} of {address}.")
 
 
 @account.group(name="totp")
@@ -206,10 +256,9 @@ def totp_() -> None:
 @click.pass_context
 def enable(ctx: click.Context, address: str) -> None:
     """Give ADDRESS a secret for its authenticator. From now on mail programs need app passwords."""
-    secret = totp.new_secret()
     with opening.opened(ctx) as directory:
-        changed = directory.set_totp(address, secret)
-    click.echo(totp.uri(changed.address, secret))
+        made = accounts.enable_totp(directory, opening.operator(directory), address)
+    click.echo(made.uri)
 
 
 @totp_.command()
@@ -219,13 +268,11 @@ def enable(ctx: click.Context, address: str) -> None:
 def disable(ctx: click.Context, address: str) -> None:
     """Let ADDRESS log in by its password alone again."""
     with opening.opened(ctx) as directory:
-        changed = directory.set_totp(address, None)
+        changed = accounts.disable_totp(directory, opening.operator(directory), address)
     click.echo(f"{changed.address} has no second factor any more.")
 
 
-def _row(found: Account, is_local: bool) -> dict[str, Any]:
-    state = {"domain not local": not is_local, "no password": not found.has_password, "admin": found.admin}
-    state |= {"totp": found.has_totp, "public folder": found.folder != 0}
+def _row(found: AccountRow) -> dict[str, Any]:
     return {
         "address": found.address,
         "id": found.id,
@@ -234,8 +281,8 @@ def _row(found: Account, is_local: bool) -> dict[str, Any]:
         "has_password": found.has_password,
         "has_totp": found.has_totp,
         "send_as": found.send_as,
-        "domain_is_local": is_local,
-        "state": [word for word, holds in state.items() if holds],
+        "domain_is_local": found.domain_is_local,
+        "state": found.state,
     }
 
 

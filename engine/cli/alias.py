@@ -4,6 +4,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.operations import aliases
 
 
 @click.group()
@@ -22,10 +23,9 @@ def add(ctx: click.Context, address: str, targets: tuple[str, ...]) -> None:
     An ALIAS of the form @example.org stands for every address of the domain that is not known otherwise.
     """
     with opening.opened(ctx) as directory:
-        added = directory.add_alias(address, targets)
-        unknown = opening.unknown(directory, added.targets)
+        added = aliases.add(directory, opening.operator(directory), address, targets)
     click.echo(f"Added the alias {added.address} for {', '.join(added.targets)}.")
-    opening.warn_of(unknown)
+    opening.warn_of(added.unknown)
 
 
 @alias.command(name="list")
@@ -35,7 +35,10 @@ def add(ctx: click.Context, address: str, targets: tuple[str, ...]) -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all aliases."""
     with opening.opened(ctx) as directory:
-        rows = [{"alias": found.address, "targets": found.targets} for found in directory.aliases()]
+        rows = [
+            {"alias": found.address, "targets": found.targets}
+            for found in aliases.listed(directory, opening.onlooker())
+        ]
     tables.show(rows, ("alias", "targets"), as_json=as_json)
 
 
@@ -46,5 +49,5 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def remove(ctx: click.Context, address: str) -> None:
     """Remove ALIAS."""
     with opening.opened(ctx) as directory:
-        removed = directory.remove_alias(address)
+        removed = aliases.remove(directory, opening.operator(directory), address)
     click.echo(f"Removed the alias {removed.address}.")

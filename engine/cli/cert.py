@@ -29,24 +29,22 @@ def cert() -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show the certificates that the server offers."""
     from engine.net.certificates import day
-    from engine.net.tls import ServerTls
-    from engine.runtime.certificates import folders, own_pair
+    from engine.operations import certificates
+    from engine.operations.operator import Operator
 
-    config = configuration(ctx)
-    tls = ServerTls(own_pair(config), folders(config), config.server.hostname)
-    tls.look()
+    found = certificates.listed(configuration(ctx), Operator(""))
     rows = [
         {
             "names": one.names,
             "algorithm": one.algorithm,
-            "expires": day(one.expires),
-            "flaws": list(one.flaws(time.time())),
-            "certificate": str(one.pair.certificate),
+            "expires": day(one.expires.timestamp()),
+            "flaws": list(one.flaws),
+            "certificate": one.certificate,
         }
-        for one in tls.certificates
+        for one in found.certificates
     ]
     tables.show(rows, ("names", "algorithm", "expires", "flaws", "certificate"), as_json=as_json)
-    for error in tls.errors.values():
+    for error in found.errors:
         click.echo(error, err=True)
 
 

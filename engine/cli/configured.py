@@ -3,7 +3,8 @@
 import re
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -89,6 +90,18 @@ def print_problems(error: ConfigError) -> None:
     count = len(error.problems)
     click.echo(str(error), err=True)
     click.echo(f"{count} mistake{'s' * (count != 1)}; nothing was changed", err=True)
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """What the directory, the owner of the mailboxes or the server refuses ends the command as ``fail`` does."""
+    from engine.directory import DirectoryError
+    from engine.links.request import Unanswered
+
+    try:
+        yield
+    except (DirectoryError, Unanswered) as error:
+        fail(str(error))
 
 
 def fail(text: str) -> NoReturn:

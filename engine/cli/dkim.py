@@ -1,21 +1,22 @@
 """`postroad dkim`: the keys that sign our mail, from their making to their removal."""
 
 import sys
-import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.cli import tables
+from engine.cli import opening, tables
 from engine.cli.asking import answered
 from engine.cli.configured import config_option, configuration
 from engine.cli.errors import Refused
 from engine.cli.opening import translated
-from engine.directory import valid_domain
+from engine.directory import DirectoryError, valid_domain
 
 if TYPE_CHECKING:
     from engine.net.dns import Ask
-    from engine.signing import KeyStore, StoredKey
+    from engine.operations.keys import KeyRecord, KeyRow
+    from engine.signing import KeyStore
 
 _dns = click.option("--dns", metavar="HOST:PORT", help="The DNS server to ask; else, those of [dns].")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -44,7 +45,7 @@ def new(ctx: click.Context, domain: str, name: str, force: bool) -> None:
     store, domain = _store(ctx), _valid(domain)
     if store.find(domain):
         raise Refused(f"{domain} has keys; say `postroad dkim rotate {domain}` for the next ones")
-    _make(store, domain, name, force=force)
+    _make(ctx, domain, name, force=force)
 
 
 @dkim.command(name="list")
@@ -53,15 +54,17 @@ def new(ctx: click.Context, domain: str, name: str, force: bool) -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all keys: whether they wait to be published, sign, or are retired and since when."""
+    from engine.operations import keys
+
     rows = [
         {
             "domain": key.domain,
             "selector": key.selector,
-            "standing": key.standing.value,
+            "standing": key.standing,
             "since": tables.timestamp(key.since),
             "removable": "" if key.removable is None else tables.timestamp(key.removable),
         }
-        for key in _store(ctx).find()
+        for key in keys.listed(_store(ctx), opening.onlooker())
     ]
     tables.show(rows, ("domain", "selector", "standing", "since", "removable"), as_json=as_json)
 
@@ -77,11 +80,12 @@ def publish(ctx: click.Context, domain: str, dns: str | None, as_json: bool) -> 
 
     Exit code 0: all of them are published; 1: not yet.
     """
-    store, domain = _store(ctx), _valid(domain)
-    keys = store.find(domain)
-    if not keys:
-        raise Refused(f"{domain} has no keys; say `postroad dkim new {domain}`")
-    told = answered(dns, lambda ask: _told(ask, keys), configuration(ctx).dns.servers)
+    from engine.operations import keys
+
+    store, domain, by = _store(ctx), _valid(domain), opening.onlooker()
+    with translated():
+        found = answered(dns, lambda ask: keys.published(ask, store, by, domain), configuration(ctx).dns.servers)
+    told = list(map(_told, found))
     if as_json:
         tables.show(told, (), as_json=True)
     for row in [] if as_json else told:
@@ -103,23 +107,15 @@ def rotate(ctx: click.Context, domain: str, name: str, force: bool, dns: str | N
     A running server does the second step by itself. The former keys sign no more then, but must stay published for
     some days: `postroad dkim list` says until when.
     """
-    from engine.signing import Standing
-    from engine.signing.publishing import take_up
+    from engine.operations import keys
 
     store, domain = _store(ctx), _valid(domain)
-    keys = store.find(domain)
-    if not any(key.standing is Standing.WAITING for key in keys):
-        _make(store, domain, name, force=force)
-        return
-    if name:
-        raise Refused(f"keys of {domain} wait already; say `postroad dkim publish {domain}`")
-    if force:
-        taken = store.put_in_force(domain)
+    if name or not keys.waits(store, domain):
+        _make(ctx, domain, name, force=force)
+    elif force:
+        _in_force(ctx, domain)
     else:
-        taken = answered(dns, lambda ask: take_up(store, ask, domain), configuration(ctx).dns.servers)
-    if not taken:
-        raise Refused(f"not all of the keys that wait are published; say `postroad dkim publish {domain}`")
-    _in_force(taken)
+        _in_force(ctx, domain, dns)
 
 
 @dkim.command()
@@ -130,17 +126,11 @@ def rotate(ctx: click.Context, domain: str, name: str, force: bool, dns: str | N
 @click.pass_context
 def remove(ctx: click.Context, domain: str, selector: str, force: bool) -> None:
     """Delete a key for good. Its record is not needed any more then."""
-    from engine.signing import Standing
+    from engine.operations import keys
 
-    store, domain = _store(ctx), _valid(domain)
-    key = next((key for key in store.find(domain) if key.selector == selector), None)
-    if key is None:
-        raise Refused(f"{domain} has no key {selector}")
-    if key.standing is Standing.SIGNING and not force:
-        raise Refused(f"{selector} signs the mail of {domain}; say --force, or rotate first")
-    if key.removable is not None and time.time() < key.removable and not force:
-        raise Refused(f"{selector} must stay published until {tables.timestamp(key.removable)}; or say --force")
-    store.remove(key)
+    domain, data = _valid(domain), configuration(ctx).server.data
+    with translated():
+        keys.remove(_store(ctx), opening.operator_of(data), domain, selector, force=force)
     click.echo(f"Removed the key {selector} of {domain}.")
 
 
@@ -155,47 +145,49 @@ def _valid(domain: str) -> str:
         return valid_domain(domain)
 
 
-def _make(store: "KeyStore", domain: str, name: str, *, force: bool) -> None:
-    from engine.signing.publishing import zone_line
+def _make(ctx: click.Context, domain: str, name: str, *, force: bool) -> None:
+    from engine.operations import keys
 
+    by = opening.operator_of(configuration(ctx).server.data)
     try:
-        made = store.make(domain, name)
-    except ValueError as error:
+        made = keys.make(_store(ctx), by, domain, name)
+    except DirectoryError as error:
         raise Refused(str(error)) from error
     for key in made:
-        click.echo(zone_line(key.signer()))
+        click.echo(key.record)
     if force:
-        _in_force(store.put_in_force(domain))
+        _in_force(ctx, domain)
     else:
         click.echo(f"Publish these; `postroad dkim publish {domain}` says whether they are.", err=True)
 
 
-def _in_force(keys: "list[StoredKey]") -> None:
-    click.echo(f"In force: {', '.join(key.selector for key in keys)}.", err=True)
+def _in_force(ctx: click.Context, domain: str, *dns: str | None) -> None:
+    """Sign by the keys that wait; if it is said which server is asked, only when all of them are published."""
+    from engine.operations import keys
+
+    config = configuration(ctx)
+    store, by = _store(ctx), opening.operator_of(config.server.data)
+
+    def work(ask: "Ask") -> "Awaitable[list[KeyRow]]":
+        return keys.put_in_force(ask if dns else None, store, by, domain)
+
+    with translated():
+        taken = answered(dns[0] if dns else None, work, config.dns.servers)
+    click.echo(f"In force: {', '.join(key.selector for key in taken)}.", err=True)
 
 
-async def _told(ask: "Ask", keys: "list[StoredKey]") -> list[dict[str, Any]]:
-    """What there is to say of each key."""
-    from functools import partial
-
-    from engine.net.dns import side_by_side
-    from engine.signing.publishing import record, record_name, unpublished, zone_line
-
-    signers = [key.signer() for key in keys]
-    troubles = await side_by_side([partial(unpublished, ask, signer) for signer in signers])
-    return [
-        {
-            "selector": key.selector,
-            "standing": key.standing.value,
-            "needed": key.removable is None or time.time() < key.removable,
-            "until": key.removable and tables.timestamp(key.removable),
-            "name": record_name(key.domain, key.selector),
-            "text": record(signer.key),
-            "record": zone_line(signer),
-            "trouble": trouble,
-        }
-        for key, signer, trouble in zip(keys, signers, troubles, strict=True)
-    ]
+def _told(key: "KeyRecord") -> dict[str, Any]:
+    """What there is to say of a key."""
+    return {
+        "selector": key.selector,
+        "standing": key.standing,
+        "needed": key.needed,
+        "until": key.removable and tables.timestamp(key.removable),
+        "name": key.name,
+        "text": key.text,
+        "record": key.record,
+        "trouble": key.trouble,
+    }
 
 
 def _until(row: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from engine.cli.asking import answered
 from engine.cli.configured import config_option, configuration
 from engine.cli.publishing import fetch, host_of, zone_lines
 from engine.observe.visible import visible
+from engine.operations import domains
 
 if TYPE_CHECKING:
     from engine.presence.check import Finding
@@ -32,7 +33,7 @@ def domain() -> None:
 def add(ctx: click.Context, name: str) -> None:
     """Make DOMAIN local: mail for it is kept here."""
     with opening.opened(ctx) as directory:
-        added = directory.add_domain(name)
+        added = domains.add(directory, opening.operator(directory), name)
     click.echo(f"Added the domain {added.name}.")
 
 
@@ -45,7 +46,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     with opening.opened(ctx) as directory:
         rows = [
             {"domain": found.name, "source": "pipeline.toml" if found.configured else "added"}
-            for found in directory.domains()
+            for found in domains.listed(directory, opening.onlooker())
         ]
     tables.show(rows, ("domain", "source"), as_json=as_json)
 
@@ -61,7 +62,7 @@ def remove(ctx: click.Context, name: str, force: bool) -> None:
     With --force its accounts and aliases are kept, but get no mail and cannot log in until it is added again.
     """
     with opening.opened(ctx) as directory:
-        removed = directory.remove_domain(name, force=force)
+        removed = domains.remove(directory, opening.operator(directory), name, force=force)
     click.echo(f"Removed the domain {removed.name}{'; it stays local by pipeline.toml' if removed.configured else ''}.")
 
 

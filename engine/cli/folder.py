@@ -1,16 +1,16 @@
 """`postroad folder`: public folders, which belong to nobody and are seen by those who are given rights to them."""
 
+from functools import partial
+
 import click
 
 from engine.cli import opening, sharing, tables
-from engine.cli.changing import changed
-from engine.cli.configured import config_option, configuration, fail
-from engine.cli.reading import name_of, reading
-from engine.mailbox import Access
-from engine.mailbox.commands import Create, Delete
-from engine.mailbox.layout import PUBLIC
+from engine.cli.configured import config_option, configuration
+from engine.cli.reading import name_of
 from engine.mailbox.names import INBOX_NAME, below
 from engine.mailbox.names import PUBLIC as PREFIX
+from engine.operations import sharing as operations
+from engine.operations.reading import reading
 
 
 @click.group()
@@ -25,11 +25,9 @@ def folder() -> None:
 def create(ctx: click.Context, name: str) -> None:
     """Make the public folder NAME, and those above it. It has the rights of the one above it, else none."""
     name = _name(name)
-    answer = changed(configuration(ctx), Create(account=PUBLIC, name=name))
-    sharing.check(answer, name)
-    with reading(configuration(ctx)) as mailboxes:
-        is_seen = Access(mailboxes).acl(PUBLIC, answer.mailbox)
-    hint = "" if is_seen else f" Nobody sees it yet: postroad folder share {name} anyone lrs"
+    with sharing.mail_of(ctx) as mail:
+        made = operations.create(mail, opening.operator_of(configuration(ctx).server.data), name)
+    hint = "" if made.rights else f" Nobody sees it yet: postroad folder share {name} anyone lrs"
     click.echo(f"Made {below(PREFIX)}{name}.{hint}")
 
 
@@ -44,16 +42,12 @@ def address(ctx: click.Context, name: str, address: str) -> None:
     ADDRESS becomes an account without a password; `postroad account remove` takes it away.
     """
     name = _name(name)
-    with reading(configuration(ctx)) as mailboxes:
-        found = mailboxes.folder(PUBLIC, name)
-        rights = Access(mailboxes).acl(PUBLIC, found.number) if found is not None else []
-    if found is None or not found.number:
-        fail(f"there is no mailbox {name}")
+    read = partial(reading, configuration(ctx))
     with opening.opened(ctx) as directory:
-        added = directory.add_account(address, folder=found.number)
-    posts = any("p" in held for _, held in rights)
+        by = opening.operator(directory)
+        added, posts = operations.give_address(directory, read, by, name, address)
     hint = "" if posts else f" Nobody may post yet: postroad folder share {name} anyone +p"
-    click.echo(f"Mail for {added.address} goes to {below(PREFIX)}{name}.{hint}")
+    click.echo(f"Mail for {added} goes to {below(PREFIX)}{name}.{hint}")
 
 
 @folder.command()
@@ -63,7 +57,8 @@ def address(ctx: click.Context, name: str, address: str) -> None:
 def delete(ctx: click.Context, name: str) -> None:
     """Delete the public folder NAME with all that is in it; folders below it stay."""
     name = _name(name)
-    sharing.check(changed(configuration(ctx), Delete(account=PUBLIC, name=name)), name)
+    with sharing.mail_of(ctx) as mail:
+        operations.delete(mail, opening.operator_of(configuration(ctx).server.data), name)
     click.echo(f"Deleted {below(PREFIX)}{name}.")
 
 
@@ -73,16 +68,13 @@ def delete(ctx: click.Context, name: str) -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all public folders, how much is in them, and who has which rights."""
-    with reading(configuration(ctx)) as mailboxes:
-        access = Access(mailboxes)
-        rows = [
-            {
-                "folder": one.name, "messages": one.status.messages, "size": one.status.size,
-                "rights": [f"{who}: {rights}" for who, rights in access.acl(PUBLIC, one.number)],
-            }
-            for one in mailboxes.folders(PUBLIC)
-            if one.status is not None and one.name != INBOX_NAME
-        ]  # fmt: skip
+    rows = [
+        {
+            "folder": one.name, "messages": one.messages, "size": one.size,
+            "rights": [f"{right.who}: {right.rights}" for right in one.rights],
+        }
+        for one in operations.folders(partial(reading, configuration(ctx)), opening.onlooker())
+    ]  # fmt: skip
     tables.show(rows, ("folder", "messages", "size", "rights"), as_json=as_json)
 
 
@@ -94,7 +86,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def share(ctx: click.Context, name: str, who: str, rights: str) -> None:
     """Give WHO these RIGHTS to a public folder, as `postroad mailbox share` does."""
-    sharing.give(ctx, PUBLIC, _name(name), who, rights)
+    sharing.give(ctx, None, _name(name), who, rights)
 
 
 @folder.command()
@@ -105,7 +97,7 @@ def share(ctx: click.Context, name: str, who: str, rights: str) -> None:
 @click.pass_context
 def unshare(ctx: click.Context, name: str, who: str, rights: str | None) -> None:
     """Take these RIGHTS to a public folder, or all, from WHO."""
-    sharing.take(ctx, PUBLIC, _name(name), who, rights)
+    sharing.take(ctx, None, _name(name), who, rights)
 
 
 @folder.command()
@@ -115,7 +107,7 @@ def unshare(ctx: click.Context, name: str, who: str, rights: str | None) -> None
 @click.pass_context
 def acl(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show who has which rights to a public folder."""
-    sharing.show(ctx, PUBLIC, _name(name), as_json=as_json)
+    sharing.show(ctx, None, _name(name), as_json=as_json)
 
 
 def _name(name: str) -> str:

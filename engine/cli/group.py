@@ -4,6 +4,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.operations import aliases
 
 
 @click.group()
@@ -19,10 +20,9 @@ def group() -> None:
 def add(ctx: click.Context, address: str, members: tuple[str, ...]) -> None:
     """Let GROUP stand for each MEMBER, here or elsewhere. Who is a member here may also send in its name."""
     with opening.opened(ctx) as directory:
-        added = directory.add_group(address, members)
-        unknown = opening.unknown(directory, added.targets)
+        added = aliases.add_group(directory, opening.operator(directory), address, members)
     click.echo(f"Added the group {added.address}.")
-    opening.warn_of(unknown)
+    opening.warn_of(added.unknown)
 
 
 @group.command()
@@ -32,7 +32,7 @@ def add(ctx: click.Context, address: str, members: tuple[str, ...]) -> None:
 def remove(ctx: click.Context, address: str) -> None:
     """Remove GROUP; its members stay."""
     with opening.opened(ctx) as directory:
-        removed = directory.remove_group(address)
+        removed = aliases.remove_group(directory, opening.operator(directory), address)
     click.echo(f"Removed the group {removed.address}.")
 
 
@@ -43,7 +43,10 @@ def remove(ctx: click.Context, address: str) -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all groups."""
     with opening.opened(ctx) as directory:
-        rows = [{"group": found.address, "members": found.targets} for found in directory.groups()]
+        rows = [
+            {"group": found.address, "members": found.targets}
+            for found in aliases.groups(directory, opening.onlooker())
+        ]
     tables.show(rows, ("group", "members"), as_json=as_json)
 
 
@@ -57,7 +60,6 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def members(ctx: click.Context, address: str, added: tuple[str, ...], removed: tuple[str, ...], as_json: bool) -> None:
     """Show the members of GROUP, after a change if one is asked for."""
     with opening.opened(ctx) as directory:
-        found = directory.change_group(address, added, removed)
-        unknown = opening.unknown(directory, [target for target in found.targets if target in added])
+        found = aliases.change_group(directory, opening.operator(directory), address, added, removed)
     tables.show([{"member": member} for member in found.targets], ("member",), as_json=as_json)
-    opening.warn_of(unknown)
+    opening.warn_of(found.unknown)

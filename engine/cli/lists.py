@@ -1,6 +1,6 @@
 """`postroad lists`: senders that are allowed or blocked, for all, for a domain, or for an account."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,11 +8,9 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
-from engine.cli.errors import Unusable
 
 if TYPE_CHECKING:
     from engine.lists.entries import Word
-    from engine.lists.store import Row
 
 
 @click.group()
@@ -63,14 +61,12 @@ def block(ctx: click.Context, entries: tuple[str, ...], address: str, domain: st
 
 
 def _put(ctx: click.Context, word: "Word", entries: tuple[str, ...], scope: str) -> None:
-    from engine.lists import Entry, entry_of
-    from engine.lists.store import Row
+    from engine.operations import lists as operations
 
     with opening.lists(ctx) as opened:
-        texts = [entry_of(text) for text in entries]
-        opened.put(Row(scope, Entry(word, text)) for text in texts)
-    for text in texts:
-        click.echo(f"{word.capitalize()}ed {text}{_for(scope)}.")
+        rows = operations.put(opened, opening.operator(opened), scope, word, entries)
+    for row in rows:
+        click.echo(f"{word.capitalize()}ed {row.entry}{_for(scope)}.")
 
 
 @lists.command()
@@ -80,15 +76,14 @@ def _put(ctx: click.Context, word: "Word", entries: tuple[str, ...], scope: str)
 @click.pass_context
 def remove(ctx: click.Context, entries: tuple[str, ...], address: str, domain: str) -> None:
     """Take each ENTRY away."""
-    from engine.lists import entry_of
+    from engine.operations import lists as operations
 
     scope = _scope(address, domain)
     with opening.lists(ctx) as opened:
-        texts = [entry_of(text) for text in entries]
-        missing = opened.remove(scope, texts)
-    for text in texts:
-        click.echo(f"{text} is not there{_for(scope)}." if text in missing else f"Removed {text}{_for(scope)}.")
-    if missing:
+        gone = operations.remove(opened, opening.operator(opened), scope, entries)
+    for text, was_there in gone.items():
+        click.echo(f"Removed {text}{_for(scope)}." if was_there else f"{text} is not there{_for(scope)}.")
+    if not all(gone.values()):
         raise SystemExit(1)
 
 
@@ -100,9 +95,12 @@ def remove(ctx: click.Context, entries: tuple[str, ...], address: str, domain: s
 @click.pass_context
 def list_(ctx: click.Context, address: str, domain: str, everyone: bool, as_json: bool) -> None:
     """Show the server's list, or that of a domain or an account."""
+    from engine.operations import lists as operations
+
     scope = None if everyone else _scope(address, domain)
     with opening.lists(ctx) as opened:
-        rows = [{"for": row.scope, "word": row.entry.word, "entry": row.entry.text} for row in opened.rows(scope)]
+        found = operations.listed(opened, opening.onlooker(), scope)
+    rows = [{"for": row.scope, "word": row.word, "entry": row.entry} for row in found]
     tables.show(rows, ("word", "entry", "for"), as_json=as_json)
 
 
@@ -111,9 +109,11 @@ def list_(ctx: click.Context, address: str, domain: str, everyone: bool, as_json
 @click.pass_context
 def export(ctx: click.Context) -> None:
     """Write all lists as text: a line for each entry, `allow ENTRY` or `block ENTRY`, and whose it is."""
+    from engine.operations import lists as operations
+
     with opening.lists(ctx) as opened:
-        for row in opened.rows():
-            click.echo(" ".join(filter(None, (row.entry.word, row.entry.text, row.scope))))
+        for line in operations.exported(opened, opening.onlooker()):
+            click.echo(line)
 
 
 @lists.command(name="import")
@@ -122,30 +122,11 @@ def export(ctx: click.Context) -> None:
 @click.pass_context
 def import_(ctx: click.Context, file: Path) -> None:
     """Add the entries in FILE, which is written as `export` writes it: all of them, or none if one is wrong."""
-    with click.open_file(str(file), encoding="utf-8") as stream:
-        rows = list(_parsed(stream))
-    with opening.lists(ctx) as opened:
-        opened.put(rows)
-    click.echo(f"Added {len(rows):,} {'entry' if len(rows) == 1 else 'entries'}.")
+    from engine.operations import lists as operations
 
-
-def _parsed(lines: Iterator[str]) -> Iterator["Row"]:
-    from engine.directory import Invalid
-    from engine.lists import Entry, entry_of, scope_of
-    from engine.lists.store import Row
-
-    for number, line in enumerate(lines, 1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        try:
-            if words[0] not in ("allow", "block") or not 2 <= len(words) <= 3:
-                raise Invalid("write `allow ENTRY` or `block ENTRY`, and perhaps whose list it is")
-            whose = words[2] if len(words) == 3 else ""
-            scope = scope_of(domain=whose[1:]) if whose.startswith("@") else scope_of(address=whose)
-            yield Row(scope, Entry("allow" if words[0] == "allow" else "block", entry_of(words[1])))
-        except Invalid as error:
-            raise Unusable(f"line {number}: {error}") from error
+    with click.open_file(str(file), encoding="utf-8") as stream, opening.lists(ctx) as opened:
+        count = operations.take_in(opened, opening.operator(opened), stream)
+    click.echo(f"Added {count:,} {'entry' if count == 1 else 'entries'}.")
 
 
 def _for(scope: str) -> str:

@@ -3,22 +3,24 @@
 import re
 import time
 from datetime import datetime
+from functools import partial
 
 import click
 import trio
 
 from engine.cli import erasing, opening, tables
 from engine.cli.changing import changed, running
-from engine.cli.configured import config_option, configuration, fail
+from engine.cli.configured import config_option, configuration, fail, failing
 from engine.cli.mailbox_backup import backup, restore
 from engine.cli.mailbox_exchange import export, import_
-from engine.cli.reading import account_of, name_of, reading
+from engine.cli.reading import account_of, name_of
 from engine.cli.sharing import acl, share, unshare
 from engine.cli.workers import ask
 from engine.index.progress import progress
 from engine.links.request import Unanswered
 from engine.mailbox import MailboxOwner
-from engine.mailbox.commands import Undelete
+from engine.operations import mailboxes
+from engine.operations.reading import reading
 from engine.runtime.places import INDEX
 from engine.runtime.services import REBUILD
 from engine.runtime.state import State
@@ -45,13 +47,11 @@ for _command in (export, import_, backup, restore, share, unshare, acl):
 @click.pass_context
 def undelete(ctx: click.Context, address: str, folder: str, since: str) -> None:
     """Bring removed mail back into its mailbox, as new messages. The server must be running."""
-    command = Undelete(
-        account=account_of(ctx, address).id, since=_milliseconds(since), name=name_of(folder, "--folder")
-    )
-    answer = changed(configuration(ctx), command, seconds=PATIENCE)
-    if answer.problem is not None:
-        fail(f"there is no mailbox of {address}")
-    click.echo(f"{tables.counted(len(answer.uids), 'message')} brought back.")
+    account, by = account_of(ctx, address), opening.operator_of(configuration(ctx).server.data)
+    change = partial(changed, configuration(ctx), seconds=PATIENCE)
+    with failing():
+        count = mailboxes.undelete(change, by, account, since=_milliseconds(since), folder=name_of(folder, "--folder"))
+    click.echo(f"{tables.counted(count, 'message')} brought back.")
 
 
 @mailbox.command()
@@ -63,15 +63,12 @@ def usage(ctx: click.Context, address: str, as_json: bool) -> None:
     """Show how much each mailbox of an account holds, and how much removed mail is kept. Sizes are octets."""
     config = configuration(ctx)
     account = account_of(ctx, address)
-    with reading(config) as mailboxes:
-        rows = [
-            {"mailbox": one.name, "messages": one.status.messages, "unseen": one.status.unseen, "size": one.status.size}
-            for one in mailboxes.folders(account.id)
-            if one.status is not None
-        ]
-        total = mailboxes.usage(account.id)
-    rows.append({"mailbox": "(all)", "messages": total.messages, "unseen": "", "size": total.size})
-    rows.append({"mailbox": "(removed, kept)", "messages": total.kept, "unseen": "", "size": total.kept_size})
+    found = mailboxes.usage(partial(reading, config), opening.onlooker(), account)
+    rows: list[dict[str, object]] = [
+        {"mailbox": one.name, "messages": one.messages, "unseen": one.unseen, "size": one.size} for one in found.folders
+    ]
+    rows.append({"mailbox": "(all)", "messages": found.messages, "unseen": "", "size": found.size})
+    rows.append({"mailbox": "(removed, kept)", "messages": found.kept, "unseen": "", "size": found.kept_size})
     tables.show(rows, ("mailbox", "messages", "unseen", "size"), as_json=as_json)
 
 
@@ -95,8 +92,8 @@ def index(ctx: click.Context, address: str | None, rebuild: bool, as_json: bool)
             fail(str(error))
         click.echo(f"The index of {address or 'all accounts'} is being built anew.")
         return
-    with reading(config) as mailboxes:
-        found = progress(mailboxes, config.server.data / "index", account)
+    with reading(config) as opened:
+        found = progress(opened, config.server.data / "index", account)
     if as_json:
         tables.show([found._asdict()], (), as_json=True)
         return
@@ -119,10 +116,8 @@ def erase(ctx: click.Context, number: int, yes: bool) -> None:
     Nothing is delivered to the number any more: its directory must not give it to anybody else.
     """
     if configuration(ctx).directory is None:
-        with opening.opened(ctx) as directory:
-            holder = next((one.address for one in directory.accounts() if one.id == number), None)
-        if holder is not None:
-            fail(f"{number} is the account {holder}: postroad account remove {holder}")
+        with opening.opened(ctx) as directory, failing():
+            mailboxes.check_free(directory, opening.onlooker(), number)
     if not yes:
         erasing.confirm(ctx, number, f"the account {number}")
     click.echo(f"Erased {erasing.erase(ctx, number)}.")
@@ -152,8 +147,8 @@ def restored(ctx: click.Context) -> None:
 @click.pass_context
 def verify(ctx: click.Context) -> None:
     """Count everything in the mailboxes anew, and say what does not agree. The server may run."""
-    with reading(configuration(ctx)) as mailboxes:
-        problems = mailboxes.verify()
+    with reading(configuration(ctx)) as opened:
+        problems = opened.verify()
     for problem in problems:
         click.echo(problem, err=True)
     if problems:

@@ -9,7 +9,7 @@ from engine.cli import opening, tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.owner import with_mailboxes
 from engine.cli.progress import progress
-from engine.cli.reading import account_of, name_of, reading
+from engine.cli.reading import account_of, name_of
 from engine.directory import Account
 from engine.exchange.backing_up import back_up
 from engine.exchange.backup import Backup
@@ -17,6 +17,7 @@ from engine.exchange.backup_file import Damaged
 from engine.exchange.files import safe
 from engine.exchange.restoring import replace, restore_into, restore_whole
 from engine.exchange.store import Store
+from engine.operations.reading import reading
 
 
 @click.command()

@@ -11,13 +11,14 @@ from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.owner import with_mailboxes
 from engine.cli.progress import progress
-from engine.cli.reading import account_of, name_of, reading
+from engine.cli.reading import account_of, name_of
 from engine.exchange.exporting import FORMATS, Export
 from engine.exchange.importing import Import, Imported
 from engine.exchange.journal import FOLDER, Journal
 from engine.exchange.sources import Source
 from engine.exchange.store import Store
 from engine.observe.visible import on_one_line
+from engine.operations.reading import reading
 from engine.storage.files import give_to
 
 NAMED = 20

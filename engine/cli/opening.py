@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,8 @@ import click
 from engine import directory as directories
 from engine.cli.errors import Refused, Unusable
 from engine.directory import Directory, DirectoryError, Embedded, Invalid
+from engine.operations.operator import Operator, user
+from engine.runtime.trail import Trail
 from engine.scanning.guard import Unreachable
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from engine.config import Config
     from engine.lists import Lists
     from engine.login import Guard, Rates
+    from engine.storage.store import Store
 
 
 def open_directory(ctx: click.Context) -> Embedded:
@@ -93,17 +97,23 @@ def opened(ctx: click.Context) -> Iterator[Embedded]:
         yield directory
 
 
-def unknown(directory: Embedded, addresses: Iterable[str]) -> list[str]:
-    """Those whose domain is local, but who are not there."""
-    return [
-        address
-        for address in addresses
-        if directory.is_local(address.rpartition("@")[2]) and directory.find(address) is None
-    ]
+def operator(store: "Store") -> Operator:
+    """Who gives the command; what it changes in a store of the data folder is told in the server's log."""
+    return operator_of(store.folder.parent)
+
+
+def operator_of(data: Path) -> Operator:
+    """Who gives a command about this data folder."""
+    return Operator(user(), note=Trail(data).leave)
+
+
+def onlooker() -> Operator:
+    """Who gives a command that changes nothing."""
+    return Operator(user())
 
 
 def warn_of(addresses: Iterable[str]) -> None:
-    """Say that they are ``unknown``."""
+    """Say that nobody is there yet of that name."""
     for address in addresses:
         click.echo(f"Warning: there is no {address} here yet.", err=True)
 

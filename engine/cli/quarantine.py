@@ -3,24 +3,28 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import click
 
-from engine.cli import tables
+from engine.cli import opening, tables, workers
 from engine.cli.changing import running
 from engine.cli.configured import config_option, configuration, fail
-from engine.cli.deciding import decided
 from engine.cli.teaching import Kind, Lessons
 from engine.config import Config, secrets_in
 from engine.message import MessageId
 from engine.observe.visible import visible
-from engine.quarantine.held import Held, Wanted, find, held, is_at, may_release, shards
+from engine.operations import quarantine as operations
+from engine.operations.operator import Operator
+from engine.operations.quarantine import Chosen, Parked, ParkedRow
+from engine.operations.reading import Ask
+from engine.quarantine.held import Wanted, find, may_release, shards
 from engine.quarantine.links import Action, Expired, Forged, verify
-from engine.quarantine.look import beginning, header
 from engine.queue.store import Shard
-from engine.runtime.state import Running
 from engine.units import Duration
+
+_DONE: dict[Action, str] = {"release": "Released", "delete": "Deleted"}
 
 COLUMNS = ("id", "parked", "from", "to", "subject", "score", "stage", "reason")
 
@@ -74,8 +78,8 @@ def list_(ctx: click.Context, /, as_json: bool, **filters: Any) -> None:
     """Show what is parked, the oldest first."""
     config = configuration(ctx)
     with shards(config.server.data, config.queue.map_size) as found:
-        rows = [_row(one) for one in sorted(held(found, _wanted(**filters)), key=lambda one: one.since)]
-    tables.show(rows, COLUMNS, as_json=as_json)
+        rows = operations.listed(found, opening.onlooker(), _wanted(**filters))
+    tables.show(map(_row, rows), COLUMNS, as_json=as_json)
 
 
 @quarantine.command()
@@ -87,10 +91,10 @@ def show(ctx: click.Context, identity: str, as_json: bool) -> None:
     """Show a parked message: its envelope, what stages found, its header, and how its text begins."""
     config = configuration(ctx)
     with shards(config.server.data, config.queue.map_size) as opened:
-        one = find(opened, _identity(identity))
-        if one is None:
-            fail(f"{identity}: it is not parked")
-        about = _about(one)
+        one = operations.shown(opened, opening.onlooker(), _identity(identity))
+    if one is None:
+        fail(f"{identity}: it is not parked")
+    about = _about(one)
     if as_json:
         tables.show_json(about)
         return
@@ -148,7 +152,7 @@ def train(ctx: click.Context, ids: tuple[str, ...], kind: Kind | None) -> None:
         raise click.UsageError("say what the messages are: --spam or --ham")
     config = configuration(ctx)
     with Lessons(ctx, kind) as lessons, shards(config.server.data, config.queue.map_size) as opened:
-        chosen = list(_chosen(opened, ids, {"older": None, "newer": None}))
+        chosen = _chosen(opened, ids, {"older": None, "newer": None})
         for one in chosen:
             lessons.put_by(one.held.message)
         lessons.learn()
@@ -156,41 +160,23 @@ def train(ctx: click.Context, ids: tuple[str, ...], kind: Kind | None) -> None:
         raise SystemExit(1)
 
 
-class _Chosen(NamedTuple):
-    """A parked message that is to be decided about, for some of its recipients; without any named, for all."""
-
-    held: Held
-    to: list[str]
-
-
-def _chosen(opened: list[Shard], ids: tuple[str, ...], filters: dict[str, Any]) -> Iterator[_Chosen]:
+def _chosen(opened: list[Shard], ids: tuple[str, ...], filters: dict[str, Any]) -> list[Chosen]:
     """Those that are meant; of those that are not there it is said."""
     if not ids and not any(value not in ("", None) for value in filters.values()):
         raise click.UsageError(
             "name the IDs of messages, or say which by options; `postroad quarantine list` shows all"
         )
-    wanted = _wanted(**filters)
-    if not ids:
-        for one in held(opened, wanted):
-            yield _Chosen(one, _those(one, wanted.to))
-    for identity in dict.fromkeys(map(_identity, ids)):
-        found = find(opened, identity)
-        if found is not None and wanted.fits(found):
-            yield _Chosen(found, _those(found, wanted.to))
-        else:
-            _say_not_parked(identity)
+    chosen, missing = operations.choose(opened, opening.onlooker(), map(_identity, ids), _wanted(**filters))
+    for identity in missing:
+        _say_not_parked(identity)
+    return chosen
 
 
 def _say_not_parked(identity: MessageId) -> None:
     click.echo(f"{identity}: it is not parked", err=True)
 
 
-def _those(one: Held, wanted: str) -> list[str]:
-    """The recipients that are meant; none: all."""
-    return [address for address in one.to if is_at(wanted, address)] if wanted else []
-
-
-def _by_token(config: Config, opened: list[Shard], token: str, function: Action) -> Iterator[_Chosen]:
+def _by_token(config: Config, opened: list[Shard], token: str, function: Action) -> Iterator[Chosen]:
     """The one that a token is about. One that is no good ends the command with exit code 1."""
     settings = config.quarantine
     if settings is None or settings.secret_file is None:
@@ -207,7 +193,7 @@ def _by_token(config: Config, opened: list[Shard], token: str, function: Action)
     elif function == "release" and not may_release(one.record.reason, settings.release):
         fail(f"{link.identity}: it is not for its recipients to let it go")  # the setting may be newer than the token
     else:
-        yield _Chosen(one, [link.recipient])
+        yield Chosen(one, (link.recipient,))
 
 
 def _decide(ctx: click.Context, function: Action, ids: tuple[str, ...], token: str, filters: dict[str, Any]) -> None:
@@ -222,26 +208,26 @@ def _decide(ctx: click.Context, function: Action, ids: tuple[str, ...], token: s
             stack.enter_context(lessons)
         opened = stack.enter_context(shards(config.server.data, config.queue.map_size))
         chosen = list(_by_token(config, opened, token, function) if token else _chosen(opened, ids, filters))
-        server = running(config) if chosen else None
+        ask = partial(workers.ask, running(config)) if chosen else None
         done = 0
         for one in chosen:
-            assert server is not None
-            done += _done(server, function, one, lessons)
+            assert ask is not None
+            done += _done(ask, opening.operator_of(config.server.data), function, one, lessons)
         if lessons:
             lessons.learn()
     if done < (len(set(ids)) or len(chosen) or bool(token)):
         raise SystemExit(1)
 
 
-def _done(server: Running, function: Action, one: _Chosen, lessons: Lessons | None) -> bool:
+def _done(ask: Ask, by: Operator, function: Action, one: Chosen, lessons: Lessons | None) -> bool:
     """Whether it was done. It is learnt only then, and put by before, when it can still be read."""
-    identity = one.held.record.id
     if lessons:
         lessons.put_by(one.held.message)
-    done = decided(server, function, one.held.shard.number, identity, one.to)
-    if lessons and not done:
-        lessons.leave_out(identity)
-    return done
+    said = operations.decide(ask, by, function, one)
+    click.echo(visible(f"{one.id}: {said}" if said else f"{_DONE[function]} {one.id}."), err=bool(said))
+    if lessons and said:
+        lessons.leave_out(one.id)
+    return not said
 
 
 def _identity(text: str) -> MessageId:
@@ -251,33 +237,31 @@ def _identity(text: str) -> MessageId:
         raise click.BadParameter(f"{text!r} is no message id; `postroad quarantine list` shows them") from None
 
 
-def _row(one: Held) -> dict[str, Any]:
+def _row(one: ParkedRow) -> dict[str, Any]:
     return {
-        "id": str(one.record.id),
-        "parked": tables.timestamp(one.since),
-        "from": one.record.envelope.sender or "<>",
-        "to": one.to,
-        "subject": one.message.header("Subject") or "",
+        "id": one.id,
+        "parked": tables.timestamp(one.parked),
+        "from": one.sender or "<>",
+        "to": list(one.to),
+        "subject": one.subject,
         "score": "" if one.score is None else one.score,
         "stage": one.stage,
-        "reason": one.record.reason,
-        "size": one.record.size,
+        "reason": one.reason,
+        "size": one.size,
     }
 
 
-def _about(one: Held) -> dict[str, Any]:
-    envelope, session = one.record.envelope, one.record.envelope.session
-    message = one.message
+def _about(one: Parked) -> dict[str, Any]:
     return {
         **_row(one),
-        "arrived": tables.timestamp(envelope.arrived),
-        "peer": session.peer,
-        "helo": session.helo,
-        "login": session.login,
-        "attempts": envelope.attempts,
-        "facts": dict(envelope.facts),
-        "header": header(message),
-        "text": beginning(message),
+        "arrived": tables.timestamp(one.arrived),
+        "peer": one.peer,
+        "helo": one.helo,
+        "login": one.login,
+        "attempts": one.attempts,
+        "facts": one.facts,
+        "header": one.header,
+        "text": one.text,
     }
 
 

@@ -19,6 +19,7 @@ from engine.links.request import Unanswered
 from engine.observe.visible import visible
 from engine.operations import orders
 from engine.operations import queue as operations
+from engine.operations.operator import user
 from engine.operations.orders import Report
 from engine.queue.orders import MEANT, RETURNED, RETURNED_CODE, Order, Word
 from engine.queue.search import Selection
@@ -132,7 +133,7 @@ def _order(
     chosen = operations.choose(config, selection)
     count = sum(map(len, chosen.values()))
     missing = _say_missing(config, selection, chosen)
-    word = replace(word, by=orders.operator(), which=selection.words or "all")
+    word = replace(word, by=user(), which=selection.words or "all")
     report = Report(count)
     if not dry_run and count:
         _ask(word.order, count, yes=yes or (selection.condition is None and not everything))

@@ -1,16 +1,17 @@
 """`postroad quota`: how much mailboxes may hold, how much they do, and who says so."""
 
+from functools import partial
 from typing import Any
 
 import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option, configuration
-from engine.cli.errors import Refused, Unusable
-from engine.cli.reading import reading
-from engine.config import Config
-from engine.directory import UNSAID, Account, Allowed, Embedded, Limit
-from engine.mailbox import Quota, Quotas, Usage
+from engine.cli.errors import Unusable
+from engine.directory import UNSAID, Limit
+from engine.operations import quotas
+from engine.operations.quotas import QuotaPart, QuotaRow
+from engine.operations.reading import reading
 from engine.units import Size, measured
 
 UNLIMITED = "unlimited"
@@ -58,14 +59,8 @@ def set_(
     each, total = Limit(size, messages), Limit(total_size, total_messages)
     if (each, total) == (UNSAID, UNSAID):
         raise Unusable("say how much: --size, --messages")
-    if total != UNSAID and "@" in name:
-        raise Unusable(f"{name} is no domain: only a domain has a total")
     with opening.opened(ctx) as directory:
-        before, total_before = _said(directory, name)
-        if each != UNSAID:
-            directory.limit(name, _merged(before, each))
-        if total != UNSAID:
-            directory.limit_total(name, _merged(total_before, total))
+        quotas.say(directory, opening.operator(directory), name, each, total)
     click.echo(f"Set the quota of {name}.")
 
 
@@ -76,9 +71,7 @@ def set_(
 def unset(ctx: click.Context, name: str) -> None:
     """Take back what was set; what is said elsewhere counts again."""
     with opening.opened(ctx) as directory:
-        directory.limit(name, UNSAID)
-        if "@" not in name:
-            directory.limit_total(name, UNSAID)
+        quotas.unset(directory, opening.operator(directory), name)
     click.echo(f"{name} has no quota of its own any more.")
 
 
@@ -91,16 +84,8 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show what an account holds, what it may hold, and who says so; or what was set for a group or a domain."""
     config = configuration(ctx)
     with opening.whichever(ctx) as directory:
-        account = directory.account(name) if "@" in name else None
-        if account is not None:
-            with reading(config) as mailboxes:
-                usage = mailboxes.usage(account.id)
-            rows = _rows_of(usage, Quotas(directory, settings=config.quota).allowed(account))
-        elif isinstance(directory, Embedded):
-            rows = _set_rows(config, directory, name)
-        else:
-            raise Refused(f"there is no account {name}")
-    tables.show(rows, ("what", "used", "limit", "share", "from"), as_json=as_json)
+        parts = quotas.shown(directory, partial(reading, config), config.quota, opening.onlooker(), name)
+    tables.show(map(_part, parts), ("what", "used", "limit", "share", "from"), as_json=as_json)
 
 
 @quota.command(name="list")
@@ -113,83 +98,39 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 def list_(ctx: click.Context, over: int | None, as_json: bool) -> None:
     """Show what all accounts hold, the fullest first. Share is in per cent of size or messages, whichever is more."""
     config = configuration(ctx)
-    with opening.opened(ctx) as directory, reading(config) as mailboxes:
-        quotas = Quotas(directory, settings=config.quota)
-        rows = [_row(one, mailboxes.usage(one.id), quotas.allowed(one)) for one in directory.accounts()]
-    if over is not None:
-        rows = [row for row in rows if row["share"] is not None and row["share"] >= over]
-    rows.sort(key=lambda row: (-(row["share"] or 0), -row["octets"], row["address"]))
+    with opening.opened(ctx) as directory:
+        found = quotas.listed(directory, partial(reading, config), config.quota, opening.onlooker(), over)
+    rows = list(map(_row, found))
     shown = rows if as_json else [{**row, "share": "" if row["share"] is None else f"{row['share']} %"} for row in rows]
     tables.show(shown, COLUMNS, as_json=as_json)
 
 
-def _row(account: Account, usage: Usage, most: Allowed) -> dict[str, Any]:
-    share = Quota(most.octets, most.messages).share(usage.size, usage.messages)
+def _row(one: QuotaRow) -> dict[str, Any]:
     return {
-        "address": account.address,
-        "share": share if most.octets or most.messages else None,
-        "size": measured(usage.size),
-        "of": _sized(most.octets),
-        "messages": usage.messages,
-        "of_messages": most.messages or UNLIMITED,
-        "octets": usage.size,
-        "limit_octets": most.octets,
-        "limit_messages": most.messages,
+        "address": one.address,
+        "share": one.share,
+        "size": measured(one.octets),
+        "of": _sized(one.limit_octets),
+        "messages": one.messages,
+        "of_messages": one.limit_messages or UNLIMITED,
+        "octets": one.octets,
+        "limit_octets": one.limit_octets,
+        "limit_messages": one.limit_messages,
     }
 
 
-def _rows_of(usage: Usage, most: Allowed) -> list[dict[str, Any]]:
-    return [
-        _one("size", usage.size, most.octets, most.octets_by, octets=True),
-        _one("messages", usage.messages, most.messages, most.messages_by),
-    ]
-
-
-def _one(what: str, used: int, limit: int, by: str, *, octets: bool = False) -> dict[str, Any]:
+def _part(one: QuotaPart) -> dict[str, Any]:
+    is_size, used = one.what == "size", one.used or 0
+    shown = measured(used) if is_size else used
     return {
-        "what": what,
-        "used": measured(used) if octets else used,
-        "limit": _sized(limit) if octets else limit or UNLIMITED,
-        "share": f"{used * 100 // limit} %" if limit else "",
-        "from": by,
+        "what": f"{one.what} of {one.of}" if one.of else one.what,
+        "used": "" if one.used is None else shown,
+        "limit": _sized(one.limit) if is_size else one.limit or UNLIMITED,
+        "share": f"{used * 100 // one.limit} %" if one.limit and one.used is not None else "",
+        "from": one.by,
         "used_exactly": used,
-        "limit_exactly": limit,
+        "limit_exactly": one.limit,
     }
-
-
-def _set_rows(config: Config, directory: Embedded, name: str) -> list[dict[str, Any]]:
-    """What was set for a group or a domain; of a domain that has a total, what there is of it."""
-    each, total = _said(directory, name)
-    if (each, total) == (UNSAID, UNSAID):
-        raise Refused(f"there is no account {name}, and no quota was set for a group or domain of this name")
-    rows = [
-        {**_one(f"{what} of each", 0, limit, name, octets=what == "size"), "used": "", "share": ""}
-        for what, limit in zip(("size", "messages"), each, strict=True)
-        if limit is not None
-    ]
-    if total != UNSAID:
-        with reading(config) as mailboxes:
-            usages = mailboxes.usages(directory.numbers(name))
-        used = {"size": sum(one.size for one in usages), "messages": sum(one.messages for one in usages)}
-        rows += [
-            _one(f"{what} of all", used[what], limit, name, octets=what == "size")
-            for what, limit in zip(("size", "messages"), total, strict=True)
-            if limit is not None
-        ]
-    return rows
-
-
-def _said(directory: Embedded, name: str) -> tuple[Limit, Limit]:
-    """What was set for this very name so far, for each and for all together."""
-    if "@" in name:
-        account = directory.account(name)
-        return (account.limit if account else directory.group_limit(name)), UNSAID
-    found = directory.domain_limits(name)
-    return found.each, found.total
-
-
-def _merged(before: Limit, given: Limit) -> Limit:
-    return Limit(*(old if new is None else new for old, new in zip(before, given, strict=True)))
 
 
 def _sized(limit: int) -> str:

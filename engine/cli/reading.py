@@ -1,23 +1,11 @@
-"""What the commands about mailboxes begin with: the account, a folder's name, the mailboxes to read."""
-
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+"""What the commands about mailboxes begin with: the account, and a folder's name."""
 
 import click
 
 from engine.cli import opening
 from engine.cli.configured import fail
-from engine.config import Config
 from engine.directory import Account
-from engine.mailbox import Mailboxes
 from engine.mailbox.names import canonical
-
-
-@contextmanager
-def reading(config: Config) -> Iterator[Mailboxes]:
-    """The mailboxes, while their owner runs or not. StorageError."""
-    with closing(Mailboxes.open(config.server.data / "mailbox", map_size=config.mailboxes.map_size)) as mailboxes:
-        yield mailboxes
 
 
 def account_of(ctx: click.Context, address: str) -> Account:

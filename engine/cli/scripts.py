@@ -9,8 +9,9 @@ from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.errors import Refused
 from engine.cli.owner import with_mailboxes
-from engine.cli.reading import account_of, reading
+from engine.cli.reading import account_of
 from engine.mailbox.commands import ActivateScript, AnyCommand, DeleteScript, Problem, PutScript
+from engine.operations.reading import reading
 from engine.sieve import ScriptError, compile_script
 from engine.sorting.library import limits_of
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from engine.cli.errors import Unusable
 from engine.cli.progress import progress
 
 if TYPE_CHECKING:
+    from engine.operations.suppressions import Form
     from engine.suppression import Row, Suppressions
 
 
@@ -41,14 +41,12 @@ def _tenant_option(function: Any) -> Any:
 @click.pass_context
 def add(ctx: click.Context, entries: tuple[str, ...], *, which: str, lasts: str, note: str, tenant: str) -> None:
     """Put each ENTRY onto the list."""
-    from engine.suppression.entries import row
+    from engine.operations import suppressions
 
     until = time.time() + seconds(lasts, "--for") if lasts else 0.0
     with _open(ctx) as opened:
-        rows = [
-            row({"entry": text, "class": which, "until": until, "note": note, "tenant": tenant}) for text in entries
-        ]
-        opened.put(rows)
+        by = opening.operator(opened)
+        rows = suppressions.add(opened, by, entries, which=which, until=until, note=note, tenant=tenant)
     for one in rows:
         click.echo(f"Suppressed {one.entry}{_for(tenant)}.")
 
@@ -60,13 +58,13 @@ def add(ctx: click.Context, entries: tuple[str, ...], *, which: str, lasts: str,
 @click.pass_context
 def remove(ctx: click.Context, entries: tuple[str, ...], tenant: str) -> None:
     """Take each ENTRY off the list, and forget what was said of it."""
-    from engine.suppression import entry_of
+    from engine.operations import suppressions
 
     with _open(ctx) as opened:
-        gone = [(text, opened.remove(entry_of(text), tenant)) for text in entries]
-    for text, was_there in gone:
+        gone = suppressions.remove(opened, opening.operator(opened), entries, tenant)
+    for text, was_there in gone.items():
         click.echo(f"Removed {text}{_for(tenant)}." if was_there else f"{text} is not there{_for(tenant)}.")
-    if not all(was_there for _, was_there in gone):
+    if not all(gone.values()):
         raise SystemExit(1)
 
 
@@ -78,8 +76,10 @@ def remove(ctx: click.Context, entries: tuple[str, ...], tenant: str) -> None:
 @click.pass_context
 def check(ctx: click.Context, address: str, tenant: str, as_json: bool) -> None:
     """Say whether mail to ADDRESS is refused; then the exit code is 1."""
+    from engine.operations import suppressions
+
     with _open(ctx) as opened:
-        found = opened.says(address, tenant)
+        found = suppressions.says(opened, opening.onlooker(), address, tenant)
     if as_json:
         tables.show_json(_shown(found) if found else None)
     elif found is None:
@@ -99,8 +99,11 @@ def check(ctx: click.Context, address: str, tenant: str, as_json: bool) -> None:
 @click.pass_context
 def list_(ctx: click.Context, tenant: str, everyone: bool, which: str, as_json: bool) -> None:
     """Show the list for all, or that of a tenant."""
+    from engine.operations import suppressions
+
     with _open(ctx) as opened:
-        rows = [_shown(one) for one in opened.rows(None if everyone else tenant) if which in ("", one.which)]
+        found = suppressions.listed(opened, opening.onlooker(), None if everyone else tenant, which)
+        rows = list(map(_shown, found))
     tables.show(rows, ("entry", "class", "tenant", "since", "until", "note"), as_json=as_json)
 
 
@@ -108,13 +111,12 @@ def list_(ctx: click.Context, tenant: str, everyone: bool, which: str, as_json: 
 @click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
 @config_option
 @click.pass_context
-def export(ctx: click.Context, form: str) -> None:
+def export(ctx: click.Context, form: "Form") -> None:
     """Write the lists of all and of each tenant: as CSV, or a line of JSON for each entry."""
-    from engine.suppression.entries import as_csv, as_json
+    from engine.operations import suppressions
 
     with _open(ctx) as opened:
-        rows = opened.rows()
-        for line in as_csv(rows) if form == "csv" else as_json(rows):
+        for line in suppressions.exported(opened, opening.onlooker(), form):
             click.echo(line)
 
 
@@ -129,26 +131,12 @@ def import_(ctx: click.Context, file: Path, which: str, tenant: str) -> None:
 
     What stands before a line that is wrong has been added.
     """
-    from engine.suppression.entries import parsed
-    from engine.suppression.store import BATCH
+    from engine.operations import suppressions
 
-    count = 0
     with _open(ctx) as opened, click.open_file(str(file), encoding="utf-8") as stream, progress("Adding") as seen:
-        rows = (_completed(one, which, tenant) for one in parsed(stream))
-        while some := list(islice(rows, BATCH)):
-            count += opened.put(some)
-            seen(count, 0)
+        by, told = opening.operator(opened), lambda done: seen(done, 0)
+        count = suppressions.take_in(opened, by, stream, which=which, tenant=tenant, told=told)
     click.echo(f"Added {count:,} {'entry' if count == 1 else 'entries'}.")
-
-
-def _completed(one: "Row", which: str, tenant: str) -> "Row":
-    import msgspec
-
-    return msgspec.structs.replace(
-        one,
-        which=which if which and one.which == "unknown" else one.which,
-        tenant=one.tenant or tenant,
-    )
 
 
 @contextmanager

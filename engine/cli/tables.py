@@ -32,9 +32,10 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def timestamp(seconds: float) -> str:
-    """Unix time as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def timestamp(when: float | datetime) -> str:
+    """A Unix time, or a moment in UTC, as ISO 8601 in UTC, to the second."""
+    moment = when if isinstance(when, datetime) else datetime.fromtimestamp(when, UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _cell(value: Any) -> str:

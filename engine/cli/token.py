@@ -45,14 +45,14 @@ def add(
     """Make a token of this NAME, and show it: this once, for nobody can find it out later."""
     from engine.directory.addresses import valid_domain
     from engine.login.tokens import NameTaken
-    from engine.operations.orders import operator
+    from engine.operations.operator import user
 
     wanted = _scopes(scopes)
     expires = time.time() + seconds(lasts, "--for") if lasts else 0.0
     with _open(ctx) as tokens:
         try:
             found, text = tokens.add(
-                name, wanted, by=operator(), domains=list(map(valid_domain, domains)), networks=networks,
+                name, wanted, by=user(), domains=list(map(valid_domain, domains)), networks=networks,
                 expires=expires, rate=rate,
             )  # fmt: skip
         except NameTaken:

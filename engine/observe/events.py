@@ -42,9 +42,14 @@ class Events:
         for key, value in values.items():
             if value is not None:
                 line[key] = value
-        self._lines.append(_encode(line) + b"\n")
+        self._lines.append(encoded(line) + b"\n")
         if threading.get_ident() != self._gathering:
             self.flush()
+
+    def relay(self, lines: Sequence[bytes]) -> None:
+        """Write events that another process has encoded, with their time; at once."""
+        self._lines += lines
+        self.flush()
 
     def bug(self, where: str, error: BaseException, **values: Any) -> None:
         """Write what nobody foresaw, with its traceback; at once, for nobody knows what comes next."""
@@ -93,7 +98,8 @@ class Events:
         return lost
 
 
-def _encode(value: Any) -> bytes:
+def encoded(value: Any) -> bytes:
+    """An event as it is written, without the line feed."""
     octets = _encoder.encode(value)
     return _C1.sub(lambda found: b"\\u00%02x" % found[1][0], octets) if b"\xc2" in octets else octets
 

@@ -1,7 +1,6 @@
 """What operators have done with messages: by the running server, or, when none runs, as the owner of their shards."""
 
 import os
-import pwd
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -48,16 +47,6 @@ class Report:
     seen: int = 0
     done: int = 0
     open: int = 0
-
-
-def operator() -> str:
-    """Who gives the command: the name of the user, and of the one who has become root."""
-    if os.geteuid() == 0 and (name := os.environ.get("SUDO_USER", "")):
-        return name
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a user without a name
-        return str(os.getuid())
 
 
 def check_way(config: Config, lane: str, to_site: str) -> None:

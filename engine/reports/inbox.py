@@ -120,10 +120,17 @@ class Inbox:
         self, report: TlsReport, keep: float, *, signed: tuple[str, ...] = (), identity: str = "", peer: str = ""
     ) -> bool:
         """Keep it for so many seconds from its end on; whether it is new. StorageError. Blocks."""
+        return self._opened().put(Kept(report, time.time(), signed, identity, peer), keep)
+
+    def reports(self, since: float = 0.0) -> Iterator[Kept]:
+        """Those about a time that ended since then. StorageError. Blocks."""
+        return self._opened().reports(since)
+
+    def _opened(self) -> ReportStore:
         with self._opening:
             if self._store is None:
                 self._store = ReportStore.open(self._data)
-        return self._store.put(Kept(report, time.time(), signed, identity, peer), keep)
+            return self._store
 
     def close(self) -> None:
         if self._store is not None:

@@ -30,6 +30,7 @@ from engine.runtime.putting import WATCHED, Change, Put, Puts
 from engine.runtime.sockets import Bound, Key, Sockets, unlink
 from engine.runtime.spawner import CannotFork, Spawner
 from engine.runtime.state import Order, State
+from engine.runtime.trail import Trail
 
 GRACE = 20.0
 """Seconds that work under way gets to finish when we stop."""
@@ -104,6 +105,7 @@ class Supervisor:
                         await self._start_all()
                         self._nursery.start_soon(self._watch_hangs)
                         self._nursery.start_soon(self._tell_trial)
+                        self._nursery.start_soon(Trail(self._config.server.data).run)
                         self._state.write(os.getpid(), self._put.number, "")
                         self._announce(self._sockets.addresses())
                         self._notices.ready(self._put.number)

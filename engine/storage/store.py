@@ -1,6 +1,7 @@
 """What the small stores have in common: an environment of LMDB that is closed with them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self, TypeVar
 
 import lmdb
@@ -27,6 +28,11 @@ class Store:
 
     def close(self) -> None:
         self._environment.close()
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return Path(self._environment.path())
 
     @property
     def changes(self) -> int:

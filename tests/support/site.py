@@ -22,6 +22,7 @@ from engine.reports.inbox import Inbox
 from engine.runtime.places import WEB, Process
 from engine.shaping.actions import ActionStore
 from engine.shaping.allowances import Allowances
+from engine.spam import Spam
 from engine.suppression import Suppressions
 from engine.web.collecting import Collected
 from engine.web.context import Context
@@ -72,6 +73,8 @@ class Alone:
         self.lists = Lists.open(self.data)
         self.suppressions = Suppressions.open(self.data)
         self.actions = ActionStore.open(self.data)
+        self.inbox = Inbox(self.data)
+        self.spam = Spam(self.data, self.directory)
 
     def mailboxes(self) -> Mailboxes:
         if self._mailboxes is None:
@@ -88,6 +91,8 @@ class Alone:
         self.inbox.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
+        self.inbox.close()
+        self.spam.close()
         for store in (self.rates, self.tables, self.lists, self.suppressions, self.actions, self.logins.guard):
             store.close()
         self.directory.close()

@@ -1,12 +1,13 @@
 """The admin API: what operators do, for programs that show a token. `rows` has all that can be asked."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
 import trio
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 
 from engine.login import Tokens
 from engine.web.api.answering import Endpoint, NotThere
@@ -26,6 +27,14 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return Api(context).routes()
 
 
+class _Below(Mount):
+    """All paths that begin so, those with a line break too: what is wrong with them is told as everywhere here."""
+
+    def __init__(self, path: str, app: Router) -> None:
+        super().__init__(path, app)
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
+
+
 class Api:
     """One a process. StorageError."""
 
@@ -38,7 +47,8 @@ class Api:
 
     def routes(self) -> list[BaseRoute]:
         endpoints = [Route(path, Endpoint(some, self._who, self._call)) for path, some in by_path(ROWS).items()]
-        return [Mount(BASE, routes=[_described(), *endpoints, Route("/{rest:path}", NotThere())])]
+        below = Router([_described(), *endpoints], redirect_slashes=False, default=NotThere())
+        return [_Below(BASE, below)]
 
     async def _who(self, request: Request) -> Caller:
         return await self._callers.of(request.headers, self._context.peer(request))

@@ -1,11 +1,5 @@
-"""Moments, as answers tell them: in UTC, by RFC 3339."""
+"""Moments, as answers tell them: those of operations."""
 
-from datetime import UTC, datetime
-from typing import TypeAlias
+from engine.operations.moments import Moment, moment
 
-Moment: TypeAlias = datetime
-
-
-def moment(seconds: float) -> Moment | None:
-    """A Unix time; None for 0, which stands for none."""
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+__all__ = ["Moment", "moment"]

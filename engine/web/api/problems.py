@@ -7,6 +7,7 @@ import msgspec
 from engine.directory import AlreadyThere, DirectoryError, InUse, Invalid, NotFound
 from engine.links.request import Unanswered
 from engine.operations.impossible import Impossible, Missing
+from engine.operations.operator import Forbidden
 from engine.runtime.ordering import Disobeyed
 from engine.scanning.guard import Unreachable
 from engine.storage.environment import Full, StorageError
@@ -92,6 +93,8 @@ def _of_one(error: BaseException) -> Problem | None:
             return error
         case Invalid():
             return Problem(422, str(error))
+        case Forbidden():
+            return Problem(403, str(error))
         case NotFound() | Missing():
             return Problem(404, str(error))
         case AlreadyThere() | InUse() | Impossible():

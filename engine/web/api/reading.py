@@ -13,6 +13,7 @@ from engine.web.api.problems import Mistake, Problem
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,15})")
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,15})?")
 _FLAGS = {"true": True, "false": False}
 _PLACE = re.compile(r"(.*?)(?: - at `\$\.?(.*?)`)?", re.DOTALL)
 
@@ -87,6 +88,8 @@ def _value(name: str, kind: Any, texts: Sequence[str]) -> Any:
         return _FLAGS[text]
     if inner is int and _NUMBER.fullmatch(text):
         return int(text)
+    if inner is float and _DECIMAL.fullmatch(text):
+        return float(text)
     return text
 
 

@@ -2,7 +2,21 @@
 
 from collections.abc import Mapping
 
-from engine.web.api import abuse, history, live, own, queue, revisions, shaping
+from engine.web.api import (
+    abuse,
+    accounts,
+    aliases,
+    domains,
+    history,
+    lists,
+    live,
+    own,
+    quarantine,
+    queue,
+    quotas,
+    revisions,
+    shaping,
+)
 from engine.web.api.operation import Operation
 
 ROWS: tuple[Operation, ...] = (
@@ -12,6 +26,12 @@ ROWS: tuple[Operation, ...] = (
     *abuse.ROWS,
     *shaping.ROWS,
     *live.ROWS,
+    *accounts.ROWS,
+    *aliases.ROWS,
+    *quotas.ROWS,
+    *domains.ROWS,
+    *quarantine.ROWS,
+    *lists.ROWS,
     *own.ROWS,
 )
 
@@ -24,6 +44,18 @@ PARTS: Mapping[str, str] = {
     "suspects": "Accounts whose mail is parked because they send unlike themselves.",
     "shaping": "How mail leaves for a destination.",
     "measures": "How the server does, now.",
+    "accounts": "Who has a mailbox here, may log in, and send in which names; and what is in their mailboxes.",
+    "aliases": "Addresses that stand for others.",
+    "groups": "Addresses that stand for members, who come and go.",
+    "quotas": "How much mailboxes may hold, and how much they do.",
+    "domains": "Domains whose mail stays here, and the keys that sign theirs.",
+    "keys": "The keys that sign mail, of all domains.",
+    "certificates": "What the server offers for TLS.",
+    "reports": "What other servers say about mail in our name, and about TLS with us.",
+    "quarantine": "Mail that was taken and parked, until somebody decides.",
+    "lists": "Senders that are allowed or blocked: for all, for a domain, for an account.",
+    "suppressions": "Recipients who are not written to again.",
+    "folders": "Public folders.",
     "jobs": "Long work that the same token has begun.",
     "token": "The token that is shown.",
 }

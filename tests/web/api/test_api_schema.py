@@ -16,6 +16,7 @@ from engine.web.api.rows import ROWS
 from tests.support.api import BASE, CONFIG, ApiSite, api_of
 from tests.support.background import dns, in_thread
 from tests.support.described import DOCUMENT, EXCLUDED, schema
+from tests.support.owned import owned_mailboxes
 
 SCHEMA = schema()
 
@@ -30,7 +31,8 @@ def ask(tmp_path_factory):
     @contextlib.asynccontextmanager
     async def opened(config: str) -> AsyncIterator[tuple[ApiSite, trio.lowlevel.TrioToken]]:
         async with api_of(folder, config, messages=200) as api:
-            yield api, trio.lowlevel.current_trio_token()
+            with owned_mailboxes(api.site):
+                yield api, trio.lowlevel.current_trio_token()
 
     with dns(Zone("com", {"example": {"MX": "10 mx.example.net."}})) as address:
         config = CONFIG + f'\n[dns]\nservers = ["{address}"]\n'
@@ -58,6 +60,7 @@ def test_answers_are_as_the_document_says(case, ask):
 def path_of(row):
     """A path that the row's operation is at, of something that is not there."""
     known = {"id": "01J9ZK3V5Q8W2R7T4Y6N0BCDEF", "number": "7", "account": "ann@example.org"}
+    known |= {"address": "ann@example.org", "name": "example.org", "selector": "a-rsa", "entry": "example.com"}
     return row.path.format_map(known)
 
 
@@ -121,7 +124,9 @@ def test_what_is_asked_for_has_limits_everywhere(row):
                 assert (kind.ge, kind.gt) != (None, None), place
                 assert (kind.le, kind.lt) != (None, None), place
             case other:
-                assert isinstance(other, inspect.BoolType | inspect.LiteralType | inspect.NoneType), place
+                assert isinstance(
+                    other, inspect.BoolType | inspect.LiteralType | inspect.NoneType | inspect.DateTimeType
+                ), place
 
     if row.shape.query is not None:  # texts are read as whole numbers alone
         assert not any(isinstance(field.type, inspect.FloatType) for field in inspect.type_info(row.shape.query).fields)

@@ -1,0 +1,236 @@
+"""What operators do with accounts: who has a mailbox here, who may log in, and in whose name they may send."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.directory import SERVICES, Account, Directory, Embedded, Invalid, NotFound, a_label, totp
+from engine.lists import Lists
+from engine.login import Guard
+from engine.operations.moments import Moment, at, moment
+from engine.operations.operator import Operator
+
+
+class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as it is listed. ``folder``: the public folder that its mail goes to; 0: to its own mailboxes."""
+
+    address: str
+    id: int
+    created: Moment
+    admin: bool
+    has_password: bool
+    has_totp: bool
+    send_as: tuple[str, ...]
+    folder: int
+    domain_is_local: bool
+
+    @property
+    def state(self) -> list[str]:
+        """What is to be said of it, in words."""
+        said = {"domain not local": not self.domain_is_local, "no password": not self.has_password}
+        said |= {"admin": self.admin, "totp": self.has_totp, "public folder": self.folder != 0}
+        return [word for word, holds in said.items() if holds]
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who gets mail for an address: an account with its ``id``, or an alias or a group with its ``targets``."""
+
+    kind: str
+    address: str
+    id: int | None = None
+    send_as: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+
+class AppPasswordRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An app password as it is listed. ``last_used``: null for never."""
+
+    name: str
+    scopes: tuple[str, ...]
+    created: Moment
+    last_used: Moment | None
+
+
+class NewAppPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """An app password that was made, which is shown this once."""
+
+    name: str
+    scopes: tuple[str, ...]
+    password: str
+
+
+class NewTotp(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret of an authenticator, as the address that it reads (otpauth:), which is shown this once."""
+
+    address: str
+    uri: str
+
+
+def add(
+    directory: Embedded, by: Operator, address: str, password: str | None = None, *, admin: bool = False
+) -> AccountRow:
+    """A new account, which can log in if it has a password. Invalid, AlreadyThere; NotFound: no local domain.
+
+    Blocks while the password is hashed, as all that takes one.
+    """
+    by.check(address)
+    added = directory.add_account(address, _good(password), admin=admin)
+    by.tell("account-added", address=added.address, account=added.id, admin=added.admin or None)
+    return _row(directory, added)
+
+
+def listed(directory: Embedded, by: Operator, domain: str = "") -> list[AccountRow]:
+    """All accounts, or those of a domain, by domain and name; those of domains that are not local any more too."""
+    if domain:
+        by.check(domain)
+    local, only = {found.name for found in directory.domains()}, a_label(domain)
+    return [
+        _shown(found, _domain(found) in local)
+        for found in directory.accounts()
+        if by.may(found.address) and only in ("", _domain(found))
+    ]
+
+
+def shown(directory: Embedded, by: Operator, address: str) -> AccountRow:
+    """One of them, in a domain that is local. NotFound."""
+    return _row(directory, known(directory, by, address))
+
+
+def known(directory: Directory, by: Operator, address: str) -> Account:
+    """The account of exactly this address, in a domain that is local. NotFound."""
+    by.check(address)
+    found = directory.account(address)
+    if found is None:
+        raise NotFound(f"there is no account {address}; `postroad account list` shows those there are")
+    return found
+
+
+def find(directory: Directory, by: Operator, address: str) -> Found | None:
+    """Who gets mail for an address, as the server finds it: also in a directory that another server keeps."""
+    by.check(address)
+    found = directory.find(address)
+    if found is None:
+        return None
+    kind = type(found).__name__.lower()
+    if isinstance(found, Account):
+        return Found(kind=kind, address=found.address, id=found.id, send_as=found.send_as)
+    return Found(kind=kind, address=found.address, targets=found.targets)
+
+
+def remove(directory: Embedded, lists: Lists, by: Operator, address: str, *, keep_mail: bool = False) -> AccountRow:
+    """Remove the account and its lists. Unless ``keep_mail`` its mail is to be erased: see ``mailboxes.erase``; what is
+    not erased by then the server erases within the hour. NotFound.
+    """
+    by.check(address)
+    local = directory.is_local(address.rpartition("@")[2])
+    removed = directory.remove_account(address, keep_mail=keep_mail)
+    lists.forget(removed.address)
+    by.tell("account-removed", address=removed.address, account=removed.id, mail="kept" if keep_mail else "erased")
+    return _shown(removed, local)
+
+
+def set_password(directory: Embedded, by: Operator, address: str, password: str) -> AccountRow:
+    """Give the account its password. Invalid, NotFound. Blocks."""
+    by.check(address)
+    return _changed(directory, by, directory.set_password(address, str(_good(password))), "password")
+
+
+def set_admin(directory: Embedded, by: Operator, address: str, admin: bool) -> AccountRow:
+    """Say whether the account gets the postmaster's mail of its domain. NotFound."""
+    by.check(address)
+    changed = directory.set_admin(address, admin)
+    return _changed(directory, by, changed, "admin" if admin else "no admin")
+
+
+def grant(
+    directory: Embedded, by: Operator, address: str, added: Sequence[str], removed: Sequence[str] = ()
+) -> AccountRow:
+    """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of it. Invalid, NotFound."""
+    by.check(address, *added)
+    changed = directory.grant(address, added, removed)
+    return _changed(directory, by, changed, f"sends as {', '.join(changed.send_as) or 'itself'}")
+
+
+def enable_totp(directory: Embedded, by: Operator, address: str) -> NewTotp:
+    """Give the account a new secret for its authenticator: its mail programs need app passwords then. NotFound."""
+    by.check(address)
+    secret = totp.new_secret()
+    changed = directory.set_totp(address, secret)
+    _changed(directory, by, changed, "second factor")
+    return NewTotp(address=changed.address, uri=totp.uri(changed.address, secret))
+
+
+def disable_totp(directory: Embedded, by: Operator, address: str) -> AccountRow:
+    """Let the account log in by its password alone. NotFound."""
+    by.check(address)
+    return _changed(directory, by, directory.set_totp(address, None), "no second factor")
+
+
+def add_app_password(
+    directory: Embedded, by: Operator, address: str, name: str, scopes: Sequence[str] = ()
+) -> NewAppPassword:
+    """Make a password for one program of the account, good for some services, or for all. Invalid, AlreadyThere,
+    NotFound.
+    """
+    by.check(address)
+    scopes = tuple(scopes or SERVICES)
+    password = directory.add_app_password(address, name, scopes)
+    _changed(directory, by, known(directory, by, address), f"app password {name}")
+    return NewAppPassword(name=name, scopes=scopes, password=password)
+
+
+def app_passwords(directory: Embedded, guard: Guard, by: Operator, address: str) -> list[AppPasswordRow]:
+    """The app passwords of the account, and when each was last used. NotFound."""
+    by.check(address)
+    found = directory.app_passwords(address)
+    owner = directory.account(address)
+    return [
+        AppPasswordRow(
+            name=one.name,
+            scopes=one.services,
+            created=at(one.created),
+            last_used=moment(guard.last_use(owner.id, one.created)) if owner else None,
+        )
+        for one in found
+    ]
+
+
+def revoke_app_password(directory: Embedded, by: Operator, address: str, name: str) -> str:
+    """Nobody logs in any more by the app password of that name; the name. NotFound."""
+    by.check(address)
+    revoked = directory.revoke_app_password(address, name)
+    by.tell("account-changed", address=address, what=f"no app password {revoked.name}")
+    return revoked.name
+
+
+def _good(password: str | None) -> str | None:
+    if password == "":
+        raise Invalid("the password is empty")
+    return password
+
+
+def _changed(directory: Embedded, by: Operator, account: Account, what: str) -> AccountRow:
+    by.tell("account-changed", address=account.address, what=what)
+    return _row(directory, account)
+
+
+def _domain(account: Account) -> str:
+    return account.address.rpartition("@")[2]
+
+
+def _row(directory: Embedded, account: Account) -> AccountRow:
+    return _shown(account, directory.is_local(_domain(account)))
+
+
+def _shown(account: Account, is_local: bool) -> AccountRow:
+    return AccountRow(
+        address=account.address,
+        id=account.id,
+        created=at(account.created),
+        admin=account.admin,
+        has_password=account.has_password,
+        has_totp=account.has_totp,
+        send_as=account.send_as,
+        folder=account.folder,
+        domain_is_local=is_local,
+    )
