@@ -8,6 +8,7 @@ import click
 from engine.cli import erasing, opening, tables
 from engine.cli.configured import config_option
 from engine.cli.errors import Refused
+from engine.cli.role import role
 from engine.directory import SERVICES, SHORT, Account, passwords, totp
 
 
@@ -15,6 +16,8 @@ from engine.directory import SERVICES, SHORT, Account, passwords, totp
 def account() -> None:
     """Accounts: who has a mailbox here, and may log in."""
 
+
+account.add_command(role)
 
 _password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking for it."
