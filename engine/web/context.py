@@ -43,6 +43,7 @@ class Context:
         self.sessions = sessions
         self.news = news  # what has changed in the mailboxes
         self.ending = trio.Event()  # the process ends: what goes on and on is to end
+        self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
 
     @property
     def config(self) -> Config:
@@ -61,6 +62,12 @@ class Context:
     @property
     def quotas(self) -> Quotas:
         return self._role.quotas
+
+    @property
+    def stores(self) -> Role:
+        """The process, with what it has open besides: rates, tables, lists, suppressions, actions. LMDB opens a store
+        once in a process, so nobody else here may."""
+        return self._role
 
     def directory(self) -> Directory:
         return self._role.directory

@@ -62,7 +62,7 @@ def _loader() -> BaseLoader:
     return ChoiceLoader([PrefixLoader(parts), FileSystemLoader(_FOLDER / "templates")])
 
 
-def shown_date(moment: float, language: str, form: str = "medium") -> str:
+def shown_date(moment: float, form: str = "medium", *, language: str) -> str:
     """A Unix time as a date and a time of day, in the time zone of the server."""
     return str(format_datetime(datetime.fromtimestamp(moment).astimezone(), form, locale=language))
 

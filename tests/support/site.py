@@ -12,8 +12,9 @@ from starlette.applications import Starlette
 from engine.config import Config, parse
 from engine.directory import Embedded
 from engine.links.request import Unanswered
+from engine.lists import Lists
 from engine.login import Guard, Logins
-from engine.mailbox import Mailboxes, NewsDesk, Quotas
+from engine.mailbox import Mailboxes, MailboxOwner, NewsDesk, Quotas
 from engine.web.collecting import Collected
 from engine.web.context import Context
 from engine.web.sessions.store import Sessions
@@ -53,16 +54,14 @@ class Alone:
         self.directory = Embedded.open(self.data / "directory", config.domains.local)
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
-        self._mailboxes: Mailboxes | None = None
+        self.owner = MailboxOwner(self.data / "mailbox")
+        self.lists = Lists.open(self.data)
 
     def mailboxes(self) -> Mailboxes:
-        if self._mailboxes is None:
-            self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=2**26)
-        return self._mailboxes
+        return self.owner.reader
 
     def close(self) -> None:
-        if self._mailboxes is not None:
-            self._mailboxes.close()
+        self.lists.close()
         self.logins.guard.close()
         self.directory.close()
 
@@ -120,6 +119,14 @@ async def site_of(folder: Path, text: str = BASIC, only: Iterable[Part] | None =
     """The site by that configuration, with all of its parts, or with these alone."""
     config = parse(text, folder / "pipeline.toml")
     role, answers = Alone(config), Answers()
+    with role.owner:
+        async with _site(role, answers, only) as found:
+            yield found
+
+
+@contextlib.asynccontextmanager
+async def _site(role: Alone, answers: Answers, only: Iterable[Part] | None) -> AsyncIterator[Site]:
+    config = role.config
     sessions = Sessions.open(role.data / "web", config.web)
 
     async def collected() -> Collected:
