@@ -69,7 +69,7 @@ def shown_date(moment: float, form: str = "medium", *, language: str) -> str:
 
 def shown_ago(moment: float, language: str) -> str:
     """How long ago, or how soon, a Unix time is: "3 hours ago"."""
-    seconds = moment - datetime.now().timestamp()
+    seconds = round(moment - datetime.now().timestamp()) or -1
     return str(format_timedelta(seconds, add_direction=True, locale=language))
 
 

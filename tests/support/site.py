@@ -94,8 +94,8 @@ class Site:
     def directory(self) -> Embedded:
         return self.role.directory
 
-    def account(self, address: str, *roles: str, password: str = PASSWORD) -> None:
-        """Somebody with a password, and with these roles."""
+    def account(self, address: str, *roles: str, password: str | None = PASSWORD) -> None:
+        """Somebody with a password, if any, and with these roles."""
         self.directory.add_account(address, password)
         if roles:
             self.directory.set_roles(address, roles)
@@ -105,6 +105,15 @@ class Site:
         transport = httpx2.ASGITransport(self.app, client=(peer, 40_000))
         headers = {"accept": "text/html", "accept-language": language, "user-agent": agent}
         return httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080", headers=headers)
+
+    def known(self, address: str, **browser: str) -> httpx2.AsyncClient:
+        """Somebody who has a session, without having asked for it: no password is hashed."""
+        account = self.directory.account(address)
+        assert account is not None
+        client = self.browser(**browser)
+        token = self.context.sessions.begin(account.id, account.address, peer="", agent="", how="password")
+        client.headers["cookie"] = f"session={token}"
+        return client
 
     async def signed_in(self, address: str, password: str = PASSWORD, **browser: str) -> httpx2.AsyncClient:
         """Somebody who has signed in."""

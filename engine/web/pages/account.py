@@ -38,6 +38,12 @@ def embedded(request: Request) -> Embedded:
     return directory
 
 
+def note(request: Request, what: str) -> None:
+    """Have it in the log that somebody has changed what of their own account."""
+    address = own(request).account.address
+    event("web-account-changed", address=address, by=address, what=what, peer=context_of(request).peer(request))
+
+
 async def is_own_password(request: Request, password: str) -> bool:
     """Whether whoever is signed in knows it. What is wrong counts as a guess."""
     address = own(request).account.address
@@ -88,7 +94,7 @@ async def _set_password(request: Request) -> Response:
         account = await trio.to_thread.run_sync(directory.set_password, session.account.address, new)
     except Invalid:
         return shown(request, 422, why=_("This cannot be a password."))
-    event("web-account-changed", address=account.address, by=account.address, what="password")
+    note(request, "password")
     response = RedirectResponse("/account", 303)
     await signed_in(request, response, account, session.how)  # all others have ended by it
     return response
@@ -106,7 +112,7 @@ async def _add_app_password(request: Request) -> Response:
         return shown(request, 422, why=_("There is an app password of this name already."))
     except Invalid:
         return shown(request, 422, why=_("Give the app password a name, and choose what it is for."))
-    event("web-account-changed", address=session.account.address, by=session.account.address, what="app-password")
+    note(request, "app-password")
     return shown(request, app_password=password)
 
 
@@ -118,7 +124,7 @@ async def _revoke_app_password(request: Request) -> Response:
         await trio.to_thread.run_sync(revoke)
     except NotFound:
         pass  # somebody was faster
-    event("web-account-changed", address=session.account.address, by=session.account.address, what="app-password")
+    note(request, "app-password")
     return RedirectResponse("/account", 303)
 
 

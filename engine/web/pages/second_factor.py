@@ -10,10 +10,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.directory import totp
-from engine.observe.events import event
 from engine.web.context import context_of
 from engine.web.languages import translator
-from engine.web.pages.account import embedded, is_own_password, own, shown
+from engine.web.pages.account import embedded, is_own_password, note, own, shown
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require, signed_in
@@ -55,7 +54,7 @@ async def _confirm(request: Request) -> Response:
     if totp.matching_step(step.state, (await field(request, "code")).replace(" ", ""), now, 0) is None:
         return await _with_secret(request, step.state, 422, _("That is not the code of now. Each code counts once."))
     account = await trio.to_thread.run_sync(directory.set_totp, session.account.address, step.state)
-    event("web-account-changed", address=account.address, by=account.address, what="totp")
+    note(request, "totp")
     response = RedirectResponse("/account", 303)
     await signed_in(request, response, account, "totp")
     return response
@@ -67,7 +66,7 @@ async def _end(request: Request) -> Response:
     if not await is_own_password(request, await field(request, "password")):
         return shown(request, 422, why=_("The present password is another one."))
     account = await trio.to_thread.run_sync(directory.set_totp, session.account.address, None)
-    event("web-account-changed", address=account.address, by=account.address, what="totp")
+    note(request, "totp")
     response = RedirectResponse("/account", 303)
     await signed_in(request, response, account, "password")
     return response
