@@ -100,6 +100,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "operations": {
         "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
+        "history",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {

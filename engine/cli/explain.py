@@ -12,7 +12,6 @@ import click
 
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
-from engine.cli.telling import lines_of
 from engine.config import Config
 from engine.history.entries import TurnedAway
 from engine.history.reading import History, Told
@@ -20,6 +19,7 @@ from engine.history.shelf import FOLDER
 from engine.history.story import Story
 from engine.message import MessageId
 from engine.observe.visible import on_one_line, visible
+from engine.operations.telling import lines_of
 from engine.queue.store import QUARANTINED, Record, Shard, shard_numbers
 from engine.runtime.state import State
 from engine.units import spelled

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,6 +16,7 @@ from engine.operations.queue import Chosen, Counted, Row
 from engine.queue.orders import MEANT, Order, Word
 from engine.queue.search import STATES, Selection
 from engine.storage.environment import StorageError
+from engine.web.admin.looking import looked
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import ngettext, translator
@@ -32,9 +32,6 @@ GROUPS = 8
 """Domains that are told apart."""
 
 ORDERS: tuple[Order, ...] = ("retry", "hold", "release", "bounce", "delete")
-
-_LOOKING = trio.CapacityLimiter(1)
-"""LMDB opens a shard once in a process: one looks at a time."""
 
 
 def _names(request: Request) -> Mapping[str, str]:
@@ -73,7 +70,7 @@ async def _list(request: Request) -> Response:
     rows, total, groups = list[Row](), Counted(""), list[Counted]()
     if not why:
         look = (context_of(request).config, selection, by if by in queue.SORTED else "")
-        rows, total, groups = await trio.to_thread.run_sync(_looked, *look, limiter=_LOOKING)
+        rows, total, groups = await looked(_looked, *look)
     return page(
         request,
         "admin/queue.html",
@@ -115,7 +112,7 @@ async def _order(request: Request) -> Response:
     except ValueError as error:
         raise HTTPException(400) from error
     config = context_of(request).config
-    chosen = await trio.to_thread.run_sync(queue.choose, config, selection, limiter=_LOOKING)
+    chosen = await looked(queue.choose, config, selection)
     if not form.get("sure"):
         count = sum(map(len, chosen.values()))
         names = _names(request)
