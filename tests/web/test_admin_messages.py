@@ -51,6 +51,7 @@ async def test_by_its_id_its_message_id_and_an_address(site):
         text = await asked(site, which)
         assert "accepted in the lane inbound" in text, which
         assert f"{BOB}: failed 5.0.0 No" in text
+        assert "Next: nothing, it is done with." in text
     assert "Neither the history nor the queue" in await asked(site, "nobody@example.net")
     assert "Neither the history nor the queue" in await asked(site, str(MessageId.new(time.time())))
     assert "Neither the history nor the queue" not in await asked(site, "")
@@ -80,5 +81,19 @@ async def test_one_that_waits_can_be_acted_on(site):
     assert "how it came is not known" in text
 
 
-async def test_it_is_for_owners(site):
+async def test_an_administrator_knows_of_the_mail_of_a_domain_alone(site):
+    site.directory.add_domain("two.example")
+    site.account("boss@two.example", "administrator@two.example", password=None)
+    identity = noted(site.role.data, "ann@two.example")
+    fill(site.role.data, 20, shards=1)
+    row = next(iter(listed(site.context.config, Selection.told([], time.time()))))
+    for which in (str(identity), "<1@example.net>", BOB, "ann@two.example", str(row.id)):
+        assert "Neither the history nor the queue" in await asked(site, which, "boss@two.example"), which
+    assert "accepted in the lane inbound" in await asked(site, str(identity), ADMIN)
+    assert "accepted in the lane inbound" in await asked(site, BOB, ADMIN)
+    assert "Neither the history nor the queue" in await asked(site, str(row.id), ADMIN)
+
+
+async def test_it_is_not_for_the_helpdesk(site):
+    site.directory.set_roles(ADMIN, ["helpdesk@example.org"], ["administrator@example.org"])
     assert (await site.known(ADMIN).get("/admin/message")).status_code == 403

@@ -1,4 +1,4 @@
-"""Looking into stores of the queue and the history: LMDB opens each once in a process, so one looks at a time."""
+"""Looking into stores of the queue and the history, which threads open in turns: so one of ours at a time is enough."""
 
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple

@@ -1,8 +1,5 @@
 """Messages: the whole way of one, past or queued, as `postroad explain` tells it."""
 
-import heapq
-from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -10,16 +7,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.config import Config
-from engine.directory import OWNER
-from engine.history.reading import History
-from engine.history.shelf import FOLDER
-from engine.history.story import Story
+from engine.directory import ADMINISTRATOR
 from engine.message import MessageId
 from engine.observe.visible import on_one_line
-from engine.operations import queue
+from engine.operations import explaining
+from engine.operations.reach import Reach
 from engine.operations.telling import lines_of
 from engine.queue.store import Record
 from engine.web.admin.looking import looked
+from engine.web.admin.scope import reach
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.rendering import page
@@ -32,15 +28,6 @@ _LONGEST = 998
 """Characters of an address or a Message-ID (RFC 5322 2.1.1)."""
 
 _LOOKS = {"green": "good", "red": "bad", "yellow": "warn", "dim": "faint", "bold": "strong"}
-
-
-class Heading(NamedTuple):
-    """A message in a list."""
-
-    id: MessageId
-    fate: str
-    sender: str
-    to: Sequence[str]
 
 
 class Line(NamedTuple):
@@ -56,55 +43,52 @@ class Found(NamedTuple):
 
     id: MessageId | None
     lines: list[Line]
+    next: str  # what happens next, in plain words
     record: Record | None  # of the queue
-    headings: list[Heading]
+    headings: list[explaining.Heading]
 
 
-_NOTHING = Found(None, [], None, [])
+_NOTHING = Found(None, [], "", None, [])
 
 
-@require(OWNER)
+@require(ADMINISTRATOR)
 @bounded(seconds=120)
 async def _show(request: Request) -> Response:
     which = request.query_params.get("q", "").strip()[:_LONGEST]
-    found = await looked(_found, context_of(request).config, which) if which else _NOTHING
+    config, whose = context_of(request).config, reach(request)
+    found = await looked(_found, config, which, whose) if which else _NOTHING
     return page(request, "admin/message.html", which=which, found=found)
 
 
-def _found(config: Config, which: str) -> Found:
-    """By an id of ours, a Message-ID or an address. StorageError."""
-    with History(config.server.data / FOLDER) as history:
-        try:
-            return _one(config, Story.of(history, MessageId.parse(which)))
-        except ValueError:
-            stories = [Story.of(history, identity) for identity in islice(_distinct(history, which), LATEST)]
-    if len(stories) == 1:
-        return _one(config, stories[0])
-    return Found(None, [], None, [_heading(story) for story in stories])
+def _found(config: Config, which: str, whose: Reach) -> Found:
+    """By an id of ours, a Message-ID or an address, as far as they may know of it. StorageError."""
+    try:
+        return _one(config, MessageId.parse(which), whose)
+    except ValueError:
+        found = explaining.found(config, which, LATEST, whose)
+    alone = list(found.stories)
+    if len(found.headings) == 1 and alone:
+        return _one(config, alone[0], whose)
+    return Found(None, [], "", None, found.headings)
 
 
-def _one(config: Config, story: Story) -> Found:
-    where = queue.find(config, story.id)
-    record = where[1] if where else None
-    if not story.told and record is None:
+def _one(config: Config, identity: MessageId, whose: Reach) -> Found:
+    told = explaining.story_of(config, identity, whose)
+    if told is None:
         return _NOTHING
+    story, queued = told[0], explaining.in_queue(config, [identity]).get(identity)
+    if queued is not None and not _may_know(whose, queued.record):
+        return _NOTHING
+    if not story.told and queued is None:
+        return _NOTHING
+    record = queued.record if queued else None
     lines = [Line(depth, _LOOKS.get(style, ""), on_one_line(text)) for depth, style, text in lines_of(story, record)]
-    return Found(story.id, lines, record, [])
+    return Found(identity, lines, on_one_line(explaining.what_next(config, story, queued)), record, [])
 
 
-def _heading(story: Story) -> Heading:
-    begin = story.begin
-    return Heading(story.id, story.fate, begin.sender if begin else "", begin.to if begin else ())
-
-
-def _distinct(history: History, which: str) -> Iterator[MessageId]:
-    """Each message once, the newest first."""
-    seen: set[bytes] = set()
-    forms = [which] if which.startswith("<") else [which, f"<{which}>"]
-    for one in heapq.merge(*map(history.about, forms), key=lambda one: one.entry.time, reverse=True):
-        if one.entry.id and one.entry.id not in seen:
-            seen.add(one.entry.id)
-            yield MessageId(one.entry.id)
+def _may_know(whose: Reach, record: Record) -> bool:
+    """Of what waits, of which the history may have nothing."""
+    return whose.has(record.envelope.session.login, [one.address for one in record.envelope.recipients])
 
 
 ROUTES = [Route("/admin/message", _show, methods=["GET"])]

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.config import Config
-from engine.directory import OWNER
+from engine.directory import ADMINISTRATOR
 from engine.links.request import Unanswered
 from engine.operations import orders, queue
 from engine.operations.queue import Chosen, Counted, Row
@@ -17,6 +17,7 @@ from engine.queue.orders import MEANT, Order, Word
 from engine.queue.search import STATES, Selection
 from engine.storage.environment import StorageError
 from engine.web.admin.looking import looked
+from engine.web.admin.scope import reach
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import ngettext, translator
@@ -52,19 +53,21 @@ def _looked(config: Config, selection: Selection, by: str) -> tuple[list[Row], C
     return list(queue.listed(config, selection, limit=MOST, by=by)), total, groups[:GROUPS]
 
 
-def _chosen(texts: Sequence[str], states: Iterable[str] = STATES) -> Selection:
-    """What ids and conditions select. ValueError, with the place of the mistake."""
-    return Selection.told([text for text in texts if text.strip()], time.time(), states)
+def _chosen(request: Request, texts: Sequence[str], states: Iterable[str] = STATES) -> Selection:
+    """What ids and conditions select, of the mail that they may know of. ValueError, with the place of the mistake."""
+    whose = reach(request)
+    within = None if whose.is_all else whose.has
+    return Selection.told([text for text in texts if text.strip()], time.time(), states, within)
 
 
-@require(OWNER)
+@require(ADMINISTRATOR)
 @bounded(seconds=120)
 async def _list(request: Request) -> Response:
     which, state = request.query_params.get("which", "")[:2000], request.query_params.get("state", "")
     by = request.query_params.get("by", "")
-    why, selection = "", Selection.told([], time.time())
+    why, selection = "", _chosen(request, [])
     try:
-        selection = _chosen([which], [state] if state in STATES else STATES)
+        selection = _chosen(request, [which], [state] if state in STATES else STATES)
     except ValueError as error:
         why = str(error)
     rows, total, groups = list[Row](), Counted(""), list[Counted]()
@@ -97,7 +100,7 @@ def _done(request: Request) -> str:
     return text
 
 
-@require(OWNER)
+@require(ADMINISTRATOR)
 @bounded(seconds=600)
 async def _order(request: Request) -> Response:
     """Say how many they are; with ``sure`` have it done."""
@@ -108,7 +111,7 @@ async def _order(request: Request) -> Response:
     if order is None:
         raise HTTPException(400)
     try:
-        selection = _chosen([*ids, which], MEANT[order])
+        selection = _chosen(request, [*ids, which], MEANT[order])
     except ValueError as error:
         raise HTTPException(400) from error
     config = context_of(request).config
