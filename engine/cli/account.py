@@ -11,6 +11,7 @@ from engine.cli import erasing, opening, tables
 from engine.cli.configured import config_option, fail
 from engine.cli.errors import Refused, Unusable
 from engine.cli.progress import progress
+from engine.cli.role import role
 from engine.directory import SERVICES, SHORT, passwords
 from engine.observe.visible import visible
 from engine.operations import accounts, importing
@@ -22,6 +23,8 @@ from engine.operations.importing import LineMistake
 def account() -> None:
     """Accounts: who has a mailbox here, and may log in."""
 
+
+account.add_command(role)
 
 _password_stdin = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking for it."

@@ -8,12 +8,12 @@ import click
 
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
-from engine.cli.telling import lines_of
 from engine.config import Config
 from engine.history.story import Story
 from engine.message import MessageId
 from engine.observe.visible import on_one_line, visible
 from engine.operations import explaining
+from engine.operations.telling import lines_of
 
 _COLUMNS = ("time", "id", "what", "from", "to")
 

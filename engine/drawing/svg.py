@@ -138,9 +138,18 @@ class _Row:
         return store + max([len(text) * SMALL for text in texts] + [0]) + 6
 
 
-def as_svg(pipeline: Pipeline, notes: Notes = NO_NOTES, *, title: str = "The way of a message through Postroad") -> str:
-    """The whole picture, a document of its own; light or dark, as the reader's screen is."""
-    return _Picture(pipeline, notes).document(title)
+def as_svg(
+    pipeline: Pipeline,
+    notes: Notes = NO_NOTES,
+    *,
+    title: str = "The way of a message through Postroad",
+    style: bool = True,
+) -> str:
+    """The whole picture, a document of its own; light or dark, as the reader's screen is.
+
+    Without ``style`` its classes have no looks: a page that it stands in has them.
+    """
+    return _Picture(pipeline, notes).document(title, style=style)
 
 
 class _Picture:
@@ -271,7 +280,7 @@ class _Picture:
 
     # -- drawing
 
-    def document(self, title: str) -> str:
+    def document(self, title: str, *, style: bool) -> str:
         columns = self._columns()
         ends = [
             columns[0] + max([self._extent(row) for row in self._after] + [0]),
@@ -286,8 +295,9 @@ class _Picture:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
             f'aria-labelledby="title what">\n  <title id="title">{escape(title)}</title>\n'
-            f'  <desc id="what">{escape(in_words(self._pipeline))}</desc>\n  <style>{_STYLE}</style>\n'
-            f"  <defs>{_MARKERS}</defs>\n  {body}\n</svg>\n"
+            f'  <desc id="what">{escape(in_words(self._pipeline))}</desc>\n'
+            + (f"  <style>{_STYLE}</style>\n" if style else "")
+            + f"  <defs>{_MARKERS}</defs>\n  {body}\n</svg>\n"
         )
 
     def _zones(self, width: float, height: float) -> None:

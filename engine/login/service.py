@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import trio
 
-from engine.directory import Account, Directory, Login, Unavailable, asked, split
+from engine.directory import Account, Directory, Embedded, Login, Unavailable, asked, split
 from engine.login.guard import NETWORK, Ban, Guard
 from engine.login.oidc import Issuer
 from engine.observe.events import event
@@ -42,6 +42,7 @@ Decided: TypeAlias = tuple[Login | None, str, float]
 
 BANNED = "the network is banned"
 SHIELDED = "the account is banned for networks that it is not known from"
+AWAITED = "the second factor is awaited"
 
 
 class Logins:
@@ -56,9 +57,13 @@ class Logins:
         self._secret = os.urandom(32)
         self._wrong: dict[bytes, None] = {}  # in the order in which they came
 
-    def visitor(self, service: str, peer: str) -> "Visitor":
-        """A connection from the IP address ``peer`` that may log in to ``service``: "smtp", "pop3"."""
-        return Visitor(self, service, peer)
+    def visitor(self, service: str, peer: str, *, asks_code: bool = False) -> "Visitor":
+        """A connection from the IP address ``peer`` that may log in to ``service``: "smtp", "pop3".
+
+        ``asks_code``: the password of an account with a second factor is not all that it is asked for, as mail programs
+        cannot ask.
+        """
+        return Visitor(self, service, peer, asks_code=asks_code)
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
@@ -118,10 +123,11 @@ class Logins:
 class Visitor:
     """One connection, and what it tries."""
 
-    def __init__(self, logins: Logins, service: str, peer: str) -> None:
+    def __init__(self, logins: Logins, service: str, peer: str, *, asks_code: bool = False) -> None:
         self._logins = logins
         self._service = service
         self._peer = peer
+        self._asks_code = asks_code
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
@@ -142,16 +148,63 @@ class Visitor:
         else:
             login, why, delay = await self._by_password(question)
         app_password = login.app_password.name if login and login.app_password else None
+        if login is not None and self._awaits_code(login.account):
+            why = AWAITED
+        address = question.login or (login.account.address if login else "")
+        await self._told(question.mechanism, address, why, delay, app_password=app_password)
+        return login.account if login else None
+
+    async def _told(
+        self, mechanism: str, address: str, why: str, delay: float = 0.0, *, app_password: str | None = None
+    ) -> None:
+        """Say how it ended, and wait if that is what it deserves. ``why``: it was refused."""
         event(
-            "login", peer=self._peer, ok=login is not None, service=self._service, mechanism=question.mechanism,
-            address=question.login or (login.account.address if login else ""), app_password=app_password,
-            why=why or None,
+            "login", peer=self._peer, ok=not why, service=self._service, mechanism=mechanism, address=address,
+            app_password=app_password, why=why or None,
         )  # fmt: skip
-        result = "ok" if login else "banned" if why in (BANNED, SHIELDED) else "wrong"
-        _LOGINS.of(self._service, result).value += 1
+        if why != AWAITED:
+            result = "ok" if not why else "banned" if why in (BANNED, SHIELDED) else "wrong"
+            _LOGINS.of(self._service, result).value += 1
         if delay:
             await trio.sleep(delay)
-        return login.account if login else None
+
+    # The second factor, and what needs none
+
+    async def code(self, account: Account, given: str) -> bool:
+        """Whether this is the code of now (RFC 6238) of an account whose password was right. Unavailable.
+
+        What is wrong counts as a guess.
+        """
+        question = Credentials("TOTP", account.address, given)
+        async with self._logins.turn(self._logins.guard.network(self._peer)):
+            why, delay = await trio.to_thread.run_sync(self._coded, question, account)
+        await self._told(question.mechanism, account.address, why, delay)
+        return not why
+
+    def _coded(self, question: Credentials, account: Account) -> tuple[str, float]:
+        """Why it is not the code, empty if it is, and the seconds to wait. In a thread: it waits for the disk."""
+        guard, directory = self._logins.guard, self._logins.directory
+        standing = guard.standing(self._peer, account.address, account.id)
+        if standing.network or standing.account:
+            return BANNED if standing.network else SHIELDED, LONGEST
+        if isinstance(directory, Embedded) and directory.verify_totp(account.address, question.password):
+            with contextlib.suppress(Unavailable):
+                guard.succeeded(self._peer, account.id)
+            return "", 0.0
+        return "wrong", self._count(question, account.id) if standing.counts else 0.0
+
+    async def proven(self, account: Account, mechanism: str) -> bool:
+        """Whether somebody may come in who has proved by other means to be the account. Nobody can guess at these."""
+        guard = self._logins.guard
+        banned = guard.standing(self._peer, account.address, account.id).network
+        await self._told(mechanism, account.address, BANNED if banned else "", LONGEST if banned else 0.0)
+        if not banned:
+            with contextlib.suppress(Unavailable):
+                await trio.to_thread.run_sync(guard.succeeded, self._peer, account.id)
+        return not banned
+
+    def _awaits_code(self, account: Account) -> bool:
+        return self._asks_code and account.has_totp
 
     async def _by_token(self, question: Token) -> Decided:
         """As ``_decided``. Nobody can guess at tokens, and each runs out some day, so wrong ones are not counted."""
@@ -224,8 +277,9 @@ class Visitor:
             return None, BANNED, LONGEST
         login = self._right(question, main=not standing.account)
         if login is not None:
-            with contextlib.suppress(Unavailable):  # a full disk is no reason to refuse the right password
-                self._note(login)
+            if not self._awaits_code(login.account):  # else it is not in yet
+                with contextlib.suppress(Unavailable):  # a full disk is no reason to refuse the right password
+                    self._note(login)
             return login, "", 0.0
         if standing.account:
             return None, SHIELDED, LONGEST
@@ -240,7 +294,7 @@ class Visitor:
         if login is None and main:
             account = directory.verify(question.login, question.password)
             # No mail program can ask for a second factor.
-            login = Login(account) if account and not account.has_totp else None
+            login = Login(account) if account and (self._asks_code or not account.has_totp) else None
         return login
 
     def _note(self, login: Login) -> None:

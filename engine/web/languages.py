@@ -76,6 +76,11 @@ def _read(path: Path, language: str) -> gettext.GNUTranslations:
     return gettext.GNUTranslations(compiled)
 
 
+def ngettext(request: HTTPConnection, one: str, many: str, num: int) -> str:
+    """The text of the right plural form, with the number in it."""
+    return texts(language_of(request)).ngettext(one, many, num) % {"num": num}
+
+
 def translator(request: HTTPConnection) -> Callable[[str], str]:
     """What makes a text of ours one of the reader's; call it ``_``, by which texts are found for translation."""
     return texts(language_of(request)).gettext

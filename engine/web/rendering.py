@@ -62,14 +62,14 @@ def _loader() -> BaseLoader:
     return ChoiceLoader([PrefixLoader(parts), FileSystemLoader(_FOLDER / "templates")])
 
 
-def shown_date(moment: float, language: str, form: str = "medium") -> str:
+def shown_date(moment: float, form: str = "medium", *, language: str) -> str:
     """A Unix time as a date and a time of day, in the time zone of the server."""
     return str(format_datetime(datetime.fromtimestamp(moment).astimezone(), form, locale=language))
 
 
 def shown_ago(moment: float, language: str) -> str:
     """How long ago, or how soon, a Unix time is: "3 hours ago"."""
-    seconds = moment - datetime.now().timestamp()
+    seconds = round(moment - datetime.now().timestamp()) or -1
     return str(format_timedelta(seconds, add_direction=True, locale=language))
 
 

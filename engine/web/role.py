@@ -1,7 +1,7 @@
 """The web process."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -68,6 +68,7 @@ class WebRole(Role):
         self._workers.keep(self._expected())
         if self._site is not None:
             self._site.use(config)
+            self._site.begin(self._nursery)
 
     def _expected(self) -> list[str]:
         return [process.name for process in processes(self.config)]
@@ -135,6 +136,11 @@ class _Site:
         self.http = Http(app, Terms(), bounds)
         self.crowd = Crowd(config.web.max_connections, config.web.max_connections_per_network)
 
+    def begin(self, nursery: trio.Nursery) -> None:
+        """Begin what the parts do by themselves, once. What breaks there stops nothing else."""
+        while self._context.tasks:
+            nursery.start_soon(_carefully, self._context.tasks.pop())
+
     def use(self, config: Config) -> None:
         """Another configuration is in force."""
         self._sessions.settings = config.web
@@ -147,6 +153,13 @@ class _Site:
 
     def close(self) -> None:
         self._sessions.close()
+
+
+async def _carefully(task: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await task()
+    except Exception as error:
+        event.bug("web", error)
 
 
 def _tokens(config: Config) -> tuple[bytes, ...]:

@@ -16,7 +16,7 @@ from engine.directory import Embedded
 from engine.links.request import Unanswered
 from engine.lists import Lists
 from engine.login import Guard, Logins, Rates
-from engine.mailbox import Mailboxes, NewsDesk, Quotas
+from engine.mailbox import Mailboxes, MailboxOwner, NewsDesk, Quotas
 from engine.net.dns import Resolver
 from engine.reports.inbox import Inbox
 from engine.runtime.places import WEB, Process
@@ -65,9 +65,8 @@ class Alone:
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self.tables = Tables.open(self.data / "abuse")
         self.allowances = Allowances(self.tables)
-        self.inbox = Inbox(self.data)
         self.left: list[tuple[str, str, str]] = []  # address, list and peer of those who have unsubscribed
-        self._mailboxes: Mailboxes | None = None
+        self.owner = MailboxOwner(self.data / "mailbox")
         self.here = SimpleNamespace(process=Process(WEB, WEB))
         self.rates = Rates.open(self.data / "rates")
         self.lists = Lists.open(self.data)
@@ -77,9 +76,7 @@ class Alone:
         self.spam = Spam(self.data, self.directory)
 
     def mailboxes(self) -> Mailboxes:
-        if self._mailboxes is None:
-            self._mailboxes = Mailboxes.open(self.data / "mailbox", map_size=2**26)
-        return self._mailboxes
+        return self.owner.reader
 
     async def unsubscribed(self, address: str, name: str, peer: str) -> None:
         self.left.append((address, name, peer))
@@ -88,9 +85,6 @@ class Alone:
         return Resolver(self.config.dns.servers)
 
     def close(self) -> None:
-        self.inbox.close()
-        if self._mailboxes is not None:
-            self._mailboxes.close()
         self.inbox.close()
         self.spam.close()
         for store in (self.rates, self.tables, self.lists, self.suppressions, self.actions, self.logins.guard):
@@ -126,8 +120,8 @@ class Site:
     def directory(self) -> Embedded:
         return self.role.directory
 
-    def account(self, address: str, *roles: str, password: str = PASSWORD) -> None:
-        """Somebody with a password, and with these roles."""
+    def account(self, address: str, *roles: str, password: str | None = PASSWORD) -> None:
+        """Somebody with a password, if any, and with these roles."""
         self.directory.add_account(address, password)
         if roles:
             self.directory.set_roles(address, roles)
@@ -137,6 +131,15 @@ class Site:
         transport = httpx2.ASGITransport(self.app, client=(peer, 40_000))
         headers = {"accept": "text/html", "accept-language": language, "user-agent": agent}
         return httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080", headers=headers)
+
+    def known(self, address: str, **browser: str) -> httpx2.AsyncClient:
+        """Somebody who has a session, without having asked for it: no password is hashed."""
+        account = self.directory.account(address)
+        assert account is not None
+        client = self.browser(**browser)
+        token = self.context.sessions.begin(account.id, account.address, peer="", agent="", how="password")
+        client.headers["cookie"] = f"session={token}"
+        return client
 
     async def signed_in(self, address: str, password: str = PASSWORD, **browser: str) -> httpx2.AsyncClient:
         """Somebody who has signed in."""
@@ -151,6 +154,14 @@ async def site_of(folder: Path, text: str = BASIC, only: Iterable[Part] | None =
     """The site by that configuration, with all of its parts, or with these alone."""
     config = parse(text, folder / "pipeline.toml")
     role, answers = Alone(config), Answers()
+    with role.owner:
+        async with _site(role, answers, only) as found:
+            yield found
+
+
+@contextlib.asynccontextmanager
+async def _site(role: Alone, answers: Answers, only: Iterable[Part] | None) -> AsyncIterator[Site]:
+    config = role.config
     sessions = Sessions.open(role.data / "web", config.web)
 
     async def collected() -> Collected:

@@ -7,11 +7,12 @@ from typing import Any
 
 import trio
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.directory import Account, Roles, asked
+from engine.directory import Account, Roles, Unavailable, asked
 from engine.observe.events import event
+from engine.storage.environment import StorageError
 from engine.web.context import Context, context_of
 from engine.web.sessions.store import Found, Person, csrf
 
@@ -47,13 +48,17 @@ class Sessioned:
         if scope["type"] == "http" and not scope["path"].startswith("/static/"):
             request = HTTPConnection(scope)
             token = request.cookies.get(cookie(request))
-            if token:
-                scope[_FOUND] = await found(context_of(request), token)
+            try:
+                scope[_FOUND] = await found(context_of(request), token) if token else None
+            except (Unavailable, StorageError) as error:
+                event("web-session-unknown", error=str(error))
+                await PlainTextResponse("Try again in a moment.\n", 503)(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 
 async def found(context: Context, token: str) -> Session | None:
-    """The session of a token: it ends with its account, and when that gets another password. Unavailable."""
+    """The session of a token: it ends with its account, and with its password. Unavailable, StorageError."""
     stored = context.sessions.find(token)
     if stored is None:
         return None

@@ -84,6 +84,7 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
 
     language: str = ""  # as the browser wants it
     theme: str = ""  # as the browser wants it
+    address: str = ""  # of the account, where it has passkeys
     passkeys: tuple[Passkey, ...] = ()
 
 

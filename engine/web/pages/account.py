@@ -1,0 +1,167 @@
+"""One's own account: its password, app passwords, sessions, language and look."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import msgspec
+import trio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from engine.directory import SERVICES, SHORT, AlreadyThere, Embedded, Invalid, NotFound
+from engine.observe.events import event
+from engine.protocols.sasl import Credentials
+from engine.web.context import context_of
+from engine.web.languages import LANGUAGES, translator
+from engine.web.pages.agents import in_words
+from engine.web.pages.signing_in import MECHANISM, field, visitor
+from engine.web.rendering import page
+from engine.web.sessions import Session, require, session_of, signed_in
+from engine.web.sessions.store import Person
+
+THEMES = ("", "light", "dark")
+
+
+def own(request: Request) -> Session:
+    """The session of a request that has one."""
+    session = session_of(request)
+    assert session is not None
+    return session
+
+
+def embedded(request: Request) -> Embedded:
+    """The directory, where it is ours to change."""
+    directory = context_of(request).directory()
+    if not isinstance(directory, Embedded):
+        raise HTTPException(404)
+    return directory
+
+
+def note(request: Request, what: str) -> None:
+    """Have it in the log that somebody has changed what of their own account."""
+    address = own(request).account.address
+    event("web-account-changed", address=address, by=address, what=what, peer=context_of(request).peer(request))
+
+
+async def is_own_password(request: Request, password: str) -> bool:
+    """Whether whoever is signed in knows it. What is wrong counts as a guess."""
+    address = own(request).account.address
+    return bool(password) and await visitor(request).answer(Credentials(MECHANISM, address, password)) is not None
+
+
+def shown(request: Request, status: int = 200, *, why: str = "", app_password: str = "") -> Response:
+    """The page. ``why``: what could not be done; ``app_password``: one that is told this once."""
+    context, session = context_of(request), own(request)
+    directory = context.directory()
+    is_ours = isinstance(directory, Embedded)
+    guard = context.login.guard
+    passwords = [
+        (one, guard.last_use(session.account.id, one.created))
+        for one in (directory.app_passwords(session.account.address) if isinstance(directory, Embedded) else ())
+    ]
+    return page(
+        request,
+        "pages/account.html",
+        status,
+        why=why,
+        app_password=app_password,
+        app_passwords=passwords,
+        is_ours=is_ours,
+        sessions=[(one, in_words(one.agent)) for one in context.sessions.of(session.account.id)],
+        services=SERVICES,
+        shortest=SHORT,
+        themes=THEMES,
+    )
+
+
+@require()
+async def _show(request: Request) -> Response:
+    return shown(request)
+
+
+@require()
+async def _set_password(request: Request) -> Response:
+    _, session, directory = translator(request), own(request), embedded(request)
+    new, again = await field(request, "new"), await field(request, "again")
+    if new != again:
+        return shown(request, 422, why=_("The two new passwords are not the same."))
+    if len(new) < SHORT:
+        return shown(request, 422, why=_("The new password is too short."))
+    if not await is_own_password(request, await field(request, "current")):
+        return shown(request, 422, why=_("The present password is another one."))
+    try:
+        account = await trio.to_thread.run_sync(directory.set_password, session.account.address, new)
+    except Invalid:
+        return shown(request, 422, why=_("This cannot be a password."))
+    note(request, "password")
+    response = RedirectResponse("/account", 303)
+    await signed_in(request, response, account, session.how)  # all others have ended by it
+    return response
+
+
+@require()
+async def _add_app_password(request: Request) -> Response:
+    _, session, directory = translator(request), own(request), embedded(request)
+    form = await request.form()
+    services = [one for one in form.getlist("services") if isinstance(one, str)]
+    add = partial(directory.add_app_password, session.account.address, await field(request, "name"), services)
+    try:
+        password = await trio.to_thread.run_sync(add)
+    except AlreadyThere:
+        return shown(request, 422, why=_("There is an app password of this name already."))
+    except Invalid:
+        return shown(request, 422, why=_("Give the app password a name, and choose what it is for."))
+    note(request, "app-password")
+    return shown(request, app_password=password)
+
+
+@require()
+async def _revoke_app_password(request: Request) -> Response:
+    session, directory = own(request), embedded(request)
+    try:
+        revoke = partial(directory.revoke_app_password, session.account.address, await field(request, "name"))
+        await trio.to_thread.run_sync(revoke)
+    except NotFound:
+        pass  # somebody was faster
+    note(request, "app-password")
+    return RedirectResponse("/account", 303)
+
+
+@require()
+async def _end_sessions(request: Request) -> Response:
+    """One of them, or all but this one."""
+    context, session = context_of(request), own(request)
+    wanted = await field(request, "session")
+    if wanted == "others":
+        await trio.to_thread.run_sync(context.sessions.end_others, session.account.id, session.id)
+        return RedirectResponse("/account", 303)
+    for one in context.sessions.of(session.account.id):
+        if one.id.hex() == wanted:
+            await trio.to_thread.run_sync(context.sessions.end, one.id)
+    return RedirectResponse("/account", 303)
+
+
+@require()
+async def _choose(request: Request) -> Response:
+    """The language and the look."""
+    language = _one_of(await field(request, "language"), ("", *LANGUAGES))
+    theme = _one_of(await field(request, "theme"), THEMES)
+    change: Callable[[Person], Person] = partial(msgspec.structs.replace, language=language, theme=theme)
+    await trio.to_thread.run_sync(context_of(request).sessions.change_person, own(request).account.id, change)
+    return RedirectResponse("/account", 303)
+
+
+def _one_of(value: str, known: Iterable[str]) -> str:
+    return value if value in known else ""
+
+
+ROUTES = [
+    Route("/account", _show, methods=["GET"]),
+    Route("/account/password", _set_password, methods=["POST"]),
+    Route("/account/app-passwords", _add_app_password, methods=["POST"]),
+    Route("/account/app-passwords/revoke", _revoke_app_password, methods=["POST"]),
+    Route("/account/sessions/end", _end_sessions, methods=["POST"]),
+    Route("/account/look", _choose, methods=["POST"]),
+]

@@ -1,0 +1,261 @@
+"""The pages as people use them: a real server, real Chromium. POSTROAD_PICTURES names a folder to keep pictures in."""
+
+import contextlib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.support.chromium import PICTURES, chromium
+from tests.support.programs import needs
+from tests.support.server import PASSWORD, Postroad, letter, until
+
+pytestmark = pytest.mark.client
+
+ANN = "ann@example.org"
+AXE = "axe-core@4.14.1"
+PHONE = {"width": 390, "height": 844}
+WIDE = {"width": 1280, "height": 860}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postroad]:
+    server = Postroad(tmp_path, {"listen": {"web": "127.0.0.1:0"}}).account(ANN)
+    assert server.command("account", "role", "add", ANN, "owner").stdout == f"{ANN} has the roles owner.\n"
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+def site(server: Postroad, path: str = "/") -> str:
+    return f"http://localhost:{server.ports['web']}{path}"
+
+
+@contextlib.contextmanager
+def visit(browser: Browser, *, expected: str = "", **options: Any) -> Iterator[Page]:
+    """A page of a browser of its own. Whatever it complains of, such as what the policy of the page forbids, fails."""
+    mistakes: list[str] = []
+    context: BrowserContext = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
+    try:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: mistakes.append(str(error)))
+        page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
+        page.on("dialog", lambda dialog: dialog.accept())
+        yield page
+        assert [one for one in mistakes if not expected or expected not in one] == []
+    finally:
+        context.close()
+
+
+def shot(page: Page, name: str) -> None:
+    if PICTURES:
+        Path(PICTURES).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
+
+
+def sign_in(page: Page, server: Postroad, address: str, password: str = PASSWORD, path: str = "/") -> None:
+    page.goto(site(server, path))
+    page.get_by_label("Address").fill(address)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(lambda url: "/sign-in" not in url)
+
+
+def test_the_first_day_of_an_administrator(server: Postroad, browser: Browser) -> None:
+    with visit(browser) as page:
+        page.goto(site(server))
+        shot(page, "sign-in")
+        sign_in(page, server, ANN)
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        expect(page.locator("#live")).to_have_text("live")
+        expect(page.get_by_text("The server is ready for mail.")).to_be_visible()
+        shot(page, "overview")
+
+        page.get_by_role("link", name="Domains").click()
+        page.get_by_label("Name").fill("firm.example")
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_text("The domain is local now.")).to_be_visible()
+        firm = page.locator("section", has=page.get_by_role("heading", name="firm.example"))
+        firm.locator("summary").click()
+        firm.get_by_label("Size of all together").fill("50 GB")
+        firm.get_by_role("button", name="Set the quota").click()
+        expect(page.get_by_text("The quota is set.")).to_be_visible()
+        shot(page, "domains")
+
+        page.get_by_role("link", name="Accounts", exact=True).click()
+        page.get_by_text("Add an account").click()
+        page.get_by_label("Name").fill("carl")
+        page.locator("details select").select_option("firm.example")
+        page.get_by_role("button", name="Add", exact=True).click()
+        made = page.locator("#made").inner_text()
+        shot(page, "account-added")
+        page.get_by_role("link", name="carl@firm.example").click()
+        page.get_by_label("Size").fill("2 GB")
+        page.get_by_role("button", name="Set the quota").click()
+        expect(page.get_by_text("The quota is set.")).to_be_visible()
+        page.get_by_label("Role").select_option("administrator@firm.example")
+        page.get_by_role("button", name="Give").click()
+        expect(page.get_by_role("listitem").filter(has_text="administrator@firm.example")).to_be_visible()
+        shot(page, "account")
+
+        with visit(browser, viewport=PHONE) as colleague:
+            sign_in(colleague, server, "carl@firm.example", made)
+            expect(colleague.get_by_role("heading", name="Accounts")).to_be_visible()
+            assert ANN not in colleague.get_by_role("table").inner_text()
+            shot(colleague, "phone-accounts")
+            colleague.goto(site(server, "/account"))
+            colleague.get_by_label("Present password").first.fill(made)
+            colleague.get_by_label("New password").fill("a password of my own")
+            colleague.get_by_label("The new one again").fill("a password of my own")
+            colleague.get_by_role("button", name="Change the password").click()
+            colleague.wait_for_load_state()
+            shot(colleague, "phone-account")
+            assert server.command("account", "passwd", "carl@firm.example", "--password-stdin", stdin="x" * 9)
+            colleague.goto(site(server, "/account"))
+            expect(colleague.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert server.wait_for("web-domain-changed", domain="firm.example", what="added")["by"] == ANN
+    assert not [line for line in server.noise if made in line]
+
+
+def test_the_pipeline_is_drawn_as_it_runs(server: Postroad, browser: Browser) -> None:
+    with visit(browser) as page:
+        sign_in(page, server, ANN, path="/admin/pipeline")
+        expect(page.locator("#live")).to_have_text("live")
+        drawn = page.locator("#picture svg")
+        expect(drawn.get_by_text("queue", exact=True)).to_be_visible()
+
+        def moves() -> bool:
+            for number in range(5):
+                server.send(letter(f"message {number}"), ANN)
+            page.wait_for_timeout(500)
+            return bool(re.search(r"[1-9][\d.]*/s", drawn.text_content() or ""))
+
+        until(moves, "a rate at a link")
+        expect(drawn.get_by_text(re.compile(r"delivered \d+ %"))).to_be_visible()
+        shot(page, "pipeline")
+        page.get_by_role("link", name="Messages").click()
+        page.get_by_role("searchbox").fill(ANN)
+        page.get_by_role("button", name="Explain").click()
+        page.get_by_role("rowheader").first.get_by_role("link").click()
+        expect(page.get_by_text("accepted in the lane inbound")).to_be_visible()
+        expect(page.get_by_text("delivered, INBOX")).to_be_visible()
+        shot(page, "message")
+        page.get_by_role("link", name="Overview").click()
+        expect(page.locator("#chart polyline").first).to_be_attached()
+        shot(page, "overview-busy")
+
+
+def test_a_restart_ends_no_session_and_there_may_be_several_processes(server: Postroad, browser: Browser) -> None:
+    with visit(browser) as page:
+        sign_in(page, server, ANN, path="/account")
+        assert server.stop() == 0
+        server.change({"listen": {"web": f"127.0.0.1:{server.ports['web']}"}, "web": {"processes": 2}})
+        server.start()
+        assert {"web", "web-1"} <= server.workers().keys()
+        page.goto(site(server))
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        expect(page.locator("#live")).to_have_text("live")
+
+
+def test_passkeys(server: Postroad, browser: Browser) -> None:
+    with visit(browser, expected="status of 401") as page:
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("WebAuthn.enable")
+        device = devtools.send(
+            "WebAuthn.addVirtualAuthenticator",
+            {
+                "options": {
+                    "protocol": "ctap2", "transport": "internal", "hasResidentKey": True,
+                    "hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True,
+                }
+            },
+        )  # fmt: skip
+        sign_in(page, server, ANN, path="/account")
+        page.get_by_label("Name of the device").fill("my laptop")
+        page.get_by_role("button", name="Add a passkey").click()
+        expect(page.get_by_role("rowheader", name="my laptop")).to_be_visible()
+        shot(page, "account-page")
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Sign in with a passkey").click()
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        assert server.wait_for("login", mechanism="PASSKEY")["ok"]
+        (kept,) = devtools.send("WebAuthn.getCredentials", {"authenticatorId": device["authenticatorId"]})[
+            "credentials"
+        ]
+        assert kept["signCount"] > 1
+
+        # A copy of it, which signs with a number that was used already.
+        devtools.send("WebAuthn.clearCredentials", {"authenticatorId": device["authenticatorId"]})
+        devtools.send(
+            "WebAuthn.addCredential",
+            {"authenticatorId": device["authenticatorId"], "credential": kept | {"signCount": 0}},
+        )
+        page.get_by_role("button", name="Sign out").click()
+        with page.expect_response("**/sign-in/passkey") as refused:
+            page.get_by_role("button", name="Sign in with a passkey").click()
+        assert refused.value.status == 401
+        expect(page.get_by_text("This passkey is not known here.")).to_be_visible()
+
+        sign_in(page, server, ANN, path="/account")
+        page.get_by_role("button", name="Remove my laptop").click()
+        expect(page.get_by_role("rowheader", name="my laptop")).to_have_count(0)
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", AXE]
+    subprocess.run(command, check=True, capture_output=True)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+PAGES = (
+    "/sign-in", "/account", "/admin/overview", "/admin/pipeline", "/admin/accounts", f"/admin/account?address={ANN}",
+    "/admin/account?address=bob@example.org", "/admin/domains", "/admin/queue", "/admin/message?q=" + ANN, "/nothing",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scheme", "viewport", "locale"),
+    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
+    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
+)
+@needs("node", "npm")
+def test_axe_finds_nothing(  # noqa: PLR0917
+    server: Postroad, browser: Browser, axe: str, scheme: str, viewport: dict[str, int], locale: str
+) -> None:
+    server.account("bob@example.org")
+    found = {}
+    options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.goto(site(server, "/sign-in"))
+    for path in PAGES:
+        if path == PAGES[1]:
+            page.locator("input[name=address]").fill(ANN)
+            page.locator("input[name=password]").fill(PASSWORD)
+            page.locator("form[action='/sign-in'] button").click()
+            page.wait_for_url(lambda url: "/sign-in" not in url)
+        page.goto(site(server, path))
+        for one in page.locator("details").all():
+            one.evaluate("element => element.open = true")
+        page.evaluate(axe)
+        result = page.evaluate("axe.run({resultTypes: ['violations']})")
+        problems = [(one["id"], [node["html"] for node in one["nodes"]]) for one in result["violations"]]
+        if problems:
+            found[path] = problems
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is too wide"
+        place = path.partition("?")[0].replace("/", "-")
+        shot(page, f"{scheme}-{viewport['width']}-{locale}{place}")
+    context.close()
+    assert found == {}

@@ -1,0 +1,36 @@
+"""Debian's Chromium, driven by Playwright."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+PROGRAM = "/usr/bin/chromium"
+
+PICTURES = os.environ.get("POSTROAD_PICTURES", "")
+"""A folder in which pictures of pages are kept; empty: they are not."""
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser; the test is skipped where there is none."""
+    if not Path(PROGRAM).exists():
+        if os.environ.get("POSTROAD_NO_SKIPS"):
+            raise AssertionError(f"{PROGRAM} is not installed")
+        pytest.skip(f"{PROGRAM} is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what the page looks like, if that is wanted."""
+    if PICTURES:
+        Path(PICTURES).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{PICTURES}/{name}.png")
