@@ -89,6 +89,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
     },
     "runtime": {
+        "protocols",
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
@@ -114,6 +115,7 @@ ARROWS: dict[str, set[str]] = {
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
         "operations", "login", "protocols", "drawing", "watching", "history", "condition",
+        "mime", "imap", "index",
     },
     "__main__": {"cli"},
 }  # fmt: skip
