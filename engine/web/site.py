@@ -117,7 +117,7 @@ async def unavailable(request: Request, error: Exception) -> Response:
 
 def told(request: Request, status: int, detail: str, headers: object = None) -> Response:
     """A page for people, JSON for programs."""
-    if "text/html" in request.headers.get("accept", ""):
+    if "text/html" in request.headers.get("Accept", ""):
         response: Response = page(request, "error.html", status, code=status, what=_what(request, status))
     else:
         response = JSONResponse({"status": status, "detail": detail}, status)

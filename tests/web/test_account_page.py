@@ -5,6 +5,7 @@ import time
 import pytest
 
 from engine.directory import totp
+from engine.web.pages.agents import in_words
 from tests.support.site import PASSWORD, csrf, site_of
 
 ANN = "ann@example.org"
@@ -137,3 +138,25 @@ async def test_language_and_look_are_kept_with_the_account(site, browser):
 async def test_what_a_browser_says_of_itself_is_no_markup(site, browser):
     await site.signed_in(ANN, agent="<img src=x onerror=alert(1)>")
     assert "<img src=x" not in (await browser.get("/account")).text
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox, Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 "
+            "Safari/537.36 Edg/140.0.0.0",
+            "Edge, Windows",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+            "Version/18.0 Mobile/15E148 Safari/604.1",
+            "Safari, iPhone",
+        ),
+        ("curl/8.0", "curl/8.0"),
+        ("", "–"),
+    ],
+)
+def test_a_browser_in_words(agent, words):
+    assert in_words(agent) == words

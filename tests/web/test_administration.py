@@ -294,15 +294,15 @@ async def test_a_long_list_comes_in_pages(site):
 
 
 async def test_names_are_no_markup(site):
-    site.directory.add_account("a&lt;b'c@one.example")
+    site.directory.add_account("a&b'c@one.example")
     browser = site.known(ADMIN)
     text = (await browser.get("/admin/accounts", params={"q": "<b>\"'"})).text
     assert "<b>" not in text
     assert 'value="&lt;b&gt;&#34;&#39;"' in text
     text = (await browser.get("/admin/accounts")).text
-    assert "a&amp;lt;b&#39;c@one.example" in text
-    assert "address=a%26lt%3Bb%27c%40one.example" in text
-    assert (await browser.get("/admin/account", params={"address": "a&lt;b'c@one.example"})).status_code == 200
+    assert "a&amp;b&#39;c@one.example" in text
+    assert "address=a%26b%27c%40one.example" in text
+    assert (await browser.get("/admin/account", params={"address": "a&b'c@one.example"})).status_code == 200
 
 
 # Domains

@@ -60,6 +60,8 @@ def administered(request: Request, domain: str) -> Embedded:
 
 def note(request: Request, what: str, address: str) -> None:
     """Have it in the log who has changed what."""
-    name = "web-account-changed" if "@" in address else "web-domain-changed"
-    subject = {"address" if "@" in address else "domain": address}
-    event(name, **subject, by=own(request).account.address, what=what, peer=context_of(request).peer(request))
+    by, peer = own(request).account.address, context_of(request).peer(request)
+    if "@" in address:
+        event("web-account-changed", address=address, by=by, what=what, peer=peer)
+    else:
+        event("web-domain-changed", domain=address, by=by, what=what, peer=peer)

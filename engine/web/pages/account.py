@@ -15,6 +15,7 @@ from engine.observe.events import event
 from engine.protocols.sasl import Credentials
 from engine.web.context import context_of
 from engine.web.languages import LANGUAGES, translator
+from engine.web.pages.agents import in_words
 from engine.web.pages.signing_in import MECHANISM, field, visitor
 from engine.web.rendering import page
 from engine.web.sessions import Session, require, session_of, signed_in
@@ -68,7 +69,7 @@ def shown(request: Request, status: int = 200, *, why: str = "", app_password: s
         app_password=app_password,
         app_passwords=passwords,
         is_ours=is_ours,
-        sessions=context.sessions.of(session.account.id),
+        sessions=[(one, in_words(one.agent)) for one in context.sessions.of(session.account.id)],
         services=SERVICES,
         shortest=SHORT,
         themes=THEMES,

@@ -49,7 +49,7 @@ def require(role: str = USER) -> Callable[[Endpoint], Endpoint]:
 
 def _turned_away(request: Request) -> Response:
     """To where one signs in; a script is told that it has to."""
-    if request.method in _SAFE and "text/html" in request.headers.get("accept", ""):
+    if request.method in _SAFE and "text/html" in request.headers.get("Accept", ""):
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/sign-in?{urllib.parse.urlencode({'next': wanted})}", 303)
     raise HTTPException(401, "sign in first")

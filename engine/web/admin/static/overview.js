@@ -6,15 +6,19 @@ import { badge } from "./live.js";
 const WIDTH = 600;
 const HEIGHT = 140;
 const SPAN = 1800;
+const LEAST = 120;
 const SVG = "http://www.w3.org/2000/svg";
 
 const chart = document.getElementById("chart");
 let points = [];
 
+// The time that the chart spans: at first it is filled by minutes, later by half an hour.
+const span = (now) => Math.min(SPAN, Math.max(LEAST, points.length ? now - points[0][0] : 0));
+
 const drawLine = (name, column, top, now) => {
   const line = document.createElementNS(SVG, "polyline");
   const places = points.map((point) => {
-    const x = WIDTH - ((now - point[0]) / SPAN) * WIDTH;
+    const x = WIDTH - ((now - point[0]) / span(now)) * WIDTH;
     const y = HEIGHT - 4 - (point[column] / top) * (HEIGHT - 12);
     return `${x.toFixed(1)},${y.toFixed(1)}`;
   });
