@@ -8,9 +8,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.chromium import chromium, picture
-from tests.support.server import PASSWORD, Postroad
+from tests.support.server import PASSWORD, PATIENCE, Postroad
 
 pytestmark = pytest.mark.client
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 
@@ -91,6 +93,15 @@ def test_two_people_write_to_each_other(server, tmp_path):
         expect(ann.locator("#lines .subject")).to_have_text(["Re: Báo cáo tháng mười"], timeout=60_000)
         ann.locator('[data-use="\\\\Sent"]').click()
         expect(ann.locator("#lines .subject")).to_have_text(["Báo cáo tháng mười"])
+        ann.locator("#lines .line").click()
+        expect(ann.locator(".fates")).to_contain_text(f"delivered {BOB}")
+        ann.click(".write")
+        ann.type('input[name="to"]', "bo")
+        expect(ann.locator(".people-list li:visible")).to_have_text([BOB])
+        ann.keyboard.press("Enter")
+        expect(ann.locator('input[name="to"]')).to_have_value(f"{BOB}, ")
+        ann.fill('input[name="subject"]', "one more")
+        expect(ann.locator("#state")).to_have_text("Kept in Drafts")
         assert ann.mistakes + bob.mistakes == []
     (reply,) = server.mail_for(ANN)
     (first,) = server.mail_for(BOB)

@@ -29,6 +29,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         Route("/mail/seen/{pass}", reading.seen, methods=["GET"]),
         Route("/mail/act", acting.act, methods=["POST"]),
         Route("/mail/news", news.news, methods=["GET"]),
+        Route("/mail/people", sending.completed, methods=["GET"]),
         Route("/mail/write", sending.write, methods=["GET"]),
         Route("/mail/draft", sending.draft, methods=["POST"]),
         Route("/mail/draft", sending.discard, methods=["DELETE"]),

@@ -99,9 +99,9 @@ class Boxes:
         """Whatever people may mean by a word: a name, its last part or a special use, in any case."""
         wanted = name.casefold()
         boxes = self.all()
-        for names in (lambda box: box.name, lambda box: box.label, lambda box: box.use.removeprefix("\\")):
+        for names in ("name", "label", "use"):
             for box in boxes:
-                if names(box).casefold() == wanted:
+                if str(getattr(box, names)).removeprefix("\\").casefold() == wanted:
                     return box
         return None
 

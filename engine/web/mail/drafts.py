@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -234,10 +235,11 @@ def _own(request: Request) -> frozenset[str]:
 
 
 def _listed(some: tuple[Person, ...]) -> str:
-    return ", ".join(_person(one) for one in some)
+    return ", ".join(shown(one) for one in some)
 
 
-def _person(one: Person) -> str:
+def shown(one: Person) -> str:
+    """Somebody as people write it into a field."""
     if not one.name:
         return one.address
     name = one.name.replace("\\", "").replace('"', "")
@@ -291,7 +293,7 @@ _BLANK: Final[dict[str, Any]] = {
     "forwarded": False,
 }  # fmt: skip
 
-_BEGUN: Final = {
+_BEGUN: Final[dict[str, Callable[[Request, str, Opened, str], dict[str, Any]]]] = {
     "reply": _replied,
     "all": partial(_replied, everybody=True),
     "forward": _forwarded,

@@ -57,7 +57,7 @@ class Finding:
         deadline = time.monotonic() + LONGEST
         hits = [hit for box, view in views for hit in self._in(box, view, key, deadline)]
         hits.sort(reverse=True)
-        left = (hit for hit in hits if after is None or hit < after)
+        left: Iterable[Hit] = (hit for hit in hits if after is None or hit < after)
         if attached is not None:
             left = self._attached({box.id: box for box, _ in views}, left, attached, deadline)
         found = list(islice(left, WINDOW + 1))

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Iterable
 from typing import Final
 
 _LOOK: Final = """
@@ -12,6 +13,8 @@ table { max-width: 100%; }
 blockquote { margin: .5rem 0; padding-left: .75rem; border-left: 3px solid #c9ced8; }
 pre.plain { margin: 0; white-space: pre-wrap; font: 14px/1.55 ui-monospace, monospace; }
 pre.plain .quoted { color: #5b6270; }
+.heading { font-size: 13px; text-align: left; }
+.heading th { padding-right: 1rem; vertical-align: top; white-space: nowrap; }
 a { color: #0a58ca; }
 a[href]:hover::after, a[href]:focus-visible::after {
   content: attr(href); position: fixed; left: 0; bottom: 0; max-width: 100%; padding: .2rem .5rem; z-index: 1;
@@ -55,6 +58,12 @@ def page(body: str, *, title: str = "", plain: bool = False) -> str:
     """A whole document of HTML that is harmless already."""
     kind = "plain" if plain else ""
     return PAGE.format(kind=kind, title=html.escape(title), look=_LOOK + _DARK, body=body)
+
+
+def heading(fields: Iterable[tuple[str, str]]) -> str:
+    """Names and values of fields above a letter, for paper."""
+    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in fields)
+    return f'<table class="heading">{rows}</table><hr>'
 
 
 def text(plain: str) -> str:

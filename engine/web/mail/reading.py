@@ -12,16 +12,18 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from engine.mailbox import MessageGone
+from engine.web.languages import language_of, translator
 from engine.web.mail import frame, words
 from engine.web.mail.boxes import Box, counted
 from engine.web.mail.cleaning import Cleaned, TooDeep, cleaned
 from engine.web.mail.desk import Desk, desk_of, number, read, session
+from engine.web.mail.fates import fates
 from engine.web.mail.finding import Hit, TooLong
 from engine.web.mail.listing import Conversation, Window
 from engine.web.mail.opened import File, Opened, Opener, Text, same_id, section_of
 from engine.web.mail.passes import PartPass, RemotePass
 from engine.web.mail.pictures import NoPicture, kind
-from engine.web.rendering import page
+from engine.web.rendering import page, shown_date
 from engine.web.sessions import require
 
 SOURCE: Final = "sandbox; default-src 'none'"
@@ -139,6 +141,7 @@ async def message(request: Request) -> Response:
     remote = 0 if request.query_params.get("remote") == "1" else await _remote(desk, box, found)
     return page(
         request, "mail/message.html", box=box, message=found, line=lines[0], remote=remote,
+        fates=await read(fates, desk.context.data, session(request).account.address, found) if box.outgoing else [],
         shown=request.query_params.get("remote") == "1", plain=request.query_params.get("plain") == "1",
         print=request.query_params.get("print") == "1",
     )  # fmt: skip
@@ -167,8 +170,21 @@ async def body(request: Request) -> Response:
     remote = partial(_by_way_of_us, desk, session(request).account.id) if query.get("remote") == "1" else None
     texts = [await read(_text, desk.opener(box), found, text, inline, remote) for text in found.texts]
     plain = not any(text.html for text in found.texts)
-    html = frame.page('<hr class="part">'.join(text.html for text in texts), title=found.subject, plain=plain)
+    shown = '<hr class="part">'.join(text.html for text in texts)
+    head = frame.heading(_heading(request, found)) if query.get("print") == "1" else ""
+    html = frame.page(head + shown, title=found.subject, plain=plain and not head)
     return HTMLResponse(html, headers=framed(desk.context.origin(request)))
+
+
+def _heading(request: Request, found: Opened) -> Iterator[tuple[str, str]]:
+    """What stands above a letter that is printed."""
+    _ = translator(request)
+    people = ((_("From"), found.senders), (_("To"), found.to), (_("Cc"), found.cc))
+    yield from ((name, ", ".join(map(str, some))) for name, some in people if some)
+    yield _("Date"), shown_date(found.sent, language_of(request), form="long")
+    yield _("Subject"), found.subject
+    if found.files:
+        yield _("Attachments"), ", ".join(file.name for file in found.files)
 
 
 def framed(origin: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from engine.web.bounds import bounded
 from engine.web.mail import drafts
 from engine.web.mail.acting import change
 from engine.web.mail.desk import Desk, desk_of, read, session
+from engine.web.mail.people import fitting, written_to
 from engine.web.mail.pictures import kind
 from engine.web.mail.settings import settings
 from engine.web.mail.uploads import EACH, NoRoom, TooLarge
@@ -160,6 +161,18 @@ async def send(request: Request) -> Response:
 
 
 @require()
+async def completed(request: Request) -> Response:
+    """People whose name or address begins with what was typed."""
+    desk = desk_of(request)
+    sent = await read((await desk.boxes(request)).of_use, "\\Sent")
+    if sent is None:
+        return JSONResponse([])
+    known = await read(written_to, desk.mailboxes, desk.index, (sent.account, sent.number))
+    found = fitting(known, request.query_params.get("q", "")[:100])
+    return JSONResponse([{"name": one.name, "address": one.address, "text": drafts.shown(one)} for one in found])
+
+
+@require()
 async def unsend(request: Request) -> Response:
     """Take back what was to be sent. ``undone``: whether it was not too late."""
     desk = desk_of(request)
@@ -190,7 +203,7 @@ async def _send(desk: Desk, request: Request, order: Order) -> list[dict[str, An
         if code >= 300
     ]
     if len(refused) == len(recipients):
-        raise HTTPException(409, refused[0]["text"])
+        raise HTTPException(409, str(refused[0]["text"]))
     await _settle(desk, request, order, octets)
     return refused
 

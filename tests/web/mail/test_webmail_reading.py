@@ -96,6 +96,9 @@ async def test_a_letter_with_its_parts(mail):
     assert "sandbox allow-popups" in policy
     assert body.headers["x-frame-options"] == "SAMEORIGIN"
     assert "The plain text" in (await ann.get(f"/mail/body/{at}?plain=1")).text
+    printed = (await ann.get(f"/mail/body/{at}?print=1")).text
+    assert "<th>From</th><td>Carl &lt;carl@elsewhere.test&gt;</td>" in printed
+    assert "báo cáo.pdf" in printed
 
 
 async def test_a_picture_of_a_letter_is_seen_without_a_session_and_nothing_else_is(mail):

@@ -273,3 +273,17 @@ async def test_what_somebody_wants_is_kept(mail):
     assert 'value="Ann Tran"' in html
     draft = (await ann.post("/mail/draft", {"to": BOB, "text": "x"})).json()["draft"]
     assert read(mail.content(int(draft.rpartition("/")[2]), "Drafts"))["From"] == f"Ann Tran <{ANN}>"
+
+
+async def test_addresses_are_completed_by_whom_one_has_written_to(mail):
+    to = 'To: "Đỗ Hùng" <hung@b.test>, bob@example.org\n'
+    await mail.put(f"From: {ANN}\n{to}\nx\n", f"From: {ANN}\nTo: bob@example.org\n\nx\n", name="Sent")
+    await mail.put(letter("from others", sender="Bert <bert@elsewhere.test>"))
+    ann = await browser(mail)
+
+    async def told(typed: str) -> list[str]:
+        return [one["text"] for one in (await ann.client.get("/mail/people", params={"q": typed})).json()]
+
+    assert await told("bo") == ["bob@example.org"]
+    assert await told("hùng") == await told("đỗ h") == await told("HUNG") == ["Đỗ Hùng <hung@b.test>"]
+    assert await told("bert") == await told("") == []

@@ -250,6 +250,14 @@ document.getElementById("new-folder").addEventListener("submit", (event) => {
   });
 });
 reader.addEventListener("click", (event) => {
+  if (event.target.closest("[data-back]")) return back();
+  const kind = event.target.closest("[data-act]")?.dataset.act;
+  if (kind) {
+    const { box, uid } = reader.querySelector(".message").dataset;
+    const line = document.getElementById(`m-${box}-${uid}`) ?? { dataset: { box, uids: uid }, nextElementSibling: null };
+    panes.classList.remove("reading");
+    return void act(kind, [line]);
+  }
   const button = event.target.closest("[data-show]");
   if (!button) return;
   const message = reader.querySelector(".message").dataset;

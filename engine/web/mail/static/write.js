@@ -1,6 +1,7 @@
 // Writing: a small editor, files that are dropped or pasted, drafts that are kept as one writes, and sending.
 
 import { ask, csrf } from "../base/asking.js";
+import { completing } from "./people.js";
 
 const form = document.getElementById("write");
 const sheet = document.getElementById("sheet");
@@ -223,6 +224,7 @@ form.addEventListener("submit", (event) => {
   });
 });
 
+for (const input of form.querySelectorAll("[data-people]")) completing(input);
 start();
 show();
 (form.elements.to.value ? (isPlain ? plain : sheet) : form.elements.to).focus();
