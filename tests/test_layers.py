@@ -115,7 +115,7 @@ ARROWS: dict[str, set[str]] = {
     "web": {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
         "operations", "login", "protocols", "drawing", "watching", "history", "condition",
-        "mime", "imap", "index",
+        "mime", "imap", "index", "sieve",
     },
     "__main__": {"cli"},
 }  # fmt: skip

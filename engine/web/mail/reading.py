@@ -181,7 +181,7 @@ def _heading(request: Request, found: Opened) -> Iterator[tuple[str, str]]:
     _ = translator(request)
     people = ((_("From"), found.senders), (_("To"), found.to), (_("Cc"), found.cc))
     yield from ((name, ", ".join(map(str, some))) for name, some in people if some)
-    yield _("Date"), shown_date(found.sent, language_of(request), form="long")
+    yield _("Date"), shown_date(found.sent, "long", language=language_of(request))
     yield _("Subject"), found.subject
     if found.files:
         yield _("Attachments"), ", ".join(file.name for file in found.files)

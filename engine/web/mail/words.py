@@ -70,7 +70,7 @@ def read(text: str, today: date) -> Search:
             continue
         if name == "in":
             box = value
-        elif name == "has" and value.lower() in ("attachment", "attachments", "file"):
+        elif name == "has" and value.lower().removesuffix("s") in ("attachment", "file"):
             attached = not minus
         else:
             key = _key(name, value, today) if name in OPERATORS else Contains("TEXT", _plain(name, value))
