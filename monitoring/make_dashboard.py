@@ -138,6 +138,8 @@ ROWS: list[tuple[str, list[Panel]]] = [
             (f"max(postroad_revision{_OF})", "revision")]),
         ("Requests to the web process", "ops", [(
             _rate("postroad_web_requests_total", "path, status"), "{{path}} {{status}}")]),
+        ("Requests to the admin API", "ops", [(
+            _rate("postroad_api_requests_total", "operation, status"), "{{operation}} {{status}}")]),
     ]),
 ]  # fmt: skip
 

@@ -100,7 +100,8 @@ ARROWS: dict[str, set[str]] = {
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
-        "message", "condition", "units", "observe", "storage", "config", "links", "lanes", "queue", "runtime",
+        "message", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "queue", "runtime",
+        "directory", "login", "history", "revisions", "rehearsal", "shaping", "abuse", "quarantine", "signing",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -116,6 +117,7 @@ ARROWS: dict[str, set[str]] = {
         "message", "units", "observe", "storage", "net", "config", "links", "directory", "mailbox", "queue", "runtime",
         "operations", "login", "protocols", "drawing", "watching", "history", "condition",
         "mime", "imap", "index", "sieve",
+        "abuse", "revisions", "scanning", "shaping",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -149,7 +151,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/lists/store.py", "lists"): "a folder",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
     ("engine/rehearsal/difference.py", "route"): "a kind of difference",
-    ("engine/cli/preview.py", "route"): "a kind of difference",
+    ("engine/operations/previewing.py", "route"): "a kind of difference",
+    ("engine/web/api/queue.py", "tenant"): "whose mail it is",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",
     ("engine/cli/convert/maps.py", "lmtp"): "a transport of Postfix",

@@ -38,6 +38,7 @@ _COMMANDS = {
     "suspect": "List accounts whose mail is parked, and let them send again.",
     "egress": "Show the addresses that mail leaves from, and how warm they are.",
     "quota": "Set how much mailboxes may hold; show how full they are.",
+    "token": "Make, list and revoke tokens of the admin API.",
     "domain": "Add, list and remove local domains.",
     "alias": "Add, list and remove aliases.",
     "group": "Add, list and remove groups; change their members.",

@@ -24,6 +24,7 @@ class Unusable(_Said):
 
 def readable(error: BaseException) -> BaseException:
     """What the machine refused, as the end of a command in one line; any other error, which is a bug, unchanged."""
+    from engine.operations.impossible import Impossible
     from engine.storage.environment import plain  # slow to import
 
     errors = list(inner(error))
@@ -32,7 +33,7 @@ def readable(error: BaseException) -> BaseException:
             return click.Abort()
         if isinstance(found, BrokenPipeError):  # who read our answer has seen enough: click ends without a word
             return found
-    texts = [plain(found) for found in errors]
+    texts = [str(found) if isinstance(found, Impossible) else plain(found) for found in errors]
     return Refused(texts[0]) if all(texts) else error
 
 

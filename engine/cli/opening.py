@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from engine.config import Config
     from engine.lists import Lists
     from engine.login import Guard, Rates
-    from engine.login.rates import Sent
 
 
 def open_directory(ctx: click.Context) -> Embedded:
@@ -49,17 +48,9 @@ def open_rates(ctx: click.Context) -> "Rates":
     return Rates.open(_config(ctx).server.data / "rates")
 
 
-def forget_elsewhere(ctx: click.Context, sent: "Iterable[Sent]") -> None:
-    """Forget it on the shared server too, if there is one. Unreachable."""
-    import trio
-
-    from engine.abuse.valkey import RATES, Valkey
-    from engine.login.rates import key_of
-
-    config = _config(ctx)
-    if config.shared is not None:
-        keys = {key_of(one.kind, one.name) for one in sent}
-        trio.run(Valkey(config.shared).change, RATES, [], lambda _: (None, dict.fromkeys(keys)))
+def configured(ctx: click.Context) -> "Config":
+    """The configuration; a wrong one ends the command."""
+    return _config(ctx)
 
 
 def open_tables(ctx: click.Context) -> "Tables":

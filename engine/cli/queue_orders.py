@@ -16,14 +16,12 @@ from engine.cli.progress import progress
 from engine.cli.selecting import selected
 from engine.config import Config
 from engine.links.request import Unanswered
-from engine.net.targets import host_and_port
 from engine.observe.visible import visible
 from engine.operations import orders
 from engine.operations import queue as operations
 from engine.operations.orders import Report
 from engine.queue.orders import MEANT, RETURNED, RETURNED_CODE, Order, Word
 from engine.queue.search import Selection
-from engine.queue.store import HELD, QUARANTINED, WAITING
 from engine.storage.environment import StorageError
 
 DONE: Mapping[Order, str] = {
@@ -35,10 +33,6 @@ DONE: Mapping[Order, str] = {
     "bounce": "returned",
     "delete": "deleted",
 }
-
-_IS = {WAITING: "it waits", HELD: "it is held", QUARANTINED: "it is parked"}
-
-_SMTP_PORT = 25
 
 _SUBSET = (
     click.argument("which", nargs=-1, metavar="[ID|CONDITION]..."),
@@ -88,13 +82,8 @@ def reroute(ctx: click.Context, lane: str, to_site: str | None, by_dns: bool, **
     """Send messages another way, and try them now."""
     if not (lane or to_site or by_dns) or (to_site and by_dns):
         raise click.UsageError("say where: --lane, and --to-site or --by-dns")
-    courses = configuration(ctx).courses
-    if lane and (lane not in courses or not courses[lane].goes_on):
-        known = ", ".join(name for name, course in courses.items() if course.goes_on)
-        raise click.UsageError(f"mail from the queue cannot go on in a lane {lane!r}, but in {known}")
     try:
-        if to_site:
-            host_and_port(to_site, _SMTP_PORT)
+        orders.check_way(configuration(ctx), lane, to_site or "")
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _order(ctx, Word("reroute", lane=lane, to_site="" if by_dns else to_site or None), **given)
@@ -108,7 +97,7 @@ def expire(ctx: click.Context, **given: Any) -> None:
 
 
 def _code(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not re.fullmatch(r"5\.[0-9]{1,3}\.[0-9]{1,3}", value):
+    if not re.fullmatch(orders.FAILURE, value):
         raise click.BadParameter(f"{value!r} is no enhanced status code of a failure, such as 5.7.1 (RFC 3463)")
     return value
 
@@ -208,15 +197,7 @@ def _say_done(word: Word, selection: Selection, report: Report) -> None:
 
 def _say_missing(config: Config, selection: Selection, chosen: operations.Chosen) -> int:
     """How many of the ids cannot be meant; of each it is said why."""
-    there = {identity for identities in chosen.values() for identity in identities} if selection.ids else set()
-    missing = [identity for identity in selection.ids if identity not in there]
-    for identity in missing:
-        found = operations.find(config, identity)
-        if found is None:
-            why = "there is no such message"
-        elif found[1].state not in selection.states:
-            why = _IS[found[1].state]
-        else:
-            why = "the condition does not hold for it"
+    missing = operations.missing(config, selection, chosen)
+    for identity, why in missing:
         click.echo(visible(f"{identity}: {why}"), err=True)
     return len(missing)

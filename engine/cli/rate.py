@@ -44,11 +44,14 @@ def list_(ctx: click.Context, limited: bool, as_json: bool) -> None:
 @click.pass_context
 def lift(ctx: click.Context, who: tuple[str, ...]) -> None:
     """Forget what accounts or networks have sent, so that they may send on at once."""
-    failed = False
+    import trio
+
+    from engine.operations.abuse import lift_rates
+
+    config, failed = opening.configured(ctx), False
     with opening.translated(), opening.open_rates(ctx) as rates:
         for one in who:
-            if sent := rates.lift(one):
-                opening.forget_elsewhere(ctx, sent)
+            if trio.run(lift_rates, config, rates, one):
                 click.echo(f"{one} may send again.")
             else:
                 click.echo(f"nothing counts for {one}; postroad rate list shows for whom something does", err=True)

@@ -1,71 +1,28 @@
 """What commands share that take messages through two configurations: doing it, and saying what came of it."""
 
-from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
-import trio
 
 from engine.cli import tables
 from engine.cli.errors import Refused, Unusable, inner
-from engine.config import Config, ConfigError
+from engine.config import ConfigError
 from engine.directory import Unavailable
 from engine.observe.visible import on_one_line
-from engine.rehearsal import (
-    KINDS,
-    Asked,
-    Comparison,
-    Groups,
-    Outcome,
-    Rehearsal,
-    Surroundings,
-    compared,
-    rehearsal,
-)
+from engine.operations.rehearsing import Result, summary
+from engine.rehearsal import Asked, Comparison, Outcome
 from engine.stage import StageError
-
-Heard: TypeAlias = Callable[[Comparison], None]
-
-AT_ONCE = 16
-"""Messages that are taken along at the same time."""
 
 _TROUBLES = 10
 
 
-@dataclass(slots=True)
-class Result:
-    """What came of all of them. ``each`` is filled when every message is to be told by itself."""
-
-    messages: int = 0
-    different: int = 0
-    groups: Groups = field(default_factory=Groups)
-    each: list[Comparison] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
-
-    def add(self, found: Comparison, *, keep: bool, kinds: Container[str] = KINDS) -> None:
-        """``kinds`` of changes: others do not count."""
-        changes = [change for change in found.changes if change.kind in kinds]
-        self.messages += 1
-        self.different += bool(changes)
-        self.groups.add(found.asked.where, changes)
-        if keep:
-            self.each.append(found)
-
-
-class Versions(NamedTuple):
-    """The two configurations, and what both stand on."""
-
-    before: Config
-    after: Config
-    surroundings: Surroundings
-
-
-def rehearsed(versions: Versions, asked: Iterable[Asked], result: Result, hear: Heard) -> None:
-    """Take all of them through both, and tell of each. What cannot be opened ends the command."""
+@contextmanager
+def translated() -> Iterator[None]:
+    """What cannot be opened ends the command."""
     try:
-        trio.run(_rehearsed, versions, asked, result, hear)
+        yield
     except BaseException as error:
         for found in inner(error):
             if isinstance(found, ConfigError):
@@ -73,26 +30,6 @@ def rehearsed(versions: Versions, asked: Iterable[Asked], result: Result, hear: 
             if isinstance(found, StageError | Unavailable):
                 raise Refused(str(found)) from error
         raise
-
-
-async def _rehearsed(versions: Versions, asked: Iterable[Asked], result: Result, hear: Heard) -> None:
-    before, after, on = versions
-    with on.hearing():
-        async with rehearsal(before, on) as old, rehearsal(after, on) as new:
-            await _all(old, new, iter(asked), hear)
-    result.each.sort(key=lambda one: one.asked.where)
-    result.absent = sorted({*old.absent, *new.absent})
-    result.troubles = list(on.troubles)
-
-
-async def _all(old: Rehearsal, new: Rehearsal, asked: Iterator[Asked], hear: Heard) -> None:
-    async def some() -> None:
-        for one in asked:  # all tasks take from it in turn
-            hear(await compared(old, new, one))
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(AT_ONCE):
-            nursery.start_soon(some)
 
 
 def show(result: Result, *, each: bool, as_json: bool) -> None:
@@ -138,21 +75,6 @@ def lines(result: Result) -> Iterator[str]:
         yield f"      → {change.after}"
         others = f"and {group.values - 1:,} other values; " if group.values > 1 else ""
         yield f"      {others}such as {', '.join(group.examples)}"
-
-
-def summary(result: Result) -> dict[str, Any]:
-    """The same for programs."""
-    groups = [
-        {**group.change._asdict(), "messages": group.messages, "values": group.values, "examples": group.examples}
-        for group in result.groups.rows()
-    ]
-    return {
-        "messages": result.messages,
-        "different": result.different,
-        "groups": groups,
-        "not_run": result.absent,
-        "troubles": result.troubles,
-    }
 
 
 def _row(found: Comparison) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import trio
 from click.core import ParameterSource
 
 from engine.cli.configured import configuration, loaded
@@ -64,7 +65,8 @@ def replay(ctx: click.Context, /, new: Path, source: str, **options: Any) -> Non
 
     Exit code 0: no difference; 1: differences; 2: mistakes.
     """
-    from engine.cli.rehearsing import Result, Versions, rehearsed, show  # slow to import
+    from engine.cli.rehearsing import show, translated  # slow to import
+    from engine.operations.rehearsing import Result, Versions, rehearsed
 
     before, after = _present(ctx), loaded(new)
     meets = _condition(options.pop("condition"))
@@ -78,7 +80,8 @@ def replay(ctx: click.Context, /, new: Path, source: str, **options: Any) -> Non
 
         with _messages(before, source, options, surroundings) as found:
             chosen = (one for one in found if meets(one.message))
-            rehearsed(Versions(before, after, surroundings), islice(chosen, limit), result, hear)
+            with translated():
+                trio.run(rehearsed, Versions(before, after, surroundings), islice(chosen, limit), result, hear)
     show(result, each=each, as_json=as_json)
     sys.exit(bool(result.different))
 

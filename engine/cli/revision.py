@@ -1,10 +1,8 @@
 """`postroad revision`: the configurations that were put in force, what each changed, and the way back."""
 
-import os
 import sys
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgspec
@@ -14,8 +12,9 @@ from engine.cli.configured import config_option, data_of, fail
 from engine.cli.reload import obeyed, operator
 from engine.cli.unprivileged import checked
 from engine.observe.visible import visible
-from engine.revisions import IN_FORCE, ON_TRIAL, OPENING, Archive, Kept, Restoring, changes, in_a_line, unified
-from engine.runtime.state import Order, State, Trial
+from engine.operations.revising import Revisions, Row
+from engine.revisions import Kept, Restoring, changes, unified
+from engine.runtime.state import Order
 
 COUNTED = (
     "accepted", "refused", "put-off", "discarded", "turned away",
@@ -37,8 +36,8 @@ def revision() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show them, the newest last: when, by whom, what became of each, and what it changed."""
-    archive = _Archive(ctx.obj)
-    rows = [archive.row(kept) for kept in archive.all]
+    archive = _opened(ctx.obj)
+    rows = [_row(archive.row(kept)) for kept in archive.all]
     tables.show(rows, ("revision", "when", "by", "became", "changed"), as_json=as_json)
 
 
@@ -50,10 +49,10 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, number: int, files: bool, as_json: bool) -> None:
     """Print the text of a revision."""
-    archive = _Archive(ctx.obj)
+    archive = _opened(ctx.obj)
     kept = archive.get(number)
     if as_json:
-        tables.show_json(archive.row(kept) | {"text": kept.text, "files": kept.files})
+        tables.show_json(_row(archive.row(kept)) | {"text": kept.text, "files": kept.files})
         return
     click.echo(visible(kept.text), nl=not kept.text.endswith("\n"))
     for name, text in kept.files.items() if files else ():
@@ -68,7 +67,7 @@ def show(ctx: click.Context, number: int, files: bool, as_json: bool) -> None:
 @click.pass_context
 def diff(ctx: click.Context, old: int, new: int | None, as_json: bool) -> None:
     """Show what NEW, or the one in force, changed in OLD: in words, then line by line. Exit code 1: they differ."""
-    archive = _Archive(ctx.obj)
+    archive = _opened(ctx.obj)
     before, after = archive.get(old), archive.get(new) if new is not None else archive.current()
     found, lines = changes(before, after), unified(before, after)
     if as_json:
@@ -90,9 +89,9 @@ def back(ctx: click.Context, number: int | None, yes: bool, timeout: float) -> N
     Its text is written into pipeline.toml, and those of files that it names, such as filters, into these; what stood
     there is copied beside. Then the server reloads. Nothing is changed if it cannot be used any more.
     """
-    archive = _Archive(ctx.obj)
+    archive = _opened(ctx.obj)
     kept = archive.get(number) if number is not None else archive.before()
-    ends_trial = archive.on_trial is not None and kept is archive.in_force
+    ends_trial = archive.ends_trial(kept)
     _check(archive, kept)
     restoring = Restoring(archive.pipeline, kept)
     written = _write(restoring, archive, yes=yes)
@@ -116,7 +115,7 @@ def back(ctx: click.Context, number: int | None, yes: bool, timeout: float) -> N
 @click.pass_context
 def trial(ctx: click.Context, as_json: bool) -> None:
     """Show how a revision on trial does beside the one in force. Exit code 1: none is on trial."""
-    running = _Archive(ctx.obj).running
+    running = _opened(ctx.obj).running
     if running is None or running.trial is None:
         fail("no revision is on trial")
     found = running.trial
@@ -132,7 +131,7 @@ def trial(ctx: click.Context, as_json: bool) -> None:
     tables.show(rows, ("what", tried, now), as_json=False)
 
 
-def _check(archive: "_Archive", kept: Kept) -> None:
+def _check(archive: Revisions, kept: Kept) -> None:
     """End the command when the revision would not be a good configuration now."""
     problems = checked(archive.data, archive.pipeline, kept)
     if problems:
@@ -140,7 +139,7 @@ def _check(archive: "_Archive", kept: Kept) -> None:
         fail(f"revision {kept.number} cannot be used any more; nothing was changed")
 
 
-def _write(restoring: Restoring, archive: "_Archive", *, yes: bool) -> list[Path]:
+def _write(restoring: Restoring, archive: Revisions, *, yes: bool) -> list[Path]:
     """Write the files that differ, when whoever gives the command may and wants to."""
     try:
         differing = restoring.differing
@@ -151,7 +150,7 @@ def _write(restoring: Restoring, archive: "_Archive", *, yes: bool) -> list[Path
         fail(f"cannot write {error.filename}: {error.strerror}; nothing was changed")
 
 
-def _be_sure(restoring: Restoring, archive: "_Archive", differing: list[Path], *, yes: bool) -> None:
+def _be_sure(restoring: Restoring, archive: Revisions, differing: list[Path], *, yes: bool) -> None:
     """Root gives the server's user no say in what root's files say: it looks first, and files elsewhere stay."""
     if restoring.elsewhere:
         fail(f"{', '.join(restoring.elsewhere)}: outside the folder of {archive.pipeline.name}; put it back by hand")
@@ -170,76 +169,16 @@ def _print(found: list[Any], lines: list[str]) -> None:
         click.echo(click.style(visible(line), fg=colour, bold=heading or None))
 
 
-class _Archive:
-    """What is kept beside a pipeline.toml, which may be wrong just now: that is when one wants to go back."""
-
-    def __init__(self, pipeline: Path) -> None:
-        self.pipeline = pipeline
-        self.data = data_of(pipeline)
-        self.running = State(self.data).running()
-        self._archive = Archive(self.data)
-        self.all = self._archive.all()
-        self._by_number = {kept.number: kept for kept in self.all}
-        if not self.all:
-            fail(f"no revision is kept in {self.data}; is that the data folder, and did a server run there?")
-
-    @property
-    def is_of_others(self) -> bool:
-        """Whether root gives the command, and another user could have written what is kept."""
-        return os.geteuid() == 0 and self.data.stat().st_uid != 0
-
-    @property
-    def on_trial(self) -> Trial | None:
-        return self.running.trial if self.running is not None else None
-
-    def get(self, number: int) -> Kept:
-        return self._by_number.get(number) or _no_such(number, self.all)
-
-    @cached_property
-    def in_force(self) -> Kept | None:
-        """Of a server that does not run, the one that was in force last."""
-        if self.running is not None and (kept := self._by_number.get(self.running.revision)) is not None:
-            return kept
-        return self._archive.last_in_force()
-
-    def current(self) -> Kept:
-        """The one in force; without one our command ends."""
-        if self.in_force is None:
-            fail("no revision was ever in force")
-        return self.in_force
-
-    def before(self) -> Kept:
-        """The one to go back to: from one on trial the one in force, from that the one before it."""
-        current = self.current()
-        if self.on_trial is not None:
-            return current
-        if not current.before:
-            fail(f"there was none before revision {current.number}; `postroad revision list` shows those there are")
-        return self.get(current.before)
-
-    def row(self, kept: Kept) -> dict[str, Any]:
-        return {
-            "revision": kept.number,
-            "when": tables.timestamp(kept.when),
-            "by": kept.by,
-            "became": self._became(kept),
-            "changed": self._changed(kept),
-            "before": kept.before or None,
-        }
-
-    def _became(self, kept: Kept) -> str:
-        if kept.became == IN_FORCE and (self.in_force is None or kept.number != self.in_force.number):
-            return "was in force"
-        if kept.became == ON_TRIAL and not (self.on_trial and kept.number == self.on_trial.revision):
-            return "was on trial"
-        if kept.became == OPENING and self.running is None:
-            return "was to be opened"
-        return f"{kept.became}: {kept.why}" if kept.why else kept.became
-
-    def _changed(self, kept: Kept) -> str:
-        before = self._by_number.get(kept.before)
-        return in_a_line(changes(before, kept)) if before is not None else ""
+def _opened(pipeline: Path) -> Revisions:
+    return Revisions(pipeline, data_of(pipeline))
 
 
-def _no_such(number: int, there: list[Kept]) -> NoReturn:
-    fail(f"there is no revision {number}; kept are {there[0].number} to {there[-1].number}")
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "revision": row.number,
+        "when": tables.timestamp(row.when),
+        "by": row.by,
+        "became": row.became,
+        "changed": row.changed,
+        "before": row.before or None,
+    }

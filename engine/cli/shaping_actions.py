@@ -1,6 +1,5 @@
 """`postroad shaping actions`, `lift` and `suspend`: what is done, for a time, about mail for a site."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,8 +13,6 @@ from engine.cli.errors import Refused, Unusable
 
 if TYPE_CHECKING:
     from engine.shaping.actions import Action, ActionStore
-
-BY_HAND = "by hand"
 
 
 @click.command()
@@ -58,12 +55,12 @@ def suspend(ctx: click.Context, site: str, lasts: str, source: str, tenant: str)
 
     What is for it waits.
     """
-    from engine.shaping.actions import Action
+    from engine.operations.shaping import suspension
 
-    span = seconds(lasts, "--for")
-    if not site.strip() or site.count("*") > 3:
-        raise click.BadParameter(f"{site!r} is no site", param_hint="SITE")
-    action = Action.new(BY_HAND, "suspend", site.lower(), time.time(), span, source=source, tenant=tenant)
+    try:
+        action = suspension(site, seconds(lasts, "--for"), source=source, tenant=tenant)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="SITE") from error
     with _open(ctx) as store:
         store.put(action)
     click.echo(f"Suspended {site} until {tables.timestamp(action.until)}: {action.id}")

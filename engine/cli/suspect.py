@@ -17,13 +17,10 @@ def suspect() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """Show the accounts, since when, and why."""
-    from engine.abuse.habits import suspect as decoded
+    from engine.operations.abuse import suspects
 
     with opening.translated(), opening.open_tables(ctx) as opened:
-        found = sorted(
-            (decoded(value) for _, value in opened["suspects"].local.entries()),
-            key=lambda one: (one.since, one.account),
-        )
+        found = suspects(opened)
     rows = [
         {"account": one.account, "since": tables.timestamp(one.since), "peer": one.peer, "reasons": one.reasons}
         for one in found
@@ -39,13 +36,12 @@ def lift(ctx: click.Context, accounts: tuple[str, ...]) -> None:
     """Let accounts send again. What is parked stays so: postroad queue release ID."""
     import trio
 
-    from engine.abuse import Habits
-    from engine.directory import split
+    from engine.operations.abuse import clear
 
     failed = False
     with opening.translated(), opening.open_tables(ctx) as opened:
         for account in accounts:
-            if trio.run(Habits(opened).lift, "@".join(split(account) or (account,))):
+            if trio.run(clear, opened, account):
                 click.echo(f"{account} may send again.")
             else:
                 click.echo(f"{account} is not suspected; postroad suspect list shows who is", err=True)

@@ -128,6 +128,10 @@ class Guard(Store):
         """
         return self._change(self._failed, self.network(peer), _name(login), _known_key(peer, account))
 
+    def guessed(self, peer: str) -> list[Ban]:
+        """Count what was no guess at an account, but at a token; the ban that begins with it, if one does."""
+        return self._change(self._guessed, self.network(peer))
+
     def guesses(self, peer: str) -> int:
         """How many the network has made."""
         return self._run(self._counted, _key(NETWORK, self.network(peer)), self._clock()).count
@@ -201,6 +205,12 @@ class Guard(Store):
         if not self._is_known(txn, known, now):
             found.append(self._counted_up(txn, ACCOUNT, name, self.settings.account_guesses, now))
         return found[0].guesses, [ban for ban in found if ban.until]
+
+    def _guessed(self, txn: Transaction, network: str) -> list[Ban]:
+        now = self._clock()
+        self._make_room(txn, now)
+        found = self._counted_up(txn, NETWORK, network, self.settings.network_guesses, now)
+        return [found] if found.until else []
 
     def _counted_up(self, txn: Transaction, kind: str, name: str, limit: int, now: float) -> Ban:
         """The new count, as a ban that has an end if it begins now."""

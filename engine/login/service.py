@@ -92,16 +92,32 @@ class Logins:
         """Whether just this has been wrong before; from now on it has."""
         if not isinstance(question, Credentials):
             return False
-        digest = self._digest(network, question)
+        return self._is_known_wrong(f"{network}\0{question.login}\0{question.password}")
+
+    def _is_known_wrong(self, text: str) -> bool:
+        digest = hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256")
         known = digest in self._wrong
         self._wrong[digest] = None
         if len(self._wrong) > _REPEATED:
             self._wrong.pop(next(iter(self._wrong)), None)
         return known
 
-    def _digest(self, network: str, question: Credentials) -> bytes:
-        text = f"{network}\0{question.login}\0{question.password}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._secret, text, "sha256")
+    def keeps_out(self, peer: str) -> bool:
+        """Whether nobody may log in from there, whatever they show. Unavailable."""
+        return self.guard.standing(peer, "", None).network
+
+    def guessed(self, peer: str, shown: str) -> None:
+        """A token came from there that is none: count it, once for each text. Blocks."""
+        try:
+            network = self.guard.network(peer)
+            if not self.guard.standing(peer, "", None).counts or self._is_known_wrong(f"{network}\0\0{shown}"):
+                return
+            bans = self.guard.guessed(peer)
+        except Unavailable as error:
+            event("guess-not-counted", peer=peer, error=str(error))
+            return
+        for ban in bans:
+            _tell(ban)
 
 
 class Visitor:

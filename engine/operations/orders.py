@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
+import trio
 
 from engine.condition.meaning import folded
 from engine.config import Config
 from engine.lanes import MAIL
 from engine.message import MessageId
+from engine.net.targets import host_and_port
 from engine.operations.queue import Chosen
 from engine.operations.shards import opened
 from engine.operations.workers import Ask, asking
@@ -28,6 +30,11 @@ TOGETHER = 500
 
 PATIENCE = 60.0
 """Seconds in which it must be answered."""
+
+FAILURE = r"5\.[0-9]{1,3}\.[0-9]{1,3}"
+"""The enhanced status code of a failure (RFC 3463)."""
+
+_SMTP_PORT = 25
 
 Told: TypeAlias = Callable[[int, int], None]
 """Hears of how many it has been asked, and of how many in all."""
@@ -53,6 +60,16 @@ def operator() -> str:
         return str(os.getuid())
 
 
+def check_way(config: Config, lane: str, to_site: str) -> None:
+    """ValueError where messages cannot be sent that way: by a lane, to a server; empty: as before."""
+    courses = config.courses
+    if lane and (lane not in courses or not courses[lane].goes_on):
+        known = ", ".join(name for name, course in courses.items() if course.goes_on)
+        raise ValueError(f"mail from the queue cannot go on in a lane {lane!r}, but in {known}")
+    if to_site:
+        host_and_port(to_site, _SMTP_PORT)
+
+
 async def carry_out(
     config: Config, word: Word, chosen: Chosen, report: Report, told: Told = lambda _done, _total: None
 ) -> None:
@@ -74,12 +91,16 @@ async def take_turn(config: Config, line: str, by: str = "") -> int:
     StorageError."""
     turns = 0
     for number in shard_numbers(config.server.data):
-        with opened(config, number) as shard:
-            names = [name for name in shard.line_names() if folded(name) == folded(line)]
-        if names:
+        if names := await trio.to_thread.run_sync(_lines, config, number, line):
             async with _owner(config, number) as ask:
                 turns += sum([await ask("turn", name, by) for name in names])
     return turns
+
+
+def _lines(config: Config, number: int, line: str) -> list[str]:
+    """The lines of a shard that have this name."""
+    with opened(config, number) as shard:
+        return [name for name in shard.line_names() if folded(name) == folded(line)]
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from engine.config import Config
 from engine.message import TENANT, MessageId
 from engine.operations.shards import counted, of_each, opened
 from engine.queue.replies import alike
-from engine.queue.search import NEEDED, Seen, Selection, found, words
-from engine.queue.store import WAITING, Record, Shard, shard_numbers
+from engine.queue.search import NEEDED, Seen, Selection, Within, found, words
+from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, shard_numbers
 from engine.storage.environment import StorageError
 
 Chosen: TypeAlias = Mapping[int, Sequence[MessageId]]
@@ -44,6 +44,8 @@ GROUPED: Mapping[str, Callable[[str], str]] = {
     "state": str,
 }
 """By what messages may be counted, and what stands for those that are alike."""
+
+_IS = {WAITING: "it waits", HELD: "it is held", QUARANTINED: "it is parked"}
 
 _TOGETHER = 1000
 """Records that are read whole in one view of the store."""
@@ -112,16 +114,16 @@ def count(config: Config, selection: Selection) -> int:
 
 
 def listed(
-    config: Config, selection: Selection, *, limit: int = 0, by: str = "", reverse: bool = False
+    config: Config, selection: Selection, *, limit: int = 0, by: str = "", reverse: bool = False, after: bytes = b""
 ) -> Iterator[Row]:
     """Those that are selected, in order; 0: however many they are. StorageError.
 
-    ``by``: what they are sorted by, a key of ``SORTED``; empty: by age of their ids.
+    ``by``: what they are sorted by, a key of ``SORTED``; empty: by age of their ids. ``after``: an id that is before.
     """
-    if not by and not limit and not reverse:
+    if not by and not limit and not reverse and not after:
         yield from _all_rows(config, selection)
         return
-    picked = of_each(config, lambda shard: _first(shard, selection, limit, by, reverse=reverse))
+    picked = of_each(config, lambda shard: _first(shard, selection, limit, by, reverse=reverse, after=after))
     keyed = [(key, identity, number) for number, some in picked.items() for key, identity in some]
     keyed.sort(reverse=reverse)
     chosen = keyed[: limit or None]
@@ -148,13 +150,17 @@ def _rows(shard: Shard, selection: Selection) -> Iterator[Row]:
                 yield row(shard, record)
 
 
-def _first(shard: Shard, selection: Selection, limit: int, by: str, *, reverse: bool) -> list[tuple[Any, bytes]]:
+def _first(
+    shard: Shard, selection: Selection, limit: int, by: str, *, reverse: bool, after: bytes
+) -> list[tuple[Any, bytes]]:
     """The first ones of a shard, with what they are sorted by."""
     if by:
         name, key = SORTED[by]
-        keyed = ((key(seen), identity) for page in found(shard, selection, {name}) for identity, seen in page)
+        keyed = (
+            (key(seen), identity) for page in found(shard, selection, {name}, after=after) for identity, seen in page
+        )
     else:
-        keyed = ((identity, identity) for page in found(shard, selection) for identity, _ in page)
+        keyed = ((identity, identity) for page in found(shard, selection, after=after) for identity, _ in page)
         if limit and not reverse:
             return [one for one, _ in zip(keyed, range(limit), strict=False)]
     if not limit:
@@ -251,10 +257,32 @@ def _merged(groups: Iterable[Counted], name: Callable[[str], str]) -> dict[str, 
     return merged
 
 
-def about(config: Config, identity: MessageId) -> dict[str, Any] | None:
-    """All that is known of a message in the queue; None when it is not there. StorageError."""
+def missing(config: Config, selection: Selection, chosen: Chosen) -> list[tuple[MessageId, str]]:
+    """Of the ids that are named, those that cannot be meant, each with the reason. StorageError."""
+    if not selection.ids:
+        return []
+    there = {identity for identities in chosen.values() for identity in identities}
+    return [(one, _why_missing(config, selection, one)) for one in selection.ids if one not in there]
+
+
+def _why_missing(config: Config, selection: Selection, identity: MessageId) -> str:
     where = find(config, identity)
-    if where is None:
+    if where is None or not _is_within(selection.within, where[1]):
+        return "there is no such message"
+    if where[1].state not in selection.states:
+        return _IS[where[1].state]
+    return "the condition does not hold for it"
+
+
+def _is_within(within: Within | None, record: Record) -> bool:
+    envelope = record.envelope
+    return within is None or within(envelope.session.login, [one.address for one in envelope.recipients])
+
+
+def about(config: Config, identity: MessageId, within: Within | None = None) -> dict[str, Any] | None:
+    """All that is known of a message in the queue; None when it is not there, or not within. StorageError."""
+    where = find(config, identity)
+    if where is None or not _is_within(within, where[1]):
         return None
     number, record = where
     envelope, session, timing = record.envelope, record.envelope.session, record.envelope.timing

@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TypeVar
 
 from engine.config import Config
@@ -18,9 +19,17 @@ MANY = 50_000
 """Messages from which on other processes are worth their start: to read so many takes some fifty milliseconds."""
 
 
-def opened(config: Config, number: int) -> closing[Shard]:
-    """A shard, to be read. StorageError."""
-    return closing(Shard(config.server.data, number, map_size=config.queue.map_size, read_only=True))
+_TURNS: dict[tuple[Path, int], threading.RLock] = {}
+
+
+@contextmanager
+def opened(config: Config, number: int) -> Iterator[Shard]:
+    """A shard, to be read. By one thread of a process at a time: LMDB opens a store only once in each. StorageError."""
+    with (
+        _TURNS.setdefault((config.server.data, number), threading.RLock()),
+        closing(Shard(config.server.data, number, map_size=config.queue.map_size, read_only=True)) as shard,
+    ):
+        yield shard
 
 
 def counted(config: Config) -> int:

@@ -19,6 +19,9 @@ Seen: TypeAlias = Any  # the fields of a record that were asked for
 Page: TypeAlias = list[tuple[bytes, bytes]]
 """Ids, each with its record as it is stored."""
 
+Within: TypeAlias = Callable[[str, Iterable[str]], bool]
+"""Whether a message may be known of: by the account that handed it in, if any, and its recipients."""
+
 Found: TypeAlias = list[tuple[bytes, Seen]]
 """Ids, each with what was asked of its record."""
 
@@ -116,9 +119,12 @@ class Selection:
     states: frozenset[str] = frozenset(STATES)
     now: float = 0.0  # Unix time by which ages are counted
     words: str = ""
+    within: Within | None = None  # None: all may be known of
 
     @classmethod
-    def told(cls, texts: Iterable[str], now: float, states: Iterable[str] = STATES) -> Self:
+    def told(
+        cls, texts: Iterable[str], now: float, states: Iterable[str] = STATES, within: Within | None = None
+    ) -> Self:
         """From ids and conditions; several conditions must all hold. ValueError, with the place of the mistake."""
         ids: list[MessageId] = []
         conditions: list[str] = []
@@ -133,31 +139,37 @@ class Selection:
         whole = conditions[0] if len(conditions) == 1 else " and ".join(f"({text})" for text in conditions)
         condition = understood(whole, vocabulary) if conditions else None
         said = " ".join([*map(str, ids), *([str(condition.tree)] if condition else [])])
-        return cls(tuple(dict.fromkeys(ids)), condition, frozenset(states), now, said)
+        return cls(tuple(dict.fromkeys(ids)), condition, frozenset(states), now, said, within)
 
     @property
     def is_everything(self) -> bool:
         """Whether all messages are selected, whatever they are."""
-        return not self.ids and self.condition is None and self.states == set(STATES)
+        return not self.ids and self.condition is None and self.states == set(STATES) and self.within is None
 
     @property
     def line(self) -> str:
         """The line, if nothing is asked but that they stand in it; else empty."""
-        tree = None if self.ids or self.condition is None else self.condition.tree
+        tree = None if self.ids or self.condition is None or self.within else self.condition.tree
         return _equal(tree, "line") if tree else ""
 
 
 def found(
-    shard: Shard, selection: Selection, fields: Set[str] = frozenset(), told: Callable[[int], None] = lambda _: None
+    shard: Shard,
+    selection: Selection,
+    fields: Set[str] = frozenset(),
+    told: Callable[[int], None] = lambda _: None,
+    after: bytes = b"",
 ) -> Iterator[Found]:
     """Those that are selected, with these ``fields``, in the order of their ids; in lists that may be empty.
 
-    ``told`` hears how many records have been looked at. What changes meanwhile is seen as it was or as it has become.
+    Only what is behind ``after``, an id. ``told`` hears how many records have been looked at. What changes meanwhile is
+    seen as it was or as it has become.
     """
     looking = Looking(selection, fields)
     candidates = _candidates(shard, selection)
     seen = 0
-    for page in _walked(shard) if candidates is None else _picked(shard, sorted(candidates)):
+    some = sorted(one for one in candidates if one > after) if candidates is not None else []
+    for page in _walked(shard, after) if candidates is None else _picked(shard, some):
         seen += len(page)
         told(seen)
         yield looking.among(page)
@@ -175,11 +187,15 @@ class Looking:
         narrow = states < set(STATES)
         if narrow:
             fields.add("state")
+        within = selection.within
+        if within is not None:
+            fields |= {"recipients", "session"}
         self._decode = decoder(frozenset(fields))
         self._needle = _needle(condition.tree) if condition else b""
         test = condition.test if condition else None
-        self._test: Callable[[Seen], Any] | None = test
+        self._test: Callable[[Seen], Any] | None = test if within is None else _both(test, within)
         if narrow:
+            test = self._test
             self._test = lambda seen: seen.state in states and (test is None or test(seen))
 
     def among(self, page: Page) -> Found:
@@ -204,8 +220,16 @@ class Looking:
             return []
 
 
-def _walked(shard: Shard) -> Iterator[Page]:
-    position = b""
+def _both(test: Callable[[Seen], Any] | None, within: Within) -> Callable[[Seen], Any]:
+    def holds(seen: Seen) -> Any:
+        envelope = seen.envelope
+        is_within = within(envelope.session[_LOGIN], [one.address for one in envelope.recipients])
+        return is_within and (test is None or test(seen))
+
+    return holds
+
+
+def _walked(shard: Shard, position: bytes) -> Iterator[Page]:
     while page := shard.packed_from(position, PAGE):
         yield page
         position = page[-1][0]

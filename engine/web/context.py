@@ -14,6 +14,7 @@ from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.runtime.places import MAILBOXES, processes
 from engine.runtime.services import CHANGE, REMOVE
 from engine.web.asking import PATIENCE, Asking
+from engine.web.pace import Pace
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -43,6 +44,7 @@ class Context:
         self.sessions = sessions
         self.news = news  # what has changed in the mailboxes
         self.ending = trio.Event()  # the process ends: what goes on and on is to end
+        self.pace = Pace()  # of strangers
         self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.cli.preview import differences
+from engine.operations.previewing import differences
 from engine.config import Config, load
 from tests.support.server import BASE, merged, toml
 

@@ -143,6 +143,13 @@ def test_the_pipeline_is_drawn_as_it_runs(server: Postroad, browser: Browser) ->
         until(moves, "a rate at a link")
         expect(drawn.get_by_text(re.compile(r"delivered \d+ %"))).to_be_visible()
         shot(page, "pipeline")
+        page.get_by_role("link", name="Messages").click()
+        page.get_by_role("searchbox").fill(ANN)
+        page.get_by_role("button", name="Explain").click()
+        page.get_by_role("rowheader").first.get_by_role("link").click()
+        expect(page.get_by_text("accepted in the lane inbound")).to_be_visible()
+        expect(page.get_by_text("delivered, INBOX")).to_be_visible()
+        shot(page, "message")
         page.get_by_role("link", name="Overview").click()
         expect(page.locator("#chart polyline").first).to_be_attached()
         shot(page, "overview-busy")
@@ -214,7 +221,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 PAGES = (
     "/sign-in", "/account", "/admin/overview", "/admin/pipeline", "/admin/accounts", f"/admin/account?address={ANN}",
-    "/admin/account?address=bob@example.org", "/admin/domains", "/admin/queue", "/nothing",
+    "/admin/account?address=bob@example.org", "/admin/domains", "/admin/queue", "/admin/message?q=" + ANN, "/nothing",
 )  # fmt: skip
 
 

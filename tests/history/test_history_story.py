@@ -2,7 +2,6 @@
 
 import pytest
 
-from engine.cli.telling import lines_of
 from engine.history.entries import (
     Arrived,
     Attempted,
@@ -20,6 +19,7 @@ from engine.history.entries import (
 from engine.history.reading import Told
 from engine.history.story import Story, steps
 from engine.message import Envelope, Message, MessageId, Octets, Recipient
+from engine.operations.telling import lines_of
 from engine.verdict import Defer, Delivered, Discard, Quarantine, Reject, Verdict
 
 ONE, TWO = (MessageId(bytes([1, 140, 0, 0, 0, number]) + bytes(10)) for number in (1, 2))

@@ -4,17 +4,23 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 from starlette.applications import Starlette
 
+from engine.abuse import Tables
 from engine.config import Config, parse
 from engine.directory import Embedded
 from engine.links.request import Unanswered
 from engine.lists import Lists
-from engine.login import Guard, Logins
+from engine.login import Guard, Logins, Rates
 from engine.mailbox import Mailboxes, MailboxOwner, NewsDesk, Quotas
+from engine.net.dns import Resolver
+from engine.runtime.places import WEB, Process
+from engine.shaping.actions import ActionStore
+from engine.suppression import Suppressions
 from engine.web.collecting import Collected
 from engine.web.context import Context
 from engine.web.sessions.store import Sessions
@@ -55,14 +61,22 @@ class Alone:
         self.logins = Logins(self.directory, Guard.open(self.data / "logins", config.login))
         self.quotas = Quotas(self.directory, self.mailboxes, config.quota)
         self.owner = MailboxOwner(self.data / "mailbox")
+        self.here = SimpleNamespace(process=Process(WEB, WEB))
+        self.rates = Rates.open(self.data / "rates")
+        self.tables = Tables.open(self.data / "abuse")
         self.lists = Lists.open(self.data)
+        self.suppressions = Suppressions.open(self.data)
+        self.actions = ActionStore.open(self.data)
 
     def mailboxes(self) -> Mailboxes:
         return self.owner.reader
 
+    def resolver(self) -> Resolver:
+        return Resolver(self.config.dns.servers)
+
     def close(self) -> None:
-        self.lists.close()
-        self.logins.guard.close()
+        for store in (self.rates, self.tables, self.lists, self.suppressions, self.actions, self.logins.guard):
+            store.close()
         self.directory.close()
 
 

@@ -93,7 +93,24 @@ async def test_what_is_no_order(site, values):
     assert (await ordered(site.known(OWNER), **values)).status_code == 400
 
 
-async def test_an_administrator_of_a_domain_has_no_say_over_it(site):
+async def test_an_administrator_of_a_domain_sees_and_acts_on_mail_for_it_alone(site):
+    site.directory.add_domain("d0001.test")
+    site.account("boss@d0001.test", "administrator@d0001.test", password=None)
+    mine = told(await site.known(OWNER).get("/admin/queue", params={"which": 'domain == "d0001.test"'}))
+    foreign = ids(await site.known(OWNER).get("/admin/queue", params={"which": 'domain != "d0001.test"'}))[0]
+    browser = site.known("boss@d0001.test")
+    assert told(await browser.get("/admin/queue")) == mine
+    assert told(await ordered(browser, order="delete")) == mine
+    assert told(await ordered(browser, order="delete", id=foreign)) == 0
+    await ordered(browser, order="delete", id=foreign, sure="1")
+    assert counted(site.context.config) == COUNT
+    await ordered(browser, order="delete", sure="1")
+    assert counted(site.context.config) == COUNT - mine
+    assert told(await site.known(ADMIN).get("/admin/queue")) == 0
+
+
+async def test_the_helpdesk_has_no_say_over_it(site):
+    site.directory.set_roles(ADMIN, ["helpdesk@example.org"], ["administrator@example.org"])
     browser = site.known(ADMIN)
     assert (await browser.get("/admin/queue")).status_code == 403
     assert (await ordered(browser, order="delete", sure="1")).status_code == 403

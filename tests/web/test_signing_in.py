@@ -196,3 +196,23 @@ async def test_a_directory_that_cannot_be_read_is_no_fault(site, monkeypatch):
 
     monkeypatch.setattr(site.directory, "account", away)
     assert (await browser.get("/account")).status_code == 503
+
+
+async def test_what_strangers_have_written_down_is_bounded(site):
+    stranger, other = site.browser(peer="192.0.2.66"), site.browser(peer="192.0.2.67")
+    said = [(await stranger.post("/sign-in/passkey/options")).status_code for _ in range(31)]
+    assert said == [200] * 30 + [429]
+    assert (await other.post("/sign-in/passkey/options")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [{}, [], "x", {"id": "x"}, {"id": "AA", "rawId": "AA", "type": "public-key", "response": {}}, {"id": "A" * 60_000}],
+)
+async def test_what_is_no_passkey_is_refused(site, credential):
+    stranger = site.browser()
+    assert (await stranger.post("/sign-in/passkey", json={"credential": credential})).status_code == 400
+    await stranger.post("/sign-in/passkey/options")
+    response = await stranger.post("/sign-in/passkey", json={"credential": credential, "next": "//evil.example"})
+    assert response.status_code == 401
+    assert (await stranger.post("/sign-in/passkey", content=b"{" * 1000)).status_code == 400

@@ -4,6 +4,7 @@ import pytest
 
 from engine.config import Web
 from engine.units import Duration
+from engine.web.pace import Pace
 from engine.web.sessions.store import MOST_OF_ACCOUNT, Sessions
 
 SETTINGS = Web(idle=Duration("1h"), lifetime=Duration("1d"))
@@ -114,3 +115,14 @@ def test_a_step_is_taken_once_in_time_and_as_what_it_was_begun(sessions, clock):
     late = sessions.await_step("code", 300)
     clock.now += 301
     assert sessions.take_step(late, "code") is None
+
+
+def test_strangers_have_a_pace(clock):
+    pace = Pace(3, 60, clock)
+    assert [pace.allows("192.0.2.1") for _ in range(5)] == [True, True, True, False, False]
+    assert pace.allows("192.0.2.2")
+    clock.now += 60
+    assert pace.allows("192.0.2.1")
+    for number in range(20_000):
+        pace.allows(str(number))
+    assert len(pace._known) <= 10_000

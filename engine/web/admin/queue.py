@@ -3,20 +3,21 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.config import Config
-from engine.directory import OWNER
+from engine.directory import ADMINISTRATOR
 from engine.links.request import Unanswered
 from engine.operations import orders, queue
 from engine.operations.queue import Chosen, Counted, Row
 from engine.queue.orders import MEANT, Order, Word
 from engine.queue.search import STATES, Selection
 from engine.storage.environment import StorageError
+from engine.web.admin.looking import looked
+from engine.web.admin.scope import reach
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import ngettext, translator
@@ -32,9 +33,6 @@ GROUPS = 8
 """Domains that are told apart."""
 
 ORDERS: tuple[Order, ...] = ("retry", "hold", "release", "bounce", "delete")
-
-_LOOKING = trio.CapacityLimiter(1)
-"""LMDB opens a shard once in a process: one looks at a time."""
 
 
 def _names(request: Request) -> Mapping[str, str]:
@@ -55,25 +53,27 @@ def _looked(config: Config, selection: Selection, by: str) -> tuple[list[Row], C
     return list(queue.listed(config, selection, limit=MOST, by=by)), total, groups[:GROUPS]
 
 
-def _chosen(texts: Sequence[str], states: Iterable[str] = STATES) -> Selection:
-    """What ids and conditions select. ValueError, with the place of the mistake."""
-    return Selection.told([text for text in texts if text.strip()], time.time(), states)
+def _chosen(request: Request, texts: Sequence[str], states: Iterable[str] = STATES) -> Selection:
+    """What ids and conditions select, of the mail that they may know of. ValueError, with the place of the mistake."""
+    whose = reach(request)
+    within = None if whose.is_all else whose.has
+    return Selection.told([text for text in texts if text.strip()], time.time(), states, within)
 
 
-@require(OWNER)
+@require(ADMINISTRATOR)
 @bounded(seconds=120)
 async def _list(request: Request) -> Response:
     which, state = request.query_params.get("which", "")[:2000], request.query_params.get("state", "")
     by = request.query_params.get("by", "")
-    why, selection = "", Selection.told([], time.time())
+    why, selection = "", _chosen(request, [])
     try:
-        selection = _chosen([which], [state] if state in STATES else STATES)
+        selection = _chosen(request, [which], [state] if state in STATES else STATES)
     except ValueError as error:
         why = str(error)
     rows, total, groups = list[Row](), Counted(""), list[Counted]()
     if not why:
         look = (context_of(request).config, selection, by if by in queue.SORTED else "")
-        rows, total, groups = await trio.to_thread.run_sync(_looked, *look, limiter=_LOOKING)
+        rows, total, groups = await looked(_looked, *look)
     return page(
         request,
         "admin/queue.html",
@@ -100,7 +100,7 @@ def _done(request: Request) -> str:
     return text
 
 
-@require(OWNER)
+@require(ADMINISTRATOR)
 @bounded(seconds=600)
 async def _order(request: Request) -> Response:
     """Say how many they are; with ``sure`` have it done."""
@@ -111,11 +111,11 @@ async def _order(request: Request) -> Response:
     if order is None:
         raise HTTPException(400)
     try:
-        selection = _chosen([*ids, which], MEANT[order])
+        selection = _chosen(request, [*ids, which], MEANT[order])
     except ValueError as error:
         raise HTTPException(400) from error
     config = context_of(request).config
-    chosen = await trio.to_thread.run_sync(queue.choose, config, selection, limiter=_LOOKING)
+    chosen = await looked(queue.choose, config, selection)
     if not form.get("sure"):
         count = sum(map(len, chosen.values()))
         names = _names(request)

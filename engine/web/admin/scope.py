@@ -3,8 +3,9 @@
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from engine.directory import OWNER, Account, Embedded, Roles
+from engine.directory import ADMINISTRATOR, OWNER, Account, Embedded, Roles
 from engine.observe.events import event
+from engine.operations.reach import Reach
 from engine.web.context import context_of
 from engine.web.pages.account import embedded, own
 
@@ -56,6 +57,12 @@ def administered(request: Request, domain: str) -> Embedded:
     if not own(request).roles.administers(domain):
         raise HTTPException(403)
     return embedded(request)
+
+
+def reach(request: Request) -> Reach:
+    """Whose mail whoever asks may know of, and act on."""
+    roles, directory = own(request).roles, context_of(request).directory()
+    return Reach(None if OWNER in roles.given else roles.domains(ADMINISTRATOR), directory.is_local)
 
 
 def note(request: Request, what: str, address: str) -> None:

@@ -58,6 +58,9 @@ async def _state(request: Request, kind: str, account: int = 0) -> bytes:
 async def _ask_to_sign_in(request: Request) -> Response:
     if not is_ours(request):
         raise HTTPException(403)
+    context = context_of(request)
+    if not context.pace.allows(context.login.guard.network(context.peer(request))):
+        raise HTTPException(429, headers={"retry-after": "60"})
     return await _asking(request, "passkey", *of(request).asked_to_sign_in())
 
 

@@ -1,0 +1,25 @@
+"""What tokens of the admin API can be allowed, by name: of each part, to look or to change. One implies no other."""
+
+from collections.abc import Mapping
+
+SCOPES: Mapping[str, str] = {
+    "queue:read": "See what is in the queue: envelopes, header sections, replies.",
+    "queue:write": "Hold, release, retry, reroute, expire, return and delete messages in the queue.",
+    "history:read": "See the whole way of messages, past or queued.",
+    "revisions:read": "See the configurations that were in force, and what they say of paths and servers.",
+    "revisions:write": "Check, preview and put in force configurations, go back, begin and end trials.",
+    "abuse:read": "See bans, rates and suspected accounts.",
+    "abuse:write": "Lift bans, rates and suspicions.",
+    "shaping:read": "See how mail leaves for a destination, and the actions in force.",
+    "shaping:write": "Suspend sites, and lift actions.",
+    "measures:read": "See how links, stages, sites and workers do, and whether the server is ready.",
+    "accounts:read": "See accounts, aliases, groups and quotas.",
+    "accounts:write": "Add, change and remove accounts, passwords, aliases, groups, quotas: one can become anybody.",
+    "domains:read": "See local domains.",
+    "domains:write": "Add, change and remove local domains.",
+    "quarantine:read": "See parked mail.",
+    "quarantine:write": "Release and delete parked mail.",
+    "suppressions:read": "See the suppression list.",
+    "suppressions:write": "Add entries to the suppression list, and remove them.",
+}
+"""Each with what it lets a token do."""

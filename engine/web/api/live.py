@@ -1,0 +1,170 @@
+"""Operations about how the server does, now: links, stages, sites, workers, and whether it is ready."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import trio
+from msgspec import Meta
+
+from engine.drawing.pipeline import drawn
+from engine.links.request import Unanswered
+from engine.runtime.services import MEASURES_SERVICE
+from engine.runtime.state import State
+from engine.watching.readings import LinkReading, Reading, Round, StageReading, read
+from engine.web.api.moments import Moment, moment
+from engine.web.api.operation import Asked, Call, Operation
+from engine.web.health import reasons
+
+_PATIENCE = 2.0
+"""Seconds that a worker has to tell of its sites."""
+
+
+class Span(Asked, frozen=True):
+    seconds: Annotated[float, Meta(ge=1, le=30, description="That rates are taken over: so long the answer takes.")] = (
+        1.0
+    )
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether the server is ready for mail; else why not."""
+
+    ready: bool
+    reasons: list[str]
+    revision: int
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A link: messages a second, how many wait for a credit, how many are with workers, of how many that may be.
+
+    ``lag``: seconds that what comes now will wait at this rate; null: nobody knows."""
+
+    name: str
+    rate: float
+    depth: int
+    out: int
+    window: int
+    lag: float | None
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """A stage: messages a second by verdict; seconds that half of them, and 99 %, took at most; null: none came."""
+
+    name: str
+    rate: float
+    verdicts: dict[str, float]
+    p50: float | None
+    p99: float | None
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """How mail passes. ``arriving``, ``leaving``: messages a second that were stored, and that were handed on.
+
+    ``queue``: messages by state. ``oldest``: seconds; null: there is none. ``lags``: of the event loops, in seconds."""
+
+    seconds: float
+    arriving: float
+    leaving: float
+    queue: dict[str, int]
+    oldest: float | None
+    links: list[Link]
+    stages: list[Stage]
+    lags: dict[str, float]
+
+
+class Site(msgspec.Struct, frozen=True):
+    """A destination, by one source: connections, of how many that may be; messages that wait for a turn; until when it
+    is left alone; the last reply."""
+
+    site: str
+    source: str
+    connections: int
+    limit: int
+    waiting: int
+    paused_until: Moment | None
+    last_reply: str
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """A process of the server: whether it answers, and which revision it has in force."""
+
+    name: str
+    answers: bool
+    revision: int | None
+
+
+async def show_health(call: Call) -> Health:
+    """Say whether the server is ready for mail, and if not, why."""
+    found = reasons(await call.context.collected())
+    running = await call.blocking(State(call.config.server.data).running)
+    return Health(not found, found, running.revision if running else 0)
+
+
+async def show_measures(call: Call, *, query: Span) -> Measures:
+    """Measure links and stages for some time: rates, depths, how long things take."""
+    earlier = await _round(call)
+    await trio.sleep(query.seconds)
+    return _measures(read(earlier, await _round(call), drawn(call.config)))
+
+
+async def _round(call: Call) -> Round:
+    collected = await call.context.collected()
+    return Round(trio.current_time(), collected.samples)
+
+
+def _measures(reading: Reading) -> Measures:
+    return Measures(
+        reading.seconds, reading.arriving, reading.leaving, dict(reading.queued), reading.oldest,
+        list(map(_link, reading.links)), list(map(_stage, reading.stages)), dict(reading.lags),
+    )  # fmt: skip
+
+
+def _link(one: LinkReading) -> Link:
+    lag = one.lag if math.isfinite(one.lag) else None
+    return Link(one.name, one.rate, one.depth, one.out, one.window, lag)
+
+
+def _stage(one: StageReading) -> Stage:
+    return Stage(one.name, one.rate, dict(one.rates), one.half, one.almost_all)
+
+
+async def list_sites(call: Call) -> list[Site]:
+    """List the destinations that mail is being sent to now."""
+    found: list[Site] = []
+
+    async def ask(worker: str) -> None:
+        try:
+            said = await call.context.ask(worker, MEASURES_SERVICE, "sites", seconds=_PATIENCE)
+        except Unanswered:
+            return
+        found.extend(map(_site, said))
+
+    async with trio.open_nursery() as nursery:
+        for worker in call.context.workers():
+            nursery.start_soon(ask, worker)
+    return sorted(found, key=lambda one: (one.site, one.source))
+
+
+def _site(said: Mapping[str, Any]) -> Site:
+    return Site(
+        str(said.get("site", "")), str(said.get("source") or ""), int(said.get("connections") or 0),
+        int(said.get("limit") or 0), int(said.get("waiting") or 0), moment(float(said.get("paused_until") or 0)),
+        str(said.get("last_reply") or ""),
+    )  # fmt: skip
+
+
+async def list_workers(call: Call) -> list[Worker]:
+    """List the processes of the server."""
+    collected = await call.context.collected()
+    revisions = {worker: int(value) for worker, _, value in collected.values("postroad_revision")}
+    names: Sequence[str] = sorted({*collected.expected, *collected.samples})
+    return [Worker(name, name in collected.samples, revisions.get(name)) for name in names]
+
+
+ROWS = (
+    Operation("GET", "/measures", "measures:read", show_measures),
+    Operation("GET", "/measures/health", "measures:read", show_health),
+    Operation("GET", "/measures/sites", "measures:read", list_sites),
+    Operation("GET", "/measures/workers", "measures:read", list_workers),
+)

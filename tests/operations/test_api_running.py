@@ -1,0 +1,216 @@
+"""The admin API of a running server, with mail coming in meanwhile: used as a program uses it."""
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from engine.web.api.openapi import document
+from engine.web.api.rows import PARTS, ROWS
+from tests.support.load import Load
+from tests.support.server import PASSWORD, Postroad, until
+
+BOB = "bob@example.org"
+CONFIG = {
+    "listen": {"web": "127.0.0.1:0", "metrics": "127.0.0.1:0"},
+    "log": {"file": "events.log"},
+    "login": {"allow_networks": ["127.0.0.0/8"]},  # tokens that are none come from there by the dozen
+    "domains": {"local": ["example.org", "example.net"]},
+}
+
+STATUSES = ["400", "401", "404", "405", "413", "415", "422"]
+"""Of what is not as the document says."""
+
+CHECKED = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": STATUSES}}})
+
+SCHEMA = (
+    schemathesis.openapi.from_dict(document(ROWS, PARTS), config=CHECKED)
+    .exclude(path="/measures")  # it takes as long as one asks for
+    .exclude(path="/shaping")  # it asks the DNS
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Postroad]:
+    with Postroad(tmp_path_factory.mktemp("running"), CONFIG).account(BOB) as running:
+        yield running
+
+
+def token_of(server: Postroad, name: str, *options: str) -> str:
+    made = server.command("token", "add", name, *options)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+@contextlib.contextmanager
+def program(server: Postroad, token: str) -> Iterator[httpx2.Client]:
+    base = f"http://127.0.0.1:{server.ports['web']}/api/v1"
+    with httpx2.Client(base_url=base, headers={"authorization": f"Bearer {token}"}, timeout=100) as client:
+        yield client
+
+
+def ended(client: httpx2.Client, answer: httpx2.Response) -> dict:
+    """The job that an answer tells of, once it has ended."""
+    assert answer.status_code in (200, 202), answer.text
+    place = answer.headers["location"].removeprefix("/api/v1")
+    found = answer.json()
+    while found["state"] == "running":
+        time.sleep(0.05)
+        found = client.get(place).json()
+    return found
+
+
+@pytest.fixture(scope="module")
+def everything(server) -> str:
+    return token_of(server, "everything", "--scope", "all", "--rate", "1000000/1m")
+
+
+@pytest.fixture(scope="module")
+def load(server) -> Iterator[Load]:
+    """Mail for Bob, of which nothing breaks whatever is asked of the API."""
+    with Load(server, BOB, clients=1, pause=0.05) as flowing:
+        yield flowing
+    assert flowing.broken == []
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=8)
+def test_answers_are_as_the_document_says_under_load(case, server, everything, load):
+    base = f"http://127.0.0.1:{server.ports['web']}/api/v1"
+    headers = {"authorization": f"Bearer {everything}"}
+    case.call_and_validate(base_url=base, headers=headers, excluded_checks=[positive_data_acceptance])
+
+
+def test_messages_are_held_explained_released_and_deleted(server, everything, load):
+    with program(server, everything) as api:
+        server.wait_for("accepted")
+        held = ended(api, api.post("/queue/orders", json={"order": "hold", "all": True}))
+        assert held["state"] == "done"
+        accepted = server.wait_for("delivered")["id"]
+
+        def told():
+            found = api.get(f"/history/messages/{accepted}")
+            return found.json() if found.status_code == 200 and "delivered" in found.json()["fate"] else None
+
+        story = until(told, "the history of a message")
+        assert story["to"] == [BOB]
+        assert "nothing" in story["next"]
+        assert api.get("/history/messages", params={"about": BOB, "last": 3}).json()
+        assert ended(api, api.post("/queue/orders", json={"order": "delete", "all": True}))["state"] == "done"
+
+
+def test_how_the_server_does_is_told(server, everything, load):
+    with program(server, everything) as api:
+        measures = api.get("/measures", params={"seconds": 2}).json()
+        assert measures["arriving"] > 0
+        assert {"accept", "route", "enqueue"} <= {one["name"] for one in measures["stages"]}
+        assert until(lambda: api.get("/measures/health").json()["ready"], "a server that is ready")
+        workers = api.get("/measures/workers").json()
+        assert {"mail-0", "mail-1", "web"} <= {one["name"] for one in workers if one["answers"]}
+        assert api.get("/measures/sites").status_code == 200
+
+
+def test_a_configuration_is_checked_previewed_put_in_force_and_taken_back(server, everything, load):
+    with program(server, everything) as api:
+        (now, *_) = [one for one in api.get("/revisions").json() if one["became"] == "in force"]
+        text = api.get(f"/revisions/{now['number']}").json()["text"]
+        assert api.post("/revisions/checks", json={"text": text}).json() == {"good": True, "problems": []}
+        wrong = api.post("/revisions/checks", json={"text": text.replace("[stage.accept]", "[stage.acept]")}).json()
+        assert not wrong["good"]
+        assert "acept" in wrong["problems"][0]["place"]
+        assert api.post("/revisions", json={"text": "x"}).status_code == 422
+
+        changed = text.replace("[stage.accept]", "[stage.accept]\nmax_recipients = 77")
+        preview = ended(api, api.post("/revisions/previews", json={"text": changed, "offline": True}))
+        assert preview["state"] == "done", preview
+        assert preview["result"]["stages"]["changed"] == ["accept"]
+
+        done = ended(api, api.post("/revisions", json={"text": changed}))
+        assert done["state"] == "done", done
+        assert "max_recipients = 77" in server.config.read_text()
+        difference = api.get(f"/revisions/{now['number']}/changes").json()
+        assert difference["changes"] == [{"what": "stage", "name": "accept", "how": "max_recipients"}]
+        (new,) = [one for one in api.get("/revisions").json() if one["became"] == "in force"]
+        assert new["by"] == "token:everything"
+
+        back = ended(api, api.post(f"/revisions/{now['number']}/back"))
+        assert (back["state"], back["result"]["revision"]) == ("done", now["number"])
+        assert server.config.read_text() == text
+
+
+def test_a_trial_is_begun_watched_and_ended(server, everything, load):
+    with program(server, everything) as api:
+        assert api.get("/revisions/trial").status_code == 404
+        text = server.config.read_text()
+        changed = text.replace("[stage.accept]", "[stage.accept]\nmax_recipients = 78")
+        begun = ended(api, api.post("/revisions", json={"text": changed, "canary": 50}))
+        assert begun["result"]["trial"], begun
+        assert api.get("/revisions/trial").json()["share"] == 50
+        assert ended(api, api.delete("/revisions/trial"))["result"]["trial"] is None
+        assert api.get("/revisions/trial").status_code == 404
+        server.write(text)
+        assert server.reload().returncode == 0
+
+
+@pytest.mark.parametrize(
+    "change", ['[stage.evil]\nuse = "/tmp/evil.py"', '[acme]\ndomains = ["x.example.org"]\nhook = ["/bin/sh"]']
+)
+def test_no_code_comes_in_by_a_configuration(server, everything, change):
+    """Who may change what the mail server does is not its user for that, and cannot give themselves scopes."""
+    with program(server, everything) as api:
+        before = server.config.read_text()
+        for path in ("/revisions/checks", "/revisions", "/revisions/previews"):
+            answer = api.post(path, json={"text": f"{before}\n{change}\n"})
+            assert "only who may write the file" in answer.text, path
+        assert server.config.read_text() == before
+
+
+def test_what_a_revoked_token_does_is_nothing_from_the_next_request_on(server):
+    token = token_of(server, "short", "--scope", "queue:read", "--for", "1h", "--network", "127.0.0.0/8")
+    with program(server, token) as api:
+        assert api.get("/token").json()["scopes"] == ["queue:read"]
+        listed = json.loads(server.command("token", "list", "--json").stdout)
+        (row,) = [one for one in listed if one["name"] == "short"]
+        assert row["used"]
+        assert row["networks"] == ["127.0.0.0/8"]
+        assert server.command("token", "add", "short", "--scope", "queue:read").returncode == 1
+        assert server.command("token", "add", "long", "--scope", "queue:raed").returncode == 2
+        assert server.command("token", "revoke", "short").returncode == 0
+        assert server.command("token", "revoke", "short").returncode == 1
+        assert api.get("/token").status_code == 401
+
+
+def test_no_secret_is_in_an_answer_a_log_or_a_measure(server, everything, load):
+    """A token that is good, one that is not, and a password, sent wherever something can be sent."""
+    secrets = [everything.rpartition("_")[2], "Q" * 43, PASSWORD]
+    wrong = f"postroad_{'q' * 10}_{'Q' * 43}"
+    seen = []
+    with program(server, everything) as api, program(server, wrong) as stranger:
+        for path, methods in document(ROWS, PARTS)["paths"].items():
+            for method in methods:
+                place = re.sub(r"{.*?}", "7", path)
+                for client in (api, stranger):
+                    for secret in (everything, wrong, PASSWORD):
+                        given = {"authorization": f"Bearer {secret}"} if client is stranger else {}
+                        answer = client.request(method, place, headers={"x-token": secret, **given}, json={"token": 1})
+                        seen.append(f"{answer.headers} {answer.text}")
+        metrics = httpx2.get(f"http://127.0.0.1:{server.ports['metrics']}/metrics").text
+    server.wait_for("token-refused", why="wrong")
+    server.wait_for("api-called", token="everything")
+    assert "postroad_api_requests_total" in metrics
+    logged = (server.folder / "events.log").read_text() + json.dumps(server.events) + "\n".join(server.noise)
+    data = b"".join(path.read_bytes() for path in (server.folder / "var").rglob("*") if path.is_file())
+    for secret in secrets:
+        assert not [one for one in seen if secret in one]
+        assert secret not in metrics
+        assert secret not in logged
+        assert secret.encode() not in data
+    for table in server.command("token", "list").stdout, server.command("ban", "list").stdout:
+        assert not any(secret in table for secret in secrets)
