@@ -90,6 +90,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
     },
     "runtime": {
+        "protocols",
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
@@ -116,10 +117,10 @@ ARROWS: dict[str, set[str]] = {
         "rehearsal", "stage",
     },
     "web": {
-        "abuse", "condition", "config", "directory", "drawing", "history", "links", "lists", "login", "mailbox",
-        "message", "net", "observe", "operations", "protocols", "quarantine", "queue", "reports", "revisions",
-        "runtime", "scanning", "shaping", "signing", "spam", "storage", "suppression", "units", "unsubscribe",
-        "watching",
+        "abuse", "condition", "config", "directory", "drawing", "history", "imap", "index", "links", "lists", "login",
+        "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue", "reports",
+        "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
+        "unsubscribe", "watching",
     },
     "__main__": {"cli"},
 }  # fmt: skip

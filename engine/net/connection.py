@@ -47,6 +47,7 @@ class Connection:
         self._peer = ""
         self._tls_stream: trio.SSLStream[trio.SocketStream] | None = None
         self._client = ""  # whom a proxy speaks for
+        self.login = ""  # the account that another process of ours has seen log in
         self._is_here = sock.family == socket.AF_UNIX and bool(sock.getsockname())  # it came to a path
         self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         if self._is_tcp:

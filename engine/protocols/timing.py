@@ -115,6 +115,8 @@ def written(timing: Timing, offers: Mapping[str, str], now: float) -> list[bytes
     if timing.by and "DELIVERBY" in offers:
         left = min(max(int(timing.by - now), -LONGEST_BY), LONGEST_BY)
         found.append(b"BY=%d;%b" % (left, timing.by_mode.encode("ascii")))
+    if timing.release > now and "FUTURERELEASE" in offers:
+        found.append(b"HOLDFOR=%d" % (timing.release - now))
     return found
 
 

@@ -18,5 +18,8 @@ QUEUE_SERVICE = "queue"
 MEASURES_SERVICE = "measures"
 """Where every worker says what it measures (``measures``), what is meant by that (``families``), and ``sites``."""
 
+SUBMIT_SERVICE = "submit"
+"""Where a worker that serves submission takes mail from other processes of ours (``submit``)."""
+
 WATCH_SERVICE = "watch"
 """Where every worker lets its links be tapped (``tap``, ``untap``), and says which process it is (``process``)."""

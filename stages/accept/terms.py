@@ -174,7 +174,7 @@ class Terms:
         return self.protocol == "smtp" or address_of(peer).is_loopback
 
     def conversation(self, connection: Connection, *, trusted: bool) -> SmtpServer:
-        return SmtpServer(
+        conversation = SmtpServer(
             hostname=self.hostname,
             size_limit=self.max_size,
             recipients_limit=self.max_recipients,
@@ -190,6 +190,8 @@ class Terms:
             timing=self._offers,
             trusted=trusted,
         )
+        conversation.login = connection.login
+        return conversation
 
     async def may_send_as(self, account: str, sender: str) -> bool:
         """Whether the account may send in this name. The null sender is nobody's: reports have it."""

@@ -39,6 +39,7 @@ from engine.return_path import ReturnPaths
 from engine.return_path.hearing import Bounce, Complaint, Hearing
 from engine.runtime.canary import InForce
 from engine.runtime.certificates import EXPIRES, Watcher, expiries, server_tls
+from engine.runtime.handing import Handing
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
 from engine.runtime.roles.opened import (
@@ -150,6 +151,7 @@ class Role:
         nursery.start_soon(self.shaping.run)
         nursery.start_soon(self.shaping.claims.run)
         nursery.start_soon(self.automation.run)
+        nursery.start_soon(Handing(self.here, self._hand_in).run)
         is_first = self.here.process == Process(f"{MAIL}-0", MAIL)
         nursery.start_soon(Watcher(lambda: self.tls, says=is_first).run)
         if is_first:
@@ -281,6 +283,12 @@ class Role:
         if listener in IMPLICIT_TLS and not await self._under_tls(connection, listener, people=people):
             return
         await stage.instance.serve(connection, listener)
+
+    async def _hand_in(self, listener: str, connection: Connection) -> None:
+        """Serve a connection by which another process hands mail in, as one to the listener that nobody can read."""
+        stage = self.now.source(listener)
+        if stage is not None:
+            await stage.instance.serve(connection, listener)
 
     async def _under_tls(self, connection: Connection, listener: str, *, people: bool) -> bool:
         try:

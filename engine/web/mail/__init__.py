@@ -1,0 +1,44 @@
+"""Webmail: mailboxes read, mail written and sent in a browser.
+
+`reading`, `acting`, `news`, `drafts` and `sending` answer requests; `boxes`, `listing`, `finding` and `opened` read the
+store as IMAP's readers do; `cleaning`, `styles`, `frame`, `passes` and `pictures` make letters harmless.
+"""
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Route
+
+from engine.web.context import Context
+from engine.web.mail import acting, filtering, news, preferring, reading, sending
+
+
+def routes(context: Context) -> Sequence[BaseRoute]:
+    """All that is at ``/mail/``."""
+    del context
+    box, message = "{box}", "{box}/{uid}"
+    return [
+        Route("/mail", reading.window, methods=["GET"]),
+        Route("/mail/", reading.window, methods=["GET"]),
+        Route("/mail/folders", reading.folders, methods=["GET"]),
+        Route("/mail/boxes", acting.name, methods=["POST", "DELETE"]),
+        Route(f"/mail/list/{box}", reading.listed, methods=["GET"]),
+        Route(f"/mail/message/{message}", reading.message, methods=["GET"]),
+        Route(f"/mail/body/{message}", reading.body, methods=["GET"]),
+        Route(f"/mail/part/{message}/{{section}}", reading.part, methods=["GET"]),
+        Route(f"/mail/source/{message}", reading.source, methods=["GET"]),
+        Route("/mail/seen/{pass}", reading.seen, methods=["GET"]),
+        Route("/mail/act", acting.act, methods=["POST"]),
+        Route("/mail/news", news.news, methods=["GET"]),
+        Route("/mail/people", sending.completed, methods=["GET"]),
+        Route("/mail/write", sending.write, methods=["GET"]),
+        Route("/mail/draft", sending.draft, methods=["POST"]),
+        Route("/mail/draft", sending.discard, methods=["DELETE"]),
+        Route("/mail/upload", sending.upload, methods=["POST"]),
+        Route("/mail/uploaded/{id}", sending.uploaded, methods=["GET"]),
+        Route("/mail/send", sending.send, methods=["POST"]),
+        Route("/mail/unsend", sending.unsend, methods=["POST"]),
+        Route("/mail/rules", filtering.shown, methods=["GET"]),
+        Route("/mail/rules", filtering.kept, methods=["POST"]),
+        Route("/mail/settings", preferring.shown, methods=["GET"]),
+        Route("/mail/settings", preferring.kept, methods=["POST"]),
+    ]

@@ -1,0 +1,117 @@
+"""What the webmail of one process has: ways to the mail, and what its requests share."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import trio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from engine.directory import asked
+from engine.index import Index
+from engine.mailbox import Access, Mailboxes
+from engine.mailbox.commands import Begin
+from engine.mailbox.layout import INBOX
+from engine.web.context import Context, context_of
+from engine.web.mail.boxes import Box, Boxes
+from engine.web.mail.finding import Finding
+from engine.web.mail.listing import Listing
+from engine.web.mail.opened import Opener
+from engine.web.mail.passes import Passes
+from engine.web.mail.pictures import Fetching
+from engine.web.mail.uploads import Uploads
+from engine.web.sessions import Session, session_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MOST: int = 2**32 - 1
+
+
+class Desk:
+    """One a process. What it opens it opens when it is first asked for."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.passes = Passes()
+        self.uploads = Uploads(context.data / "web" / "uploads")
+        self.waiting: dict[tuple[int, str], trio.Event] = {}  # what is about to be sent, by account and token
+        self._index: Index | None = None
+        self._finding: Finding | None = None
+        self._fetching: Fetching | None = None
+
+    @property
+    def mailboxes(self) -> Mailboxes:
+        """StorageError while they cannot be read."""
+        return self.context.mailboxes()
+
+    @property
+    def index(self) -> Index:
+        if self._index is None:
+            self._index = Index.open(self.context.data / "index")
+        return self._index
+
+    @property
+    def finding(self) -> Finding:
+        """StorageError."""
+        if self._finding is None:
+            self._finding = Finding(self.mailboxes, self.index)
+        return self._finding
+
+    @property
+    def fetching(self) -> Fetching:
+        if self._fetching is None:
+            self._fetching = Fetching.by(self.context.resolver())
+        return self._fetching
+
+    async def boxes(self, request: Request) -> Boxes:
+        """The mailboxes of whoever asks, which are made if this is their first use. StorageError, Unavailable."""
+        account = session(request).account
+        mailboxes = self.mailboxes
+        if mailboxes.status(account.id, INBOX) is None:
+            await self.context.change(Begin(account=account.id))
+        directory = self.context.directory()
+        me = await asked(directory, Access(mailboxes).identity, directory, account)
+        return Boxes(mailboxes, me)
+
+    async def box(self, request: Request, text: str) -> Box:
+        """The mailbox of that Box.id. 404 where there is none that whoever asks may read."""
+        found = await read((await self.boxes(request)).box, text)
+        if found is None:
+            raise HTTPException(404)
+        return found
+
+    def listing(self, box: Box) -> Listing:
+        return Listing(self.mailboxes, self.index, (box.account, box.number), box.id, outgoing=box.outgoing)
+
+    def opener(self, box: Box) -> Opener:
+        return Opener(self.mailboxes, self.index, (box.account, box.number))
+
+
+def session(request: Request) -> Session:
+    """That of a request that only those come to who have signed in."""
+    found = session_of(request)
+    if found is None:
+        raise HTTPException(401)
+    return found
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of the site that the request came to."""
+    state = request.app.state
+    found = getattr(state, "mail", None)
+    if not isinstance(found, Desk):
+        found = state.mail = Desk(context_of(request))
+    return found
+
+
+async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Something that may block, in a thread."""
+    return await trio.to_thread.run_sync(lambda: function(*args, **kwargs), abandon_on_cancel=True)
+
+
+def number(text: str) -> int:
+    """A UID in an address. 404 for what is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10) or int(text) > MOST:
+        raise HTTPException(404)
+    return int(text)

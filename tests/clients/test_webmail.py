@@ -1,0 +1,210 @@
+"""Webmail as people use it: a real server, real browsers."""
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.chromium import chromium, picture
+from tests.support.server import PASSWORD, PATIENCE, Postroad
+
+pytestmark = pytest.mark.client
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+ANN, BOB = "ann@example.org", "bob@example.org"
+
+SETTINGS = {
+    "listen": {"web": "127.0.0.1:0", "submission": "127.0.0.1:0"},
+    "lane": {"outbound": {"listen": ["submission"], "stages": ["submit", "queue", "route"]}},
+    "stage": {"submit": {"use": "stages.accept", "login": "required"}},
+}
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da6364f8cf500f00030601805a34"
+    "7d6b0000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def server(tmp_path):
+    with Postroad(tmp_path, SETTINGS).account(ANN, BOB) as running:
+        yield running
+
+
+def letter(subject: str, text: str = "Hello", more: str = "") -> bytes:
+    return (
+        f"From: Carl <carl@example.net>\r\nTo: Ann <{ANN}>\r\nSubject: {subject}\r\n"
+        f"Message-ID: <{subject.replace(' ', '-')}@example.net>\r\n{more}\r\n{text}\r\n"
+    ).encode()
+
+
+def sign_in(browser, server: Postroad, address: str, **options) -> Page:
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.mistakes = []  # type: ignore[attr-defined]
+    page.on("pageerror", lambda error: page.mistakes.append(str(error)))  # type: ignore[attr-defined]
+    page.on("console", lambda said: said.type == "error" and page.mistakes.append(said.text))  # type: ignore[attr-defined]
+    page.goto(f"http://localhost:{server.ports['web']}/mail/")
+    page.fill('input[name="address"]', address)
+    page.fill('input[name="password"]', PASSWORD)
+    page.press('input[name="password"]', "Enter")
+    page.wait_for_selector("#lines")
+    return page
+
+
+def subjects(page: Page) -> list[str]:
+    return page.locator("#lines .subject").all_inner_texts()
+
+
+def test_two_people_write_to_each_other(server, tmp_path):
+    with chromium() as browser:
+        ann, bob = sign_in(browser, server, ANN), sign_in(browser, server, BOB)
+        ann.click(".write")
+        ann.fill('input[name="to"]', BOB)
+        ann.fill('input[name="subject"]', "Báo cáo tháng mười")
+        ann.click("#sheet")
+        ann.keyboard.press("Control+Home")
+        ann.keyboard.type("Here it is, Bob.")
+        ann.set_input_files("#files", {"name": "report.txt", "mimeType": "text/plain", "buffer": b"numbers"})
+        expect(ann.locator("#attached li")).to_have_count(1)
+        picture(ann, "write")
+        ann.click('button[type="submit"]')
+        ann.wait_for_selector("#lines")
+        expect(ann.locator("#notice")).to_contain_text("Sen")
+        expect(bob.locator("#lines .subject")).to_have_text(["Báo cáo tháng mười"], timeout=60_000)
+        expect(ann.locator("#notice")).to_contain_text("Sent", timeout=30_000)
+        bob.click("#lines .line")
+        expect(bob.locator(".message h1")).to_have_text("Báo cáo tháng mười")
+        expect(bob.frame_locator("iframe.letter").locator("body")).to_contain_text("Here it is, Bob.")
+        with bob.expect_download() as kept:
+            bob.click(".files a")
+        assert Path(kept.value.path()).read_bytes() == b"numbers"
+        picture(bob, "read")
+        bob.keyboard.press("r")
+        expect(bob.locator('input[name="to"]')).to_have_value(ANN)
+        expect(bob.locator('input[name="subject"]')).to_have_value("Re: Báo cáo tháng mười")
+        bob.click("#sheet")
+        bob.keyboard.press("Control+Home")
+        bob.keyboard.type("Thanks!")
+        bob.click('button[type="submit"]')
+        expect(ann.locator("#lines .subject")).to_have_text(["Re: Báo cáo tháng mười"], timeout=60_000)
+        ann.locator('[data-use="\\\\Sent"]').click()
+        expect(ann.locator("#lines .subject")).to_have_text(["Báo cáo tháng mười"])
+        ann.locator("#lines .line").click()
+        expect(ann.locator(".fates")).to_contain_text(f"delivered {BOB}")
+        ann.click(".write")
+        ann.type('input[name="to"]', "bo")
+        expect(ann.locator(".people-list li:visible")).to_have_text([BOB])
+        ann.keyboard.press("Enter")
+        expect(ann.locator('input[name="to"]')).to_have_value(f"{BOB}, ")
+        ann.fill('input[name="subject"]', "one more")
+        expect(ann.locator("#state")).to_have_text("Kept in Drafts")
+        assert ann.mistakes + bob.mistakes == []
+    (reply,) = server.mail_for(ANN)
+    (first,) = server.mail_for(BOB)
+    identity = re.search(rb"Message-ID: (<[^>]+>)", first)
+    assert identity
+    assert b"In-Reply-To: " + identity[1] in reply
+    assert b"multipart/mixed" in first
+    assert b"Bcc" not in first
+
+
+def test_sending_is_undone_and_the_letter_is_there_again(server):
+    with chromium() as browser:
+        ann = sign_in(browser, server, ANN)
+        ann.click(".write")
+        ann.fill('input[name="to"]', BOB)
+        ann.fill('input[name="subject"]', "Too early")
+        ann.click("#sheet")
+        ann.keyboard.type("I should not say this")
+        ann.click('button[type="submit"]')
+        ann.wait_for_selector("#undo:visible")
+        ann.click("#undo")
+        expect(ann.locator('input[name="subject"]')).to_have_value("Too early")
+        expect(ann.locator("#sheet")).to_contain_text("I should not say this")
+        ann.once("dialog", lambda dialog: dialog.accept())
+        ann.click("#discard")
+        ann.wait_for_selector("#lines")
+        ann.locator('[data-use="\\\\Drafts"]').click()
+        expect(ann.locator("#lines .nothing")).to_be_visible()
+        assert ann.mistakes == []
+    assert server.mailbox(BOB) == []
+
+
+def test_two_browsers_of_one_person_see_each_others_changes(server):
+    server.send(letter("one"), ANN)
+    server.send(letter("two"), ANN)
+    with chromium() as browser:
+        here, there = sign_in(browser, server, ANN), sign_in(browser, server, ANN)
+        expect(there.locator("#lines .line")).to_have_count(2)
+        here.keyboard.press("j")
+        here.keyboard.press("s")
+        expect(there.locator("#lines .line.flagged")).to_have_count(1)
+        here.keyboard.press("e")
+        expect(there.locator("#lines .line")).to_have_count(1)
+        here.keyboard.press("z")
+        expect(there.locator("#lines .line")).to_have_count(2)
+        server.send(letter("three"), ANN)
+        for page in (here, there):
+            expect(page.locator("#lines .line")).to_have_count(3)
+        there.fill("#search input", "subject:three")
+        there.press("#search input", "Enter")
+        expect(there.locator("#lines .subject")).to_have_text(["three"])
+        assert here.mistakes + there.mistakes == []
+
+
+def test_a_letter_with_pictures_asks_nobody_until_that_is_wanted(server):
+    html = '<p>Dear Ann <img src="cid:logo"><img src="https://elsewhere.test/p.png"></p>'
+    body = (
+        "--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html + "\r\n--b\r\nContent-Type: image/png\r\n"
+        "Content-ID: <logo>\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        + base64.b64encode(PIXEL).decode()
+        + "\r\n--b--"
+    )
+    server.send(letter("pictures", body, "MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n"), ANN)
+    with chromium() as browser:
+        page = sign_in(browser, server, ANN)
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.click("#lines .line")
+        frame = page.frame_locator("iframe.letter")
+        expect(frame.locator("p")).to_contain_text("Dear Ann")
+        pixels = frame.locator("img").first
+        assert pixels.evaluate("image => image.complete && image.naturalWidth") == 1
+        expect(page.locator(".remote")).to_be_visible()
+        page.click(".remote button")
+        expect(page.locator(".remote")).to_have_count(0)
+        page.wait_for_load_state("networkidle")
+        assert not [address for address in asked if "elsewhere" in address]
+        assert len([address for address in asked if "/mail/seen/" in address]) >= 3
+
+
+def test_pages_in_two_languages_on_small_and_wide_screens_light_and_dark(server):
+    for number in range(30):
+        server.send(letter(f"A letter about matter {number}", "What is to be said of it. " * 10), ANN)
+    server.send(letter("An urgent one", "Please read"), ANN)
+    with chromium() as browser:
+        for language, width, scheme in (
+            ("en", 1400, "light"),
+            ("vi", 1400, "dark"),
+            ("en", 390, "light"),
+            ("vi", 390, "dark"),
+        ):
+            page = sign_in(
+                browser, server, ANN, locale=language, viewport={"width": width, "height": 800}, color_scheme=scheme
+            )
+            expect(page.locator("#lines .line").first).to_be_visible()
+            picture(page, f"list-{language}-{width}-{scheme}")
+            page.locator("#lines .line").first.click()
+            expect(page.locator(".message h1")).to_be_visible()
+            expect(page.frame_locator("iframe.letter").locator("body")).to_contain_text("Please")
+            picture(page, f"message-{language}-{width}-{scheme}")
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width
+            page.goto(f"http://localhost:{server.ports['web']}/mail/write")
+            picture(page, f"write-{language}-{width}-{scheme}")
+            assert page.mistakes == []
+            page.context.close()
