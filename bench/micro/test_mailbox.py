@@ -12,7 +12,9 @@ from bench.micro.loop import Loop, held
 from bench.micro.measure import Measure
 from bench.micro.samples import KIB, letter, message
 from engine.mailbox import MailboxOwner
-from engine.mailbox.commands import Create
+from engine.mailbox.commands import Create, Store
+from engine.mailbox.flags import FLAGGED, SEEN, Mode
+from engine.mailbox.layout import INBOX
 from engine.message import Octets
 
 pytestmark = pytest.mark.benchmark(group="Mailboxes on a disk")
@@ -70,6 +72,26 @@ def test_select(measure: Measure, tmp_path: Path) -> None:
         view = measure("IMAP's SELECT of 10,000 messages", loop.opened.reader.select, 1, 1)
         assert view is not None
         assert len(view.uids) == 10_000
+
+
+async def turn(owner: MailboxOwner, flags: int, uids: tuple[int, ...]) -> int:
+    """Give all of these a flag, and take it away."""
+    changed = 0
+    for mode in (Mode.ADD, Mode.REMOVE):
+        command = Store(account=1, mailbox=INBOX, uids=uids, mode=mode, flags=flags)
+        changed += len((await owner.change(command)).sources)
+    return changed
+
+
+@pytest.mark.parametrize("step", [1, 2, 10_000])
+def test_flags(measure: Measure, tmp_path: Path, step: int) -> None:
+    with held(opened(tmp_path)) as loop:
+        loop.run(fill, loop.opened, 10_000)
+        loop.run(turn, loop.opened, SEEN, tuple(range(1, 10_001, 3)))
+        uids = tuple(range(1, 10_001, step))
+        work: partial[int] = partial(loop.run, turn, loop.opened, FLAGGED, uids)
+        what = f"a flag of each of {len(uids):,} messages" if len(uids) > 1 else "a flag of one message of 10,000"
+        assert measure(what, work, operations=2 * len(uids)) == 2 * len(uids)
 
 
 async def make(owner: MailboxOwner, count: int) -> None:

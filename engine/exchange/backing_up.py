@@ -10,8 +10,7 @@ import msgpack
 from engine.exchange.backup_file import Writer
 from engine.exchange.files import replacing
 from engine.mailbox import Mailboxes, MessageGone
-from engine.mailbox.layout import FORMAT
-from engine.mailbox.putback import SECTIONS, Row, content_of
+from engine.mailbox.putback import FORMAT, SECTIONS, Row, content_of
 
 PIECE = 2**20
 """Octets of content in one item."""

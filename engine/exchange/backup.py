@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.exchange.backup_file import Damaged, read
-from engine.mailbox.layout import FORMAT
 from engine.mailbox.names import USES
-from engine.mailbox.putback import SECTIONS, Row, content_of, granted, noted
+from engine.mailbox.putback import FORMAT, SECTIONS, Row, content_of, granted, noted
 from engine.mailbox.rights import MINUS, Grant
 from engine.mailbox.rows import EntryRow, GrantRow, MailboxRow, MessageRow
 
@@ -57,7 +56,7 @@ class Backup:
             case "about":
                 (about,) = items
                 if about["format"] != FORMAT:
-                    raise Damaged(f"it is of a store of format {about['format']}, this one has {FORMAT}")
+                    raise Damaged(f"its records have format {about['format']}; this Postroad knows format {FORMAT}")
                 self.address, self.made = about["address"], about["made"]
                 self.sections = frozenset(about.get("sections", ()))
             case "content":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, TypeAlias
 
-from engine.imap.texts import Header, values
+from engine.imap.texts import Header, values, values_of
 
 MOST: Final = 32 * 1024 * 1024
 """Octets of all columns that are kept: some 100 a message of most mailboxes."""
@@ -59,7 +59,7 @@ class Column:
         return Column(self.contents[: place * _KEY], self.text[: self.starts[place]], self.starts[: place + 1], unknown)
 
     def with_more(self, contents: bytes, entries: Sequence[bytes | None]) -> "Column":
-        """With messages behind it, by ``entry`` of each; ``contents`` are the keys of all then."""
+        """With messages behind it, by ``entries``; ``contents`` are the keys of all then."""
         first, texts = len(self.starts) - 1, [one or b"" for one in entries]
         starts = self.starts[:-1]
         starts.extend(accumulate(map(len, texts), initial=self.starts[-1]))
@@ -67,9 +67,14 @@ class Column:
         return Column(contents, b"".join([self.text, *texts]), starts, (*self.unknown, *unknown))
 
 
-def entry(section: bytes | None, header: Header) -> bytes | None:
-    """What stands in a column of a message with that header section, if it is known."""
-    return None if section is None else b"".join([value + _END for value in values(section, header)])
+def entries(sections: Sequence[bytes | None], header: Header) -> list[bytes | None]:
+    """What stands in a column of messages with these header sections, where they are known."""
+    if not header.is_quick:
+        return [None if one is None else b"".join([value + _END for value in values(one, header)]) for one in sections]
+    found: list[bytes | None] = [None if section is None else b"" for section in sections]
+    for place, value in values_of(sections, header):
+        found[place] = (found[place] or b"") + value + _END
+    return found
 
 
 _NOTHING: Final = Column(b"", b"", array("Q", [0]))

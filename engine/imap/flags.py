@@ -35,8 +35,10 @@ class FlagTexts:
         self._names = [keyword.encode() for keyword in keywords]
         self._known = _Known(self._names)
 
-    def all_of(self, flags: Iterable[int], keywords: Iterable[int]) -> list[bytes]:
+    def all_of(self, flags: Sequence[int], keywords: Sequence[int]) -> list[bytes]:
         """Of many messages, by the bits of each."""
+        if not any(keywords):
+            return list(map(_SYSTEM.__getitem__, flags))
         return list(map(self._known.__getitem__, zip(flags, keywords, strict=True)))
 
     @property

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import compress
 from typing import Final
 
-from engine.imap.columns import Column, Columns, entry
+from engine.imap.columns import Column, Columns, entries
 from engine.imap.letters import Letter, Shelf
 from engine.imap.texts import Header, Needle, holds, in_body, in_header, may_hold, sent_on
 from engine.index import Text
@@ -144,13 +144,13 @@ class Matching:
         elif known.unknown:
             now = index.headers(view.content_keys(known.unknown), {header.octets})
             known = known.upto(next(compress(known.unknown, (one is not None for one in now)), len(view)))
-        entries = list[bytes | None]()
+        more = list[bytes | None]()
         for some in _some(range(len(known.starts) - 1, len(view)), INDEXED):
             sections = index.headers(view.content_keys(some), {header.octets})
-            entries += [entry(section, header) for section in sections]
+            more += entries(sections, header)
             yield
-        if entries:
-            known = known.with_more(view.contents, entries)
+        if more:
+            known = known.with_more(view.contents, more)
             self._columns.keep(place, known)
         return known
 

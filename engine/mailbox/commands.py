@@ -241,14 +241,17 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     uids: tuple[int, ...] = ()  # UIDs in ``mailbox``, in the order of ``sources`` or of the messages appended
     failed: tuple[int, ...] = ()  # UIDs that were changed since ``unchanged_since``
     unknown: tuple[int, ...] = ()  # those of ``sources`` that somebody else had changed since ``known``
-    since: int = 0  # the mailbox's MODSEQ before a STORE that is one change; 0: it is several
+    since: int = 0  # the mailbox's MODSEQ before a STORE; 0: something else has happened between its steps
     modseq: int = 0  # the MODSEQ of the last change
+    steps: tuple[tuple[int, int], ...] = ()  # of a STORE: of so many of ``sources``, in their order, the MODSEQ
 
     def __add__(self, more: "Answer") -> "Answer":
         """The answer to a command that was done in two parts."""
+        since = self.since if more.since == (self.modseq or self.since) else 0
         return Answer(
             more.problem, more.mailbox, more.uidvalidity, self.sources + more.sources, self.uids + more.uids,
-            self.failed + more.failed, self.unknown + more.unknown, 0, max(self.modseq, more.modseq),
+            self.failed + more.failed, self.unknown + more.unknown, since, max(self.modseq, more.modseq),
+            self.steps + more.steps,
         )  # fmt: skip
 
 

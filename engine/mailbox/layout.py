@@ -7,7 +7,8 @@
     entry       account u64, name                                EntryRow: the mailbox of that name
     subscribed  account u64, name                                nothing
     keyword     account u64, mailbox u32, bit u8                 the keyword that has this bit
-    message     account u64, mailbox u32, uid u32                MessageRow: fixed size, then the heading
+    message     account u64, mailbox u32, uid u32                MessageRow, as it came: fixed size, then the heading
+    state       account u64, mailbox u32, uid / 256 u32          what was changed of these messages since (``states``)
     log         account u64, mailbox u32, modseq u64, part u16   what was changed, and the UIDs (``log``)
     kept        account u64, time u64, mailbox u32, uid u32      KeptRow: a message that was expunged then
     content     message id 16, variant 8                         ContentRow
@@ -38,7 +39,7 @@ import lmdb
 from engine.message import CHANGED, Message, MessageId
 from engine.storage.writer import Database
 
-FORMAT = 2
+FORMAT = 3
 
 MAP_SIZE = 2**40
 """Octets of address space, not of disk: more than one machine's mail, because a shared map must not be resized."""
@@ -95,6 +96,7 @@ class Databases:
         self.subscribed = opened(b"subscribed")
         self.keyword = opened(b"keyword")
         self.message = opened(b"message")
+        self.state = opened(b"state")
         self.log = opened(b"log")
         self.kept = opened(b"kept")
         self.content = opened(b"content")
@@ -132,8 +134,13 @@ def message_key(account_id: int, mailbox: int, uid: int) -> bytes:
 
 
 def uid_of(key: bytes) -> int:
-    """The UID at the end of a key of ``message``."""
+    """The UID at the end of a key of ``message``, or the number of the block at that of a key of ``state``."""
     return int.from_bytes(key[-4:], "big")
+
+
+def state_key(account_id: int, mailbox: int, block: int) -> bytes:
+    """``block``: the UIDs of its messages without their last octet."""
+    return _message_key(account_id, mailbox, block)
 
 
 def log_key(account_id: int, mailbox: int, modseq: int, part: int = 0) -> bytes:

@@ -4,8 +4,11 @@ Messages that came are not in it: they have the highest UIDs, so the list of mes
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import lt
 
 FLAGS, EXPUNGED = 1, 2
 """What happened: the first octet of a value. Ranges of UIDs follow, first and last as u32 each."""
@@ -22,24 +25,28 @@ _PART = 200  # ranges in one record: 1,601 octets, which lie within a page of LM
 
 def ranges(uids: Iterable[int]) -> Iterator[tuple[int, int]]:
     """UIDs as ranges, first and last, in ascending order."""
-    found = sorted(set(uids))
-    if found and found[-1] - found[0] == len(found) - 1:
-        yield found[0], found[-1]
-        return
-    first = last = 0
-    for uid in found:
-        if uid > last + 1 or not first:
-            if first:
-                yield first, last
-            first = uid
-        last = uid
-    if first:
-        yield first, last
+    return runs(sorted(set(uids)))
+
+
+def runs(uids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The same where they ascend: with a few looks for each range, however long it is."""
+    start, count = 0, len(uids)
+    while start < count:
+        first = uids[start]
+        step = 1
+        while start + step < count and uids[start + step] == first + step:
+            step *= 2
+        end = start + 1
+        if step > 1:
+            low, high = start + step // 2, min(start + step, count)
+            end = low + bisect_right(range(low, high), first - start, key=lambda place: uids[place] - place)
+        yield first, uids[end - 1]
+        start = end
 
 
 def records(kind: int, uids: Iterable[int]) -> Iterator[bytes]:
     """The values that say so."""
-    left = ranges(uids)
+    left = runs(uids) if isinstance(uids, array) and all(map(lt, uids, uids[1:])) else ranges(uids)
     while part := list(islice(left, _PART)):
         yield bytes([kind]) + b"".join(_RANGE.pack(*one) for one in part)
 

@@ -1,15 +1,16 @@
 """Changes to the messages of one mailbox that a client asks for: append, flags, expunge."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import lt
 
 from engine.mailbox.commands import Answer, Append, Appended, Expunge, Problem, Store
 from engine.mailbox.content import bring
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.large import Staged
 from engine.mailbox.opened import OpenAccount
-from engine.mailbox.records import Items, uids_of
-from engine.mailbox.rows import MessageRow, State, modseq_in
+from engine.mailbox.rows import MessageRow, State
 from engine.mailbox.transfer import present
 
 
@@ -61,32 +62,20 @@ def store(account: OpenAccount, command: Store) -> Answer:
     bits = mailbox.bits(command.keywords, make=command.mode is not Mode.REMOVE)
     if bits is None:
         return Answer(Problem.LIMIT)
-    found: Items = mailbox.stored(_ascending(command.uids))
-    failed: Items = ()
-    if command.unchanged_since is not None:
-        found, failed = _parted(found, command.unchanged_since)
-    changed, uids = mailbox.restate(
-        found, lambda state: State(command.mode(state.flags, command.flags), command.mode(state.keywords, bits))
-    )
-    unknown: Items = ()
-    if 0 < command.known < mailbox.modseq:
-        _, unknown = _parted(changed, command.known)
+    before, known = mailbox.modseq, command.known
+    done = mailbox.restate(
+        _ascending(command.uids),
+        lambda state: State(command.mode(state.flags, command.flags), command.mode(state.keywords, bits)),
+        unchanged_since=command.unchanged_since, known=known if 0 < known < before else None,
+    )  # fmt: skip
     return Answer(
-        sources=tuple(uids), failed=tuple(uids_of(failed)), unknown=tuple(uids_of(unknown)),
-        since=mailbox.modseq, modseq=account.modseq,
+        sources=tuple(done.changed), failed=tuple(done.failed), unknown=tuple(done.unknown),
+        since=before, modseq=account.modseq, steps=((len(done.changed), account.modseq),) if done.changed else (),
     )  # fmt: skip
 
 
-def _ascending(uids: tuple[int, ...]) -> Sequence[int]:
+def _ascending(uids: tuple[int, ...]) -> "array[int]":
     """Each once, in its order."""
-    if uids and uids[-1] - uids[0] == len(uids) - 1:
-        run = range(uids[0], uids[-1] + 1)
-        if uids == tuple(run):  # as they are where all messages are named
-            return run
-    return sorted(set(uids))
-
-
-def _parted(items: Items, modseq: int) -> tuple[Items, Items]:
-    """Messages that have not changed since that MODSEQ, and those that have."""
-    old = [item for item in items if modseq_in(item[1]) <= modseq]
-    return old, [item for item in items if modseq_in(item[1]) > modseq] if len(old) < len(items) else ()
+    if all(map(lt, uids, uids[1:])):
+        return array("I", uids)
+    return array("I", sorted(set(uids)))

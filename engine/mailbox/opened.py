@@ -1,10 +1,8 @@
 """An account and its mailboxes as one change works on them: read once, counted in memory, written by ``save``."""
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 from engine.mailbox import grants, log
@@ -24,12 +22,9 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.names import AT_FIRST, SEPARATOR, above
 from engine.mailbox.quota import Quota, note
-from engine.mailbox.records import Items, stored, uids_of
+from engine.mailbox.restating import OpenStates, Restated
 from engine.mailbox.rights import Grant
 from engine.mailbox.rows import (
-    AFTER_STATE,
-    BEFORE_STATE,
-    STATE,
     AccountRow,
     EntryRow,
     KeptRow,
@@ -39,12 +34,10 @@ from engine.mailbox.rows import (
     pack_account,
     pack_mailbox,
     pack_message,
+    restated,
 )
 from engine.mailbox.snapshot import Snapshot
 from engine.storage.writer import Batch
-
-FEW = 8
-"""Messages that are looked up one by one: a scan would first write all that has gathered in the batch."""
 
 
 class News(NamedTuple):
@@ -72,8 +65,9 @@ class OpenMailbox:
     """One mailbox inside a change. All that it counts is right at once; ``OpenAccount.save`` writes it."""
 
     __slots__ = (
-        "_account", "_batch", "_databases", "_expunged", "_flagged", "_names", "changed", "deleted", "deleted_size",
-        "gone", "logged", "lowest", "messages", "modseq", "name", "number", "size", "uidnext", "uidvalidity", "unseen",
+        "_account", "_batch", "_databases", "_expunged", "_flagged", "_names", "_states", "changed", "deleted",
+        "deleted_size", "gone", "logged", "lowest", "messages", "modseq", "name", "number", "size", "uidnext",
+        "uidvalidity", "unseen",
     )  # fmt: skip
 
     def __init__(self, account: "OpenAccount", number: int, row: MailboxRow) -> None:
@@ -85,21 +79,17 @@ class OpenMailbox:
             self.size, self.deleted_size, self.logged, self.gone, self.name,
         ) = row  # fmt: skip
         self.changed = False
-        self._flagged: list[int] = []
+        self._states = OpenStates(account.batch, account.databases, account.id, number)
+        self._flagged = array("I")
         self._expunged: list[int] = []
         self._names: list[str] | None = None
 
     def get(self, uid: int) -> MessageRow | None:
         octets = self._batch.get(self._databases.message, message_key(self._account.id, self.number, uid))
-        return MessageRow.parse(octets) if octets is not None else None
-
-    def stored(self, uids: Sequence[int]) -> list[tuple[bytes, bytes]]:
-        """Those of the messages that are there, as they are stored. UIDs ascend."""
-        if len(uids) > FEW:
-            return stored(Snapshot(self._batch.transaction), self._databases, self._account.id, self.number, uids)
-        keys = [message_key(self._account.id, self.number, uid) for uid in uids]
-        found = ((key, self._batch.get(self._databases.message, key)) for key in keys)
-        return [(key, octets) for key, octets in found if octets is not None]
+        if octets is None:
+            return None
+        state = self._states.get(uid)
+        return MessageRow.parse(octets if state is None else restated(octets, *state))
 
     def uids(self, limit: int | None = None) -> list[int]:
         """Those of all its messages, or of the first."""
@@ -116,34 +106,29 @@ class OpenMailbox:
         self._count(flags, size, 1)
         return uid
 
-    def restate(self, items: Items, become: Callable[[State], State]) -> tuple[Items, "array[int]"]:
-        """Set the flags of messages, which are given as they are stored. Those that have changed as they were; UIDs."""
-        new: dict[bytes, bytes] = {}
-        states = [octets[STATE] for _, octets in items]
-        counts = Counter(states)
-        for octets, count in counts.items():
-            old = State.parse(octets)
-            state = become(old)
-            if state != old:
-                new[octets] = state.octets(self._account.modseq)
-                self._turn(old.flags, state.flags, count, partial(_size, items, octets))
-        if len(new) < len(counts):
-            items = [item for item, state in zip(items, states, strict=True) if state in new]
-            states = [state for state in states if state in new]
-        uids = uids_of(items)
-        if items:
-            changed = [
-                (key, octets[BEFORE_STATE] + new[state] + octets[AFTER_STATE])
-                for (key, octets), state in zip(items, states, strict=True)
-            ]
-            self._batch.put_all(self._databases.message, changed)
-            self._flagged += uids
+    def restate(
+        self,
+        uids: "array[int]",
+        become: Callable[[State], State],
+        *,
+        unchanged_since: int | None = None,
+        known: int | None = None,
+    ) -> Restated:
+        """As ``OpenStates.restate``, and counted."""
+        modseq = self._account.modseq
+        found = self._states.restate(uids, become, modseq, unchanged_since=unchanged_since, known=known)
+        if found.changed:
+            self.unseen -= found.seen
+            self.deleted += len(found.marked) - len(found.unmarked)
+            self.deleted_size += self._size(found.marked) - self._size(found.unmarked)
+            self._flagged += found.changed
             self.changed = True
-        return items, uids
+        return found
 
     def take(self, uid: int, message: MessageRow) -> None:
         """Take a message out. Its reference to the content is now the caller's."""
         self._batch.delete(self._databases.message, message_key(self._account.id, self.number, uid))
+        self._states.drop(uid)
         self._count(message.flags, -message.size, -1)
         self._expunged.append(uid)
 
@@ -187,6 +172,7 @@ class OpenMailbox:
     def save(self) -> None:
         account = self._account
         self.modseq = account.modseq
+        self._states.save()
         if self._flagged or self._expunged:
             self._log()
         octets = pack_mailbox(
@@ -196,15 +182,9 @@ class OpenMailbox:
         key = mailbox_key(account.id, self.number)
         self._batch.put(self._databases.mailbox, key, octets + self.name.encode())
 
-    def _turn(self, old: int, flags: int, count: int, size: Callable[[], int]) -> None:
-        """Count so many messages, of so many octets, that have other flags now."""
-        turned = old ^ flags
-        if turned & SEEN:
-            self.unseen += -count if flags & SEEN else count
-        if turned & DELETED:
-            sign = 1 if flags & DELETED else -1
-            self.deleted += sign * count
-            self.deleted_size += sign * size()
+    def _size(self, uids: "array[int]") -> int:
+        """Octets of all of these messages."""
+        return sum([MessageRow.size_in(octets) for _, octets in self._states.stored(uids)])
 
     def _count(self, flags: int, size: int, sign: int) -> None:
         """Count one message with these flags: that it came, or with minus signs that it went."""
@@ -425,8 +405,3 @@ class OpenAccount:
         validity = max(last + 1, self.now // 1000)
         self.batch.put(self.databases.meta, UIDVALIDITY_KEY, validity.to_bytes(4, "big"))
         return validity
-
-
-def _size(items: Items, state: bytes) -> int:
-    """Octets of all messages that have this state."""
-    return sum([MessageRow.size_in(octets) for _, octets in items if octets[STATE] == state])

@@ -61,8 +61,8 @@ REMEMBER = 30 * 86400.0
 STEP = 500
 """Records in one change of a long task, so that deliveries never wait long behind it."""
 
-FLAGS_STEP = 10_000
-"""The same where only flags are changed, which takes a microsecond or two each."""
+FLAGS_STEP = 50_000
+"""The same where only flags are changed: half a microsecond each the first time, then much less."""
 
 ROUND = 3600.0
 """Seconds between two rounds of ``tend``."""
@@ -175,10 +175,12 @@ class MailboxOwner:
                 step = FLAGS_STEP if isinstance(command, Store) else STEP
                 if len(command.uids) <= step:
                     return await self._do(command)
-                answer = Answer()
+                answer: Answer | None = None
                 for start in range(0, len(command.uids), step):
                     part = command.uids[start : start + step]
-                    answer += await self._do(msgspec.structs.replace(command, uids=part))
+                    done = await self._do(msgspec.structs.replace(command, uids=part))
+                    answer = done if answer is None else answer + done
+                assert answer is not None
                 return answer
             case _:
                 answer = await self._do(command)

@@ -31,6 +31,7 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.names import AT_FIRST
 from engine.mailbox.opened import OpenAccount
+from engine.mailbox.records import current
 from engine.mailbox.restored import jumped, jumped_account
 from engine.mailbox.rights import Grant
 from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, GrantRow, KeptRow, MailboxRow, MessageRow, MetadataRow
@@ -42,7 +43,11 @@ Row: TypeAlias = tuple[str, bytes, bytes]
 
 SECTIONS = ("account", "mailbox", "entry", "subscribed", "keyword", "message", "kept", "script", "acl", "metadata")
 """The databases of which a backup has an account's rows, as ``Databases`` names them. Their keys begin with the
-account's number. Who adds such a database to the layout adds its name here, behind ``mailbox``."""
+account's number. Who adds such a database to the layout adds its name here, behind ``mailbox``. What ``state`` has
+is in the rows of ``message``."""
+
+FORMAT = 2
+"""Of these rows. That of the store grows without it where a row says the same as before."""
 
 OF_A_MAILBOX = frozenset({"mailbox", "keyword", "message", "acl", "metadata"})
 """Those whose keys go on with the number of a mailbox."""
@@ -57,12 +62,14 @@ AT_ONCE = 10_000
 def rows(snapshot: Snapshot, databases: Databases, account: int) -> Iterator[Row]:
     """All of an account, but for mailboxes that are being taken away, the log, and the octets of content.
 
-    Of metadata, what is there, and is not private to somebody else.
+    Records of messages have the state of now: where a store keeps that is its own affair. Of metadata, what is there,
+    and is not private to somebody else.
     """
     prefix = account_key(account)
     gone = {key[8:] for key, value in snapshot.scan(databases.mailbox, prefix) if MailboxRow.parse(value).gone}
     for section in SECTIONS:
-        for key, value in snapshot.scan(getattr(databases, section), prefix):
+        found = snapshot.scan(getattr(databases, section), prefix)
+        for key, value in found if section != "message" else current(snapshot, databases, prefix):
             if section in OF_A_MAILBOX and key[8:12] in gone:
                 continue
             if section == "metadata" and (viewer_of(key) not in (0, account) or MetadataRow.parse(value).value is None):
@@ -154,7 +161,7 @@ def restore(batch: Batch, databases: Databases, account: int, found: Iterable[Ro
         if not _untouched(batch, databases, account, row):
             return Answer(Problem.ALREADYEXISTS)
         grants.take_all(batch, databases, account_key(account))
-        for database in (databases.log, *(getattr(databases, section) for section in SECTIONS)):
+        for database in (databases.log, databases.state, *(getattr(databases, section) for section in SECTIONS)):
             for key in keys(batch, database, account_key(account)):
                 batch.delete(database, key)
         batch.flush()

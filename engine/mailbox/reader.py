@@ -26,7 +26,7 @@ from engine.mailbox.layout import (
     uid_of,
 )
 from engine.mailbox.quota import Quota, TellRow
-from engine.mailbox.records import Records, headings, parsed, stored
+from engine.mailbox.records import Records, headings, some, stored
 from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, MailboxRow, MessageRow
 from engine.mailbox.scripts import Active, Script
 from engine.mailbox.snapshot import Snapshot
@@ -143,7 +143,7 @@ class Mailboxes:
         """The same, and the header fields that stand before the content of each."""
         with self.snapshot() as snapshot:
             found = stored(snapshot, self._databases, account_id, mailbox, uids)
-        return parsed(found), headings(found)
+            return some(snapshot, self._databases, account_id, mailbox, found), headings(found)
 
     def small(self, account_id: int, mailbox: int, uids: Iterable[int]) -> dict[int, bytes]:
         """Whole messages, which must be small, by UID; those that are not there are left out."""
@@ -167,7 +167,7 @@ class Mailboxes:
             return views.changes(snapshot, self._databases, account_id, mailbox, since)
 
     def arrivals(self, account_id: int, mailbox: int, after: int, limit: int) -> list[tuple[int, MessageRow]]:
-        """The messages whose UIDs follow that one, in their order, at most so many: (UID, record)."""
+        """The messages whose UIDs follow that one, in their order, at most so many: (UID, record as it came)."""
         start, own = message_key(account_id, mailbox, after + 1), mailbox_key(account_id, mailbox)
         with self.snapshot() as snapshot:
             found = islice(snapshot.scan(self._databases.message, own, start), limit)

@@ -81,8 +81,8 @@ class Erase:
     def _rest(self, batch: Batch) -> Step:
         databases = self.databases
         for database in (
-            databases.log, databases.keyword, databases.metadata, databases.subscribed, databases.entry,
-            databases.mailbox, databases.script, databases.remembered,
+            databases.log, databases.state, databases.keyword, databases.metadata, databases.subscribed,
+            databases.entry, databases.mailbox, databases.script, databases.remembered,
         ):  # fmt: skip
             found = keys(batch, database, account_key(self.account), self.limit)
             for key in found:
@@ -125,7 +125,7 @@ class Drop:
         databases, own = self.databases, mailbox_key(self.account, self.mailbox)
         if grants.take_all(batch, databases, own, self.limit):
             return True
-        for database in (databases.log, databases.keyword, databases.metadata):
+        for database in (databases.log, databases.state, databases.keyword, databases.metadata):
             found = keys(batch, database, own, self.limit)
             for key in found:
                 batch.delete(database, key)

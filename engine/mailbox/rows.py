@@ -17,8 +17,8 @@ _CONTENT = struct.Struct(">IIQQ8s")
 _GRANT = struct.Struct(">Q")
 _METADATA = struct.Struct(">QB")
 
-BEFORE_STATE, STATE, AFTER_STATE = slice(0, 24), slice(24, 36), slice(44, None)
-"""Where a MessageRow in octets has its State, which the MODSEQ follows, and the rest."""
+STATE, MODSEQ = slice(24, 36), slice(36, 44)
+"""Where a MessageRow in octets has its State, and its MODSEQ."""
 
 IN_HEADING = frozenset({b"return-path", b"delivered-to"})
 """The header fields of a delivery, in lower case, of which ``MessageRow.heading`` is made (``deliver``)."""
@@ -85,7 +85,10 @@ class EntryRow(NamedTuple):
 
 
 class MessageRow(NamedTuple):
-    """One message in one mailbox. All but the heading has a fixed size, so that a mailbox is read in one quick scan."""
+    """One message in one mailbox. All but the heading has a fixed size, so that a mailbox is read in one quick scan.
+
+    As it is stored it has the state with which the message came; what was changed since is in ``states``.
+    """
 
     content: bytes  # key of its content
     flags: int
@@ -121,14 +124,19 @@ class State(NamedTuple):
         """Of a MessageRow's STATE."""
         return cls._make(_STATE.unpack(octets))
 
-    def octets(self, modseq: int) -> bytes:
-        """As it stands in a MessageRow, with the MODSEQ that follows it there."""
-        return _STATE.pack(*self) + _MODSEQ.pack(modseq)
+    def octets(self) -> bytes:
+        """As it stands in a MessageRow."""
+        return _STATE.pack(*self)
+
+
+def restated(octets: bytes, state: bytes, modseq: int) -> bytes:
+    """A MessageRow in octets with another State and MODSEQ."""
+    return octets[: STATE.start] + state + _MODSEQ.pack(modseq) + octets[MODSEQ.stop :]
 
 
 def modseq_in(octets: bytes) -> int:
     """Of a MessageRow in octets."""
-    modseq: int = _MODSEQ.unpack_from(octets, STATE.stop)[0]
+    modseq: int = _MODSEQ.unpack_from(octets, MODSEQ.start)[0]
     return modseq
 
 

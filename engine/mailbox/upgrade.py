@@ -1,7 +1,8 @@
 """A store that an older Postroad made is brought to the format of today, in steps that any crash may part.
 
 Format 1 knew INBOX alone, and no flags. Its records are shorter than those of today: so a store in the midst of the
-upgrade says what is still to be done, and a mark that it is.
+upgrade says what is still to be done, and a mark that it is. Format 2 kept the flags of today in the records of
+messages: these are now the flags with which they came (``states``), so there is nothing to be written but the number.
 """
 
 import struct
@@ -30,26 +31,19 @@ from engine.storage.writer import Batch, committed
 STEP = 500
 """Accounts in one commit."""
 
+_OLD = (b"\x01", b"\x02")
+"""Formats that can be brought up."""
+
 _ACCOUNT_1 = struct.Struct(">BI")  # erased, newest
 _MAILBOX_1 = struct.Struct(">IIQIQ")  # uidvalidity, uidnext, modseq, messages, size
 
 
 def bring_up(environment: lmdb.Environment, databases: Databases) -> None:
     """Make the format that of today. StorageError for a format that is not known."""
-    if not _begun(environment, databases):
-        return
-    accounts, start = 0, b""
-    while True:
-        with committed(environment) as batch:
-            keys = _old(batch, databases, start)
-            for key in keys:
-                _account(batch, databases, int.from_bytes(key, "big"))
-            if not keys:
-                batch.delete(databases.meta, UPGRADING_KEY)
-        if not keys:
-            break
-        accounts, start = accounts + len(keys), keys[-1]
-    event("mailboxes-upgraded", format=FORMAT, accounts=accounts)
+    found, begun = _begun(environment, databases)
+    accounts = _accounts(environment, databases) if begun else 0
+    if begun or found in _OLD:
+        event("mailboxes-upgraded", format=FORMAT, accounts=accounts)
 
 
 def check(snapshot: Snapshot, databases: Databases) -> None:
@@ -61,16 +55,34 @@ def check(snapshot: Snapshot, databases: Databases) -> None:
         raise StorageError("the mailboxes are being upgraded; try again when the server has started")
 
 
-def _begun(environment: lmdb.Environment, databases: Databases) -> bool:
-    """Whether there is something to upgrade. An older Postroad refuses the store from the first step on."""
+def _begun(environment: lmdb.Environment, databases: Databases) -> tuple[bytes | None, bool]:
+    """Which format it was, and whether records of format 1 are to be upgraded.
+
+    An older Postroad refuses the store from the first step on.
+    """
     with committed(environment) as batch:
         found = batch.get(databases.meta, FORMAT_KEY)
-        if found is not None and found not in (b"\x01", bytes([FORMAT])):
+        if found is not None and found not in (*_OLD, bytes([FORMAT])):
             raise _unknown(found)
         if found == b"\x01":
             batch.put(databases.meta, UPGRADING_KEY, b"")
         batch.put(databases.meta, FORMAT_KEY, bytes([FORMAT]))
-        return batch.get(databases.meta, UPGRADING_KEY) is not None
+        return found, batch.get(databases.meta, UPGRADING_KEY) is not None
+
+
+def _accounts(environment: lmdb.Environment, databases: Databases) -> int:
+    """Upgrade those that have records of format 1; how many."""
+    accounts, start = 0, b""
+    while True:
+        with committed(environment) as batch:
+            keys = _old(batch, databases, start)
+            for key in keys:
+                _account(batch, databases, int.from_bytes(key, "big"))
+            if not keys:
+                batch.delete(databases.meta, UPGRADING_KEY)
+        if not keys:
+            return accounts
+        accounts, start = accounts + len(keys), keys[-1]
 
 
 def _old(batch: Batch, databases: Databases, start: bytes) -> list[bytes]:

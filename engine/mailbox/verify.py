@@ -16,9 +16,11 @@ from engine.mailbox.layout import (
     shared_prefix,
     uid_of,
 )
+from engine.mailbox.records import current
 from engine.mailbox.rights import RIGHTS
 from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, EntryRow, GrantRow, KeptRow, MailboxRow, MessageRow
 from engine.mailbox.snapshot import Snapshot
+from engine.mailbox.states import Block, uids_in
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ def problems(snapshot: Snapshot, databases: Databases, path: Path) -> Iterator[s
     """Every contradiction, in words. One long transaction, and memory that grows with the number of messages."""
     found = Found()
     contents = {key: ContentRow.parse(value) for key, value in snapshot.scan(databases.content)}
+    yield from _states(snapshot, databases)
     yield from _messages(snapshot, databases, contents, found)
     yield from _accounts(snapshot, databases, found)
     yield from _mailboxes(snapshot, databases, found)
@@ -78,10 +81,20 @@ def problems(snapshot: Snapshot, databases: Databases, path: Path) -> Iterator[s
             yield f"content {name.hex()} counts {content.references} references, and has {found.references[name]}"
 
 
+def _states(snapshot: Snapshot, databases: Databases) -> Iterator[str]:
+    for key, value in snapshot.scan(databases.state):
+        block = Block.parse(value)
+        if block.octets() != value or list(block.lows) != sorted(set(block.lows)):
+            yield f"block {key.hex()} of flags is malformed"
+        for uid in uids_in(uid_of(key), block.lows):
+            if snapshot.get(databases.message, key[:12] + uid.to_bytes(4, "big")) is None:
+                yield f"block {key.hex()} has flags of message {uid}, which is not there"
+
+
 def _messages(
     snapshot: Snapshot, databases: Databases, contents: dict[bytes, ContentRow], found: Found
 ) -> Iterator[str]:
-    for key, value in snapshot.scan(databases.message):
+    for key, value in current(snapshot, databases):
         message = MessageRow.parse(value)
         found.mailbox(key[:12]).add(message, uid_of(key))
         found.account(key[:8]).add(message, 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from engine.mailbox import log
 from engine.mailbox.commands import Answer, Store
+from engine.mailbox.flags import Mode
 from engine.mailbox.layout import (
     Databases,
     account_key,
@@ -19,7 +20,7 @@ from engine.mailbox.layout import (
     uid_of,
 )
 from engine.mailbox.names import USES, below
-from engine.mailbox.records import Records, joined, parsed, stored
+from engine.mailbox.records import Records, joined, put, some, stored, whole
 from engine.mailbox.rows import AccountRow, EntryRow, MailboxRow, modseq_in
 from engine.mailbox.snapshot import Snapshot
 from engine.protocols.imap.sets import places
@@ -132,11 +133,11 @@ def status_in(octets: bytes) -> MailboxRow | None:
 
 
 def view(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -> View | None:
-    """A mailbox whole, in one scan; None when there is none."""
+    """A mailbox whole, in two scans; None when there is none."""
     status = status_of(snapshot, databases, account, mailbox)
     if status is None:
         return None
-    found = parsed(snapshot.scan(databases.message, mailbox_key(account, mailbox)))
+    found = whole(snapshot, databases, account, mailbox)
     return _view(found, status, keywords(snapshot, databases, account, mailbox))
 
 
@@ -147,7 +148,7 @@ def renewed(old: View, news: Changes) -> View:
     known = places(changed.uids[:cut], kept.uids)
     flags, bits, modseqs = kept.flags[:], kept.bits[:], kept.modseqs[:]
     for column, numbers in ((flags, changed.flags), (bits, changed.bits), (modseqs, changed.modseqs)):
-        _put(column, known, numbers[:cut])
+        put(column, known, numbers[:cut])
     found = Records(kept.contents, kept.uids, flags, bits, modseqs, kept.sizes, kept.received, kept.saved)
     if cut < len(changed):  # they are new: UIDs ascend
         found = joined([found, changed.at(range(cut, len(changed)))])
@@ -157,25 +158,14 @@ def renewed(old: View, news: Changes) -> View:
 def restated(old: View, store: Store, answer: Answer, status: MailboxRow) -> Changes:
     """What a STORE without keywords has changed since an earlier view, as ``changes`` gives it, without a look."""
     was = old.some(array("I", answer.sources))
-
-    def become(column: "array[int]", named: int) -> "array[int]":
-        known = {bits: store.mode(bits, named) for bits in set(column)}
-        if len(known) == 1:
-            return array(column.typecode, known.values()) * len(column)
-        return array(column.typecode, map(known.__getitem__, column))
-
-    flags, bits = become(was.flags, store.flags), become(was.bits, 0)
-    modseqs = array("Q", [answer.modseq]) * len(was)
+    table = bytes([store.mode(flags, store.flags) for flags in range(256)])
+    flags = array("B", was.flags.tobytes().translate(table))
+    bits = was.bits if store.mode is not Mode.REPLACE else array("Q", bytes(8 * len(was)))
+    modseqs = array("Q")
+    for count, modseq in answer.steps:
+        modseqs += array("Q", [modseq]) * count
     now = Records(was.contents, was.uids, flags, bits, modseqs, was.sizes, was.received, was.saved)
     return Changes(status, old.keywords, [], now)
-
-
-def _put(column: "array[int]", places: Sequence[int], numbers: "array[int]") -> None:
-    if isinstance(places, range):
-        column[places.start : places.stop] = numbers
-    else:
-        for place, number in zip(places, numbers, strict=True):
-            column[place] = number
 
 
 def _view(found: Records, status: MailboxRow, names: tuple[str, ...]) -> View:
@@ -185,7 +175,7 @@ def _view(found: Records, status: MailboxRow, names: tuple[str, ...]) -> View:
 
 def records(snapshot: Snapshot, databases: Databases, account: int, mailbox: int, uids: Sequence[int]) -> Records:
     """Those of the messages that are there. UIDs ascend."""
-    return parsed(stored(snapshot, databases, account, mailbox, uids))
+    return some(snapshot, databases, account, mailbox, stored(snapshot, databases, account, mailbox, uids))
 
 
 def changes(snapshot: Snapshot, databases: Databases, account: int, mailbox: int, since: int) -> Changes | None:

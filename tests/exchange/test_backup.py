@@ -25,7 +25,7 @@ from engine.mailbox.commands import (
     Undelete,
 )
 from engine.mailbox.commands import Store as SetFlags
-from engine.mailbox.flags import DELETED, Mode
+from engine.mailbox.flags import DELETED, SEEN, Mode
 from engine.mailbox.layout import INBOX
 from engine.mailbox.putback import SECTIONS, content_of
 
@@ -47,6 +47,8 @@ def other_store(folder: Path) -> MailboxOwner:
 
 async def test_an_account_comes_back_whole_in_a_new_store(store: Store, tmp_path: Path) -> None:
     await filled(store)
+    later = SetFlags(account=ANN, mailbox=INBOX, uids=(3, 4), mode=Mode.ADD, flags=SEEN, keywords=("later",))
+    await store.do(later)
     backup = backed_up(store, tmp_path / "ann.backup")
     with other_store(tmp_path) as owner:
         new = Store(owner.reader, owner.path, owner.change)

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.imap.columns import Columns, entry
+from engine.imap.columns import Columns, entries
 from engine.imap.letters import Shelf
 from engine.imap.matching import Matching
-from engine.imap.texts import Header
+from engine.imap.texts import Header, values, values_of
 from engine.index import Index
 from engine.index.digests import Digests
 from engine.index.layout import Stamp
@@ -119,13 +121,34 @@ def test_a_column_is_cut_and_goes_on() -> None:
     keys = [bytes([number]) * 24 for number in range(4)]
     whole = Columns().of((1, 1, b"subject"), header)
     assert whole is not None
-    whole = whole.with_more(b"".join(keys), [entry(section, header) for section in sections])
+    whole = whole.with_more(b"".join(keys), entries(sections, header))
     assert [whole.found(needle) for needle in (b"a", b"b", b"ab", b"")] == [[0, 3], [3], [], [0, 3]]
     for place in range(5):
         cut = whole.upto(place)
         assert cut.contents == b"".join(keys[:place])
         assert cut.unknown == ((1,) if place > 1 else ())
-        assert cut.with_more(whole.contents, [entry(section, header) for section in sections[place:]]) == whole
+        assert cut.with_more(whole.contents, entries(sections[place:], header)) == whole
+
+
+SECTIONS = st.lists(
+    st.none()
+    | st.lists(
+        st.sampled_from([
+            b"Subject: one\r\n", b"SUBJECT : =?utf-8?q?tw=C3=B6?=\r\n", b" subject: folded\r\n", b"X-Subject: no\n",
+            b"Subject-Of: no\r\n", b"subject:", b"\n", b"\r\n", b"Subject: \xff\x00\r\n", b" \r\n", b":",
+            b"subject\r\n", b"Subject:\r\n\tx\n y\r\n", b"Subject: 1 \t\r\n", b"Subject: 2 \r3\r\n", b"\r",
+            b"Subject:\t4\r\r\n",
+        ])
+    ).map(b"".join),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(SECTIONS, st.sampled_from(["subject", "x-subject", "subject:", "x y", "", "none"]))
+def test_many_sections_say_what_each_says(sections: list[bytes | None], name: str) -> None:
+    header = Header(name)
+    each = [(place, value) for place, one in enumerate(sections) if one is not None for value in values(one, header)]
+    assert list(values_of(sections, header)) == each
 
 
 def test_not_all_columns_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -348,6 +348,31 @@ async def test_others_change_flags_between_a_look_and_a_store(post: Post, monkey
     assert await client.ok("STORE 1 +FLAGS.SILENT (\\Seen)") == [b"* 1 FETCH (FLAGS (\\Seen \\Deleted))"]
 
 
+@pytest.mark.parametrize("between", [False, True])
+async def test_flags_of_many_messages_change_in_steps(post: Post, monkeypatch, between: bool) -> None:
+    """``between``: somebody else changes flags between two steps, so the answer is read from the store."""
+    monkeypatch.setattr("engine.mailbox.owner.FLAGS_STEP", 300)
+    client = await post.client(selects="INBOX", enables="CONDSTORE")
+    for _ in range(2):
+        await client.ok(b"APPEND INBOX" + b" {1+}\r\nx" * 400)
+    await client.ok("NOOP")
+    other = await post.client(selects="INBOX")
+    done = post.owner._do
+
+    async def late(command: Store) -> object:
+        if between and len(command.uids) == 200:
+            await done(Store(account=1, mailbox=1, uids=(1, 800), mode=Mode.ADD, flags=DELETED))
+        return await done(command)
+
+    monkeypatch.setattr(post.owner, "_do", late)
+    told = await client.ok("STORE 1:* +FLAGS (\\Flagged)")
+    assert told == await client.ok("FETCH 1:* (FLAGS MODSEQ)")
+    assert len({line.partition(b" MODSEQ ")[2] for line in told}) == (4 if between else 3)
+    assert told[0].startswith(b"* 1 FETCH (FLAGS (\\Flagged" + b" \\Deleted" * between + b") MODSEQ ")
+    assert sum(b"\\Flagged" in line for line in await other.ok("NOOP")) == 800
+    assert post.owner.reader.verify() == []
+
+
 # Many at once.
 
 

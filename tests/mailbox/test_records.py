@@ -51,8 +51,12 @@ async def test_a_view_is_renewed_by_what_has_changed(owner: MailboxOwner, seed: 
     assert owner.reader.verify() == []
 
 
+@pytest.mark.parametrize("step", [2, 1000])
 @pytest.mark.parametrize("mode", Mode)
-async def test_what_a_store_changes_is_known_without_a_look(owner: MailboxOwner, mode: Mode) -> None:
+async def test_what_a_store_changes_is_known_without_a_look(
+    owner: MailboxOwner, monkeypatch, mode: Mode, step: int
+) -> None:
+    monkeypatch.setattr("engine.mailbox.owner.FLAGS_STEP", step)
     await owner.change(Begin(account=ANN))
     await append(owner, *[b"%d" % number for number in range(9)])
     for uids, flags, keywords in (((1, 2, 3), SEEN, ("k",)), ((3, 4), DELETED, ()), ((5,), SEEN | DELETED, ())):
