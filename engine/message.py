@@ -192,7 +192,10 @@ class Message(Struct, frozen=True):
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        return tuple([recipient.address for recipient in self.envelope.recipients])
+        recipients = self.envelope.recipients
+        if len(recipients) == 1:  # as nearly always, and asked for a dozen times while it is under way
+            return (recipients[0].address,)
+        return tuple([recipient.address for recipient in recipients])
 
     @property
     def session(self) -> Session:
