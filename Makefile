@@ -88,6 +88,11 @@ deb: $(READY)  ## a Debian package in dist/, for the Python of this system, with
 test-deb: deb  ## install that package in a layer over this machine, use it, and purge it; as root
 	POSTROAD_DEB=$$(ls -t dist/*.deb | head -1) $(BIN)/python -m pytest tests/operations/test_debian_package.py
 
+.PHONY: bench-compiled
+bench-compiled: compiled  ## a compiled build in build/compiled, which `make bench` then measures beside the source
+	rm -rf build/compiled
+	$(BIN)/python -m zipfile -e dist/postroad-*-cp*.whl build/compiled
+
 test-compiled: compiled  ## the tests that need no other programs, against the compiled modules
 	rm -rf build/compiled
 	$(BIN)/python -m zipfile -e dist/postroad-*-cp*.whl build/compiled

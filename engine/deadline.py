@@ -2,9 +2,20 @@
 
 import math
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import trio
+
+
+class Timed(Protocol):
+    """What has a time at which it is over."""
+
+    @property
+    def due(self) -> float:
+        """By the loop's clock; infinity: never."""
+
+    def pass_by(self) -> None:
+        """The time is over."""
 
 
 class Watch:
@@ -12,7 +23,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.wakes = math.inf
-        self.running: set[Deadline] = set()
+        self.running: set[Timed] = set()
         self._sleep = trio.CancelScope()
 
     async def run(self) -> None:
@@ -21,9 +32,8 @@ class Watch:
             with trio.CancelScope(deadline=self.wakes) as self._sleep:
                 await trio.sleep_forever()
             now = trio.current_time()
-            for deadline in self.running:
-                if deadline.due <= now:
-                    deadline.pass_by()
+            for deadline in [deadline for deadline in self.running if deadline.due <= now]:
+                deadline.pass_by()
 
     def wake_at(self, time: float) -> None:
         """Look at the deadlines at ``time`` at the latest."""
@@ -75,3 +85,43 @@ class Deadline:
     ) -> bool:
         self._watch.running.discard(self)
         return bool(self._scope.__exit__(kind, error, trace))
+
+
+class Rest:
+    """One task's sleep that somebody ends, or its time."""
+
+    __slots__ = ("_task", "_watch", "due")
+
+    def __init__(self, watch: Watch) -> None:
+        self.due = math.inf
+        self._watch = watch
+        self._task: trio.lowlevel.Task | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        """Until ``wake``, for so many seconds at most."""
+        self._task = trio.lowlevel.current_task()
+        self.due = due = trio.current_time() + seconds
+        watch = self._watch
+        watch.running.add(self)
+        if due < watch.wakes:
+            watch.wake_at(due)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def wake(self) -> None:
+        """End it. Nothing happens where nobody sleeps."""
+        if (task := self._gone()) is not None:
+            trio.lowlevel.reschedule(task)
+
+    def pass_by(self) -> None:
+        """The time is over."""
+        self.wake()
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._gone()
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _gone(self) -> trio.lowlevel.Task | None:
+        """Nobody sleeps any more; who did."""
+        task, self._task = self._task, None
+        self._watch.running.discard(self)
+        return task

@@ -192,7 +192,10 @@ class Message(Struct, frozen=True):
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        return tuple([recipient.address for recipient in self.envelope.recipients])
+        recipients = self.envelope.recipients
+        if len(recipients) == 1:  # as nearly always, and asked for a dozen times while it is under way
+            return (recipients[0].address,)
+        return tuple([recipient.address for recipient in recipients])
 
     @property
     def session(self) -> Session:
@@ -249,11 +252,13 @@ class Message(Struct, frozen=True):
         The content stays as it is: what is left out of it is noted in the envelope. The same message where nothing is
         unwanted.
         """
+        section, within = _header_section(self.content.chunks()), name.lower().encode()
+        if within not in section.lower() and within not in self.envelope.prepended.lower():
+            return self  # as nearly always: the expressions below take ten times as long to find that out
         pattern = _pattern(name)
         prepended = pattern.sub(
             lambda match: b"" if is_unwanted(_unfolded(match[1])) else match[0], self.envelope.prepended
         )
-        section = _header_section(self.content.chunks())
         found = [match.span() for match in pattern.finditer(section) if is_unwanted(_unfolded(match[1]))]
         left_out = _joined({*self.envelope.left_out, *found})
         if prepended == self.envelope.prepended and left_out == self.envelope.left_out:

@@ -46,10 +46,12 @@ class Authenticate:
     # For all checks of a message; what is not done by then is temperror.
     time_limit: Duration = Duration(evaluate.TIME_LIMIT)
     _terms: evaluate.Terms = field(init=False, repr=False)
+    _nothing: bytes = field(init=False, repr=False)  # the field that says that nothing was checked
 
     def __post_init__(self) -> None:
         """ValueError for settings that cannot work."""
         self.authserv_id = self.authserv_id or self.hostname
+        self._nothing = results.field(self.authserv_id, [])
         sealers = frozenset(map(a_labels, self.trusted_sealers))
         self._terms = evaluate.Terms(self.hostname, sealers, Method(self.organisation), self.time_limit)
 
@@ -62,14 +64,20 @@ class Authenticate:
             except ValueError as error:
                 yield f"trusted_sealers: {error}"
 
-    async def __call__(self, message: Message) -> Verdict:
+    def at_once(self, message: Message) -> Verdict | None:
+        """The verdict on mail that begins here, which is not checked; None on all other."""
         session = message.session
-        message = message.without_fields(results.NAME, partial(results.claims, authserv_id=self.authserv_id))
         if session.login:
             login = Finding("auth", "pass", (("smtp.auth", session.login),))
-            return self._told(message, [login]).with_fact("auth.result", "pass")
+            return self._told(self._cleared(message), [login]).with_fact("auth.result", "pass")
         if session.trusted or not session.peer:
-            return self._told(message, [])
+            return self._cleared(message).with_field(self._nothing)
+        return None
+
+    async def __call__(self, message: Message) -> Verdict:
+        if (verdict := self.at_once(message)) is not None:
+            return verdict
+        message, session = self._cleared(message), message.session
         client = evaluate.Client(session.peer, session.helo, message.sender)
         # As it was received: what we have put on top since was never signed.
         resolver = self.resolver
@@ -80,6 +88,10 @@ class Authenticate:
         if self.tally.on:
             self._count(message, found)
         return self._applied(message, found.dmarc) if self.dmarc == "apply" else message
+
+    def _cleared(self, message: Message) -> Message:
+        """Without what others say in our name."""
+        return message.without_fields(results.NAME, partial(results.claims, authserv_id=self.authserv_id))
 
     def _told(self, message: Message, findings: list[Finding]) -> Message:
         return message.with_field(results.field(self.authserv_id, findings))

@@ -174,6 +174,14 @@ class Resolve:
         except CertificateError as error:
             yield f"trust: {error}"
 
+    def at_once(self, message: Message) -> Verdict | None:
+        """The verdict, where all go by one way that is known; else None."""
+        recipients = message.envelope.recipients
+        if len(recipients) > 1 or message.fact(NEXT_HOP) or self.egress.plan.smart_host(str(message.fact(TENANT, ""))):
+            return None
+        route = self._routes.get(_domain(recipients[0].address))
+        return self._going(message, route) if route is not None else None
+
     async def __call__(self, message: Message) -> Verdict:
         if hop := message.fact(NEXT_HOP):
             return await self._to_smart_host(message, *host_and_port(str(hop), self.port))
@@ -182,9 +190,11 @@ class Resolve:
         recipients = message.envelope.recipients
         if len(recipients) == 1:
             domain = _domain(recipients[0].address)
-            route = self._routes.get(domain) or await self._find(domain)
-            return message.with_facts(route.told(self.rng)) if isinstance(route, Site) else route
+            return self._going(message, self._routes.get(domain) or await self._find(domain))
         return await self._for_many(message)
+
+    def _going(self, message: Message, route: Route) -> Message | Reject | Defer:
+        return message.with_facts(route.told(self.rng)) if isinstance(route, Site) else route
 
     async def _to_smart_host(self, message: Message, host: str, port: int) -> Verdict:
         """That of its tenant takes all of it."""
@@ -193,7 +203,7 @@ class Resolve:
         if route is None:
             route, expires = await self._by_smart_host(host, port)
             self._routes.put(key, route, expires)
-        return message.with_facts(route.told(self.rng)) if isinstance(route, Site) else route
+        return self._going(message, route)
 
     async def _for_many(self, message: Message) -> Verdict:
         domains = {recipient.address: _domain(recipient.address) for recipient in message.envelope.recipients}

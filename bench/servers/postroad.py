@@ -29,6 +29,9 @@ ROOT = PACKAGE.parent  # of the repository, or where packages are installed
 FILES = PACKAGE / "files" if (PACKAGE / "files").is_dir() else ROOT
 """Where pipeline.toml and filters/ are: an installed copy has them beside the benchmarks."""
 
+COMPILED = ROOT / "build" / "compiled"
+"""Where `make bench-compiled` unpacks a compiled build of this source."""
+
 
 @dataclass(frozen=True, slots=True)
 class Postroad:
@@ -43,6 +46,7 @@ class Postroad:
             "relay",
             "relay-tls",
             "relay-signed",
+            "relay-history",
             "deliver",
             "inbound",
             "scanned",
@@ -54,9 +58,12 @@ class Postroad:
     )
     changes: Mapping[str, Any] = field(default_factory=dict)  # place in pipeline.toml → value: {"queue.in_flight": 0}
     zones: tuple[Zone, ...] = ()  # the DNS that it sees; empty: the domain of the task, at its next hop
+    root: Path = ROOT  # of its packages
 
     def missing(self) -> str | None:
-        return None
+        if self.root == ROOT or _same(ROOT / "engine", self.root / "engine"):
+            return None
+        return "no compiled build of this source: make bench-compiled"
 
     def version(self) -> str:
         commit = ""
@@ -86,7 +93,7 @@ class Postroad:
             with log.open("ab") as writing:
                 process = await group.open(
                     [sys.executable, "-m", "engine", "run", "--config", str(config)],
-                    cwd=ROOT, stdout=subprocess.PIPE, stderr=writing,
+                    cwd=self.root, stdout=subprocess.PIPE, stderr=writing,
                 )  # fmt: skip
             ports = await _ready(process, log)
             ready = trio.current_time() - begun
@@ -99,6 +106,13 @@ class Postroad:
         bugs = [line for line in log.read_text().splitlines() if '"event":"bug"' in line]
         if bugs:
             raise Failed(f"{len(bugs)} bugs in the log, the first: {bugs[0][:1000]}")
+
+
+def _same(source: Path, build: Path) -> bool:
+    """Whether a build has the same source, and more."""
+    ours = {path.relative_to(source): path.read_bytes() for path in source.rglob("*.py")}
+    theirs = {path.relative_to(build): path.read_bytes() for path in build.rglob("*.py")}
+    return ours == theirs and any(build.rglob("*.so"))
 
 
 # -- configuration
@@ -257,4 +271,12 @@ async def _stopped(process: trio.Process) -> None:
             return
 
 
-SERVERS = (Postroad(),)
+SERVERS = (
+    Postroad(),
+    Postroad(
+        name="Postroad, compiled",
+        key="postroad@compiled",
+        workloads=frozenset({"accept", "relay", "deliver", "inbound"}),
+        root=COMPILED,
+    ),
+)

@@ -71,7 +71,7 @@ class Waiting:
         await backlog.make()
         found = []
         for server in servers:
-            if isinstance(server, Postroad):
+            if isinstance(server, Postroad) and self.name in server.workloads:
                 changes = {**server.changes, "stage.relay.allow_networks": ["127.0.0.0/8"]}
                 work = Work(replace(server, changes=changes, zones=(zone(DOMAIN), backlog.zone())), cell, disk, limit)
                 name = f"{server.name}, {cell.backlog:,} waiting"

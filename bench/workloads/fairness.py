@@ -96,7 +96,7 @@ class Fairness:
         healthy, some_bad = Sites(self.sites), Sites(self.sites, max(3, round(self.sites * _BAD)))
         found = []
         for server in servers:
-            if isinstance(server, Postroad):
+            if isinstance(server, Postroad) and self.name in server.workloads:
                 changes = {**server.changes, "stage.relay.allow_networks": ["127.0.0.0/8"]}
                 work = Work(replace(server, changes=changes, zones=(healthy.zone(),)), cell, disk, limit)
                 rate = (await measure(work, healthy, _AT_ONCE, wanted.count or _PEAK)).rate / 2

@@ -33,7 +33,7 @@ class Noting:
         limit = max(120.0, 20 * wanted.seconds)
         found = []
         for server in servers:
-            if isinstance(server, Postroad):
+            if isinstance(server, Postroad) and self.name in server.workloads:
                 without = replace(server, changes={**server.changes, "history.level": "off"})
                 found.append(trial(server, partial(measure, Work(server, cell, disk, limit))))
                 work, key = Work(without, cell, disk, limit), f"{server.key}@no-history"

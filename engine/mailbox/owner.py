@@ -266,13 +266,14 @@ class MailboxOwner:
 
     async def _apply(self, change: Callable[[Batch], E]) -> E:
         """Have a change committed, tell what is new, and remove the files that nobody refers to any more."""
-        with trio.CancelScope(shield=True):
-            effects = await self.writer.apply(change)
-            for news in effects.news:
-                self.tell(news)
-            if effects.fuller:
-                self.fuller()
-            await self._discard(effects.files)
+        effects = await self.writer.apply(change, to_the_end=True)
+        for news in effects.news:
+            self.tell(news)
+        if effects.fuller:
+            self.fuller()
+        if effects.files:
+            with trio.CancelScope(shield=True):
+                await self._discard(effects.files)
         return effects
 
     async def _steps(self, step: Callable[[Batch], Step]) -> int:

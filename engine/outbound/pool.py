@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import trio
 
+from engine.deadline import Rest
 from engine.history import history
 from engine.outbound.bounds import Bounds
 from engine.outbound.noting import note
@@ -57,7 +58,7 @@ class _Site:
         self.turns = Turns(self.queue, valve) if valve is not None else None
         self.sessions: set[Session] = set()
         self.opening = 0
-        self.idle: list[tuple[Session, trio.Event]] = []
+        self.idle: list[tuple[Session, Rest]] = []
         self.leaving: Session | None = None  # that ends for a message which none of them is safe enough for
         self.grow_after = 0.0
         self.patience = False  # whether a task watches the queue
@@ -115,10 +116,10 @@ class _Site:
     def wake(self, job: Job) -> None:
         """Wake the idle connection that was used last, so that the others may end."""
         for index in range(len(self.idle) - 1, -1, -1):
-            session, event = self.idle[index]
+            session, rest = self.idle[index]
             if session.serves(job):
                 del self.idle[index]
-                event.set()
+                rest.wake()
                 return
 
 
@@ -194,7 +195,7 @@ class Pool:
             if site.turns is not None:
                 site.turns.close()
             while site.idle:
-                site.idle.pop()[1].set()
+                site.idle.pop()[1].wake()
 
     def fail_all(self) -> None:
         """No connection is left: answer whoever still waits."""
@@ -229,8 +230,8 @@ class Pool:
             if not any(self._candidates(site, site.queue[0])):
                 self._give_up(site)
             elif site.idle:
-                site.leaving, woken = site.idle.pop(0)
-                woken.set()
+                site.leaving, rest = site.idle.pop(0)
+                rest.wake()
 
     def _lacks_place(self, site: _Site) -> bool:
         """Whether there may be no connection more, and the first message could be served by a new one alone."""
@@ -423,15 +424,15 @@ class Pool:
 
     async def _woken(self, site: _Site, session: Session) -> bool:
         """Wait for a job. False when none came in time."""
-        place = (session, trio.Event())
+        place = (session, Rest(site.bounds.terms.watch))
         site.idle.append(place)
         try:
-            with trio.move_on_after(site.idle_for):
-                await place[1].wait()
+            await place[1].sleep(site.idle_for)
         finally:
-            if place in site.idle:
+            woken = place not in site.idle  # also in the moment in which the time was over
+            if not woken:
                 site.idle.remove(place)
-        return place[1].is_set()
+        return woken
 
     def _hand_back(self, site: _Site, session: Session, trouble: Trouble) -> None:
         """The connection broke: queue again what was certainly not taken, for another server."""

@@ -20,10 +20,10 @@ class RehearsedStage(RunningStage):
         super().__init__(_stood_in_for(stage) if stage.spec.effect else stage, services)
         self.absent = offline and bool(self._said("asks_others", False))
         if self.absent:
-            self._function, self._limiter, self.waits = _passed, None, False
+            self._function, self._limiter, self.waits, self._prompt = _passed, None, False, None
         elif (rehearse := self._said("rehearse", None)) is not None:
             synchronous = not inspect.iscoroutinefunction(rehearse)
-            self._function, self.waits = rehearse, True
+            self._function, self.waits, self._prompt = rehearse, True, None
             self._limiter = trio.CapacityLimiter(1) if synchronous else None
 
     def _said(self, name: str, otherwise: Any) -> Any:

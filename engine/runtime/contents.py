@@ -11,11 +11,15 @@ from engine.verdict import Changed, Each, Route, Verdict
 Said: TypeAlias = "Verdict | Changed | tuple[Route, ...]"
 """What comes back from a leg."""
 
+_WITH_CONTENTS = (Message, Each, Changed)
+
 
 def new_contents(asked: Message, verdict: Said) -> list[Content]:
     """The contents that the verdict has in place of the one that was asked about, each once."""
-    if verdict is asked:
+    if verdict is asked or not isinstance(verdict, _WITH_CONTENTS):
         return []
+    if isinstance(verdict, Message):
+        return [verdict.content] if verdict.content is not asked.content else []
     found = {id(message.content): message.content for message in _messages(verdict)}
     found.pop(id(asked.content), None)
     return list(found.values())

@@ -297,10 +297,11 @@ class Arrival(Journey):
             self._store()
 
     def _store(self) -> None:
-        if any(isinstance(message.content, LooseContent) for message in self._ready):
-            trio.lowlevel.spawn_system_task(self._store_from_thread)
-        else:
-            self._submit(_named(self._ready, self._roads.aside.folder))
+        for message in self._ready:
+            if isinstance(message.content, LooseContent):
+                trio.lowlevel.spawn_system_task(self._store_from_thread)
+                return
+        self._submit(_named(self._ready, self._roads.aside.folder))
 
     async def _store_from_thread(self) -> None:
         """To put a file in its place waits for the disk."""

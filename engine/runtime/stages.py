@@ -7,7 +7,7 @@ import inspect
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
 import trio
@@ -63,6 +63,8 @@ class RunningStage:
         self._function: Callable[[Message], Any] = self.instance
         # A stage may know better than its code shows, by an attribute of this name.
         self.waits = stage.spec.synchronous or (_waits(stage.spec.target) and getattr(self.instance, "waits", True))
+        # It may know the verdict on some messages without waiting: this gives it, or None.
+        self._prompt: Callable[[Message], Any] | None = getattr(self.instance, "at_once", None)
 
     @property
     def opened(self) -> bool:
@@ -109,20 +111,46 @@ class RunningStage:
                 verdict = await trio.to_thread.run_sync(
                     self._function, message, abandon_on_cancel=True, limiter=self._limiter
                 )
-        except StorageError as error:  # the message cannot be read: that is no fault of the stage
-            event("stage-failed", id=message.id, stage=self.name, error=str(error))
-            return self.failed(message, f"met trouble: {error}", broke)
-        except Unreachable as error:  # nor that what it asks gives no answer
-            event("stage-failed", id=message.id, stage=self.name, error=str(error))
-            return self.failed(message, f"has no answer: {error}", broke)
         except (Exception, SystemExit) as error:
-            event.bug(f"stage {self.name}", error, id=message.id)
-            return self.failed(message, f"raised {type(error).__name__}: {error}", broke)
+            return self._broken(message, error, broke)
+        return self._taken(verdict, message, broke)
+
+    def call_at_once(self, message: Message, broke: Callable[[], None] = _unheard) -> Verdict | Changed | None:
+        """The same, where the stage has to wait for nothing to say it; None: it is to be called."""
+        if self.stage.when is not None and not self.stage.when.holds(message):
+            return message
+        try:
+            if self._prompt is not None:
+                verdict = self._prompt(message)
+                if verdict is None:
+                    return None
+            elif self.waits:
+                return None
+            else:
+                verdict = _driven(self._function(message))
+        except (Exception, SystemExit) as error:
+            return self._broken(message, error, broke)
+        return self._taken(verdict, message, broke)
+
+    def _taken(self, verdict: Any, message: Message, broke: Callable[[], None]) -> Verdict | Changed:
+        """What the stage said, if it makes sense."""
         flaw = flaw_of(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
             return as_seen(verdict, message, self.name)
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}", broke)
+
+    def _broken(self, message: Message, error: BaseException, broke: Callable[[], None]) -> Verdict:
+        """What comes of an error that it raised."""
+        match error:
+            case StorageError():  # the message cannot be read: that is no fault of the stage
+                event("stage-failed", id=message.id, stage=self.name, error=str(error))
+                return self.failed(message, f"met trouble: {error}", broke)
+            case Unreachable():  # nor that what it asks gives no answer
+                event("stage-failed", id=message.id, stage=self.name, error=str(error))
+                return self.failed(message, f"has no answer: {error}", broke)
+        event.bug(f"stage {self.name}", error, id=message.id)
+        return self.failed(message, f"raised {type(error).__name__}: {error}", broke)
 
     def decided(self, verdict: Verdict | Changed, asked: Message, began: float) -> tuple[Step, float]:
         """Count a verdict on a message that came at ``began``. A step of its way, and the time now."""
@@ -197,8 +225,42 @@ def _waits(target: Any) -> bool:
     return code is None or any(step.opname in _WAITING for step in dis.get_instructions(code))
 
 
-_Held: TypeAlias = tuple[RunningStage, Message, int, Done, Way, float]
-"""A message in a stage: the stage, what it was given, its number, who hears the verdict, the way so far, since when."""
+def _driven(call: Coroutine[Any, Any, Any]) -> Any:
+    """What a stage says that never waits."""
+    try:
+        call.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a stage waits that was taken for one that never does")
+
+
+class _Passage:
+    """A message on its way through the leg. ``message``: as it is now; ``index``: the stage that is next."""
+
+    __slots__ = ("began", "done", "given", "index", "message", "way")
+
+    def __init__(self, message: Message, start: int, done: Done) -> None:
+        self.given = self.message = message
+        self.index = start
+        self.done = done
+        self.way: Way = []
+        self.began = time.perf_counter()  # when it came to that stage
+
+    def met(self, stage: RunningStage, verdict: Verdict | Changed) -> Verdict | Changed | None:
+        """The stage has said that. What ends the passage; None: it goes on."""
+        step, self.began = stage.decided(verdict, self.message, self.began)
+        self.way.append(step)
+        self.index += 1
+        if isinstance(verdict, Message):
+            self.message = verdict
+            return None
+        if self.message is not self.given and isinstance(verdict, Each | Route | Quarantine):
+            return Changed(self.message, verdict)
+        return verdict
+
+
+_Held: TypeAlias = tuple[RunningStage, _Passage]
+"""The stage that has a message."""
 
 
 class _Runner:
@@ -220,8 +282,8 @@ class _Runner:
 class LegRunner:
     """Runs messages through the stages of a leg, at most ``concurrency`` at once. Its ``serve`` must run beside it.
 
-    Stages that never wait are done with a message at once, in whatever task brought it. What waits is run by one of
-    the leg's own tasks, which come into being as they are needed and then stay.
+    As long as no stage has to wait for its verdict, a message is done with at once, in whatever task brought it. From
+    there on it is run by one of the leg's own tasks, which come into being as they are needed and then stay.
     """
 
     def __init__(self, stages: list[RunningStage], *, concurrency: int, broke: Callable[[], None] = _unheard) -> None:
@@ -229,9 +291,7 @@ class LegRunner:
         self._stages = stages
         self._broke = broke
         self._concurrency = concurrency
-        waits = [index for index, stage in enumerate(stages) if stage.waits]
-        self._prompt_from = waits[-1] + 1 if waits else 0
-        self._waiting: deque[tuple[Message, int, Done]] = deque()
+        self._waiting: deque[_Passage] = deque()
         self._idle: list[_Runner] = []
         self._runners = 0
         self._watch = Watch()
@@ -243,14 +303,28 @@ class LegRunner:
         ``done`` gets the verdict, the number of stages that were done with, and the way. That may be fewer than a
         message that is passed on has before it: then it is to be brought again, for the rest.
         """
-        if start >= self._prompt_from:
-            try:
-                self._run(message, start, done, None).send(None)
-            except StopIteration:
-                return
-            raise AssertionError("a stage waits that was taken for one that never does")
-        self._waiting.append((message, start, done))
-        self._rouse()
+        passage = _Passage(message, start, done)
+        try:
+            verdict = self._at_once(passage)
+        except Exception as error:  # nothing here raises; if it does, that is one message's trouble
+            self._broken(passage, error)
+            return
+        if verdict is None:
+            self._waiting.append(passage)
+            self._rouse()
+        else:
+            done(verdict, passage.index, passage.way)
+
+    def _at_once(self, passage: _Passage) -> Verdict | Changed | None:
+        """Take it as far as nobody has to wait. The verdict; None: the next stage has to."""
+        while passage.index < len(self._stages):
+            stage = self._stages[passage.index]
+            said = stage.call_at_once(passage.message, self._broke)
+            if said is None:
+                return None
+            if (end := passage.met(stage, said)) is not None:
+                return end
+        return passage.message
 
     def _rouse(self) -> None:
         """Wake one runner. It wakes the next one when it leaves work behind: one that never waits does all itself."""
@@ -276,57 +350,48 @@ class LegRunner:
                         self._idle.append(runner)
                         await runner.wakeup.wait()
                         continue
-                    message, start, done = self._waiting.popleft()
+                    passage = self._waiting.popleft()
                     self._rouse()
-                    await self._run(message, start, done, runner)
-                    del message, done  # many may be idle after a rush, and none of them keeps its last message
+                    await self._run(passage, runner)
+                    del passage  # many may be idle after a rush, and none of them keeps its last message
             if runner.held is not None:  # which was cut off
                 self._late(runner.held)
                 runner.held = None
 
-    async def _run(self, message: Message, start: int, done: Done, runner: _Runner | None) -> None:
-        verdict: Verdict | Changed
+    async def _run(self, passage: _Passage, runner: _Runner) -> None:
+        passage.began = time.perf_counter()
         try:
-            verdict, index, way = await self._through(message, start, done, runner)
+            verdict = await self._through(passage, runner)
         except Exception as error:  # nothing here raises; if it does, that is one message's trouble
-            event.bug("leg", error, id=message.id)
-            verdict, index, way = Defer("Local trouble, please try again later", log=repr(error)), 0, []
-            if runner is not None:
-                runner.let_go()
-        done(verdict, index, way)
+            runner.let_go()
+            self._broken(passage, error)
+        else:
+            passage.done(verdict, passage.index, passage.way)
 
-    async def _through(
-        self, message: Message, start: int, done: Done, runner: _Runner | None
-    ) -> tuple[Verdict | Changed, int, Way]:
-        way: Way = []
-        index = start
-        verdict: Verdict | Changed = message
-        began = time.perf_counter()
-        for stage in self._stages[start:]:
-            asked = verdict
-            assert isinstance(asked, Message)
-            if runner is not None and stage.waits:
-                runner.held = (stage, asked, index, done, way, began)
+    @staticmethod
+    def _broken(passage: _Passage, error: Exception) -> None:
+        event.bug("leg", error, id=passage.given.id)
+        passage.done(Defer("Local trouble, please try again later", log=repr(error)), 0, [])
+
+    async def _through(self, passage: _Passage, runner: _Runner) -> Verdict | Changed:
+        while passage.index < len(self._stages):
+            stage = self._stages[passage.index]
+            said = stage.call_at_once(passage.message, self._broke)
+            if said is None:
+                runner.held = (stage, passage)
                 runner.deadline.allow(stage.stage.timeout)
-                verdict = await stage.call(asked, self._broke)
+                said = await stage.call(passage.message, self._broke)
                 runner.let_go()
-            else:
-                verdict = await stage.call(asked, self._broke)
-            step, began = stage.decided(verdict, asked, began)
-            way.append(step)
-            index += 1
-            if not isinstance(verdict, Message):
-                if asked is not message and isinstance(verdict, Each | Route | Quarantine):
-                    verdict = Changed(asked, verdict)
+            if (end := passage.met(stage, said)) is not None:
+                return end
+            if runner.deadline.passed:  # it was late, but has said what it had to say
                 break
-            if runner is not None and runner.deadline.passed:  # it was late, but has said what it had to say
-                break
-        return verdict, index, way
+        return passage.message
 
     def _late(self, held: _Held) -> None:
-        stage, asked, index, done, way, began = held
+        stage, passage = held
         how = f"took longer than {stage.stage.timeout:g} s"
-        event("stage-failed", id=asked.id, stage=stage.name, error=how)
-        verdict = stage.failed(asked, how, self._broke)
-        way.append(stage.decided(verdict, asked, began)[0])
-        done(verdict, index + 1, way)
+        event("stage-failed", id=passage.message.id, stage=stage.name, error=how)
+        verdict = stage.failed(passage.message, how, self._broke)
+        passage.way.append(stage.decided(verdict, passage.message, passage.began)[0])
+        passage.done(verdict, passage.index + 1, passage.way)

@@ -16,6 +16,7 @@ LINE_LIMIT = 500
 """Characters of the name of a line: a site, and a source."""
 
 _VERDICTS = get_args(Verdict)
+_SIMPLE = frozenset({str, bool, float, type(None)})
 _NAMES = {
     Reject: "reject",
     Defer: "defer",
@@ -75,6 +76,8 @@ def _flaw_of_message(message: Message, asked: Message) -> str:
 
 
 def _is_fact(value: object) -> bool:
+    if type(value) in _SIMPLE:  # as nearly all: the ways of an isinstance take four times as long
+        return True
     if isinstance(value, list):
         return all(map(_is_fact, value))
     if isinstance(value, dict):

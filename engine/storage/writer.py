@@ -141,10 +141,11 @@ class Writer:
         self._gathered.append(_Change(work, done))  # type: ignore[arg-type]
         self._some.wake()
 
-    async def apply(self, work: Callable[[Batch], T]) -> T:
+    async def apply(self, work: Callable[[Batch], T], *, to_the_end: bool = False) -> T:
         """Apply ``work``; its result once that is committed and synced.
 
-        StorageError when it could not be stored. Cancelling the wait does not take the change back.
+        StorageError when it could not be stored. Cancelling the wait does not take the change back; ``to_the_end``: it
+        cannot be cancelled once it has begun.
         """
         task = trio.lowlevel.current_task()
         waiting = True
@@ -155,6 +156,8 @@ class Writer:
 
         def abort(_: object) -> trio.lowlevel.Abort:
             nonlocal waiting
+            if to_the_end:
+                return trio.lowlevel.Abort.FAILED
             waiting = False
             return trio.lowlevel.Abort.SUCCEEDED
 

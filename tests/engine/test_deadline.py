@@ -5,7 +5,7 @@ import math
 import trio
 import trio.testing
 
-from engine.deadline import Deadline, Watch
+from engine.deadline import Deadline, Rest, Watch
 
 
 async def over_after(watch: Watch, *allowed: tuple[float, float]) -> float:
@@ -71,4 +71,41 @@ async def test_what_ends_in_time_is_not_touched(autojump_clock: trio.testing.Moc
     assert not deadline.cut_off
     with deadline:  # a block without a time of its own has all the time there is
         await trio.sleep(1000)
+    assert not watch.running
+
+
+async def test_a_rest_ends_by_its_time_or_when_it_is_woken(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    watch = Watch()
+    nursery.start_soon(watch.run)
+    rest = Rest(watch)
+
+    async def slept(seconds: float, woken_after: float) -> float:
+        began = trio.current_time()
+        async with trio.open_nursery() as beside:
+
+            async def wake() -> None:
+                await trio.sleep(woken_after)
+                rest.wake()
+
+            beside.start_soon(wake)
+            await rest.sleep(seconds)
+            beside.cancel_scope.cancel()
+        return trio.current_time() - began
+
+    assert await slept(3, math.inf) == 3
+    assert await slept(30, 2) == 2
+    rest.wake()  # nobody sleeps: that is not remembered
+    assert await slept(3, math.inf) == 3
+    assert not watch.running
+
+
+async def test_a_rest_that_is_cancelled_is_over(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch()
+    nursery.start_soon(watch.run)
+    rest = Rest(watch)
+    with trio.move_on_after(1):
+        await rest.sleep(10)
+    rest.wake()
     assert not watch.running

@@ -524,6 +524,73 @@ async def test_a_stage_may_say_itself_that_it_never_waits() -> None:
         assert await stage.call(found := message()) is found
 
 
+@dataclass
+class Prompt:
+    """Knows what to say of some messages; of the others it has to find out."""
+
+    knows: Callable[[Message], Any]
+
+    def at_once(self, message: Message) -> Any:
+        return self.knows(message)
+
+    async def __call__(self, message: Message) -> Verdict:
+        await trio.lowlevel.checkpoint()
+        return message.with_header("X-Found", "out")
+
+
+def prompt(knows: Callable[[Message], Any], **keys: Any) -> RunningStage:
+    return running(Prompt, {Callable[[Message], Any]: knows}, **keys)
+
+
+async def test_what_a_stage_knows_at_once_is_not_waited_for() -> None:
+    ended: list[Any] = []
+    runner = LegRunner([running(tag), prompt(lambda m: m, name="two"), running(tag, name="three")], concurrency=1)
+    runner.begin(message(), 0, lambda *said: ended.append(said))
+    said, index, way = ended[0]
+    assert said.headers("X-Tag") == ["yes", "yes"]
+    assert (index, [step[:2] for step in way]) == (3, [("mine", "changed"), ("two", "pass"), ("three", "changed")])
+
+
+async def test_a_leg_waits_from_the_stage_on_that_must_find_out(nursery: trio.Nursery) -> None:
+    ended: list[Any] = []
+    stages = [running(tag), prompt(lambda _: None, name="two"), prompt(lambda m: m, name="three"), running(tag)]
+    runner = LegRunner(stages, concurrency=1)
+    nursery.start_soon(runner.serve)
+    runner.begin(about := message(), 0, lambda *said: ended.append(said))
+    assert not ended
+    await trio.testing.wait_all_tasks_blocked()
+    said, index, way = ended[0]
+    assert (said.header("X-Found"), said.headers("X-Tag")) == ("out", ["yes", "yes"])
+    assert (index, [step[:2] for step in way]) == (
+        4,
+        [("mine", "changed"), ("two", "changed"), ("three", "pass"), ("mine", "changed")],
+    )
+    assert about.header("X-Tag") is None
+
+
+async def test_what_was_changed_before_a_wait_is_not_lost_by_a_verdict_behind_it() -> None:
+    said, done, _ = await run_leg(
+        running(tag), prompt(lambda _: None, name="two"), running(saying(Route("local")), name="three")
+    )
+    assert isinstance(said, Changed)
+    assert (said.message.header("X-Tag"), said.message.header("X-Found")) == ("yes", "out")
+    assert (said.verdict, done) == (Route("local"), 3)
+
+
+@pytest.mark.parametrize(("on_error", "kind"), ON_ERROR)
+async def test_what_breaks_at_once_is_followed_like_what_breaks_later(on_error: str, kind: type) -> None:
+    def broken(_: Message) -> Any:
+        raise RuntimeError("broken")
+
+    for stage in (prompt(broken, on_error=on_error), prompt(lambda _: 5, on_error=on_error)):
+        assert type(stage.call_at_once(message())) is kind
+
+
+async def test_a_stage_whose_condition_does_not_hold_is_passed_at_once() -> None:
+    stage = running(hanging, when=parse_condition("session.trusted"))
+    assert stage.call_at_once(found := message()) is found
+
+
 async def test_a_synchronous_stage_that_hangs_is_left_behind(autojump_clock) -> None:
     go = threading.Event()
 

@@ -163,6 +163,22 @@ async def test_a_waiter_that_is_cancelled_does_not_take_its_change_back(store: S
     assert store.all() == {b"a": b"1", b"b": b"2"}
 
 
+async def test_a_wait_to_the_end_is_not_cancelled(store: Store) -> None:
+    go, ended = threading.Event(), []
+
+    async def wait() -> None:
+        await store.writer.apply(store.put(b"a", b"1"), to_the_end=True)
+        ended.append(store.all())
+
+    async with trio.open_nursery() as nursery:
+        store.writer.submit(lambda _: go.wait(10), lambda _: None)
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        go.set()
+    assert ended == [{b"a": b"1"}]
+
+
 async def test_one_who_is_cancelled_already_changes_nothing(store: Store) -> None:
     with trio.CancelScope() as scope:
         scope.cancel()

@@ -151,7 +151,7 @@ async def test_no_room_defers_who_is_here_and_rejects_who_is_not(tmp_path: Path)
 
 @pytest.mark.interpreted
 async def test_a_broken_store_defers(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(work: object) -> None:
+    async def broken(work: object, **_: object) -> None:
         raise StorageError("the store failed: input/output error")
 
     monkeypatch.setattr(owner.writer, "apply", broken)
