@@ -148,7 +148,12 @@ def test_a_trial_is_begun_watched_and_ended(server, everything, load):
 
 
 @pytest.mark.parametrize(
-    "change", ['[stage.evil]\nuse = "/tmp/evil.py"', '[acme]\ndomains = ["x.example.org"]\nhook = ["/bin/sh"]']
+    "change",
+    [
+        '[stage.evil]\nuse = "/tmp/evil.py"',
+        '[stage.command]\ncommand = ["/bin/sh"]',
+        '[acme]\ndomains = ["x.example.org"]\nhook = ["/bin/sh"]',
+    ],
 )
 def test_no_code_comes_in_by_a_configuration(server, everything, change):
     """Who may change what the mail server does is not its user for that, and cannot give themselves scopes."""

@@ -64,19 +64,22 @@ def path_of(row):
     return row.path.format_map(known)
 
 
-@pytest.mark.parametrize("row", OPERATIONS)
-async def test_each_operation_wants_a_token_with_its_scope(tmp_path, row):
-    others = [scope for scope in SCOPES if scope != row.scope]
-    async with api_of(tmp_path) as api, api.program() as nobody, api.with_scopes(*others) as other:
-        assert (await nobody.request(row.method, path_of(row))).status_code == 401
-        refused = await other.request(row.method, path_of(row))
-        assert (refused.status_code == 403) == bool(row.scope), refused.text
+async def test_each_operation_wants_a_token_with_its_scope(tmp_path):
+    async with api_of(tmp_path) as api, api.program() as nobody:
+        others = {scope: api.token(*(one for one in SCOPES if one != scope)) for scope in {row.scope for row in ROWS}}
+        for row in ROWS:
+            assert (await nobody.request(row.method, path_of(row))).status_code == 401, row.name
+            async with api.program(others[row.scope]) as other:
+                refused = await other.request(row.method, path_of(row))
+            assert (refused.status_code == 403) == bool(row.scope), f"{row.name}: {refused.text}"
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS if not row.by_domain])
-async def test_what_is_about_the_whole_server_is_not_for_a_token_of_some_domains(tmp_path, row):
+async def test_what_is_about_the_whole_server_is_not_for_a_token_of_some_domains(tmp_path):
+    rows = [row for row in ROWS if not row.by_domain]
+    assert rows
     async with api_of(tmp_path) as api, api.with_scopes(domains=["example.org"]) as program:
-        assert (await program.request(row.method, path_of(row))).status_code == 403
+        for row in rows:
+            assert (await program.request(row.method, path_of(row))).status_code == 403, row.name
 
 
 async def test_methods_that_there_are_not_are_told(tmp_path):
@@ -128,8 +131,6 @@ def test_what_is_asked_for_has_limits_everywhere(row):
                     other, inspect.BoolType | inspect.LiteralType | inspect.NoneType | inspect.DateTimeType
                 ), place
 
-    if row.shape.query is not None:  # texts are read as whole numbers alone
-        assert not any(isinstance(field.type, inspect.FloatType) for field in inspect.type_info(row.shape.query).fields)
     for name in ("path", "query", "body"):
         if (kind := getattr(row.shape, name)) is not None:
             look(inspect.type_info(kind), name)
