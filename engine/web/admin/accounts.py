@@ -168,10 +168,10 @@ async def _shown(request: Request, address: str, status: int = 200, *, why: str 
 
 
 def _roles(request: Request) -> list[str]:
-    """All that there are, for each domain."""
+    """All that there are, for each domain; what reaches furthest comes last, where nobody chooses it unawares."""
     domains = shown_domains(request)
     whole = [role for role in ROLES if role not in OF_DOMAINS]
-    return whole + [f"{role}@{domain}" for role in OF_DOMAINS for domain in domains]
+    return [f"{role}@{domain}" for role in OF_DOMAINS for domain in domains] + whole
 
 
 def _done(request: Request, what: str) -> str:
