@@ -153,7 +153,7 @@ def test_the_pipeline_is_drawn_as_it_runs(server: Postroad, browser: Browser) ->
 
         def is_told() -> bool:
             page.reload()
-            return page.get_by_text("delivered, INBOX").count() > 0
+            return page.get_by_text("INBOX; account").count() > 0
 
         until(is_told, "the history to have it")
         shot(page, "message")
