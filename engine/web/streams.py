@@ -63,7 +63,7 @@ class EventStream(Response):
 
     async def _is_signed_in(self) -> bool:
         token = self._request.cookies.get(cookie(self._request), "")
-        return await found(self._context, token) is not None
+        return await found(self._context, token, used=False) is not None
 
     async def _end(self, scope: trio.CancelScope) -> None:
         await self._context.ending.wait()

@@ -125,7 +125,7 @@ def test_prometheus_takes_all_of_it(tmp_path):
 
 
 def test_everything_on_the_dashboard_is_in_a_scrape(tmp_path):
-    with Postroad(tmp_path, METRICS) as server:
+    with Postroad(tmp_path, {"listen": {**METRICS["listen"], "web": "127.0.0.1:0"}}) as server:
         found = names_in(fetched(server.ports["metrics"])[1])
     shown = set(re.findall(r"postroad_\w+", (ROOT / "monitoring" / "dashboard.json").read_text()))
     whole = {re.sub(r"_(bucket|sum|count)$", "", name) if name not in found else name for name in shown}

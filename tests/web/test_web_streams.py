@@ -110,6 +110,16 @@ async def test_it_ends_soon_after_the_session(site, autojump_clock):
         await ended.wait()
 
 
+async def test_a_page_that_lies_open_does_not_use_its_session(site, autojump_clock):
+    async with reader(site, cookie(site)) as (heard, _ended, _leave):
+        while b"beat" not in heard:
+            await trio.sleep(1)
+        before = site.context.sessions.changes
+        while heard.count(b"beat") < 20:
+            await trio.sleep(1)
+        assert site.context.sessions.changes == before
+
+
 async def test_it_ends_when_the_reader_has_gone(site, autojump_clock):
     async with reader(site, cookie(site)) as (_, ended, leave):
         await trio.sleep(1)

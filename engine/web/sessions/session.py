@@ -57,8 +57,11 @@ class Sessioned:
         await self._app(scope, receive, send)
 
 
-async def found(context: Context, token: str) -> Session | None:
-    """The session of a token: it ends with its account, and with its password. Unavailable, StorageError."""
+async def found(context: Context, token: str, *, used: bool = True) -> Session | None:
+    """The session of a token: it ends with its account, and with its password. Unavailable, StorageError.
+
+    ``used``: by somebody who asks for something, and not by a page that lies open.
+    """
     stored = context.sessions.find(token)
     if stored is None:
         return None
@@ -67,7 +70,8 @@ async def found(context: Context, token: str) -> Session | None:
     if account is None or account.id != stored.account or account.changed > stored.created:
         await trio.to_thread.run_sync(context.sessions.end, stored.id)
         return None
-    await trio.to_thread.run_sync(context.sessions.see, stored)
+    if used:
+        await trio.to_thread.run_sync(context.sessions.see, stored)
     return _session(context, stored, account, token)
 
 
