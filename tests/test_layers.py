@@ -154,6 +154,7 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
     ("engine/rehearsal/difference.py", "route"): "a kind of difference",
     ("engine/operations/previewing.py", "route"): "a kind of difference",
+    ("engine/operations/revising.py", "command"): "a setting of stages",
     ("engine/web/api/queue.py", "tenant"): "whose mail it is",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",

@@ -185,6 +185,8 @@ def _powers(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, stage in stages.items() if isinstance(stages, dict) else ():
         if isinstance(stage, dict) and "use" in stage:
             yield f"stage.{name}.use", repr(stage["use"])
+        if isinstance(stage, dict) and "command" in stage:  # one that runs programs, whatever it is called
+            yield f"stage.{name}.command", repr((stage["command"], stage.get("folder")))
     for table, key in (("acme", "hook"), ("server", "data"), ("server", "user")):
         found = tables.get(table)
         if isinstance(found, dict) and key in found:

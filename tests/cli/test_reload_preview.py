@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.operations.previewing import differences
 from engine.config import Config, load
+from engine.operations.previewing import differences
 from tests.support.server import BASE, merged, toml
 
 

@@ -8,12 +8,9 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-import schemathesis
 from hypothesis import settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from engine.web.api.openapi import document
-from engine.web.api.rows import PARTS, ROWS
+from tests.support.described import DOCUMENT, EXCLUDED, schema
 from tests.support.load import Load
 from tests.support.server import PASSWORD, Postroad, until
 
@@ -25,16 +22,7 @@ CONFIG = {
     "domains": {"local": ["example.org", "example.net"]},
 }
 
-STATUSES = ["400", "401", "404", "405", "413", "415", "422"]
-"""Of what is not as the document says."""
-
-CHECKED = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": STATUSES}}})
-
-SCHEMA = (
-    schemathesis.openapi.from_dict(document(ROWS, PARTS), config=CHECKED)
-    .exclude(path="/measures")  # it takes as long as one asks for
-    .exclude(path="/shaping")  # it asks the DNS
-)
+SCHEMA = schema().exclude(path="/shaping")  # which asks the DNS
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +73,7 @@ def load(server) -> Iterator[Load]:
 def test_answers_are_as_the_document_says_under_load(case, server, everything, load):
     base = f"http://127.0.0.1:{server.ports['web']}/api/v1"
     headers = {"authorization": f"Bearer {everything}"}
-    case.call_and_validate(base_url=base, headers=headers, excluded_checks=[positive_data_acceptance])
+    case.call_and_validate(base_url=base, headers=headers, excluded_checks=EXCLUDED)
 
 
 def test_messages_are_held_explained_released_and_deleted(server, everything, load):
@@ -110,7 +98,7 @@ def test_how_the_server_does_is_told(server, everything, load):
     with program(server, everything) as api:
         measures = api.get("/measures", params={"seconds": 2}).json()
         assert measures["arriving"] > 0
-        assert {"accept", "route", "enqueue"} <= {one["name"] for one in measures["stages"]}
+        assert {"route", "enqueue"} <= {one["name"] for one in measures["stages"]}
         assert until(lambda: api.get("/measures/health").json()["ready"], "a server that is ready")
         workers = api.get("/measures/workers").json()
         assert {"mail-0", "mail-1", "web"} <= {one["name"] for one in workers if one["answers"]}
@@ -160,7 +148,12 @@ def test_a_trial_is_begun_watched_and_ended(server, everything, load):
 
 
 @pytest.mark.parametrize(
-    "change", ['[stage.evil]\nuse = "/tmp/evil.py"', '[acme]\ndomains = ["x.example.org"]\nhook = ["/bin/sh"]']
+    "change",
+    [
+        '[stage.evil]\nuse = "/tmp/evil.py"',
+        '[stage.command]\ncommand = ["/bin/sh"]',
+        '[acme]\ndomains = ["x.example.org"]\nhook = ["/bin/sh"]',
+    ],
 )
 def test_no_code_comes_in_by_a_configuration(server, everything, change):
     """Who may change what the mail server does is not its user for that, and cannot give themselves scopes."""
@@ -193,7 +186,7 @@ def test_no_secret_is_in_an_answer_a_log_or_a_measure(server, everything, load):
     wrong = f"postroad_{'q' * 10}_{'Q' * 43}"
     seen = []
     with program(server, everything) as api, program(server, wrong) as stranger:
-        for path, methods in document(ROWS, PARTS)["paths"].items():
+        for path, methods in DOCUMENT["paths"].items():
             for method in methods:
                 place = re.sub(r"{.*?}", "7", path)
                 for client in (api, stranger):

@@ -135,7 +135,7 @@ ROWS = (
     Operation("GET", "/bans", "abuse:read", list_bans, by_domain=True),
     Operation("DELETE", "/bans", "abuse:write", lift_bans, by_domain=True, problems=(404,)),
     Operation("GET", "/rates", "abuse:read", list_rates, by_domain=True),
-    Operation("DELETE", "/rates", "abuse:write", lift_rates, by_domain=True, problems=(404,)),
+    Operation("DELETE", "/rates", "abuse:write", lift_rates, by_domain=True, problems=(404, 502)),
     Operation("GET", "/suspects", "abuse:read", list_suspects, by_domain=True),
-    Operation("DELETE", "/suspects/{account}", "abuse:write", clear_suspect, by_domain=True),
+    Operation("DELETE", "/suspects/{account}", "abuse:write", clear_suspect, by_domain=True, problems=(502,)),
 )

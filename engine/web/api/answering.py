@@ -23,6 +23,9 @@ _ANSWERS = Counter("postroad_api_requests_total", "Requests to the admin API.", 
 
 _PRIVATE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
+_MOST = 2**30
+"""Octets of a request that reach us at all: what is more than an operation takes we refuse in our own words, unread."""
+
 _KEY = 200
 """Characters of an Idempotency-Key."""
 
@@ -41,9 +44,7 @@ class Endpoint:
         self._operations = operations
         self._caller = caller
         self._call = call
-        self.bounds = Bounds(
-            max(one.body for one in operations.values()), max(one.seconds for one in operations.values())
-        )
+        self.bounds = Bounds(_MOST, max(one.seconds for one in operations.values()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

@@ -22,9 +22,7 @@ _PATIENCE = 2.0
 
 
 class Span(Asked, frozen=True):
-    seconds: Annotated[float, Meta(ge=1, le=30, description="That rates are taken over: so long the answer takes.")] = (
-        1.0
-    )
+    seconds: Annotated[int, Meta(ge=1, le=30, description="That rates are of: so long the answer takes.")] = 1
 
 
 class Health(msgspec.Struct, frozen=True):

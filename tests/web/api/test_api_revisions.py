@@ -59,6 +59,9 @@ hook = ["/usr/bin/hook"]
 
 [stage.mine]
 use = "filters/mine.py"
+
+[stage.command]
+command = ["/usr/bin/judge", "{sender}"]
 """
 
 
@@ -72,6 +75,10 @@ use = "filters/mine.py"
         (KNOWN + '[stage.other]\nuse = "filters/other.py"\n', ["stage.other.use"]),
         (KNOWN.replace("filters/mine.py", "os:system"), ["stage.mine.use"]),
         (KNOWN.replace("/usr/bin/hook", "/bin/sh"), ["acme.hook"]),
+        (KNOWN.replace("/usr/bin/judge", "/bin/sh"), ["stage.command.command"]),
+        (KNOWN + 'folder = "/tmp"\n', ["stage.command.command"]),
+        ('[stage.x]\nuse = "filters/mine.py"\ncommand = ["/usr/bin/judge", "-c", "x"]\n', ["stage.x.command"]),
+        ('[stage.x]\ncommand = ["/usr/bin/judge", "{sender}"]\n', []),
         (KNOWN.replace("postroad", "root"), ["server.user"]),
         (KNOWN.replace('"var"', '"/"'), ["server.data"]),
         ('stage = {x = {use = "a:b"}}\nserver = 1\nacme = []\n', ["stage.x.use"]),
