@@ -36,6 +36,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         Route("/mail/upload", sending.upload, methods=["POST"]),
         Route("/mail/uploaded/{id}", sending.uploaded, methods=["GET"]),
         Route("/mail/send", sending.send, methods=["POST"]),
+        Route("/mail/answer", sending.answer, methods=["POST"]),
         Route("/mail/unsend", sending.unsend, methods=["POST"]),
         Route("/mail/rules", filtering.shown, methods=["GET"]),
         Route("/mail/rules", filtering.kept, methods=["POST"]),

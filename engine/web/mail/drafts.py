@@ -21,7 +21,7 @@ from engine.web.mail.acting import change
 from engine.web.mail.boxes import Box
 from engine.web.mail.cleaning import cleaned
 from engine.web.mail.desk import Desk, number, read, session
-from engine.web.mail.opened import Opened, Person, same_id, section_of
+from engine.web.mail.opened import File, Opened, Person, same_id, section_of
 from engine.web.mail.pictures import kind
 from engine.web.mail.writing import Mistake, Piece, Written
 
@@ -80,18 +80,27 @@ async def keep(desk: Desk, request: Request, draft: Draft, name: str) -> str:
     400 for a Mistake, 409 where it cannot be kept.
     """
     account = session(request).account
-    boxes = await desk.boxes(request)
-    box = await read(boxes.of_use, "\\Drafts")
-    if box is None:
-        raise HTTPException(409, "there is no mailbox for drafts")
     try:
         pieces = [await _piece(desk, request, one) for one in draft.attached]
         octets = await read(_octets, draft, Person(name, draft.sender or account.address), pieces, desk)
     except Mistake as error:
         raise HTTPException(400, str(error)) from error
-    uid = await append(desk, request, box, octets, SEEN | DRAFT)
+    place = await put(desk, request, octets)
     await drop(desk, request, draft.draft)
-    return f"{box.id}/{uid}"
+    return place
+
+
+async def put(desk: Desk, request: Request, octets: bytes) -> str:
+    """Put a message into Drafts; Box.id/UID. 409 where it cannot be kept."""
+    box = await read((await desk.boxes(request)).of_use, "\\Drafts")
+    if box is None:
+        raise HTTPException(409, "there is no mailbox for drafts")
+    return f"{box.id}/{await append(desk, request, box, octets, SEEN | DRAFT)}"
+
+
+def new_id(desk: Desk) -> str:
+    """A Message-ID that nothing else has."""
+    return f"<{uuid4()}@{desk.context.config.server.hostname}>"
 
 
 async def append(desk: Desk, request: Request, box: Box, octets: bytes, flags: int) -> int:
@@ -142,7 +151,7 @@ def _octets(draft: Draft, sender: Person, pieces: list[Piece], desk: Desk) -> by
             references=draft.references,
             pieces=tuple(pieces),
         ),
-        message_id=f"<{uuid4()}@{desk.context.config.server.hostname}>",
+        message_id=new_id(desk),
         now=time.time(),
         bcc=True,
     )
@@ -171,19 +180,25 @@ async def _piece(desk: Desk, request: Request, one: Attached) -> Piece:
         except KeyError as error:
             raise Mistake(f"{one.name} is not there any more: attach it again") from error
         return Piece(one.name, one.media, octets)
-    box, uid = await found(desk, request, one.message)
-    opener = desk.opener(box)
     try:
-        if not one.section:
-            _, pieces = await read(opener.source, uid)
-            return Piece(one.name, "message/rfc822", await read(b"".join, pieces))
-        numbers = section_of(one.section)
-        if numbers is None:
-            raise HTTPException(404)
-        file, pieces = await read(opener.octets, uid, numbers)
-        return Piece(one.name, file.media, await read(b"".join, pieces))
+        if one.section:
+            file, octets = await part(desk, request, one.message, one.section)
+            return Piece(one.name, file.media, octets)
+        box, uid = await found(desk, request, one.message)
+        _, pieces = await read(desk.opener(box).source, uid)
+        return Piece(one.name, "message/rfc822", await read(b"".join, pieces))
     except MessageGone as error:
         raise Mistake(f"{one.name} is not there any more") from error
+
+
+async def part(desk: Desk, request: Request, place: str, section: str) -> tuple[File, bytes]:
+    """A part of a message, whole. MessageGone, 404."""
+    box, uid = await found(desk, request, place)
+    numbers = section_of(section)
+    if numbers is None:
+        raise HTTPException(404)
+    file, pieces = await read(desk.opener(box).octets, uid, numbers)
+    return file, await read(b"".join, pieces)
 
 
 async def begun(desk: Desk, request: Request) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from engine.mailbox import MessageGone
 from engine.web.languages import language_of, translator
-from engine.web.mail import frame, words
+from engine.web.mail import drafts, frame, invitations, words
 from engine.web.mail.boxes import Box, counted
 from engine.web.mail.cleaning import Cleaned, TooDeep, cleaned
 from engine.web.mail.desk import Desk, desk_of, number, read, session
@@ -141,10 +141,23 @@ async def message(request: Request) -> Response:
     remote = 0 if request.query_params.get("remote") == "1" else await _remote(desk, box, found)
     return page(
         request, "mail/message.html", box=box, message=found, line=lines[0], remote=remote,
+        invitation=await _invitation(desk, request, box, found),
         fates=await read(fates, desk.context.data, session(request).account.address, found) if box.outgoing else [],
         shown=request.query_params.get("remote") == "1", plain=request.query_params.get("plain") == "1",
         print=request.query_params.get("print") == "1",
     )  # fmt: skip
+
+
+async def _invitation(desk: Desk, request: Request, box: Box, found: Opened) -> invitations.Invitation | None:
+    """The invitation in it, if there is one."""
+    file = invitations.calendar_in(found.files)
+    if file is None:
+        return None
+    try:
+        _, octets = await drafts.part(desk, request, f"{box.id}/{found.uid}", file.section)
+    except MessageGone as error:
+        raise HTTPException(404) from error
+    return await read(invitations.read, octets, file.section)
 
 
 async def _remote(desk: Desk, box: Box, found: Opened) -> int:

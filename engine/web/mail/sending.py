@@ -4,6 +4,7 @@ A letter is kept before it is sent, and taken out of Drafts after the server has
 not lost. For a few seconds sending can be undone: nothing has left Drafts by then.
 """
 
+import time
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,13 +22,15 @@ from engine.mime import fields
 from engine.runtime.places import processes
 from engine.runtime.services import SUBMIT_SERVICE
 from engine.web.bounds import bounded
-from engine.web.mail import drafts
+from engine.web.mail import drafts, invitations
 from engine.web.mail.acting import change
 from engine.web.mail.desk import Desk, desk_of, read, session
+from engine.web.mail.opened import Person
 from engine.web.mail.people import fitting, written_to
 from engine.web.mail.pictures import kind
 from engine.web.mail.settings import settings
 from engine.web.mail.uploads import EACH, NoRoom, TooLarge
+from engine.web.mail.writing import Written, message, people
 from engine.web.rendering import page
 from engine.web.sessions import require
 
@@ -170,6 +173,36 @@ async def completed(request: Request) -> Response:
     known = await read(written_to, desk.mailboxes, desk.index, (sent.account, sent.number))
     found = fitting(known, request.query_params.get("q", "")[:100])
     return JSONResponse([{"name": one.name, "address": one.address, "text": drafts.shown(one)} for one in found])
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody says to an invitation."""
+
+    message: str  # Box.id/UID
+    section: str
+    how: invitations.How
+    text: str
+
+
+@bounded(seconds=600)
+@require()
+async def answer(request: Request) -> Response:
+    """Answer an invitation, at once."""
+    desk, account = desk_of(request), session(request).account
+    try:
+        said = msgspec.json.decode(await request.body(), type=Answer)
+        _, octets = await drafts.part(desk, request, said.message, said.section)
+        to, summary, reply = invitations.answer(octets, account.address, said.how)
+        name = (await read(settings, desk.mailboxes, account.id)).name
+        written = Written(
+            Person(name, account.address), people(to), subject=f"{said.text[:100]}: {summary}", text=said.text + "\n",
+            reply=reply,
+        )  # fmt: skip
+        letter = message(written, message_id=drafts.new_id(desk), now=time.time(), bcc=False)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise HTTPException(400, str(error)) from error
+    place = await drafts.put(desk, request, letter)
+    return JSONResponse({"refused": await _send(desk, request, Order(place, "", answers=said.message))})
 
 
 @require()

@@ -72,6 +72,7 @@ class Written:
     in_reply_to: str = ""
     references: str = ""
     pieces: tuple[Piece, ...] = ()
+    reply: str = ""  # a calendar of METHOD REPLY, which stands for the text (RFC 6047)
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -151,6 +152,8 @@ def _fill(found: EmailMessage, written: Written) -> None:
             )
     else:
         found.set_content(written.text.replace("\r\n", "\n"), cte="quoted-printable")
+    if written.reply:
+        found.add_alternative(written.reply, "calendar", cte="quoted-printable", params={"method": "REPLY"})
     for piece in written.pieces:
         if piece.cid and written.html:
             continue

@@ -251,6 +251,16 @@ document.getElementById("new-folder").addEventListener("submit", (event) => {
 });
 reader.addEventListener("click", (event) => {
   if (event.target.closest("[data-back]")) return back();
+  const said = event.target.closest("[data-answer]");
+  if (said) {
+    const { box, uid } = reader.querySelector(".message").dataset;
+    const { section } = said.closest(".invitation").dataset;
+    return void trying(async () => {
+      await ask("/mail/answer", { message: `${box}/${uid}`, section, how: said.dataset.answer, text: said.textContent });
+      said.closest(".actions").remove();
+      tell(texts.sent);
+    });
+  }
   const kind = event.target.closest("[data-act]")?.dataset.act;
   if (kind) {
     const { box, uid } = reader.querySelector(".message").dataset;
