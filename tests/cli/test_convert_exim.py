@@ -212,7 +212,8 @@ def test_the_password_is_for_us_alone(tmp_path: Path) -> None:
     [
         "exim4.conf:33: acl_check_rcpt: deny ratelimit = 100 / 1h / strict was left out",
         "the router by_sender was left out: it has senders = *@boss.test",
-        "relay_to_domains = backup.test: a domain that is only passed on", "box.firma.test is no network", "strange_option: was left out", "slow.test", "*@old.test",
+        "relay_to_domains = backup.test: a domain that is only passed on", "box.firma.test is no network",
+        "strange_option: was left out", "slow.test", "*@old.test",
         "router userforward: $home/.forward", "the alias list@firma.test leads to a program",
         "put the key /etc/exim4/dkim.key into dkim/firma.test/signing/s1.pem", "the authenticator plain",
     ],
