@@ -46,7 +46,11 @@ class Road(Protocol):
 
 def sampled(identity: bytes, share: float) -> bool:
     """Whether a message is among so many per cent: by its random octets, so that all processes agree."""
-    return int.from_bytes(identity[8:], "big") * 100 < share * _WHOLE
+    return int.from_bytes(identity[8:], "big") < _below(share)
+
+
+def _below(share: float) -> int:
+    return round(share * _WHOLE / 100)
 
 
 class Export:
@@ -55,6 +59,7 @@ class Export:
     def __init__(self, settings: Traces, worker: str) -> None:
         self.settings = settings
         self._worker = worker
+        self._sampled_below = _below(settings.share)
         self._waiting: list[Entry] = []
         self._rouse = threading.Event()
         self._ending = threading.Event()
@@ -63,7 +68,7 @@ class Export:
         self._failed = False
 
     def __call__(self, entry: Entry) -> None:
-        if not (entry.id and sampled(entry.id, self.settings.share)):
+        if not entry.id or int.from_bytes(entry.id[8:], "big") >= self._sampled_below:  # as `sampled` has it
             return
         if len(self._waiting) >= WAITING:
             _LOST.of("full").value += 1
