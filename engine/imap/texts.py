@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.imap.letters import Letter
 from engine.mime.dates import sent
-from engine.mime.fields import fields, named, unfolded
+from engine.mime.fields import fields, named, text, unfolded
 from engine.mime.search import ADDRESSES, body_texts, folded, header_lines, header_texts
 
 ENCODED: Final = (
@@ -76,10 +76,16 @@ def values(section: bytes, header: Header) -> Iterator[bytes]:
 
 
 def _folded(field: tuple[bytes, bytes], header: Header) -> Sequence[bytes]:
-    plain = unfolded(field[1])
-    if header.is_quick and plain.isascii() and b"=?" not in plain:
-        return (plain.lower(),)
+    if header.is_quick:
+        plain = unfolded(field[1])
+        return (plain.lower() if plain.isascii() and b"=?" not in plain else _decoded(plain),)
     return [folded(value).encode("utf-8", "surrogatepass") for _, value in header_texts([field])]
+
+
+@lru_cache(maxsize=1024)
+def _decoded(plain: bytes) -> bytes:
+    """To decode takes longer than all else that is done for a field; and all letters of a thread have the same."""
+    return folded(text(plain)).encode("utf-8", "surrogatepass")
 
 
 def values_of(sections: Sequence[bytes | None], header: Header) -> Iterator[tuple[int, bytes]]:
