@@ -312,9 +312,9 @@ class Pool:
         for host, address in self._candidates(site, first):
             try:
                 session = await self._patiently(site, first, host, address)
-            except Insecure as trouble:  # for others, whose mail may go by what it has, it is not penalised
-                log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)
-                self._penalise((site.way.source, address, first.security), trouble)
+            except Insecure as insecure:  # for others, whose mail may go by what it has, it is not penalised
+                log.info("%s [%s]: %s %s", host, address, insecure.text, insecure.reply)
+                self._penalise((site.way.source, address, first.security), insecure)
                 continue
             except Trouble as trouble:
                 log.info("%s [%s]: %s %s", host, address, trouble.text, trouble.reply)

@@ -643,9 +643,9 @@ async def _connect(terms: Terms, way: Way, host: str, address: str) -> Connectio
     try:
         with trio.fail_after(terms.timeouts.connect):
             return await dial(way.source, address, way.port)
-    except SourceFailed as error:
-        terms.source_failed(way.source, str(error.strerror))
-        raise Trouble(f"Cannot send from {way.source.name}: {error.strerror}", "4.4.1") from error
+    except SourceFailed as failed:
+        terms.source_failed(way.source, str(failed.strerror))
+        raise Trouble(f"Cannot send from {way.source.name}: {failed.strerror}", "4.4.1") from failed
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise Exhausted from error

@@ -41,6 +41,16 @@ def test_the_bounds_of_slices_only_compute(path: str) -> None:
     assert named <= HARMLESS
 
 
+@pytest.mark.parametrize("path", MODULES)
+def test_no_name_stands_for_two_kinds_of_errors(path: str) -> None:
+    """The second one raises a TypeError where mypyc has compiled it: the name has the type of the first."""
+    for function in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            handlers = [node for node in ast.walk(function) if isinstance(node, ast.ExceptHandler) and node.name]
+            named = {(handler.name, ast.unparse(handler.type)) for handler in handlers if handler.type is not None}
+            assert len(named) == len({name for name, _ in named}), f"{path}: {function.name}"
+
+
 def test_the_version_says_so() -> None:
     said = CliRunner().invoke(main, ["--version"])
     assert said.exit_code == 0
