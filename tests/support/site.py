@@ -168,6 +168,7 @@ async def _site(role: Alone, answers: Answers, only: Iterable[Part] | None) -> A
         return found.collected
 
     context = Context(role, answers, collected, sessions, NewsDesk())  # type: ignore[arg-type]
+    context.change = role.owner.change  # type: ignore[method-assign]
     found = Site(site(context, parts() if only is None else only), context, role, answers)
     try:
         yield found

@@ -121,8 +121,9 @@ async def test_a_page_that_lies_open_does_not_use_its_session(site, autojump_clo
 
 
 async def test_it_ends_when_the_reader_has_gone(site, autojump_clock):
-    async with reader(site, cookie(site)) as (_, ended, leave):
-        await trio.sleep(1)
+    async with reader(site, cookie(site)) as (heard, ended, leave):
+        while not heard:
+            await trio.sleep(1)
         leave()
         await ended.wait()
 

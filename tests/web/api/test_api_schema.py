@@ -16,7 +16,6 @@ from engine.web.api.rows import ROWS
 from tests.support.api import BASE, CONFIG, ApiSite, api_of
 from tests.support.background import dns, in_thread
 from tests.support.described import DOCUMENT, EXCLUDED, schema
-from tests.support.owned import owned_mailboxes
 
 SCHEMA = schema()
 
@@ -31,8 +30,7 @@ def ask(tmp_path_factory):
     @contextlib.asynccontextmanager
     async def opened(config: str) -> AsyncIterator[tuple[ApiSite, trio.lowlevel.TrioToken]]:
         async with api_of(folder, config, messages=200) as api:
-            with owned_mailboxes(api.site):
-                yield api, trio.lowlevel.current_trio_token()
+            yield api, trio.lowlevel.current_trio_token()
 
     with dns(Zone("com", {"example": {"MX": "10 mx.example.net."}})) as address:
         config = CONFIG + f'\n[dns]\nservers = ["{address}"]\n'

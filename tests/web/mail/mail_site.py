@@ -81,7 +81,6 @@ async def mail_of(folder: Path, text: str = BASIC) -> AsyncIterator[Mail]:
         for address in (ANN, BOB):
             site.account(address)
         owner = site.role.owner
-        site.context.change = owner.change  # type: ignore[method-assign]
         owner.tell = site.context.news.tell
         for address in (ANN, BOB):
             account = site.directory.account(address)
