@@ -64,7 +64,7 @@ class Authenticate:
             except ValueError as error:
                 yield f"trusted_sealers: {error}"
 
-    def at_once(self, message: Message) -> Verdict | None:
+    def promptly(self, message: Message) -> Verdict | None:
         """The verdict on mail that begins here, which is not checked; None on all other."""
         session = message.session
         if session.login:
@@ -75,7 +75,7 @@ class Authenticate:
         return None
 
     async def __call__(self, message: Message) -> Verdict:
-        if (verdict := self.at_once(message)) is not None:
+        if (verdict := self.promptly(message)) is not None:
             return verdict
         message, session = self._cleared(message), message.session
         client = evaluate.Client(session.peer, session.helo, message.sender)

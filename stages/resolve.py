@@ -174,7 +174,7 @@ class Resolve:
         except CertificateError as error:
             yield f"trust: {error}"
 
-    def at_once(self, message: Message) -> Verdict | None:
+    def promptly(self, message: Message) -> Verdict | None:
         """The verdict, where all go by one way that is known; else None."""
         recipients = message.envelope.recipients
         if len(recipients) > 1 or message.fact(NEXT_HOP) or self.egress.plan.smart_host(str(message.fact(TENANT, ""))):

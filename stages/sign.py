@@ -77,7 +77,7 @@ class Sign:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    def at_once(self, message: Message) -> Verdict | None:
+    def promptly(self, message: Message) -> Verdict | None:
         """The message as it is, where nobody has a key; else None."""
         return None if self.keyring else message
 

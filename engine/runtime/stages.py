@@ -64,7 +64,7 @@ class RunningStage:
         # A stage may know better than its code shows, by an attribute of this name.
         self.waits = stage.spec.synchronous or (_waits(stage.spec.target) and getattr(self.instance, "waits", True))
         # It may know the verdict on some messages without waiting: this gives it, or None.
-        self._prompt: Callable[[Message], Any] | None = getattr(self.instance, "at_once", None)
+        self._prompt: Callable[[Message], Any] | None = getattr(self.instance, "promptly", None)
 
     @property
     def opened(self) -> bool:

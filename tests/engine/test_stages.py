@@ -530,7 +530,7 @@ class Prompt:
 
     knows: Callable[[Message], Any]
 
-    def at_once(self, message: Message) -> Any:
+    def promptly(self, message: Message) -> Any:
         return self.knows(message)
 
     async def __call__(self, message: Message) -> Verdict:
