@@ -127,11 +127,11 @@ class _Site:
         from engine.web.bounds import bounds_of
         from engine.web.context import Context
         from engine.web.sessions.store import Sessions
-        from engine.web.site import parts, site
+        from engine.web.site import PARTS, site
 
         self._sessions = Sessions.open(role.data / "web", config.web)
         self._context = Context(role, asking, collecting.now, self._sessions, news)
-        app = site(self._context, parts())
+        app = site(self._context, PARTS)
         bounds: Callable[[Scope], Bounds] = partial(bounds_of, app.routes)
         self.http = Http(app, Terms(), bounds)
         self.crowd = Crowd(config.web.max_connections, config.web.max_connections_per_network)

@@ -1,10 +1,7 @@
 """The site: one application of all its parts, with what holds for each of them."""
 
-import importlib
-import importlib.util
 from collections.abc import Iterable, Sequence
-from types import ModuleType
-from typing import Protocol, cast
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,14 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.directory import Unavailable
 from engine.links.request import Unanswered
 from engine.storage.environment import StorageError
+from engine.web import admin, api, mail, pages
+from engine.web import open as open_
 from engine.web.context import Context
 from engine.web.languages import translator
 from engine.web.rendering import page
 from engine.web.sessions.session import Sessioned
 from engine.web.static_files import StaticFiles
-
-PARTS = ("pages", "admin", "mail", "open", "api")
-"""Packages of engine/web that are on it; what comes first is asked first."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -54,14 +50,8 @@ class Part(Protocol):
     def routes(self, context: Context) -> Sequence[BaseRoute]: ...
 
 
-def parts() -> list[Part]:
-    """All that there are."""
-    names = [f"engine.web.{name}" for name in PARTS]
-    return [cast(Part, _module(name)) for name in names if importlib.util.find_spec(name)]
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(name)
+PARTS: Sequence[Part] = (pages, admin, mail, open_, api)
+"""All that there are; what comes first is asked first."""
 
 
 def site(context: Context, parts: Iterable[Part]) -> Starlette:

@@ -27,7 +27,7 @@ from engine.suppression import Suppressions
 from engine.web.collecting import Collected
 from engine.web.context import Context
 from engine.web.sessions.store import Sessions
-from engine.web.site import Part, parts, site
+from engine.web.site import PARTS, Part, site
 
 PASSWORD = "correct horse battery"
 
@@ -169,7 +169,7 @@ async def _site(role: Alone, answers: Answers, only: Iterable[Part] | None) -> A
 
     context = Context(role, answers, collected, sessions, NewsDesk())  # type: ignore[arg-type]
     context.change = role.owner.change  # type: ignore[method-assign]
-    found = Site(site(context, parts() if only is None else only), context, role, answers)
+    found = Site(site(context, PARTS if only is None else only), context, role, answers)
     try:
         yield found
     finally:

@@ -27,4 +27,4 @@ async def _start(request: Request) -> Response:
     session = session_of(request)
     if session is None:
         return RedirectResponse("/sign-in", 303)
-    return RedirectResponse("/admin" if session.roles.has("helpdesk") else "/account", 303)
+    return RedirectResponse("/admin" if session.roles.has("helpdesk") else "/mail/", 303)
