@@ -8,7 +8,7 @@ from engine.directory import SERVICES, Account, Directory, Embedded, Invalid, No
 from engine.lists import Lists
 from engine.login import Guard
 from engine.operations.moments import Moment, at, moment
-from engine.operations.operator import Operator
+from engine.operations.operator import Forbidden, Operator
 
 
 class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +121,7 @@ def remove(directory: Embedded, lists: Lists, by: Operator, address: str, *, kee
     """Remove the account and its lists. Unless ``keep_mail`` its mail is to be erased: see ``mailboxes.erase``; what is
     not erased by then the server erases within the hour. NotFound.
     """
-    by.check(address)
+    _check_change(directory, by, address)
     local = directory.is_local(address.rpartition("@")[2])
     removed = directory.remove_account(address, keep_mail=keep_mail)
     lists.forget(removed.address)
@@ -131,13 +131,13 @@ def remove(directory: Embedded, lists: Lists, by: Operator, address: str, *, kee
 
 def set_password(directory: Embedded, by: Operator, address: str, password: str) -> AccountRow:
     """Give the account its password. Invalid, NotFound. Blocks."""
-    by.check(address)
+    _check_change(directory, by, address)
     return _changed(directory, by, directory.set_password(address, str(_good(password))), "password")
 
 
 def set_admin(directory: Embedded, by: Operator, address: str, admin: bool) -> AccountRow:
     """Say whether the account gets the postmaster's mail of its domain. NotFound."""
-    by.check(address)
+    _check_change(directory, by, address)
     changed = directory.set_admin(address, admin)
     return _changed(directory, by, changed, "admin" if admin else "no admin")
 
@@ -146,14 +146,15 @@ def grant(
     directory: Embedded, by: Operator, address: str, added: Sequence[str], removed: Sequence[str] = ()
 ) -> AccountRow:
     """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of it. Invalid, NotFound."""
-    by.check(address, *added)
+    _check_change(directory, by, address)
+    by.check(*added)
     changed = directory.grant(address, added, removed)
     return _changed(directory, by, changed, f"sends as {', '.join(changed.send_as) or 'itself'}")
 
 
 def enable_totp(directory: Embedded, by: Operator, address: str) -> NewTotp:
     """Give the account a new secret for its authenticator: its mail programs need app passwords then. NotFound."""
-    by.check(address)
+    _check_change(directory, by, address)
     secret = totp.new_secret()
     changed = directory.set_totp(address, secret)
     _changed(directory, by, changed, "second factor")
@@ -162,7 +163,7 @@ def enable_totp(directory: Embedded, by: Operator, address: str) -> NewTotp:
 
 def disable_totp(directory: Embedded, by: Operator, address: str) -> AccountRow:
     """Let the account log in by its password alone. NotFound."""
-    by.check(address)
+    _check_change(directory, by, address)
     return _changed(directory, by, directory.set_totp(address, None), "no second factor")
 
 
@@ -172,7 +173,7 @@ def add_app_password(
     """Make a password for one program of the account, good for some services, or for all. Invalid, AlreadyThere,
     NotFound.
     """
-    by.check(address)
+    _check_change(directory, by, address)
     scopes = tuple(scopes or SERVICES)
     password = directory.add_app_password(address, name, scopes)
     _changed(directory, by, known(directory, by, address), f"app password {name}")
@@ -197,10 +198,17 @@ def app_passwords(directory: Embedded, guard: Guard, by: Operator, address: str)
 
 def revoke_app_password(directory: Embedded, by: Operator, address: str, name: str) -> str:
     """Nobody logs in any more by the app password of that name; the name. NotFound."""
-    by.check(address)
+    _check_change(directory, by, address)
     revoked = directory.revoke_app_password(address, name)
     by.tell("account-changed", address=address, what=f"no app password {revoked.name}")
     return revoked.name
+
+
+def _check_change(directory: Embedded, by: Operator, address: str) -> None:
+    """Forbidden unless they may change the account, if there is such."""
+    by.check(address)
+    if not by.over_roles and (found := directory.account(address)) and found.roles:
+        raise Forbidden(f"{address} has a role ({', '.join(found.roles)}), and {by.name} may change no such account")
 
 
 def _good(password: str | None) -> str | None:

@@ -32,12 +32,14 @@ class Operator:
     """Who has something done.
 
     ``domains``: the only ones, as A-labels, that they may touch and see; None: all. ``note`` takes the name of an event
-    and its values: what was changed is told there, so that the log has it.
+    and its values: what was changed is told there, so that the log has it. ``over_roles``: whether they may change
+    accounts that have a role, and so become what these are.
     """
 
     name: str
     domains: frozenset[str] | None = None
     note: Callable[..., None] = _to_nobody
+    over_roles: bool = True
 
     def tell(self, name: str, /, **values: Any) -> None:
         """Have it in the log that they have changed something."""

@@ -14,7 +14,7 @@ SCOPES: Mapping[str, str] = {
     "shaping:write": "Suspend sites, and lift actions.",
     "measures:read": "See how links, stages, sites and workers do, and whether the server is ready.",
     "accounts:read": "See accounts, aliases, groups and quotas.",
-    "accounts:write": "Add, change and remove accounts, passwords, aliases, groups, quotas: one can become anybody.",
+    "accounts:write": "Add, change and remove accounts without a role, aliases, groups, quotas: become anybody else.",
     "domains:read": "See local domains, their DKIM keys, and certificates.",
     "domains:write": "Add and remove local domains, and the DKIM keys of domains.",
     "quarantine:read": "See parked mail.",

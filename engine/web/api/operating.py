@@ -38,9 +38,11 @@ class Paged(Asked, frozen=True):
 
 
 def operator_of(call: Call) -> Operator:
-    """Whoever asks. What they change is told in the log of this process."""
+    """Whoever asks. What they change is told in the log of this process. A token that sets passwords must not become
+    an owner by that: accounts with a role are changed by commands, and in the pages by those who may."""
     domains = call.caller.domains
-    return Operator(call.caller.by, None if domains is None else frozenset(map(a_label, domains)), event)
+    own = None if domains is None else frozenset(map(a_label, domains))
+    return Operator(call.caller.by, own, event, over_roles=False)
 
 
 def embedded(call: Call) -> Embedded:

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from engine.directory import Limit
+from engine.directory.totp import new_secret
 from engine.observe.events import event
 from engine.web.api.rows import ROWS
 from tests.support.api import api_of
@@ -69,6 +70,32 @@ async def test_mail_that_nobody_erases_now_is_left_to_the_server(tmp_path):
         api.site.directory.add_account(ANN)
         assert good(await program.delete(f"/accounts/{ANN}"))["erased"] is False
         assert api.site.directory.leavers() == [1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/password", {"password": SECRET}),
+        ("DELETE", "/totp", None),
+        ("PATCH", "", {"admin": True}),
+        ("POST", "/send-as", {"add": ["x@example.org"]}),
+        ("DELETE", "/app-passwords/phone", None),
+        ("DELETE", "", None),
+    ],
+)
+async def test_no_token_becomes_somebody_with_a_role(tmp_path, method, path, body):
+    async with api_of(tmp_path) as api, api.with_scopes("accounts:write") as program:
+        directory = api.site.directory
+        directory.add_account(ANN)
+        directory.set_totp(ANN, new_secret())
+        directory.add_app_password(ANN, "phone", ("imap",))
+        directory.set_roles(ANN, ("owner",))
+        before = directory.account(ANN)
+        refused = await program.request(method, f"/accounts/{ANN}{path}", json=body)
+        assert (refused.status_code, directory.account(ANN)) == (403, before), refused.text
+        assert "owner" in refused.text
+        directory.set_roles(ANN, (), ("owner",))
+        assert (await program.request(method, f"/accounts/{ANN}{path}", json=body)).is_success
 
 
 async def test_pages_have_every_account_once(tmp_path):
