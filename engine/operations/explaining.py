@@ -84,6 +84,7 @@ def found(config: Config, which: str, last: int, reach: Reach = EVERYTHING) -> F
         by_id = any(_is_header_id(story, which) for story in stories.values())
         queued = in_queue(config, list(stories))
         headings = [_heading(one, stories, queued) for one in told]
+        headings.sort(key=lambda one: (one.time, bytes(one.id or b"")), reverse=True)  # not by what happened last
         return Found(headings, stories, by_id, history.is_empty, list(history.unreadable))
 
 

@@ -148,7 +148,7 @@ def _responses(row: Operation, schemas: _Schemas) -> dict[str, Any]:
 def _of_kind(row: Operation) -> set[int]:
     """Problems that come of what it takes."""
     found = {404} if row.shape.path else set()
-    if row.shape.query or row.shape.body:
+    if row.shape.query or row.shape.body or row.is_job:  # a key of another request
         found.add(422)
     if row.method != "GET":
         found |= {413, 507}
