@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import ExitStack
+from itertools import chain
 
 from engine.cli.workers import asked_of_all, measured
 from engine.net.zone import Zone
@@ -58,7 +59,7 @@ def test_sites_are_told_with_what_is_no_number(tmp_path):
         address = stack.enter_context(dns(Zone("far.test", {"@": {"MX": "10 mx"}, "mx": {"A": "127.0.0.1"}})))
         settings = {
             "dns": {"servers": [address]},
-            "stage": {"resolve": {"port": remote.port}, "relay": {"retry": ["1h"]}},
+            "stage": {"resolve": {"port": remote.port}, "relay": {"retry": ["1h"], "idle": "1m"}},
         }
         server = stack.enter_context(Postroad(tmp_path, settings))
         for number in range(2):
@@ -67,7 +68,8 @@ def test_sites_are_told_with_what_is_no_number(tmp_path):
         server.wait_for("deferred")
         running = State(tmp_path / "var").running()
         assert running is not None
-        [site] = [site for sites in asked_of_all(running, MEASURES_SERVICE, "sites").values() for site in sites]
+        told = until(lambda: [*chain(*asked_of_all(running, MEASURES_SERVICE, "sites").values())], "a site")
+        [site] = told
         assert "mx.far.test" in site["site"]
         assert site["last_reply"].startswith("450 ")
         assert site["connections"] <= site["limit"]
