@@ -80,8 +80,9 @@ def unlzmaed(packed: Iterator[bytes]) -> Iterator[bytes]:
 def _decompressed(
     packed: Iterator[bytes], make: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
 ) -> Iterator[bytes]:
-    one, whole = make(), 0
+    whole = 0
     try:
+        one = make()  # which refuses properties that cannot be
         for data in packed:
             rest = data
             while rest or not one.needs_input:

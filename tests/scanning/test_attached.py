@@ -399,6 +399,13 @@ def test_what_is_cut_off_is_unreadable_or_shows_what_it_has(number: int) -> None
         assert all(kind <= set(kinds.KINDS) for kind in found.values())
 
 
+def test_properties_of_lzma_that_cannot_be_are_a_flaw() -> None:
+    octets = bytearray(WHOLE[1])
+    properties = octets.index(b"\x05\x00", 30 + len("b.bin")) + 2  # behind their size (APPNOTE.TXT 5.8.8)
+    octets[properties] = 8 + 9 * 4  # lc = 8 and lp = 4 together are more than LZMA has
+    assert look("x.zip", bytes(octets))["x.zip/b.bin"] == {"unreadable"}
+
+
 @given(st.sampled_from(WHOLE), st.data())
 def test_damaged_archives_are_taken_like_all_else(whole: bytes, data: st.DataObject) -> None:
     octets = bytearray(whole)
