@@ -8,6 +8,8 @@ import pytest
 import zmq
 from hypothesis import HealthCheck, settings
 
+from tests.support.redis import Redis
+
 # A busy machine fails no test.
 settings.register_profile("postroad", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("postroad")
@@ -30,6 +32,15 @@ def context():
     found = zmq.Context()
     yield found
     found.destroy(linger=0)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A real server that nodes share."""
+    server = Redis(tmp_path)
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

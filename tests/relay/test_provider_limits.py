@@ -1,11 +1,9 @@
 """Limits of a provider with many sites, of which every worker sends to some: what all of them saw together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
-
-import pytest
 
 from tests.relay.behaviour import ORIGIN
 from tests.relay.sending import send
@@ -49,14 +47,6 @@ after = "10/5m"
 scope = "provider"
 action = "suspend"
 """
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    server = Redis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 def sees(folder: Path, site: Mapping[str, object], *nodes: Mapping[str, object]) -> list[Seen]:

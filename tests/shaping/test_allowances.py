@@ -4,10 +4,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import trio
 
 from engine import Rate
@@ -124,14 +122,6 @@ def check(times: list[float], rate: int) -> None:
 def test_processes_share_a_rate_exactly(tmp_path: Path) -> None:
     Tables.open(tmp_path / "abuse").close()
     check(times_of(*[[str(tmp_path / "abuse"), "2.5"]] * 3), 40)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    server = Redis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class TestNodes:

@@ -3,10 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from engine.abuse import Tables
 from engine.shaping.claims import CALM, HUNGER, LEASE, Claims
@@ -133,14 +130,6 @@ async def test_processes_share_exactly_and_a_killed_one_blocks_nobody_for_ever(t
         assert not await claims.take(WANTED)
         clock.now += LEASE + 1
         assert await claims.take(WANTED)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    server = Redis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class TestNodes:

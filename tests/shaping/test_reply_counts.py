@@ -3,10 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from engine.abuse import Tables
 from engine.config.automation import Automation
@@ -117,14 +114,6 @@ def test_no_reply_of_three_processes_is_lost(tmp_path: Path) -> None:
     Tables.open(tmp_path / "abuse").close()
     assert reached(*[[str(tmp_path / "abuse"), "33"]] * 3) == 0
     assert reached([str(tmp_path / "abuse"), "1"]) == 1
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    server = Redis(tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class TestNodes:
