@@ -1,5 +1,7 @@
-"""Asking any service of any worker of the server, over ways that are opened when they are first needed."""
+"""Asking any service of any worker of the server, or of all, over ways that are opened when they are first needed."""
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import trio
@@ -13,7 +15,7 @@ PATIENCE = 10.0
 
 
 class Asking:
-    """The workers that are there now. ``run`` must run beside it."""
+    """The workers that are there now, this process among them. ``run`` must run beside it."""
 
     def __init__(self, here: Here) -> None:
         self._here = here
@@ -52,6 +54,19 @@ class Asking:
         with trio.move_on_after(seconds):
             return await asker.ask(question, *arguments, octets=octets)
         raise Unanswered(f"{worker} does not answer")
+
+    async def ask_all(self, workers: Iterable[str], service: str, question: str, seconds: float) -> dict[str, Any]:
+        """What the service of each answers, all asked at once. Who is not there, or does not in time, is left out."""
+        found: dict[str, Any] = {}
+
+        async def ask_one(worker: str) -> None:
+            with contextlib.suppress(Unanswered):
+                found[worker] = await self.ask(worker, service, question, seconds=seconds)
+
+        async with trio.open_nursery() as nursery:
+            for worker in workers:
+                nursery.start_soon(ask_one, worker)
+        return found
 
     def _way(self, worker: str, service: str) -> Asker:
         way = self._ways.get((worker, service))

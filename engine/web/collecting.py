@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import trio
 
 from engine.observe.measures import Sample
-from engine.web.workers import Workers
+from engine.runtime.services import MEASURES_SERVICE
+from engine.web.asking import Asking
 
 FRESH = 1.0
 """Seconds for which an answer holds: so the workers are disturbed no more by a hundred who ask than by one."""
@@ -36,32 +37,33 @@ class Collected:
 class Collecting:
     """Asks when it is asked. ``expected``: names of the workers that there should be."""
 
-    def __init__(self, workers: Workers, expected: Callable[[], Sequence[str]]) -> None:
-        self._workers = workers
+    def __init__(self, asking: Asking, expected: Callable[[], Sequence[str]]) -> None:
+        self._asking = asking
         self._expected = expected
         self._turn = trio.Lock()
         self._latest: Collected | None = None
         self._when = 0.0
 
     async def now(self) -> Collected:
-        """What is known, no older than FRESH."""
+        """What is known, no older than FRESH, of the workers that there should be now."""
         async with self._turn:
-            if self._latest is None or trio.current_time() - self._when >= FRESH:
-                self._latest = await self._collected()
+            expected, latest = self._expected(), self._latest
+            if latest is None or latest.expected != expected or trio.current_time() - self._when >= FRESH:
+                latest = self._latest = await self._collected(expected)
                 self._when = trio.current_time()
-            return self._latest
+            return latest
 
-    async def _collected(self) -> Collected:
+    async def _collected(self, expected: Sequence[str]) -> Collected:
         words: dict[str, dict[str, list[str]]] = {}
 
         async def ask_for_words() -> None:
-            words.update(await self._workers.ask("families", PATIENCE))
+            words.update(await self._asking.ask_all(expected, MEASURES_SERVICE, "families", PATIENCE))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask_for_words)
-            answers = await self._workers.ask("measures", PATIENCE)
+            answers = await self._asking.ask_all(expected, MEASURES_SERVICE, "measures", PATIENCE)
         return Collected(
-            self._expected(),
+            expected,
             {worker: [_sample(*one) for one in answers[worker]] for worker in sorted(answers)},
             {name: (kind, meaning) for one in words.values() for name, (kind, meaning) in one.items()},
         )

@@ -18,12 +18,11 @@ from engine.runtime.canary import InForce
 from engine.runtime.places import MAILBOXES, between, processes
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
-from engine.runtime.services import MEASURES_SERVICE, NEWS
+from engine.runtime.services import NEWS
 from engine.web.application import Access, application
 from engine.web.asking import Asking
 from engine.web.collecting import Collecting
 from engine.web.http import Bounds, Http, Terms
-from engine.web.workers import Workers
 
 _NICE = 5
 """How much less it is worth to the kernel than the mail."""
@@ -38,11 +37,10 @@ class WebRole(Role):
     def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
         os.nice(_NICE)
-        self._workers = Workers(here, MEASURES_SERVICE)
         self._asking = Asking(here)
         self._access = Access()
         self._tokens: tuple[bytes, ...] = ()  # of the configuration that is being opened
-        self._collecting = Collecting(self._workers, self._expected)
+        self._collecting = Collecting(self._asking, self._expected)
         self._metrics = Http(application(self._collecting.now, self._access))
         self._crowd = Crowd(_CONNECTIONS, _CONNECTIONS_OF_NETWORK)
         self._news = NewsDesk()
@@ -52,7 +50,6 @@ class WebRole(Role):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
-            await self._nursery.start(self._workers.run)
             await self._nursery.start(self._asking.run)
             task_status.started()
 
@@ -65,7 +62,6 @@ class WebRole(Role):
     def switched(self, config: Config) -> None:
         super().switched(config)
         self._access.tokens = self._tokens
-        self._workers.keep(self._expected())
         if self._site is not None:
             self._site.use(config)
             self._site.begin(self._nursery)
@@ -74,14 +70,12 @@ class WebRole(Role):
         return [process.name for process in processes(self.config)]
 
     def peer_up(self, name: str, life: int) -> None:
-        self._workers.up(name, life)
         self._asking.up(name, life)
         if name == MAILBOXES:
             self._listening = trio.CancelScope()
             self._nursery.start_soon(self._listen, between(self.here.folder, name, life, NEWS), self._listening)
 
     def peer_lost(self, name: str) -> None:
-        self._workers.lost(name)
         self._asking.lost(name)
         if name == MAILBOXES and self._listening is not None:
             self._listening.cancel()

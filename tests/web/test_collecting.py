@@ -8,11 +8,10 @@ import trio
 from engine.links.request import answer_requests
 from engine.runtime.places import Process, between
 from engine.runtime.revision import Here
+from engine.runtime.services import MEASURES_SERVICE
 from engine.web import collecting
+from engine.web.asking import Asking
 from engine.web.collecting import Collecting
-from engine.web.workers import Workers
-
-SERVICE = "measures"
 
 
 class Worker:
@@ -43,14 +42,14 @@ def here(context):
 
 @pytest.fixture
 async def workers(here, nursery):
-    found = Workers(here, SERVICE)
+    found = Asking(here)
     await nursery.start(found.run)
     return found
 
 
 def come_up(here, workers, nursery, name: str, worker: Worker, *, life: int = 1) -> None:
     answers = {"measures": worker.measures, "families": worker.families, "broken": worker.broken}
-    nursery.start_soon(answer_requests, here.context, between(here.folder, name, life, SERVICE), answers)
+    nursery.start_soon(answer_requests, here.context, between(here.folder, name, life, MEASURES_SERVICE), answers)
     workers.up(name, life)
 
 
@@ -58,23 +57,22 @@ async def test_all_are_asked_and_who_is_late_is_left_out(here, workers, nursery)
     for name, worker in {"a": Worker(1), "b": Worker(2), "late": Worker(3, delay=3600)}.items():
         come_up(here, workers, nursery, name, worker)
     workers.up("nobody", 1)
-    assert await workers.ask("measures", 1.0) == {
+    assert await workers.ask_all(["a", "b", "late", "nobody"], MEASURES_SERVICE, "measures", 1.0) == {
         "a": [["depth", [["link", "a"]], 1]],
         "b": [["depth", [["link", "a"]], 2]],
     }
-    assert await workers.ask("broken", 1.0) == {}
+    assert await workers.ask_all(["a", "b"], MEASURES_SERVICE, "broken", 1.0) == {}
     nursery.cancel_scope.cancel()
 
 
 async def test_one_that_comes_again_is_asked_at_its_new_address(here, workers, nursery):
     come_up(here, workers, nursery, "a", Worker(1))
-    assert list(await workers.ask("measures", 60)) == ["a"]
+    assert list(await workers.ask_all(["a"], MEASURES_SERVICE, "measures", 60)) == ["a"]
     workers.lost("a")
-    assert await workers.ask("measures", 60) == {}
+    assert await workers.ask_all(["a"], MEASURES_SERVICE, "measures", 60) == {}
     come_up(here, workers, nursery, "a", Worker(2), life=2)
-    assert await workers.ask("measures", 60) == {"a": [["depth", [["link", "a"]], 2]]}
-    workers.keep(["b"])
-    assert await workers.ask("measures", 60) == {}
+    assert await workers.ask_all(["a"], MEASURES_SERVICE, "measures", 60) == {"a": [["depth", [["link", "a"]], 2]]}
+    assert await workers.ask_all(["b"], MEASURES_SERVICE, "measures", 60) == {}
     nursery.cancel_scope.cancel()
 
 
