@@ -174,11 +174,7 @@ class EximConf:
 
     def text_of(self, name: str) -> str:
         """The text of a file: of its copy in the folder, if there is one. LookupError."""
-        copy = self._folder / Path(name).name
-        try:
-            return (copy if copy.is_file() else Path(name)).read_text(errors="replace")
-        except OSError as error:
-            raise LookupError(f"{name} cannot be read: {error.strerror}") from error
+        return main_cf.text_of(self._folder, name)
 
     def entries(self, name: str) -> dict[str, str]:
         """Keys and values of a file that `lsearch` looks into. LookupError."""

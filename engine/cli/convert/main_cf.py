@@ -69,11 +69,16 @@ class MainCf:
 
     def text_of(self, name: str) -> str:
         """The text of a file: of its copy beside main.cf, if there is one. LookupError."""
-        copy = self._folder / Path(name).name
-        try:
-            return (copy if copy.is_file() else Path(name)).read_text(errors="replace")
-        except OSError as error:
-            raise LookupError(f"{name} cannot be read: {error.strerror}") from error
+        return text_of(self._folder, name)
+
+
+def text_of(folder: Path, name: str) -> str:
+    """The text of a file that a configuration names: of its copy in the folder, if there is one. LookupError."""
+    copy = folder / Path(name).name
+    try:
+        return (copy if copy.is_file() else Path(name)).read_text(errors="replace")
+    except OSError as error:
+        raise LookupError(f"{name} cannot be read: {error.strerror}") from error
 
 
 def settings(text: str) -> Iterator[tuple[str, str]]:

@@ -271,15 +271,19 @@ def _replied(request: Request, place: str, opened: Opened, text: str, *, everybo
     }  # fmt: skip
 
 
-def _forwarded(request: Request, place: str, opened: Opened, text: str) -> dict[str, Any]:
-    del request
-    files = [
+def _attached(place: str, opened: Opened) -> list[dict[str, Any]]:
+    """All its files, as parts of that message."""
+    return [
         {"name": file.name, "media": file.media, "message": place, "section": file.section, "size": file.size}
         for file in (*opened.files, *opened.inline)
     ]
+
+
+def _forwarded(request: Request, place: str, opened: Opened, text: str) -> dict[str, Any]:
+    del request
     return {
-        "subject": writing.forward_subject(opened.subject), "quote": text, "quoted": opened, "attached": files,
-        "forwards": place, "forwarded": True,
+        "subject": writing.forward_subject(opened.subject), "quote": text, "quoted": opened,
+        "attached": _attached(place, opened), "forwards": place, "forwarded": True,
     }  # fmt: skip
 
 
@@ -291,14 +295,10 @@ def _enclosed(request: Request, place: str, opened: Opened, text: str) -> dict[s
 
 def _resumed(request: Request, place: str, opened: Opened, text: str) -> dict[str, Any]:
     del request
-    files = [
-        {"name": file.name, "media": file.media, "message": place, "section": file.section, "size": file.size}
-        for file in (*opened.files, *opened.inline)
-    ]
     return {
         "to": _listed(opened.to), "cc": _listed(opened.cc), "bcc": _listed(opened.bcc), "subject": opened.subject,
-        "text": text, "attached": files, "draft": place, "in_reply_to": "", "references": opened.references,
-        "sender": opened.senders[0].address if opened.senders else "",
+        "text": text, "attached": _attached(place, opened), "draft": place, "in_reply_to": "",
+        "references": opened.references, "sender": opened.senders[0].address if opened.senders else "",
     }  # fmt: skip
 
 
