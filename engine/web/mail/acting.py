@@ -19,7 +19,7 @@ from engine.mailbox.quotas import NO_QUOTA
 from engine.web.bounds import bounded
 from engine.web.mail.boxes import DELETE, EXPUNGE, INSERT, WRITE, Box, Boxes
 from engine.web.mail.boxes import SEEN as MAY_SEE
-from engine.web.mail.desk import Desk, desk_of, read, session
+from engine.web.mail.desk import Desk, desk_of, read, said, session
 from engine.web.sessions import require
 
 MESSAGES: Final = 20_000
@@ -70,17 +70,11 @@ class Hand(NamedTuple):
     account: Account
 
 
-_acts = msgspec.json.Decoder(tuple[Act, ...])
-
-
 @bounded(body=BODY)
 @require()
 async def act(request: Request) -> Response:
     """One act, or several: a list of them."""
-    try:
-        acts = _acts.decode(await request.body())
-    except (ValueError, msgspec.DecodeError) as error:
-        raise HTTPException(400, str(error)) from error
+    acts = await said(request, tuple[Act, ...])
     if sum(len(uids) for one in acts for uids in one.items.values()) > MESSAGES:
         raise HTTPException(400, f"at most {MESSAGES} messages at once")
     desk = desk_of(request)
@@ -178,16 +172,10 @@ class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to: str = ""
 
 
-_naming = msgspec.json.Decoder(Naming)
-
-
 @require()
 async def name(request: Request) -> Response:
     """Make, rename or delete a mailbox: ``name`` alone, ``name`` and ``to``, ``DELETE`` of ``name``."""
-    try:
-        wanted = _naming.decode(await request.body())
-    except (ValueError, msgspec.DecodeError) as error:
-        raise HTTPException(400, str(error)) from error
+    wanted = await said(request, Naming)
     account = session(request).account.id
     command: Command
     if request.method == "DELETE":

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+import msgspec
 import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -108,6 +109,14 @@ def desk_of(request: Request) -> Desk:
 async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Something that may block, in a thread."""
     return await trio.to_thread.run_sync(lambda: function(*args, **kwargs), abandon_on_cancel=True)
+
+
+async def said(request: Request, kind: type[R]) -> R:
+    """What the page says, as JSON. 400 for what no page of ours says."""
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise HTTPException(400, str(error)) from error
 
 
 def number(text: str) -> int:

@@ -20,7 +20,7 @@ from engine.web.mail import writing
 from engine.web.mail.acting import change
 from engine.web.mail.boxes import Box
 from engine.web.mail.cleaning import cleaned
-from engine.web.mail.desk import Desk, number, read, session
+from engine.web.mail.desk import Desk, number, read, said, session
 from engine.web.mail.opened import File, Opened, Person, same_id, section_of
 from engine.web.mail.pictures import kind
 from engine.web.mail.writing import Mistake, Piece, Written
@@ -60,15 +60,9 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     draft: str = ""  # Box.id/UID of what was kept before, which this takes the place of
 
 
-_drafts = msgspec.json.Decoder(Draft)
-
-
-def said(octets: bytes) -> Draft:
-    """400 for what no page of ours says."""
-    try:
-        found = _drafts.decode(octets)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise HTTPException(400, str(error)) from error
+async def asked(request: Request) -> Draft:
+    """The one that the page says. 400 for what no page of ours says."""
+    found = await said(request, Draft)
     if len(found.text) > writing.TEXT or len(found.html) > writing.TEXT or len(found.attached) > PIECES:
         raise HTTPException(400, "the letter is too large")
     return found

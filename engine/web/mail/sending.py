@@ -24,7 +24,7 @@ from engine.runtime.services import SUBMIT_SERVICE
 from engine.web.bounds import bounded
 from engine.web.mail import drafts, invitations
 from engine.web.mail.acting import change
-from engine.web.mail.desk import Desk, desk_of, read, session
+from engine.web.mail.desk import Desk, desk_of, read, said, session
 from engine.web.mail.opened import Person
 from engine.web.mail.people import fitting, written_to
 from engine.web.mail.pictures import kind
@@ -101,9 +101,9 @@ def named(granted: tuple[str, ...]) -> list[str]:
 async def draft(request: Request) -> Response:
     """Keep a letter in Drafts."""
     desk = desk_of(request)
-    said = drafts.said(await request.body())
+    letter = await drafts.asked(request)
     name = (await read(settings, desk.mailboxes, session(request).account.id)).name
-    return JSONResponse({"draft": await drafts.keep(desk, request, said, name)})
+    return JSONResponse({"draft": await drafts.keep(desk, request, letter, name)})
 
 
 @require()
@@ -147,10 +147,7 @@ async def uploaded(request: Request) -> Response:
 async def send(request: Request) -> Response:
     """Wait for DELAY seconds, then send, unless it is undone meanwhile. The page may be gone before it is answered."""
     desk = desk_of(request)
-    try:
-        order = msgspec.json.decode(await request.body(), type=Order)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise HTTPException(400, str(error)) from error
+    order = await said(request, Order)
     key = session(request).account.id, order.token[:_TOKEN]
     undone = desk.waiting.setdefault(key, trio.Event())
     try:
@@ -175,6 +172,12 @@ async def completed(request: Request) -> Response:
     return JSONResponse([{"name": one.name, "address": one.address, "text": drafts.shown(one)} for one in found])
 
 
+class Undoing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is not to be sent."""
+
+    token: str  # of its Order
+
+
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What somebody says to an invitation."""
 
@@ -189,27 +192,27 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def answer(request: Request) -> Response:
     """Answer an invitation, at once."""
     desk, account = desk_of(request), session(request).account
+    given = await said(request, Answer)
     try:
-        said = msgspec.json.decode(await request.body(), type=Answer)
-        _, octets = await drafts.part(desk, request, said.message, said.section)
-        to, summary, reply = invitations.answer(octets, account.address, said.how)
+        _, octets = await drafts.part(desk, request, given.message, given.section)
+        to, summary, reply = invitations.answer(octets, account.address, given.how)
         name = (await read(settings, desk.mailboxes, account.id)).name
         written = Written(
-            Person(name, account.address), people(to), subject=f"{said.text[:100]}: {summary}", text=said.text + "\n",
+            Person(name, account.address), people(to), subject=f"{given.text[:100]}: {summary}", text=given.text + "\n",
             reply=reply,
         )  # fmt: skip
         letter = message(written, message_id=drafts.new_id(desk), now=time.time(), bcc=False)
-    except (ValueError, msgspec.DecodeError) as error:
+    except ValueError as error:
         raise HTTPException(400, str(error)) from error
     place = await drafts.put(desk, request, letter)
-    return JSONResponse({"refused": await _send(desk, request, Order(place, "", answers=said.message))})
+    return JSONResponse({"refused": await _send(desk, request, Order(place, "", answers=given.message))})
 
 
 @require()
 async def unsend(request: Request) -> Response:
     """Take back what was to be sent. ``undone``: whether it was not too late."""
     desk = desk_of(request)
-    token = str((await request.json()).get("token", ""))[:_TOKEN]
+    token = (await said(request, Undoing)).token[:_TOKEN]
     waiting = desk.waiting.get((session(request).account.id, token))
     if waiting is not None:
         waiting.set()

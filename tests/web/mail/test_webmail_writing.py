@@ -287,3 +287,10 @@ async def test_addresses_are_completed_by_whom_one_has_written_to(mail):
     assert await told("bo") == ["bob@example.org"]
     assert await told("hùng") == await told("đỗ h") == await told("HUNG") == ["Đỗ Hùng <hung@b.test>"]
     assert await told("bert") == await told("") == []
+
+
+@pytest.mark.parametrize("path", ["draft", "send", "unsend", "answer"])
+@pytest.mark.parametrize("octets", [b"", b"[]", b"{", b'{"token": 7}', b"\xff"])
+async def test_what_no_page_of_ours_says_is_told_so(mail, path, octets):
+    ann = await browser(mail)
+    assert (await ann.post(f"/mail/{path}", octets)).status_code == 400
