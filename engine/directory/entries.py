@@ -35,6 +35,11 @@ class Account:
     roles: tuple[str, ...] = ()  # what it may do beyond its own mail: see Roles
     changed: float = 0.0  # Unix time at which its password or second factor was set; who came in before is out
 
+    @property
+    def domain(self) -> str:
+        """That of its address, as an A-label."""
+        return self.address.rpartition("@")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class AppPassword:

@@ -113,7 +113,7 @@ class Quotas:
         limited = most.octets or most.messages
         warn = self._warn if limited else ()
         quota = Quota(int(most.octets), most.messages, warn=warn, address=account.address)  # not Size: it travels
-        domain = account.address.rpartition("@")[2]
+        domain = account.domain
         return Limited(account.id, quota, domain, directory.totals().get(domain))
 
     def _all_used(self, limited: Limited) -> bool:

@@ -85,9 +85,9 @@ def listed(directory: Embedded, by: Operator, domain: str = "") -> list[AccountR
         by.check(domain)
     local, only = {found.name for found in directory.domains()}, a_label(domain)
     return [
-        _shown(found, _domain(found) in local)
+        _shown(found, found.domain in local)
         for found in directory.accounts()
-        if by.may(found.address) and only in ("", _domain(found))
+        if by.may(found.address) and only in ("", found.domain)
     ]
 
 
@@ -222,12 +222,8 @@ def _changed(directory: Embedded, by: Operator, account: Account, what: str) -> 
     return _row(directory, account)
 
 
-def _domain(account: Account) -> str:
-    return account.address.rpartition("@")[2]
-
-
 def _row(directory: Embedded, account: Account) -> AccountRow:
-    return _shown(account, directory.is_local(_domain(account)))
+    return _shown(account, directory.is_local(account.domain))
 
 
 def _shown(account: Account, is_local: bool) -> AccountRow:

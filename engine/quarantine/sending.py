@@ -141,7 +141,7 @@ def letter_id(account: int, until: float) -> MessageId:
 
 
 def _octets(one: Gathered, identity: MessageId, settings: Quarantine, secrets: Sequence[bytes], until: float) -> bytes:
-    domain = one.account.address.rpartition("@")[2]
+    domain = one.account.domain
     about = About(
         identity,
         settings.digest_from or f"postmaster@{domain}",

@@ -28,7 +28,7 @@ from engine.directory.roles import OF_DOMAINS, ROLES
 from engine.mailbox.views import Usage
 from engine.storage.environment import StorageError
 from engine.units import Size
-from engine.web.admin.scope import administered, changeable, domain_of, known, may_give, note, outranks, shown_domains
+from engine.web.admin.scope import administered, changeable, known, may_give, note, outranks, shown_domains
 from engine.web.context import Context, context_of
 from engine.web.languages import translator
 from engine.web.pages.account import embedded, own
@@ -109,7 +109,7 @@ async def _listed(
 
 
 def _matching(directory: Embedded, domains: Set[str], query: str) -> list[Account]:
-    return [one for one in directory.accounts() if domain_of(one.address) in domains and query in one.address]
+    return [one for one in directory.accounts() if one.domain in domains and query in one.address]
 
 
 def _page_number(request: Request, count: int) -> int:
@@ -161,7 +161,7 @@ async def _shown(request: Request, address: str, status: int = 200, *, why: str 
         app_passwords=directory.app_passwords(account.address),
         sessions=context.sessions.of(account.id),
         may_change=outranks(roles, account) and account.id != own(request).account.id,
-        administers=roles.administers(domain_of(account.address)),
+        administers=roles.administers(account.domain),
         givable=[role for role in _roles(request) if may_give(roles, role) and role not in account.roles],
         takable=[role for role in account.roles if may_give(roles, role)],
         done=_done(request, request.query_params.get("done", "")),
@@ -277,7 +277,7 @@ async def _remove(request: Request) -> Response:
     await trio.to_thread.run_sync(context.sessions.end_others, account.id)
     await trio.to_thread.run_sync(context.stores.lists.forget, account.address)
     note(request, "removed", account.address)
-    return RedirectResponse(f"/admin/accounts?domain={urllib.parse.quote(domain_of(account.address))}", 303)
+    return RedirectResponse(f"/admin/accounts?domain={urllib.parse.quote(account.domain)}", 303)
 
 
 ROUTES = [

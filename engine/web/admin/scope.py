@@ -10,10 +10,6 @@ from engine.web.context import context_of
 from engine.web.pages.account import embedded, own
 
 
-def domain_of(address: str) -> str:
-    return address.rpartition("@")[2]
-
-
 def outranks(roles: Roles, account: Account) -> bool:
     """Whether the account can do nothing that these roles cannot: who gives it a password can be it."""
     if OWNER in roles.given:
@@ -38,7 +34,7 @@ def known(request: Request, address: str) -> tuple[Embedded, Account]:
     """An account that whoever asks may see, and the directory. To others it is not there. HTTPException."""
     directory = embedded(request)
     account = directory.account(address)
-    if account is None or not own(request).roles.helps(domain_of(account.address)):
+    if account is None or not own(request).roles.helps(account.domain):
         raise HTTPException(404)
     return directory, account
 
@@ -47,7 +43,7 @@ def changeable(request: Request, address: str, *, administers: bool = True) -> t
     """The same of one whom they may change. ``administers``: which takes more than the helpdesk may."""
     directory, account = known(request, address)
     roles = own(request).roles
-    if not outranks(roles, account) or (administers and not roles.administers(domain_of(account.address))):
+    if not outranks(roles, account) or (administers and not roles.administers(account.domain)):
         raise HTTPException(403)
     return directory, account
 

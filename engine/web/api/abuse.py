@@ -9,7 +9,7 @@ from engine.login.guard import ACCOUNT
 from engine.login.guard import Ban as Guess
 from engine.login.rates import Sent
 from engine.operations import abuse
-from engine.web.api.moments import Moment, moment
+from engine.operations.moments import Moment, moment
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.api.problems import missing
 

@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from engine.message import MessageId
 from engine.operations import explaining
+from engine.operations.moments import Moment, moment
 from engine.operations.reach import Reach
-from engine.web.api.moments import Moment, moment
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.api.problems import missing
 from engine.web.api.queue import OneMessage

@@ -10,10 +10,10 @@ from msgspec import Meta
 
 from engine.drawing.pipeline import drawn
 from engine.links.request import Unanswered
+from engine.operations.moments import Moment, moment
 from engine.runtime.services import MEASURES_SERVICE
 from engine.runtime.state import State
 from engine.watching.readings import LinkReading, Reading, Round, StageReading, read
-from engine.web.api.moments import Moment, moment
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.health import reasons
 

@@ -10,13 +10,13 @@ from msgspec import Meta
 from engine.message import MessageId
 from engine.operations import orders
 from engine.operations import queue as operations
+from engine.operations.moments import Moment, moment
 from engine.operations.orders import Report
 from engine.queue.orders import MEANT, RETURNED, RETURNED_CODE, Word
 from engine.queue.orders import Order as OrderName
 from engine.queue.search import STATES, Selection
 from engine.web.api.cursors import cursor_of, position_of
 from engine.web.api.jobs import Job, Progress
-from engine.web.api.moments import Moment, moment
 from engine.web.api.operation import Asked, Call, Operation, Page
 from engine.web.api.problems import missing, unmeant
 

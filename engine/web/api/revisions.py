@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from engine.config import Problem as Mistake
 from engine.operations import revising
+from engine.operations.moments import Moment, moment
 from engine.operations.previewing import Wanted
 from engine.operations.revising import Revisions
 from engine.operations.sampling import SAMPLE
@@ -19,7 +20,6 @@ from engine.revisions import Kept, changes, in_folder, unified
 from engine.runtime.state import Running, State
 from engine.web.api import problems
 from engine.web.api.jobs import Job, Progress
-from engine.web.api.moments import Moment, moment
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.api.problems import Problem, missing
 

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Meta
 
 from engine.operations import shaping
+from engine.operations.moments import Moment, moment
 from engine.shaping import actions
-from engine.web.api.moments import Moment, moment
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.api.problems import missing, unmeant
 
