@@ -106,17 +106,23 @@ class Knowledge:
         assert self.by_uid
         assert command not in BY_NUMBER, "a number changed amid a command by numbers"
         for uid in uids:
-            # Of a message whose UID was never told the client knows no more than its place among the others.
             self.messages.remove(self._with_uid(uid))
 
     def _with_uid(self, uid: int) -> Told:
+        """That message. UIDs ascend: one whose UID was never told lies between those of its neighbours."""
+        unknown: Told | None = None
         for message in self.messages:
             if message.uid == uid:
                 return message
-        unknown = [message for message in self.messages if message.uid is None]
-        assert unknown, f"nothing is known of UID {uid}"
-        unknown[0].uid = uid
-        return unknown[0]
+            if message.uid is None:
+                unknown = unknown or message
+            elif message.uid < uid:
+                unknown = None
+            else:
+                break
+        assert unknown is not None, f"nothing is known of UID {uid}"
+        unknown.uid = uid
+        return unknown
 
     def _fetched(self, message: Told, rest: str) -> None:
         uid = re.search(r"\bUID (\d+)", rest)
