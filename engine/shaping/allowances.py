@@ -14,7 +14,7 @@ import msgspec
 
 from engine.abuse import Tables
 from engine.abuse.table import Changes, Kept, key_of
-from engine.shaping.claims import Here, Where
+from engine.shaping.shared import shared
 from engine.shaping.windows import SLICES, Window
 from engine.units import Rate
 
@@ -38,7 +38,7 @@ class Allowances:
 
     def __init__(self, tables: Tables | None, clock: Callable[[], float] = time.time) -> None:
         """Without ``tables`` they are this process's own."""
-        self._table: Where = tables[TABLE] if tables is not None else Here()
+        self._table = shared(tables, TABLE)
         self._clock = clock
         self._shut: dict[tuple[bytes, int], tuple[int, float]] = {}
 

@@ -9,17 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn
 
 import msgspec
 import trio
 
 from engine.abuse import Tables
-from engine.abuse.table import Changes, Decide, Kept, key_of
+from engine.abuse.table import Changes, Kept, key_of
 from engine.observe.events import event
+from engine.shaping.shared import shared
 from engine.storage.environment import StorageError
-
-T = TypeVar("T")
 
 TABLE = "connections"
 
@@ -37,12 +36,6 @@ CALM = 0.25
 
 HUNGER = 1.0
 """Seconds for which those who have a connection let those go first who have asked for one in vain and have none."""
-
-
-class Where(Protocol):
-    """The table, or what stands for it."""
-
-    async def change(self, keys: Sequence[bytes], decide: Decide[T]) -> T: ...
 
 
 class _Held(msgspec.Struct, frozen=True, array_like=True):
@@ -66,27 +59,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Held).decode
 
 
-class Here:
-    """What stands for the table where nobody shares it."""
-
-    def __init__(self) -> None:
-        self._values: dict[bytes, bytes] = {}
-
-    async def change(self, keys: Sequence[bytes], decide: Decide[T]) -> T:
-        answer, changes = decide([self._values.get(key) for key in keys])
-        for key, kept in changes.items():
-            if kept is None:
-                self._values.pop(key, None)
-            else:
-                self._values[key] = kept.value
-        return answer
-
-
 class Claims:
     """One object a process. Names are the caller's: "provider/google/mx1"."""
 
     def __init__(self, tables: Tables | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._table: Where = tables[TABLE] if tables is not None else Here()
+        self._table = shared(tables, TABLE)
         self._clock = clock
         self._me = os.urandom(8).hex()
         self._used: Counter[str] = Counter()

@@ -14,7 +14,7 @@ import msgspec
 
 from engine.abuse import Tables
 from engine.abuse.table import Changes, Kept, key_of
-from engine.shaping.claims import Here, Where
+from engine.shaping.shared import shared
 
 TABLE = "replies"
 
@@ -92,7 +92,7 @@ class Counts:
     """
 
     def __init__(self, tables: Tables | None = None, node: str = "", clock: Callable[[], float] = time.time) -> None:
-        self._table: Where = tables[TABLE] if tables is not None else Here()
+        self._table = shared(tables, TABLE)
         self._node = node
         self._clock = clock
         self._pending: dict[bytes, tuple[Share, int]] = {}  # replies that did not fit, and are not written yet
