@@ -602,7 +602,7 @@ class Owner:
     def _change(self, work: Callable[[Batch], None], then: Callable[[], None]) -> None:
         def done(result: "outcome.Outcome[None]") -> None:
             if isinstance(result, outcome.Error):
-                self._failed.append((trio.current_time() + _TROUBLE, lambda: self.writer.submit(work, done)))
+                self._failed.append((trio.current_time() + _TROUBLE, lambda: self._change(work, then)))
                 self._say_failed(result.error, again=f"again in {_TROUBLE:g} s")
                 self._wakeup.wake()
                 return
