@@ -378,7 +378,7 @@ class OpenAccount:
         return not sizes or not quota.exceeded(self.size + sum(sizes), self.messages + len(sizes))
 
     def save(self) -> list[News]:
-        """Write all that was counted. What is new, for those who look at the mailboxes."""
+        """Write all that was counted, and close the mailboxes. What is new, for those who look at them."""
         news = []
         for mailbox in self._mailboxes.values():
             if mailbox is not None and mailbox.changed:
@@ -397,6 +397,7 @@ class OpenAccount:
             if other is not None:
                 news += other.save()
                 self.fuller |= other.fuller
+        self._mailboxes.clear()  # each names its account: nothing of a change is to wait for the garbage collector
         return news
 
     def _new_uidvalidity(self) -> int:
