@@ -134,9 +134,12 @@ class RunningStage:
 
     def _taken(self, verdict: Any, message: Message, broke: Callable[[], None]) -> Verdict | Changed:
         """What the stage said, if it makes sense."""
+        said: Verdict | Changed = verdict
+        if said is message:  # it simply goes on, as most do
+            return said
         flaw = flaw_of(verdict, message, effect=self.stage.spec.effect)
         if not flaw:
-            return as_seen(verdict, message, self.name)
+            return as_seen(said, message, self.name)
         event("stage-failed", id=message.id, stage=self.name, error=f"returned {flaw}")
         return self.failed(message, f"returned {flaw}", broke)
 
@@ -160,8 +163,8 @@ class RunningStage:
         self._took.sum += took
         if verdict is asked:
             self._passed.value += 1
-        else:
-            _MESSAGES.of(self.name, kind_of(verdict, asked)).value += 1
+            return (self.name, "pass", round(took * 1000, 3)), now
+        _MESSAGES.of(self.name, kind_of(verdict, asked)).value += 1
         return step_of(self.name, verdict, asked, took), now
 
     async def hook(self, name: str, *arguments: object, broke: Callable[[], None] = _unheard) -> Reject | Defer | None:

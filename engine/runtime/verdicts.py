@@ -150,7 +150,7 @@ def in_words(verdict: Verdict | Changed, asked: Message) -> str:
 def step_of(stage: str, verdict: Verdict | Changed, asked: Message, seconds: float) -> Step:
     """A stage that was met, for the way of a message."""
     words, milliseconds = in_words(verdict, asked), round(seconds * 1000, 3)
-    if verdict is asked or not history.on:
+    if not history.on:
         return stage, words, milliseconds
     detail = detail_of(verdict, asked)
     return (stage, words, milliseconds) if detail is None else (stage, words, milliseconds, detail)
