@@ -36,6 +36,10 @@ AHEAD, PACE = 10, 10.0
 """Lines that may have their turns at once, and in a second after that, until one of them gets through. A turn costs as
 much as ten deliveries, for servers are looked up anew; after a long stop all are owed theirs, and other mail waits."""
 
+LOT, FULL = 32, 128
+"""Messages that are taken from a line together, where so many of it are on their way: a look into the store for one
+costs as much as for all of them."""
+
 STARVED = 100
 """Lines that want places, of which it is seen at once whether there are some again."""
 
@@ -340,7 +344,7 @@ class Lines:
     def _give(self, line: Line, room: int) -> None:
         while room > 0 and line.flows:
             flow, most = self._next(line)
-            if flow is None:
+            if flow is None or (most < LOT and line.away >= FULL and len(line.flows) == 1):
                 if line.flows:
                     self._starved[line.name] = line
                 return
