@@ -190,11 +190,14 @@ async def _parted(
     message: Message, key: Callable[[Recipient], T], work: Callable[[Message, T], Awaitable[Verdict]]
 ) -> Verdict:
     """What becomes of recipients, those together that have the same key."""
-    first, *others = [key(recipient) for recipient in message.envelope.recipients]
+    recipients = message.envelope.recipients
+    if len(recipients) == 1:  # as nearly always
+        return await work(message, key(recipients[0]))
+    first, *others = [key(recipient) for recipient in recipients]
     if all(other == first for other in others):
         return await work(message, first)
     parts: dict[T, list[Recipient]] = {}
-    for recipient, one in zip(message.envelope.recipients, (first, *others), strict=True):
+    for recipient, one in zip(recipients, (first, *others), strict=True):
         parts.setdefault(one, []).append(recipient)
     messages = [(_part(message, some), one) for one, some in parts.items()]
     verdicts = await side_by_side(partial(work, *part) for part in messages)
