@@ -19,7 +19,7 @@ Step: TypeAlias = "tuple[Any, ...]"
 """A stage that was met: its name, what it decided, milliseconds; then what else it did, and the worker, if not ours."""
 
 
-class Leg(Struct, frozen=True, array_like=True):
+class Leg(Struct, frozen=True, array_like=True, gc=False):
     """A part of a lane that one worker has taken a message through."""
 
     ended: float  # Unix time
@@ -28,7 +28,7 @@ class Leg(Struct, frozen=True, array_like=True):
     steps: list[Any] = []
 
 
-class Outcome(Struct, frozen=True, array_like=True):
+class Outcome(Struct, frozen=True, array_like=True, gc=False):
     """What became of one recipient at one attempt."""
 
     to: str
@@ -44,7 +44,7 @@ class Outcome(Struct, frozen=True, array_like=True):
     original: str = ""  # the address that the sender gave, where an alias stands for others
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One thing that happened, at a Unix time, to the message with that id (empty: it never was one)."""
 
     id: bytes
@@ -61,7 +61,7 @@ class Entry(Struct, frozen=True, array_like=True):
         return (self.id,)
 
 
-class Arrived(Entry, frozen=True, array_like=True, tag=1):
+class Arrived(Entry, frozen=True, array_like=True, gc=False, tag=1):
     """A client has had its answer to a message."""
 
     began: float
@@ -83,7 +83,7 @@ class Arrived(Entry, frozen=True, array_like=True, tag=1):
         return (self.header_id, self.sender, *self.to)
 
 
-class Attempted(Entry, frozen=True, array_like=True, tag=2):
+class Attempted(Entry, frozen=True, array_like=True, gc=False, tag=2):
     """An attempt has ended: what came of it, and what is next."""
 
     began: float
@@ -101,7 +101,7 @@ class Attempted(Entry, frozen=True, array_like=True, tag=2):
         return [outcome.to for outcome in self.outcomes]
 
 
-class Born(Entry, frozen=True, array_like=True, tag=3):
+class Born(Entry, frozen=True, array_like=True, gc=False, tag=3):
     """A message has come of another one."""
 
     parent: bytes
@@ -120,7 +120,7 @@ class Born(Entry, frozen=True, array_like=True, tag=3):
         return (self.id, self.parent)
 
 
-class Sent(Entry, frozen=True, array_like=True, tag=4):
+class Sent(Entry, frozen=True, array_like=True, gc=False, tag=4):
     """A server was spoken to about a message, or could not be."""
 
     began: float
@@ -137,7 +137,7 @@ class Sent(Entry, frozen=True, array_like=True, tag=4):
     attempt: int = 0
 
 
-class Placed(Entry, frozen=True, array_like=True, tag=5):
+class Placed(Entry, frozen=True, array_like=True, gc=False, tag=5):
     """A message was put into mailboxes of ours."""
 
     to: str
@@ -151,7 +151,7 @@ class Placed(Entry, frozen=True, array_like=True, tag=5):
         return (self.to,)
 
 
-class Noted(Entry, frozen=True, array_like=True, tag=6):
+class Noted(Entry, frozen=True, array_like=True, gc=False, tag=6):
     """Something was done about a message in the queue."""
 
     what: str
@@ -159,7 +159,7 @@ class Noted(Entry, frozen=True, array_like=True, tag=6):
     to: tuple[str, ...] = ()
 
 
-class TurnedAway(Entry, frozen=True, array_like=True, tag=7):
+class TurnedAway(Entry, frozen=True, array_like=True, gc=False, tag=7):
     """A client was refused before it had sent a message."""
 
     peer: str
