@@ -45,9 +45,9 @@ _SWITCH_INTERVAL = 0.0005
 writer committed 32,000 small messages a second beside a busy loop, with this 59,000 (py-lmdb 3.0, two cores)."""
 
 _COLLECT_AFTER = 100_000
-"""Objects that must have come to stay before garbage is looked for. A message that is being relayed has about 110, and a
-thousand may be: below that, each wave of messages sets off a search through all that are under way. Python's own 700 took a
-fifth of the time of the mailboxes' process, 20,000 an eighth of a relay's. What is left behind in circles is little."""
+"""Objects that must have come to stay before garbage is looked for. A message that is being relayed has about 110, and
+a thousand may be: below that, each wave of messages sets off a search through all that are under way. Python's own 700
+took a fifth of the time of the mailboxes' process, 20,000 an eighth of a relay's. Little is left behind in circles."""
 
 
 class Worker:
