@@ -102,7 +102,8 @@ ROWS: list[tuple[str, list[Panel]]] = [
         ("Failed handshakes", "ops", [(
             _rate("postroad_tls_failures_total", "side"), "{{side}}")]),
         ("Certificates expire in", "s", [(
-            f"min by (certificate) (postroad_certificate_expiry_seconds{_OF}) - time()", "{{certificate}}")]),
+            f"min by (certificate) (postroad_certificate_expiry_seconds{_OF}) - time()", "{{certificate}}"),
+            (f"min by (certificate) (postroad_certificate_late_seconds{_OF}) - time()", "{{certificate}}, late")]),
     ]),
     ("Logins", [
         ("By protocol and result", "ops", [(

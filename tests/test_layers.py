@@ -102,9 +102,10 @@ ARROWS: dict[str, set[str]] = {
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
-        "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "reports",
-        "directory", "login", "spam", "lists", "suppression", "signing", "mailbox", "exchange", "queue", "quarantine",
-        "runtime", "history", "revisions", "rehearsal", "shaping", "abuse", "traces",
+        "protocols", "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes",
+        "reports", "presence", "authentication", "bounces", "directory", "login", "spam", "lists", "suppression",
+        "signing", "mailbox", "exchange", "queue", "quarantine", "runtime", "history", "revisions", "rehearsal",
+        "shaping", "abuse", "traces",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -138,6 +139,8 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/sieve/compiler.py", "command"): "a kind of word in a script",
     ("engine/cli/__init__.py", "lists"): "a command",
     ("engine/config/reading.py", "tenant"): "a table",
+    ("engine/operations/certificates.py", "lmtp"): "a listener",
+    ("engine/web/admin/suppression.py", "tenant"): "a field of a form",
     ("engine/config/tables.py", "tenant"): "a table",
     ("engine/config/tenants.py", "tenant"): "a table",
     ("engine/cli/bounces.py", "tenant"): "whose mail it was",

@@ -45,31 +45,6 @@ def loaded(path: Path) -> Config:
         sys.exit(2)
 
 
-def tls_reports_to(config: Config, domain: str) -> str:
-    """The address of ours that takes reports on TLS about a domain: one in it, if there is one; else empty.
-
-    What the stage that takes them is called, the file says.
-    """
-    taking = (stage.settings for stage in config.stages.values() if {"tls", "complaints"} <= set(stage.spec.settings))
-    addresses = [address for settings in taking for address in settings.get("tls", ())]
-    return next((one for one in addresses if one.lower().endswith(f"@{domain}")), next(iter(addresses), ""))
-
-
-def report_page(config: Config) -> str:
-    """Where reports on TLS can be posted to; empty where nowhere."""
-    if config.open.tls_reports is None:
-        return ""
-    return f"{config.web.origin or f'https://{config.server.hostname}'}/reports/tls"
-
-
-def own_sts_policy(config: Config, domain: str) -> str:
-    """The policy of MTA-STS that we serve for a domain; empty where none."""
-    sts = config.open.mta_sts
-    if sts is None or f"mta-sts.{domain}" not in sts.hosts(config.domains.local):
-        return ""
-    return sts.policy(config.server.hostname)
-
-
 def data_of(pipeline: Path) -> Path:
     """The data folder that the file names, even if it has mistakes; the command ends when it cannot be read."""
     try:

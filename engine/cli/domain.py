@@ -9,7 +9,7 @@ import click
 from engine.cli import opening, tables
 from engine.cli.asking import answered
 from engine.cli.configured import config_option, configuration
-from engine.cli.publishing import fetch, host_of, zone_lines
+from engine.cli.publishing import fetch, host_of
 from engine.observe.visible import visible
 from engine.operations import domains
 
@@ -102,6 +102,8 @@ def records(ctx: click.Context, name: str, addresses: tuple[str, ...]) -> None:
 
     What belongs elsewhere, or needs more than a record, is printed as a comment.
     """
+    from engine.operations.presence import zone_lines
+
     for line in zone_lines(host_of(configuration(ctx), name, addresses)):
         click.echo(line)
 

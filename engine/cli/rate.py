@@ -51,7 +51,7 @@ def lift(ctx: click.Context, who: tuple[str, ...]) -> None:
     config, failed = opening.configured(ctx), False
     with opening.translated(), opening.open_rates(ctx) as rates:
         for one in who:
-            if trio.run(lift_rates, config, rates, one):
+            if trio.run(lift_rates, config, rates, opening.operator(rates), one):
                 click.echo(f"{one} may send again.")
             else:
                 click.echo(f"nothing counts for {one}; postroad rate list shows for whom something does", err=True)

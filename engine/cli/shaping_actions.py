@@ -32,8 +32,11 @@ def actions(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def lift(ctx: click.Context, identities: tuple[str, ...]) -> None:
     """End each action at once; `postroad shaping actions` shows their ids."""
+    from engine.operations import shaping as operations
+
     with _open(ctx) as store:
-        gone = [(identity, store.lift(identity)) for identity in identities]
+        by = opening.operator(store)
+        gone = [(identity, operations.lift(store, by, identity)) for identity in identities]
     for identity, action in gone:
         if action is None:
             click.echo(f"no action {identity} is in force", err=True)
@@ -55,14 +58,14 @@ def suspend(ctx: click.Context, site: str, lasts: str, source: str, tenant: str)
 
     What is for it waits.
     """
-    from engine.operations.shaping import suspension
+    from engine.operations import shaping as operations
 
     try:
-        action = suspension(site, seconds(lasts, "--for"), source=source, tenant=tenant)
+        action = operations.suspension(site, seconds(lasts, "--for"), source=source, tenant=tenant)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="SITE") from error
     with _open(ctx) as store:
-        store.put(action)
+        operations.suspend(store, opening.operator(store), action)
     click.echo(f"Suspended {site} until {tables.timestamp(action.until)}: {action.id}")
 
 

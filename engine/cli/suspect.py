@@ -36,12 +36,13 @@ def lift(ctx: click.Context, accounts: tuple[str, ...]) -> None:
     """Let accounts send again. What is parked stays so: postroad queue release ID."""
     import trio
 
-    from engine.operations.abuse import clear
+    from engine.operations.abuse import let_send
 
     failed = False
+    by = opening.operator_of(opening.configured(ctx).server.data)
     with opening.translated(), opening.open_tables(ctx) as opened:
         for account in accounts:
-            if trio.run(clear, opened, account):
+            if trio.run(let_send, opened, by, account):
                 click.echo(f"{account} may send again.")
             else:
                 click.echo(f"{account} is not suspected; postroad suspect list shows who is", err=True)

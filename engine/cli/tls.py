@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.cli import opening, tables
-from engine.cli.configured import config_option, configuration, own_sts_policy, report_page, tls_reports_to
+from engine.cli.configured import config_option, configuration
 from engine.cli.errors import Unusable
 from engine.observe.visible import visible
 
@@ -75,6 +75,7 @@ def records(ctx: click.Context, name: str, *, mode: str | None, max_age: int | N
     """
     from engine.config import MtaSts
     from engine.directory import valid_domain
+    from engine.operations.presence import own_sts_policy, report_page, tls_reports_to
     from engine.presence.records import sts_record, tls_reports
     from engine.protocols.mta_sts import sts_policy
 

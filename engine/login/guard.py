@@ -19,6 +19,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -39,6 +40,9 @@ MAP_SIZE = 2**28
 
 MOST = 200_000
 """Names and networks that are counted at once: nobody fills our disk by making up more of them."""
+
+WIDEST = 256
+"""Networks that are kept out together, where somebody says so."""
 
 KNOWN_FOR = 90 * 86_400.0
 """Seconds for which an account is known from a network after a login."""
@@ -157,6 +161,24 @@ class Guard(Store):
         """All that are in force."""
         return self._run(lambda txn: list(self._bans(txn, self._clock())))
 
+    def ban(self, what: str, lasts: float) -> list[Ban]:
+        """Keep an IP address, a network or an account out for so many seconds, whatever it has guessed; the bans.
+
+        A network that is wider than what is counted as one is kept out piece by piece. ValueError for one that has more
+        than WIDEST pieces, and for what is neither.
+        """
+        names = [(ACCOUNT, _name(what))] if "@" in what else [(NETWORK, one) for one in self._pieces(what)]
+        return self._change(self._ban, names, lasts)
+
+    def _pieces(self, what: str) -> list[str]:
+        whole = ip_network(what.strip(), strict=False)
+        prefix = self.settings.network_ipv4 if whole.version == 4 else self.settings.network_ipv6
+        if whole.prefixlen >= prefix:
+            return [self.network(str(whole.network_address))]
+        if 2 ** (prefix - whole.prefixlen) > WIDEST:
+            raise ValueError(f"{what} is too wide: {WIDEST} networks of /{prefix} at most")
+        return [self.network(str(one.network_address)) for one in whole.subnets(new_prefix=prefix)]
+
     def lift(self, what: str) -> list[Ban]:
         """End the bans of an IP address, a network or an account; those that were in force. Forgets its guesses."""
         return self._change(self._lift, what)
@@ -248,6 +270,14 @@ class Guard(Store):
             if found.until > now:
                 kind, _, name = key.decode("utf-8", "surrogatepass").partition("\0")
                 yield Ban(kind, name, found.count, found.until)
+
+    def _ban(self, txn: Transaction, names: list[tuple[str, str]], lasts: float) -> list[Ban]:
+        now = self._clock()
+        self._make_room(txn, now)
+        bans = [Ban(kind, name, self._counted(txn, _key(kind, name), now).count, now + lasts) for kind, name in names]
+        for ban in bans:
+            txn.put(_key(ban.kind, ban.name), _encode(_Count(ban.guesses, now, ban.until)), db=self._guesses)
+        return bans
 
     def _lift(self, txn: Transaction, what: str) -> list[Ban]:
         name = _name(what)

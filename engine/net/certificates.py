@@ -60,13 +60,18 @@ class Certificate:
     expires: float
     pem: bytes = field(repr=False)  # chain and key, in one piece
 
+    @property
+    def late(self) -> float:
+        """When it ought to have been renewed."""
+        return self.expires - min(_SOON, (self.expires - self.begins) / 6)
+
     def flaws(self, now: float) -> Iterator[str]:
         """What an operator should do something about."""
         if now < self.begins:
             yield f"is not valid before {day(self.begins)}"
         if now >= self.expires:
             yield f"expired on {day(self.expires)}"
-        elif self.expires - now < min(_SOON, (self.expires - self.begins) / 6):
+        elif now > self.late:
             yield f"expires on {day(self.expires)}, in {(self.expires - now) / _DAY:.0f} days"
         with contextlib.suppress(OSError):
             if self.pair.key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):

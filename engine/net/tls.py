@@ -139,6 +139,7 @@ class _Choice:
 
     by_name: dict[str, ssl.SSLContext]
     default: ssl.SSLContext
+    unnamed: tuple[Certificate, ...]  # of ``default``
 
 
 class ServerTls:
@@ -209,6 +210,11 @@ class ServerTls:
             found[self.client_ca] = self._authorities.error
         return {path: error for path, error in found.items() if error}
 
+    @property
+    def unnamed(self) -> tuple[Certificate, ...]:
+        """Those that a client gets which names no host, or one that nobody here has."""
+        return self._choice.unnamed if self._choice is not None else ()
+
     def _authorities_now(self) -> _Authorities:
         before = self._authorities
         if self.client_ca is None:
@@ -253,7 +259,8 @@ class ServerTls:
                 contexts[key] = server_context(*chosen, authorities=authorities)
             return contexts[key]
 
-        return _Choice({name: context(found) for name, found in by_name.items()}, context(default))
+        contexts_by_name = {name: context(found) for name, found in by_name.items()}
+        return _Choice(contexts_by_name, context(default), tuple(default.values()))
 
     def _renew_front(self, authorities: bytes) -> None:
         """The contexts that meet clients: they have the keys of the tickets, and hand over to the one that fits.

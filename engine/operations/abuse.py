@@ -8,8 +8,50 @@ from engine.abuse.habits import suspect as decoded
 from engine.abuse.valkey import RATES, Valkey
 from engine.config import Config
 from engine.directory import split
-from engine.login import Rates
+from engine.login import Guard, Rates
+from engine.login.guard import NETWORK, Ban
 from engine.login.rates import Sent, key_of
+from engine.net.targets import overlap
+from engine.operations.operator import Operator
+
+
+def may_know(by: Operator, kind: str, name: str) -> bool:
+    """Whether that is somebody whom the operator may know of. Networks have no domain, so they are for who has all."""
+    return by.domains is None or (kind != NETWORK and "@" in name and by.may(name))
+
+
+def bans(guard: Guard, by: Operator) -> list[Ban]:
+    """Who is kept out for guessing, or by hand; who will be for longest comes first. Blocks. Unavailable."""
+    found = (one for one in guard.bans() if may_know(by, one.kind, one.name))
+    return sorted(found, key=lambda one: (-one.until, one.name))
+
+
+def ban(guard: Guard, by: Operator, who: str, lasts: float) -> list[Ban]:
+    """Keep an address, a network or an account out for so many seconds. Blocks. Forbidden; ValueError, Unavailable."""
+    _check(by, who)
+    for network in guard.settings.allow_networks:
+        if overlap(str(network), who):
+            raise ValueError(f"{who} is of {network}, which [login] allow_networks lets in whatever it does")
+    made = guard.ban(who, lasts)
+    by.tell("ban-set", who=who, until=made[0].until)
+    return made
+
+
+def lift_bans(guard: Guard, by: Operator, who: str) -> list[Ban]:
+    """End the bans of an address, a network or an account; those that were in force. Blocks. Forbidden, Unavailable."""
+    _check(by, who)
+    lifted = guard.lift(who)
+    if lifted:
+        by.tell("ban-lifted", who=who)
+    return lifted
+
+
+def _check(by: Operator, who: str) -> None:
+    """Forbidden."""
+    if "@" in who:
+        by.check(who)
+    else:
+        by.check_all()
 
 
 def suspects(tables: Tables) -> list[Suspect]:
@@ -18,17 +60,24 @@ def suspects(tables: Tables) -> list[Suspect]:
     return sorted(found, key=lambda one: (one.since, one.account))
 
 
-async def clear(tables: Tables, account: str) -> bool:
-    """Suspect an account no more; whether it was suspected. What is parked stays so."""
-    return bool(await Habits(tables).lift("@".join(split(account) or (account,))))
+async def let_send(tables: Tables, by: Operator, account: str) -> bool:
+    """Suspect an account no more; whether it was suspected. What is parked stays so. Forbidden, Unreachable."""
+    by.check(account)
+    cleared = bool(await Habits(tables).lift("@".join(split(account) or (account,))))
+    if cleared:
+        by.tell("suspicion-lifted", address=account)
+    return cleared
 
 
-async def lift_rates(config: Config, rates: Rates, who: str) -> list[Sent]:
+async def lift_rates(config: Config, rates: Rates, by: Operator, who: str) -> list[Sent]:
     """Forget what an account or a network has sent, on the shared server too, if there is one; that which counted.
 
-    Unreachable: here it is forgotten already.
+    Forbidden. Unreachable: here it is forgotten already.
     """
+    _check(by, who)
     sent = rates.lift(who)
+    if sent:
+        by.tell("rate-lifted", who=who)
     await forget_elsewhere(config, sent)
     return sent
 

@@ -3,9 +3,10 @@
 Who may touch some domains alone sees of a message no recipients but those there, and decides for these alone.
 """
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,6 +22,7 @@ from engine.queue.store import Shard
 from engine.runtime.services import QUEUE_SERVICE
 from engine.spam import SERVER, Kind, Learnt, Lesson, Letter, Words, lesson, teach
 
+T = TypeVar("T")
 Decision: TypeAlias = Literal["release", "delete"]
 
 _ANY = Wanted()
@@ -69,6 +71,27 @@ def listed(opened: Sequence[Shard], by: Operator, wanted: Wanted = _ANY) -> list
     """What is parked and wanted, the oldest first. StorageError."""
     found = (one for one in held(opened, wanted) if _whose(by, one))
     return [row(by, one) for one in sorted(found, key=lambda one: one.since)]
+
+
+def newest(opened: Sequence[Shard], by: Operator, wanted: Wanted, most: int) -> tuple[int, list[ParkedRow]]:
+    """How many are parked and wanted, and so many of them, the newest first. StorageError."""
+    count = 0
+
+    def counted() -> Iterator[Held]:
+        nonlocal count
+        for one in held(opened, wanted):
+            if _whose(by, one):
+                count += 1
+                yield one
+
+    found = heapq.nlargest(most, counted(), key=lambda one: (one.since, bytes(one.record.id)))
+    return count, [row(by, one) for one in found]
+
+
+def looked_into(opened: Sequence[Shard], by: Operator, identity: MessageId, look: Callable[[Held], T]) -> T | None:
+    """What a look into one of them finds; None when it is not parked, or not for them. StorageError."""
+    one = find(opened, identity)
+    return look(one) if one is not None and _whose(by, one) else None
 
 
 def shown(opened: Sequence[Shard], by: Operator, identity: MessageId) -> Parked | None:

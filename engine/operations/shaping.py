@@ -10,7 +10,8 @@ from engine.config.rules import PAUSE, VALUES
 from engine.net.dns import Answer, Ask, DnsTrouble, NoSuchName, a_labels
 from engine.net.targets import host_and_port
 from engine.operations.impossible import Impossible, Missing
-from engine.shaping.actions import Action
+from engine.operations.operator import Operator
+from engine.shaping.actions import Action, ActionStore
 from engine.shaping.shape import Shape, Together, providers_of, shaped
 from engine.shaping.shaping import Shaping
 
@@ -44,6 +45,28 @@ def suspension(site: str, lasts: float, *, source: str = "", tenant: str = "") -
     if not site.strip() or site.count("*") > 3:
         raise ValueError(f"{site!r} is no site")
     return Action.new(BY_HAND, "suspend", site.lower(), time.time(), lasts, source=source, tenant=tenant)
+
+
+def actions(store: ActionStore, by: Operator) -> list[Action]:
+    """What is done, for a time, about sites; the newest first. Blocks. StorageError."""
+    by.check_all()
+    return store.all()[::-1]
+
+
+def suspend(store: ActionStore, by: Operator, action: Action) -> None:
+    """Put one in force that `suspension` has made. Blocks. StorageError."""
+    by.check_all()
+    store.put(action)
+    by.tell("site-suspended", id=action.id, site=action.site, until=action.until)
+
+
+def lift(store: ActionStore, by: Operator, identity: str) -> Action | None:
+    """End one at once; it, if it was in force. Blocks. StorageError."""
+    by.check_all()
+    gone = store.lift(identity)
+    if gone is not None:
+        by.tell("shaping-action-lifted", id=identity, site=gone.site)
+    return gone
 
 
 async def _hosts(config: Config, domain: str, ask: Ask) -> list[str]:

@@ -1,15 +1,22 @@
 """What operators do with the suppression list: recipients who are not written to again. It is about all domains."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Literal, TypeAlias
 
 import msgspec
 
+from engine.bounces.classes import CLASSES
+from engine.directory import Invalid
 from engine.operations.operator import Operator
 from engine.suppression import Row, Suppressions, entry_of
 from engine.suppression.entries import as_csv, as_json, parsed, row
 from engine.suppression.store import BATCH
+
+LOOKED_AT = 200_000
+"""Entries that are looked at for one part of a list: a second or so."""
+
+WHY = tuple(CLASSES)
+"""Classes by which somebody may be on the list; an operator may have others of their own."""
 
 Form: TypeAlias = Literal["csv", "json"]
 
@@ -61,6 +68,25 @@ def listed(opened: Suppressions, by: Operator, tenant: str | None = "", which: s
     return (one for one in opened.rows(tenant) if which in ("", one.which))
 
 
+def some(
+    opened: Suppressions, by: Operator, most: int, *, tenant: str = "", which: str = "", behind: str = ""
+) -> tuple[list[Row], str]:
+    """So many entries of a list, those behind an entry; and behind which one the rest is, empty where there is none.
+
+    At most LOOKED_AT are looked at: with ``which`` there may be fewer, and more behind them.
+    """
+    by.check_all()
+    found, last, more = list[Row](), "", False
+    for number, one in enumerate(opened.rows(tenant, behind)):
+        more = len(found) == most or number == LOOKED_AT
+        if more:
+            break
+        last = one.entry
+        if which in ("", one.which):
+            found.append(one)
+    return found, last if more else ""
+
+
 def exported(opened: Suppressions, by: Operator, form: Form = "csv") -> Iterator[str]:
     """The lines of a file with all lists."""
     by.check_all()
@@ -83,15 +109,31 @@ def take_in(
     """
     by.check_all()
     count = 0
-    rows = (_completed(one, which, tenant) for one in parsed(stream))
     try:
-        while some := list(islice(rows, BATCH)):
+        for some in _batches(_completed(one, which, tenant) for one in parsed(stream)):
             count += opened.put(some)
             told(count)
     finally:
         if count:
             by.tell("suppression-added", count=count, tenant=tenant or None)
     return count
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """So many at once; where one is wrong, first those before it. Invalid."""
+    some: list[Row] = []
+    try:
+        for one in rows:
+            some.append(one)
+            if len(some) == BATCH:
+                yield some
+                some = []
+    except Invalid:
+        if some:
+            yield some
+        raise
+    if some:
+        yield some
 
 
 def _completed(one: Row, which: str, tenant: str) -> Row:

@@ -152,7 +152,9 @@ class _Check:
         domain = self._host.domain
         outcome = await self._text(f"_mta-sts.{domain}", "v=STSv1")
         if not isinstance(outcome, Answer):
-            return Finding("MTA-STS", _verdict(outcome, False), False, _shown(outcome), "a policy (RFC 8461)")
+            both = (self._record(f"mta-sts.{domain}", "CNAME"), self._record(f"_mta-sts.{domain}", "TXT"))
+            record = "\n".join(filter(None, both))
+            return Finding("MTA-STS", _verdict(outcome, False), False, _shown(outcome), "a policy (RFC 8461)", record)
         try:
             policy = await self._fetch(f"https://mta-sts.{domain}/.well-known/mta-sts.txt")
         except OSError as error:

@@ -3,7 +3,7 @@
 import heapq
 import time
 from collections.abc import Callable, Iterator
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 EXPIRES = Gauge(
     "postroad_certificate_expiry_seconds",
     "Unix time at which a certificate expires, by its first name.",
+    ("certificate",),
+)
+
+LATE = Gauge(
+    "postroad_certificate_late_seconds",
+    "Unix time at which a certificate ought to have been renewed, by its first name.",
     ("certificate",),
 )
 
@@ -89,11 +95,20 @@ def troubles(tls: ServerTls) -> Iterator[tuple[Path, str]]:
 
 def expiries(tls: ServerTls) -> Iterator[tuple[Labels, float]]:
     """When certificates expire, those that do so first; of several for one name, the first one's."""
+    return _first(tls, attrgetter("expires"))
+
+
+def lates(tls: ServerTls) -> Iterator[tuple[Labels, float]]:
+    """The same of when they ought to have been renewed."""
+    return _first(tls, attrgetter("late"))
+
+
+def _first(tls: ServerTls, when: Callable[[Certificate], float]) -> Iterator[tuple[Labels, float]]:
     found: dict[str, float] = {}
     for certificate in tls.certificates:
         name = certificate.names[0] if certificate.names else certificate.pair.certificate.name
-        found[name] = min(found.get(name, certificate.expires), certificate.expires)
-    return (((name,), when) for name, when in heapq.nsmallest(_TOLD, found.items(), key=itemgetter(1)))
+        found[name] = min(found.get(name, when(certificate)), when(certificate))
+    return (((name,), moment) for name, moment in heapq.nsmallest(_TOLD, found.items(), key=itemgetter(1)))
 
 
 class Watcher:

@@ -21,5 +21,8 @@ MEASURES_SERVICE = "measures"
 SUBMIT_SERVICE = "submit"
 """Where a worker that serves submission takes mail from other processes of ours (``submit``)."""
 
+CERTIFICATES_SERVICE = "certificates"
+"""Where the process that gets certificates by ACME says how that goes (``standings``), and hurries (``renew``)."""
+
 WATCH_SERVICE = "watch"
 """Where every worker lets its links be tapped (``tap``, ``untap``), and says which process it is (``process``)."""

@@ -96,10 +96,13 @@ class Suppressions(Store):
                     return found
         return None
 
-    def rows(self, tenant: str | None = None) -> Iterator[Row]:
-        """All rows, or those of one tenant ("": of all), in order; read bit by bit, so that nothing is held open."""
+    def rows(self, tenant: str | None = None, behind: str = "") -> Iterator[Row]:
+        """All rows, or those of one tenant ("": of all), in order; read bit by bit, so that nothing is held open.
+
+        ``behind``: of one tenant those alone that come behind this entry.
+        """
         prefix = b"" if tenant is None else _key(tenant, "")
-        after = prefix
+        after = _key(tenant, behind) + b"\0" if tenant is not None and behind else prefix
         while some := self._page(self._rows, prefix, after):
             for key, value in some:
                 found = _row(value)

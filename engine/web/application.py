@@ -12,7 +12,7 @@ from starlette.routing import Route
 from engine.observe.measures import Counter
 from engine.web.collecting import Collected
 from engine.web.exposition import OPEN, PLAIN, render, wants_open
-from engine.web.health import reasons
+from engine.web.health import reasons, warnings
 
 _REQUESTS = Counter("postroad_web_requests_total", "Requests to the web process.", ("path", "status"))
 
@@ -46,8 +46,10 @@ def application(collected: Callable[[], Awaitable[Collected]], access: Access) -
         return JSONResponse({"alive": True}, headers=_PRIVATE)
 
     async def ready(request: Request) -> Response:
-        found = reasons(await collected())
-        told = {"ready": not found, **({"reasons": found} if access.allows(request) else {})}
+        now = await collected()
+        found = reasons(now)
+        why = {"reasons": found, "warnings": warnings(now)}
+        told = {"ready": not found, **(why if access.allows(request) else {})}
         return JSONResponse(told, 503 if found else 200, headers=_PRIVATE)
 
     paths = {"/metrics": metrics, "/health/live": live, "/health/ready": ready}

@@ -1,13 +1,27 @@
 """Whether the server is ready for mail, and if not, why: what a load balancer and an operator want to know."""
 
+import time
 from collections.abc import Iterator
 
+from engine.net.certificates import day
 from engine.web.collecting import Collected
 
 
 def reasons(collected: Collected) -> list[str]:
     """Why it is not ready, in words; empty: it is."""
     return [*_missing(collected), *_behind(collected), *_shards(collected)]
+
+
+def warnings(collected: Collected) -> list[str]:
+    """What will be wrong if nobody does something about it, in words; it is ready all the same."""
+    late = [labels["certificate"] for _, labels, when in collected.values("postroad_certificate_late_seconds")
+            if time.time() > when]  # fmt: skip
+    ends = {labels["certificate"]: when for _, labels, when in collected.values("postroad_certificate_expiry_seconds")}
+    return [f"the certificate of {name} {_ending(ends.get(name, 0.0))}" for name in late]
+
+
+def _ending(when: float) -> str:
+    return f"{'expires' if when > time.time() else 'has expired'} on {day(when)}"
 
 
 def _missing(collected: Collected) -> Iterator[str]:

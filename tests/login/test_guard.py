@@ -174,3 +174,26 @@ def test_a_name_longer_than_any_key(guard: Guard) -> None:
     (ban,) = guard.bans()
     assert guard.standing(FAR, "\udcff" * 5000, None).account
     assert len(ban.name) == 64
+
+
+def test_who_is_kept_out_by_hand(guard: Guard, clock: Clock) -> None:
+    assert guard.ban("203.0.113.0/30", HOUR / 2) == [
+        Ban("network", f"203.0.113.{number}/32", 0, clock.now + HOUR / 2) for number in range(4)
+    ]
+    assert guard.standing("203.0.113.3", "ann@example.org", ANN).network
+    assert not guard.standing("203.0.113.4", "ann@example.org", ANN).network
+    assert guard.ban("2001:db8::7", HOUR) == [Ban("network", "2001:db8::/64", 0, clock.now + HOUR)]
+    guess(guard, HOME)
+    assert guard.ban(HOME, HOUR)[0].guesses == 1
+    guard.ban("Ann@Example.org", HOUR)
+    assert guard.standing("198.51.100.1", "ann@example.org", ANN).account
+    assert len(guard.lift("203.0.113.0/24")) == 4
+    clock.now += HOUR
+    assert guard.bans() == []
+
+
+@pytest.mark.parametrize("who", ["203.0.0.0/16", "2001:db8::/32", "nobody", ""])
+def test_what_cannot_be_kept_out_by_hand(guard: Guard, who: str) -> None:
+    with pytest.raises(ValueError):
+        guard.ban(who, HOUR)
+    assert guard.bans() == []

@@ -5,10 +5,12 @@ import json
 import pytest
 from web_client import answer, get
 
+from engine.web.admin.reasons import said
 from engine.web.application import Access, application
 from engine.web.collecting import Collected
 from engine.web.exposition import render
-from engine.web.health import reasons
+from engine.web.health import reasons, warnings
+from engine.web.languages import texts
 
 FAMILIES = {
     "postroad_revision": ("gauge", "Number of the configuration."),
@@ -132,10 +134,48 @@ async def test_health():
     assert b'\r\n\r\n{"alive":true}' in await answer(served(), get("/health/live"))
     response = await answer(served(), get("/health/ready"))
     assert response.startswith(b"HTTP/1.1 200")
-    assert json.loads(response.partition(b"\r\n\r\n")[2]) == {"ready": True, "reasons": []}
+    assert json.loads(response.partition(b"\r\n\r\n")[2]) == {"ready": True, "reasons": [], "warnings": []}
     response = await answer(served(mail_1=None), get("/health/ready"))
     assert response.startswith(b"HTTP/1.1 503")
-    assert json.loads(response.partition(b"\r\n\r\n")[2]) == {"ready": False, "reasons": ["mail-1 does not answer"]}
+    assert json.loads(response.partition(b"\r\n\r\n")[2]) == {
+        "ready": False, "reasons": ["mail-1 does not answer"], "warnings": [],
+    }  # fmt: skip
+
+
+async def test_a_certificate_that_is_to_be_renewed_is_told_and_does_no_harm():
+    named = (("certificate", "mx.example.org"),)
+    late = [("postroad_certificate_late_seconds", named, 1.0), ("postroad_certificate_expiry_seconds", named, 9e9)]
+    usual = collected().samples["mail-0"]
+    response = await answer(served(mail_0=[*usual, *late]), get("/health/ready"))
+    assert response.startswith(b"HTTP/1.1 200")
+    assert json.loads(response.partition(b"\r\n\r\n")[2])["warnings"] == [
+        "the certificate of mx.example.org expires on 2255-03-14"
+    ]
+    later = [(name, labels, 9e9) for name, labels, _ in late]
+    assert warnings(collected(mail_0=[*usual, *later])) == []
+    over = [(name, labels, 86_400.0) for name, labels, _ in late]
+    assert warnings(collected(mail_0=[*usual, *over])) == [
+        "the certificate of mx.example.org has expired on 1970-01-02"
+    ]
+
+
+def test_all_that_health_says_is_known_to_the_pages():
+    samples = [
+        ("postroad_revision", (), 1), ("postroad_queue_accepts", (("shard", "0"),), 0),
+        ("postroad_queue_unwritten", (("shard", "0"),), 3),
+        ("postroad_certificate_late_seconds", (("certificate", "a.example"),), 1.0),
+        ("postroad_certificate_expiry_seconds", (("certificate", "a.example"),), 9e9),
+        ("postroad_certificate_late_seconds", (("certificate", "b.example"),), 1.0),
+        ("postroad_certificate_expiry_seconds", (("certificate", "b.example"),), 2.0),
+    ]  # fmt: skip
+    now = collected(("mail-0", "mail-1", "web"), mail_0=samples, mail_1=[("postroad_revision", (), 2)])
+    told = [*reasons(now), *warnings(now)]
+    assert len(told) == 6
+    vietnamese = said(texts("vi").gettext, told)
+    assert not set(told) & set(vietnamese)
+    assert "web không trả lời" in vietnamese
+    assert said(texts("en").gettext, told) == told
+    assert said(texts("vi").gettext, ["something else"]) == ["something else"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from engine.cli.configured import config_option, configuration
 from engine.cli.doctor import certificates, clock, disk, limits, names, outside, ports, versions
 from engine.cli.doctor.finding import Finding, Level, Look, Patient, warning
 from engine.cli.doctor.life import look_at_queue, look_at_server
-from engine.cli.init.answers import seen_addresses
 from engine.observe.visible import visible
 from engine.runtime.state import State
 from engine.storage.environment import StorageError
@@ -60,6 +59,8 @@ def doctor(
     """
     config = configuration(ctx)
     running = State(config.server.data).running()
+    from engine.operations.presence import seen_addresses
+
     seen = addresses or seen_addresses()
     patient = Patient(config, running, (dns,) if dns else (), seen, outgoing)
     chosen = [area for area in _AREAS if area in (only or _AREAS) and not (offline and area in _OUTSIDE)]

@@ -21,6 +21,12 @@ _UNITS = [Path(place) / "systemd/system/postroad.service" for place in ("/etc", 
 _KINDS = ("acme", "files", "self-signed")
 
 
+def _seen_addresses() -> tuple[str, ...]:
+    from engine.operations.presence import seen_addresses  # slow to import
+
+    return seen_addresses()
+
+
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path())
 @click.option("--hostname", metavar="NAME", help="The name that the DNS has, or will have, for this machine.")
@@ -86,7 +92,7 @@ class _Questions:
             ports=Ports(asking.bind(said["bind"]), said["port_offset"]),
             data=said["data"].absolute() if said["data"] else asking.usual_data(folder),
             user=asking.own_user() if said["user"] is None else said["user"],
-            addresses=said["addresses"] or asking.seen_addresses(),
+            addresses=said["addresses"] or _seen_addresses(),
             trust_loopback=not asking.in_container(),
         )
 

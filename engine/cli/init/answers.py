@@ -219,16 +219,6 @@ def usual_data(folder: Path) -> Path | None:
     return _DATA if folder.absolute() == _ETC else None
 
 
-def seen_addresses() -> tuple[str, ...]:
-    """Addresses of this machine that the whole Internet may use. Nothing is sent to find them."""
-    found = []
-    for family, towards in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # RFC 5737, RFC 3849
-        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.connect((towards, 9))
-            found.append(sock.getsockname()[0])
-    return tuple(address for address in found if ip_address(address).is_global)
-
-
 def found_scanners() -> dict[str, str]:
     """Scanners of others that answer on this machine: key of the scanning stage → where."""
     found = {}

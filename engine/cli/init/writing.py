@@ -13,7 +13,7 @@ from engine.cli.errors import Refused
 from engine.cli.init.answers import Answers, SelfSigned
 from engine.cli.init.self_signed import self_signed
 from engine.cli.init.template import CERTIFICATE, KEY, LOGIN, SHIPPED, filled
-from engine.cli.publishing import host_of, zone_lines
+from engine.cli.publishing import host_of
 from engine.config import Config, load
 from engine.directory import Embedded
 from engine.signing import KeyStore
@@ -103,6 +103,8 @@ def _stage(folder: Path, data: Path, answers: Answers) -> str:
 
 
 def _records(config: Config, answers: Answers) -> Iterator[str]:
+    from engine.operations.presence import zone_lines  # slow to import
+
     for name in answers.domains:
         yield f"; for the zone of {name}"
         yield from zone_lines(host_of(config, name, answers.addresses))

@@ -38,7 +38,7 @@ from engine.reports.tally import Tally
 from engine.return_path import ReturnPaths
 from engine.return_path.hearing import Bounce, Complaint, Hearing
 from engine.runtime.canary import InForce
-from engine.runtime.certificates import EXPIRES, Watcher, expiries, server_tls
+from engine.runtime.certificates import EXPIRES, LATE, Watcher, expiries, lates, server_tls
 from engine.runtime.handing import Handing
 from engine.runtime.places import Process
 from engine.runtime.revision import Admit, Here, Revision
@@ -159,6 +159,7 @@ class Role:
             nursery.start_soon(self.tables.run)
             sizes.measure(self.data, lambda: int(self.config.queue.reserve))
             EXPIRES.reads(lambda: expiries(self.tls))
+            LATE.reads(lambda: lates(self.tls))
 
     def switched(self, config: Config) -> None:
         """Another revision is in force."""

@@ -16,8 +16,10 @@ from engine.operations.telling import lines_of
 from engine.queue.store import Record
 from engine.web.admin.looking import looked
 from engine.web.admin.scope import reach
+from engine.web.admin.stories import Stories
 from engine.web.bounds import bounded
 from engine.web.context import context_of
+from engine.web.languages import translator
 from engine.web.rendering import page
 from engine.web.sessions import require
 
@@ -57,7 +59,8 @@ async def _show(request: Request) -> Response:
     which = request.query_params.get("q", "").strip()[:_LONGEST]
     config, whose = context_of(request).config, reach(request)
     found = await looked(_found, config, which, whose) if which else _NOTHING
-    return page(request, "admin/message.html", which=which, found=found)
+    told = Stories(translator(request)).line
+    return page(request, "admin/message.html", which=which, found=found, told=told)
 
 
 def _found(config: Config, which: str, whose: Reach) -> Found:

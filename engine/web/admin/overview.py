@@ -13,9 +13,10 @@ from engine.directory import OWNER
 from engine.drawing.pipeline import NO_NOTES
 from engine.drawing.svg import as_svg
 from engine.watching.wording import notes_of, time_taken
+from engine.web.admin.reasons import said
 from engine.web.admin.watch import Watch
 from engine.web.bounds import bounded
-from engine.web.languages import language_of
+from engine.web.languages import language_of, texts
 from engine.web.rendering import page
 from engine.web.sessions import require
 from engine.web.streams import Emit, EventStream
@@ -85,7 +86,8 @@ def _told(watch: Watch, language: str) -> dict[str, Any]:
         "queued": _number(queued, language),
         "oldest": time_taken(reading.oldest) if reading and reading.oldest else "–",
         "workers": f"{answering}/{expected}",
-        "reasons": watch.reasons,
+        "reasons": said(texts(language).gettext, watch.reasons),
+        "warnings": said(texts(language).gettext, watch.warnings),
         "point": list(point) if point else None,
     }
 

@@ -13,7 +13,7 @@ from engine.drawing.pipeline import Pipeline, drawn
 from engine.watching.readings import Reading, Round, read
 from engine.web.collecting import Collected
 from engine.web.context import Context
-from engine.web.health import reasons
+from engine.web.health import reasons, warnings
 
 BUSY, IDLE = 2.0, 10.0
 """Seconds between two looks: while somebody watches, and while nobody does."""
@@ -43,6 +43,7 @@ class Watch:
         self.points: deque[Point] = deque()
         self.reading: Reading | None = None
         self.reasons: list[str] = []
+        self.warnings: list[str] = []
         self.answering: tuple[int, int] = 0, 0  # workers that answer, and that there should be
 
     @property
@@ -69,7 +70,7 @@ class Watch:
             self.points.append(Point(time.time(), self.reading.arriving, self.reading.leaving))
         while self.points and self.points[0].time < time.time() - KEPT:
             self.points.popleft()
-        self._before, self.reasons = now, reasons(collected)
+        self._before, self.reasons, self.warnings = now, reasons(collected), warnings(collected)
         self.answering = len(collected.samples), len(collected.expected)
         self._told.set()
         self._told = trio.Event()

@@ -10,6 +10,7 @@ from engine.login.guard import Ban as Guess
 from engine.login.rates import Sent
 from engine.operations import abuse
 from engine.operations.moments import Moment, moment
+from engine.web.api.operating import operator_of
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.api.problems import missing
 
@@ -79,7 +80,8 @@ def _ban(one: Guess) -> Ban:
 
 async def lift_bans(call: Call, *, query: Somebody) -> list[Ban]:
     """End the bans of a network, or of an account, at once; those that were in force."""
-    found = await call.blocking(call.context.login.guard.lift, query.who) if _may_lift(call, query.who) else []
+    guard, by = call.context.login.guard, operator_of(call)
+    found = await call.blocking(abuse.lift_bans, guard, by, query.who) if _may_lift(call, query.who) else []
     if not found:
         raise missing("ban of that name")
     return list(map(_ban, found))
@@ -109,7 +111,7 @@ async def lift_rates(call: Call, *, query: Somebody) -> list[Rate]:
     """Forget what an account or a network has sent, so that it may send on at once; that which counted."""
     found: list[Sent] = []
     if _may_lift(call, query.who):
-        found = await abuse.lift_rates(call.config, call.context.stores.rates, query.who)
+        found = await abuse.lift_rates(call.config, call.context.stores.rates, operator_of(call), query.who)
     if not found:
         raise missing("rate of that name")
     return list(map(_rate, found))
@@ -127,7 +129,8 @@ async def list_suspects(call: Call) -> list[Suspect]:
 
 async def clear_suspect(call: Call, *, path: OneAccount) -> None:
     """Let an account send again. What is parked stays so, and can be released in the queue."""
-    if not _may_know(call, ACCOUNT, path.account) or not await abuse.clear(call.context.stores.tables, path.account):
+    tables, by = call.context.stores.tables, operator_of(call)
+    if not _may_know(call, ACCOUNT, path.account) or not await abuse.let_send(tables, by, path.account):
         raise missing("suspected account of that address")
 
 

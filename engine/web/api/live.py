@@ -1,24 +1,20 @@
 """Operations about how the server does, now: links, stages, sites, workers, and whether it is ready."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 import trio
 from msgspec import Meta
 
 from engine.drawing.pipeline import drawn
-from engine.links.request import Unanswered
-from engine.operations.moments import Moment, moment
-from engine.runtime.services import MEASURES_SERVICE
+from engine.operations import sites
+from engine.operations.sites import Site
 from engine.runtime.state import State
 from engine.watching.readings import LinkReading, Reading, Round, StageReading, read
 from engine.web.api.operation import Asked, Call, Operation
-from engine.web.health import reasons
-
-_PATIENCE = 2.0
-"""Seconds that a worker has to tell of its sites."""
+from engine.web.health import reasons, warnings
 
 
 class Span(Asked, frozen=True):
@@ -26,10 +22,11 @@ class Span(Asked, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether the server is ready for mail; else why not."""
+    """Whether the server is ready for mail; else why not. ``warnings``: what will be wrong, if nothing is done."""
 
     ready: bool
     reasons: list[str]
+    warnings: list[str]
     revision: int
 
 
@@ -71,19 +68,6 @@ class Measures(msgspec.Struct, frozen=True):
     lags: dict[str, float]
 
 
-class Site(msgspec.Struct, frozen=True):
-    """A destination, by one source: connections, of how many that may be; messages that wait for a turn; until when it
-    is left alone; the last reply."""
-
-    site: str
-    source: str
-    connections: int
-    limit: int
-    waiting: int
-    paused_until: Moment | None
-    last_reply: str
-
-
 class Worker(msgspec.Struct, frozen=True):
     """A process of the server: whether it answers, and which revision it has in force."""
 
@@ -94,9 +78,10 @@ class Worker(msgspec.Struct, frozen=True):
 
 async def show_health(call: Call) -> Health:
     """Say whether the server is ready for mail, and if not, why."""
-    found = reasons(await call.context.collected())
+    collected = await call.context.collected()
+    found = reasons(collected)
     running = await call.blocking(State(call.config.server.data).running)
-    return Health(not found, found, running.revision if running else 0)
+    return Health(not found, found, warnings(collected), running.revision if running else 0)
 
 
 async def show_measures(call: Call, *, query: Span) -> Measures:
@@ -129,27 +114,7 @@ def _stage(one: StageReading) -> Stage:
 
 async def list_sites(call: Call) -> list[Site]:
     """List the destinations that mail is being sent to now."""
-    found: list[Site] = []
-
-    async def ask(worker: str) -> None:
-        try:
-            said = await call.context.ask(worker, MEASURES_SERVICE, "sites", seconds=_PATIENCE)
-        except Unanswered:
-            return
-        found.extend(map(_site, said))
-
-    async with trio.open_nursery() as nursery:
-        for worker in call.context.workers():
-            nursery.start_soon(ask, worker)
-    return sorted(found, key=lambda one: (one.site, one.source))
-
-
-def _site(said: Mapping[str, Any]) -> Site:
-    return Site(
-        str(said.get("site", "")), str(said.get("source") or ""), int(said.get("connections") or 0),
-        int(said.get("limit") or 0), int(said.get("waiting") or 0), moment(float(said.get("paused_until") or 0)),
-        str(said.get("last_reply") or ""),
-    )  # fmt: skip
+    return await sites.listed(call.context.ask, call.context.workers())
 
 
 async def list_workers(call: Call) -> list[Worker]:

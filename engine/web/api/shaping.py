@@ -8,6 +8,7 @@ from msgspec import Meta
 from engine.operations import shaping
 from engine.operations.moments import Moment, moment
 from engine.shaping import actions
+from engine.web.api.operating import operator_of
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.api.problems import missing, unmeant
 
@@ -99,13 +100,13 @@ async def suspend_site(call: Call, *, body: Suspension) -> Action:
         action = shaping.suspension(body.site, body.seconds, source=body.source, tenant=body.tenant)
     except ValueError as error:
         raise unmeant("body.site", str(error)) from error
-    await call.blocking(call.context.stores.actions.put, action)
+    await call.blocking(shaping.suspend, call.context.stores.actions, operator_of(call), action)
     return _action(action)
 
 
 async def lift_action(call: Call, *, path: OneAction) -> None:
     """End an action at once."""
-    if await call.blocking(call.context.stores.actions.lift, path.id) is None:
+    if await call.blocking(shaping.lift, call.context.stores.actions, operator_of(call), path.id) is None:
         raise missing("action of that id in force")
 
 

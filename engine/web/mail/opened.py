@@ -173,6 +173,13 @@ def section_of(text: str) -> Numbers | None:
     return tuple(map(int, numbers))
 
 
+def sorted_parts(message: Part) -> tuple[list[Text], list[File]]:
+    """The parts of a message that are shown, and those that are attached; the tree is that of all of it."""
+    sorter = _Sorter(plain=False)
+    sorter.sort(message, (), top=True)
+    return sorter.texts, [*sorter.files, *sorter.inline]
+
+
 class _Sorter:
     """Walks through the parts of a message: what is shown, what is attached."""
 

@@ -44,20 +44,25 @@ const draw = () => {
     `▲ ${new Intl.NumberFormat(language, { maximumFractionDigits: 1 }).format(most)}/s`;
 };
 
+const list = (name, texts) => {
+  const place = document.getElementById(name);
+  const items = texts.map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  });
+  place.querySelector("ul").replaceChildren(...items);
+  place.hidden = items.length === 0;
+};
+
 const tell = (now) => {
   for (const place of document.querySelectorAll("[data-told]")) {
     const text = now[place.dataset.told];
     if (place.textContent !== text) place.textContent = text;
   }
-  const trouble = document.getElementById("trouble");
-  const told = now.reasons.map((reason) => {
-    const item = document.createElement("li");
-    item.textContent = reason;
-    return item;
-  });
-  trouble.querySelector("ul").replaceChildren(...told);
-  trouble.hidden = told.length === 0;
-  document.getElementById("well").hidden = told.length > 0;
+  list("trouble", now.reasons);
+  list("warnings", now.warnings);
+  document.getElementById("well").hidden = now.reasons.length > 0;
 };
 
 listen(

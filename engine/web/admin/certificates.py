@@ -1,0 +1,101 @@
+"""Certificates: whose they are and until when, which listeners offer them, how it goes with those that ACME gets."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+import trio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from engine.directory import OWNER
+from engine.links.request import Unanswered
+from engine.net.certificates import CertificateError
+from engine.observe.visible import on_one_line
+from engine.operations import certificates
+from engine.operations.certificates import Certificates, Standing
+from engine.web.admin.operating import operator_of
+from engine.web.context import context_of
+from engine.web.languages import translator
+from engine.web.pages.signing_in import field
+from engine.web.rendering import page
+from engine.web.sessions import require
+
+_FOLDER = re.compile(r"[a-z0-9_.-]{1,255}")
+
+
+@require(OWNER)
+async def _show(request: Request) -> Response:
+    return await _shown(request)
+
+
+async def _shown(request: Request, status: int = 200, why: str = "") -> Response:
+    _, context, by = translator(request), context_of(request), operator_of(request)
+    try:
+        found = await trio.to_thread.run_sync(certificates.listed, context.config, by)
+    except CertificateError as error:
+        found = Certificates((), (str(error),))
+    standings, silent = list[Standing](), False
+    if context.config.acme is not None:
+        try:
+            standings = await certificates.standings(context.ask, by)
+        except Unanswered:
+            silent = True
+    there = {one.folder for one in found.certificates}
+    done = {"wanted": _("It is being got. That takes some seconds, or some minutes; look again then.")}
+    return page(
+        request,
+        "admin/certificates.html",
+        status,
+        found=found,
+        listeners=certificates.listeners(context.config, by),
+        acme=context.config.acme,
+        standings={one.folder: one for one in standings},
+        lacking=[one for one in standings if one.folder not in there],
+        silent=silent,
+        plain=on_one_line,
+        flaw=partial(_flaw, _),
+        why=why,
+        done=done.get(request.query_params.get("done", ""), ""),
+    )
+
+
+_FLAWS = (
+    re.compile(r"is not valid before (?P<day>\S+)"), re.compile(r"expired on (?P<day>\S+)"),
+    re.compile(r"expires on (?P<day>\S+), in (?P<days>\d+) days"),
+    re.compile(r"has a key that every user can read; (?P<command>.+)"),
+)  # fmt: skip
+
+
+def _flaw(_: Callable[[str], str], text: str) -> str:
+    """What is wrong with a certificate, in the reader's language."""
+    forms = (
+        _("is not valid before %(day)s"), _("expired on %(day)s"), _("expires on %(day)s, in %(days)s days"),
+        _("has a key that every user can read; %(command)s"),
+    )  # fmt: skip
+    for pattern, form in zip(_FLAWS, forms, strict=True):
+        if found := pattern.fullmatch(text):
+            return form % found.groupdict()
+    return text
+
+
+@require(OWNER)
+async def _renew(request: Request) -> Response:
+    _, folder = translator(request), await field(request, "folder")
+    if not _FOLDER.fullmatch(folder):
+        raise HTTPException(400)
+    try:
+        known = await certificates.renew(context_of(request).ask, operator_of(request), folder)
+    except Unanswered:
+        return await _shown(request, 503, _("The process that gets certificates does not answer."))
+    if not known:
+        return await _shown(request, 422, _("ACME does not get this certificate."))
+    return RedirectResponse("/admin/certificates?done=wanted", 303)
+
+
+ROUTES = [
+    Route("/admin/certificates", _show, methods=["GET"]),
+    Route("/admin/certificates/renew", _renew, methods=["POST"]),
+]

@@ -1,0 +1,143 @@
+"""The DNS of a domain: what is published, what is missing or wrong, and the records to copy.
+
+The questions go to the servers that the server itself asks, but not by way of what it remembers: who has just published
+a record wants to know of it. The page does not wait for them: its script asks for the answers.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import trio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.directory import ADMINISTRATOR, DirectoryError, Embedded, Invalid
+from engine.net.dns import Resolver
+from engine.observe.visible import on_one_line
+from engine.operations import presence
+from engine.operations.impossible import Impossible
+from engine.operations.presence import PresenceRow
+from engine.web.admin.operating import operator_of
+from engine.web.bounds import bounded
+from engine.web.context import context_of
+from engine.web.languages import translator
+from engine.web.pages.account import own
+from engine.web.rendering import page
+from engine.web.sessions import require
+
+AT_ONCE = trio.CapacityLimiter(4)
+"""Domains that this process looks at at once: each takes some twenty questions."""
+
+
+def _domains(request: Request) -> list[str]:
+    """Those that whoever asks administers."""
+    directory, roles = context_of(request).directory(), own(request).roles
+    if isinstance(directory, Embedded):
+        return [one.name for one in directory.domains() if roles.administers(one.name)]
+    return [name for name in context_of(request).config.domains.local if roles.administers(name)]
+
+
+def _domain(request: Request) -> str:
+    """That which is asked about; empty: none. 404 for one that is not theirs."""
+    wanted = request.query_params.get("domain", "").strip().lower()[:253]
+    if wanted and wanted not in _domains(request):
+        raise HTTPException(404)
+    return wanted
+
+
+@require(ADMINISTRATOR)
+@bounded(seconds=30)
+async def _show(request: Request) -> Response:
+    """The page; ``look``: with the answers, for who has no script."""
+    domain, config, by = _domain(request), context_of(request).config, operator_of(request)
+    lines, why = list[str](), ""
+    if domain:
+        try:
+            lines = await trio.to_thread.run_sync(presence.zone, config, by, domain)
+        except (Impossible, Invalid) as error:
+            why = str(error)
+    looks = bool(domain and not why and request.query_params.get("look"))
+    return page(
+        request, "admin/dns.html", domains=_domains(request), domain=domain, lines=lines, why=why, looks=looks,
+        **_words(request), findings=await _findings(request, domain) if looks else [],
+    )  # fmt: skip
+
+
+@require(ADMINISTRATOR)
+@bounded(seconds=30)
+async def _found(request: Request) -> Response:
+    """What the DNS says, as a piece of the page."""
+    domain = _domain(request)
+    if not domain:
+        raise HTTPException(404)
+    try:
+        found = await _findings(request, domain)
+    except (Impossible, Invalid, DirectoryError) as error:
+        raise HTTPException(503, str(error)) from error
+    return page(request, "admin/dns_findings.html", findings=found, domain=domain, **_words(request))
+
+
+async def _findings(request: Request, domain: str) -> list[PresenceRow]:
+    config = context_of(request).config
+    resolver = Resolver(config.dns.servers, timeout=config.dns.timeout)
+    check = partial(presence.checked, resolver.ask, presence.publicly(resolver), config, operator_of(request))
+    async with AT_ONCE:
+        return await check(domain)
+
+
+def _words(request: Request) -> dict[str, Any]:
+    """What is looked at, and what is said of it, in the reader's language."""
+    _ = translator(request)
+    return {
+        "plain": on_one_line,
+        "subject": partial(_subject, _),
+        "verdicts": {
+            "good": (_("good"), "good"), "missing": (_("missing"), "warn"), "wrong": (_("wrong"), "bad"),
+            "unknown": (_("nobody could say"), "info"),
+        },
+        "means": {
+            "MX": _("Where mail for the domain goes."),
+            "A,": _("Where the server is found."),
+            "PTR": _("The name of the address, without which many refuse mail. Whoever gave you the address sets it."),
+            "SPF": _("Who may send in the name of the domain."),
+            "DKIM": _("The key by which our signatures are verified."),
+            "DMARC": _("What others are to do with mail that is not from you."),
+            "MTA-STS": _("That mail to you comes under verified TLS alone."),
+            "TLS-RPT": _("Where others report how TLS with you went."),
+            "DANE": _("The key of the server, where DNSSEC vouches for it."),
+            "DNSSEC": _("That answers about the domain cannot be forged."),
+            "SRV": _("Where mail programs find this service."),
+            "autoconfig": _("Where some mail programs ask for their settings."),
+        },
+        "wishes": {
+            "a policy": _("a policy"), "an address": _("an address"), "our key": _("our key"), "pass": "pass",
+            "a signed zone": _("a signed zone"), "a policy (RFC 8461)": _("a policy (RFC 8461)"),
+            "a policy that names every MX": _("a policy that names every MX"),
+            "the address of this server": _("the address of this server"),
+            "a web server, for some programs": _("a web server, for some programs"),
+            "no certificate here to compare with": _("no certificate here to compare with"),
+            "nothing": _("nothing"), "no keys": _("no keys"),
+            "the resolver vouches for it (AD)": _("the resolver vouches for it (AD)"),
+            "signed; this resolver does not vouch for it": _("signed; this resolver does not vouch for it"),
+        },
+    }  # fmt: skip
+
+
+def _subject(_: Callable[[str], str], what: str) -> str:
+    """What a finding is about, in the reader's language."""
+    forms = {
+        "A, AAAA of ": _("A, AAAA of %(name)s"), "PTR of ": _("PTR of %(name)s"), "SPF for ": _("SPF for %(name)s"),
+    }  # fmt: skip
+    for beginning, form in forms.items():
+        if what.startswith(beginning):
+            return form % {"name": what.removeprefix(beginning)}
+    return what
+
+
+ROUTES = [
+    Route("/admin/dns", _show, methods=["GET"]),
+    Route("/admin/dns/findings", _found, methods=["GET"]),
+]

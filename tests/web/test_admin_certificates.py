@@ -1,0 +1,116 @@
+"""Certificates in the pages: whose, until when, at which listeners; how ACME does, and that it can be hurried."""
+
+import datetime
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from engine.net.certificates import ISSUED
+from engine.observe.events import event
+from engine.runtime.services import CERTIFICATES_SERVICE
+from tests.support.authorities import Server
+from tests.support.site import BASIC, csrf, site_of
+
+OWNER, ADMIN = "owner@example.org", "admin@example.org"
+SOON = {
+    "not_before": datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=80),
+    "not_after": datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=5, hours=1),
+}
+ACME = '[acme]\ndirectory = "https://acme.example/directory"\ndomains = ["mx.example.org", "new.example.org"]\n'
+
+
+@pytest.fixture
+def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """The events of this process, in place of the log."""
+    events: list[tuple[str, dict[str, Any]]] = []
+    event.instead = lambda name, values: events.append((name, values))
+    yield events
+    event.instead = None
+
+
+@pytest.fixture
+async def site(tmp_path):
+    made = Server("mx.example.org"), Server("soon.example.org", **SOON)
+    for place, one in zip((tmp_path / "own", tmp_path / "var" / ISSUED / "soon.example.org"), made, strict=True):
+        place.mkdir(parents=True)
+        (place / "fullchain.pem").write_bytes(one.chain)
+        (place / "privkey.pem").write_bytes(one.key)
+        (place / "privkey.pem").chmod(0o600)
+    text = BASIC.replace("[listen]", '[listen]\nimap = "127.0.0.1:143"\nimaps = "*:993"\nacme_http = "*:80"')
+    text += '[tls]\ncertificate = "own/fullchain.pem"\nkey = "own/privkey.pem"\n' + ACME
+    async with site_of(tmp_path, text) as found:
+        found.account(OWNER, "owner", password=None)
+        found.account(ADMIN, "administrator@example.org", password=None)
+        yield found
+
+
+def standing(folder: str, **values: Any) -> dict[str, Any]:
+    usual = {"folder": folder, "names": [folder], "failures": 0, "error": "", "failed": 0.0, "issued": 0.0}
+    return {**usual, "again": 2e9, **values}
+
+
+async def renewed(browser, folder: str):
+    token = csrf(await browser.get("/account"))
+    return await browser.post("/admin/certificates/renew", data={"csrf": token, "folder": folder})
+
+
+async def test_each_is_told_with_its_names_issuer_and_end(site):
+    text = (await site.known(OWNER).get("/admin/certificates")).text
+    assert "mx.example.org" in text
+    assert "trustme" in text
+    assert re.search(r"expires on 20\d\d-\d\d-\d\d, in 5 days", text)
+    assert text.count("where no name is asked for") == 1
+    rows = re.findall(r'<th scope="row">(\w+)</th><td[^>]*>[^<]+</td>\s*<td[^>]*><span class="badge \w+">([^<]+)', text)
+    assert dict(rows) == {"imap": "STARTTLS", "imaps": "from the start", "web": "in the clear"}
+    assert "The process that gets certificates does not answer." in text
+    vietnamese = (await site.known(OWNER, language="vi").get("/admin/certificates")).text
+    assert re.search(r"hết hạn ngày 20\d\d-\d\d-\d\d, còn 5 ngày", vietnamese)
+
+
+async def test_how_acme_does_is_told_with_the_last_error(site, told):
+    asked = []
+
+    def renew(worker: str, folder: str) -> bool:
+        asked.append((worker, folder))
+        return folder == "new.example.org"
+
+    site.answers.known[CERTIFICATES_SERVICE, "standings"] = lambda _: [
+        standing("soon.example.org", issued=1.7e9),
+        standing("new.example.org", failures=3, error="new.example.org: <b>no route</b>", failed=1.8e9),
+    ]
+    site.answers.known[CERTIFICATES_SERVICE, "renew"] = renew
+    browser = site.known(OWNER)
+    text = (await browser.get("/admin/certificates")).text
+    assert "It has failed 3 times." in text
+    assert "&lt;b&gt;no route" in text
+    assert "not there yet" in text
+    assert text.count('name="folder"') == 2
+    done = await renewed(browser, "new.example.org")
+    assert done.headers["location"] == "/admin/certificates?done=wanted"
+    assert asked == [("certificates", "new.example.org")]
+    assert told == [("certificate-wanted", {"by": OWNER, "certificate": "new.example.org"})]
+    assert (await renewed(browser, "other.example.org")).status_code == 422
+    assert (await renewed(browser, "../../etc")).status_code == 400
+
+
+async def test_a_silent_process_is_told_of(site):
+    page = await renewed(site.known(OWNER), "new.example.org")
+    assert page.status_code == 503
+    assert "does not answer" in page.text
+
+
+async def test_what_cannot_be_read_is_told(site):
+    (site.role.config.tls.certificate).write_text("no certificate")
+    page = await site.known(OWNER).get("/admin/certificates")
+    assert page.status_code == 200
+    assert "holds no certificate in PEM" in page.text
+    assert "soon.example.org" in page.text
+
+
+async def test_it_is_for_owners_alone(site):
+    browser = site.known(ADMIN)
+    assert (await browser.get("/admin/certificates")).status_code == 403
+    assert (await renewed(browser, "new.example.org")).status_code == 403
+    assert site.answers.asked == []
