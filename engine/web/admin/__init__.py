@@ -7,7 +7,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.directory import HELPDESK, OWNER
-from engine.web.admin import accounts, domains, messages, overview, queue
+from engine.web.admin import accounts, domains, editing, messages, overview, passing, pipeline, queue
+from engine.web.admin.standing import Standing
 from engine.web.admin.watch import Watch
 from engine.web.context import Context
 from engine.web.pages.account import own
@@ -20,10 +21,13 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/admin", _start, methods=["GET"]),
         *overview.routes(watch),
+        *pipeline.routes(watch, Standing(context)),
+        *passing.routes(context),
         *domains.ROUTES,
         *accounts.ROUTES,
         *queue.ROUTES,
         *messages.ROUTES,
+        *editing.ROUTES,
     ]
 
 
