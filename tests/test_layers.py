@@ -162,6 +162,7 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/rehearsal/difference.py", "route"): "a kind of difference",
     ("engine/operations/previewing.py", "route"): "a kind of difference",
     ("engine/operations/revising.py", "command"): "a setting of stages",
+    ("engine/web/admin/editing.py", "route"): "a kind of difference",
     ("engine/web/api/queue.py", "tenant"): "whose mail it is",
     ("engine/bounces/classes.py", "reputation"): "a class of replies",
     ("engine/cli/convert/converted.py", "accept"): "what Postfix does without a milter",

@@ -32,7 +32,7 @@ def check(ctx: click.Context, *, strict: bool, as_json: bool) -> None:
         else:
             print_problems(error)
         sys.exit(2)
-    from engine.cli.advising import warnings  # slow to import
+    from engine.operations.advising import warnings  # slow to import
 
     found = warnings(config)
     if as_json:

@@ -31,7 +31,7 @@ _WITH = {"with_fact", "with_facts"}
 def advice(config: Config) -> list[Problem]:
     """Every warning, in the order of lines."""
     document = Document(config.text, config.path, config.files)
-    for look in (_lanes, _effects, _conditions, _settings, _files, _listeners):
+    for look in (_lanes, _effects, _conditions, _settings, _files, _listeners, _pages):
         look(document, config)
     return sorted(document.problems, key=lambda problem: problem.line)
 
@@ -309,6 +309,12 @@ def _listeners(document: Document, config: Config) -> None:
             document.problem(
                 f"listen.{name}", f"speaks TLS from the first octet, which no client expects on port {port}"
             )
+
+
+def _pages(document: Document, config: Config) -> None:
+    if config.web.edit_code:
+        text = "whoever gets hold of an owner's session can do on this machine what the server's user can"
+        document.problem("web.edit_code", text)
 
 
 def _is_public(host: str) -> bool:

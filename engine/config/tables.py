@@ -418,6 +418,7 @@ class Web:
     lifetime: Duration = Duration("30d")  # after which one must in any case
     max_connections: int = 1000  # at once, of each process
     max_connections_per_network: int = 200  # the same from one network, as [login] has it
+    edit_code: bool = False  # whether owners may edit the code of filters in the pages: then they are the server's user
 
 
 @dataclass(frozen=True, slots=True)

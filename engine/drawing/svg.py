@@ -1,8 +1,9 @@
 """The pipeline drawn as SVG: what the client waits for, the queue in the middle, and what runs on our own time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import TypeAlias
 from xml.sax.saxutils import escape, quoteattr
 
 from engine.drawing.pipeline import MAILBOXES, NO_NOTES, DrawnLane, DrawnLeg, DrawnStage, Notes, Pipeline
@@ -26,6 +27,9 @@ CORRIDOR = 34.0
 
 TOP, BOTTOM = 74.0, 52.0
 """Pixels above and below the lanes: for headings, and for the ways back."""
+
+HALF = 24.0
+"""Pixels above and below an arrow in which it can be clicked."""
 
 CYLINDER = 92.0
 """Pixels of a store."""
@@ -67,6 +71,12 @@ _STYLE = """
       .goodtip { fill: #4ac26b }
     }
   """
+Say: TypeAlias = Callable[[str], str]
+"""Gives a text of ours in the reader's language; names in it stand as ``%(name)s``."""
+
+Leads: TypeAlias = Callable[[str], str]
+"""The address to which a click on a link leads, by the link's name."""
+
 _ROUND = {"zone": 9, "stage": 7, "effect": 7, "yours": 4}
 """Pixels by which corners are round."""
 
@@ -98,6 +108,7 @@ class _Box:
     label: tuple[str, ...] = ()
     effect: bool = False
     leads_to: str = ""
+    links: tuple[str, ...] = ()  # that lead to it: of several lanes, where they are drawn as one
 
     @property
     def width(self) -> float:
@@ -144,21 +155,27 @@ def as_svg(
     *,
     title: str = "The way of a message through Postroad",
     style: bool = True,
+    say: Say = str,
+    leads: Leads | None = None,
 ) -> str:
     """The whole picture, a document of its own; light or dark, as the reader's screen is.
 
-    Without ``style`` its classes have no looks: a page that it stands in has them.
+    Without ``style`` its classes have no looks: a page that it stands in has them. With ``leads`` its links can be
+    clicked, and reached by the keyboard.
     """
-    return _Picture(pipeline, notes).document(title, style=style)
+    return _Picture(pipeline, notes, say, leads).document(title, style=style)
 
 
 class _Picture:
     """Works out where everything stands, then draws it."""
 
-    def __init__(self, pipeline: Pipeline, notes: Notes) -> None:
+    def __init__(self, pipeline: Pipeline, notes: Notes, say: Say = str, leads: Leads | None = None) -> None:
         self._pipeline = pipeline
         self._notes = notes
+        self._say = say
+        self._leads = leads
         self._drawn: list[str] = []
+        self._above: list[str] = []  # what can be clicked, on top of all
         arriving = [lane for lane in pipeline.lanes if lane.enters]
         self._before = [self._row((lane,), lane.source, lane.before) for lane in arriving]
         self._after = self._rows_behind(arriving)
@@ -175,15 +192,17 @@ class _Picture:
         for leg in legs:
             last = leg.stages[-1]
             cells = tuple(map(self._cell, leg.stages))
-            boxes.append(_Box(cells, self._notes.links.get(leg.link, ()), last.effect, last.leads_to))
+            label = self._notes.links.get(leg.link, ())
+            boxes.append(_Box(cells, label, last.effect, last.leads_to, (leg.link,)))
         return _Row(tuple(lanes), tuple(boxes))
 
     def _cell(self, stage: DrawnStage) -> _Cell:
         lines = []
         if stage.workers:
-            lines.append(f"{stage.workers} worker{'s' * (stage.workers != 1)}")
+            workers = "%(num)s workers" if stage.workers != 1 else "%(num)s worker"
+            lines.append(self._say(workers) % {"num": stage.workers})
         if stage.when:
-            lines.append(_shortened(f"if {stage.when}", CONDITION))
+            lines.append(_shortened(self._say("if %(condition)s") % {"condition": stage.when}, CONDITION))
         return _Cell(stage.name, (*lines, *self._notes.stages.get(stage.name, ())), stage.theirs)
 
     def _rows_behind(self, arriving: Sequence[DrawnLane]) -> list[_Row]:
@@ -196,14 +215,18 @@ class _Picture:
         rows = []
         for lanes in same.values():
             row = self._row(lanes, None, lanes[0].after)
-            if len(lanes) > 1 and row.boxes:
-                row = replace(row, boxes=(self._with_labels_of(row.boxes[0], lanes), *row.boxes[1:]))
+            if len(lanes) > 1:
+                merged = (self._with_labels_of(box, lanes, number) for number, box in enumerate(row.boxes))
+                row = replace(row, boxes=tuple(merged))
             rows.append(replace(row, tail=self._tail(row.boxes)))
         return rows
 
-    def _with_labels_of(self, box: _Box, lanes: Sequence[DrawnLane]) -> _Box:
-        labels = [(lane.name, self._notes.links.get(lane.after[0].link, ())) for lane in lanes]
-        return replace(box, label=tuple(f"{name} {label[0]}" for name, label in labels if label)[:2])
+    def _with_labels_of(self, box: _Box, lanes: Sequence[DrawnLane], number: int) -> _Box:
+        """The box of that number in all these lanes, with what is written at the links of each."""
+        links = tuple(lane.after[number].link for lane in lanes)
+        labels = zip(lanes, (self._notes.links.get(link, ()) for link in links), strict=True)
+        said = tuple(f"{lane.name} {label[0]}" for lane, label in labels if label)
+        return replace(box, label=said[:2], links=links)
 
     def _rows_led_to(self) -> list[_Row]:
         """Lanes that others lead to, each behind the one that does so first; then those to which nothing leads."""
@@ -228,7 +251,7 @@ class _Picture:
     def _tail(self, boxes: Sequence[_Box]) -> tuple[str, ...]:
         if boxes and boxes[-1].leads_to == MAILBOXES:
             return (MAILBOXES, *self._pipeline.readers)
-        return (boxes[-1].leads_to,) if boxes and boxes[-1].leads_to else ()
+        return (self._say(boxes[-1].leads_to),) if boxes and boxes[-1].leads_to else ()
 
     # -- where it stands
 
@@ -253,7 +276,8 @@ class _Picture:
     def _elsewhere(self, row: _Row) -> list[str]:
         """What is written at the end of a row: lanes that it leads to, and that stand where no line can go."""
         beside = {other.lanes[0].name for other in self._led_to if other.column == row.column + 1}
-        return [f"→ lane {branch.lane}" for branch in row.lanes[0].branches if branch.lane not in beside]
+        others = [branch.lane for branch in row.lanes[0].branches if branch.lane not in beside]
+        return [self._say("→ lane %(name)s") % {"name": name} for name in others]
 
     def _extent(self, row: _Row) -> float:
         """The width of a row with what is written at its end."""
@@ -270,7 +294,10 @@ class _Picture:
             rule for other in self._pipeline.lanes for to in other.branches if to.lane == lane.name for rule in to.rules
         )
         first = [_shortened(rule, CONDITION) for rule in list(rules)[:1]]
-        return [f"lane {lane.name}", *(f"{rule}, …" if len(rules) > 1 else rule for rule in first)]
+        return [self._lane(lane), *(f"{rule}, …" if len(rules) > 1 else rule for rule in first)]
+
+    def _lane(self, lane: DrawnLane) -> str:
+        return self._say("lane %(name)s") % {"name": lane.name}
 
     def _centers(self, rows: Sequence[_Row]) -> list[float]:
         """The middle of each row, where all rows together stand in the middle."""
@@ -291,11 +318,12 @@ class _Picture:
         self._left()
         self._queue()
         self._right(columns)
-        body = "\n  ".join(self._drawn)
+        body = "\n  ".join([*self._drawn, *self._above])
+        role = "img" if self._leads is None else "group"  # what is in an image cannot be reached
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
-            f'aria-labelledby="title what">\n  <title id="title">{escape(title)}</title>\n'
-            f'  <desc id="what">{escape(in_words(self._pipeline))}</desc>\n'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="{role}" '
+            f'aria-labelledby="title what">\n  <title id="title">{escape(self._say(title))}</title>\n'
+            f'  <desc id="what">{escape(in_words(self._pipeline, self._say))}</desc>\n'
             + (f"  <style>{_STYLE}</style>\n" if style else "")
             + f"  <defs>{_MARKERS}</defs>\n  {body}\n</svg>\n"
         )
@@ -308,8 +336,8 @@ class _Picture:
                  ("On our own time", "retries, bounces, a lane for each recipient"))  # fmt: skip
         for left, right, (head, note) in zip(edges, edges[1:], heads, strict=False):
             self._rect("zone", left + 1, 14, right - left - 2, height - 28)
-            self._text("head", (left + right) / 2, 38, head, room=right - left)
-            self._text("note", (left + right) / 2, 56, note, room=right - left)
+            self._text("head", (left + right) / 2, 38, self._say(head), room=right - left)
+            self._text("note", (left + right) / 2, 56, self._say(note), room=right - left)
 
     def _left(self) -> None:
         start = MARGIN + self._head + ARROW
@@ -321,9 +349,10 @@ class _Picture:
                 self._text("name", start - ARROW - 4, at, name, anchor="end")
             if lane.listeners:
                 self._way(start - ARROW, y, start - 2)
-            self._text("note", start, y - row.height / 2 + 14, f"lane {lane.name}", anchor="start")
+            self._text("note", start, y - row.height / 2 + 14, self._lane(lane), anchor="start")
             end = self._boxes(row, start, y)
             self._label(end, self._queue_left, y, self._notes.links.get(lane.queue, ()))
+            self._link(end, self._queue_left, y, (lane.queue,) if lane.queue else ())
             self._way(end, y, self._queue_left - 2)
             if row.boxes and lane.source:
                 source = (start + row.boxes[0].width / 2, y + row.boxes[0].height / 2)
@@ -336,7 +365,7 @@ class _Picture:
         self._drawn.append(
             f'<path class="good" d="M{queue:.0f} {self._bottom + 4:.0f} V{low:.0f} H{x:.0f} V{y + 4:.0f}"/>'
         )
-        text = "250: from now on the mail is ours"
+        text = self._say("250: from now on the mail is ours")
         room = self._queue_left - 12 - x
         self._text("ok", x + room / 2, low + 19, text if len(text) * NAME < room else "250")
 
@@ -355,6 +384,7 @@ class _Picture:
             end = queue
             if row.boxes:
                 self._label(queue, columns[0], y, row.boxes[0].label)
+                self._link(queue, columns[0], y, row.boxes[0].links)
                 self._way(queue, y, columns[0] - 2)
                 end = self._boxes(row, columns[0], y)
             self._tail_of(row, end, y)
@@ -371,6 +401,7 @@ class _Picture:
         title, *rules = self._titles(row)
         start = x - self._entry(row)
         self._text("note", start, y - 22 if row.boxes[0].label[:1] else y - 8, title, anchor="start")
+        self._link(start, x, y, row.boxes[0].links)
         if row.boxes[0].label:
             self._label(start, x, y, row.boxes[0].label, anchor="start")
             y += LINE * (len(row.boxes[0].label) > 1)
@@ -413,14 +444,15 @@ class _Picture:
         low, queue = self._bottom + 22, self._queue_left + self._queue_width - 20
         self._path("way again", f"M{_n(x)} {_n(y + last.height / 2)} V{_n(low)} H{_n(queue)} V{_n(self._bottom + 4)}")
         left = self._queue_left + self._queue_width + 12
-        text = "not now: it waits, and is tried again"
-        self._text("note", (left + x) / 2, low + 17, text if len(text) * SMALL < x - left else "not now")
+        text = self._say("not now: it waits, and is tried again")
+        self._text("note", (left + x) / 2, low + 17, text if len(text) * SMALL < x - left else self._say("not now"))
 
     def _boxes(self, row: _Row, x: float, y: float) -> float:
         """Draw the boxes of a row from there on; where the last one ends."""
         for number, box in enumerate(row.boxes):
             if number:
                 self._label(x, x + box.gap, y, box.label)
+                self._link(x, x + box.gap, y, box.links)
                 self._way(x, y, x + box.gap - 2)
                 x += box.gap
             self._box(box, x, y)
@@ -449,7 +481,7 @@ class _Picture:
         texts = row.tail
         if texts[0] == MAILBOXES:
             self._store(x, y - 16, CYLINDER, 32, 10)
-            self._text("name", x + CYLINDER / 2, y + 9, MAILBOXES)
+            self._text("name", x + CYLINDER / 2, y + 9, self._say(MAILBOXES))
             x, texts = x + CYLINDER, texts[1:]
             if texts:
                 self._way(x, y, x + ARROW - 2)
@@ -472,6 +504,19 @@ class _Picture:
         for line, text in zip((y - 7, y + 15), label, strict=False):
             self._text("note", x, line, text, anchor=anchor)
 
+    def _link(self, left: float, right: float, y: float, links: Sequence[str]) -> None:
+        """Where links can be clicked: over their arrow; of several that are drawn as one, one above the other."""
+        if self._leads is None or not links:
+            return
+        height = 2 * HALF / len(links)
+        for number, name in enumerate(links):
+            place = f'x="{_n(left + 1)}" y="{_n(y - HALF + number * height)}" width="{_n(right - left - 2)}"'
+            words = ": ".join(filter(None, (name, ", ".join(self._notes.links.get(name, ())))))
+            self._above.append(
+                f"<a href={quoteattr(self._leads(name))} aria-label={quoteattr(words)}><title>{escape(words)}</title>"
+                f'<rect class="hit" {place} height="{_n(height)}" rx="4"/></a>'
+            )
+
     def _way(self, x: float, y: float, to: float) -> None:
         self._path("way", f"M{_n(x)} {_n(y)} H{_n(to)}")
 
@@ -490,21 +535,22 @@ class _Picture:
         )
 
 
-def in_words(pipeline: Pipeline) -> str:
+def in_words(pipeline: Pipeline, say: Say = str) -> str:
     """What the picture shows, for those who cannot see it."""
-    return " ".join(f"{_lane_in_words(lane)}." for lane in pipeline.lanes)
+    return " ".join(f"{_lane_in_words(lane, say)}." for lane in pipeline.lanes)
 
 
-def _lane_in_words(lane: DrawnLane) -> str:
+def _lane_in_words(lane: DrawnLane, say: Say) -> str:
     stages = [lane.source.name] if lane.source else []
     stages += [stage.name for leg in lane.before for stage in leg.stages]
     stages += [QUEUE] if lane.queue else []
     stages += [stage.name for leg in lane.after for stage in leg.stages]
-    words = f"Lane {lane.name}: {', '.join(stages)}"
+    words = say("Lane %(name)s: %(stages)s") % {"name": lane.name, "stages": ", ".join(stages)}
     if lane.listeners:
-        words += f"; mail comes in by {', '.join(lane.listeners)}"
+        words += say("; mail comes in by %(listeners)s") % {"listeners": ", ".join(lane.listeners)}
     if lane.branches:
-        words += f"; then lane {' or '.join(branch.lane for branch in lane.branches)}"
+        either = say(" or ").join(branch.lane for branch in lane.branches)
+        words += say("; then lane %(lanes)s") % {"lanes": either}
     return words
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.config import Config, ConfigError, Problem, parse
+from engine.config.document import Document
 from engine.operations.impossible import Impossible, Missing
 from engine.revisions import (
     IN_FORCE,
@@ -26,6 +27,9 @@ from engine.runtime.state import Order, Running, State, Trial
 
 PATIENCE = 60.0
 """Seconds in which the server must have said how a reload went."""
+
+
+_NOT_HERE = "says what runs on this machine, or writes there; only who may write the file there may change it"
 
 
 class Row(NamedTuple):
@@ -172,11 +176,11 @@ def foreign(text: str, known: str) -> list[Problem]:
     the mail server does may not for that become its user. What is no TOML has other mistakes."""
     new, old = _tables(text), _tables(known)
     allowed = {value for _, value in _powers(old)}
-    return [
-        Problem(0, place, "names what runs on this machine; only who may write the file there may change it")
-        for place, value in _powers(new)
-        if value not in allowed
-    ]
+    places = [place for place, value in _powers(new) if value not in allowed]
+    if not places:
+        return []
+    document = Document(text, Path())
+    return [Problem(document.line(place), place, _NOT_HERE) for place in places]
 
 
 def _powers(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -187,9 +191,9 @@ def _powers(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"stage.{name}.use", repr(stage["use"])
         if isinstance(stage, dict) and "command" in stage:  # one that runs programs, whatever it is called
             yield f"stage.{name}.command", repr((stage["command"], stage.get("folder")))
-    for table, key in (("acme", "hook"), ("server", "data"), ("server", "user")):
+    for table, key in (("acme", "hook"), ("server", "data"), ("server", "user"), ("web", "edit_code"), ("log", "file")):
         found = tables.get(table)
-        if isinstance(found, dict) and key in found:
+        if isinstance(found, dict) and found.get(key, False) is not False:
             yield f"{table}.{key}", repr(("", table, key, found[key]))
 
 

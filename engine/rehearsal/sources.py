@@ -177,13 +177,18 @@ def of_letter(where: str, letter: Letter, said: Told) -> Asked:
     return Asked(where, Message(MessageId.new(arrived), envelope, octets), said.lane, behind_queue=False)
 
 
-def in_mailbox(mailboxes: Mailboxes, account: int, options: Told, broken: Broke) -> Iterator[Asked]:
-    """What lies in the mailboxes of an account, as it came: by its Return-Path, and by our own topmost Received."""
+def in_mailbox(
+    mailboxes: Mailboxes, account: int, options: Told, broken: Broke, last: int | None = None
+) -> Iterator[Asked]:
+    """What lies in the mailboxes of an account, as it came: by its Return-Path, and by our own topmost Received.
+
+    ``last``: so many of each folder, the latest.
+    """
     for folder in mailboxes.folders(account):
         view = mailboxes.select(account, folder.number) if folder.number else None
         if view is None:
             continue
-        for uid, received in zip(view.uids, view.received, strict=True):
+        for uid, received in list(zip(view.uids, view.received, strict=True))[-last if last else None :]:
             where = f"{folder.name}/{uid}"
             octets = _octets(partial(mailboxes.chunks, account, uid, folder.number))
             if octets is None:

@@ -1,5 +1,6 @@
 """Putting a kept revision over the files that stand there, with copies of these, and taking that back."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -99,11 +100,19 @@ def _replace(path: Path, octets: bytes) -> None:
         if path.exists():
             had = path.stat()
             os.fchmod(file.fileno(), had.st_mode & 0o7777)
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), had.st_uid, had.st_gid)
+            _give(file.fileno(), had)
         os.fsync(file.fileno())
     new.replace(path)
     sync(path.parent)
+
+
+def _give(descriptor: int, had: os.stat_result) -> None:
+    """Let a file be whose it was. Who is not root keeps its group, where they are in it. OSError."""
+    if os.geteuid() == 0:
+        os.fchown(descriptor, had.st_uid, had.st_gid)
+    else:
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, -1, had.st_gid)
 
 
 def _inside(name: str) -> str:

@@ -23,6 +23,9 @@ TELLS = 200
 RECIPIENTS = 5
 """Recipients that are named."""
 
+DOMAINS = 50
+"""Domains of recipients that are named, one more than that where there are more."""
+
 FACTS = 40
 """Facts that are told of one message."""
 
@@ -147,9 +150,17 @@ def _told(message: Message) -> dict[str, Any]:
         "from": _short(message.sender),
         "to": [_short(address) for address in message.recipients[:RECIPIENTS]],
         "recipients": len(message.recipients),
+        "domains": _domains(message),
+        "login": _short(message.session.login),
         "size": message.size,
         "attempts": message.envelope.attempts,
     }
+
+
+def _domains(message: Message) -> list[str]:
+    """Those of all recipients: by them it is known who may hear of the message."""
+    found = dict.fromkeys(address.rpartition("@")[2] for address in message.recipients)
+    return [_short(domain) for domain in list(found)[: DOMAINS + 1]]
 
 
 def _answer(verdict: Verdict | Changed, asked: Message, way: Way) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What two rounds of measures say of the time between them: rates, shares, how long things took."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +15,9 @@ HALF, ALMOST_ALL = 0.5, 0.99
 
 HANDED_ON = ("delivered", "each")
 """Verdicts of an effect by which at least one recipient has the message."""
+
+REFUSALS = ("reject", "defer")
+"""Verdicts by which a message goes no further now."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -35,6 +39,7 @@ class LinkReading:
     depth: int = 0  # messages that wait for a credit
     out: int = 0  # messages that are with workers
     window: int = 0  # messages that may be, all senders together
+    refused: float = 0.0  # messages a second that the stages behind it refused or put off, at the door too
 
     @property
     def lag(self) -> float:
@@ -84,7 +89,8 @@ def read(earlier: Round, later: Round, pipeline: Pipeline) -> Reading:
     seconds = max(later.time - earlier.time, 1e-9)
     grown = {labels: count / seconds for labels, count in _grown(earlier, later).items()}
     now = _total(later)
-    links = tuple(_link(name, grown, now) for name in pipeline.links)
+    behind = _behind(pipeline)
+    links = tuple(_link(name, grown, now, behind.get(name, ())) for name in pipeline.links)
     stages = tuple(_stage(name, grown) for name in _stage_names(pipeline))
     effects = {stage.name for lane in pipeline.lanes for leg in lane.after for stage in leg.stages if stage.effect}
     entries = {lane.queue for lane in pipeline.lanes if lane.queue}
@@ -171,7 +177,14 @@ def _total(round_: Round) -> dict[tuple[str, Labels], float]:
     return total
 
 
-def _link(name: str, grown: _Named, now: _Named) -> LinkReading:
+def _behind(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
+    """The stages behind each link; not of those that stand behind several, as nobody counts by both."""
+    legs = {leg.link: leg for lane in pipeline.lanes for leg in (*lane.before, *lane.after)}
+    places = Counter(stage.name for leg in legs.values() for stage in leg.stages)
+    return {link: tuple(one.name for one in leg.stages if places[one.name] == 1) for link, leg in legs.items()}
+
+
+def _link(name: str, grown: _Named, now: _Named, stages: Sequence[str]) -> LinkReading:
     labels = (("link", name),)
     return LinkReading(
         name,
@@ -179,6 +192,17 @@ def _link(name: str, grown: _Named, now: _Named) -> LinkReading:
         depth=int(now.get(("postroad_link_depth", labels), 0)),
         out=int(now.get(("postroad_link_out", labels), 0)),
         window=int(now.get(("postroad_link_window", labels), 0)),
+        refused=sum(_refused(stage, grown) for stage in stages),
+    )
+
+
+def _refused(stage: str, grown: _Named) -> float:
+    """What a stage refuses or puts off: messages, and what is asked before there is one."""
+    return sum(
+        value
+        for (family, labels), value in grown.items()
+        if ("stage", stage) in labels
+        and (family == _AT_THE_DOOR or (family == _DECIDED and dict(labels)["verdict"] in REFUSALS))
     )
 
 
@@ -220,4 +244,5 @@ def _lags(round_: Round) -> dict[str, float]:
 
 
 _DECIDED = "postroad_stage_messages_total"
+_AT_THE_DOOR = "postroad_stage_refusals_total"
 _OLDEST = "postroad_queue_oldest_seconds"

@@ -1,6 +1,7 @@
 """Figures as people read them: rates, times, shares; short, so that columns stay narrow."""
 
 import math
+from collections.abc import Callable
 
 from engine.drawing.pipeline import Notes
 from engine.watching.readings import LinkReading, Reading, StageReading
@@ -47,21 +48,31 @@ def share(value: float) -> str:
     return ">99 %" if 0.99 < value < 1 else f"{value * 100:.0f} %"
 
 
-def shares(stage: StageReading, most: int = _VERDICTS) -> tuple[str, ...]:
-    return tuple(f"{verdict} {share(part)}" for verdict, part in stage.shares[:most])
+def shares(stage: StageReading, most: int = _VERDICTS, say: Callable[[str], str] = str) -> tuple[str, ...]:
+    return tuple(f"{say(verdict)} {share(part)}" for verdict, part in stage.shares[:most])
 
 
-def notes_of(reading: Reading) -> Notes:
-    """What is written into the picture of the pipeline."""
-    queue = [f"{count:,} {state}" for state, count in reading.queued.items() if count]
+def notes_of(reading: Reading, say: Callable[[str], str] = str, *, full: bool = False) -> Notes:
+    """What is written into the picture of the pipeline. ``say`` gives a text of ours in the reader's language.
+
+    ``full``: at links the lag and what is refused behind them as well.
+    """
+    queue = [f"{count:,} {say(state)}" for state, count in reading.queued.items() if count]
     if reading.oldest:
-        queue.append(f"oldest {time_taken(reading.oldest)}")
+        queue.append(say("oldest %(time)s") % {"time": time_taken(reading.oldest)})
     return Notes(
-        links={link.name: _link(link) for link in reading.links},
-        stages={stage.name: tuple(filter(None, (*shares(stage), both_times(stage)))) for stage in reading.stages},
+        links={link.name: _link(link, say, full=full) for link in reading.links},
+        stages={
+            stage.name: tuple(filter(None, (*shares(stage, say=say), both_times(stage)))) for stage in reading.stages
+        },
         queue=tuple(queue),
     )
 
 
-def _link(link: LinkReading) -> tuple[str, ...]:
-    return (rate(link.rate), f"{link.depth:,} wait") if link.depth else (rate(link.rate),)
+def _link(link: LinkReading, say: Callable[[str], str], *, full: bool) -> tuple[str, ...]:
+    below = [say("%(num)s wait") % {"num": f"{link.depth:,}"}] if link.depth else []
+    if full and link.depth:
+        below.append(time_taken(link.lag))
+    if full and link.refused:
+        below.append(say("refused %(rate)s") % {"rate": rate(link.refused)})
+    return tuple(filter(None, (rate(link.rate), ", ".join(below))))

@@ -46,13 +46,15 @@ class EventStream(Response):
                 except OSError:  # there is nobody any more
                     nursery.cancel_scope.cancel()
 
+        finished = False
         async with trio.open_nursery() as nursery:
             await say(f"retry: {RETRY}\n\n")
             nursery.start_soon(self._beat, say, nursery.cancel_scope)
             nursery.start_soon(self._end, nursery.cancel_scope)
             await self._produce(_emitting(say))
+            finished = True
             nursery.cancel_scope.cancel()
-        if self._context.ending.is_set():
+        if finished or self._context.ending.is_set():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _beat(self, say: Callable[[str], Awaitable[None]], scope: trio.CancelScope) -> None:

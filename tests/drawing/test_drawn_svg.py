@@ -137,3 +137,23 @@ def test_names_are_escaped() -> None:
 def test_the_picture_of_the_readme_is_that_of_the_file_that_comes_along() -> None:
     """`make pictures` draws it anew."""
     assert (ROOT / "docs" / "pipeline.svg").read_text() == as_svg(shipped())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_link_can_be_reached_where_it_leads_somewhere(name: str) -> None:
+    pipeline = EVERY[name]()
+    svg = root(as_svg(pipeline, noted(pipeline), leads=lambda link: f"/link?name={link}"))
+    anchors = list(svg.iter(f"{SPACE}a"))
+    assert sorted(one.get("href", "") for one in anchors) == sorted(f"/link?name={link}" for link in pipeline.links)
+    assert all((one.get("aria-label") or "").startswith(one.get("href", "").partition("=")[2]) for one in anchors)
+    assert svg.get("role") == "group"
+    assert root(as_svg(pipeline)).find(f"{SPACE}a") is None
+
+
+def test_a_reader_of_another_language_reads_it_in_that() -> None:
+    said = root(as_svg(EVERY["large"](), say=lambda text: f"«{text}»"))
+    words = [area.what for area in texts(said)]
+    assert "«On disk»" in words
+    assert "«lane inbound»" in words
+    assert "«next server»" in words
+    assert "route" in words

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.cli.advising import warnings
 from engine.config import load
 from engine.config.advice import facts_in
+from engine.operations.advising import warnings
 from engine.signing.store import KeyStore
 from tests.support.server import BASE, ROOT, merged, toml
 

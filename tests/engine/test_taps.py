@@ -307,3 +307,12 @@ def test_verdicts_on_what_is_not_known_are_left_out_and_not_much_is_remembered()
     assert len(list(gathering.late(PATIENCE))) == UNDER_WAY + 5
     assert gathering.take("w", [ANSWERED, 4, {}], 9.0) is None
     assert gathering.take("w", [ANSWERED, 5, {}], 9.0) is not None
+
+
+def test_by_whom_a_message_may_be_known_is_told_of_all_recipients() -> None:
+    ear = Ear()
+    ear.pass_(message("b@rcpt.test", "c@rcpt.test", *(f"x@d{number}.test" for number in range(80))))
+    (passed,) = ear.told(PASSED)
+    assert passed["domains"][:2] == ["rcpt.test", "d0.test"]
+    assert len(passed["domains"]) == taps.DOMAINS + 1
+    assert passed["login"] == ""

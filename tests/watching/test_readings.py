@@ -160,3 +160,23 @@ def test_shares(value: float, expected: str) -> None:
 def test_both_times_are_told_together_or_not_at_all() -> None:
     assert wording.both_times(StageReading("a", half=0.0012, almost_all=0.048)) == "1.2 ms, 48 ms"
     assert wording.both_times(StageReading("a")) == ""
+
+
+def test_at_a_link_stands_what_is_refused_behind_it_and_how_long_one_waits() -> None:
+    after = [
+        passed("in/look", 20), ("postroad_link_depth", (("link", "in/look"),), 40), decided("look", "reject", 3),
+        decided("look", "defer", 1), decided("look", "pass", 16),
+        ("postroad_stage_refusals_total", (("stage", "look"), ("hook", "at_sender")), 2),
+    ]  # fmt: skip
+    reading = read(Round(0.0, {"w": []}), Round(1.0, {"w": after}), PIPELINE)
+    assert [link.refused for link in reading.links] == [6, 0, 0, 0]
+    assert wording.notes_of(reading, full=True).links["in/look"] == ("20/s", "40 wait, 2.0 s, refused 6.0/s")
+    said = wording.notes_of(reading, lambda text: {"reject": "từ chối"}.get(text, text))
+    assert "từ chối 15 %" in said.stages["look"]
+
+
+def test_what_a_stage_of_several_links_refuses_is_told_at_none() -> None:
+    again = DrawnLane("again", after=(DrawnLeg("again/look", (DrawnStage("look"),)),))
+    reading = read(Round(0.0, {"w": []}), Round(1.0, {"w": [decided("look", "reject", 3)]}),
+                   Pipeline((*PIPELINE.lanes, again)))  # fmt: skip
+    assert [link.refused for link in reading.links] == [0, 0, 0, 0, 0]

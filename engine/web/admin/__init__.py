@@ -13,13 +13,17 @@ from engine.web.admin import (
     certificates,
     dns,
     domains,
+    editing,
     messages,
     overview,
+    passing,
+    pipeline,
     quarantine,
     queue,
     shaping,
     suppression,
 )
+from engine.web.admin.standing import Standing
 from engine.web.admin.watch import Watch
 from engine.web.context import Context
 from engine.web.pages.account import own
@@ -32,6 +36,8 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/admin", _start, methods=["GET"]),
         *overview.routes(watch),
+        *pipeline.routes(watch, Standing(context)),
+        *passing.routes(context),
         *domains.ROUTES,
         *accounts.ROUTES,
         *queue.ROUTES,
@@ -42,6 +48,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         *shaping.ROUTES,
         *dns.ROUTES,
         *certificates.ROUTES,
+        *editing.ROUTES,
     ]
 
 

@@ -1,4 +1,4 @@
-"""How the server is, and the pipeline as it runs, refreshed by server-sent events."""
+"""How the server is, refreshed by server-sent events."""
 
 import math
 from collections.abc import Sequence
@@ -10,9 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from engine.directory import OWNER
-from engine.drawing.pipeline import NO_NOTES
-from engine.drawing.svg import as_svg
-from engine.watching.wording import notes_of, time_taken
+from engine.watching.wording import time_taken
 from engine.web.admin.reasons import said
 from engine.web.admin.watch import Watch
 from engine.web.bounds import bounded
@@ -41,37 +39,10 @@ def routes(watch: Watch) -> Sequence[BaseRoute]:
 
         return EventStream(request, produce)
 
-    @require(OWNER)
-    async def pipeline(request: Request) -> Response:
-        return page(request, "admin/pipeline.html", picture=_picture(watch))
-
-    @require(OWNER)
-    @bounded(seconds=math.inf)
-    async def pipeline_live(request: Request) -> Response:
-        async def produce(emit: Emit) -> None:
-            shown = ""
-            with watch.watching():
-                while True:
-                    picture = _picture(watch)
-                    if picture != shown:
-                        await emit("picture", picture)
-                    shown = picture
-                    await watch.next()
-
-        return EventStream(request, produce)
-
     return [
         Route("/admin/overview", overview, methods=["GET"]),
         Route("/admin/overview/live", overview_live, methods=["GET"]),
-        Route("/admin/pipeline", pipeline, methods=["GET"]),
-        Route("/admin/pipeline/live", pipeline_live, methods=["GET"]),
     ]
-
-
-def _picture(watch: Watch) -> str:
-    """The drawing that `postroad show` makes, with its figures where there are any."""
-    notes = notes_of(watch.reading) if watch.reading is not None else NO_NOTES
-    return as_svg(watch.pipeline, notes, style=False)
 
 
 def _told(watch: Watch, language: str) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Operations about configurations: those that were in force, and the way by which another one comes in force."""
 
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, TypeAlias
 
@@ -12,10 +10,12 @@ from msgspec import Meta
 
 from engine.config import Problem as Mistake
 from engine.operations import revising
+from engine.operations.impossible import Impossible
 from engine.operations.moments import Moment, moment
 from engine.operations.previewing import Wanted
 from engine.operations.revising import Revisions
 from engine.operations.sampling import SAMPLE
+from engine.operations.trying import tried
 from engine.revisions import Kept, changes, in_folder, unified
 from engine.runtime.state import Running, State
 from engine.web.api import problems
@@ -201,37 +201,10 @@ async def preview_text(call: Call, *, body: Preview) -> Job[Previewed]:
 
 
 async def _previewed(wanted: Wanted, progress: Progress) -> None:
-    """By a process of its own: it runs stages, and may take all of a processor."""
-    program = [sys.executable, "-m", "engine.operations.previewing"]
-    process = await trio.lowlevel.open_process(
-        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
     try:
-        await process.stdin.send_all(msgspec.json.encode(wanted))
-        await process.stdin.aclose()
-        async for line in _lines(process.stdout):
-            told = msgspec.json.decode(line)
-            if isinstance(told, dict):
-                progress.result = msgspec.convert(told, Previewed)
-            else:
-                progress.told(*told)
-        if await process.wait():
-            raise Problem(409, "it could not be tried: a stage of one of the two could not be opened")
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-
-
-async def _lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[bytes]:
-    """Each line that the program writes."""
-    rest = b""
-    async for octets in stream:
-        *whole, rest = (rest + octets).split(b"\n")
-        for line in whole:
-            yield line
+        progress.result = msgspec.convert(await tried(wanted, progress.told), Previewed)
+    except Impossible as error:
+        raise Problem(409, str(error)) from error
 
 
 async def _look(call: Call, text: str) -> None:

@@ -2,7 +2,9 @@
 
 export const listen = (address, takes, state = () => {}) => {
   let source = null;
+  let over = false;
   const open = () => {
+    if (over) return;
     source = new EventSource(address);
     source.addEventListener("open", () => state(true));
     source.addEventListener("error", () => state(false)); // it comes again by itself
@@ -17,5 +19,8 @@ export const listen = (address, takes, state = () => {}) => {
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", (event) => event.persisted && !source && open());
   if (!document.hidden) open();
-  return close;
+  return () => {
+    over = true;
+    close();
+  };
 };
