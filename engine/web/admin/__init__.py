@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.directory import HELPDESK, OWNER
-from engine.web.admin import accounts, domains, messages, overview, queue
+from engine.web.admin import accounts, domains, messages, moving, overview, queue
 from engine.web.admin.watch import Watch
 from engine.web.context import Context
 from engine.web.pages.account import own
@@ -24,6 +24,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         *accounts.ROUTES,
         *queue.ROUTES,
         *messages.ROUTES,
+        *moving.routes(context),
     ]
 
 
