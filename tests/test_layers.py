@@ -75,6 +75,7 @@ ARROWS: dict[str, set[str]] = {
         "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
+    "migration": {"protocols", "net", "observe", "storage", "links", "directory", "mailbox", "exchange"},
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies", "shaping",
         "history"},
     "egress": {
@@ -105,7 +106,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes",
         "reports", "presence", "authentication", "bounces", "directory", "login", "spam", "lists", "suppression",
         "signing", "mailbox", "exchange", "queue", "quarantine", "runtime", "history", "revisions", "rehearsal",
-        "shaping", "abuse", "traces",
+        "shaping", "abuse", "traces", "migration",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -115,13 +116,13 @@ ARROWS: dict[str, set[str]] = {
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
         "suppression", "webhooks", "shaping", "revisions", "operations", "history", "traces",
-        "rehearsal", "stage",
+        "rehearsal", "stage", "migration",
     },
     "web": {
         "abuse", "condition", "config", "directory", "drawing", "history", "imap", "index", "links", "lists", "login",
         "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue", "reports",
         "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
-        "unsubscribe", "watching",
+        "unsubscribe", "watching", "migration",
     },
     "__main__": {"cli"},
 }  # fmt: skip

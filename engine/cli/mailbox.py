@@ -13,6 +13,7 @@ from engine.cli.changing import changed, running
 from engine.cli.configured import config_option, configuration, fail, failing
 from engine.cli.mailbox_backup import backup, restore
 from engine.cli.mailbox_exchange import export, import_
+from engine.cli.mailbox_migrate import migrate
 from engine.cli.reading import account_of, name_of
 from engine.cli.sharing import acl, share, unshare
 from engine.cli.workers import ask
@@ -35,7 +36,7 @@ def mailbox() -> None:
     """The mailboxes: what they hold, mail that was removed from them, who shares them, and the way in and out."""
 
 
-for _command in (export, import_, backup, restore, share, unshare, acl):
+for _command in (export, import_, migrate, backup, restore, share, unshare, acl):
     mailbox.add_command(_command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from starlette.requests import HTTPConnection
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from engine.web.collecting import Collected
     from engine.web.sessions.store import Sessions
 
+T = TypeVar("T")
+
 
 class Context:
     """One a process."""
@@ -48,6 +50,14 @@ class Context:
         self.ending = trio.Event()  # the process ends: what goes on and on is to end
         self.pace = Pace()  # of strangers
         self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
+        self._shared: dict[object, Any] = {}
+
+    def one(self, kind: Callable[[Context], T]) -> T:
+        """The one thing of this kind in the process, which several parts use; made when it is first wanted."""
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        found: T = self._shared[kind]
+        return found
 
     @property
     def config(self) -> Config:

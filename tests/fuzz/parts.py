@@ -190,6 +190,11 @@ PARTS: dict[str, list[bytes]] = {
     "imap_words": _words(
         b'1:*|,4|$|INBOX|&U,BTFw-|&-|\xc3\xa9|{2}\r\n|ab|"|\\|17-Jul-1996 02:44:25 -0700|%|*|/|NIL|\x00'
     ),
+    "imap_answers": _words(
+        b'* |P1 |OK |NO |BYE |[LIMIT] |[CAPABILITY A B] |LIST (|\\Sent) |"/" |NIL |FETCH (|UID 5 |1 |FLAGS (\\Seen) |'
+        b'BODY[] |RFC822.SIZE 9|INTERNALDATE "17-Jul-1996 02:44:25 -0700"|{3}\r\n|{30}\r\n|{9999}\r\n|~{2}\r\n|abc|(|)|'
+        b'"|\\|+ x|EXISTS|\r\n|\r|\n|\xff|&AOk-'
+    ),
     "sieve_script": _SIEVE,
     "sieve_letter": _TEXT,
     "sieve_regex": [*_EXPRESSION, b"|"],

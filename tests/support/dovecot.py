@@ -82,6 +82,10 @@ class Dovecot:
     socket: str
     sasl: str
 
+    @property
+    def folder(self) -> Path:
+        return Path(self.socket).parent
+
     def mail(self, user: str) -> list[bytes]:
         """All messages of the INBOX, read by IMAP."""
         with imaplib.IMAP4("127.0.0.1", self.imap, timeout=PATIENCE) as client:
@@ -94,18 +98,33 @@ class Dovecot:
 
 
 @contextlib.contextmanager
-def dovecot(*users: str, full: Sequence[str] = (), mechanisms: str = "plain") -> Iterator[Dovecot]:
+def dovecot(*users: str, full: Sequence[str] = (), mechanisms: str = "plain", more: str = "") -> Iterator[Dovecot]:
     """Dovecot with these users, all with PASSWORD. Those in ``full`` have no room for a message."""
+    with laid_out(*users, full=full, mechanisms=mechanisms, more=more) as stopped, started(stopped):
+        yield stopped
+
+
+@contextlib.contextmanager
+def laid_out(*users: str, full: Sequence[str] = (), mechanisms: str = "plain", more: str = "") -> Iterator[Dovecot]:
+    """The same, not running. ``more``: settings besides, in which ``{folder}`` is its folder."""
     # Not in pytest's folder: that is its user's alone, and paths of Unix sockets are short (unix(7): 108 octets).
     folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
     folder.chmod(0o755)
     try:
-        running = Dovecot(free_port(), free_port(), str(folder / "lmtp"), str(folder / "sasl"))
-        _write(folder, running, users, full, mechanisms)
-        with program([path_of("dovecot"), "-F", "-c", str(folder / "dovecot.conf")], running.imap):
-            yield running
+        stopped = Dovecot(free_port(), free_port(), str(folder / "lmtp"), str(folder / "sasl"))
+        _write(folder, stopped, users, full, mechanisms)
+        with (folder / "dovecot.conf").open("a") as file:
+            file.write(more.replace("{folder}", str(folder)))
+        yield stopped
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def started(stopped: Dovecot) -> Iterator[None]:
+    """It runs for as long as the block."""
+    with program([path_of("dovecot"), "-F", "-c", str(stopped.folder / "dovecot.conf")], stopped.imap):
+        yield
 
 
 def _write(folder: Path, running: Dovecot, users: Sequence[str], full: Sequence[str], mechanisms: str) -> None:

@@ -15,6 +15,7 @@ from engine.web.admin import (
     domains,
     editing,
     messages,
+    moving,
     overview,
     passing,
     pipeline,
@@ -49,6 +50,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         *dns.ROUTES,
         *certificates.ROUTES,
         *editing.ROUTES,
+        *moving.routes(context),
     ]
 
 

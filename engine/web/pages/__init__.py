@@ -7,18 +7,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.web.context import Context
-from engine.web.pages import account, passkeys, second_factor, signing_in
+from engine.web.pages import account, moving, passkeys, second_factor, signing_in
 from engine.web.sessions import session_of
 
 
 def routes(context: Context) -> Sequence[BaseRoute]:
-    del context
     return [
         Route("/", _start, methods=["GET"]),
         *signing_in.ROUTES,
         *account.ROUTES,
         *second_factor.ROUTES,
         *passkeys.ROUTES,
+        *moving.routes(context),
     ]
 
 

@@ -15,6 +15,7 @@ from tests.fuzz.targets.authentication import (
 )
 from tests.fuzz.targets.dns import dns_answer, dns_question
 from tests.fuzz.targets.imap import imap, imap_words
+from tests.fuzz.targets.imap_source import imap_answers
 from tests.fuzz.targets.ldap import ldap_answers, ldap_filter
 from tests.fuzz.targets.local import condition, configuration, link, snapshot, units
 from tests.fuzz.targets.mail import addresses, complaint, delivery_status, headers, report, unsubscribe
@@ -31,7 +32,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         smtp_server, login, parameters, smtp_client, replies, stuffing,
         proxy_header, socks, scram_server,
         pop3, pop3_body, pop3_surrogate,
-        imap, imap_words,
+        imap, imap_words, imap_answers,
         sieve_script, sieve_letter, sieve_regex, managesieve,
         addresses, headers, report, delivery_status, complaint, unsubscribe, mime, mail_texts,
         signatures, key_record, policy_records, authentication_results, aggregate_report,

@@ -1,0 +1,142 @@
+"""Moving in: mail is taken from other servers, for one account or many, and one sees how far it is."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from io import StringIO
+
+import trio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from engine.directory import ADMINISTRATOR, OWNER
+from engine.migration import Login, Server, server_at
+from engine.observe.events import event
+from engine.operations import migrating
+from engine.operations.importing import LineMistake
+from engine.operations.migrating import ForAll, Sheet, Task, kept
+from engine.operations.operator import Operator
+from engine.web.admin.scope import administered, outranks
+from engine.web.context import Context
+from engine.web.languages import translator
+from engine.web.moves import FORM, SHOWN, Move, Moves, states, wishes_in
+from engine.web.pages.account import embedded, own
+from engine.web.pages.signing_in import field
+from engine.web.rendering import page
+from engine.web.sessions import require
+
+
+def routes(context: Context) -> Sequence[BaseRoute]:
+    moves = context.one(Moves)
+    return [
+        Route("/admin/moving", require(ADMINISTRATOR)(partial(_list, moves)), methods=["GET"]),
+        Route("/admin/moving", require(ADMINISTRATOR)(partial(_begin, moves)), methods=["POST"]),
+        Route("/admin/moving/many", require(ADMINISTRATOR)(partial(_begin_many, moves)), methods=["POST"]),
+        Route("/admin/moving/change", require(ADMINISTRATOR)(partial(_change, moves)), methods=["POST"]),
+    ]
+
+
+def _seen(request: Request, moves: Moves) -> list[Move]:
+    """Those into accounts that whoever asks administers."""
+    roles = own(request).roles
+    return [move for move in moves.all() if roles.administers(move.account.domain)]
+
+
+def _shown(request: Request, moves: Moves, status: int = 200, *, why: str = "") -> Response:
+    begun = request.query_params.get("begun", "")
+    return page(
+        request,
+        "admin/moving.html",
+        status,
+        moves=_seen(request, moves),
+        states=states(request),
+        most=SHOWN,
+        why=why,
+        begun=int(begun) if begun.isascii() and begun.isdigit() and len(begun) < 7 else 0,
+    )
+
+
+async def _list(moves: Moves, request: Request) -> Response:
+    return _shown(request, moves)
+
+
+async def _begin(moves: Moves, request: Request) -> Response:
+    _ = translator(request)
+    try:
+        server, named = _server_at(request, await field(request, "server"))
+    except ValueError as error:
+        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": error})
+    address = (await field(request, "address")).strip()
+    user, secret = (await field(request, "user")).strip(), await field(request, "password")
+    if not secret:
+        return _shown(request, moves, 422, why=_("The password of the other server is missing."))
+    login = Login(user or named or address, kept(secret), (await field(request, "master")).strip())
+    if await field(request, "token"):
+        login = replace(login, token=True)
+    sheet = Sheet((Task(address, server, login),), ())
+    return await _started(moves, request, sheet)
+
+
+async def _begin_many(moves: Moves, request: Request) -> Response:
+    _ = translator(request)
+    form = await request.form(max_files=0, max_fields=20, max_part_size=FORM)
+    text, place = form.get("csv", ""), form.get("server", "")
+    try:
+        server = _server_at(request, place)[0] if isinstance(place, str) and place.strip() else None
+    except ValueError as error:
+        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": error})
+    said = ForAll(server, at=partial(_server_at, request))
+    sheet = migrating.parsed(StringIO(text if isinstance(text, str) else "", newline=""), said)
+    return await _started(moves, request, sheet)
+
+
+async def _started(moves: Moves, request: Request, sheet: Sheet) -> Response:
+    """Begin all, if nothing is wrong with any of them."""
+    _, directory, by = translator(request), embedded(request), _operator(request)
+    mistakes = await trio.to_thread.run_sync(migrating.checked, directory, by, sheet)
+    if mistakes or not sheet.tasks:
+        return _shown(request, moves, 422, why=_in_words(mistakes) or _("There is no account in it."))
+    accounts = [directory.account(task.address) for task in sheet.tasks]
+    if any(one is None or not outranks(own(request).roles, one) for one in accounts):
+        raise HTTPException(403)
+    wishes = await wishes_in(request)
+    begun = 0
+    for account, task in zip(accounts, sheet.tasks, strict=True):
+        if account is not None:
+            administered(request, account.domain)
+            begun += moves.begin(Move(account, task, wishes, by))
+    if not begun:
+        return _shown(request, moves, 409, why=_("This mail is being taken already."))
+    return RedirectResponse(f"/admin/moving?begun={begun}", 303)
+
+
+async def _change(moves: Moves, request: Request) -> Response:
+    move = moves.get(await field(request, "id"))
+    if move is None or not own(request).roles.administers(move.account.domain):
+        raise HTTPException(404)
+    what = await field(request, "what")
+    if not moves.changed(move, what):
+        raise HTTPException(422)
+    by = _operator(request)
+    by.tell("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
+    return RedirectResponse("/admin/moving", 303)
+
+
+def _server_at(request: Request, text: str) -> tuple[Server, str]:
+    """Where somebody of some domains names it, at public addresses alone. ValueError."""
+    server, user = server_at(text.strip())
+    return replace(server, public_only=OWNER not in own(request).roles.given), user
+
+
+def _operator(request: Request) -> Operator:
+    """Whoever asks."""
+    session = own(request)
+    roles = session.roles
+    domains = None if OWNER in roles.given else frozenset(roles.domains(ADMINISTRATOR))
+    return Operator(session.account.address, domains, event)
+
+
+def _in_words(mistakes: Sequence[LineMistake]) -> str:
+    return "; ".join(f"{one.line}: {one.text}" if one.line else one.text for one in mistakes[:20])

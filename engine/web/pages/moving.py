@@ -1,0 +1,87 @@
+"""Moving in, for oneself: one's own mail is taken from another server.
+
+Whoever has an account may have our server speak to another one by this; so it speaks to public addresses alone, at the
+ports of IMAP, and not too often: it is no way to look around behind the firewall, nor to guess others' passwords.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from engine.migration import Login, server_at
+from engine.migration.server import PORTS
+from engine.observe.events import event
+from engine.operations.migrating import Task, kept
+from engine.operations.operator import Operator
+from engine.web.context import Context
+from engine.web.languages import translator
+from engine.web.moves import SHOWN, Move, Moves, states, wishes_in
+from engine.web.pace import Pace
+from engine.web.pages.account import own
+from engine.web.pages.signing_in import field
+from engine.web.rendering import page
+from engine.web.sessions import require
+
+MOST, SECONDS = 20, 3600.0
+"""Times that one account may begin within so many seconds."""
+
+
+def routes(context: Context) -> Sequence[BaseRoute]:
+    moves, pace = context.one(Moves), Pace(MOST, SECONDS)
+    return [
+        Route("/account/moving", require()(partial(_list, moves)), methods=["GET"]),
+        Route("/account/moving", require()(partial(_begin, moves, pace)), methods=["POST"]),
+        Route("/account/moving/change", require()(partial(_change, moves)), methods=["POST"]),
+    ]
+
+
+def _own(request: Request, moves: Moves) -> list[Move]:
+    return [move for move in moves.all() if move.account.id == own(request).account.id]
+
+
+def _shown(request: Request, moves: Moves, status: int = 200, *, why: str = "") -> Response:
+    values = {"moves": _own(request, moves), "states": states(request), "most": SHOWN, "why": why}
+    return page(request, "pages/moving.html", status, **values)
+
+
+async def _list(moves: Moves, request: Request) -> Response:
+    return _shown(request, moves)
+
+
+async def _begin(moves: Moves, pace: Pace, request: Request) -> Response:
+    _, account = translator(request), own(request).account
+    try:
+        server, named = server_at((await field(request, "server")).strip())
+    except ValueError as error:
+        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": error})
+    if server.port not in PORTS.values():
+        return _shown(request, moves, 422, why=_("Only the usual ports of IMAP can be reached from here."))
+    secret = await field(request, "password")
+    if not secret:
+        return _shown(request, moves, 422, why=_("The password of the other server is missing."))
+    if not pace.allows(account.address):
+        return _shown(request, moves, 429, why=_("This was tried too often. Try again in an hour."))
+    user = (await field(request, "user")).strip() or named or account.address
+    login = Login(user, kept(secret), token=bool(await field(request, "token")))
+    task = Task(account.address, replace(server, public_only=True), login)
+    if any(move.is_going for move in _own(request, moves)):
+        return _shown(request, moves, 409, why=_("Your mail is being taken already."))
+    if not moves.begin(Move(account, task, await wishes_in(request), Operator(account.address, note=event))):
+        return _shown(request, moves, 409, why=_("This mail is being taken already."))
+    return RedirectResponse("/account/moving", 303)
+
+
+async def _change(moves: Moves, request: Request) -> Response:
+    move, what = moves.get(await field(request, "id")), await field(request, "what")
+    if move is None or move not in _own(request, moves):
+        raise HTTPException(404)
+    if not moves.changed(move, what):
+        raise HTTPException(422)
+    by = Operator(own(request).account.address, note=event)
+    by.tell("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
+    return RedirectResponse("/account/moving", 303)

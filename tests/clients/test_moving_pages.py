@@ -1,0 +1,91 @@
+"""Moving in, as an administrator does it in a browser: from a Dovecot that is there."""
+
+import imaplib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from test_site_pages import ANN, PHONE, axe, browser, shot, sign_in, site, visit
+
+from tests.support.dovecot import dovecot
+from tests.support.programs import needs
+from tests.support.reading import append, good
+from tests.support.server import PASSWORD, PATIENCE, Postroad, letter
+
+__all__ = ["axe", "browser"]  # fixtures
+
+pytestmark = pytest.mark.client
+
+BOB = "bob@example.org"
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postroad]:
+    server = Postroad(tmp_path, {"listen": {"web": "127.0.0.1:0"}}).account(ANN, BOB)
+    assert server.command("account", "role", "add", ANN, "owner").returncode == 0
+    with server:
+        yield server
+
+
+def begin(page: Page, port: int, password: str = PASSWORD) -> None:
+    page.get_by_label("Into the account").fill(BOB)
+    page.get_by_label("Other server").first.fill(f"imap://127.0.0.1:{port}")
+    page.get_by_label("Password there").fill(password)
+    page.get_by_role("button", name="Begin").first.click()
+
+
+@needs("dovecot")
+def test_mail_moves_in(server: Postroad, browser: Browser) -> None:
+    with dovecot(BOB) as source, visit(browser) as page:
+        with imaplib.IMAP4("127.0.0.1", source.imap, timeout=PATIENCE) as there:
+            there.login(BOB, PASSWORD)
+            for number in range(20):
+                append(there, "INBOX", letter(f"{number}"))
+            good(there.create("Work"))
+            append(there, "Work", letter("work"))
+        sign_in(page, server, ANN, path="/admin/moving")
+        page.get_by_role("link", name="Moving in").click()
+        begin(page, source.imap, "a wrong one")
+        expect(page.get_by_text("the other server refuses")).to_be_visible()
+        begin(page, source.imap)
+        expect(page.get_by_text("has ended")).to_be_visible()
+        expect(page.get_by_text("21 messages")).to_be_visible()
+        page.get_by_text("Where the folders go").click()
+        expect(page.get_by_text("Work → Work")).to_be_visible()
+        shot(page, "moving-in")
+        page.emulate_media(color_scheme="dark")
+        shot(page, "moving-in-dark")
+        page.set_viewport_size(PHONE)
+        shot(page, "moving-in-phone")
+        page.emulate_media(color_scheme="light")
+        page.get_by_role("button", name="Take off the list").click()
+        expect(page.get_by_text("has ended")).to_have_count(0)
+    assert len(server.mailbox(BOB, lines=0)) == 20
+
+
+@needs("node", "npm")
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en"), ("dark", "vi")])
+def test_axe_finds_nothing_here(server: Postroad, browser: Browser, axe: str, scheme: str, locale: str) -> None:
+    context = browser.new_context(locale=locale, color_scheme=scheme, bypass_csp=True, viewport=PHONE)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(site(server, "/sign-in"))
+    page.locator("input[name=address]").fill(ANN)
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("form[action='/sign-in'] button").click()
+    page.wait_for_url(lambda url: "/sign-in" not in url)
+    page.goto(site(server, "/admin/moving"))
+    page.locator("input[name=address]").fill(BOB)
+    page.locator("input[name=server]").first.fill("imap://127.0.0.1:9")
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("form[action='/admin/moving'] button").click()
+    expect(page.locator(".move")).to_have_count(1)
+    for one in page.locator("details").all():
+        one.evaluate("element => element.open = true")
+    page.evaluate(axe)
+    result = page.evaluate("axe.run({resultTypes: ['violations']})")
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in result["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    shot(page, f"moving-in-{scheme}-{locale}")
+    context.close()
