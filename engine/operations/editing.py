@@ -169,10 +169,10 @@ def _shown(problem: Problem, config: Config) -> Problem:
 
 
 def difference(config: Config, edit: Edit) -> list[str]:
-    """The lines that differ from what is in force, as `diff -u` shows them. Missing."""
+    """The lines that differ from what is in force, as `diff -u` shows them below its head. Missing."""
     file = file_of(config, edit.name)
     before = config.text if file.path == config.path else config.files.get(str(file.path), "")
-    return list(difflib.unified_diff(before.splitlines(), edit.text.splitlines(), "in force", "edited", lineterm=""))
+    return list(difflib.unified_diff(before.splitlines(), edit.text.splitlines(), lineterm=""))[2:]
 
 
 def after_files(config: Config, edit: Edit) -> Mapping[str, str]:

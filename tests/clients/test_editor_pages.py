@@ -147,6 +147,12 @@ def test_the_configuration_is_edited_reviewed_tried_put_in_force_and_taken_back(
         page.get_by_role("button", name="Try", exact=True).click()
         expect(page.get_by_text(re.compile("messages? w(as|ere) tried"))).to_be_visible()
         expect(page.locator("#tried")).to_contain_text("mark.subject")
+        page.get_by_label("Which messages").select_option("file")
+        kept = letter("from a file").replace(b"somebody", ANN.encode())
+        page.locator("input[type=file]").set_input_files({"name": "a.eml", "mimeType": "message/rfc822", "buffer": kept})
+        page.get_by_role("button", name="Try", exact=True).click()
+        expect(page.get_by_text("1 message was tried")).to_be_visible()
+        expect(page.locator("#tried")).to_contain_text("from a file")
         shot(page, "editor-review")
         page.get_by_role("button", name="Put in force").click()
         expect(page.get_by_text("Revision 2 is in force.").first).to_be_visible()
@@ -159,7 +165,7 @@ def test_the_configuration_is_edited_reviewed_tried_put_in_force_and_taken_back(
         expect(page.get_by_text("Revision 1 is in force.").first).to_be_visible()
         assert server.config.read_text() == before
     done = [event["what"] for event in server.all("web-configuration-changed", by=ANN)]
-    assert done == ["tried", "applied", "back"]
+    assert done == ["tried", "tried", "applied", "back"]
 
 
 def test_somebody_else_edits_meanwhile_and_a_trial_is_begun_and_ended(server: Postroad, browser: Browser) -> None:

@@ -157,7 +157,7 @@ NEW_CODE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("change", NEW_CODE)
+@pytest.mark.parametrize("change", NEW_CODE, ids=["file", "module", "command", "setting", "log"])
 async def test_no_code_comes_in_and_none_is_run(site, tmp_path, change):
     (tmp_path / "filters" / "other.py").write_text(MARK.replace("LOADED", "OTHER").replace("def mark", "def other"))
     text = TEXT.replace('"mark", "queue"', '"mark", "other", "queue"') + change

@@ -182,14 +182,15 @@ def _editor(request: Request, edit: Edit, digest: str, looked: Looked, status: i
     )  # fmt: skip
 
 
-def _told(request: Request, config: Config, edit: Edit, looked: Looked) -> str:
-    """What there is to say of an edit, and what it changes, as a part of a page."""
+def _told(request: Request, config: Config, edit: Edit, looked: Looked, *, is_editor: bool = True) -> str:
+    """What there is to say of an edit, and what it changes, as a part of a page. ``is_editor``: one that has lines."""
     path = editing.file_of(config, edit.name).path
     rows = [(kind, _place(config, one), one, (one.path or config.path) == path)
             for kind, some in (("bad", looked.problems), ("warn", looked.warnings)) for one in some]  # fmt: skip
     lines = editing.difference(config, edit)
     template = environment(language_of(request)).get_template("admin/editor_check.html")
-    return str(template.render(rows=rows, lines=lines[:LINES], more=max(len(lines) - LINES, 0)))
+    more = max(len(lines) - LINES, 0)
+    return str(template.render(rows=rows, lines=lines[:LINES], more=more, is_editor=is_editor))
 
 
 def _place(config: Config, problem: Problem) -> str:
@@ -259,7 +260,7 @@ def _reviewed(request: Request, edit: Edit, digest: str, looked: Looked, why: st
         file=editing.file_of(config, edit.name),
         edit=edit,
         digest=digest,
-        looked=_told(request, config, edit, looked),
+        looked=_told(request, config, edit, looked, is_editor=False),
         parts=_parts(config, after) if after else [],
         picture=as_svg(drawn(after), style=False, say=say) if after else "",
         canary=config.server.canary,
