@@ -418,6 +418,7 @@ class Web:
     lifetime: Duration = Duration("30d")  # after which one must in any case
     max_connections: int = 1000  # at once, of each process
     max_connections_per_network: int = 200  # the same from one network, as [login] has it
+    colleagues: bool = True  # propose the accounts of a domain to those who write there
 
 
 @dataclass(frozen=True, slots=True)
