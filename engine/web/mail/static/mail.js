@@ -125,6 +125,7 @@ const refresh = async () => {
     if (chosen.has(line.id)) select(line, true);
     if (line.id === at) mark(line, { focus: false });
   }
+  document.getElementById("pick-all").checked = rows().length > 0 && picked().length === rows().length;
   lines.scrollTop = scroll;
   await folders();
 };
