@@ -39,6 +39,11 @@ relay-campaign: $(READY)  ## relay to hundreds of sites that do all sorts of thi
 queue-figures: $(READY)  ## say how long an operator waits for answers about a queue of MESSAGES, a million if not said
 	QUEUE_MESSAGES=$(or $(MESSAGES),1000000) $(BIN)/pytest -s tests/operations/test_queue_of_a_million.py
 
+.PHONY: webmail-figures
+webmail-figures: $(READY)  ## say how long lists of a mailbox of MESSAGES take, 200,000 if not said, and what 100 people take from the mail
+	$(BIN)/python -m bench.webmail lists --messages $(or $(MESSAGES),200000)
+	$(BIN)/python -m bench.webmail crowd
+
 .PHONY: stress
 stress: $(READY)  ## IMAP clients at random for STRESS_SECONDS, and MODEL_EXAMPLES beside models
 	STRESS_SECONDS=$${STRESS_SECONDS:-600} MODEL_EXAMPLES=$${MODEL_EXAMPLES:-500} $(BIN)/pytest -s \
@@ -106,6 +111,7 @@ man: $(READY)  ## renew man/ from the commands' help and docs/pipeline.md
 .PHONY: pictures
 pictures: $(READY)  ## draw the pictures of the pages anew, those of a server at work too
 	$(BIN)/python docs/make_pictures.py --all
+	$(BIN)/python docs/make_screenshots.py
 
 lock: $(READY)  ## renew requirements.lock from pyproject.toml
 	$(BIN)/pip install -q uv

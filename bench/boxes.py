@@ -39,10 +39,11 @@ class Boxes:
     boxes: int
     messages: int
     size: int
+    domain: str = DOMAIN
 
     def users(self) -> list[str]:
         """The names to log in with."""
-        return [f"u{number:02d}@{DOMAIN}" for number in range(self.boxes)]
+        return [f"u{number:02d}@{self.domain}" for number in range(self.boxes)]
 
     def contents(self) -> Iterator[bytes]:
         """The messages, with the line ends of the net; always the same ones."""
@@ -91,7 +92,7 @@ def maildirs(folder: Path, boxes: Boxes, owner: str) -> None:
 
 async def store(folder: Path, boxes: Boxes) -> None:
     """``directory`` and ``mailbox`` in the data folder of a server that does not run: accounts, and their messages."""
-    with Embedded.open(folder / "directory", [DOMAIN]) as directory:
+    with Embedded.open(folder / "directory", [boxes.domain]) as directory:
         accounts = {directory.add_account(user, PASSWORD).id: user for user in boxes.users()}
     with MailboxOwner(folder / "mailbox") as owner:
         limit = trio.CapacityLimiter(_AT_ONCE)

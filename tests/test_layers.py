@@ -120,9 +120,9 @@ ARROWS: dict[str, set[str]] = {
     },
     "web": {
         "abuse", "condition", "config", "directory", "drawing", "history", "imap", "index", "links", "lists", "login",
-        "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue", "reports",
-        "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
-        "unsubscribe", "watching", "migration",
+        "mailbox", "message", "mime", "migration", "net", "observe", "operations", "policies", "protocols",
+        "quarantine", "queue", "reports", "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam",
+        "storage", "suppression", "units", "unsubscribe", "watching",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -76,6 +76,7 @@ class Running:
     imap: int | None = None
     lmtp: int | None = None
     ready: float = 0.0  # seconds from the start of its first process until it listened, where it says when
+    web: int | None = None  # the port of its pages, where it has some
 
 
 class Server(Protocol):

@@ -100,8 +100,9 @@ class Postroad:
             delivered = stack.enter_context(_delivered(task.folder)) if task.local else None
             queued = stack.enter_context(_queued(task.folder))
             yield Running(
-                ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"), ports.get("lmtp"), ready
-            )
+                ports["smtp"], group, delivered, queued, ports.get("pop3"), ports.get("imap"), ports.get("lmtp"), ready,
+                ports.get("web"),
+            )  # fmt: skip
             await _stopped(process)
         bugs = [line for line in log.read_text().splitlines() if '"event":"bug"' in line]
         if bugs:

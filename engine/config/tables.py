@@ -419,6 +419,7 @@ class Web:
     max_connections: int = 1000  # at once, of each process
     max_connections_per_network: int = 200  # the same from one network, as [login] has it
     edit_code: bool = False  # whether owners may edit the code of filters in the pages: then they are the server's user
+    colleagues: bool = True  # propose the accounts of a domain to those who write there
 
 
 @dataclass(frozen=True, slots=True)

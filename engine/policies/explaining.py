@@ -9,6 +9,9 @@ from engine.policies.finding import NOT_ASKED, Policies
 from engine.policies.published import NOTHING, Published
 from engine.policies.sts import Holding
 
+NO_DOMAIN, NO_MAIL = "there is no such domain", "the domain takes no mail (RFC 7505)"
+"""Troubles that no waiting mends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -45,9 +48,9 @@ async def explain(resolver: Resolver, policies: Policies, domain: str, port: int
         case DnsTrouble():
             return Explained(domain, trouble=outcome.text)
         case _:
-            return Explained(domain, trouble="there is no such domain")
+            return Explained(domain, trouble=NO_DOMAIN)
     if not named:
-        return Explained(domain, trouble="the domain takes no mail (RFC 7505)")
+        return Explained(domain, trouble=NO_MAIL)
     asked = [partial(resolver.addresses, host, ipv6=ipv6) for _, host in named]
     answers = dict(zip([host for _, host in named], await side_by_side(asked), strict=True))
     usable = {host: answer for host, answer in answers.items() if isinstance(answer, Answer)}

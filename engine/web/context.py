@@ -58,6 +58,8 @@ class Context:
             self._shared[kind] = kind(self)
         found: T = self._shared[kind]
         return found
+        self.kept: dict[str, Any] = {}  # what a part keeps for its requests, by the part's name
+        self.closing: list[Callable[[], None]] = []  # what parts have to close when the process ends
 
     @property
     def config(self) -> Config:
@@ -120,6 +122,10 @@ class Context:
     async def change(self, command: AnyCommand) -> Answer:
         """Have the owner of the mailboxes do it. Unanswered: nobody knows whether it was done."""
         return unpack_answer(await self.ask(MAILBOXES, REMOVE, CHANGE, octets=packed(command), seconds=60))
+
+    def close(self) -> None:
+        while self.closing:
+            self.closing.pop()()
 
     def peer(self, request: HTTPConnection) -> str:
         """The IP address of whoever asks; of a proxy that has said so, that of its client."""

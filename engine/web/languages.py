@@ -14,6 +14,7 @@ from babel.messages.pofile import read_po
 from starlette.requests import HTTPConnection
 
 from engine.web.sessions.session import session_of
+from engine.web.text import Text
 
 LANGUAGES = {"en": "English", "vi": "Tiếng Việt"}
 """Those that there are, each as its own people call it."""
@@ -74,6 +75,14 @@ def _read(path: Path, language: str) -> gettext.GNUTranslations:
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
+
+
+def translated(request: HTTPConnection, text: str) -> str:
+    """A text of ours in the reader's language; any other as it is."""
+    _ = translator(request)
+    if isinstance(text, Text):
+        return _(text.template) % text.values if text.values else _(text.template)
+    return text
 
 
 def ngettext(request: HTTPConnection, one: str, many: str, num: int) -> str:

@@ -146,6 +146,7 @@ class _Site:
         await self.http.drain()
 
     def close(self) -> None:
+        self._context.close()
         self._sessions.close()
 
 

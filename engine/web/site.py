@@ -17,10 +17,11 @@ from engine.storage.environment import StorageError
 from engine.web import admin, api, mail, pages
 from engine.web import open as open_
 from engine.web.context import Context
-from engine.web.languages import translator
+from engine.web.languages import translated, translator
 from engine.web.rendering import page
 from engine.web.sessions.session import Sessioned
 from engine.web.static_files import StaticFiles
+from engine.web.text import N_, Text
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -102,23 +103,25 @@ async def refused(request: Request, error: Exception) -> Response:
 async def unavailable(request: Request, error: Exception) -> Response:
     """Something that is needed cannot be had now; what, is for the log of who runs the server."""
     del error
-    return told(request, 503, "try again in a moment")
+    return told(request, 503, N_("try again in a moment"))
 
 
 def told(request: Request, status: int, detail: str, headers: object = None) -> Response:
     """A page for people, JSON for programs."""
     if "text/html" in request.headers.get("Accept", ""):
-        response: Response = page(request, "error.html", status, code=status, what=_what(request, status))
+        response: Response = page(request, "error.html", status, code=status, what=_what(request, status, detail))
     else:
-        response = JSONResponse({"status": status, "detail": detail}, status)
+        response = JSONResponse({"status": status, "detail": translated(request, detail)}, status)
     if isinstance(headers, dict):
         response.headers.update(headers)
     return response
 
 
-def _what(request: Request, status: int) -> str:
-    """An error in words."""
+def _what(request: Request, status: int, detail: str) -> str:
+    """An error in words: ours, if they are meant for people."""
     _ = translator(request)
+    if isinstance(detail, Text):
+        return translated(request, detail)
     known = {
         403: _("You may not do this."),
         404: _("There is nothing here."),

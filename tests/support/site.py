@@ -18,6 +18,8 @@ from engine.lists import Lists
 from engine.login import Guard, Logins, Rates
 from engine.mailbox import Mailboxes, MailboxOwner, NewsDesk, Quotas
 from engine.net.dns import Resolver
+from engine.policies.seen import SeenTls
+from engine.policies.store import StsStore
 from engine.reports.inbox import Inbox
 from engine.runtime.places import WEB, Process
 from engine.shaping.actions import ActionStore
@@ -74,6 +76,8 @@ class Alone:
         self.actions = ActionStore.open(self.data)
         self.inbox = Inbox(self.data)
         self.spam = Spam(self.data, self.directory)
+        self.sts = StsStore.open(self.data)
+        self.seen_tls = SeenTls.open(self.data)
 
     def mailboxes(self) -> Mailboxes:
         return self.owner.reader
@@ -87,7 +91,16 @@ class Alone:
     def close(self) -> None:
         self.inbox.close()
         self.spam.close()
-        for store in (self.rates, self.tables, self.lists, self.suppressions, self.actions, self.logins.guard):
+        for store in (
+            self.sts,
+            self.seen_tls,
+            self.rates,
+            self.tables,
+            self.lists,
+            self.suppressions,
+            self.actions,
+            self.logins.guard,
+        ):
             store.close()
         self.directory.close()
 
@@ -173,6 +186,7 @@ async def _site(role: Alone, answers: Answers, only: Iterable[Part] | None) -> A
     try:
         yield found
     finally:
+        context.close()
         sessions.close()
         role.close()
 

@@ -1,5 +1,6 @@
 """One's own account: what is changed by whom, and what it takes."""
 
+import re
 import time
 
 import pytest
@@ -79,6 +80,17 @@ async def test_an_app_password_is_shown_once_and_taken_back(site, browser):
     await posted(browser, "/account/app-passwords/revoke", name="phone")
     assert not site.directory.verify_app_password(ANN, password, "imap")
     assert (await posted(browser, "/account/app-passwords/revoke", name="phone")).status_code == 303
+
+
+async def test_it_is_shown_when_a_mail_program_was_there_last(site, browser):
+    site.directory.add_app_password(ANN, "phone")
+    (made,) = site.directory.app_passwords(ANN)
+    row = r'<th scope="row">phone</th>.*?<td data-label="Last used">(.*?)</td>'
+    assert re.findall(row, (await browser.get("/account")).text, re.DOTALL) == ["never"]
+    account = site.directory.account(ANN)
+    site.role.logins.guard.used(account.id, made.created)
+    (used,) = re.findall(row, (await browser.get("/account")).text, re.DOTALL)
+    assert used.endswith("ago")
 
 
 async def test_a_second_factor_is_set_up_and_ended(site, browser, autojump_clock):

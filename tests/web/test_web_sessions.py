@@ -126,3 +126,30 @@ def test_strangers_have_a_pace(clock):
     for number in range(20_000):
         pace.allows(str(number))
     assert len(pace._known) <= 10_000
+
+
+def test_a_step_of_a_known_name_is_taken_once(sessions, clock):
+    sessions.name_step("1 token", "sending", 60)
+    assert sessions.take_step("1 token", "other") is None
+    assert sessions.take_step("1 token", "sending").kind == "sending"
+    assert sessions.take_step("1 token", "sending") is None
+    sessions.name_step("1 token", "sending", 60)
+    clock.now += 61
+    assert sessions.take_step("1 token", "sending") is None
+
+
+def test_a_secret_is_made_once_and_all_know_it(sessions, tmp_path):
+    found = sessions.secret("pictures")
+    assert len(found) == 32
+    assert sessions.secret("pictures") == found != sessions.secret("other")
+    sessions.close()
+    with Sessions.open(tmp_path, SETTINGS) as again:
+        assert again.secret("pictures") == found
+
+
+def test_a_session_is_found_by_its_id_as_long_as_it_lasts(sessions):
+    token = begun(sessions)
+    identity = sessions.find(token).id
+    assert sessions.of_id(identity) == sessions.find(token)
+    sessions.end(identity)
+    assert sessions.of_id(identity) is None

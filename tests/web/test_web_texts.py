@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po
 
 from engine.web.languages import LANGUAGES, texts, wanted
@@ -14,13 +14,14 @@ from engine.web.rendering import environment, shown_ago, shown_date, shown_size
 WEB = Path(__file__).parents[2] / "engine" / "web"
 OTHERS = sorted(set(LANGUAGES) - {"en"})
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
+KEYWORDS = DEFAULT_KEYWORDS | {"ngettext": {None: (1, 2), 4: (2, 3)}}  # engine/web/languages has it with a request
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 def used() -> dict[str | tuple[str, str], str]:
     """All texts in code and templates, each with a place where it is."""
     options = {"**/templates/**.html": {"trimmed": "true", "silent": "false"}}
-    found = extract_from_dir(WEB, METHODS, options)
+    found = extract_from_dir(WEB, METHODS, options, KEYWORDS)
     return {message: f"{name}:{line}" for name, line, message, _, _ in found}
 
 

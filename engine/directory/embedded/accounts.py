@@ -39,6 +39,12 @@ class Accounts(Logins):
         """The ids of all accounts of a domain."""
         return self._read(self._numbers, a_label(domain))
 
+    def accounts_of(self, domain: str) -> list[Account]:
+        """All accounts of a domain, by name."""
+        found = self._read(lambda txn: list(within(txn, self._accounts, a_label(domain))))
+        names = ((key.decode().partition("\0"), value) for key, value in found)
+        return [account_of((local, of), RECORD.decode(value)) for (of, _, local), value in names]
+
     def _numbers(self, txn: Transaction, domain: str) -> list[int]:
         return [RECORD.decode(value).id for _, value in within(txn, self._accounts, domain)]
 

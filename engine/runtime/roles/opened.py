@@ -8,6 +8,7 @@ from engine.egress import Plan, Unusable
 from engine.net.dns import Resolver
 from engine.observe.events import event
 from engine.return_path import ReturnPaths
+from engine.spam.controller import Controller
 
 
 def directory_of(config: Config) -> Directory:
@@ -50,6 +51,12 @@ def shared_of(config: Config, opened: Valkey | None) -> Valkey | None:
     except OSError as error:
         text = f"cannot read {error.filename}: {error.strerror}"
         raise ConfigError(config.path, [Problem(0, "[shared] password_file", text)]) from error
+
+
+def controller_of(config: Config) -> Controller | None:
+    """That of rspamd, if it is to learn what people say is spam."""
+    url = config.mailboxes.rspamd_controller
+    return Controller(url, config.mailboxes.rspamd_password_file) if url else None
 
 
 def check_local_domains(config: Config) -> tuple[str, ...]:

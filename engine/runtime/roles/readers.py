@@ -23,10 +23,10 @@ from engine.observe.events import event
 from engine.runtime.canary import InForce
 from engine.runtime.places import MAILBOXES, between
 from engine.runtime.revision import Here, Revision
+from engine.runtime.roles.opened import controller_of
 from engine.runtime.roles.role import Role
 from engine.runtime.services import CHANGE, NEWS, REMOVE
 from engine.sorting.managesieve import ManageSieveServer, Quota
-from engine.spam.controller import Controller
 from engine.spam.learning import Learner
 
 
@@ -49,7 +49,7 @@ class ReadersRole(Role):
             allow_plaintext=config.mailboxes.plaintext_login,
             limits=Limits(between_logins=config.mailboxes.login_delay),
         )
-        self._learner = Learner(self.spam.words, self.mailboxes(), config.mailboxes.learn_junk, _controller(config))
+        self._learner = Learner(self.spam.words, self.mailboxes(), config.mailboxes.learn_junk, controller_of(config))
         self._imap = Visits(
             ImapService(
                 self.mailboxes(),
@@ -93,7 +93,7 @@ class ReadersRole(Role):
         self._crowd.most_of_network = config.mailboxes.max_connections_per_network
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
-        self._learner.whom, self._learner.controller = config.mailboxes.learn_junk, _controller(config)
+        self._learner.whom, self._learner.controller = config.mailboxes.learn_junk, controller_of(config)
         self._imap.service.allow_plaintext = config.mailboxes.plaintext_login
         self._imap.service.limits = _imap_limits(config)
         self._imap.service.access.admin = _administrator(config)
@@ -144,12 +144,6 @@ class ReadersRole(Role):
 def _imap_limits(config: Config) -> ImapLimits:
     """What people put into their mailboxes stops long before new mail does."""
     return ImapLimits(floor=2 * config.queue.reserve)
-
-
-def _controller(config: Config) -> Controller | None:
-    """That of rspamd, if it is to learn what people say is spam."""
-    url = config.mailboxes.rspamd_controller
-    return Controller(url, config.mailboxes.rspamd_password_file) if url else None
 
 
 def _administrator(config: Config) -> str:

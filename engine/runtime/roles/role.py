@@ -30,6 +30,7 @@ from engine.net.names import Hostname
 from engine.net.tls import ServerTls
 from engine.observe.events import event
 from engine.policies.results import TlsResults
+from engine.policies.seen import SeenTls
 from engine.policies.store import StsMemory, StsStore
 from engine.queue.store import Shard
 from engine.reports.inbox import Inbox
@@ -93,9 +94,9 @@ class Role:
             config.rules, allowances=allowances, claims=Claims(self.tables), sites=Sites(self.tables)
         )
         self.lists = Lists.open(self.data)
+        self.sts, self.seen_tls = StsStore.open(self.data), SeenTls.open(self.data)
         self.tls_results = TlsResults()
-        self.tls_results.takers.append(self.sessions.heard)
-        self.sts = StsStore.open(self.data)
+        self.tls_results.takers += [self.sessions.heard, self.seen_tls.heard]
         self.suppressions = Suppressions.open(self.data)
         self.actions = ActionStore.open(self.data)
         node = f"{socket.gethostname()} {self.data.resolve()}"  # for what several of them count together
@@ -148,6 +149,7 @@ class Role:
         nursery.start_soon(self._watch.run)
         nursery.start_soon(self.tally.run)
         nursery.start_soon(self.sessions.run)
+        nursery.start_soon(self.seen_tls.run)
         nursery.start_soon(self.shaping.run)
         nursery.start_soon(self.shaping.claims.run)
         nursery.start_soon(self.automation.run)
@@ -330,6 +332,7 @@ class Role:
         self.automation.close()
         self.spam.close()
         self.sts.close()
+        self.seen_tls.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
         for shard in self._shards.values():

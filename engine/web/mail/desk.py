@@ -1,32 +1,40 @@
 """What the webmail of one process has: ways to the mail, and what its requests share."""
 
+import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import msgspec
 import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from engine.directory import asked
+from engine.directory import Unavailable, asked
 from engine.index import Index
 from engine.mailbox import Access, Mailboxes
 from engine.mailbox.commands import Begin
 from engine.mailbox.layout import INBOX
+from engine.observe.events import event
+from engine.storage.environment import StorageError
 from engine.web.context import Context, context_of
 from engine.web.mail.boxes import Box, Boxes
+from engine.web.mail.contacts import Contacts
 from engine.web.mail.finding import Finding
 from engine.web.mail.listing import Listing
 from engine.web.mail.opened import Opener
 from engine.web.mail.passes import Passes
+from engine.web.mail.people import Colleagues
 from engine.web.mail.pictures import Fetching
+from engine.web.mail.teaching import Teaching
 from engine.web.mail.uploads import Uploads
+from engine.web.mail.ways import Ways
 from engine.web.sessions import Session, session_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST: int = 2**32 - 1
+HOUR, DAY = 3600.0, 86_400.0
 
 
 class Desk:
@@ -34,12 +42,47 @@ class Desk:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.passes = Passes()
+        self.passes = Passes(context.sessions.secret("pictures"))
         self.uploads = Uploads(context.data / "web" / "uploads")
-        self.waiting: dict[tuple[int, str], trio.Event] = {}  # what is about to be sent, by account and token
+        self.teaching = Teaching(context)
+        self.ways = Ways(context)
+        self.colleagues = Colleagues()
+        self.waiting: dict[str, trio.Event] = {}  # what is about to be sent by this process
         self._index: Index | None = None
         self._finding: Finding | None = None
         self._fetching: Fetching | None = None
+        self._contacts: Contacts | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def contacts(self) -> Contacts:
+        """StorageError."""
+        with self._opening:  # by one thread: LMDB cannot be opened twice in one process
+            if self._contacts is None:
+                self._contacts = Contacts.open(self.context.data / "web" / "contacts", self._reserve)
+            return self._contacts
+
+    def _reserve(self) -> int:
+        return 2 * int(self.context.config.queue.reserve)
+
+    async def tend(self) -> NoReturn:
+        """Once a day, erase the contacts of accounts that are gone."""
+        await trio.sleep(HOUR)  # there is more to do at the start
+        while True:
+            try:
+                await trio.to_thread.run_sync(self.contacts.tend, self._is_there)
+            except (StorageError, Unavailable) as error:
+                event("erasing-stopped", error=str(error))
+            await trio.sleep(DAY)
+
+    def _is_there(self, address: str, account: int) -> bool:
+        """Unavailable."""
+        found = self.context.directory().account(address)
+        return found is not None and found.id == account
+
+    def close(self) -> None:
+        if self._contacts is not None:
+            self._contacts.close()
 
     @property
     def mailboxes(self) -> Mailboxes:
@@ -99,10 +142,14 @@ def session(request: Request) -> Session:
 
 def desk_of(request: Request) -> Desk:
     """The desk of the site that the request came to."""
-    state = request.app.state
-    found = getattr(state, "mail", None)
+    return desk_in(context_of(request))
+
+
+def desk_in(context: Context) -> Desk:
+    """That of a process."""
+    found = context.kept.get("mail")
     if not isinstance(found, Desk):
-        found = state.mail = Desk(context_of(request))
+        found = context.kept["mail"] = Desk(context)
     return found
 
 

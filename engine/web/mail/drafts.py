@@ -24,6 +24,7 @@ from engine.web.mail.desk import Desk, number, read, said, session
 from engine.web.mail.opened import File, Opened, Person, same_id, section_of
 from engine.web.mail.pictures import kind
 from engine.web.mail.writing import Mistake, Piece, Written
+from engine.web.text import N_
 
 PIECES: Final = 100
 """Files of a letter."""
@@ -64,7 +65,7 @@ async def asked(request: Request) -> Draft:
     """The one that the page says. 400 for what no page of ours says."""
     found = await said(request, Draft)
     if len(found.text) > writing.TEXT or len(found.html) > writing.TEXT or len(found.attached) > PIECES:
-        raise HTTPException(400, "the letter is too large")
+        raise HTTPException(400, N_("the letter is too large"))
     return found
 
 
@@ -78,7 +79,7 @@ async def keep(desk: Desk, request: Request, draft: Draft, name: str) -> str:
         pieces = [await _piece(desk, request, one) for one in draft.attached]
         octets = await read(_octets, draft, Person(name, draft.sender or account.address), pieces, desk)
     except Mistake as error:
-        raise HTTPException(400, str(error)) from error
+        raise HTTPException(400, error.text) from error
     place = await put(desk, request, octets)
     await drop(desk, request, draft.draft)
     return place
@@ -88,7 +89,7 @@ async def put(desk: Desk, request: Request, octets: bytes) -> str:
     """Put a message into Drafts; Box.id/UID. 409 where it cannot be kept."""
     box = await read((await desk.boxes(request)).of_use, "\\Drafts")
     if box is None:
-        raise HTTPException(409, "there is no mailbox for drafts")
+        raise HTTPException(409, N_("there is no mailbox for drafts"))
     return f"{box.id}/{await append(desk, request, box, octets, SEEN | DRAFT)}"
 
 
@@ -172,7 +173,7 @@ async def _piece(desk: Desk, request: Request, one: Attached) -> Piece:
         try:
             octets = await read(desk.uploads.read, session(request).account.id, one.upload)
         except KeyError as error:
-            raise Mistake(f"{one.name} is not there any more: attach it again") from error
+            raise Mistake(N_("%(name)s is not there any more: attach it again", name=one.name)) from error
         return Piece(one.name, one.media, octets)
     try:
         if one.section:
@@ -182,7 +183,7 @@ async def _piece(desk: Desk, request: Request, one: Attached) -> Piece:
         _, pieces = await read(desk.opener(box).source, uid)
         return Piece(one.name, "message/rfc822", await read(b"".join, pieces))
     except MessageGone as error:
-        raise Mistake(f"{one.name} is not there any more") from error
+        raise Mistake(N_("%(name)s is not there any more", name=one.name)) from error
 
 
 async def part(desk: Desk, request: Request, place: str, section: str) -> tuple[File, bytes]:

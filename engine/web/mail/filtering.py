@@ -48,7 +48,7 @@ async def kept(request: Request) -> Response:
         octets = rules.written(wanted)
         compile_script(octets)
     except (ValueError, ScriptError) as error:
-        raise HTTPException(400, str(error)) from error
+        raise HTTPException(400, error.args[0]) from error
     await desk.boxes(request)  # which are made if this is the first use
     sieve = desk.context.config.sieve
     await change(desk, PutScript(

@@ -98,6 +98,16 @@ class Conversation:
         return any(line.attached for line in self.lines)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Keywords that some of them have."""
+        return tuple(dict.fromkeys(name for line in self.lines for name in line.labels))
+
+    @property
+    def labels_of_all(self) -> tuple[str, ...]:
+        """Keywords that each of them has."""
+        return tuple(name for name in self.newest.labels if all(name in line.labels for line in self.lines))
+
+    @property
     def people(self) -> tuple[str, ...]:
         """All who wrote, the first first."""
         return tuple(dict.fromkeys(name for line in reversed(self.lines) for name in line.people))
@@ -157,6 +167,10 @@ class Listing:
         """What has come behind that UID, at most WINDOW, the newest first."""
         uids = [uid for uid, _ in self._mailboxes.arrivals(*self._place, after, WINDOW)]
         return self.lines(uids[::-1])
+
+    def uids(self, limit: int) -> list[int]:
+        """So many of the newest messages."""
+        return self._uids(LAST, limit)[0]
 
     def _uids(self, before: int, limit: int) -> tuple[list[int], tuple[str, ...]]:
         own, databases = mailbox_key(*self._place), self._mailboxes.databases

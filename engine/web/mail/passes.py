@@ -1,13 +1,13 @@
 """Addresses that open one thing without a session, for a while: what a frame of no origin can ask for.
 
 The frame in which a letter stands has no origin, so its pictures are asked for without cookies. Their addresses carry
-what may be seen, for whom, and a MAC by a key that only this process has.
+what may be seen, in which session, and a MAC by a key that only the web processes have. Whether the session is still
+there, and its account may still read the mailbox, is looked at each time.
 """
 
 import base64
 import hashlib
 import hmac
-import os
 import time
 from typing import Final
 
@@ -26,7 +26,7 @@ class PartPass(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     """A picture that is a part of a message."""
 
     until: int  # Unix seconds
-    account: int  # who was given it
+    session: bytes  # the id of that in which it was given
     account_of: int  # whose mailbox it is
     mailbox: int
     uid: int
@@ -37,7 +37,7 @@ class RemotePass(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """A picture elsewhere, which somebody has asked to see."""
 
     until: int
-    account: int
+    session: bytes
     address: str
 
 
@@ -46,10 +46,10 @@ _decoder: msgspec.msgpack.Decoder[PartPass | RemotePass] = msgspec.msgpack.Decod
 
 
 class Passes:
-    """Makes them, and tells true ones from others."""
+    """Makes them, and tells true ones from others. ``key``: 32 octets."""
 
-    def __init__(self) -> None:
-        self._key = os.urandom(32)
+    def __init__(self, key: bytes) -> None:
+        self._key = key
 
     @staticmethod
     def until() -> int:

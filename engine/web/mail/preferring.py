@@ -9,6 +9,7 @@ from engine.web.mail.desk import desk_of, read, session
 from engine.web.mail.settings import SIGNATURE, Settings, command, settings
 from engine.web.rendering import page
 from engine.web.sessions import require
+from engine.web.text import N_
 
 _NAME = 100
 """Characters of a name."""
@@ -28,7 +29,7 @@ async def kept(request: Request) -> Response:
     form = await request.form()
     name, signature = str(form.get("name", "")).strip(), str(form.get("signature", ""))
     if len(name) > _NAME or len(signature) > SIGNATURE:
-        raise HTTPException(400, "that is too long")
+        raise HTTPException(400, N_("that is too long"))
     wanted = Settings(name, signature.replace("\r\n", "\n").strip("\n"), form.get("plain") == "on")
     await change(desk, command(session(request).account.id, wanted))
     return RedirectResponse("/mail/settings?kept=1", 303)

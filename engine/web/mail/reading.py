@@ -9,22 +9,27 @@ from urllib.parse import quote
 import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
-from engine.mailbox import MessageGone
+from engine.directory import asked
+from engine.mailbox import Access, MessageGone
 from engine.web.languages import language_of, translator
 from engine.web.mail import drafts, frame, invitations, words
-from engine.web.mail.boxes import Box, counted
+from engine.web.mail.acting import MESSAGES
+from engine.web.mail.boxes import READ, Box, counted
 from engine.web.mail.cleaning import Cleaned, TooDeep, cleaned
 from engine.web.mail.desk import Desk, desk_of, number, read, session
 from engine.web.mail.fates import fates
 from engine.web.mail.finding import Hit, TooLong
+from engine.web.mail.labels import keywords_by_name, labels
 from engine.web.mail.listing import Conversation, Window
 from engine.web.mail.opened import File, Opened, Opener, Text, same_id, section_of
 from engine.web.mail.passes import PartPass, RemotePass
 from engine.web.mail.pictures import NoPicture, kind
 from engine.web.rendering import page, shown_date
 from engine.web.sessions import require
+from engine.web.sessions.session import account_of
+from engine.web.text import N_
 
 SOURCE: Final = "sandbox; default-src 'none'"
 """The Content-Security-Policy of what is nobody's page: files and sources of messages."""
@@ -49,6 +54,7 @@ async def window(request: Request) -> Response:
     found = await _window(desk, request, box)
     return page(
         request, "mail/window.html", boxes=boxes, box=box, window=found, unseen=counted(boxes), **_view(request),
+        labels=await read(labels, desk.mailboxes, session(request).account.id),
         quota=await desk.context.quotas.of(session(request).account),
     )  # fmt: skip
 
@@ -67,7 +73,18 @@ async def listed(request: Request) -> Response:
     """A window of a mailbox, or of what is found: lines alone."""
     desk = desk_of(request)
     box = await desk.box(request, request.path_params["box"])
-    return page(request, "mail/lines.html", box=box, window=await _window(desk, request, box), **_view(request))
+    return page(
+        request, "mail/lines.html", box=box, window=await _window(desk, request, box), **_view(request),
+        labels=await read(labels, desk.mailboxes, session(request).account.id),
+    )  # fmt: skip
+
+
+@require()
+async def everything(request: Request) -> Response:
+    """All messages of a mailbox, or as many of the newest as one act may be about."""
+    desk = desk_of(request)
+    box = await desk.box(request, request.path_params["box"])
+    return JSONResponse({"uids": await read(desk.listing(box).uids, MESSAGES)})
 
 
 def _view(request: Request) -> dict[str, Any]:
@@ -87,7 +104,8 @@ async def _window(desk: Desk, request: Request, box: Box) -> Window:
 
 async def _found(desk: Desk, request: Request, box: Box, text: str, after: str) -> Window:
     """What a search finds; it goes on after a hit, which ``before`` names."""
-    search = words.read(text, datetime.now().astimezone().date())
+    known = await read(labels, desk.mailboxes, session(request).account.id)
+    search = words.read(text, datetime.now().astimezone().date(), keywords_by_name(known))
     boxes = await desk.boxes(request)
     if search.box.lower() in words.EVERYWHERE:
         among = await read(boxes.all)
@@ -100,7 +118,7 @@ async def _found(desk: Desk, request: Request, box: Box, text: str, after: str) 
     try:
         hits, following = await read(desk.finding.find, views, search.key, search.attached, _hit(after))
     except TooLong as error:
-        raise HTTPException(503, "the search takes too long; say more of what you look for") from error
+        raise HTTPException(503, N_("the search takes too long; say more of what you look for")) from error
     lines = await read(_lines, desk, {box.id: box for box in among}, hits)
     return Window(tuple(lines), _place(following) if following else 0, tuple(search.mistakes))
 
@@ -141,6 +159,7 @@ async def message(request: Request) -> Response:
     remote = 0 if request.query_params.get("remote") == "1" else await _remote(desk, box, found)
     return page(
         request, "mail/message.html", box=box, message=found, line=lines[0], remote=remote,
+        labels=await read(labels, desk.mailboxes, session(request).account.id),
         invitation=await _invitation(desk, request, box, found),
         fates=await read(fates, desk.context.data, session(request).account.address, found) if box.outgoing else [],
         shown=request.query_params.get("remote") == "1", plain=request.query_params.get("plain") == "1",
@@ -179,8 +198,8 @@ async def body(request: Request) -> Response:
     desk, box, uid = await _asked(request)
     query = request.query_params
     found = await _open(desk, box, uid, plain=query.get("plain") == "1")
-    inline = partial(_inline, desk, session(request).account.id, box, found)
-    remote = partial(_by_way_of_us, desk, session(request).account.id) if query.get("remote") == "1" else None
+    inline = partial(_inline, desk, session(request).id, box, found)
+    remote = partial(_by_way_of_us, desk, session(request).id) if query.get("remote") == "1" else None
     texts = [await read(_text, desk.opener(box), found, text, inline, remote) for text in found.texts]
     plain = not any(text.html for text in found.texts)
     shown = '<hr class="part">'.join(text.html for text in texts)
@@ -224,24 +243,24 @@ def _text(opener: Opener, found: Opened, text: Text, inline: Any, remote: Any = 
         return Cleaned(frame.text(written))
 
 
-def _inline(desk: Desk, account: int, box: Box, found: Opened, cid: str) -> str | None:
+def _inline(desk: Desk, session_id: bytes, box: Box, found: Opened, cid: str) -> str | None:
     """The address of a picture in the message."""
     for file in (*found.inline, *found.files):
         if file.cid and same_id(cid, file.cid):
-            given = PartPass(desk.passes.until(), account, box.account, box.number, found.uid, file.numbers)
+            given = PartPass(desk.passes.until(), session_id, box.account, box.number, found.uid, file.numbers)
             return f"/mail/seen/{desk.passes.made(given)}"
     return None
 
 
-def _by_way_of_us(desk: Desk, account: int, address: str) -> str:
-    return f"/mail/seen/{desk.passes.made(RemotePass(desk.passes.until(), account, address))}"
+def _by_way_of_us(desk: Desk, session_id: bytes, address: str) -> str:
+    return f"/mail/seen/{desk.passes.made(RemotePass(desk.passes.until(), session_id, address))}"
 
 
 async def seen(request: Request) -> Response:
     """A picture of a message, for whoever has its address: the frame, which has no session."""
     desk = desk_of(request)
     given = desk.passes.read(request.path_params["pass"])
-    if given is None:
+    if given is None or not await _may_see(desk, given):
         raise HTTPException(404)
     try:
         if isinstance(given, RemotePass):
@@ -254,6 +273,18 @@ async def seen(request: Request) -> Response:
         **_FILE, "content-type": media, "cache-control": "private, max-age=3600",
         "cross-origin-resource-policy": "cross-origin",  # what asks for it is a frame without an origin
     })  # fmt: skip
+
+
+async def _may_see(desk: Desk, given: PartPass | RemotePass) -> bool:
+    """Whether whoever was given it is still signed in, and may still read that mailbox."""
+    context = desk.context
+    stored = context.sessions.of_id(given.session)
+    account = await account_of(context, stored) if stored is not None else None
+    if account is None or isinstance(given, RemotePass) or given.account_of == account.id:
+        return account is not None
+    directory, access = context.directory(), Access(desk.mailboxes)
+    me = await asked(directory, access.identity, directory, account)
+    return READ in await read(access.rights, me, given.account_of, given.mailbox)
 
 
 def _picture(desk: Desk, given: PartPass) -> tuple[str, bytes]:

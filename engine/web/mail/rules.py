@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from engine.web.text import N_
+
 NAME: Final = "webmail"
 """Of the script that the form writes."""
 
@@ -67,18 +69,18 @@ _decoder = msgspec.json.Decoder(Rules)
 def checked(rules: Rules) -> Rules:
     """The same. ValueError for what makes no sense."""
     if len(rules.rules) > MOST:
-        raise ValueError(f"at most {MOST} rules")
+        raise ValueError(N_("at most %(most)s rules", most=MOST))
     for rule in rules.rules:
         if not 0 < len(rule.text) <= _SHORT:
-            raise ValueError("say what a rule is to look for, in a few words")
+            raise ValueError(N_("say what a rule is to look for, in a few words"))
     away = rules.away
     if len(away.text) > TEXT or len(away.subject) > _SHORT:
-        raise ValueError("the answer is too long")
+        raise ValueError(N_("the answer is too long"))
     if away.on and not away.text.strip():
-        raise ValueError("say what is to be answered")
+        raise ValueError(N_("say what is to be answered"))
     days = [date.fromisoformat(day) for day in (away.since, away.until) if day]
     if days != sorted(days):
-        raise ValueError("the last day is before the first")
+        raise ValueError(N_("the last day is before the first"))
     return rules
 
 

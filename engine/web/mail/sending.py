@@ -26,13 +26,13 @@ from engine.web.mail import drafts, invitations
 from engine.web.mail.acting import change
 from engine.web.mail.desk import Desk, desk_of, read, said, session
 from engine.web.mail.opened import Person
-from engine.web.mail.people import fitting, written_to
 from engine.web.mail.pictures import kind
 from engine.web.mail.settings import settings
 from engine.web.mail.uploads import EACH, NoRoom, TooLarge
 from engine.web.mail.writing import Written, message, people
 from engine.web.rendering import page
 from engine.web.sessions import require
+from engine.web.text import N_
 
 LISTENERS: Final = ("submission", "submissions")
 """Whose rules hold for what is written here: those for mail programs of people with an account."""
@@ -47,6 +47,9 @@ _BODY: Final = 12 * 1024 * 1024
 """Octets of a letter as the page says it: text and HTML, each of some millions of characters at most."""
 
 _TOKEN: Final = 64
+
+_SENDING: Final = "sending"
+"""The kind of the step that is taken by whoever sends a letter, or takes it back."""
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,9 +125,9 @@ async def upload(request: Request) -> Response:
         reserve = 2 * int(desk.context.config.queue.reserve)
         identity, size = await desk.uploads.take(session(request).account.id, request.stream(), reserve)
     except TooLarge as error:
-        raise HTTPException(413, "the file is too large") from error
+        raise HTTPException(413, N_("the file is too large")) from error
     except NoRoom as error:
-        raise HTTPException(507, "there is no room") from error
+        raise HTTPException(507, N_("there is no room")) from error
     return JSONResponse({"upload": identity, "size": size})
 
 
@@ -146,30 +149,25 @@ async def uploaded(request: Request) -> Response:
 @require()
 async def send(request: Request) -> Response:
     """Wait for DELAY seconds, then send, unless it is undone meanwhile. The page may be gone before it is answered."""
-    desk = desk_of(request)
+    desk, sessions = desk_of(request), desk_of(request).context.sessions
     order = await said(request, Order)
-    key = session(request).account.id, order.token[:_TOKEN]
+    key = _key(request, order.token)
+    await trio.to_thread.run_sync(sessions.name_step, key, _SENDING, 60 * DELAY)
     undone = desk.waiting.setdefault(key, trio.Event())
     try:
         with trio.move_on_after(DELAY):
             await undone.wait()
     finally:
         desk.waiting.pop(key, None)
-    if undone.is_set():
+    # Whoever takes the step decides, in whichever process that is: sent or undone, and never both.
+    if await trio.to_thread.run_sync(sessions.take_step, key, _SENDING) is None:
         return JSONResponse({"sent": False, "draft": order.draft})
     return JSONResponse({"sent": True, "refused": await _send(desk, request, order)})
 
 
-@require()
-async def completed(request: Request) -> Response:
-    """People whose name or address begins with what was typed."""
-    desk = desk_of(request)
-    sent = await read((await desk.boxes(request)).of_use, "\\Sent")
-    if sent is None:
-        return JSONResponse([])
-    known = await read(written_to, desk.mailboxes, desk.index, (sent.account, sent.number))
-    found = fitting(known, request.query_params.get("q", "")[:100])
-    return JSONResponse([{"name": one.name, "address": one.address, "text": drafts.shown(one)} for one in found])
+def _key(request: Request, token: str) -> str:
+    """By which one's own letter is known that is about to be sent."""
+    return f"{session(request).account.id} {token[:_TOKEN]}"
 
 
 class Undoing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,7 +201,7 @@ async def answer(request: Request) -> Response:
         )  # fmt: skip
         letter = message(written, message_id=drafts.new_id(desk), now=time.time(), bcc=False)
     except ValueError as error:
-        raise HTTPException(400, str(error)) from error
+        raise HTTPException(400, error.args[0]) from error
     place = await drafts.put(desk, request, letter)
     return JSONResponse({"refused": await _send(desk, request, Order(place, "", answers=given.message))})
 
@@ -212,11 +210,11 @@ async def answer(request: Request) -> Response:
 async def unsend(request: Request) -> Response:
     """Take back what was to be sent. ``undone``: whether it was not too late."""
     desk = desk_of(request)
-    token = (await said(request, Undoing)).token[:_TOKEN]
-    waiting = desk.waiting.get((session(request).account.id, token))
-    if waiting is not None:
+    key = _key(request, (await said(request, Undoing)).token)
+    taken = await trio.to_thread.run_sync(desk.context.sessions.take_step, key, _SENDING)
+    if (waiting := desk.waiting.get(key)) is not None:
         waiting.set()
-    return JSONResponse({"undone": waiting is not None})
+    return JSONResponse({"undone": taken is not None})
 
 
 async def _send(desk: Desk, request: Request, order: Order) -> list[dict[str, Any]]:
@@ -228,10 +226,10 @@ async def _send(desk: Desk, request: Request, order: Order) -> list[dict[str, An
         _, pieces = await read(opener.source, uid)
         octets = await read(b"".join, pieces)
     except MessageGone as error:
-        raise HTTPException(404, "the letter is not in Drafts any more") from error
+        raise HTTPException(404, N_("the letter is not in Drafts any more")) from error
     recipients = list(dict.fromkeys(one.address for one in (*opened.to, *opened.cc, *opened.bcc)))
     if not recipients or not opened.senders:
-        raise HTTPException(400, "the letter is to nobody")
+        raise HTTPException(400, N_("the letter is to nobody"))
     told = await _submitted(desk, request, [opened.senders[0].address, *recipients], without_bcc(octets), order.at)
     refused = [
         {"to": to, "code": code, "text": text}
@@ -250,12 +248,12 @@ async def _submitted(
     """What became of each recipient. 503: nobody knows."""
     found = way(desk.context.config)
     if found is None:
-        raise HTTPException(409, "no lane of this server takes mail of people with an account")
+        raise HTTPException(409, N_("no lane of this server takes mail of people with an account"))
     who = found.listener, session(request).account.address, desk.context.peer(request)
     try:
         told = await desk.context.ask(found.worker, SUBMIT_SERVICE, "submit", who, to, at, octets=content, seconds=400)
     except Unanswered as error:
-        raise HTTPException(503, "it is not known whether it was sent: look into Sent, and try again") from error
+        raise HTTPException(503, N_("it is not known whether it was sent: look into Sent, and try again")) from error
     return [tuple(one) for one in told]
 
 

@@ -18,6 +18,7 @@ from engine.protocols.imap.search_keys import (
     SearchKey,
     Sized,
 )
+from engine.web.mail.people import plain
 
 LONGEST: Final = 1000
 """Characters of a search."""
@@ -48,6 +49,9 @@ _STATES: Final[Mapping[str, SearchKey]] = {
 }
 
 
+_NONE: Final[Mapping[str, str]] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """A search that was read."""
@@ -58,8 +62,11 @@ class Search:
     mistakes: tuple[str, ...] = ()  # terms that make no sense
 
 
-def read(text: str, today: date) -> Search:
-    """Whatever was written is a search: what is no operator is looked for as it stands."""
+def read(text: str, today: date, labels: Mapping[str, str] = _NONE) -> Search:
+    """Whatever was written is a search: what is no operator is looked for as it stands.
+
+    ``labels``: keywords by the names that their owner has given them, as ``plain`` has them.
+    """
     keys, mistakes = list[SearchKey](), list[str]()
     box, attached, either = "", None, False
     for match in list(_TERM.finditer(text[:LONGEST]))[:TERMS]:
@@ -68,6 +75,8 @@ def read(text: str, today: date) -> Search:
         if not name and not minus and quoted is None and bare == "OR" and keys:
             either = True
             continue
+        if name == "label":
+            value = labels.get(plain(value), value)
         if name == "in":
             box = value
         elif name == "has" and value.lower().removesuffix("s") in ("attachment", "file"):

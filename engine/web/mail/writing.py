@@ -21,6 +21,7 @@ from engine.mime.fields import text as field_text
 from engine.net.dns import a_labels
 from engine.web.mail.cleaning import TooDeep, cleaned
 from engine.web.mail.opened import Opened, Person, file_name, persons
+from engine.web.text import N_, Text
 
 RECIPIENTS: Final = 1000
 """Of one message: as many as the server takes from a mail program."""
@@ -47,6 +48,10 @@ _FORWARD = re.compile(r"\s*(?:fwd?|wg|i)\s*:\s*", re.IGNORECASE)
 
 class Mistake(ValueError):
     """What was written cannot be sent so. The text is for whoever wrote it."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 class Piece(NamedTuple):
@@ -82,25 +87,25 @@ def people(text: str) -> tuple[Person, ...]:
     asked = [one for one in addresses(text.replace(";", ",").encode()) if one.mailbox]
     if len(found) < len(asked):
         wrong = next(one for one in asked if not one.host)
-        raise Mistake(f"{field_text(wrong.mailbox or b'')} is no address")
+        raise Mistake(N_("%(what)s is no address", what=field_text(wrong.mailbox or b"")))
     if not found and text.strip(" \t\r\n,;"):
-        raise Mistake(f"{text[:100]} is no address")
+        raise Mistake(N_("%(what)s is no address", what=text[:100]))
     if len(found) > RECIPIENTS:
-        raise Mistake(f"at most {RECIPIENTS} recipients")
-    return tuple(Person(one.name, _address(one.address)) for one in found)
+        raise Mistake(N_("at most %(most)s recipients", most=RECIPIENTS))
+    return tuple(Person(one.name, address(one.address)) for one in found)
 
 
-def _address(text: str) -> str:
+def address(text: str) -> str:
     """With its domain as an A-label. Mistake."""
     local, _, domain = text.rpartition("@")
     try:
         domain = a_labels(domain)
     except ValueError as error:
-        raise Mistake(f"{text} is no address") from error
+        raise Mistake(N_("%(what)s is no address", what=text[:100])) from error
     if not local.isascii():
-        raise Mistake(f"{text}: only letters of ASCII may stand before the @")
+        raise Mistake(N_("%(what)s: only letters of ASCII may stand before the @", what=text[:100]))
     if not _ADDRESS.fullmatch(f"{local}@{domain}"):
-        raise Mistake(f"{text} is no address")
+        raise Mistake(N_("%(what)s is no address", what=text[:100]))
     return f"{local}@{domain}"
 
 
@@ -130,7 +135,7 @@ def _listed(some: Sequence[Person]) -> tuple[Address, ...]:
     try:
         return tuple(Address(_line(one.name), addr_spec=one.address) for one in some)
     except (ValueError, IndexError) as error:
-        raise Mistake(f"{some[0].address} is no address") from error
+        raise Mistake(N_("%(what)s is no address", what=some[0].address[:100])) from error
 
 
 def _line(text: str) -> str:
@@ -263,7 +268,7 @@ def clean(html: str, shown: Mapping[str, str]) -> str:
     try:
         return cleaned(html[:TEXT], inline=lambda name: f"cid:{shown[name]}" if name in shown else None).html
     except TooDeep as error:
-        raise Mistake("the text is too deeply nested") from error
+        raise Mistake(N_("the text is too deeply nested")) from error
 
 
 def reply_subject(subject: str) -> str:

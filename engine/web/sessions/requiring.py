@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from engine.directory import USER
 from engine.web.context import context_of
 from engine.web.sessions.session import Session, session_of
+from engine.web.text import N_
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -39,7 +40,7 @@ def require(role: str = USER, *, largest: int = FIELD) -> Callable[[Endpoint], E
             if not session.roles.has(role):
                 raise HTTPException(403)
             if request.method not in _SAFE and not await _is_genuine(request, session, largest):
-                raise HTTPException(403, "this did not come from a page of ours; load the page again")
+                raise HTTPException(403, N_("this did not come from a page of ours; load the page again"))
             return await endpoint(request)
 
         return answer
@@ -52,7 +53,7 @@ def _turned_away(request: Request) -> Response:
     if request.method in _SAFE and "text/html" in request.headers.get("Accept", ""):
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/sign-in?{urllib.parse.urlencode({'next': wanted})}", 303)
-    raise HTTPException(401, "sign in first")
+    raise HTTPException(401, N_("sign in first"))
 
 
 def is_ours(request: Request, session: Session | None = None) -> bool:

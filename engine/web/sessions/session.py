@@ -63,16 +63,22 @@ async def found(context: Context, token: str, *, used: bool = True) -> Session |
     ``used``: by somebody who asks for something, and not by a page that lies open.
     """
     stored = context.sessions.find(token)
-    if stored is None:
-        return None
-    directory = context.directory()
-    account = await asked(directory, directory.account, stored.address)
-    if account is None or account.id != stored.account or account.changed > stored.created:
-        await trio.to_thread.run_sync(context.sessions.end, stored.id)
+    account = await account_of(context, stored) if stored is not None else None
+    if stored is None or account is None:
         return None
     if used:
         await trio.to_thread.run_sync(context.sessions.see, stored)
     return _session(context, stored, account, token)
+
+
+async def account_of(context: Context, stored: Found) -> Account | None:
+    """Whose session it is; None: it has just ended, with the account or its password. Unavailable, StorageError."""
+    directory = context.directory()
+    account = await asked(directory, directory.account, stored.address)
+    if account is not None and account.id == stored.account and account.changed <= stored.created:
+        return account
+    await trio.to_thread.run_sync(context.sessions.end, stored.id)
+    return None
 
 
 def _session(context: Context, stored: Found, account: Account, token: str) -> Session:

@@ -7,6 +7,7 @@ sessions SHA-256 of the token              MessagePack list: see _Stored
 accounts account's id (8 octets), the same empty
 steps    SHA-256 of the token              MessagePack list: see Step
 people   account's id (8 octets)           MessagePack map: see Person
+secrets  what it is for                    octets that nobody else knows
 ======== ================================= ==============================================
 
 No token is kept: who reads the store can be nobody by it.
@@ -116,14 +117,14 @@ class Sessions(Store):
         self.settings = settings  # may be replaced at any time
         self._clock = clock
         self._swept = clock()
-        self._sessions, self._accounts, self._steps, self._people = (
-            environment.open_db(name) for name in (b"sessions", b"accounts", b"steps", b"people")
+        self._sessions, self._accounts, self._steps, self._people, self._secrets = (
+            environment.open_db(name) for name in (b"sessions", b"accounts", b"steps", b"people", b"secrets")
         )
 
     @classmethod
     def open(cls, path: Path, settings: Web, clock: Callable[[], float] = time.time) -> Self:
         """Open, and make if need be, the store in the folder ``path``. StorageError."""
-        return cls(open_environment(path, map_size=MAP_SIZE, databases=4), settings, clock)
+        return cls(open_environment(path, map_size=MAP_SIZE, databases=5), settings, clock)
 
     # Sessions
 
@@ -136,8 +137,11 @@ class Sessions(Store):
 
     def find(self, token: str) -> Found | None:
         """The session of a token, unless it has ended."""
-        key = digest(token)
-        return self._do(lambda txn: self._found(txn, key), write=False)
+        return self.of_id(digest(token))
+
+    def of_id(self, session: bytes) -> Found | None:
+        """The session of this id, unless it has ended."""
+        return self._do(lambda txn: self._found(txn, session), write=False)
 
     def see(self, session: Found) -> None:
         """It is used now. Blocks, once in a while."""
@@ -162,9 +166,15 @@ class Sessions(Store):
     def await_step(self, kind: str, seconds: float, *, account: int = 0, address: str = "", state: bytes = b"") -> str:
         """Keep what a browser has begun; the token by which it goes on. Blocks."""
         token = secrets.token_urlsafe(32)
+        self.name_step(token, kind, seconds, account=account, address=address, state=state)
+        return token
+
+    def name_step(  # noqa: PLR0917
+        self, token: str, kind: str, seconds: float, account: int = 0, address: str = "", state: bytes = b""
+    ) -> None:
+        """The same, by a token that is known already. Blocks."""
         step = Step(kind, self._clock() + seconds, account, address, state)
         self._do(lambda txn: self._put_step(txn, digest(token), step))
-        return token
 
     def take_step(self, token: str, kind: str) -> Step | None:
         """What was begun, this once. Blocks."""
@@ -180,7 +190,20 @@ class Sessions(Store):
         """Write down what ``change`` makes of it. Blocks."""
         return self._do(lambda txn: self._change_person(txn, account, change))
 
+    # Secrets
+
+    def secret(self, name: str) -> bytes:
+        """32 octets that all web processes know by that name, and nobody else; they are made once. Blocks."""
+        return self._do(lambda txn: self._secret(txn, name.encode()))
+
     # Transactions
+
+    def _secret(self, txn: Transaction, name: bytes) -> bytes:
+        found = txn.get(name, db=self._secrets)
+        if found is None:
+            found = secrets.token_bytes(32)
+            txn.put(name, found, db=self._secrets)
+        return bytes(found)
 
     def _begin(self, txn: Transaction, key: bytes, stored: _Stored) -> None:
         self._sweep(txn)

@@ -55,8 +55,19 @@ async def test_what_is_deleted_for_good_is_gone(mail):
     await mail.put(letter("a"), name="Trash")
     ann = await browser(mail)
     told = await done(ann, {"act": "expunge", "items": {mail.box("Trash"): [1]}})
-    assert told == {"done": 1, "undo": []}
+    assert told == {"done": 1, "undo": [], "trouble": ""}
     assert mail.uids("Trash") == []
+
+
+async def test_all_of_a_mailbox_is_acted_on_and_undone(mail):
+    await mail.put(*[letter(f"n{number}") for number in range(120)])
+    ann = await browser(mail)
+    uids = (await ann.get(f"/mail/everything/{mail.box()}")).json()["uids"]
+    assert uids == list(range(120, 0, -1))
+    told = await done(ann, {"act": "archive", "items": {mail.box(): uids}})
+    assert (told["done"], mail.uids(), len(mail.uids("Archive"))) == (120, [], 120)
+    await done(ann, *told["undo"])
+    assert (len(mail.uids()), mail.uids("Archive")) == (120, [])
 
 
 async def test_mailboxes_are_made_renamed_and_deleted(mail):

@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 import pytest
 from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, lines, mail_of, subjects
 
-from engine.mailbox.commands import SetAcl
+from engine.mailbox.commands import DeleteAcl, SetAcl
 from engine.mailbox.flags import FLAGGED, SEEN
+from engine.web.mail.desk import Desk, desk_in
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def test_what_a_line_shows(mail):
     assert "<b>bold" not in html
     assert "&lt;b&gt;bold&lt;/b&gt;" in html
     assert "<script>y" not in html
-    unseen, seen = re.findall(r'<li class="(line[^"]*)"', html)
+    unseen, seen = re.findall(r'<div class="(line[^"]*)"', html)
     assert (unseen, seen) == ("line unseen", "line flagged")
     assert html.count('class="clip"') == 1
     assert "Chào" in html
@@ -74,7 +75,7 @@ async def test_what_a_line_shows(mail):
 async def test_sent_mail_shows_whom_it_is_to(mail):
     await mail.put(letter("x"), name="Sent")
     html = (await (await browser(mail)).get(f"/mail/list/{mail.box('Sent')}")).text
-    assert re.search(r'class="people">Ann', html)
+    assert re.search(r'class="people" role="gridcell">Ann', html)
 
 
 async def test_a_letter_with_its_parts(mail):
@@ -191,6 +192,37 @@ async def test_a_mailbox_that_is_shared_is_read_as_its_owner_lets(mail):
     assert subjects((await bob.get(f"/mail/list/{box}")).text) == ["for both"]
     assert (await bob.post("/mail/act", [{"act": "flag", "items": {box: [1]}}])).status_code == 403
     assert (await bob.post("/mail/act", [{"act": "trash", "items": {box: [1]}}])).status_code == 403
+
+
+def picture_in(html: str) -> str:
+    found = re.search(r'src="[^"]*(/mail/seen/[^"]+)"', html)
+    assert found, html
+    return found[1]
+
+
+async def test_a_picture_is_shown_as_long_as_its_reader_may_see_it(mail):
+    await mail.put(RICH)
+    grant = SetAcl(
+        account=mail.id(), mailbox=mail.number(), identifier=BOB, rights="lr", grantee=mail.id(BOB), owner=ANN
+    )
+    await mail.owner.change(grant)
+    ann, bob = await browser(mail), await browser(mail, BOB)
+    stranger = mail.site.browser()
+    own, shared = [picture_in((await one.get(f"/mail/body/{mail.box()}/1")).text) for one in (ann, bob)]
+    for address in (own, shared):
+        assert (await stranger.get(address)).headers["content-type"] == "image/png"
+    await mail.owner.change(DeleteAcl(account=mail.id(), mailbox=mail.number(), identifier=BOB))
+    assert [(await stranger.get(address)).status_code for address in (own, shared)] == [200, 404]
+    await ann.client.post("/sign-out", data={"csrf": ann.token})
+    assert (await stranger.get(own)).status_code == 404
+
+
+async def test_a_picture_is_shown_by_whichever_process_is_asked(mail):
+    await mail.put(RICH)
+    ann = await browser(mail)
+    given = picture_in((await ann.get(f"/mail/body/{mail.box()}/1")).text).rpartition("/")[2]
+    context = mail.site.context
+    assert Desk(context).passes.read(given) == desk_in(context).passes.read(given) is not None
 
 
 async def test_searches(mail):

@@ -5,10 +5,12 @@ import email.policy
 from contextlib import AsyncExitStack
 
 import pytest
+import trio
 from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, mail_of
 
 from engine.runtime.services import SUBMIT_SERVICE
 from engine.web.mail import sending, writing
+from engine.web.mail.desk import desk_in
 from engine.web.mail.opened import Opened, Person
 from engine.web.mail.writing import Mistake, Piece, Written
 from tests.support.site import BASIC
@@ -263,6 +265,29 @@ async def test_a_letter_that_is_refused_stays_in_drafts(mail, autojump_clock):
     mail.site.answers.known.clear()
     assert (await ann.post("/mail/send", {"draft": draft, "token": "t"})).status_code == 503
     assert mail.uids("Drafts") == [1]
+
+
+async def test_sending_is_undone_by_whichever_process_is_asked(mail, monkeypatch):
+    monkeypatch.setattr(sending, "DELAY", 600.0)
+    ann = await browser(mail)
+    draft = (await ann.post("/mail/draft", {"to": BOB, "text": "x"})).json()["draft"]
+    told = []
+
+    async def send():
+        told.append((await ann.post("/mail/send", {"draft": draft, "token": "t"})).json())
+
+    waiting = desk_in(mail.site.context).waiting
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        while not waiting:
+            await trio.sleep(0.01)
+        ((_, event),) = waiting.items()
+        waiting.clear()  # as in another process, which knows nothing of it
+        assert (await ann.post("/mail/unsend", {"token": "t"})).json() == {"undone": True}
+        assert (await ann.post("/mail/unsend", {"token": "t"})).json() == {"undone": False}
+        event.set()  # its time is over
+    assert told == [{"sent": False, "draft": draft}]
+    assert (mail.uids("Drafts"), mail.uids("Sent")) == ([1], [])
 
 
 async def test_what_somebody_wants_is_kept(mail):

@@ -94,7 +94,9 @@ const unique = () => {
 
 const show = async (box = panes.dataset.box) => {
   panes.dataset.box = box;
+  document.getElementById("pick-all").checked = false;
   put(lines, await fragment(`/mail/list/${box}?${query()}`));
+  chooseWhole();
   lines.scrollTop = 0;
   await folders();
 };
@@ -123,6 +125,7 @@ const refresh = async () => {
     if (chosen.has(line.id)) select(line, true);
     if (line.id === at) mark(line, { focus: false });
   }
+  document.getElementById("pick-all").checked = rows().length > 0 && picked().length === rows().length;
   lines.scrollTop = scroll;
   await folders();
 };
@@ -158,19 +161,24 @@ const items = (some) => {
   for (const line of some) (found[line.dataset.box] ??= []).push(...line.dataset.uids.split(",").map(Number));
   return found;
 };
-const act = async (kind, some, { to = "", quiet = false } = {}) =>
+const act = async (kind, some, { to = "", label = "", quiet = false } = {}) =>
   trying(async () => {
     if (!some.length) return;
     const inTrash = ["\\Trash"].includes(panes.dataset.use) && kind === "trash";
     if (inTrash && !window.confirm(texts.expunge)) return;
     const next = some.at(-1).nextElementSibling?.id;
-    const told = await ask("/mail/act", [{ act: inTrash ? "expunge" : kind, items: items(some), to }]);
-    if (!quiet) {
+    const told = await ask("/mail/act", [{ act: inTrash ? "expunge" : kind, items: items(some), to, label }]);
+    if (!quiet || told.trouble) {
       if (told.undo.length) undos.push(() => undone(told.undo));
-      tell(texts.done.replace("{count}", told.done), told.undo.length > 0);
+      tell([texts.done.replace("{count}", told.done), told.trouble].filter(Boolean).join(" – "), told.undo.length > 0);
+    }
+    if (whole) {
+      document.getElementById("pick-all").checked = false;
+      for (const line of rows()) select(line, false);
+      chooseWhole();
     }
     await refresh();
-    const leaves = !["seen", "unseen", "flag", "unflag"].includes(kind);
+    const leaves = !["seen", "unseen", "flag", "unflag", "label", "unlabel"].includes(kind);
     if (leaves && next) mark(document.getElementById(next), { focus: false });
     if (leaves) reader.querySelector(".message") && put(reader, "");
   });
@@ -180,7 +188,30 @@ const undone = async (acts) => {
   await refresh();
 };
 const undo = () => trying(async () => undos.pop()?.());
-const concerned = () => (picked().length ? picked() : current() ? [current()] : []);
+const labelled = (label) => {
+  // What all of them have is taken from them; else all get it.
+  const some = concerned();
+  const all = some.every((line) => line.dataset.labels.split(" ").includes(label.toLowerCase()));
+  act(all ? "unlabel" : "label", some, { label });
+};
+const junk = () => act(panes.dataset.use === "\\Junk" ? "inbox" : "junk", concerned());
+let whole = null; // all of the mailbox, as one line that is not shown
+const everything = document.getElementById("everything");
+const shownSelected = everything.firstElementChild.textContent;
+const chooseWhole = (line = null) => {
+  whole = line;
+  everything.firstElementChild.textContent = line ? texts.chosen.replace("{count}", line.dataset.uids.split(",").length) : shownSelected;
+  everything.lastElementChild.hidden = Boolean(line);
+  everything.hidden = !line && !(document.getElementById("pick-all").checked && lines.querySelector(".more") && !search.value.trim());
+};
+everything.lastElementChild.addEventListener("click", () =>
+  trying(async () => {
+    const box = panes.dataset.box;
+    const { uids } = await (await fetch(`/mail/everything/${box}`, { headers: { accept: "application/json" } })).json();
+    if (uids.length) chooseWhole({ dataset: { box, uids: uids.join(","), labels: "" }, nextElementSibling: null });
+  }),
+);
+const concerned = () => (whole ? [whole] : picked().length ? picked() : current() ? [current()] : []);
 
 // The mouse
 
@@ -197,11 +228,15 @@ lines.addEventListener("click", (event) => {
     }
     select(line, event.target.checked);
     mark(line, { focus: false });
+    chooseWhole();
     return;
   }
   const star = event.target.closest(".star");
   if (star) return void act(star.dataset.act, [line], { quiet: true });
   trying(() => open(line));
+});
+document.addEventListener("click", (event) => {
+  for (const list of all("details.others[open]")) if (!list.contains(event.target)) list.open = false;
 });
 lines.addEventListener("scroll", () => {
   const item = lines.querySelector(".more");
@@ -213,6 +248,7 @@ document.getElementById("folders").addEventListener("click", (event) => {
   event.preventDefault();
   search.value = "";
   panes.dataset.use = link.dataset.use;
+  for (const button of all(".list .tools [data-in]")) button.hidden = (button.dataset.in === "junk") !== (link.dataset.use === "\\Junk");
   panes.classList.remove("reading");
   put(reader, "");
   history.pushState(null, "", `/mail/?box=${link.dataset.box}`);
@@ -221,9 +257,14 @@ document.getElementById("folders").addEventListener("click", (event) => {
 document.querySelector(".list .tools").addEventListener("click", (event) => {
   const button = event.target.closest("button[data-act]");
   if (button) act(button.dataset.act, concerned());
+  const label = event.target.closest("button[data-label]");
+  if (!label) return;
+  label.closest("details").open = false;
+  labelled(label.dataset.label);
 });
 document.getElementById("pick-all").addEventListener("change", (event) => {
   for (const line of rows()) select(line, event.target.checked);
+  chooseWhole();
 });
 document.getElementById("move").addEventListener("change", (event) => {
   if (event.target.value) act("move", concerned(), { to: event.target.value });
@@ -298,7 +339,12 @@ const keys = {
   e: () => act("archive", concerned()),
   "#": () => act("trash", concerned()),
   Delete: () => act("trash", concerned()),
-  "!": () => act("junk", concerned()),
+  "!": junk,
+  l: () => {
+    const list = document.getElementById("labelling");
+    list.open = true;
+    list.querySelector("button, a").focus();
+  },
   I: () => act("seen", concerned()),
   U: () => act("unseen", concerned()),
   z: undo,
@@ -311,6 +357,11 @@ const keys = {
 };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === "Escape" && event.target.closest("details[open]")) {
+    const list = event.target.closest("details");
+    list.open = false;
+    return list.querySelector("summary").focus();
+  }
   const writing = event.target.closest("input:not(.pick), textarea, select, [contenteditable]");
   if (writing) {
     if (event.key === "Escape") lines.focus();
@@ -349,10 +400,21 @@ const sending = () => {
 
 // News, and the way back
 
+// Much may come at once: the page asks again a moment later, and once for all that has come meanwhile.
+
+let due = 0;
+let missed = null;
+const catchUp = async () => {
+  const work = missed;
+  missed = null;
+  await trying(work);
+  due = missed ? setTimeout(catchUp, 100) : 0;
+};
 listen("/mail/news", {
   changed: (boxes) => {
     const here = search.value.trim() || !boxes.length || boxes.includes(panes.dataset.box);
-    trying(here ? refresh : folders);
+    missed = here ? refresh : (missed ?? folders);
+    due ||= setTimeout(catchUp, 100);
   },
 });
 window.addEventListener("popstate", () => location.reload());

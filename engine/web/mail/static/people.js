@@ -37,7 +37,8 @@ export const completing = (input) => {
         option.id = `${list.id}-${place}`;
         option.setAttribute("role", "option");
         option.dataset.text = person.text;
-        option.append(person.name ? `${person.name} <${person.address}>` : person.address);
+        option.dataset.kind = person.kind;
+        option.append(person.label);
         option.addEventListener("mousedown", (event) => {
           event.preventDefault();
           take(option);
@@ -55,7 +56,7 @@ export const completing = (input) => {
     const text = (last = typed());
     if (text.length < 2) return close();
     const response = await fetch(`/mail/people?q=${encodeURIComponent(text)}`, { headers: { accept: "application/json" } });
-    if (response.ok && text === last) show(await response.json());
+    if (response.ok && text === last && document.activeElement === input) show(await response.json());
   });
   input.addEventListener("keydown", (event) => {
     if (list.hidden) return;

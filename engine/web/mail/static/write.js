@@ -2,6 +2,7 @@
 
 import { ask, csrf } from "../base/asking.js";
 import { completing } from "./people.js";
+import { watching } from "./ways.js";
 
 const form = document.getElementById("write");
 const sheet = document.getElementById("sheet");
@@ -227,5 +228,6 @@ form.addEventListener("submit", (event) => {
 for (const input of form.querySelectorAll("[data-people]")) completing(input);
 start();
 show();
+watching(form, document.getElementById("ways"));
 (form.elements.to.value ? (isPlain ? plain : sheet) : form.elements.to).focus();
 if (isPlain) plain.setSelectionRange(0, 0);
