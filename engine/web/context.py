@@ -51,6 +51,7 @@ class Context:
         self.pace = Pace()  # of strangers
         self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
         self._shared: dict[object, Any] = {}
+        self.closing: list[Callable[[], None]] = []  # what parts have to close when the process ends
 
     def one(self, kind: Callable[[Context], T]) -> T:
         """The one thing of this kind in the process, which several parts use; made when it is first wanted."""
@@ -58,8 +59,6 @@ class Context:
             self._shared[kind] = kind(self)
         found: T = self._shared[kind]
         return found
-        self.kept: dict[str, Any] = {}  # what a part keeps for its requests, by the part's name
-        self.closing: list[Callable[[], None]] = []  # what parts have to close when the process ends
 
     @property
     def config(self) -> Config:

@@ -21,12 +21,12 @@ from engine.web.mail import (
     sending,
     travelling,
 )
-from engine.web.mail.desk import desk_in
+from engine.web.mail.desk import Desk
 
 
 def routes(context: Context) -> Sequence[BaseRoute]:
     """All that is at ``/mail/``."""
-    desk = desk_in(context)
+    desk = context.one(Desk)
     context.tasks += [desk.teaching.run, desk.tend]
     context.closing.append(desk.close)
     box, message = "{box}", "{box}/{uid}"

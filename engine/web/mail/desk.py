@@ -142,15 +142,7 @@ def session(request: Request) -> Session:
 
 def desk_of(request: Request) -> Desk:
     """The desk of the site that the request came to."""
-    return desk_in(context_of(request))
-
-
-def desk_in(context: Context) -> Desk:
-    """That of a process."""
-    found = context.kept.get("mail")
-    if not isinstance(found, Desk):
-        found = context.kept["mail"] = Desk(context)
-    return found
+    return context_of(request).one(Desk)
 
 
 async def read(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
