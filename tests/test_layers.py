@@ -75,6 +75,9 @@ ARROWS: dict[str, set[str]] = {
         "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
+    "oversight": {
+        "mime", "message", "units", "observe", "wakeup", "storage", "config", "directory", "mailbox", "exchange",
+    },
     "outbound": {"protocols", "message", "units", "verdict", "net", "wakeup", "deadline", "policies", "shaping",
         "history"},
     "egress": {
@@ -90,6 +93,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
     },
     "runtime": {
+        "oversight",
         "protocols",
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
@@ -102,12 +106,14 @@ ARROWS: dict[str, set[str]] = {
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
+        "oversight",
         "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "reports",
         "directory", "login", "spam", "lists", "suppression", "signing", "mailbox", "exchange", "queue", "quarantine",
         "runtime", "history", "revisions", "rehearsal", "shaping", "abuse", "traces",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
+        "oversight",
         "condition", "drawing", "watching",
         "abuse", "acme", "authentication", "compiled", "message", "units", "observe", "storage", "net", "config",
         "links", "lanes", "directory", "login", "mailbox", "index", "exchange", "queue", "reports", "runtime",
@@ -117,10 +123,10 @@ ARROWS: dict[str, set[str]] = {
         "rehearsal", "stage",
     },
     "web": {
-        "abuse", "condition", "config", "directory", "drawing", "history", "imap", "index", "links", "lists", "login",
-        "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue", "reports",
-        "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
-        "unsubscribe", "watching",
+        "abuse", "condition", "config", "directory", "drawing", "exchange", "history", "imap", "index", "links",
+        "lists", "login", "mailbox", "message", "mime", "net", "observe", "operations", "oversight", "protocols",
+        "quarantine", "queue", "reports", "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam",
+        "storage", "suppression", "units", "unsubscribe", "watching",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -154,6 +160,12 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/cli/queue_looking.py", "tenant"): "whose mail it is",
     ("engine/cli/__init__.py", "scan"): "a command",
     ("engine/lists/store.py", "lists"): "a folder",
+    ("engine/config/advice.py", "journal"): "a table",
+    ("engine/config/oversight.py", "journal"): "a table",
+    ("engine/config/reading.py", "journal"): "a table",
+    ("engine/config/tables.py", "journal"): "a table",
+    ("engine/runtime/journey.py", "journal"): "why there is another message",
+    ("engine/operations/telling.py", "journal"): "why there is another message",
     ("engine/web/api/rows.py", "lists"): "a part of the API",
     ("engine/bounces/classes.py", "greylist"): "a class of replies",
     ("engine/rehearsal/difference.py", "route"): "a kind of difference",

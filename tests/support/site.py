@@ -18,6 +18,7 @@ from engine.lists import Lists
 from engine.login import Guard, Logins, Rates
 from engine.mailbox import Mailboxes, MailboxOwner, NewsDesk, Quotas
 from engine.net.dns import Resolver
+from engine.oversight import Oversight
 from engine.reports.inbox import Inbox
 from engine.runtime.places import WEB, Process
 from engine.shaping.actions import ActionStore
@@ -74,6 +75,7 @@ class Alone:
         self.actions = ActionStore.open(self.data)
         self.inbox = Inbox(self.data)
         self.spam = Spam(self.data, self.directory)
+        self.oversight = Oversight.open(self.data)
 
     def mailboxes(self) -> Mailboxes:
         return self.owner.reader
@@ -87,6 +89,7 @@ class Alone:
     def close(self) -> None:
         self.inbox.close()
         self.spam.close()
+        self.oversight.close()
         for store in (self.rates, self.tables, self.lists, self.suppressions, self.actions, self.logins.guard):
             store.close()
         self.directory.close()
