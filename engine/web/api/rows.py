@@ -10,6 +10,7 @@ from engine.web.api import (
     history,
     lists,
     live,
+    oversight,
     own,
     quarantine,
     queue,
@@ -32,6 +33,7 @@ ROWS: tuple[Operation, ...] = (
     *domains.ROWS,
     *quarantine.ROWS,
     *lists.ROWS,
+    *oversight.ROWS,
     *own.ROWS,
 )
 
@@ -56,6 +58,7 @@ PARTS: Mapping[str, str] = {
     "lists": "Senders that are allowed or blocked: for all, for a domain, for an account.",
     "suppressions": "Recipients who are not written to again.",
     "folders": "Public folders.",
+    "oversight": "Who has looked at whose mail, and what is held.",
     "jobs": "Long work that the same token has begun.",
     "token": "The token that is shown.",
 }
