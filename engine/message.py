@@ -50,6 +50,9 @@ RELEASED = "quarantine.released"
 CHANGED = "content.changed"
 """The fact that a stage has changed the content: a digest, by which copies with different changes are told apart."""
 
+JOURNAL = "journal.to"
+"""The fact that says who gets a copy of a message before it is stored: a list of tables with `to`, `from`, `rules`."""
+
 JUNK = "scan.junk"
 """The fact that a scanner takes a message for spam, though not so surely that it is refused: it goes into Junk."""
 

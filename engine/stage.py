@@ -47,6 +47,7 @@ class Spec:
     source: bool = False  # lets messages in: has `serve`, stands first in its lane
     effect: bool = False  # changes the world outside: runs behind `queue`, and never twice at once
     partition: str = ""  # fact whose value picks the worker, so that all of one value meet in one
+    early: bool = False  # what it decides is acted on at `queue`: it stands before that
     home: str = ""  # the process that alone can run it; empty: any
     listens: tuple[str, ...] = ()  # listeners that a source serves
     tables: Mapping[str, str] = field(default_factory=dict)  # top-level tables that are settings of this stage
@@ -174,6 +175,7 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         source=source,
         effect=bool(getattr(target, "effect", False)),
         partition=getattr(target, "partition", ""),
+        early=bool(getattr(target, "early", False)),
         home=getattr(target, "home", ""),
         listens=tuple(getattr(target, "listens", ())),
         tables=dict(getattr(target, "tables", {})),

@@ -150,10 +150,10 @@ def remove(ctx: click.Context, address: str, keep_mail: bool, yes: bool) -> None
         click.echo(f"Removed the account {removed.address}; its mailbox, number {removed.id}, stays on disk.")
         return
     click.echo(f"Removed the account {removed.address}. Its mailbox, number {removed.id}, is being erased.")
-    erased = erasing.erase(ctx, removed.id)
+    what_came = erasing.erase(ctx, removed.id)
     with opening.opened(ctx) as directory:
         directory.left(removed.id)
-    click.echo(f"Erased {erased}.")
+    click.echo(what_came)
 
 
 @account.command()

@@ -31,18 +31,21 @@ def is_terminal() -> bool:
 
 
 def erase(ctx: click.Context, account: int) -> str:
-    """Erase it; what it was, in words. What cannot be done ends the command with exit code 1.
+    """Erase it; what came of it, in a sentence. What cannot be done ends the command with exit code 1.
 
     What has begun is finished by the server, if we are broken off.
     """
     config = configuration(ctx)
 
     def change(command: AnyCommand) -> Answer:
-        return with_mailboxes(ctx, lambda store: store.do(command))
+        return with_mailboxes(ctx, lambda store: store.change(command))
 
     running = State(config.server.data).running()
     asked = partial(ask, running) if running is not None and INDEX in running.lives else None
-    return _messages(mailboxes.erase(config.server.data, partial(reading, config), change, asked, account))
+    erased = mailboxes.erase(config.server.data, partial(reading, config), change, asked, account)
+    if erased.held:
+        return f"A hold keeps {_messages(erased)}: the server erases them within an hour of its end."
+    return f"Erased {_messages(erased)}."
 
 
 def _messages(usage: Usage | Erased) -> str:

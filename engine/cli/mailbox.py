@@ -121,7 +121,7 @@ def erase(ctx: click.Context, number: int, yes: bool) -> None:
             mailboxes.check_free(directory, opening.onlooker(), number)
     if not yes:
         erasing.confirm(ctx, number, f"the account {number}")
-    click.echo(f"Erased {erasing.erase(ctx, number)}.")
+    click.echo(erasing.erase(ctx, number))
 
 
 @mailbox.command()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli import tables
+from engine.cli import opening, tables
+from engine.cli.audit import opened as audit_log
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.owner import with_mailboxes
 from engine.cli.progress import progress
@@ -18,6 +19,7 @@ from engine.exchange.journal import FOLDER, Journal
 from engine.exchange.sources import Source
 from engine.exchange.store import Store
 from engine.observe.visible import on_one_line
+from engine.operations.auditing import noted
 from engine.operations.reading import reading
 from engine.storage.files import give_to
 
@@ -46,6 +48,10 @@ def export(ctx: click.Context, address: str, path: Path, kind: str, folders: tup
         missing = [name for name, one in zip(names, found, strict=True) if one is None or not one.number]
         if missing:
             fail(f"there is no mailbox {', '.join(missing)} of {address}")
+        by = opening.operator_of(config.server.data)
+        with audit_log(ctx) as log:
+            to = {"to": str(path.absolute()), "format": kind}
+            noted(by, log.write("mailbox-exported", by.name, [account.address], folders=names or "all", **to))
         run = Export(mailboxes, account.id, address, kind, step)
         try:
             if kind == "mbox" and len(found) == 1 and found[0] is not None and not path.is_dir():

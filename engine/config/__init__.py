@@ -12,6 +12,7 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS, WEB
 from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
+from engine.config.oversight import Journal, Oversight, Retention
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.smart_hosts import SmartHost
@@ -82,6 +83,7 @@ __all__ = [
     "Elsewhere",
     "Family",
     "Fill",
+    "Journal",
     "Ldap",
     "Log",
     "Login",
@@ -90,6 +92,7 @@ __all__ = [
     "MtaSts",
     "Oidc",
     "Open",
+    "Oversight",
     "Place",
     "Postgresql",
     "Problem",
@@ -99,6 +102,7 @@ __all__ = [
     "Queue",
     "Quota",
     "Reports",
+    "Retention",
     "Rule",
     "Rules",
     "Server",

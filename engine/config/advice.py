@@ -31,7 +31,7 @@ _WITH = {"with_fact", "with_facts"}
 def advice(config: Config) -> list[Problem]:
     """Every warning, in the order of lines."""
     document = Document(config.text, config.path, config.files)
-    for look in (_lanes, _effects, _conditions, _settings, _files, _listeners, _pages):
+    for look in (_lanes, _journals, _effects, _conditions, _settings, _files, _listeners, _pages):
         look(document, config)
     return sorted(document.problems, key=lambda problem: problem.line)
 
@@ -59,6 +59,15 @@ def _lanes(document: Document, config: Config) -> None:
         else:
             text = "nothing leads here: no rule and no stage that is reached picks this lane; remove it, or add a rule"
         document.problem(f"lane.{lane.name}", text)
+
+
+def _journals(document: Document, config: Config) -> None:
+    """Lanes by which mail comes in past the stage that marks what is copied."""
+    marking = {name for name, stage in config.stages.items() if "journal" in stage.spec.acts_on}
+    for lane in config.lanes if config.journals else ():
+        if config.courses[lane.name].source and lane.name in _reached(config) and not marking & set(lane.stages):
+            text = f"mail that comes in here is not journaled: put {min(marking)} before `queue`, if it is to be"
+            document.problem(f"lane.{lane.name}.stages", text)
 
 
 def _reached(config: Config) -> set[str]:

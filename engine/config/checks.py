@@ -12,6 +12,7 @@ from engine.config.document import Document
 from engine.config.errors import nearest
 from engine.config.files import check_readable, check_secrets
 from engine.config.names import check_address, check_domain, check_name_server, is_loopback
+from engine.config.oversight import check_oversight
 from engine.config.tables import (
     NOWHERE,
     Batv,
@@ -305,6 +306,6 @@ CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
     "shared": _shared, "metrics": _metrics,
-    "history": _history, "web": _web, "traces": _traces,
+    "history": _history, "web": _web, "traces": _traces, "oversight": check_oversight,
 }  # fmt: skip
 """By table."""

@@ -75,6 +75,8 @@ def _check_order(document: Document, lane: Lane, before: Iterable[Lane], stages:
             )
         if spec.source and index:
             document.problem(place, f"{name} lets mail in, so it must stand first")
+        if spec.early and (behind_queue or QUEUE not in lane.stages):
+            document.problem(place, f"{name} must stand before `queue`: behind it comes to nothing what it says")
         if spec.effect and QUEUE in lane.stages and not behind_queue:
             document.problem(place, f"{name} must stand behind `queue`: what it does must not be done twice")
 

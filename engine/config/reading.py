@@ -16,6 +16,7 @@ from engine.config.listeners import check_listeners, read_listeners
 from engine.config.names import check_address
 from engine.config.open import read_open
 from engine.config.outcomes import read_suppression, read_webhooks
+from engine.config.oversight import read_journals, read_retention
 from engine.config.shaping import read_rules
 from engine.config.smart_hosts import read_smart_hosts
 from engine.config.stages import read_stages
@@ -23,7 +24,7 @@ from engine.config.tables import NAMED, OPTIONAL, SECTIONS, Config, Quarantine, 
 from engine.config.tenants import read_tenants
 from engine.lanes import QUEUE, Lane, Placing, plan
 
-_ACTED_ON = ("reports", "srs", "batv", "verp", "egress", "tenant", "smart_host", "suppression")
+_ACTED_ON = ("reports", "srs", "batv", "verp", "egress", "tenant", "smart_host", "suppression", "journal")
 """Tables that say what some stage is to do."""
 
 
@@ -53,6 +54,8 @@ def parse(text: str, path: Path, files: Mapping[str, str] | None = None) -> Conf
         config = _planned(config)
         check_listeners(document, config)
     _check_served(document, config)
+    if config.retention and config.directory is not None:
+        document.problem("retention", "needs accounts that are kept here: of [directory] nobody can tell who there are")
     if document.problems:
         raise ConfigError(path, document.problems)
     return config
@@ -87,6 +90,8 @@ def _read(document: Document) -> Config:
         directory=read_directory(document),
         languages=read_languages(document, sections["delivery_reports"]),
         egress=egress,
+        retention=read_retention(document),
+        journals=read_journals(document),
         tenants=read_tenants(document, egress, smart_hosts),
         smart_hosts=smart_hosts,
         webhooks=read_webhooks(document, classes),

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from engine.condition import When
 from engine.config.egress import Egress
 from engine.config.open import TABLES, Open
+from engine.config.oversight import Journal, Oversight, Retention
 from engine.config.rules import Rules
 from engine.config.smart_hosts import SmartHost
 from engine.config.tenants import Tenant
@@ -469,6 +470,9 @@ class Config:
     traces: Traces | None
     web: Web
     open: Open  # what the listener `web` has for everybody
+    oversight: Oversight
+    retention: Mapping[str, Retention]
+    journals: Mapping[str, Journal]
     oidc: Oidc | None
     reports: Reports | None
     quarantine: Quarantine | None  # None: parked mail stays until an operator decides
@@ -494,7 +498,7 @@ SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "log": Log, "queue": Queue, "mailboxes": Mailboxes,
     "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
     "shaping": Shaping, "metrics": Metrics, "history": History,
-    "web": Web,
+    "web": Web, "oversight": Oversight,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""
 
@@ -507,5 +511,5 @@ OPTIONAL: dict[str, type] = {
 DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
 """Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""
 
-NAMED = ("egress", "tenant", "smart_host")
+NAMED = ("egress", "tenant", "smart_host", "retention", "journal")
 """Tables that have tables with names of the operator's."""

@@ -11,7 +11,7 @@ from engine.mailbox.pop3 import Limits, Pop3Server
 from engine.mailbox.posting import Posting
 from engine.mailbox.quota import Quota
 from engine.mailbox.quotas import Limited, Quotas
-from engine.mailbox.reader import Entry, Mailboxes, MessageGone
+from engine.mailbox.reader import Entry, Kept, Mailboxes, MessageGone
 from engine.mailbox.rows import MailboxRow
 from engine.mailbox.totals import Totals
 from engine.mailbox.views import Changes, Folder, Usage, View
@@ -27,6 +27,7 @@ __all__ = [
     "Folder",
     "Full",
     "Identity",
+    "Kept",
     "Leavers",
     "Limited",
     "Limits",

@@ -25,6 +25,7 @@ class Problem(enum.Enum):
     LIMIT = "LIMIT"  # of keywords, or of scripts
     ACTIVE = "ACTIVE"  # the active script is not deleted (RFC 5804 1.3)
     GONE = "GONE"  # the account was removed
+    HELD = "HELD"  # the account is erased once it is held no longer
     TOO_BIG = "METADATA MAXSIZE"  # RFC 5464 4.3; the number to be said with it is metadata.LARGEST
     TOO_MANY = "METADATA TOOMANY"
 
@@ -192,6 +193,12 @@ class EraseAccount(Command, frozen=True, tag=True, kw_only=True):
     """Take all that an account has away for ever, and refuse every later delivery to it."""
 
 
+class Hold(Command, frozen=True, tag=True, kw_only=True):
+    """Let nothing of an account be removed for good, neither what it expunges nor all of it; or let it again."""
+
+    on: bool
+
+
 class Offered(msgspec.Struct, frozen=True):
     """One content under the key that it has in a backup: its octets, or the name of a file in ``incoming``."""
 
@@ -259,6 +266,7 @@ AnyCommand: TypeAlias = (
     Begin | Create | Delete | Rename | Subscribe | Append | Copy | Move | Expunge | Store | Undelete
     | SetAcl | DeleteAcl | SetMetadata
     | PutScript | ActivateScript | DeleteScript | RenameScript | Offer | PutBack | Restore | EraseAccount
+    | Hold
 )  # fmt: skip
 
 _commands: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)

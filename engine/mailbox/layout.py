@@ -2,6 +2,7 @@
 
     database    key                                              value
     meta        a name                                           "format", "uidvalidity", and what is half done
+                "held", account u64                              nothing: what goes from the account is kept (``holds``)
     account     account u64                                      AccountRow
     mailbox     account u64, mailbox u32                         MailboxRow
     entry       account u64, name                                EntryRow: the mailbox of that name
@@ -68,6 +69,7 @@ MAX_DATABASES = 32
 FORMAT_KEY, UIDVALIDITY_KEY, UPGRADING_KEY = b"format", b"uidvalidity", b"upgrading"
 ERASING, DROPPING = b"erasing", b"dropping"
 TOLD, TELL, TOTAL = b"told", b"tell", b"total"
+HELD = b"held"
 OFFERED = b"offered"
 """Content came that nobody refers to yet: ``putback.sweep`` is to look for it."""
 
@@ -239,6 +241,10 @@ def erasing_key(account_id: int) -> bytes:
 
 def dropping_key(account_id: int, mailbox: int) -> bytes:
     return DROPPING + _mailbox_key(account_id, mailbox)
+
+
+def held_key(account_id: int) -> bytes:
+    return HELD + _account_key(account_id)
 
 
 def told_key(account_id: int) -> bytes:

@@ -13,6 +13,7 @@ from engine.mailbox.layout import (
     UIDVALIDITY_KEY,
     Databases,
     account_key,
+    held_key,
     kept_key,
     keyword_key,
     log_key,
@@ -133,17 +134,21 @@ class OpenMailbox:
         self._expunged.append(uid)
 
     def expunge(self, uid: int, message: MessageRow) -> None:
-        """Take a message out, and keep it for a while if that is wanted."""
+        """Take a message out, and keep it for a while if that is wanted, or for as long as the account is held."""
         self.take(uid, message)
-        account = self._account
-        if account.keep:
-            row = KeptRow(self.name, self.keywords(message.keywords), message)
-            key = kept_key(account.id, account.now, self.number, uid)
-            self._batch.put(self._databases.kept, key, row.octets())
-            account.kept += 1
-            account.kept_size += message.size
+        if self._account.keep or self._account.held:
+            self.keep(uid, message)
         else:
-            account.release(message)
+            self._account.release(message)
+
+    def keep(self, uid: int, message: MessageRow) -> None:
+        """Keep a message, whatever becomes of it here. It takes a reference to the content, which is the caller's."""
+        account = self._account
+        row = KeptRow(self.name, self.keywords(message.keywords), message)
+        key = kept_key(account.id, account.now, self.number, uid)
+        self._batch.put(self._databases.kept, key, row.octets())
+        account.kept += 1
+        account.kept_size += message.size
 
     def bits(self, names: Iterable[str], *, make: bool = True) -> int | None:
         """The bits of these keywords; new ones get one if ``make``, else have none. None: there are too many.
@@ -234,9 +239,8 @@ class OpenAccount:
     """One account inside a change. Its MODSEQ is the next one: all that the change does has the same."""
 
     __slots__ = (
-        "_before", "_beside", "_erased", "_mailboxes", "_told", "batch", "databases", "files", "fuller", "id", "keep",
-        "kept", "kept_size", "messages", "modseq", "newest", "now", "quota", "size",
-        "subscriptions",
+        "_before", "_beside", "_erased", "_held", "_mailboxes", "_told", "batch", "databases", "files", "fuller", "id",
+        "keep", "kept", "kept_size", "messages", "modseq", "newest", "now", "quota", "size", "subscriptions",
     )  # fmt: skip
 
     def __init__(
@@ -256,6 +260,7 @@ class OpenAccount:
         self._mailboxes: dict[int, OpenMailbox | None] = {}
         self.subscriptions = False  # whether they have changed
         self._told: set[int] = set()
+        self._held: bool | None = None  # not looked at yet
         self._beside: dict[int, OpenAccount | None] = {}
 
     @classmethod
@@ -278,6 +283,13 @@ class OpenAccount:
             if self.entry(name) is None:
                 self.create(name, use)
             self.batch.put(self.databases.subscribed, name_key(self.id, name), b"")
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing of it may be removed: what is expunged is kept."""
+        if self._held is None:
+            self._held = self.batch.get(self.databases.meta, held_key(self.id)) is not None
+        return self._held
 
     def mailbox(self, number: int, *, gone: bool = False) -> OpenMailbox | None:
         """None when there is none, or it is being taken away and ``gone`` does not say that it may be."""

@@ -13,6 +13,7 @@ import lmdb
 import msgspec
 import trio
 
+from engine.mailbox import holds
 from engine.mailbox.changes import COMMANDS, Applied, Change
 from engine.mailbox.commands import (
     ActivateScript,
@@ -22,8 +23,10 @@ from engine.mailbox.commands import (
     Delete,
     EraseAccount,
     Expunge,
+    Hold,
     Move,
     Offer,
+    Problem,
     Restore,
     Store,
     Undelete,
@@ -170,6 +173,9 @@ class MailboxOwner:
                 return await self._restore(command)
             case EraseAccount():
                 await self.erase(command.account)
+                return Answer(Problem.HELD if self.reader.is_held(command.account) else None)
+            case Hold():
+                await self._apply(holds.SetHold(self.databases, command.account, command.on))
                 return Answer()
             case Store() | Expunge() | Move():
                 step = FLAGS_STEP if isinstance(command, Store) else STEP
@@ -197,12 +203,14 @@ class MailboxOwner:
     async def erase(self, account_id: int) -> int:
         """Remove all that an account had, and refuse every later delivery to it; how many messages went.
 
-        Done in steps. One that was broken off is taken up again by ``tend``.
+        Done in steps. One that was broken off is taken up again by ``tend``, as is that of an account which is held
+        until then.
         """
         await self.writer.apply(Condemn(self.databases, account_id))
         self.scripted.discard(account_id)
         count = await self._steps(Erase(self.databases, account_id, STEP))
-        event("account-erased", account=account_id, messages=count)
+        if not self.reader.is_held(account_id):
+            event("account-erased", account=account_id, messages=count)
         return count
 
     async def forget(self, before: float) -> int:
@@ -399,7 +407,8 @@ class MailboxOwner:
 
     def _keeping(self, before: int) -> list[int]:
         with self.reader.snapshot() as snapshot:
-            return accounts_with_kept(snapshot, self.databases, before)
+            keeping = holds.held(snapshot, self.databases)
+            return [one for one in accounts_with_kept(snapshot, self.databases, before) if one not in keeping]
 
     def _note_script(self, account: int) -> None:
         if self.reader.active_scripts([account]):

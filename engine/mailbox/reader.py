@@ -5,11 +5,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import lmdb
 
-from engine.mailbox import large, metadata, putback, remembered, scripts, upgrade, views
+from engine.mailbox import holds, large, metadata, putback, remembered, scripts, upgrade, views
 from engine.mailbox.layout import (
     CHUNK,
     INBOX,
@@ -21,13 +21,14 @@ from engine.mailbox.layout import (
     account_key,
     delivered_key,
     file_name,
+    held_key,
     mailbox_key,
     message_key,
     uid_of,
 )
 from engine.mailbox.quota import Quota, TellRow
 from engine.mailbox.records import Records, headings, some, stored
-from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, MailboxRow, MessageRow
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, KeptRow, MailboxRow, MessageRow
 from engine.mailbox.scripts import Active, Script
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
@@ -38,6 +39,10 @@ from engine.storage.writer import Database
 
 CHUNKS_AT_ONCE = 16
 """Chunks read in one transaction: pieces of at most 64 KiB."""
+
+
+KEPT_AT_ONCE = 500
+"""Removed messages that are looked at in one transaction."""
 
 
 class MessageGone(LookupError):
@@ -51,6 +56,22 @@ class Entry:
     uid: int
     size: int  # octets
     uidl: str  # unique for ever, at most 21 printable characters (RFC 1939 section 7)
+
+
+class Kept(NamedTuple):
+    """A message that was removed, and is kept. Times are Unix milliseconds."""
+
+    removed: int
+    mailbox: int  # the number of the one that it was in
+    folder: str  # its name then
+    uid: int
+    message: MessageRow
+
+    @classmethod
+    def of(cls, key: bytes, row: KeptRow) -> Self:
+        """By its key in the database ``kept``."""
+        removed, mailbox, uid = (int.from_bytes(part, "big") for part in (key[8:16], key[16:20], key[20:24]))
+        return cls(removed, mailbox, row.name, uid, row.message)
 
 
 class Mailboxes:
@@ -189,6 +210,23 @@ class Mailboxes:
         with self.snapshot() as snapshot:
             octets = snapshot.get(self._databases.account, account_key(account_id))
         return octets is None or bool(AccountRow.parse(octets).erased)
+
+    def is_held(self, account_id: int) -> bool:
+        """Whether nothing of the account may be removed."""
+        return self._get(self._databases.meta, held_key(account_id)) is not None
+
+    def holds(self) -> set[int]:
+        """The accounts of which nothing may be removed."""
+        with self.snapshot() as snapshot:
+            return holds.held(snapshot, self._databases)
+
+    def kept(self, account_id: int) -> Generator[Kept, None, None]:
+        """The messages that were removed and are kept, in the order in which they were; read bit by bit."""
+        start = b""
+        while some := self._kept(account_id, start):
+            for key, row in some:
+                yield Kept.of(key, row)
+                start = key + b"\0"
 
     def stamp(self) -> tuple[int, int, int]:
         """Which store this is: device and inode, and a number that grows with each change."""
@@ -336,6 +374,11 @@ class Mailboxes:
                 yield Snapshot(transaction)
         except lmdb.Error as error:
             raise translated(error) from error
+
+    def _kept(self, account_id: int, start: bytes) -> list[tuple[bytes, KeptRow]]:
+        with self.snapshot() as snapshot:
+            found = islice(snapshot.scan(self._databases.kept, account_key(account_id), start), KEPT_AT_ONCE)
+            return [(key, KeptRow.parse(value)) for key, value in found]
 
     def _get(self, database: Database, key: bytes) -> bytes | None:
         """One value: as from a ``snapshot``, in half the time."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.mailbox import grants, metadata
 from engine.mailbox.content import keys
+from engine.mailbox.holds import is_held
 from engine.mailbox.layout import (
     DROPPING,
     ERASING,
@@ -46,7 +47,10 @@ class Condemn:
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    """Take up to ``limit`` records of a condemned account away: messages, what was kept of them, then the rest."""
+    """Take up to ``limit`` records of a condemned account away: messages, what was kept of them, then the rest.
+
+    Of one that is held only what others see of it.
+    """
 
     databases: Databases
     account: int
@@ -56,7 +60,8 @@ class Erase:
         account = _reopened(batch, self.databases, self.account)
         if account is None:
             return Step(more=False)
-        step = self._shared(batch) or self._messages(account) or self._kept(account) or self._rest(batch)
+        step = self._shared(batch) or self._held(batch)
+        step = step or self._messages(account) or self._kept(account) or self._rest(batch)
         account.save()
         step.files = account.files
         return step
@@ -66,6 +71,9 @@ class Erase:
         databases = self.databases
         grants.forget_sharer(batch, databases, self.account)
         return Step() if grants.take_all(batch, databases, account_key(self.account), self.limit) else None
+
+    def _held(self, batch: Batch) -> Step | None:
+        return Step(more=False) if is_held(batch, self.databases, self.account) else None
 
     def _messages(self, account: OpenAccount) -> Step | None:
         found = keys(account.batch, self.databases.message, account_key(self.account), self.limit)
@@ -147,7 +155,7 @@ class Purge:
 
     def __call__(self, batch: Batch) -> Step:
         account = _reopened(batch, self.databases, self.account)
-        if account is None:
+        if account is None or account.held:
             return Step(more=False)
         end = kept_key(self.account, self.before)
         found = keys(batch, self.databases.kept, account_key(self.account), self.limit)

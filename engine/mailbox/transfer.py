@@ -30,17 +30,22 @@ def move(account: OpenAccount, command: Move) -> Answer:
         return Answer(Problem.NONEXISTENT)
     if other is not account and not other.fits(command.quota, [row.size for _, row in present(mailbox, command.uids)]):
         return Answer(Problem.OVERQUOTA)
-    return transfer(account, mailbox, to, command.uids)
+    return transfer(account, mailbox, to, command.uids, keep=other is not account and account.held)
 
 
-def transfer(account: OpenAccount, mailbox: OpenMailbox, to: OpenMailbox, uids: Iterable[int]) -> Answer:
-    """Take messages out of one mailbox and put them into another."""
+def transfer(
+    account: OpenAccount, mailbox: OpenMailbox, to: OpenMailbox, uids: Iterable[int], *, keep: bool = False
+) -> Answer:
+    """Take messages out of one mailbox and put them into another. ``keep``: as well as if they were expunged."""
     found = present(mailbox, uids)
     translated = _translated(mailbox, to, [row for _, row in found])
     if translated is None:
         return Answer(Problem.LIMIT)
     for uid, row in found:
         mailbox.take(uid, row)
+        if keep:
+            account.share([row])
+            mailbox.keep(uid, row)
     return _put(account, to, [uid for uid, _ in found], translated)
 
 

@@ -8,7 +8,7 @@ import msgspec
 from engine.directory import Account, Embedded, InUse, NotFound
 from engine.links.request import Unanswered
 from engine.mailbox import Usage
-from engine.mailbox.commands import EraseAccount, Undelete
+from engine.mailbox.commands import EraseAccount, Problem, Undelete
 from engine.operations.operator import Operator
 from engine.operations.reading import Ask, Change, Reading
 from engine.runtime.places import INDEX
@@ -35,10 +35,11 @@ class MailboxUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """What was erased; ``size`` in octets."""
+    """What was erased; ``size`` in octets. ``held``: nothing yet, for it is held; the server does when that ends."""
 
     messages: int
     size: int
+    held: bool = False
 
 
 def usage(read: Reading, by: Operator, account: Account) -> MailboxUsage:
@@ -83,7 +84,8 @@ def erase(data: Path, read: Reading, change: Change, ask: Ask | None, number: in
     """
     before = held(data, read, number)
     if _is_there(data):
-        change(EraseAccount(account=number))
+        if change(EraseAccount(account=number)).problem is Problem.HELD:
+            return Erased(before.messages, before.size, held=True)
         if ask is not None:  # its words too: else the server forgets them within the hour
             with suppress(Unanswered):
                 ask(INDEX, REBUILD, REBUILD, number)

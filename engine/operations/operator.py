@@ -33,13 +33,14 @@ class Operator:
 
     ``domains``: the only ones, as A-labels, that they may touch and see; None: all. ``note`` takes the name of an event
     and its values: what was changed is told there, so that the log has it. ``over_roles``: whether they may change
-    accounts that have a role, and so become what these are.
+    accounts that have a role, and so become what these are. ``peer``: the IP address that it is asked from, if it is.
     """
 
     name: str
     domains: frozenset[str] | None = None
     note: Callable[..., None] = _to_nobody
     over_roles: bool = True
+    peer: str = ""
 
     def tell(self, name: str, /, **values: Any) -> None:
         """Have it in the log that they have changed something."""

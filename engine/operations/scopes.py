@@ -25,6 +25,7 @@ SCOPES: Mapping[str, str] = {
     "mailboxes:write": "Give and take rights to mailboxes, bring removed mail back, make and delete public folders.",
     "lists:read": "See who is allowed or blocked.",
     "lists:write": "Allow and block senders.",
+    "oversight:read": "See the audit log, grants to look at people's mail, and legal holds.",
     "reports:read": "See what others report about mail in our name, and about TLS with us.",
 }
 """Each with what it lets a token do."""

@@ -27,6 +27,7 @@ _STYLES = {
 _CAME = {
     "report": "the report of a failure", "warning": "the report of a delay", "sent": "what was sent on or answered",
     "split": "a part with recipients of its own", "parted": "a part that was set apart",
+    "journal": "the copy for a journal",
 }  # fmt: skip
 
 _NOTED = {

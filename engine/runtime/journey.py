@@ -17,8 +17,9 @@ from engine.history.entries import Arrived, born, header_id, outcome_of, session
 from engine.history.entries import Leg as LegNoted
 from engine.lanes import Course, Leg
 from engine.links.link import Done, Way
-from engine.message import PARK, PARKED_BY, SITE, Message, MessageId, Octets, Recipient
+from engine.message import JOURNAL, PARK, PARKED_BY, SITE, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
+from engine.oversight.journaling import reports
 from engine.queue.bounce import Failure, Letters, back, bounce, expanded, wants_report
 from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
 from engine.queue.delivery import Delivery
@@ -297,6 +298,50 @@ class Arrival(Journey):
             self._store()
 
     def _store(self) -> None:
+        if any(message.fact(JOURNAL) is not None for message in self._ready):
+            trio.lowlevel.spawn_system_task(self._store_journal)
+        else:
+            self._store_ready()
+
+    async def _store_journal(self) -> None:
+        """Copies for journals are on disk before the mail is, so that none goes on without. Else the client hears that
+        it is put off, and sends it again.
+        """
+        try:
+            copies = await trio.to_thread.run_sync(self._copies)
+        except Exception as error:
+            event("journal-failed", id=self._message.id, error=str(error))
+            self._finish(_not_journaled(repr(error)))
+            return
+        self._open = len(copies)
+        link = self._roads.links[f"{self._course.lane}/queue"]
+        for copy in copies:
+            event("journaled", id=self._message.id, report=copy.id, to=copy.recipients)
+            if history.on:
+                history(born(copy, self._message.id, "journal"))
+            link.submit(copy, partial(self._copied, copy))
+
+    def _copies(self) -> list[Message]:
+        """The reports, as they are stored. They read the content, and large ones are written into files: it blocks."""
+        now = time.time()
+        made = (copy for message in self._ready for copy in reports(message, self._hostname, now))
+        return [_filed(copy, self._roads.aside) for copy in made]
+
+    def _copied(self, copy: Message, verdict: Verdict | Changed, _stopped: int, _way: Way) -> None:
+        self._open -= 1
+        if not isinstance(verdict, Delivered):
+            event("journal-failed", id=self._message.id, error=repr(verdict))
+            self._trouble = _not_journaled(repr(verdict))
+            if isinstance(verdict, Defer) and isinstance(copy.content, FileContent):
+                remove(copy.content.path)
+        if self._open:
+            return
+        if self._trouble is not None:
+            self._finish(self._trouble)
+        else:
+            self._store_ready()
+
+    def _store_ready(self) -> None:
         for message in self._ready:
             if isinstance(message.content, LooseContent):
                 trio.lowlevel.spawn_system_task(self._store_from_thread)
@@ -511,6 +556,18 @@ def _without_success(notify: str) -> str:
 
 def _not_stored(verdict: Verdict | Changed) -> Defer:
     return Defer("The message cannot be queued now, please try again later", log=f"not stored: {verdict!r}")
+
+
+def _filed(message: Message, aside: Aside) -> Message:
+    """With a file of its own in place of content that is large. Blocks. OSError."""
+    for octets in aside.of([message.content]):
+        content = set_aside(octets, aside.folder)
+        return replace(message, content=put_in_place(content, aside.folder / str(message.id)))
+    return message
+
+
+def _not_journaled(log: str) -> Defer:
+    return Defer("The message cannot be queued now, please try again later", "4.3.1", log=f"not journaled: {log}")
 
 
 def _named(messages: Sequence[Message], folder: Path) -> list[Message]:

@@ -22,7 +22,9 @@ from engine.config import (
     EgressPool,
     EgressSource,
     Fill,
+    Journal,
     ProxiedPort,
+    Retention,
     SmartHost,
     Stage,
     Tenant,
@@ -43,6 +45,7 @@ OWN = sorted(module.name for module in pkgutil.iter_modules(stages.__path__))
 NAMED: dict[str, type] = {
     "egress.source.NAME": EgressSource, "egress.pool.NAME": EgressPool, "tenant.NAME": Tenant,
     "tenant.NAME.campaign.NAME": Campaign, "smart_host.NAME": SmartHost,
+    "retention.NAME": Retention, "journal.NAME": Journal,
 }  # fmt: skip
 TABLES = {**ALWAYS, **OPTIONAL, **{f"directory.{name}": kind for name, kind in DIRECTORIES.items()}, **NAMED}
 

@@ -18,6 +18,7 @@ from engine.lists import Lists
 from engine.login import Guard, Logins, Rates
 from engine.mailbox import Mailboxes, MailboxOwner, NewsDesk, Quotas
 from engine.net.dns import Resolver
+from engine.oversight import Oversight
 from engine.policies.seen import SeenTls
 from engine.policies.store import StsStore
 from engine.reports.inbox import Inbox
@@ -78,6 +79,7 @@ class Alone:
         self.spam = Spam(self.data, self.directory)
         self.sts = StsStore.open(self.data)
         self.seen_tls = SeenTls.open(self.data)
+        self.oversight = Oversight.open(self.data)
 
     def mailboxes(self) -> Mailboxes:
         return self.owner.reader
@@ -91,6 +93,7 @@ class Alone:
     def close(self) -> None:
         self.inbox.close()
         self.spam.close()
+        self.oversight.close()
         for store in (
             self.sts,
             self.seen_tls,

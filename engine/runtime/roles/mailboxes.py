@@ -17,6 +17,11 @@ from engine.mailbox import (
     Warnings,
 )
 from engine.mailbox.owner import RESERVE
+from engine.oversight.holding import Holding
+from engine.oversight.notices import Notices
+from engine.oversight.noting import Noting
+from engine.oversight.retention import Retaining
+from engine.revisions.archive import Archive
 from engine.runtime.canary import InForce
 from engine.runtime.places import between
 from engine.runtime.revision import Here
@@ -35,6 +40,7 @@ class MailboxesRole(Role):
         self._owner: MailboxOwner | None = None
         self._sorter: Sorter | None = None
         self._opened_rules = Rules()
+        self._noting = Noting(lambda: self.oversight, lambda: self.config, self._revision)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self._owner = owner = MailboxOwner(
@@ -53,6 +59,10 @@ class MailboxesRole(Role):
             nursery.start_soon(owner.tend)
             nursery.start_soon(Leavers(owner, self.directory).run)
             nursery.start_soon(Warnings(owner, self.directory, self.quotas).run)
+            nursery.start_soon(Holding(owner, lambda: self.oversight).run)
+            nursery.start_soon(Notices(owner, lambda: self.oversight, lambda: self.config.oversight).run)
+            nursery.start_soon(Retaining(owner, self.directory, lambda: self.config.retention).run)
+            nursery.start_soon(self._noting.run)
             nursery.start_soon(Totals(owner, self.directory).run)
             nursery.start_soon(free_readers, owner.environment)
             nursery.start_soon(answer_requests, here.context, endpoint, functions)
@@ -66,6 +76,13 @@ class MailboxesRole(Role):
             self._owner.keep_expunged = config.mailboxes.keep_expunged
         if self._sorter is not None:
             self._sorter.rules = self._opened_rules
+        self._noting.switched()
+
+    def _revision(self) -> tuple[int, str]:
+        """The number of the one in force, and who has put it in force."""
+        number = self.now().number
+        kept = Archive(self.data).get(number)
+        return number, kept.by if kept is not None else ""
 
     def mailboxes(self) -> Mailboxes:
         assert self._owner is not None

@@ -29,6 +29,8 @@ from engine.net.introduction import introduced
 from engine.net.names import Hostname
 from engine.net.tls import ServerTls
 from engine.observe.events import event
+from engine.oversight import Oversight
+from engine.oversight.journaling import Journals
 from engine.policies.results import TlsResults
 from engine.policies.seen import SeenTls
 from engine.policies.store import StsMemory, StsStore
@@ -140,6 +142,14 @@ class Role:
         """Somebody has left a list by a link of ours. Unavailable."""
         await self._undelivered.unsubscribed(address, name, peer)
 
+    @property
+    def oversight(self) -> Oversight:
+        """The audit log, grants and holds; opened where they are asked for. StorageError."""
+        with self._opening:
+            if self._oversight is None:
+                self._oversight = Oversight.open(self.data)
+            return self._oversight
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """What must run from before the first revision is opened until the process ends."""
         task_status.started()
@@ -225,6 +235,7 @@ class Role:
             Actions: self.automation,
             Quotas: self.quotas,
             Posting: Posting(self.directory, self.mailboxes),
+            Journals: Journals(config.journals),
             ReturnPaths: self.returns,
             Hearing: self.hearing,
             ServerTls: self._opened_tls,
@@ -264,6 +275,7 @@ class Role:
         return Issuer(config.oidc) if config.oidc else None
 
     admit: Admit | None = None
+    _oversight: Oversight | None = None
 
     def peer_up(self, name: str, life: int) -> None:
         """Another process is there."""
@@ -335,5 +347,7 @@ class Role:
         self.seen_tls.close()
         if self._mailboxes is not None:
             self._mailboxes.close()
+        if self._oversight is not None:
+            self._oversight.close()
         for shard in self._shards.values():
             shard.close()

@@ -2,20 +2,25 @@
 
 from collections.abc import Sequence
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from engine.directory import HELPDESK, OWNER
+from engine.directory import AUDITOR, HELPDESK, OWNER
 from engine.web.admin import (
     accounts,
+    audit,
+    auditing,
     bans,
     certificates,
     dns,
     domains,
     editing,
+    holds,
     messages,
     moving,
+    oversight,
     overview,
     passing,
     pipeline,
@@ -51,10 +56,18 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         *certificates.ROUTES,
         *editing.ROUTES,
         *moving.routes(context),
+        *oversight.ROUTES,
+        *auditing.ROUTES,
+        *holds.ROUTES,
+        *audit.ROUTES,
     ]
 
 
-@require(HELPDESK)
+@require()
 async def _start(request: Request) -> Response:
     """To what whoever it is may see first."""
-    return RedirectResponse("/admin/overview" if own(request).roles.has(OWNER) else "/admin/accounts", 303)
+    roles = own(request).roles
+    for role, first in ((OWNER, "overview"), (HELPDESK, "accounts"), (AUDITOR, "oversight")):
+        if roles.has(role):
+            return RedirectResponse(f"/admin/{first}", 303)
+    raise HTTPException(403)

@@ -170,9 +170,9 @@ async def remove_account(call: Call, *, path: OneAccount, query: Removing) -> Re
         if query.keep_mail:
             return Removed(gone.address, gone.id, erased=False)
         with suppress(Unanswered, StorageError):  # it is a leaver: the server goes on with it
-            mailboxes.erase(call.context.data, reading(call), change(call), ask(call), gone.id)
+            erased = mailboxes.erase(call.context.data, reading(call), change(call), ask(call), gone.id)
             directory.left(gone.id)
-            return Removed(gone.address, gone.id, erased=True)
+            return Removed(gone.address, gone.id, erased=not erased.held)
         return Removed(gone.address, gone.id, erased=False)
 
     return await call.blocking(remove)

@@ -11,6 +11,7 @@ from engine.web.api import (
     lists,
     live,
     migrations,
+    oversight,
     own,
     quarantine,
     queue,
@@ -34,6 +35,7 @@ ROWS: tuple[Operation, ...] = (
     *quarantine.ROWS,
     *lists.ROWS,
     *migrations.ROWS,
+    *oversight.ROWS,
     *own.ROWS,
 )
 
@@ -59,6 +61,7 @@ PARTS: Mapping[str, str] = {
     "suppressions": "Recipients who are not written to again.",
     "folders": "Public folders.",
     "migrations": "Mail that is taken from other servers.",
+    "oversight": "Who has looked at whose mail, and what is held.",
     "jobs": "Long work that the same token has begun.",
     "token": "The token that is shown.",
 }

@@ -116,11 +116,11 @@ async def _found(desk: Desk, request: Request, box: Box, text: str, after: str) 
         among = [box]
     views = await desk.finding.views(among)
     try:
-        hits, following = await read(desk.finding.find, views, search.key, search.attached, _hit(after))
+        hits, following = await read(desk.finding.find, views, search.key, search.attached, hit_of(after))
     except TooLong as error:
         raise HTTPException(503, N_("the search takes too long; say more of what you look for")) from error
     lines = await read(_lines, desk, {box.id: box for box in among}, hits)
-    return Window(tuple(lines), _place(following) if following else 0, tuple(search.mistakes))
+    return Window(tuple(lines), place_of(following) if following else 0, tuple(search.mistakes))
 
 
 def _lines(desk: Desk, boxes: dict[str, Box], hits: Iterable[Hit]) -> Iterable[Conversation]:
@@ -133,12 +133,12 @@ def _lines(desk: Desk, boxes: dict[str, Box], hits: Iterable[Hit]) -> Iterable[C
     return [found[hit.box, hit.uid] for hit in hits if (hit.box, hit.uid) in found]
 
 
-def _place(hit: Hit) -> str:
+def place_of(hit: Hit) -> str:
     return f"{hit.received}.{hit.box}.{hit.uid}"
 
 
-def _hit(text: str) -> Hit | None:
-    """404 for what ``_place`` did not make."""
+def hit_of(text: str) -> Hit | None:
+    """404 for what ``place_of`` did not make."""
     if text in ("", "0"):
         return None
     received, _, rest = text.partition(".")
@@ -184,7 +184,7 @@ async def _remote(desk: Desk, box: Box, found: Opened) -> int:
     count = 0
     for text in found.texts:
         if text.html:
-            count += (await read(_text, desk.opener(box), found, text, _nothing)).remote
+            count += (await read(harmless, desk.opener(box), found, text, _nothing)).remote
     return count
 
 
@@ -198,9 +198,9 @@ async def body(request: Request) -> Response:
     desk, box, uid = await _asked(request)
     query = request.query_params
     found = await _open(desk, box, uid, plain=query.get("plain") == "1")
-    inline = partial(_inline, desk, session(request).id, box, found)
+    inline = partial(inline_picture, desk, session(request).id, box, found)
     remote = partial(_by_way_of_us, desk, session(request).id) if query.get("remote") == "1" else None
-    texts = [await read(_text, desk.opener(box), found, text, inline, remote) for text in found.texts]
+    texts = [await read(harmless, desk.opener(box), found, text, inline, remote) for text in found.texts]
     plain = not any(text.html for text in found.texts)
     shown = '<hr class="part">'.join(text.html for text in texts)
     head = frame.heading(_heading(request, found)) if query.get("print") == "1" else ""
@@ -229,7 +229,7 @@ def framed(origin: str) -> dict[str, str]:
     }
 
 
-def _text(opener: Opener, found: Opened, text: Text, inline: Any, remote: Any = None) -> Cleaned:
+def harmless(opener: Opener, found: Opened, text: Text, inline: Any, remote: Any = None) -> Cleaned:
     """One part of the text, harmless."""
     try:
         written = opener.text(found.uid, text.numbers)
@@ -243,12 +243,14 @@ def _text(opener: Opener, found: Opened, text: Text, inline: Any, remote: Any = 
         return Cleaned(frame.text(written))
 
 
-def _inline(desk: Desk, session_id: bytes, box: Box, found: Opened, cid: str) -> str | None:
-    """The address of a picture in the message."""
+def inline_picture(
+    desk: Desk, session_id: bytes, box: Box, found: Opened, cid: str, *, at: str = "/mail/seen"
+) -> str | None:
+    """The address of a picture in the message, below ``at``."""
     for file in (*found.inline, *found.files):
         if file.cid and same_id(cid, file.cid):
             given = PartPass(desk.passes.until(), session_id, box.account, box.number, found.uid, file.numbers)
-            return f"/mail/seen/{desk.passes.made(given)}"
+            return f"{at}/{desk.passes.made(given)}"
     return None
 
 
@@ -266,12 +268,17 @@ async def seen(request: Request) -> Response:
         if isinstance(given, RemotePass):
             media, octets = await desk.fetching.fetch(given.address)
         else:
-            media, octets = await read(_picture, desk, given)
+            media, octets = await read(picture, desk, given)
     except (NoPicture, MessageGone) as error:
         raise HTTPException(404, str(error)) from error
+    return as_picture(media, octets)
+
+
+def as_picture(media: str, octets: bytes) -> Response:
+    """For a frame without an origin."""
     return Response(octets, headers={
         **_FILE, "content-type": media, "cache-control": "private, max-age=3600",
-        "cross-origin-resource-policy": "cross-origin",  # what asks for it is a frame without an origin
+        "cross-origin-resource-policy": "cross-origin",
     })  # fmt: skip
 
 
@@ -287,8 +294,8 @@ async def _may_see(desk: Desk, given: PartPass | RemotePass) -> bool:
     return READ in await read(access.rights, me, given.account_of, given.mailbox)
 
 
-def _picture(desk: Desk, given: PartPass) -> tuple[str, bytes]:
-    """NoPicture, MessageGone."""
+def picture(desk: Desk, given: PartPass) -> tuple[str, bytes]:
+    """Its type, and its octets. NoPicture, MessageGone."""
     opener = Opener(desk.mailboxes, desk.index, (given.account_of, given.mailbox))
     _, pieces = opener.octets(given.uid, given.numbers)
     octets = b"".join(pieces)
@@ -310,10 +317,10 @@ async def part(request: Request) -> Response:
         first = await read(next, pieces, b"")
     except MessageGone as error:
         raise HTTPException(404) from error
-    return StreamingResponse(_in_threads(first, pieces), headers=_as_file(file, first, request))
+    return StreamingResponse(in_threads(first, pieces), headers=as_file(file, first, request))
 
 
-def _as_file(file: File, first: bytes, request: Request) -> dict[str, str]:
+def as_file(file: File, first: bytes, request: Request) -> dict[str, str]:
     """Headers by which it is kept under its name, and shown only if it is a picture and that is asked for."""
     media = kind(first[:16]) if request.query_params.get("show") == "1" else ""
     how = "inline" if media in SHOWN else "attachment"
@@ -338,10 +345,10 @@ async def source(request: Request) -> Response:
     if request.query_params.get("keep") == "1":
         headers["content-type"] = "application/octet-stream"
         headers["content-disposition"] = "attachment; filename=message.eml"
-    return StreamingResponse(_in_threads(first, pieces), headers={**headers, "content-length": str(size)})
+    return StreamingResponse(in_threads(first, pieces), headers={**headers, "content-length": str(size)})
 
 
-async def _in_threads(first: bytes, pieces: Iterator[bytes]) -> Any:
+async def in_threads(first: bytes, pieces: Iterator[bytes]) -> Any:
     """Pieces as they are wanted."""
     piece: bytes | None = first
     while piece is not None:
