@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "compiled": set(),
     "links": {"protocols", "message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
+    "figures": {"observe", "storage"},
     "bounces": {"sieve", "storage", "observe"},
     "history": {"message", "verdict", "storage", "observe"},
     "net": {"protocols", "observe"},
@@ -95,7 +96,7 @@ ARROWS: dict[str, set[str]] = {
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
         "deadline", "acme", "reports", "signing", "scanning", "abuse", "quarantine", "lists", "spam", "policies",
         "egress", "bounces", "suppression", "webhooks", "shaping", "outbound", "revisions", "history",
-        "traces",
+        "traces", "figures",
     },
     "rehearsal": {
         "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
@@ -104,7 +105,7 @@ ARROWS: dict[str, set[str]] = {
     "operations": {
         "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "reports",
         "directory", "login", "spam", "lists", "suppression", "signing", "mailbox", "exchange", "queue", "quarantine",
-        "runtime", "history", "revisions", "rehearsal", "shaping", "abuse", "traces",
+        "runtime", "history", "revisions", "rehearsal", "shaping", "abuse", "traces", "figures",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -114,13 +115,13 @@ ARROWS: dict[str, set[str]] = {
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
         "suppression", "webhooks", "shaping", "revisions", "operations", "history", "traces",
-        "rehearsal", "stage",
+        "rehearsal", "stage", "figures",
     },
     "web": {
         "abuse", "condition", "config", "directory", "drawing", "history", "imap", "index", "links", "lists", "login",
         "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue", "reports",
         "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
-        "unsubscribe", "watching",
+        "unsubscribe", "watching", "figures",
     },
     "__main__": {"cli"},
 }  # fmt: skip

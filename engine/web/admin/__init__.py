@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.directory import HELPDESK, OWNER
-from engine.web.admin import accounts, domains, messages, overview, queue
+from engine.web.admin import accounts, charts, domains, messages, overview, queue, reported
 from engine.web.admin.watch import Watch
 from engine.web.context import Context
 from engine.web.pages.account import own
@@ -20,6 +20,8 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/admin", _start, methods=["GET"]),
         *overview.routes(watch),
+        *charts.ROUTES,
+        *reported.ROUTES,
         *domains.ROUTES,
         *accounts.ROUTES,
         *queue.ROUTES,

@@ -13,6 +13,7 @@ from engine.directory import OWNER
 from engine.drawing.pipeline import NO_NOTES
 from engine.drawing.svg import as_svg
 from engine.watching.wording import notes_of, time_taken
+from engine.web.admin.charts import sparks
 from engine.web.admin.watch import Watch
 from engine.web.bounds import bounded
 from engine.web.languages import language_of
@@ -24,7 +25,9 @@ from engine.web.streams import Emit, EventStream
 def routes(watch: Watch) -> Sequence[BaseRoute]:
     @require(OWNER)
     async def overview(request: Request) -> Response:
-        return page(request, "admin/overview.html", now=_told(watch, language_of(request)))
+        return page(
+            request, "admin/overview.html", now=_told(watch, language_of(request)), sparks=await sparks(request)
+        )
 
     @require(OWNER)
     @bounded(seconds=math.inf)
