@@ -35,6 +35,15 @@ ROWS: list[tuple[str, list[Panel]]] = [
         ("Messages taken in", "ops", [(
             _rate("postroad_link_messages_total", "link", ',link=~".*/queue"'),
             "{{link}}")]),
+        ("Messages that came, by the answer", "ops", [(
+            _rate("postroad_arrivals_total", "lane, answer"), "{{lane}} {{answer}}")]),
+        ("Time from acceptance to delivery: all but one in a hundred", "s", [(
+            _quantile(0.99, "postroad_delivery_seconds", "to"), "{{to}}")]),
+        ("Scanned", "ops", [
+            (_rate("postroad_scanned_total", "result"), "{{result}}"),
+            (_rate("postroad_viruses_total", "instance"), "viruses")]),
+        ("The busiest domains of ours", "ops", [(
+            f'topk(15, {_rate("postroad_domain_recipients_total", "domain, what")})', "{{domain}} {{what}}")]),
         ("What became of recipients", "ops", [(
             _rate("postroad_recipients_total", "outcome"), "{{outcome}}")]),
         ("Replies by class", "ops", [(
@@ -44,7 +53,8 @@ ROWS: list[tuple[str, list[Panel]]] = [
         ("Connections open", "none", [(f"sum by (listener) (postroad_connections_open{_OF})", "{{listener}}")]),
         ("Refused at the door", "ops", [
             (_rate("postroad_stage_refusals_total", "stage, hook"), "{{stage}} {{hook}}"),
-            (_rate("postroad_connections_refused_total", "why"), "no place: {{why}}")]),
+            (_rate("postroad_connections_refused_total", "why"), "no place: {{why}}"),
+            (_rate("postroad_relay_refusals_total", "instance"), "relaying")]),
     ]),
     ("Stages", [
         ("Verdicts", "ops", [(
@@ -99,6 +109,8 @@ ROWS: list[tuple[str, list[Panel]]] = [
         ("Cipher suites", "ops", [(
             _rate("postroad_tls_ciphers_total", "side, cipher"),
             "{{side}} {{cipher}}")]),
+        ("Sessions with other servers that failed, as they are reported", "ops", [(
+            _rate("postroad_tls_sessions_total", "policy, result", ',result!="success"'), "{{policy}} {{result}}")]),
         ("Failed handshakes", "ops", [(
             _rate("postroad_tls_failures_total", "side"), "{{side}}")]),
         ("Certificates expire in", "s", [(

@@ -1,4 +1,4 @@
-"""Incoming reports: what others say about our mail, on TLS and as complaints, is read, kept and told. A pure stage."""
+"""Incoming reports: what others say of our mail (DMARC), of TLS and in complaints is read, kept, told. A pure stage."""
 
 import time
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from engine.directory import Directory, Invalid, asked, split, valid_address
 from engine.feedback import Report, read
 from engine.feedback.reading import LIMIT as COMPLAINT_LIMIT
 from engine.observe.events import event
+from engine.reports import received
 from engine.reports.inbox import Inbox
 from engine.reports.tls_received import TlsReport, parse
 from engine.reports.unpacked import Unreadable, unpacked
@@ -25,6 +26,9 @@ from engine.unsubscribe.links import Expired, Forged, verify
 
 TLS_LIMIT = 16 * 2**20
 """Octets of a message that has a report on TLS."""
+
+DMARC_LIMIT = 16 * 2**20
+"""Octets of a message that has a report on mail, and of the XML that comes out of it."""
 
 LINK_AGE = 5 * 365 * 86_400.0
 """Seconds for which a link of ours names its recipient: it gives nobody anything here."""
@@ -38,6 +42,13 @@ PROVIDERS = (
 
 QUIET = ("not-spam", "auth-failure", "dmarc")
 """Kinds of feedback that are no complaint (RFC 5965 7.3, RFC 6591)."""
+
+
+DEEPEST = 20
+"""Labels of a domain that are looked at."""
+
+_TURN = trio.CapacityLimiter(1)
+"""One large report at a time: the mail of this process goes on beside it."""
 
 
 class Found(NamedTuple):
@@ -54,7 +65,7 @@ class IncomingReports:
     """What was read ends here, unless ``keep`` lets it go on to the mailbox of its address. What cannot be read goes
     there in any case.
 
-    ``tls`` and ``complaints`` are addresses of ours that reports come to.
+    ``dmarc``, ``tls`` and ``complaints`` are addresses of ours that reports come to.
     """
 
     returns: ReturnPaths
@@ -62,6 +73,7 @@ class IncomingReports:
     inbox: Inbox
     directory: Directory
     _: KW_ONLY
+    dmarc: tuple[str, ...] = ()
     tls: tuple[str, ...] = ()
     complaints: tuple[str, ...] = ()
     # Who is believed about a recipient that nothing of ours in the complaint names: the domain of a good signature of
@@ -70,23 +82,25 @@ class IncomingReports:
     # The secret_file of [stage.bulk_mail], by which its links are known.
     link_secrets: Path | None = None
     keep: bool = False
-    # How long reports on TLS are kept.
-    kept_for: Duration = Duration("26w")
+    # How long reports on mail and on TLS are kept.
+    kept_for: Duration = Duration("53w")
+    _dmarc: frozenset[str] = field(init=False, repr=False)
     _tls: frozenset[str] = field(init=False, repr=False)
     _complaints: frozenset[str] = field(init=False, repr=False)
     _secrets: tuple[bytes, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self) -> None:
-        self._tls, self._complaints = (frozenset(map(_name, some)) for some in (self.tls, self.complaints))
+        addresses = (self.dmarc, self.tls, self.complaints)
+        self._dmarc, self._tls, self._complaints = (frozenset(map(_name, some)) for some in addresses)
         if self.link_secrets is not None:
             self._secrets = secrets_in(self.link_secrets)
 
     @staticmethod
     def check(**settings: Any) -> Iterator[str]:
         """What is wrong with the settings."""
-        if not (settings.get("tls") or settings.get("complaints")):
-            yield "say tls or complaints: the addresses that reports come to"
-        for key in ("tls", "complaints"):
+        if not any(settings.get(key) for key in ("dmarc", "tls", "complaints")):
+            yield "say dmarc, tls or complaints: the addresses that reports come to"
+        for key in ("dmarc", "tls", "complaints"):
             yield from (f"{key}: {text!r} is no address" for text in settings.get(key, ()) if not _is_address(text))
         if path := settings.get("link_secrets"):
             try:
@@ -98,13 +112,61 @@ class IncomingReports:
     async def __call__(self, message: Message) -> Verdict:
         names = {address: _name(address) for address in message.recipients}
         done: list[str] = []
-        for wanted, take in ((self._tls, self._take_tls_report), (self._complaints, self._take_complaint)):
+        for wanted, take in (
+            (self._dmarc, self._take_dmarc_report),
+            (self._tls, self._take_tls_report),
+            (self._complaints, self._take_complaint),
+        ):
             found = [address for address, name in names.items() if name in wanted]
             if found and await take(message):
                 done += found
         if self.keep or not done:
             return message
         return Each(dict.fromkeys(done, Discard("a report that was read")))
+
+    # Reports on mail
+
+    async def _take_dmarc_report(self, message: Message) -> bool:
+        """Whether it was one that counts: about domains of ours, and signed, else anybody could write anything."""
+        signed = _signed_by(message)
+        if signed == ():
+            event("dmarc-report-unread", id=message.id, why="no good signature of DKIM")
+            return False
+        octets = _beginning(message, DMARC_LIMIT)
+        try:
+            async with _TURN:
+                reports = await trio.to_thread.run_sync(_dmarc_reports, octets)
+            ours = [await self._ours(report) for report in reports]
+            for report, domain in zip(reports, ours, strict=True):
+                await self._keep(report, domain, message, signed or ())
+        except Unreadable as error:
+            event("dmarc-report-unread", id=message.id, why=str(error))
+            return False
+        return True
+
+    async def _ours(self, report: received.Report) -> str:
+        """The domain here that it is about, or that is above it. Unreadable: nobody keeps things here about others."""
+        labels = report.domain.split(".")
+        above = [".".join(labels[start:]) for start in range(min(len(labels) - 1, DEEPEST))]
+        ours = await asked(self.directory, lambda: next(filter(self.directory.is_local, above), ""))
+        if not ours:
+            raise Unreadable(f"it is about {report.domain or 'no domain'}, which is not here")
+        return ours
+
+    async def _keep(self, report: received.Report, ours: str, message: Message, signed: tuple[str, ...]) -> None:
+        """Unreadable, StorageError."""
+        take = partial(self.inbox.dmarc.take, report, ours, self.kept_for, signed=signed, identity=str(message.id))
+        is_new = await trio.to_thread.run_sync(take)
+        event(
+            "dmarc-report",
+            id=message.id,
+            domain=report.domain,
+            org=report.org_name,
+            report=report.identity,
+            messages=sum(record.count for record in report.records),
+            passed=sum(record.count for record in report.records if record.passed),
+            new=is_new,
+        )
 
     # Reports on TLS
 
@@ -211,6 +273,13 @@ def _beginning(message: Message, limit: int) -> bytes:
         if len(octets) > limit:
             break
     return bytes(octets)
+
+
+def _dmarc_reports(octets: bytes) -> list[received.Report]:
+    """Unreadable."""
+    if len(octets) > DMARC_LIMIT:
+        raise Unreadable(f"it has more than {DMARC_LIMIT // 2**20} MiB")
+    return [received.parse(found) for found in unpacked(octets, "XML", DMARC_LIMIT)]
 
 
 def _tls_reports(octets: bytes) -> list[TlsReport]:

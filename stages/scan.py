@@ -12,6 +12,7 @@ from engine.net.names import Hostname
 from engine.observe.events import event
 from engine.scanning import Guarded, decisive, facts, scanned
 from engine.scanning.clamav import Clamav, ClamavSettings
+from engine.scanning.counting import count
 from engine.scanning.rspamd import Rspamd, RspamdSettings
 from engine.spam import Spam, SpamTerms
 
@@ -89,6 +90,7 @@ class Scan:
         told = {name: str(one) for name, one in found.items()}
         known = facts(found)
         event("scanned", id=message.id, action=known["scan.action"], score=known.get("scan.score"), found=told)
+        count(found)
         decides = decisive(found)
         match decides.action:
             case "reject":

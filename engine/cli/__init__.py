@@ -19,6 +19,7 @@ COMMANDS = {
     "show": "Draw the pipeline, with what passes through it now.",
     "top": "Watch links, stages, sites and workers of the running server.",
     "tap": "Show messages that pass a link, as they pass.",
+    "figures": "Show how much mail came, went, was late, was spam and waited, over time.",
     "reload": "Put an edited pipeline.toml in force, without dropping anything.",
     "revision": "List and compare the configurations that were in force; go back to one.",
     "explain": "Show the whole way of a message, and what happens next.",

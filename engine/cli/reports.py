@@ -34,20 +34,27 @@ def reports() -> None:
 @reports.command()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--account", metavar="ADDRESS", help="All reports in the mailbox of an account of ours as well.")
+@click.option("--domain", metavar="DOMAIN", help="Only about this domain; of what was kept, about those below it too.")
+@click.option("--last", metavar="TIME", default="30d", show_default=True, help="How far to look back in what was kept.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, with all records.")
 @config_option
 @click.pass_context
-def show(ctx: click.Context, files: tuple[Path, ...], account: str | None, as_json: bool) -> None:
+def show(
+    ctx: click.Context, *, files: tuple[Path, ...], account: str | None, domain: str | None, last: str, as_json: bool
+) -> None:
     """Say who sent mail for our domains, and how much of it passed: what failed first, then by number of messages.
 
-    FILES are reports as they come: .xml, .xml.gz, .zip, or whole messages. One that is there twice counts once. The
-    columns dkim and spf count the messages that passed by them and were aligned with the domain in From.
+    Without FILES or an account: what the server has taken in and kept. FILES are reports as they come: .xml, .xml.gz,
+    .zip, or whole messages. One that is there twice counts once. The columns dkim and spf count the messages that
+    passed by them and were aligned with the domain in From.
     """
-    if not files and account is None:
-        raise click.UsageError("name FILES, or an account by --account")
     from engine.operations.reports import by_source, dmarc_reports
 
-    reports, good = _gathered(ctx, dmarc_reports(), files, account)
+    if files or account is not None:
+        reports, good = _gathered(ctx, dmarc_reports(), files, account)
+        reports = [one for one in reports if not domain or one.domain == domain.lower()]
+    else:
+        reports, good = _kept_dmarc(configuration(ctx), domain or "", last), True
     rows = [_built(row) for row in by_source(reports)]
     if as_json:
         tables.show_json({"reports": list(map(_whole, reports)), "sources": rows})
@@ -93,6 +100,21 @@ def tls(
         tables.show(rows, TLS_COLUMNS, as_json=False)
     if not good:
         raise SystemExit(1)
+
+
+def _kept_dmarc(config: "Config", domain: str, last: str) -> "list[Report]":
+    from engine.operations.reported import dmarc_of
+    from engine.reports.dmarc_inbox import FOLDER, DmarcStore
+    from engine.storage.environment import StorageError
+
+    since = time.time() - seconds(last, "--last")
+    if not (config.server.data / FOLDER).exists():
+        return []
+    try:
+        with DmarcStore.open(config.server.data, read_only=True) as store:
+            return [one.report for one in dmarc_of(store.reports(since), opening.onlooker(), domain)]
+    except StorageError as error:
+        raise Unusable(str(error)) from error
 
 
 def _kept(config: "Config", last: str) -> "Iterator[tuple[TlsReport, _By]]":

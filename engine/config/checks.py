@@ -20,6 +20,7 @@ from engine.config.tables import (
     DeliveryReports,
     Dns,
     Domains,
+    Figures,
     History,
     Log,
     Login,
@@ -110,6 +111,17 @@ def _history(document: Document, history: History) -> None:
         document.problem("history.size", text)
     if history.keep < 60:
         document.problem("history.keep", 'must be at least a minute; level = "off" keeps nothing')
+
+
+LONGEST_FIGURES = 3 * 366 * 86_400
+"""Seconds: of more hours, with all that can be in them, the room on disk would not do."""
+
+
+def _figures(document: Document, figures: Figures) -> None:
+    if figures.keep and figures.keep < 86_400:
+        document.problem("figures.keep", "must be at least a day; 0 keeps nothing")
+    if figures.keep > LONGEST_FIGURES:
+        document.problem("figures.keep", "must be at most three years")
 
 
 def _mailboxes(document: Document, mailboxes: Mailboxes) -> None:
@@ -306,6 +318,6 @@ CHECKS: dict[str, Callable[[Document, Any], None]] = {
     "server": _server, "domains": _domains, "dns": _dns, "log": _log, "queue": _queue, "mailboxes": _mailboxes,
     "login": _login, "quota": _quota, "sieve": _sieve, "oidc": _oidc, "srs": _srs, "batv": _batv, "verp": _verp,
     "shared": _shared, "metrics": _metrics,
-    "history": _history, "web": _web, "traces": _traces, "oversight": check_oversight,
+    "history": _history, "figures": _figures, "web": _web, "traces": _traces, "oversight": check_oversight,
 }  # fmt: skip
 """By table."""

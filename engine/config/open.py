@@ -22,7 +22,7 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsReports:
-    keep: Duration = Duration("26w")
+    keep: Duration = Duration("53w")
     per_network: Rate = Rate("100/1h")  # reports, or what is none
 
 

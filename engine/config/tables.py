@@ -105,6 +105,13 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What is kept of the server's measures, so that they can be seen over time."""
+
+    keep: Duration = Duration("53w")  # by the hour; by the minute it is a day, by ten minutes two weeks; 0: nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shaping:
     file: Path = NOWHERE  # of rules about how much mail goes to which sites
     providers: bool = True  # whether those that come with Postroad, about large providers, hold below them
@@ -460,6 +467,7 @@ class Config:
     log: Log
     queue: Queue
     history: History
+    figures: Figures
     shaping: Shaping
     rules: Rules  # what its file says
     mailboxes: Mailboxes
@@ -497,7 +505,7 @@ class Config:
 SECTIONS: dict[str, type] = {
     "server": Server, "domains": Domains, "dns": Dns, "log": Log, "queue": Queue, "mailboxes": Mailboxes,
     "quota": Quota, "sieve": Sieve, "login": Login, "delivery_reports": DeliveryReports, "bounces": Bounces,
-    "shaping": Shaping, "metrics": Metrics, "history": History,
+    "shaping": Shaping, "metrics": Metrics, "history": History, "figures": Figures,
     "web": Web, "oversight": Oversight,
 }  # fmt: skip
 """Tables of which nothing need be written: all their keys have defaults, but for the host name."""

@@ -154,14 +154,19 @@ def dmarc(found: Sequence[Report], by: Operator) -> Dmarc:
 
 def tls(kept: Iterable[Kept], by: Operator, domain: str = "") -> Tls:
     """What reports say that the server has taken in: of one domain, or of all that are for the operator."""
-    if domain:
-        by.check(domain)
-    named = domain.lower()
-    mine = [one for one in kept if all(map(by.may, one.report.domains)) and (not named or named in one.report.domains)]
+    mine = mine_of(kept, by, domain)
     return Tls(
         tuple(tls_summary(one.report, one.signed) for one in mine),
         tuple(by_failure([one.report for one in mine], domain)),
     )
+
+
+def mine_of(kept: Iterable[Kept], by: Operator, domain: str = "") -> list[Kept]:
+    """The reports on TLS that are for the operator; on one domain, if it is named. Forbidden."""
+    if domain:
+        by.check(domain)
+    named = domain.lower()
+    return [one for one in kept if all(map(by.may, one.report.domains)) and (not named or named in one.report.domains)]
 
 
 def summary(report: Report) -> DmarcSummary:

@@ -6,6 +6,13 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from engine.observe.events import event
+from engine.observe.measures import Counter
+
+_SESSIONS = Counter(
+    "postroad_tls_sessions_total",
+    "Sessions with servers that we send to, by policy and result as RFC 8460 names them; or `success`.",
+    ("policy", "result"),
+)
 
 PolicyType: TypeAlias = Literal["tlsa", "sts", "no-policy-found"]
 
@@ -58,6 +65,7 @@ class TlsResults:
         self.takers: list[Callable[[TlsResult], None]] = []
 
     def __call__(self, result: TlsResult) -> None:
+        _SESSIONS.of(result.policy_type, result.result or "success").value += 1
         if result.failed and result.policy_type != "no-policy-found":
             event(
                 "tls-failed", domain=result.domain, policy=result.policy_type, result=result.result,

@@ -1,6 +1,7 @@
 """What the outcomes of its recipients come to: who is tried again, who is parked, and whose sender is told."""
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -8,9 +9,10 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from engine.config import Queue
-from engine.message import Envelope, Fact, Recipient
+from engine.message import JUNK, Envelope, Fact, Recipient
 from engine.observe.events import event
-from engine.observe.measures import Counter
+from engine.observe.measures import Counter, Histogram
+from engine.protocols.address import normalised_domain
 from engine.queue.bounce import Failure, wants_report
 from engine.queue.delivery import Delivery
 from engine.queue.lines import domain_of
@@ -22,6 +24,17 @@ _RECIPIENTS = Counter(
     "postroad_recipients_total",
     "What became of recipients, at each attempt; one that is `held` waits in a line.",
     ("outcome",),
+)
+_TOOK = Histogram(
+    "postroad_delivery_seconds",
+    "Time from acceptance until a recipient's mail was in its `mailbox`, or with another `server`.",
+    ("to",),
+    bounds=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 432_000.0),
+)
+_OF_DOMAIN = Counter(
+    "postroad_domain_recipients_total",
+    "What came into mailboxes of a domain, `received` or `junk`, and what its accounts `sent`, or got `returned`.",
+    ("domain", "what"),
 )
 _OUTCOMES = {
     Delivered: "delivered", Defer: "deferred", Reject: "failed", Discard: "discarded", Quarantine: "quarantined",
@@ -160,11 +173,27 @@ def _named(verdict: Verdict) -> str:
     return "held" if is_held(verdict) else _OUTCOMES[type(verdict)]
 
 
+def _count(envelope: Envelope, recipient: Recipient, verdict: Verdict) -> None:
+    """Whoever has a name for the other side has handed the mail on; else it is in a mailbox of ours."""
+    named = _named(verdict)
+    _RECIPIENTS.of(named).value += 1
+    by = normalised_domain(envelope.session.login.rpartition("@")[2])
+    if isinstance(verdict, Delivered) and named == "delivered":
+        _TOOK.of("server" if verdict.remote else "mailbox").observe(max(time.time() - envelope.begun, 0.0))
+        if not verdict.remote:
+            what = "junk" if envelope.facts.get(JUNK) else "received"
+            _OF_DOMAIN.of(normalised_domain(recipient.address.rpartition("@")[2]), what).value += 1
+        elif by:
+            _OF_DOMAIN.of(by, "sent").value += 1
+    elif isinstance(verdict, Reject) and by:
+        _OF_DOMAIN.of(by, "returned").value += 1
+
+
 def tell(delivery: Delivery, recipient: Recipient, verdict: Verdict) -> None:
     """Say in an event what became of a recipient."""
     record = delivery.record
     common = {"id": record.id, "to": recipient.address, "from": record.envelope.sender, "way": delivery.way}
-    _RECIPIENTS.of(_named(verdict)).value += 1
+    _count(record.envelope, recipient, verdict)
     match verdict:
         case Delivered(tell="expanded"):
             event("expanded", **common)

@@ -1,4 +1,4 @@
-"""Reports on TLS that others have sent us, on disk: each once, for a time, in bounded room.
+"""Reports on TLS that others have sent us, on disk: each once, for a time, in bounded room; those of DMARC beside them.
 
 One database: the Unix time of the end of the report, in 5 octets, and a digest of who sent it and under which name; the
 value is MessagePack.
@@ -15,6 +15,7 @@ from typing import Self, TypeAlias
 import lmdb
 import msgspec
 
+from engine.reports.dmarc_inbox import DmarcInbox
 from engine.reports.tls_received import TlsReport
 from engine.storage.environment import StorageError, open_environment
 from engine.storage.store import Store
@@ -115,6 +116,7 @@ class Inbox:
         self._data = data
         self._store: ReportStore | None = None
         self._opening = threading.Lock()  # by one thread: LMDB cannot be opened twice in one process
+        self.dmarc = DmarcInbox(data)
 
     def take(
         self, report: TlsReport, keep: float, *, signed: tuple[str, ...] = (), identity: str = "", peer: str = ""
@@ -135,6 +137,7 @@ class Inbox:
     def close(self) -> None:
         if self._store is not None:
             self._store.close()
+        self.dmarc.close()
 
 
 def _key(kept: Kept) -> bytes:

@@ -50,9 +50,9 @@ class NoReport(Unreadable):
     """There is nothing in it that might be one."""
 
 
-def unpacked(octets: bytes, form: Form = "XML") -> list[bytes]:
-    """All XML, or JSON, in a file, at least one. Unreadable."""
-    found = list(_Unpacking(_BEGINNINGS[form]).found(octets, DEPTH))
+def unpacked(octets: bytes, form: Form = "XML", limit: int = LIMIT) -> list[bytes]:
+    """All XML, or JSON, in a file, at least one; ``limit``: octets that may come out of it in all. Unreadable."""
+    found = list(_Unpacking(_BEGINNINGS[form], limit).found(octets, DEPTH))
     if not found:
         raise NoReport(f"it holds no {form}, bare or in gzip, zip or a message")
     return found
@@ -61,9 +61,9 @@ def unpacked(octets: bytes, form: Form = "XML") -> list[bytes]:
 class _Unpacking:
     """One file, and how many octets more may come out of it."""
 
-    def __init__(self, begins: Callable[[bytes], bool]) -> None:
+    def __init__(self, begins: Callable[[bytes], bool], limit: int) -> None:
         self._begins = begins
-        self._left = LIMIT
+        self._limit = self._left = limit
 
     def found(self, octets: bytes, depth: int) -> Iterator[bytes]:
         if len(octets) > LIMIT:
@@ -118,5 +118,5 @@ class _Unpacking:
     def _taken(self, octets: bytes) -> bytes:
         self._left -= len(octets)
         if self._left < 0:
-            raise Unreadable(f"more than {LIMIT // 2**20} MiB come out of it: a bomb, and no report")
+            raise Unreadable(f"more than {self._limit // 2**20} MiB come out of it: a bomb, and no report")
         return octets

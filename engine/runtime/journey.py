@@ -19,6 +19,7 @@ from engine.lanes import Course, Leg
 from engine.links.link import Done, Way
 from engine.message import JOURNAL, PARK, PARKED_BY, SITE, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
+from engine.observe.measures import Counter
 from engine.oversight.journaling import reports
 from engine.queue.bounce import Failure, Letters, back, bounce, expanded, wants_report
 from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
@@ -26,6 +27,10 @@ from engine.queue.delivery import Delivery
 from engine.queue.owner import Owner
 from engine.runtime.contents import Said, new_contents, with_contents
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+
+_ARRIVALS = Counter(
+    "postroad_arrivals_total", "Messages whose content has come, by what their client heard.", ("lane", "answer")
+)
 
 LANES = 20
 """Lanes that one message may go through at one attempt: more is a circle."""
@@ -410,7 +415,9 @@ class Arrival(Journey):
         self._answered = True
         self._roads.left()
         envelope = self._message.envelope
-        self._roads.count(_ANSWERS.get(type(verdict), "put-off"))
+        answer = _ANSWERS.get(type(verdict), "put-off")
+        self._roads.count(answer)
+        _ARRIVALS.of(self._course.lane, answer).value += 1
         event(
             "accepted" if isinstance(verdict, Delivered) else "refused" if isinstance(verdict, Reject) else
             "discarded" if isinstance(verdict, Discard) else "put-off",

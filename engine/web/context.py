@@ -19,6 +19,7 @@ from engine.web.pace import Pace
 if TYPE_CHECKING:
     from engine.config import Config
     from engine.directory import Directory
+    from engine.figures.store import Figures
     from engine.login import Logins
     from engine.mailbox import Mailboxes, NewsDesk, Quotas
     from engine.net.dns import Resolver
@@ -98,6 +99,11 @@ class Context:
     def inbox(self) -> Inbox:
         """Reports on TLS that others have sent us."""
         return self._role.inbox
+
+    @property
+    def figures(self) -> Figures:
+        """What the server has measured over time."""
+        return self._role.figures
 
     @property
     def allowances(self) -> Allowances:

@@ -1,7 +1,7 @@
 """The web process."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,11 +9,13 @@ import trio
 from starlette.types import Scope
 
 from engine.config import NOWHERE, WEB, Config, ConfigError, Problem, secrets_in
+from engine.figures.recording import Recorder
 from engine.mailbox import NewsDesk
 from engine.net.connection import Connection
 from engine.net.crowd import Crowd
 from engine.net.targets import is_loopback
 from engine.observe.events import event
+from engine.observe.measures import Sample
 from engine.runtime.canary import InForce
 from engine.runtime.places import MAILBOXES, between, processes
 from engine.runtime.revision import Here, Revision
@@ -52,6 +54,15 @@ class WebRole(Role):
         async with trio.open_nursery() as self._nursery:
             await self._nursery.start(self._asking.run)
             task_status.started()
+
+    def start(self, nursery: trio.Nursery) -> None:
+        super().start(nursery)
+        if self.here.process.index == 0:  # one writes, and all read
+            keep = Recorder(self.figures.opened, self._samples, lambda: self.config.figures.keep)
+            nursery.start_soon(keep.run)
+
+    async def _samples(self) -> Mapping[str, Sequence[Sample]]:
+        return (await self._collecting.now()).samples
 
     def services(self, config: Config) -> dict[Any, Any]:
         self._tokens = _tokens(config)

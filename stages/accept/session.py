@@ -23,6 +23,7 @@ from engine.message import Octets
 from engine.net.connection import Connection
 from engine.net.targets import address_of
 from engine.observe.events import event
+from engine.observe.measures import Counter
 from engine.protocols.scram import Keys
 from engine.protocols.smtp_events import (
     NEED_DATA,
@@ -45,6 +46,8 @@ from stages.accept.terms import Terms
 
 _OF_SPACE = {"4.3.1": 452, "4.2.2": 452, "5.2.2": 552}
 """Enhanced codes that have a reply code of their own (RFC 5321 4.2.3): no room on the disk, in a mailbox, for good."""
+
+_NOT_RELAYED = Counter("postroad_relay_refusals_total", "Recipients elsewhere, of clients who may not relay.")
 
 _UNKNOWN = "5.1.1"
 """The enhanced code of recipients that there are not (RFC 3463 3.2)."""
@@ -397,6 +400,7 @@ class Session:
             return Defer("Local trouble, please try again later", "4.3.0", log=str(error))
         if not is_local:
             if not (self._trusted or self._smtp.login):
+                _NOT_RELAYED.of().value += 1
                 return Reject(f"Relaying to {domain} is not permitted", "5.7.1")
             if "%" in local or "!" in local or "@" in local:
                 # Source routes in disguise: the next server might take them for an order to relay.

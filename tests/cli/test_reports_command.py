@@ -1,5 +1,6 @@
 """`postroad reports show`: what people and programs see, and how it ends."""
 
+import contextlib
 import gzip
 import json
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from engine.cli import main
+from engine.reports import received
+from engine.reports.dmarc_inbox import DmarcInbox
 from engine.reports.inbox import Kept, ReportStore
 from engine.reports.tls_received import parse
+from tests.reports.dmarc_samples import aggregate
 from tests.reports.samples import GOOGLE, MICROSOFT
 from tests.reports.tls_samples import GOOGLE as GOOGLE_TLS
 from tests.reports.tls_samples import MICROSOFT as MICROSOFT_TLS
@@ -73,10 +77,20 @@ def test_a_report_that_came_twice_counts_once(tmp_path: Path) -> None:
     assert show(packed, again).stdout == show(packed).stdout
 
 
-def test_nothing_to_show() -> None:
-    result = show()
-    assert result.exit_code == 2
-    assert "name FILES, or an account by --account" in result.stderr
+def test_without_files_what_the_server_has_kept(tmp_path: Path) -> None:
+    config = tmp_path / "pipeline.toml"
+    config.write_text(toml(BASE))
+    nothing = CliRunner().invoke(main, ["--config", str(config), "reports", "show"])
+    assert (nothing.exit_code, nothing.output) == (0, "")
+    with contextlib.closing(DmarcInbox(tmp_path / "var")) as inbox:
+        inbox.take(received.parse(aggregate()), "example.org", 1e8, signed=("google.com",))
+        inbox.take(received.parse(aggregate("example.net")), "example.net", 1e8, signed=("google.com",))
+    result = CliRunner().invoke(main, ["--config", str(config), "reports", "show", "--domain", "example.org"])
+    assert result.exit_code == 0
+    assert [line.split("\t")[:5] for line in result.stdout.splitlines()] == [
+        ["example.org", "2001:db8::9", "2", "0", "2"],
+        ["example.org", "192.0.2.1", "7", "7", "0"],
+    ]
 
 
 # -- on TLS

@@ -220,7 +220,7 @@ async def test_one_that_is_too_large_is_not_read(world: World, monkeypatch: pyte
 def test_settings_that_cannot_work(tmp_path: Path) -> None:
     check = IncomingReports.check
     assert list(check(tls=("tls@example.org",))) == []
-    assert list(check()) == ["say tls or complaints: the addresses that reports come to"]
+    assert list(check()) == ["say dmarc, tls or complaints: the addresses that reports come to"]
     assert list(check(complaints=("nobody", "a@b@c"))) == [
         "complaints: 'nobody' is no address",
         "complaints: 'a@b@c' is no address",

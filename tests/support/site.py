@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from engine.abuse import Tables
 from engine.config import Config, parse
 from engine.directory import Embedded
+from engine.figures.store import Figures
 from engine.links.request import Unanswered
 from engine.lists import Lists
 from engine.login import Guard, Logins, Rates
@@ -76,6 +77,7 @@ class Alone:
         self.suppressions = Suppressions.open(self.data)
         self.actions = ActionStore.open(self.data)
         self.inbox = Inbox(self.data)
+        self.figures = Figures(self.data)
         self.spam = Spam(self.data, self.directory)
         self.sts = StsStore.open(self.data)
         self.seen_tls = SeenTls.open(self.data)
@@ -92,6 +94,7 @@ class Alone:
 
     def close(self) -> None:
         self.inbox.close()
+        self.figures.close()
         self.spam.close()
         self.oversight.close()
         for store in (

@@ -6,8 +6,9 @@ import pytest
 
 from engine.drawing.pipeline import Branch, DrawnLane, DrawnLeg, DrawnStage, Pipeline
 from engine.observe.measures import Sample
+from engine.observe.quantiles import quantile
 from engine.watching import wording
-from engine.watching.readings import LinkReading, Round, StageReading, as_data, quantile, read
+from engine.watching.readings import LinkReading, Round, StageReading, as_data, read
 
 PIPELINE = Pipeline(
     (

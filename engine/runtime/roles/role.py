@@ -13,6 +13,7 @@ from engine.config import IMPLICIT_TLS, Config
 from engine.deadline import Watch
 from engine.directory import Directory
 from engine.egress import Egress, Plan
+from engine.figures.store import Figures
 from engine.history import history
 from engine.history.shelf import FOLDER, Terms
 from engine.lanes import MAIL
@@ -126,6 +127,11 @@ class Role:
         self._keep_history(config)
         self._export: Export | None = None
         self._tell_traces(config)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """What is measured over time."""
+        return Figures(self.data)
 
     @cached_property
     def _undelivered(self) -> Undelivered:
@@ -339,6 +345,8 @@ class Role:
         self.tally.close()
         self.sessions.close()
         self.inbox.close()
+        if "figures" in self.__dict__:
+            self.figures.close()
         if "_undelivered" in self.__dict__:
             self._undelivered.close()
         self.automation.close()

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from engine.directory import OWNER
 from engine.watching.wording import time_taken
+from engine.web.admin.charts import sparks
 from engine.web.admin.reasons import said
 from engine.web.admin.watch import Watch
 from engine.web.bounds import bounded
@@ -23,7 +24,9 @@ from engine.web.streams import Emit, EventStream
 def routes(watch: Watch) -> Sequence[BaseRoute]:
     @require(OWNER)
     async def overview(request: Request) -> Response:
-        return page(request, "admin/overview.html", now=_told(watch, language_of(request)))
+        return page(
+            request, "admin/overview.html", now=_told(watch, language_of(request)), sparks=await sparks(request)
+        )
 
     @require(OWNER)
     @bounded(seconds=math.inf)

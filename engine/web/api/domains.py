@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from engine.operations import accounts, certificates, domains, keys, reports
+from engine.operations import accounts, certificates, domains, keys, reported, reports
 from engine.operations.certificates import Certificates
 from engine.operations.domains import DomainRow
+from engine.operations.figures import Figures
 from engine.operations.keys import KeyRecord, KeyRow
 from engine.operations.reports import Dmarc, Tls
 from engine.signing import KeyStore
-from engine.web.api.operating import SEGMENT, Address, Paged, embedded, operator_of, page, reading
+from engine.web.api.operating import SEGMENT, Paged, embedded, operator_of, page, reading
 from engine.web.api.operation import Asked, Call, Operation, Page
 
 Domain = Annotated[str, Meta(min_length=1, max_length=255, pattern=SEGMENT, description="Such as example.org.")]
@@ -50,13 +51,26 @@ class RemovingKey(Asked, frozen=True):
     force: Annotated[bool, Meta(description="Also a key that signs, or that must stay published.")] = False
 
 
-class OfAccount(Asked, frozen=True):
-    account: Annotated[Address, Meta(description="In whose mailbox the reports are.")]
+Named = Annotated[str, Meta(max_length=255, description="Only about this domain.")]
+Days = Annotated[int, Meta(ge=1, le=3650, description="How far to look back.")]
+
+
+class OfMail(Asked, frozen=True):
+    account: Annotated[
+        str, Meta(max_length=320, description="In whose mailbox the reports are; else those that the server took in.")
+    ] = ""
+    domain: Named = ""
+    days: Days = 30
 
 
 class OfTls(Asked, frozen=True):
-    domain: Annotated[str, Meta(max_length=255, description="Only about this domain.")] = ""
-    days: Annotated[int, Meta(ge=1, le=3650, description="How far to look back.")] = 30
+    domain: Named = ""
+    days: Days = 30
+
+
+class ByDay(Asked, frozen=True):
+    domain: Named = ""
+    days: Annotated[int, Meta(ge=1, le=366, description="How many, in UTC, today the last.")] = 30
 
 
 async def list_domains(call: Call, *, query: Paged) -> Page[DomainRow]:
@@ -109,14 +123,46 @@ async def list_certificates(call: Call) -> Certificates:
     return await call.blocking(certificates.listed, call.config, operator_of(call))
 
 
-async def show_dmarc(call: Call, *, query: OfAccount) -> Dmarc:
-    """Sum the reports in a mailbox up, on mail in the name of our domains: what failed first."""
+async def show_dmarc(call: Call, *, query: OfMail) -> Dmarc:
+    """Sum reports up, on mail in the name of our domains: what failed first.
+
+    They are those that the stage `incoming_reports` has taken in; or with ``account`` those in a mailbox, whenever they
+    came."""
 
     def read() -> Dmarc:
         by, gathering = operator_of(call), reports.dmarc_reports()
+        if not query.account:
+            kept = call.context.stores.inbox.dmarc.reports(time.time() - query.days * 86_400.0)
+            return reported.dmarc_summed(reported.dmarc_of(kept, by, query.domain))
         account = accounts.known(call.context.directory(), by, query.account)
         gathering.add(reports.letters(reading(call), by, account), may_be_other_mail=True)
-        return reports.dmarc(gathering.reports, by)
+        found = [one for one in gathering.reports if not query.domain or one.domain == query.domain.lower()]
+        return reports.dmarc(found, by)
+
+    return await call.blocking(read)
+
+
+async def show_dmarc_days(call: Call, *, query: ByDay) -> Figures:
+    """Show mail in the name of our domains by day, as reports say that the server has taken in."""
+
+    def read() -> Figures:
+        now = time.time()
+        kept = call.context.stores.inbox.dmarc.reports(reported.since(query.days, now))
+        mine = reported.dmarc_of(kept, operator_of(call), query.domain)
+        return reported.told(*reported.dmarc_days(mine, query.days, now))
+
+    return await call.blocking(read)
+
+
+async def show_tls_days(call: Call, *, query: ByDay) -> Figures:
+    """Show sessions with our servers by day, as reports say that the server has taken in."""
+
+    def read() -> Figures:
+        now = time.time()
+        kept = reported.tls_of(
+            call.context.stores.inbox.reports(reported.since(query.days, now)), operator_of(call), query.domain
+        )
+        return reported.told(*reported.tls_days(kept, query.days, now, query.domain))
 
     return await call.blocking(read)
 
@@ -150,5 +196,7 @@ ROWS = (
     Operation("GET", "/keys", function=list_keys, **_READ),
     Operation("GET", "/certificates", "domains:read", list_certificates),
     Operation("GET", "/reports/dmarc", "reports:read", show_dmarc, by_domain=True, problems=(404,)),
+    Operation("GET", "/reports/dmarc/days", "reports:read", show_dmarc_days, by_domain=True),
     Operation("GET", "/reports/tls", "reports:read", show_tls, by_domain=True),
+    Operation("GET", "/reports/tls/days", "reports:read", show_tls_days, by_domain=True),
 )

@@ -305,7 +305,9 @@ CONTENTS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any] | None]] = 
     ("POST", "/lists"): ({}, {"word": "allow", "entries": ["example.com"], "for": EVE}),
     ("DELETE", "/lists"): ({"entry": "example.com", "for": ""}, None),
     ("GET", "/reports/dmarc"): ({"account": EVE}, None),
+    ("GET", "/reports/dmarc/days"): ({"domain": "example.net"}, None),
     ("GET", "/reports/tls"): ({"domain": "example.net"}, None),
+    ("GET", "/reports/tls/days"): ({"domain": "example.net"}, None),
 }
 
 OURS = ("accounts", "aliases", "groups", "domains", "quotas", "lists", "reports")

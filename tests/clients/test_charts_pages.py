@@ -1,0 +1,184 @@
+"""Charts as people read them: a real server that measures itself, real Chromium; by pointer, keys, and axe-core."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from engine.figures.store import FigureStore
+from engine.reports.inbox import Inbox
+from engine.reports.received import parse
+from engine.reports.tls_received import Failure, Policy, TlsReport
+from tests.clients.test_site_pages import ANN, AXE, PHONE, WIDE, shot, sign_in, site, visit
+from tests.figures.figure_samples import filled
+from tests.reports.dmarc_samples import DAY, YESTERDAY, aggregate
+from tests.support.chromium import chromium
+from tests.support.programs import needs
+from tests.support.server import PASSWORD, Postroad
+
+pytestmark = pytest.mark.client
+
+YEAR = 366.0 * DAY
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", AXE]
+    subprocess.run(command, check=True, capture_output=True)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postroad]:
+    server = Postroad(tmp_path, {"listen": {"web": "127.0.0.1:0"}}).account(ANN)
+    server.command("account", "role", "add", ANN, "owner")
+    data = tmp_path / "var"
+    with FigureStore.open(data) as store:
+        filled(store, time.time(), 40)
+    report(data)
+    with server:
+        yield server
+
+
+def report(data: Path) -> None:
+    """A month of what others report."""
+    with contextlib.closing(Inbox(data)) as inbox:
+        for day in range(30):
+            begin = YESTERDAY - day * DAY
+            rows = (
+                ("192.0.2.25", 400 + day * 7, "none", "pass", "pass"),
+                ("198.51.100.7", 60 + day % 9 * 8, "none", "pass", "fail"),
+                ("203.0.113.9", 12 + day % 5 * 6, "none", "fail", "pass"),
+                ("2001:db8:66::1", 30 if day % 8 else 140, "quarantine" if day < 12 else "none", "fail", "fail"),
+            )  # fmt: skip
+            octets = aggregate(identity=str(day), begin=begin, rows=rows)
+            inbox.dmarc.take(parse(octets), "example.org", YEAR, signed=("google.com",))
+            failures = (Failure("certificate-expired", 4, mx_hostname="mx.example.org"),) if 5 < day < 9 else ()
+            policy = Policy("example.org", "sts", succeeded=90 + day, failed=4 * len(failures), failures=failures)
+            inbox.take(
+                TlsReport("Google Inc.", "", str(day), begin, begin + DAY - 1, (policy,)), YEAR, signed=("google.com",)
+            )
+
+
+def figure(page: Page, name: str) -> Any:
+    return page.locator(f"#{name}")
+
+
+def test_an_administrator_reads_the_charts(server: Postroad, browser: Browser) -> None:
+    with visit(browser) as page:
+        sign_in(page, server, ANN, path="/admin/overview")
+        expect(page.get_by_role("heading", name="The last day")).to_be_visible()
+        shot(page, "charts-overview")
+        page.get_by_role("link", name="All charts").click()
+        taken = figure(page, "taken")
+        expect(taken.get_by_role("heading", name="Mail taken in, by lane")).to_be_visible()
+        shot(page, "charts-day")
+
+        # By the pointer: the legend has the values of that moment, and the sums again when it leaves.
+        sums = taken.locator("[data-value]").all_inner_texts()
+        box = taken.locator(".field").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        expect(taken.locator(".cursor")).to_have_count(1)
+        middle = taken.locator("tbody tr").nth(taken.locator("tbody tr").count() // 2)
+        taken.locator("summary").click()
+        expect(taken.locator(".cursor")).to_have_count(0)
+        assert taken.locator("[data-value]").all_inner_texts() == sums
+        expect(middle).to_be_visible()
+
+        # By the keys: the slider says what a screen reader reads.
+        reader = taken.get_by_role("slider", name="Read the values: Mail taken in, by lane")
+        reader.focus()
+        page.keyboard.press("Home")
+        first = taken.locator("tbody tr").first
+        said = reader.get_attribute("aria-valuetext") or ""
+        assert said.startswith(first.locator("th").inner_text())
+        assert "inbound: " in said
+        page.keyboard.press("ArrowRight")
+        assert reader.get_attribute("aria-valuetext") != said
+        shot(page, "charts-read")
+
+        for span in ("Week", "Month", "Year"):
+            page.get_by_role("link", name=span, exact=True).click()
+            expect(page.get_by_role("link", name=span, exact=True)).to_have_attribute("aria-current", "true")
+            expect(figure(page, "delay").locator(".line")).to_have_count(3)
+            shot(page, f"charts-{span.lower()}")
+
+        figure(page, "delay").locator("summary").click()
+        with page.expect_download() as download:
+            figure(page, "delay").get_by_role("link", name="Download as CSV").click()
+        text = Path(download.value.path()).read_text()
+        assert download.value.suggested_filename == "delay-year.csv"
+        assert text.splitlines()[0] == "time,p50,p90,p99"
+
+        page.get_by_label("Domain").select_option("example.org")
+        page.get_by_role("button", name="Show").click()
+        expect(figure(page, "received").get_by_role("heading", name="Mail received")).to_be_visible()
+        shot(page, "charts-domain")
+
+
+def test_who_sends_in_our_name_and_how_tls_goes(server: Postroad, browser: Browser) -> None:
+    with visit(browser) as page:
+        sign_in(page, server, ANN, path="/admin/reports/dmarc")
+        expect(page.get_by_role("heading", name="Who sends in our name")).to_be_visible()
+        first = page.locator(".sources tbody tr").first
+        expect(first).to_contain_text("2001:db8:66::1")
+        expect(figure(page, "dmarc-results").locator(".bar")).to_have_count(4)
+        shot(page, "dmarc-month")
+        page.get_by_role("link", name="Quarter").click()
+        expect(page.get_by_role("link", name="Quarter")).to_have_attribute("aria-current", "true")
+        with page.expect_download() as download:
+            page.locator(".sources").get_by_role("link", name="Download as CSV").click()
+        assert "2001:db8:66::1" in Path(download.value.path()).read_text()
+        page.get_by_role("link", name="TLS reports").click()
+        expect(page.get_by_role("heading", name="How sessions ended")).to_be_visible()
+        expect(page.get_by_text("What we report to others of theirs")).to_be_visible()
+        shot(page, "tls-month")
+
+
+PAGES = (
+    "/admin/overview", "/admin/charts", "/admin/charts?span=year", "/admin/charts?domain=example.org",
+    "/admin/reports/dmarc", "/admin/reports/tls",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scheme", "viewport", "locale"),
+    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
+    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
+)
+@needs("node", "npm")
+def test_axe_finds_nothing_in_charts(  # noqa: PLR0917
+    server: Postroad, browser: Browser, axe: str, scheme: str, viewport: dict[str, int], locale: str
+) -> None:
+    options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
+    with visit(browser, **options) as page:
+        page.goto(site(server, "/sign-in"))
+        page.locator("input[name=address]").fill(ANN)
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.locator("form[action='/sign-in'] button").click()
+        page.wait_for_url(lambda url: "/sign-in" not in url)
+        for address in PAGES:
+            page.goto(site(server, address))
+            for summary in page.locator(".figure summary").all()[:2]:
+                summary.click()
+            page.evaluate(axe)
+            result = page.evaluate("axe.run({resultTypes: ['violations']})")
+            found = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in result["violations"]]
+            assert found == [], address
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, f"{address} is {wide} pixels too wide"
+            place = address.replace("/admin", "").replace("/", "-").replace("?", "-").replace("=", "-")
+            shot(page, f"charts-{scheme}-{viewport['width']}-{locale}{place}")
