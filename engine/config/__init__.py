@@ -14,6 +14,7 @@ from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS
 from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
+from engine.config.sign_in import EMAIL, OidcProvider
 from engine.config.smart_hosts import SmartHost
 from engine.config.tables import (
     DIRECTORIES,
@@ -59,6 +60,7 @@ from engine.config.tenants import Campaign, Tenant
 __all__ = [
     "CHALLENGES",
     "DIRECTORIES",
+    "EMAIL",
     "IMPLICIT_TLS",
     "LISTENERS",
     "METRICS",
@@ -89,6 +91,7 @@ __all__ = [
     "Metrics",
     "MtaSts",
     "Oidc",
+    "OidcProvider",
     "Open",
     "Place",
     "Postgresql",

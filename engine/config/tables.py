@@ -13,6 +13,7 @@ from engine.condition import When
 from engine.config.egress import Egress
 from engine.config.open import TABLES, Open
 from engine.config.rules import Rules
+from engine.config.sign_in import OidcProvider
 from engine.config.smart_hosts import SmartHost
 from engine.config.tenants import Tenant
 from engine.lanes import MAIL, Course, Lane
@@ -418,6 +419,7 @@ class Web:
     lifetime: Duration = Duration("30d")  # after which one must in any case
     max_connections: int = 1000  # at once, of each process
     max_connections_per_network: int = 200  # the same from one network, as [login] has it
+    oidc: Mapping[str, OidcProvider] = field(default_factory=dict)  # at which people sign in, by name
 
 
 @dataclass(frozen=True, slots=True)

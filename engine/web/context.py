@@ -19,7 +19,7 @@ from engine.web.pace import Pace
 if TYPE_CHECKING:
     from engine.config import Config
     from engine.directory import Directory
-    from engine.login import Logins
+    from engine.login import Logins, RelyingParty
     from engine.mailbox import Mailboxes, NewsDesk, Quotas
     from engine.net.dns import Resolver
     from engine.reports.inbox import Inbox
@@ -48,6 +48,7 @@ class Context:
         self.ending = trio.Event()  # the process ends: what goes on and on is to end
         self.pace = Pace()  # of strangers
         self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
+        self._providers: dict[str, RelyingParty] = {}
 
     @property
     def config(self) -> Config:
@@ -62,6 +63,17 @@ class Context:
     def login(self) -> Logins:
         """Who may come in: with the bans and the rates of the mail protocols."""
         return self._role.logins
+
+    def provider(self, name: str) -> RelyingParty | None:
+        """One at which people sign in, and what it has told us, for as long as its table stays the same."""
+        from engine.login import RelyingParty
+
+        settings, known = self.config.web.oidc.get(name), self._providers.get(name)
+        if settings is None:
+            self._providers.pop(name, None)
+        elif known is None or known.settings != settings:
+            self._providers[name] = RelyingParty(name, settings)
+        return self._providers.get(name)
 
     @property
     def quotas(self) -> Quotas:

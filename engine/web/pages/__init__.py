@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.web.context import Context
-from engine.web.pages import account, passkeys, second_factor, signing_in
+from engine.web.pages import account, passkeys, providers, second_factor, signing_in
 from engine.web.sessions import session_of
 
 
@@ -16,6 +16,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/", _start, methods=["GET"]),
         *signing_in.ROUTES,
+        *providers.ROUTES,
         *account.ROUTES,
         *second_factor.ROUTES,
         *passkeys.ROUTES,
