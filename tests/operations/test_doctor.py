@@ -451,7 +451,7 @@ def test_providers_that_answer_or_not(tmp_path: Path) -> None:
             "secret": {**known, "issuer": provider.url, "client_secret_env": "POSTROAD_NO_SUCH_VARIABLE"},
         }  # fmt: skip
         config = written(tmp_path, {"listen": {"web": "127.0.0.1:0"}, "web": {"oidc": oidc}})
-        found = visit(config, only="providers")
+        found = visit(config, only="scanners")
     finally:
         provider.close()
     assert found.one("ok", f"[web.oidc.firm]: {provider.url} answers")

@@ -7,7 +7,7 @@ import click
 
 from engine.cli import tables
 from engine.cli.configured import config_option, configuration
-from engine.cli.doctor import certificates, clock, disk, limits, names, outside, ports, providers, versions
+from engine.cli.doctor import certificates, clock, disk, limits, names, outside, ports, versions
 from engine.cli.doctor.finding import Finding, Level, Look, Patient, warning
 from engine.cli.doctor.life import look_at_queue, look_at_server
 from engine.cli.init.answers import seen_addresses
@@ -24,12 +24,11 @@ _AREAS: dict[str, Look] = {
     "limits": limits.look,
     "versions": versions.look,
     "scanners": outside.look,
-    "providers": providers.look,
     "server": look_at_server,
     "queue": look_at_queue,
 }
 
-_OUTSIDE = {"dns", "scanners", "providers"}
+_OUTSIDE = {"dns", "scanners"}
 """Areas that ask others."""
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
@@ -54,7 +53,7 @@ def doctor(
     outgoing: str,
     as_json: bool,
 ) -> None:
-    """Look at disk, ports, DNS, TLS, clock, limits, versions, scanners, providers, the server and its queue.
+    """Look at disk, ports, DNS, TLS, clock, limits, versions, scanners, the server and its queue.
 
     For each thing: ok, a warning or a problem, what it means, and what to do. It changes nothing, and may be run at any
     time, by root or by the server's user. Exit code 0: no problem; 1: at least one; 2: pipeline.toml has mistakes.
