@@ -10,6 +10,8 @@ from engine.cli import tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.queue_looking import list_, show, top
 from engine.cli.queue_orders import bounce, delete, expire, hold, release, reroute, retry
+from engine.config import Config
+from engine.operations.operator import user
 from engine.operations.shards import opened
 from engine.queue.snapshot import restore as put_back
 from engine.queue.snapshot import take
@@ -85,12 +87,20 @@ def snapshot(ctx: click.Context, file: Path, as_json: bool) -> None:
 
 @queue.command()
 @click.argument("file", type=click.Path(exists=True, path_type=Path, dir_okay=False))
+@click.option("--held", is_flag=True, help="Put back, and hold, what is not in the queue; the server may run.")
 @_JSON
 @config_option
 @click.pass_context
-def restore(ctx: click.Context, file: Path, as_json: bool) -> None:
-    """Put the messages in FILE into the queue, which must be empty. The server must not run."""
+def restore(ctx: click.Context, file: Path, held: bool, as_json: bool) -> None:
+    """Put the messages in FILE into the queue, which must be empty. The server must not run.
+
+    With --held neither must be: what is in FILE and not in the queue is put back, and what waited is held, for much of
+    it may have been delivered since. `postroad queue release` lets it go.
+    """
     config = configuration(ctx)
+    if held:
+        _put_back(config, file, as_json=as_json)
+        return
     state = State(config.server.data)
     config.server.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.take()  # until this process ends: no server starts meanwhile
@@ -101,6 +111,19 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:
         return
     again = "What was delivered after the snapshot was taken is sent again once the server runs."
     click.echo(f"{tables.counted(count, 'message')} restored. {again}")
+
+
+def _put_back(config: Config, file: Path, *, as_json: bool) -> None:
+    """Beside the running server, or without it."""
+    from engine.operations.snapshots import restored
+
+    with _progress("Put back") as told:
+        found = restored(config, file, user(), lambda done, _: told(done))
+    if as_json:
+        tables.show_json({"messages": found.messages, "present": found.present, "put_back": found.put_back})
+        return
+    there = tables.counted(found.present, "message")
+    click.echo(f"{tables.counted(found.put_back, 'message')} put back; {there} in the queue already.")
 
 
 def _messages(count: int) -> str:

@@ -1,7 +1,5 @@
 """`postroad reload`: tell the running server to read pipeline.toml again, and say how that went."""
 
-import getpass
-import os
 from pathlib import Path
 
 import click
@@ -9,6 +7,7 @@ import click
 from engine.cli.configured import config_option, configuration, data_of, fail
 from engine.cli.preview import with_preview
 from engine.config import Config
+from engine.operations.operator import user
 from engine.revisions import Archive, changes, in_a_line
 from engine.runtime.ordering import Disobeyed, ordered
 from engine.runtime.state import Order, Running
@@ -31,7 +30,7 @@ def reload(ctx: click.Context, timeout: float, canary: float | None, what: str |
     """
     if what is not None and canary is not None:
         raise click.UsageError(f"--canary begins a trial, --{what} ends one")
-    order = Order(operator(), what or "reload", canary)  # type: ignore[arg-type]
+    order = Order(user(), what or "reload", canary)  # type: ignore[arg-type]
     data = configuration(ctx).server.data if what is None else data_of(ctx.obj)
     now = obeyed(data, order, timeout)
     if now.error:
@@ -60,11 +59,3 @@ def obeyed(data: Path, order: Order, timeout: float) -> Running:
         return ordered(data, order, timeout)
     except Disobeyed as error:
         fail(str(error))
-
-
-def operator() -> str:
-    """Who gives the command; who became root by sudo, rather than root."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())

@@ -9,9 +9,10 @@ import msgspec
 
 from engine.cli import tables
 from engine.cli.configured import config_option, data_of, fail
-from engine.cli.reload import obeyed, operator
+from engine.cli.reload import obeyed
 from engine.cli.unprivileged import checked
 from engine.observe.visible import visible
+from engine.operations.operator import user
 from engine.operations.revising import Revisions, Row
 from engine.revisions import Kept, Restoring, changes, unified
 from engine.runtime.state import Order
@@ -102,7 +103,7 @@ def back(ctx: click.Context, number: int | None, yes: bool, timeout: float) -> N
     if archive.running is None:
         click.echo(f"no server runs on {archive.data}: revision {kept.number} will be in force at the next start")
         return
-    now = obeyed(archive.data, Order(operator(), "abort" if ends_trial else "reload", 0), timeout)
+    now = obeyed(archive.data, Order(user(), "abort" if ends_trial else "reload", 0), timeout)
     if now.error:
         restoring.undo()
         fail(f"the server goes on as before, and so do the files: {now.error}")

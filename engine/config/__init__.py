@@ -15,6 +15,7 @@ from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
 from engine.config.oversight import Journal, Oversight, Retention
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
+from engine.config.sign_in import EMAIL, OidcProvider
 from engine.config.smart_hosts import SmartHost
 from engine.config.tables import (
     DIRECTORIES,
@@ -60,6 +61,7 @@ from engine.config.tenants import Campaign, Tenant
 __all__ = [
     "CHALLENGES",
     "DIRECTORIES",
+    "EMAIL",
     "IMPLICIT_TLS",
     "LISTENERS",
     "METRICS",
@@ -91,6 +93,7 @@ __all__ = [
     "Metrics",
     "MtaSts",
     "Oidc",
+    "OidcProvider",
     "Open",
     "Oversight",
     "Place",

@@ -18,9 +18,10 @@ from engine.config.open import read_open
 from engine.config.outcomes import read_suppression, read_webhooks
 from engine.config.oversight import read_journals, read_retention
 from engine.config.shaping import read_rules
+from engine.config.sign_in import read_providers
 from engine.config.smart_hosts import read_smart_hosts
 from engine.config.stages import read_stages
-from engine.config.tables import NAMED, OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage
+from engine.config.tables import NAMED, OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage, Web
 from engine.config.tenants import read_tenants
 from engine.lanes import QUEUE, Lane, Placing, plan
 
@@ -62,7 +63,8 @@ def parse(text: str, path: Path, files: Mapping[str, str] | None = None) -> Conf
 
 
 def _read(document: Document) -> Config:
-    sections: dict[str, Any] = {name: document.section(name, kind) for name, kind in SECTIONS.items()}
+    sections: dict[str, Any] = {name: document.section(name, kind) for name, kind in SECTIONS.items() if name != "web"}
+    sections["web"] = _read_web(document)
     for name in ("oidc", "srs", "batv", "verp", "shared", "traces"):
         sections[name] = document.section(name, OPTIONAL[name]) if name in document.tables else None
     for name, check in CHECKS.items():
@@ -102,6 +104,12 @@ def _read(document: Document) -> Config:
         stages=stages,
         **sections,
     )
+
+
+def _read_web(document: Document) -> Web:
+    table = document.table("web")
+    web: Web = document.section("web", Web, {key: value for key, value in table.items() if key != "oidc"})
+    return dataclasses.replace(web, oidc=read_providers(document, document.table("oidc", table, "web.oidc")))
 
 
 def _read_reports(document: Document, lanes: Iterable[Lane]) -> Reports | None:

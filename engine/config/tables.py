@@ -14,6 +14,7 @@ from engine.config.egress import Egress
 from engine.config.open import TABLES, Open
 from engine.config.oversight import Journal, Oversight, Retention
 from engine.config.rules import Rules
+from engine.config.sign_in import OidcProvider
 from engine.config.smart_hosts import SmartHost
 from engine.config.tenants import Tenant
 from engine.lanes import MAIL, Course, Lane
@@ -428,6 +429,7 @@ class Web:
     max_connections_per_network: int = 200  # the same from one network, as [login] has it
     edit_code: bool = False  # whether owners may edit the code of filters in the pages: then they are the server's user
     colleagues: bool = True  # propose the accounts of a domain to those who write there
+    oidc: Mapping[str, OidcProvider] = field(default_factory=dict)  # at which people sign in, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,12 +193,16 @@ class Visitor:
             return "", 0.0
         return "wrong", self._count(question, account.id) if standing.counts else 0.0
 
-    async def proven(self, account: Account, mechanism: str) -> bool:
-        """Whether somebody may come in who has proved by other means to be the account. Nobody can guess at these."""
+    async def proven(self, account: Account, mechanism: str, *, is_enough: bool = True) -> bool:
+        """Whether somebody may come in who has proved by other means to be the account. Nobody can guess at these.
+
+        Unless that ``is_enough``, a code is asked for besides, and nobody is in yet.
+        """
         guard = self._logins.guard
         banned = guard.standing(self._peer, account.address, account.id).network
-        await self._told(mechanism, account.address, BANNED if banned else "", LONGEST if banned else 0.0)
-        if not banned:
+        why = BANNED if banned else "" if is_enough else AWAITED
+        await self._told(mechanism, account.address, why, LONGEST if banned else 0.0)
+        if not why:
             with contextlib.suppress(Unavailable):
                 await trio.to_thread.run_sync(guard.succeeded, self._peer, account.id)
         return not banned

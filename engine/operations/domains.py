@@ -2,7 +2,7 @@
 
 import msgspec
 
-from engine.directory import Domain, Embedded
+from engine.directory import Domain, Embedded, NotFound, a_label
 from engine.operations.operator import Operator
 
 
@@ -24,6 +24,15 @@ def add(directory: Embedded, by: Operator, name: str) -> DomainRow:
 def listed(directory: Embedded, by: Operator) -> list[DomainRow]:
     """All local domains: those of pipeline.toml in its order, then the others by name."""
     return [_row(found) for found in directory.domains() if by.may(found.name)]
+
+
+def shown(directory: Embedded, by: Operator, name: str) -> DomainRow:
+    """That one. NotFound."""
+    by.check(name)
+    found = next((one for one in directory.domains() if one.name == a_label(name)), None)
+    if found is None:
+        raise NotFound(f"{name} is no local domain")
+    return _row(found)
 
 
 def remove(directory: Embedded, by: Operator, name: str, *, force: bool = False) -> DomainRow:

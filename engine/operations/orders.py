@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
@@ -22,10 +23,14 @@ from engine.queue.owner import Owner
 from engine.queue.store import Shard, shard_numbers
 from engine.runtime.services import QUEUE_SERVICE
 from engine.runtime.state import State
+from engine.storage.environment import StorageError
 from engine.storage.ownership import held
 
 TOGETHER = 500
 """Messages of one question: mail that comes in does not wait long behind it."""
+
+_PUT_TOGETHER = 50
+"""Messages of a snapshot in one question: they come with their contents."""
 
 PATIENCE = 60.0
 """Seconds in which it must be answered."""
@@ -47,6 +52,15 @@ class Report:
     seen: int = 0
     done: int = 0
     open: int = 0
+
+
+@dataclass(slots=True)
+class PutBack:
+    """What came of a snapshot: messages in it, those that are in the queue already, and those that were taken in."""
+
+    total: int = 0
+    present: int = 0
+    done: int = 0
 
 
 def check_way(config: Config, lane: str, to_site: str) -> None:
@@ -73,6 +87,39 @@ async def carry_out(
                 report.seen += len(some)
                 report.open = 0
                 told(report.seen, report.total)
+
+
+async def put_back(config: Config, folder: Path, by: str, told: Told = lambda _done, _total: None) -> PutBack:
+    """Take in what is in a queue that was unpacked into ``folder``, but for what is in ours; what waited there is held.
+    Unanswered, StorageError."""
+    ours = shard_numbers(config.server.data)
+    if not ours:
+        raise StorageError(f"there is no queue in {config.server.data}")
+    found = PutBack()
+    chosen = {
+        number: await trio.to_thread.run_sync(_missing, config, folder, number) for number in shard_numbers(folder)
+    }
+    for identities, present in chosen.values():
+        found.present += present
+        found.total += present + len(identities)
+    for number, (identities, _) in chosen.items():
+        async with _owner(config, number if number in ours else ours[number % len(ours)]) as ask:
+            for start in range(0, len(identities), _PUT_TOGETHER):
+                some = identities[start : start + _PUT_TOGETHER]
+                found.done += await ask("put_back", str(folder), number, list(map(bytes, some)), by)
+                told(found.done, found.total - found.present)
+    return found
+
+
+def _missing(config: Config, folder: Path, number: int) -> tuple[list[MessageId], int]:
+    """The messages of a shard there that are in none of ours, and how many are."""
+    with closing(Shard(folder, number, map_size=config.queue.map_size, read_only=True)) as saved:
+        there = [record.id for record in saved.all_records()]
+    present = set[MessageId]()
+    for ours in shard_numbers(config.server.data):
+        with opened(config, ours) as shard:
+            present.update(identity for identity in there if shard.holds(identity))
+    return [identity for identity in there if identity not in present], len(present)
 
 
 async def take_turn(config: Config, line: str, by: str = "") -> int:

@@ -29,7 +29,7 @@ PATIENCE = 60.0
 """Seconds in which the server must have said how a reload went."""
 
 
-_NOT_HERE = "says what runs on this machine, or writes there; only who may write the file there may change it"
+_NOT_HERE = "says what runs or writes here, or who comes in; only who may write the file there may change it"
 
 
 class Row(NamedTuple):
@@ -172,8 +172,9 @@ def kept_mistakes(kept: Kept, pipeline: Path) -> list[Problem]:
 
 
 def foreign(text: str, known: str) -> list[Problem]:
-    """Where a text names code, commands or users of the machine that the ``known`` one does not: who may change what
-    the mail server does may not for that become its user. What is no TOML has other mistakes."""
+    """Where a text names code, commands or users of the machine that the ``known`` one does not, or others who say who
+    somebody is: who may change what the mail server does may not for that become its user, or its owner. What is no
+    TOML has other mistakes."""
     new, old = _tables(text), _tables(known)
     allowed = {value for _, value in _powers(old)}
     places = [place for place, value in _powers(new) if value not in allowed]
@@ -195,6 +196,13 @@ def _powers(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
         found = tables.get(table)
         if isinstance(found, dict) and found.get(key, False) is not False:
             yield f"{table}.{key}", repr(("", table, key, found[key]))
+    # The secret of a client goes to where the issuer says: so another issuer would be told what is in a file.
+    if isinstance(found := tables.get("oidc"), dict):
+        yield "oidc", repr(("", "oidc", *sorted(found.items(), key=str)))
+    web = tables.get("web")
+    providers = web.get("oidc") if isinstance(web, dict) else None
+    for name, provider in providers.items() if isinstance(providers, dict) else ():
+        yield f"web.oidc.{name}", repr(("", "web.oidc", name, provider))
 
 
 def _tables(text: str) -> dict[str, Any]:

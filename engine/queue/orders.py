@@ -1,6 +1,8 @@
 """What an operator has done with mail in the queue: tried now, held back, sent another way, given up, forgotten."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -14,7 +16,7 @@ from engine.observe.events import event
 from engine.queue.lines import domain_of
 from engine.queue.owner import Owner
 from engine.queue.shares import flow_of
-from engine.queue.store import HELD, QUARANTINED, WAITING, Record
+from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard
 from engine.verdict import Reject
 
 GIVEN_UP = Reject("The administrator of this server has given its delivery up", "5.4.7")
@@ -80,6 +82,15 @@ class Orders:
         _note(done, NOTED.get(word.order, ""), self._owner.time())
         for record in done:
             event("ordered", id=record.id, order=word.order, by=word.by or None, which=word.which or None)
+        return len(done)
+
+    async def put_back(self, folder: Path, number: int, identities: Sequence[MessageId], by: str) -> int:
+        """Take in messages of that shard of a snapshot, which was unpacked into ``folder``; how many. StorageError."""
+        with closing(Shard(folder, number, map_size=self._owner.settings.map_size, read_only=True)) as saved:
+            done = await self._owner.put_back(saved, identities)
+        _note(done, "put back from a snapshot", self._owner.time())
+        for record in done:
+            event("ordered", id=record.id, order="restore", by=by or None)
         return len(done)
 
     async def _retry(self, records: Sequence[Record], _: Word) -> Sequence[Record]:
@@ -183,4 +194,7 @@ def answers_of(owner: Owner) -> Mapping[str, Callable[..., Awaitable[Any]]]:
     async def order(word: Mapping[str, Any], identities: list[bytes]) -> int:
         return await orders.give(msgspec.convert(word, Word), list(map(MessageId, identities)))
 
-    return {"order": order, "turn": orders.turn}
+    async def put_back(folder: str, number: int, identities: list[bytes], by: str) -> int:
+        return await orders.put_back(Path(folder), number, list(map(MessageId, identities)), by)
+
+    return {"order": order, "turn": orders.turn, "put_back": put_back}

@@ -1,5 +1,6 @@
 """The owner of a shard: takes messages in, gives them out when they are due, and settles what came of it."""
 
+import os
 import time
 from collections.abc import Callable, Container, Sequence
 
@@ -34,8 +35,10 @@ from engine.queue.outcomes import (
 )
 from engine.queue.parked import Parked
 from engine.queue.shares import Shares, flow_of, tenant_line
-from engine.queue.store import QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
+from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
 from engine.queue.waits import ALONE, Wait, Waits
+from engine.storage.environment import StorageError, reason
+from engine.storage.files import sync
 from engine.storage.room import Room
 from engine.storage.writer import Batch, Writer, committed
 from engine.verdict import Defer, Delivered, Reject, Verdict, is_held
@@ -504,6 +507,38 @@ class Owner:
             if record.in_file:
                 remove(self.shard.file(record.id))
 
+    async def put_back(self, saved: Shard, identities: Sequence[MessageId]) -> list[Record]:
+        """Take in these messages of a snapshot, but for those that are here; what waited there is held, for nobody
+        knows whether it was delivered since. StorageError."""
+        if not self.has_room():
+            raise StorageError("free space is below [queue] reserve")
+        now = self._now()
+        found = [record for record in saved.records(list(identities)) if not self.shard.holds(record.id)]
+        kept = await trio.to_thread.run_sync(lambda: [one for one in found if self._has_content(saved, one)])
+        new = [(_put_back(record, now), saved.content(record)) for record in kept]
+
+        def put(batch: Batch) -> None:
+            for record, content in new:
+                self.shard.put_new(batch, record, content)
+
+        await self.writer.apply(put)
+        return [record for record, _ in new]
+
+    def _has_content(self, saved: Shard, record: Record) -> bool:
+        """Whether there is content of the message; its file gets its place here. A crash leaves that to the sweep."""
+        if not record.in_file:
+            return True
+        try:
+            os.link(saved.file(record.id), self.shard.file(record.id))
+        except FileExistsError:
+            return True  # left by one who was killed before its record was written
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(reason(error)) from error
+        sync(self.shard.file(record.id).parent)
+        return True
+
     # -- settling
 
     def progress(self, delivery: Delivery) -> None:
@@ -621,6 +656,13 @@ class Owner:
             self._silent_until = now + _TROUBLE
             event("queue-failed", shard=self.shard.number, error=str(error), changes=self._unsaid, next=again)
             self._unsaid = 0
+
+
+def _put_back(record: Record, now: float) -> Record:
+    """What waits would be sent at once, perhaps again."""
+    if record.state != WAITING:
+        return record
+    return replace(record, state=HELD, line="", back=record.line, decided=now)
 
 
 def _suspected(record: Record, now: float) -> Record:

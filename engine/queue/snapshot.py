@@ -131,6 +131,21 @@ def restore(file: Path, data: Path, *, map_size: int, told: Told = lambda _: Non
     return messages
 
 
+@contextmanager
+def unpacked(file: Path, data: Path, *, map_size: int, told: Told = lambda _: None) -> Iterator[Path]:
+    """The queue in ``file``, as that of a data folder of its own below ``data``, until the block ends. StorageError.
+
+    Files of content are on the same disk, so that they can be given another name.
+    """
+    with workspace(data, RESTORE) as new:
+        _unpacked(file, new, told)
+        content_folder(new).mkdir(mode=0o700, exist_ok=True)
+        for number in shard_numbers(new):
+            Shard(new, number, map_size=map_size).close()  # brings up one of an earlier release
+        give_to(data.stat(), content_folder(new), new)
+        yield new
+
+
 def _refuse_messages(data: Path, number: int, map_size: int) -> None:
     with closing(Shard(data, number, map_size=map_size)) as shard:
         if waiting := shard.count():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.config import Config
     from engine.directory import Directory
     from engine.figures.store import Figures
-    from engine.login import Logins
+    from engine.login import Logins, RelyingParty
     from engine.mailbox import Mailboxes, NewsDesk, Quotas
     from engine.net.dns import Resolver
     from engine.reports.inbox import Inbox
@@ -51,6 +51,7 @@ class Context:
         self.ending = trio.Event()  # the process ends: what goes on and on is to end
         self.pace = Pace()  # of strangers
         self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
+        self._providers: dict[str, RelyingParty] = {}
         self._shared: dict[object, Any] = {}
         self.closing: list[Callable[[], None]] = []  # what parts have to close when the process ends
 
@@ -74,6 +75,17 @@ class Context:
     def login(self) -> Logins:
         """Who may come in: with the bans and the rates of the mail protocols."""
         return self._role.logins
+
+    def provider(self, name: str) -> RelyingParty | None:
+        """One at which people sign in, and what it has told us, for as long as its table stays the same."""
+        from engine.login import RelyingParty
+
+        settings, known = self.config.web.oidc.get(name), self._providers.get(name)
+        if settings is None:
+            self._providers.pop(name, None)
+        elif known is None or known.settings != settings:
+            self._providers[name] = RelyingParty(name, settings)
+        return self._providers.get(name)
 
     @property
     def quotas(self) -> Quotas:

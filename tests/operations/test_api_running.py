@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from tests.support.described import DOCUMENT, EXCLUDED, schema
 from tests.support.load import Load
-from tests.support.server import PASSWORD, Postroad, until
+from tests.support.server import PASSWORD, Postroad, letter, until
 
 BOB = "bob@example.org"
 CONFIG = {
@@ -147,12 +147,109 @@ def test_a_trial_is_begun_watched_and_ended(server, everything, load):
         assert server.reload().returncode == 0
 
 
+def test_two_who_have_read_the_same_configuration_do_not_overwrite_each_other(server, everything, load):
+    with program(server, everything) as api:
+        seen = api.get("/revisions/current")
+        text, upon = seen.json()["text"], {"if-match": seen.headers["etag"]}
+        mine = text.replace("[stage.accept]", "[stage.accept]\nmax_recipients = 79")
+        theirs = text.replace("[stage.accept]", "[stage.accept]\nmax_recipients = 80")
+        assert ended(api, api.post("/revisions", json={"text": theirs}, headers=upon))["state"] == "done"
+        assert api.post("/revisions", json={"text": mine}, headers=upon).status_code == 412
+        assert "max_recipients = 80" in server.config.read_text()
+        now = {"if-match": api.get("/revisions/current").headers["etag"]}
+        assert ended(api, api.post(f"/revisions/{seen.json()['number']}/back", headers=now))["state"] == "done"
+        assert server.config.read_text() == text
+
+
+SINK = """
+'''Takes nothing yet.'''
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine import Defer, Message
+
+@dataclass
+class Sink:
+    effect: ClassVar[bool] = True
+
+    async def __call__(self, message: Message):
+        return Defer("not now", "4.2.0", retry_after=3600)
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path) -> Iterator[tuple[Postroad, str]]:
+    """A server where what is for elsewhere waits, with mail for Bob all the time; and a token for all."""
+    remote = {"lane": {"remote": {"stages": ["sink"]}}}
+    stages = {"stage": {"sink": {"use": "filters/sink.py"}, "resolve": None, "relay": None}}
+    with Postroad(tmp_path, {**CONFIG, **remote, **stages}, sink=SINK).account(BOB) as server:
+        token = token_of(server, "everything", "--scope", "all", "--rate", "1000000/1m")
+        with Load(server, BOB, clients=1, pause=0.05) as flowing:
+            yield server, token
+        assert flowing.broken == []
+
+
+def test_mail_that_waits_is_taken_through_another_configuration(waiting):
+    server, token = waiting
+    with program(server, token) as api:
+        server.send(letter("waits"), "carl@far.test")
+        found = until(lambda: api.get("/queue/messages").json()["items"], "a message that waits")
+        text = api.get("/revisions/current").json()["text"]
+        other = text.replace("[[route]]", '[[route]]\nto = "far.test"\nlane = "local"\n\n[[route]]', 1)
+        asked = {"text": other, "offline": True, "where": 'domain == "far.test"', "limit": 10}
+        told = ended(api, api.post("/revisions/replays", json=asked))
+        assert told["state"] == "done", told
+        assert told["result"]["messages"] >= 1
+        assert told["result"]["different"] >= 1
+        same = ended(api, api.post("/revisions/replays", json={**asked, "text": text}))
+        assert same["result"]["different"] == 0
+        assert api.post("/revisions/replays", json={**asked, "where": "no condition ("}).status_code == 422
+        assert {one["id"] for one in found} <= {one["id"] for one in api.get("/queue/messages").json()["items"]}
+
+
+def test_what_was_deleted_by_mistake_comes_back_while_mail_flows(waiting):
+    server, token = waiting
+    with program(server, token) as api:
+        server.send(letter("precious"), "dora@far.test")
+        which = ['domain == "far.test"', 'recipient == "dora@far.test"']
+        (lost,) = until(lambda: api.get("/queue/messages", params={"which": which}).json()["items"], "it to wait")
+        taken = ended(api, api.post("/queue/snapshots", json={"name": "before"}))
+        assert taken["state"] == "done", taken
+        assert ended(api, api.post("/queue/orders", json={"order": "delete", "which": which}))["result"]["done"] == 1
+        assert api.get("/queue/messages", params={"which": which}).json()["items"] == []
+        back = ended(api, api.post("/queue/snapshots/before/restoration"))
+        assert back["state"] == "done", back
+        assert back["result"]["put_back"] >= 1
+        (found,) = api.get("/queue/messages", params={"which": which}).json()["items"]
+        assert (found["id"], found["state"]) == (lost["id"], "held")
+        assert server.wait_for("ordered", order="restore", id=lost["id"])["by"] == "token:everything"
+        assert "Subject: precious" in api.get(f"/queue/messages/{lost['id']}").json()["header"]
+        said = server.command("queue", "restore", "--held", str(server.folder / "var/snapshots/before.tar.gz"))
+        assert said.returncode == 0, said.stderr
+        assert "in the queue already" in said.stdout
+        verified = ended(api, api.post("/queue/verifications"))
+        assert verified["result"]["problems"] == []
+        assert ended(api, api.post("/queue/orders", json={"order": "delete", "which": which}))["result"]["done"] == 1
+        assert api.delete("/queue/snapshots/before").status_code == 204
+
+
+def test_the_processes_count_the_requests_of_a_token_together(tmp_path):
+    with Postroad(tmp_path, {**CONFIG, "web": {"processes": 2}}) as server:
+        token = token_of(server, "slow", "--scope", "measures:read", "--rate", "20/10m")
+        said = []
+        for _ in range(40):  # each by a connection of its own, which either process may take
+            with program(server, token) as api:
+                said.append(api.get("/token").status_code)
+        assert said == [200] * 20 + [429] * 20
+
+
 @pytest.mark.parametrize(
     "change",
     [
         '[stage.evil]\nuse = "/tmp/evil.py"',
         '[stage.command]\ncommand = ["/bin/sh"]',
         '[acme]\ndomains = ["x.example.org"]\nhook = ["/bin/sh"]',
+        '[web.oidc.evil]\nissuer = "https://evil.test"\nclient_id = "x"\nclient_secret_file = "/etc/shadow"',
     ],
 )
 def test_no_code_comes_in_by_a_configuration(server, everything, change):

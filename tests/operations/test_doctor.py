@@ -24,6 +24,7 @@ from engine.net.zone import Zone
 from tests.support.background import dns
 from tests.support.keys import put_keys
 from tests.support.programs import Certificates, needs, path_of, put, run
+from tests.support.provider import SignIns
 from tests.support.server import BASE, PATIENCE, ROOT, Postroad, free_port, letter, merged, refuses, toml, until
 
 BOB = "bob@example.org"
@@ -435,6 +436,28 @@ def test_scanners_that_answer_or_not(tmp_path: Path) -> None:
     assert found.one("problem", "[stage.judged] rspamd: 127.0.0.1:")
     assert found.one("problem", f"[stage.virus]: {tmp_path}/absent does not answer")
     assert found.code == 1
+
+
+# -- providers
+
+
+def test_providers_that_answer_or_not(tmp_path: Path) -> None:
+    provider = SignIns()
+    try:
+        known = {"client_id": "postroad"}
+        oidc = {
+            "firm": {**known, "issuer": provider.url}, "slash": {**known, "issuer": f"{provider.url}/"},
+            "away": {**known, "issuer": f"http://127.0.0.1:{free_port()}"},
+            "secret": {**known, "issuer": provider.url, "client_secret_env": "POSTROAD_NO_SUCH_VARIABLE"},
+        }  # fmt: skip
+        config = written(tmp_path, {"listen": {"web": "127.0.0.1:0"}, "web": {"oidc": oidc}})
+        found = visit(config, only="scanners")
+    finally:
+        provider.close()
+    assert found.one("ok", f"[web.oidc.firm]: {provider.url} answers")
+    assert "says that it is another issuer" in found.one("problem", "[web.oidc.slash]")
+    assert found.one("problem", "[web.oidc.away]")
+    assert "POSTROAD_NO_SUCH_VARIABLE" in found.one("problem", "[web.oidc.secret]")
 
 
 # -- the server and its queue

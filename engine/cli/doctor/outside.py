@@ -1,9 +1,10 @@
-"""Whether what stages ask answers: scanners, milters, shared stores."""
+"""Whether what stages ask answers: scanners, milters, shared stores; and the providers at which people sign in."""
 
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from engine.cli.doctor import providers
 from engine.cli.doctor.finding import Finding, Patient, good, problem
 from engine.scanning.milter_connections import where
 from engine.scanning.where import Where
@@ -25,6 +26,7 @@ def look(patient: Patient) -> Iterator[Finding]:
             )
         else:
             yield good(f"{what}: {place} answers")
+    yield from providers.look(patient)
 
 
 def _places(patient: Patient) -> Iterator[tuple[str, Where]]:

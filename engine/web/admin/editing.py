@@ -24,7 +24,7 @@ from engine.operations.editing import Edit, Looked
 from engine.operations.impossible import Impossible, Missing
 from engine.operations.previewing import Wanted, Which, differences
 from engine.operations.revising import Revisions
-from engine.operations.trying import tried
+from engine.operations.trying import by_program
 from engine.revisions import changes, in_folder, unified
 from engine.runtime.ordering import Disobeyed
 from engine.runtime.state import Running
@@ -371,7 +371,9 @@ async def _tell(request: Request, wanted: Wanted, source: str, emit: Emit) -> No
         with trio.move_on_after(LONGEST) as time_left:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_tell_how_far, hear, emit)
-                found = await tried(wanted, lambda done, total: send.send_nowait((done, total)))
+                found = await by_program(
+                    "engine.operations.previewing", wanted, lambda done, total: send.send_nowait((done, total))
+                )
                 nursery.cancel_scope.cancel()
             await emit("result", _result(request, found, source))
         if time_left.cancelled_caught:

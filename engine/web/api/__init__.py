@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from engine.login import Tokens
 from engine.web.api.answering import Endpoint, NotThere
 from engine.web.api.callers import Caller, Callers
-from engine.web.api.jobs import Jobs
+from engine.web.api.jobs import FOLDER, Jobs
+from engine.web.api.matching import Turns
 from engine.web.api.openapi import BASE, document
 from engine.web.api.operation import Call, Operation, by_path
 from engine.web.api.rows import PARTS, ROWS
@@ -42,11 +43,14 @@ class Api:
         self._context = context
         self.tokens = Tokens.open(context.data)
         self.jobs = Jobs.open(context.data, context.stores.here.process.name)
-        self._callers = Callers(context.login, self.tokens)
+        self._callers = Callers(context.login, self.tokens, context.allowances)
+        self._turns = Turns(context.data / FOLDER / "turns")
         self._threads = trio.CapacityLimiter(_AT_ONCE)
 
     def routes(self) -> list[BaseRoute]:
-        endpoints = [Route(path, Endpoint(some, self._who, self._call)) for path, some in by_path(ROWS).items()]
+        endpoints = [
+            Route(path, Endpoint(some, self._who, self._call, self._turns)) for path, some in by_path(ROWS).items()
+        ]
         below = Router([_described(), *endpoints], redirect_slashes=False, default=NotThere())
         return [_Below(BASE, below)]
 
@@ -59,6 +63,7 @@ class Api:
     def close(self) -> None:
         self.tokens.close()
         self.jobs.close()
+        self._turns.close()
 
 
 def _described() -> Route:

@@ -306,6 +306,7 @@ _READ: dict[str, Any] = {"scope": "accounts:read", "by_domain": True}
 _WRITE: dict[str, Any] = {"scope": "accounts:write", "by_domain": True}
 _SEE: dict[str, Any] = {"scope": "mailboxes:read", "by_domain": True}
 _SHARE: dict[str, Any] = {"scope": "mailboxes:write", "by_domain": True}
+_CHANGE: dict[str, Any] = {**_WRITE, "changes": show_account}
 
 ROWS = (
     Operation("GET", "/accounts", function=list_accounts, **_READ, problems=(409,)),
@@ -313,10 +314,17 @@ ROWS = (
     Operation("GET", "/accounts/find", function=find_account, **_READ, problems=(404,)),
     Operation("POST", "/accounts/import", function=import_accounts, **_WRITE, problems=(409,), body=_FILE * 2),
     Operation("GET", "/accounts/{address}", function=show_account, **_READ, problems=(409,)),
-    Operation("PATCH", "/accounts/{address}", function=change_account, **_WRITE, problems=(409,)),
-    Operation("DELETE", "/accounts/{address}", function=remove_account, **_WRITE, problems=(409,), seconds=120.0),
-    Operation("PUT", "/accounts/{address}/password", function=set_password, **_WRITE, problems=(409,)),
-    Operation("POST", "/accounts/{address}/send-as", function=change_senders, **_WRITE, problems=(409,)),
+    Operation("PATCH", "/accounts/{address}", function=change_account, **_CHANGE, problems=(409,)),
+    Operation(
+        "DELETE",
+        "/accounts/{address}",
+        function=remove_account,
+        **_CHANGE,
+        problems=(409,),
+        seconds=120.0,
+    ),
+    Operation("PUT", "/accounts/{address}/password", function=set_password, **_CHANGE, problems=(409,)),
+    Operation("POST", "/accounts/{address}/send-as", function=change_senders, **_CHANGE, problems=(409,)),
     Operation("GET", "/accounts/{address}/app-passwords", function=list_app_passwords, **_READ, problems=(409, 422)),
     Operation(
         "DELETE",
@@ -325,7 +333,7 @@ ROWS = (
         **_WRITE,
         problems=(409, 422),
     ),
-    Operation("DELETE", "/accounts/{address}/totp", function=disable_totp, **_WRITE, problems=(409, 422)),
+    Operation("DELETE", "/accounts/{address}/totp", function=disable_totp, **_CHANGE, problems=(409, 422)),
     Operation("GET", "/accounts/{address}/usage", function=show_usage, **_SEE),
     Operation("POST", "/accounts/{address}/undelete", function=undelete_mail, **_SHARE, seconds=120.0),
     Operation("GET", "/accounts/{address}/rights", function=list_rights, **_SEE, problems=(409,)),

@@ -97,6 +97,6 @@ ROWS = (
     Operation("GET", "/groups", function=list_groups, **_READ),
     Operation("POST", "/groups", function=add_group, **_WRITE, status=201, problems=(404, 409)),
     Operation("GET", "/groups/{address}", function=show_group, **_READ),
-    Operation("PATCH", "/groups/{address}", function=change_group, **_WRITE, problems=(409,)),
-    Operation("DELETE", "/groups/{address}", function=remove_group, **_WRITE, problems=(409, 422)),
+    Operation("PATCH", "/groups/{address}", function=change_group, changes=show_group, **_WRITE, problems=(409,)),
+    Operation("DELETE", "/groups/{address}", function=remove_group, changes=show_group, **_WRITE, problems=(409, 422)),
 )

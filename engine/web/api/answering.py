@@ -1,5 +1,6 @@
 """From a request to its answer: who asks, what is asked, whether that is allowed, what it comes to."""
 
+import dataclasses
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from engine.observe.events import event
 from engine.observe.measures import Counter
 from engine.web.api.callers import Caller
 from engine.web.api.jobs import Job
+from engine.web.api.matching import Turns, check, is_same, tag_of
 from engine.web.api.operation import Call, Operation
 from engine.web.api.problems import MEDIA, Problem, translated
 from engine.web.api.reading import body_of, path_of, query_of
@@ -40,8 +42,9 @@ Calls: TypeAlias = Callable[..., Call]
 class Endpoint:
     """All operations of one path, as ASGI has it: so it sees every method."""
 
-    def __init__(self, operations: Mapping[str, Operation], caller: Asks, call: Calls) -> None:
+    def __init__(self, operations: Mapping[str, Operation], caller: Asks, call: Calls, turns: Turns) -> None:
         self._operations = operations
+        self._turns = turns
         self._caller = caller
         self._call = call
         self.bounds = Bounds(_MOST, max(one.seconds for one in operations.values()))
@@ -81,7 +84,17 @@ class Endpoint:
         if (body := body_of(shape.body, octets, request.headers.get("content-type", ""))) is not None:
             asked["body"] = body
         call = self._call(operation, caller, key=_key(request, operation), digest=_digest(request, octets))
-        return _response(operation, await operation.function(call, **asked), request)
+        return _response(operation, await self._done(operation, call, asked, request), request)
+
+    async def _done(self, operation: Operation, call: Call, asked: dict[str, Any], request: Request) -> Any:
+        field = request.headers.get("if-match") if operation.method != "GET" else None
+        if operation.changes is None and field is None:
+            return await operation.function(call, **asked)
+        async with self._turns.of(operation, asked):
+            if field is not None:
+                await check(field, operation, call, asked)
+                call = dataclasses.replace(call, is_conditional=True)
+            return await operation.function(call, **asked)
 
 
 def _problem(error: Exception) -> Problem:
@@ -115,15 +128,10 @@ def _response(operation: Operation, value: Any, request: Request) -> Response:
         headers["location"] = f"/api/v1/jobs/{value.id}"
     content = msgspec.json.encode(value)
     if operation.method == "GET":
-        headers["etag"] = tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        if _matches(request.headers.get("if-none-match", ""), tag):
+        headers["etag"] = tag = tag_of(content)
+        if is_same(request.headers.get("if-none-match", ""), tag):
             return Response(status_code=304, headers=headers)
     return Response(content, status, {**headers, "content-type": "application/json"})
-
-
-def _matches(field: str, tag: str) -> bool:
-    """RFC 9110 13.1.2: compared weakly."""
-    return field.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in field.split(",")]
 
 
 async def _content(request: Request, limit: int) -> bytes:

@@ -1,9 +1,10 @@
 """Who asks: the token of a request, what it allows, and who is kept out for guessing at tokens."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn
 
 import trio
@@ -12,6 +13,7 @@ from engine.directory.addresses import a_label
 from engine.login import Logins, Token, Tokens
 from engine.observe.events import event
 from engine.operations.reach import Reach
+from engine.shaping.allowances import Allowances
 from engine.storage.environment import StorageError
 from engine.units import Rate
 from engine.web.api.problems import Problem
@@ -54,21 +56,13 @@ class Caller:
 
 
 @dataclass(slots=True)
-class _Window:
-    """Requests of a token since the window began."""
-
-    since: float
-    count: int = 0
-
-
-@dataclass(slots=True)
 class Callers:
     """Finds out who asks. One object a process."""
 
     logins: Logins
     tokens: Tokens
+    allowances: Allowances  # the rates of tokens, of all processes together
     clock: Callable[[], float] = time.time
-    _windows: dict[str, _Window] = field(default_factory=dict)
 
     async def of(self, headers: Mapping[str, str], peer: str) -> Caller:
         """Whoever sends these. Problem; StorageError, Unavailable."""
@@ -96,14 +90,11 @@ class Callers:
 
     async def _note(self, token: Token) -> None:
         """Count the request, and write the use down. Problem when there are too many."""
-        rate, now = Rate(token.rate), trio.current_time()
-        window = self._windows.get(token.id)
-        if window is None or now - window.since >= rate.period:
-            window = self._windows[token.id] = _Window(now)
-        window.count += 1
-        if window.count > rate.most:
-            after = max(round(window.since + rate.period - now), 1)
-            raise Problem(429, f"more than {token.rate}", headers={"retry-after": str(after)})
+        wait = 0.0
+        with contextlib.suppress(StorageError):  # a full disk is no reason to refuse the right token
+            wait = await self.allowances.take([(f"token/{token.id}", Rate(token.rate), 1)])
+        if wait:
+            raise Problem(429, f"more than {token.rate}", headers={"retry-after": str(math.ceil(wait))})
         if not self.tokens.has_noted(token):
-            with contextlib.suppress(StorageError):  # a full disk is no reason to refuse the right token
+            with contextlib.suppress(StorageError):
                 await trio.to_thread.run_sync(self.tokens.use, token)

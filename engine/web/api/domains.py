@@ -84,6 +84,11 @@ async def add_domain(call: Call, *, body: NewDomain) -> DomainRow:
     return await call.blocking(domains.add, embedded(call), operator_of(call), body.name)
 
 
+async def show_domain(call: Call, *, path: OneDomain) -> DomainRow:
+    """Show a local domain."""
+    return await call.blocking(domains.shown, embedded(call), operator_of(call), path.name)
+
+
 async def remove_domain(call: Call, *, path: OneDomain, query: Removing) -> DomainRow:
     """Take a domain away again that was added; it stays local, if pipeline.toml says so."""
     remove = partial(domains.remove, embedded(call), operator_of(call), path.name, force=query.force)
@@ -188,7 +193,8 @@ _KEYS = "/domains/{name}/keys"
 ROWS = (
     Operation("GET", "/domains", function=list_domains, **_READ, problems=(409,)),
     Operation("POST", "/domains", function=add_domain, **_WRITE, status=201, problems=(409,)),
-    Operation("DELETE", "/domains/{name}", function=remove_domain, **_WRITE, problems=(409,)),
+    Operation("GET", "/domains/{name}", function=show_domain, **_READ, problems=(409,)),
+    Operation("DELETE", "/domains/{name}", function=remove_domain, changes=show_domain, **_WRITE, problems=(409,)),
     Operation("GET", _KEYS, function=check_keys, **_READ, problems=(422,)),
     Operation("POST", _KEYS, function=make_keys, **_WRITE, status=201, problems=(409,)),
     Operation("POST", f"{_KEYS}/use", function=use_keys, **_WRITE, problems=(409,)),

@@ -43,6 +43,15 @@ class Link(msgspec.Struct, frozen=True):
     lag: float | None
 
 
+class LinkRow(msgspec.Struct, frozen=True):
+    """A link, as `postroad tap` names it: the lane that it is in, and the stages that one worker does behind it in one
+    go; or `queue`, where mail is stored."""
+
+    name: str
+    lane: str
+    stages: list[str]
+
+
 class Stage(msgspec.Struct, frozen=True):
     """A stage: messages a second by verdict; seconds that half of them, and 99 %, took at most; null: none came."""
 
@@ -112,6 +121,17 @@ def _stage(one: StageReading) -> Stage:
     return Stage(one.name, one.rate, dict(one.rates), one.half, one.almost_all)
 
 
+async def list_links(call: Call) -> list[LinkRow]:
+    """List the links of the configuration in force, in the order of its lanes."""
+    found: dict[str, LinkRow] = {}
+    for lane in drawn(call.config).lanes:
+        legs = [(leg.link, [stage.name for stage in leg.stages]) for leg in (*lane.before, *lane.after)]
+        queue = [(lane.queue, ["queue"])] if lane.queue else []
+        for name, stages in (*legs[: len(lane.before)], *queue, *legs[len(lane.before) :]):
+            found.setdefault(name, LinkRow(name, lane.name, stages))
+    return list(found.values())
+
+
 async def list_sites(call: Call) -> list[Site]:
     """List the destinations that mail is being sent to now."""
     return await sites.listed(call.context.ask, call.context.workers())
@@ -128,6 +148,7 @@ async def list_workers(call: Call) -> list[Worker]:
 ROWS = (
     Operation("GET", "/measures", "measures:read", show_measures),
     Operation("GET", "/measures/health", "measures:read", show_health),
+    Operation("GET", "/measures/links", "measures:read", list_links),
     Operation("GET", "/measures/sites", "measures:read", list_sites),
     Operation("GET", "/measures/workers", "measures:read", list_workers),
 )

@@ -24,9 +24,10 @@ _ABOUT = """What operators do with a Postroad server, for programs: the same fun
 
 Every request shows a token, which `postroad token add` makes; the scopes that it needs stand with each operation.
 Errors are problem details (RFC 9457). Unknown fields of queries and of contents are errors. Lists come in pages:
-`next` of one is the `cursor` of the page behind it. Answers to GET have an `ETag`. What may take long is a job: its
-first answer is 202 unless it has ended by then, and `/jobs/{id}` tells of it; with an `Idempotency-Key` it is begun
-once, however often it is asked for."""
+`next` of one is the `cursor` of the page behind it. Answers to GET have an `ETag`; with an `If-Match`, where it is told
+of, a change is made only to what is still as that tag says. What may take long is a job: its first answer is 202 unless
+it has ended by then; `/jobs/{id}` tells of it; with an `Idempotency-Key` it is begun once, however often it is asked
+for."""
 
 
 def document(rows: Sequence[Operation], parts: Mapping[str, str]) -> dict[str, Any]:
@@ -116,6 +117,12 @@ def _parameters(row: Operation, schemas: _Schemas) -> Any:
         for name, schema, required in schemas.fields(kind):
             about = schema.pop("description", "")
             yield {"name": name, "in": where, "required": required, "description": about, "schema": schema}
+    if row.changes is not None:
+        yield {
+            "name": "If-Match", "in": "header", "required": False,
+            "description": "The `ETag` of what is to be changed, as you saw it: nothing is done when it has another.",
+            "schema": {"type": "string", "maxLength": 200},
+        }  # fmt: skip
     if row.is_job:
         yield {
             "name": "Idempotency-Key", "in": "header", "required": False,
@@ -150,6 +157,8 @@ def _of_kind(row: Operation) -> set[int]:
     found = {404} if row.shape.path else set()
     if row.shape.query or row.shape.body or row.is_job:  # a key of another request
         found.add(422)
+    if row.changes is not None:
+        found.add(412)
     if row.method != "GET":
         found |= {413, 507}
     if row.shape.body:

@@ -7,9 +7,11 @@ The function's annotations say the rest, and the OpenAPI document is made of the
 
 ``path``, ``query`` and ``body`` are given to functions that have such a parameter, each a struct that forbids unknown
 fields and says its limits by ``msgspec.Meta``. The first line of the docstring is the summary, what follows the
-description. What it returns is the answer, as JSON; None is 204. A ``Problem`` that it raises is the answer too, and
-so are the errors of the directory and of stores. Where ``by_domain`` is said, the function itself sees to it that a
-token which is limited to domains (``call.caller.domains``) knows and does nothing elsewhere; all others are refused it.
+description. What it returns is the answer, as JSON; None is 204. A ``Problem`` that it raises is the answer too, and so
+are the errors of the directory and of stores. Where ``changes`` names the function of a GET, a request may say which
+answer of that it was made upon (If-Match, RFC 9110 13.1.1), and is refused when that is not so any more. Where
+``by_domain`` is said, the function itself sees to it that a token which is limited to domains (``call.caller.domains``)
+knows and does nothing elsewhere; all others are refused it.
 """
 
 import inspect
@@ -60,6 +62,7 @@ class Call:
     threads: trio.CapacityLimiter
     key: str = ""  # Idempotency-Key
     digest: bytes = b""  # of what was asked: method, path, body
+    is_conditional: bool = False  # whether it came with an If-Match, which has held
 
     @property
     def config(self) -> Config:
@@ -96,6 +99,7 @@ class Operation:
     by_domain: bool = False
     status: int = 200
     problems: tuple[int, ...] = ()  # what it answers, besides what all do
+    changes: Callable[..., Awaitable[Any]] | None = None  # the GET of what it changes: If-Match is about its ETag
     body: int = BODY  # octets
     seconds: float = SECONDS
 

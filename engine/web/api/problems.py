@@ -21,6 +21,7 @@ TITLES = {
     404: "There is no such thing",
     405: "There is no such method",
     409: "It cannot be done in the state that things are in",
+    412: "It is not as it was",
     413: "That is too much",
     415: "It must be JSON",
     422: "What is asked for cannot be meant",

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from engine.message import MessageId
-from engine.operations import orders
+from engine.operations import orders, snapshots
 from engine.operations import queue as operations
 from engine.operations.moments import Moment, moment
 from engine.operations.orders import Report
+from engine.operations.snapshots import Restored, Snapshot, Taken, Verified
 from engine.queue.orders import MEANT, RETURNED, RETURNED_CODE, Word
 from engine.queue.orders import Order as OrderName
 from engine.queue.search import STATES, Selection
@@ -19,6 +21,7 @@ from engine.web.api.cursors import cursor_of, position_of
 from engine.web.api.jobs import Job, Progress
 from engine.web.api.operation import Asked, Call, Operation, Page
 from engine.web.api.problems import missing, unmeant
+from engine.web.api.trying import by_program
 
 _WHICH = (
     'Ids, and conditions such as `domain == "example.net" and age > 2h`, which must all hold: docs/queue.md says what '
@@ -33,6 +36,9 @@ Few: TypeAlias = Annotated[
 """The same in a query, of which no more fits in the head of a request."""
 Id: TypeAlias = Annotated[
     str, Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$", description="Of a message, such as 01J9ZK3V5Q8W2R7T4Y6N0BCDEF.")
+]
+SnapshotName: TypeAlias = Annotated[
+    str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Such as 2026-11-29.")
 ]
 Sort: TypeAlias = Literal["due", "size", "age", "attempts", "sender", "reply", "line"]
 Group: TypeAlias = Literal["domain", "site", "sender", "sender.domain", "tenant", "reply", "line", "lane", "state"]
@@ -215,6 +221,14 @@ class Turns(msgspec.Struct, frozen=True):
     turns: int
 
 
+class NewSnapshot(Asked, frozen=True):
+    name: SnapshotName
+
+
+class OneSnapshot(Asked, frozen=True):
+    name: SnapshotName
+
+
 def _selection(call: Call, which: Sequence[str], states: Sequence[str] = STATES) -> Selection:
     """Problem."""
     reach = call.caller.reach_on(call.context.directory().is_local)
@@ -355,6 +369,43 @@ async def take_turn(call: Call, *, body: Line) -> Turns:
     return Turns(turns)
 
 
+async def verify_queue(call: Call) -> Job[Verified]:
+    """Check every message in the queue against every index and its content. Nothing is changed."""
+    return await _by_program(call, snapshots.wanted(call.config, "verify"), Verified)
+
+
+async def list_snapshots(call: Call) -> list[Snapshot]:
+    """List the snapshots of the queue that the server keeps in its data folder."""
+    return await call.blocking(snapshots.kept, call.config.server.data)
+
+
+async def take_snapshot(call: Call, *, body: NewSnapshot) -> Job[Taken]:
+    """Write all messages in the queue into a file in the server's data folder, which the API never hands out."""
+    await call.blocking(snapshots.check_room, call.config, body.name)
+    return await _by_program(call, snapshots.wanted(call.config, "take", body.name), Taken)
+
+
+async def remove_snapshot(call: Call, *, path: OneSnapshot) -> None:
+    """Remove a snapshot."""
+    await call.blocking(snapshots.removed, call.config.server.data, path.name)
+
+
+async def restore_snapshot(call: Call, *, path: OneSnapshot) -> Job[Restored]:
+    """Put back what is in a snapshot and not in the queue; what waited there is held, until it is released.
+
+    What was delivered since the snapshot was taken is in it too, and would be sent again.
+    """
+    file = snapshots.file_of(call.config.server.data, path.name)
+    if not await call.blocking(file.exists):
+        raise missing("snapshot of that name")
+    return await _by_program(call, snapshots.wanted(call.config, "restore", path.name, call.caller.by), Restored)
+
+
+async def _by_program(call: Call, wanted: snapshots.Wanted, kind: type[Any]) -> Job[Any]:
+    refused = "it could not be done; the log of the server may say why"
+    return await call.job(partial(by_program, "engine.operations.snapshots", wanted, kind, refused))
+
+
 ROWS = (
     Operation("GET", "/queue/messages", "queue:read", list_queue, by_domain=True),
     Operation("GET", "/queue/messages/{id}", "queue:read", show_message, by_domain=True),
@@ -362,4 +413,9 @@ ROWS = (
     Operation("GET", "/queue/groups", "queue:read", group_queue, by_domain=True),
     Operation("POST", "/queue/orders", "queue:write", order_messages, by_domain=True),
     Operation("POST", "/queue/turns", "queue:write", take_turn, problems=(404,)),
+    Operation("POST", "/queue/verifications", "queue:write", verify_queue),
+    Operation("GET", "/queue/snapshots", "queue:read", list_snapshots),
+    Operation("POST", "/queue/snapshots", "queue:write", take_snapshot, problems=(404, 409)),
+    Operation("DELETE", "/queue/snapshots/{name}", "queue:write", remove_snapshot),
+    Operation("POST", "/queue/snapshots/{name}/restoration", "queue:write", restore_snapshot),
 )

@@ -2,26 +2,27 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import trio
 from msgspec import Meta
 
+from engine.condition import parse_condition
 from engine.config import Problem as Mistake
-from engine.operations import revising
-from engine.operations.impossible import Impossible
+from engine.operations import replaying, revising
 from engine.operations.moments import Moment, moment
 from engine.operations.previewing import Wanted
 from engine.operations.revising import Revisions
 from engine.operations.sampling import SAMPLE
-from engine.operations.trying import tried
+from engine.operations.trying import UNTRIED
 from engine.revisions import Kept, changes, in_folder, unified
 from engine.runtime.state import Running, State
 from engine.web.api import problems
 from engine.web.api.jobs import Job, Progress
 from engine.web.api.operation import Asked, Call, Operation
-from engine.web.api.problems import Problem, missing
+from engine.web.api.problems import Problem, missing, unmeant
+from engine.web.api.trying import by_program
 
 LARGEST = 2**20
 """Octets of a request with a pipeline.toml."""
@@ -53,6 +54,16 @@ class Preview(Asked, frozen=True):
     sample: Annotated[
         int, Meta(ge=0, le=10_000_000, description="Messages of the queue that are looked at, evenly spread; 0: all.")
     ] = SAMPLE
+    offline: Annotated[bool, Meta(description="Ask nobody else, such as the DNS.")] = False
+
+
+class Replay(Asked, frozen=True):
+    """Mail of people's mailboxes is not for programs to look through: that is done by the command, on the machine."""
+
+    text: Text
+    source: Annotated[Literal["queue", "quarantine"], Meta(description="What waits, or what is parked.")] = "queue"
+    where: Annotated[str, Meta(max_length=2000, description="Only messages that meet this condition.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=1_000_000, description="So many messages at most.")] = SAMPLE
     offline: Annotated[bool, Meta(description="Ask nobody else, such as the DNS.")] = False
 
 
@@ -121,6 +132,28 @@ class Previewed(msgspec.Struct, frozen=True):
     queue: dict[str, Any]
 
 
+class Group(msgspec.Struct, frozen=True):
+    """Messages that would fare otherwise in the same way. ``values``: how many others there are of before and after."""
+
+    kind: str
+    name: str
+    before: Any
+    after: Any
+    messages: int
+    values: int
+    examples: list[str]
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What came of messages by both configurations. ``not_run``: stages that would have asked others."""
+
+    messages: int
+    different: int
+    groups: list[Group]
+    not_run: list[str]
+    troubles: list[str]
+
+
 class InForce(msgspec.Struct, frozen=True):
     """What is in force now, and on trial; null: nothing is."""
 
@@ -169,6 +202,17 @@ async def show_revision(call: Call, *, path: OneRevision) -> WholeRevision:
     return await call.blocking(read)
 
 
+async def show_current(call: Call) -> WholeRevision:
+    """Show the configuration in force."""
+
+    def read() -> WholeRevision:
+        revisions = _kept(call)
+        kept = revisions.current()
+        return WholeRevision(**_row(revisions, kept), text=kept.text, files=kept.files)
+
+    return await call.blocking(read)
+
+
 async def compare_revisions(call: Call, *, path: OneRevision, query: Against) -> Difference:
     """Show what another revision, or the one in force, changed in this one."""
 
@@ -197,14 +241,26 @@ async def preview_text(call: Call, *, body: Preview) -> Job[Previewed]:
     before = await call.blocking(lambda: _kept(call).current())
     files = in_folder(before.files, call.config.path.parent)
     wanted = Wanted(str(call.config.path), before.text, files, body.text, body.sample, body.offline)
-    return await call.job(partial(_previewed, wanted))
+    return await call.job(partial(by_program, "engine.operations.previewing", wanted, Previewed, UNTRIED))
 
 
-async def _previewed(wanted: Wanted, progress: Progress) -> None:
+async def replay_mail(call: Call, *, body: Replay) -> Job[Replayed]:
+    """Take mail that waits, or is parked, through a configuration and the one in force, and say what is different.
+
+    Nothing is sent, stored, counted or learnt. What waits begins behind `queue`, what is parked at the head of its
+    lane.
+    """
     try:
-        progress.result = msgspec.convert(await tried(wanted, progress.told), Previewed)
-    except Impossible as error:
-        raise Problem(409, str(error)) from error
+        parse_condition(body.where) if body.where else None
+    except (ValueError, RecursionError) as error:
+        raise unmeant("body.where", str(error)) from error
+    await _look(call, body.text)
+    before = await call.blocking(lambda: _kept(call).current())
+    files = in_folder(before.files, call.config.path.parent)
+    wanted = replaying.Wanted(
+        str(call.config.path), before.text, files, body.text, body.source, body.where, body.limit, body.offline
+    )
+    return await call.job(partial(by_program, "engine.operations.replaying", wanted, Replayed, UNTRIED))
 
 
 async def _look(call: Call, text: str) -> None:
@@ -229,8 +285,10 @@ async def put_text_in_force(call: Call, *, body: Change) -> Job[InForce]:
     """
     await _look(call, body.text)
 
+    upon = await _upon(call)
+
     def put() -> Running:
-        revisions = _kept(call)
+        revisions = _kept_as(call, upon)
         kept = revising.written(revisions, body.text, call.caller.by)
         return revising.put_in_force(revisions, kept, call.caller.by, body.canary)
 
@@ -247,11 +305,26 @@ async def go_back(call: Call, *, path: OneRevision) -> Job[InForce]:
     if found := await call.blocking(look):
         raise Problem(409, "this revision cannot be used any more; nothing was changed", _mistakes(found))
 
+    upon = await _upon(call)
+
     def put() -> Running:
-        revisions = _kept(call)
+        revisions = _kept_as(call, upon)
         return revising.put_in_force(revisions, revisions.get(path.number), call.caller.by)
 
     return await call.job(partial(_put, put))
+
+
+async def _upon(call: Call) -> int | None:
+    """The revision in force, where a change is made upon that alone; None: upon whichever it is."""
+    return await call.blocking(lambda: _kept(call).current().number) if call.is_conditional else None
+
+
+def _kept_as(call: Call, upon: int | None) -> Revisions:
+    """What is kept, if that revision is in force still: a job has its turn later than its request. Problem."""
+    revisions = _kept(call)
+    if upon is not None and revisions.current().number != upon:
+        raise Problem(412, "another configuration has come in force meanwhile; nothing was changed")
+    return revisions
 
 
 async def show_trial(call: Call) -> Trial:
@@ -287,12 +360,22 @@ async def _put(change: Callable[[], Running], progress: Progress) -> None:
 
 ROWS = (
     Operation("GET", "/revisions", "revisions:read", list_revisions, problems=(404,)),
+    Operation("GET", "/revisions/current", "revisions:read", show_current, problems=(404,)),
     Operation("GET", "/revisions/{number}", "revisions:read", show_revision),
     Operation("GET", "/revisions/{number}/changes", "revisions:read", compare_revisions),
     Operation("POST", "/revisions/checks", "revisions:write", check_text, body=LARGEST),
     Operation("POST", "/revisions/previews", "revisions:write", preview_text, problems=(404, 409), body=LARGEST),
-    Operation("POST", "/revisions", "revisions:write", put_text_in_force, problems=(404, 409), body=LARGEST),
-    Operation("POST", "/revisions/{number}/back", "revisions:write", go_back, problems=(409,)),
+    Operation("POST", "/revisions/replays", "revisions:write", replay_mail, problems=(404, 409), body=LARGEST),
+    Operation(
+        "POST",
+        "/revisions",
+        "revisions:write",
+        put_text_in_force,
+        changes=show_current,
+        problems=(404, 409),
+        body=LARGEST,
+    ),
+    Operation("POST", "/revisions/{number}/back", "revisions:write", go_back, changes=show_current, problems=(409,)),
     Operation("GET", "/revisions/trial", "revisions:read", show_trial, problems=(404,)),
     Operation("POST", "/revisions/trial/promotion", "revisions:write", promote_trial, problems=(404, 409)),
     Operation("DELETE", "/revisions/trial", "revisions:write", abort_trial, problems=(404, 409)),

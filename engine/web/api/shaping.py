@@ -12,6 +12,8 @@ from engine.web.api.operating import operator_of
 from engine.web.api.operation import Asked, Call, Operation
 from engine.web.api.problems import missing, unmeant
 
+_ACTION = "action of that id in force"
+
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
@@ -94,6 +96,14 @@ def _action(one: actions.Action) -> Action:
     )  # fmt: skip
 
 
+async def show_action(call: Call, *, path: OneAction) -> Action:
+    """Show an action in force."""
+    for one in await call.blocking(call.context.stores.actions.all):
+        if one.id == path.id:
+            return _action(one)
+    raise missing(_ACTION)
+
+
 async def suspend_site(call: Call, *, body: Suspension) -> Action:
     """Send nothing to a site for a time."""
     try:
@@ -107,12 +117,13 @@ async def suspend_site(call: Call, *, body: Suspension) -> Action:
 async def lift_action(call: Call, *, path: OneAction) -> None:
     """End an action at once."""
     if await call.blocking(shaping.lift, call.context.stores.actions, operator_of(call), path.id) is None:
-        raise missing("action of that id in force")
+        raise missing(_ACTION)
 
 
 ROWS = (
     Operation("GET", "/shaping", "shaping:read", explain_shaping, problems=(404, 409)),
     Operation("GET", "/shaping/actions", "shaping:read", list_actions),
     Operation("POST", "/shaping/actions", "shaping:write", suspend_site, status=201),
-    Operation("DELETE", "/shaping/actions/{id}", "shaping:write", lift_action),
+    Operation("GET", "/shaping/actions/{id}", "shaping:read", show_action),
+    Operation("DELETE", "/shaping/actions/{id}", "shaping:write", lift_action, changes=show_action),
 )

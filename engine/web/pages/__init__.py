@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.web.context import Context
-from engine.web.pages import account, moving, passkeys, second_factor, signing_in
+from engine.web.pages import account, moving, passkeys, providers, second_factor, signing_in
 from engine.web.sessions import session_of
 
 
@@ -15,6 +15,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/", _start, methods=["GET"]),
         *signing_in.ROUTES,
+        *providers.ROUTES,
         *account.ROUTES,
         *second_factor.ROUTES,
         *passkeys.ROUTES,

@@ -97,7 +97,7 @@ async def _set_password(request: Request) -> Response:
         return shown(request, 422, why=_("This cannot be a password."))
     note(request, "password")
     response = RedirectResponse("/account", 303)
-    await signed_in(request, response, account, session.how)  # all others have ended by it
+    await signed_in(request, response, account, session.how, session.provided)  # all others have ended by it
     return response
 
 

@@ -56,7 +56,7 @@ async def _confirm(request: Request) -> Response:
     account = await trio.to_thread.run_sync(directory.set_totp, session.account.address, step.state)
     note(request, "totp")
     response = RedirectResponse("/account", 303)
-    await signed_in(request, response, account, "totp")
+    await signed_in(request, response, account, "totp", session.provided)
     return response
 
 
@@ -68,7 +68,7 @@ async def _end(request: Request) -> Response:
     account = await trio.to_thread.run_sync(directory.set_totp, session.account.address, None)
     note(request, "totp")
     response = RedirectResponse("/account", 303)
-    await signed_in(request, response, account, "password")
+    await signed_in(request, response, account, "password", session.provided)
     return response
 
 

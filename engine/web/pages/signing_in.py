@@ -1,6 +1,7 @@
 """Signing in, by a password with a code where the account has a second factor, and signing out."""
 
 import re
+import urllib.parse
 from functools import partial
 
 import trio
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from engine.directory import Account, asked
+from engine.directory import Account, Unavailable, asked
 from engine.login import Visitor
 from engine.protocols.sasl import Credentials
 from engine.web.context import context_of
@@ -17,6 +18,7 @@ from engine.web.languages import translator
 from engine.web.rendering import page
 from engine.web.sessions import is_ours, require, session_of, signed_in, signed_out
 from engine.web.sessions.session import cookie, set_cookie
+from engine.web.sessions.store import Provided
 
 SERVICE = "web"
 """What one logs in to, for the login's events; no app password is good for it."""
@@ -51,11 +53,16 @@ async def field(request: Request, name: str) -> str:
 async def _ask(request: Request) -> Response:
     if session_of(request) is not None:
         return RedirectResponse(landing(request.query_params.get("next")), 303)
-    return _form(request, landing(request.query_params.get("next")))
+    return sign_in_form(request, landing(request.query_params.get("next")))
 
 
-def _form(request: Request, then: str, status: int = 200, *, address: str = "", why: str = "") -> Response:
-    return page(request, "pages/sign_in.html", status, then=then, address=address, why=why)
+def sign_in_form(request: Request, then: str, status: int = 200, *, address: str = "", why: str = "") -> Response:
+    """The page on which one signs in. ``why``: it did not work."""
+    providers = [(name, one.label or name) for name, one in context_of(request).config.web.oidc.items()]
+    query = urllib.parse.urlencode({"next": then})
+    return page(
+        request, "pages/sign_in.html", status, then=then, address=address, why=why, providers=providers, query=query
+    )
 
 
 async def _try(request: Request) -> Response:
@@ -67,7 +74,7 @@ async def _try(request: Request) -> Response:
     if account is None:
         _ = translator(request)
         why = _("That is not the address and its password, or too many tries were wrong.")
-        return _form(request, then, 401, address=address, why=why)
+        return sign_in_form(request, then, 401, address=address, why=why)
     return await _password_was_right(request, account, then)
 
 
@@ -78,16 +85,19 @@ async def _account(request: Request, address: str, password: str) -> Account | N
 
 async def _password_was_right(request: Request, account: Account, then: str) -> Response:
     if account.has_totp:
-        return await _ask_code(request, account, then)
+        return await ask_code(request, account, then)
     response = RedirectResponse(then, 303)
     await signed_in(request, response, account, "password")
     return response
 
 
-async def _ask_code(request: Request, account: Account, then: str, status: int = 200, why: str = "") -> Response:
+async def ask_code(
+    request: Request, account: Account, then: str, *, status: int = 200, why: str = "", provided: Provided | None = None
+) -> Response:
+    """The page on which an account shows its second factor, after the first one."""
     begin = partial(
         context_of(request).sessions.await_step, "code", _CODE_TIME, account=account.id, address=account.address,
-        state=then.encode(),
+        state=then.encode(), provided=provided,
     )  # fmt: skip
     response = page(request, "pages/code.html", status, why=why)
     set_cookie(request, response, cookie(request, "step"), await trio.to_thread.run_sync(begin), seconds=_CODE_TIME)
@@ -108,17 +118,35 @@ async def _try_code(request: Request) -> Response:
     then = landing(step.state.decode())
     if await visitor(request).code(account, (await field(request, "code")).replace(" ", "")):
         response = RedirectResponse(then, 303)
-        await signed_in(request, response, account, "totp")
+        await signed_in(request, response, account, "oidc" if step.provided else "totp", step.provided)
         return response
     _ = translator(request)
-    return await _ask_code(request, account, then, 401, _("That is not the code of now. Each code counts once."))
+    why = _("That is not the code of now. Each code counts once.")
+    return await ask_code(request, account, then, status=401, why=why, provided=step.provided)
 
 
 @require()
 async def _leave(request: Request) -> Response:
-    response = RedirectResponse("/sign-in", 303)
-    await signed_out(request, response)
+    session, goodbye = session_of(request), RedirectResponse("/sign-in", 303)
+    await signed_out(request, goodbye)
+    provided = session.provided if session else None
+    if provided is None or not (address := await _leaving(request, provided)):
+        return goodbye
+    # No redirect: browsers let a form lead to no other site (CSP form-action), and it is theirs to choose.
+    label = context_of(request).config.web.oidc[provided.name].label or provided.name
+    response = page(request, "pages/signed_out.html", provider=label, address=address)
+    response.headers.raw.extend(pair for pair in goodbye.headers.raw if pair[0] == b"set-cookie")
     return response
+
+
+async def _leaving(request: Request, provided: Provided) -> str:
+    """Where one signs out at the provider as well; empty: nowhere."""
+    context = context_of(request)
+    party = context.provider(provided.name)
+    try:
+        return await party.leaving(f"{context.origin(request)}/sign-in", provided.hint) if party else ""
+    except Unavailable:
+        return ""  # one is signed out here all the same
 
 
 ROUTES = [

@@ -14,7 +14,7 @@ from engine.directory import Account, Roles, Unavailable, asked
 from engine.observe.events import event
 from engine.storage.environment import StorageError
 from engine.web.context import Context, context_of
-from engine.web.sessions.store import Found, Person, csrf
+from engine.web.sessions.store import Found, Person, Provided, csrf
 
 _FOUND = "postroad.session"
 """Where in the scope of a request its session is."""
@@ -30,6 +30,7 @@ class Session:
     csrf: str  # what forms and scripts show, to prove that they are of our pages
     how: str  # what proved who it is: "password", "totp", "passkey", "oidc"
     person: Person
+    provided: Provided | None = None  # who has let them in, where that was a provider
 
 
 def session_of(request: HTTPConnection) -> Session | None:
@@ -75,26 +76,40 @@ async def account_of(context: Context, stored: Found) -> Account | None:
     """Whose session it is; None: it has just ended, with the account or its password. Unavailable, StorageError."""
     directory = context.directory()
     account = await asked(directory, directory.account, stored.address)
-    if account is not None and account.id == stored.account and account.changed <= stored.created:
+    is_theirs = account is not None and account.id == stored.account and account.changed <= stored.created
+    if is_theirs and _is_still_provided(context, stored.provided):
         return account
     await trio.to_thread.run_sync(context.sessions.end, stored.id)
     return None
 
 
 def _session(context: Context, stored: Found, account: Account, token: str) -> Session:
-    person = context.sessions.person(account.id)
-    return Session(stored.id, account, Roles(account.roles), csrf(token), stored.how, person)
+    person, provided = context.sessions.person(account.id), stored.provided
+    given = context.config.web.oidc[provided.name].roles_of(provided.groups) if provided else ()
+    roles = Roles(tuple(dict.fromkeys((*account.roles, *given))))
+    return Session(stored.id, account, roles, csrf(token), stored.how, person, provided)
 
 
-async def signed_in(request: Request, response: Response, account: Account, how: str) -> None:
+def _is_still_provided(context: Context, provided: Provided | None) -> bool:
+    """Whether the provider that let somebody in is one of ours still."""
+    settings = context.config.web.oidc.get(provided.name) if provided else None
+    return provided is None or (settings is not None and settings.issuer == provided.issuer)
+
+
+async def signed_in(
+    request: Request, response: Response, account: Account, how: str, provided: Provided | None = None
+) -> None:
     """Let the browser be this account from now on. A session that it had ends: nobody can have foisted it on it."""
     context, old = context_of(request), session_of(request)
     if old is not None:
         await trio.to_thread.run_sync(context.sessions.end, old.id)
     agent, peer = request.headers.get("user-agent", ""), context.peer(request)
-    begin = partial(context.sessions.begin, account.id, account.address, peer=peer, agent=agent, how=how)
+    begin = partial(
+        context.sessions.begin, account.id, account.address, peer=peer, agent=agent, how=how, provided=provided
+    )
     token = await trio.to_thread.run_sync(begin)
-    event("web-session-begun", address=account.address, peer=peer, how=how)
+    provider = provided.name if provided else None
+    event("web-session-begun", address=account.address, peer=peer, how=how, provider=provider)
     set_cookie(request, response, cookie(request), token, seconds=int(context.config.web.lifetime))
 
 
@@ -104,6 +119,7 @@ async def signed_out(request: Request, response: Response) -> None:
     if session is not None:
         await trio.to_thread.run_sync(context_of(request).sessions.end, session.id)
         event("web-session-ended", address=session.account.address, peer=context_of(request).peer(request))
+        request.scope.pop(_FOUND, None)
     response.delete_cookie(cookie(request), **_attributes(request))
 
 

@@ -50,6 +50,18 @@ _AGENT = 200
 """Characters of what a browser says that it is."""
 
 
+class Provided(msgspec.Struct, frozen=True, array_like=True):
+    """Who has let somebody in, where that was a provider ([web.oidc])."""
+
+    name: str  # of its table
+    issuer: str
+    subject: str
+    until: float  # Unix time at which it must be asked anew
+    session: str = ""  # what it calls its own
+    groups: tuple[str, ...] = ()  # that give roles
+    hint: str = ""  # by which it knows whom to sign out
+
+
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
     account: int
     address: str
@@ -58,6 +70,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     peer: str
     agent: str
     how: str  # what proved it: "password", "totp", "passkey", "oidc"
+    provided: Provided | None = None
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
@@ -68,6 +81,7 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     account: int = 0
     address: str = ""
     state: bytes = b""
+    provided: Provided | None = None
 
 
 class Passkey(msgspec.Struct, frozen=True, array_like=True):
@@ -101,6 +115,7 @@ class Found:
     peer: str
     agent: str
     how: str
+    provided: Provided | None
 
 
 _STORED = msgspec.msgpack.Decoder(_Stored)
@@ -126,12 +141,18 @@ class Sessions(Store):
         """Open, and make if need be, the store in the folder ``path``. StorageError."""
         return cls(open_environment(path, map_size=MAP_SIZE, databases=5), settings, clock)
 
+    def now(self) -> float:
+        """Unix time, as the store has it."""
+        return self._clock()
+
     # Sessions
 
-    def begin(self, account: int, address: str, *, peer: str, agent: str, how: str) -> str:
+    def begin(
+        self, account: int, address: str, *, peer: str, agent: str, how: str, provided: Provided | None = None
+    ) -> str:
         """A new one; its token. Blocks."""
         token, now = secrets.token_urlsafe(32), self._clock()
-        stored = _Stored(account, address, now, now, peer, agent[:_AGENT], how)
+        stored = _Stored(account, address, now, now, peer, agent[:_AGENT], how, provided)
         self._do(lambda txn: self._begin(txn, digest(token), stored))
         return token
 
@@ -156,6 +177,21 @@ class Sessions(Store):
         """End all sessions of an account but one; how many those were. Blocks."""
         return self._do(lambda txn: self._end_others(txn, account, kept))
 
+    def end_provided(self, name: str, issuer: str, *, subject: str, session: str, before: float) -> int:
+        """End those that a provider has let in until then: of its session, else all of the subject. Blocks.
+
+        How many those were.
+        """
+
+        def is_meant(stored: _Stored) -> bool:
+            by = stored.provided
+            return (
+                by is not None and (by.name, by.issuer) == (name, issuer) and stored.created <= before
+                and subject in ("", by.subject) and session in ("", by.session)
+            )  # fmt: skip
+
+        return self._do(lambda txn: self._end_all(txn, is_meant))
+
     def of(self, account: int) -> list[Found]:
         """The sessions of an account, that which was used last first."""
         found = self._do(lambda txn: list(self._of(txn, account)), write=False)
@@ -163,17 +199,20 @@ class Sessions(Store):
 
     # Steps
 
-    def await_step(self, kind: str, seconds: float, *, account: int = 0, address: str = "", state: bytes = b"") -> str:
+    def await_step(
+        self, kind: str, seconds: float, *, account: int = 0, address: str = "", state: bytes = b"",
+        provided: Provided | None = None,
+    ) -> str:  # fmt: skip
         """Keep what a browser has begun; the token by which it goes on. Blocks."""
         token = secrets.token_urlsafe(32)
-        self.name_step(token, kind, seconds, account=account, address=address, state=state)
+        self._begin_step(token, Step(kind, self._clock() + seconds, account, address, state, provided))
         return token
 
-    def name_step(  # noqa: PLR0917
-        self, token: str, kind: str, seconds: float, account: int = 0, address: str = "", state: bytes = b""
-    ) -> None:
-        """The same, by a token that is known already. Blocks."""
-        step = Step(kind, self._clock() + seconds, account, address, state)
+    def name_step(self, token: str, kind: str, seconds: float) -> None:
+        """Keep that something was begun, by a token that is known already. Blocks."""
+        self._begin_step(token, Step(kind, self._clock() + seconds))
+
+    def _begin_step(self, token: str, step: Step) -> None:
         self._do(lambda txn: self._put_step(txn, digest(token), step))
 
     def take_step(self, token: str, kind: str) -> Step | None:
@@ -222,6 +261,8 @@ class Sessions(Store):
 
     def _is_over(self, stored: _Stored) -> bool:
         now = self._clock()
+        if stored.provided is not None and now > stored.provided.until:
+            return True
         return now - stored.seen > self.settings.idle or now - stored.created > self.settings.lifetime
 
     def _see(self, txn: Transaction, key: bytes) -> None:
@@ -238,6 +279,12 @@ class Sessions(Store):
 
     def _end_others(self, txn: Transaction, account: int, kept: bytes) -> int:
         gone = [one.id for one in self._of(txn, account) if one.id != kept]
+        for key in gone:
+            self._end(txn, key)
+        return len(gone)
+
+    def _end_all(self, txn: Transaction, is_meant: Callable[[_Stored], bool]) -> int:
+        gone = [bytes(key) for key, value in txn.cursor(self._sessions) if is_meant(_STORED.decode(value))]
         for key in gone:
             self._end(txn, key)
         return len(gone)
@@ -260,9 +307,7 @@ class Sessions(Store):
         now = self._clock()
         if now - self._swept > _SWEEP:
             self._swept = now
-            over = [bytes(key) for key, value in txn.cursor(self._sessions) if self._is_over(_STORED.decode(value))]
-            for key in over:
-                self._end(txn, key)
+            self._end_all(txn, self._is_over)
             forget(txn, self._steps, lambda value: _STEP.decode(value).until < now)
 
     def _put_step(self, txn: Transaction, key: bytes, step: Step) -> None:

@@ -1,8 +1,10 @@
 """The queue by the API: what is there, page by page, and what becomes of it."""
 
+import pytest
 import trio
 
-from tests.support.api import api_of, ended
+from engine.drawing.pipeline import drawn
+from tests.support.api import CONFIG, api_of, ended
 
 
 async def all_pages(program, **query):
@@ -178,3 +180,77 @@ async def test_what_broke_off_says_why(tmp_path):
         with Jobs.open(api.site.role.data, "web") as after:
             assert after.get("t", left.id).state == "interrupted"
             assert after.get("t", told.id).state == "failed"
+
+
+# The queue as a whole
+
+
+async def test_the_queue_is_verified(tmp_path):
+    async with api_of(tmp_path, messages=30) as api, api.with_scopes() as program:
+        found = await ended(program, await program.post("/queue/verifications"))
+        assert (found["state"], found["result"]["messages"], found["result"]["problems"]) == ("done", 30, [])
+
+
+async def test_what_was_deleted_by_mistake_comes_back_and_is_held(tmp_path):
+    async with api_of(tmp_path, messages=30) as api, api.with_scopes() as program:
+        before = {one["id"]: one for one in (await program.get("/queue/messages")).json()["items"]}
+        taken = await ended(program, await program.post("/queue/snapshots", json={"name": "evening"}))
+        assert (taken["state"], taken["result"]["messages"]) == ("done", 30), taken
+        (listed,) = (await program.get("/queue/snapshots")).json()
+        assert (listed["name"], listed["octets"]) == ("evening", taken["result"]["octets"])
+        assert (await program.post("/queue/snapshots", json={"name": "evening"})).status_code == 409
+
+        some = list(before)[:12]
+        await ended(program, await program.post("/queue/orders", json={"order": "delete", "which": some}))
+        assert (await program.get("/queue/count")).json() == {"messages": 18}
+        restored = await ended(program, await program.post("/queue/snapshots/evening/restoration"))
+        assert restored["result"] == {"messages": 30, "present": 18, "put_back": 12}, restored
+        after = {one["id"]: one for one in (await program.get("/queue/messages")).json()["items"]}
+        assert after.keys() == before.keys()
+        assert {one for one in after if after[one]["state"] == "held"} == set(some) | {
+            one for one in before if before[one]["state"] == "held"
+        }
+        again = await ended(program, await program.post("/queue/snapshots/evening/restoration"))
+        assert again["result"]["put_back"] == 0
+        verified = await ended(program, await program.post("/queue/verifications"))
+        assert verified["result"]["problems"] == []
+        waiting = [one for one in some if before[one]["state"] == "waiting"]
+        freed = await ended(program, await program.post("/queue/orders", json={"order": "release", "which": waiting}))
+        assert freed["result"]["done"] == len(waiting)
+
+        assert (await program.delete("/queue/snapshots/evening")).status_code == 204
+        assert (await program.delete("/queue/snapshots/evening")).status_code == 404
+        assert (await program.post("/queue/snapshots/evening/restoration")).status_code == 404
+        assert (await program.get("/queue/snapshots")).json() == []
+
+
+async def test_a_snapshot_that_is_none_changes_nothing(tmp_path):
+    async with api_of(tmp_path, messages=3) as api, api.with_scopes() as program:
+        folder = api.site.role.data / "snapshots"
+        folder.mkdir()
+        (folder / "bad.tar.gz").write_bytes(b"no snapshot")
+        found = await ended(program, await program.post("/queue/snapshots/bad/restoration"))
+        assert (found["state"], found["problem"]["status"]) == ("failed", 409)
+        assert "is no snapshot of a queue" in found["problem"]["detail"]
+        assert (await program.get("/queue/count")).json() == {"messages": 3}
+
+
+@pytest.mark.parametrize("name", ["", "..", ".a", "a/b", "a%2f..%2fb", "a" * 65, "a%0a"])
+async def test_names_of_snapshots_lead_nowhere_else(tmp_path, name):
+    async with api_of(tmp_path) as api, api.with_scopes() as program:
+        assert (await program.post("/queue/snapshots", json={"name": name})).status_code in (404, 422)
+        assert (await program.delete(f"/queue/snapshots/{name}")).status_code in (404, 405)
+
+
+async def test_no_snapshot_without_room(tmp_path):
+    text = CONFIG + '\n[queue]\nreserve = "1000000 GB"\n'
+    async with api_of(tmp_path, text, messages=3) as api, api.with_scopes() as program:
+        refused = await program.post("/queue/snapshots", json={"name": "a"})
+        assert (refused.status_code, "room enough" in refused.text) == (409, True)
+
+
+async def test_links_are_listed_by_the_names_that_a_tap_takes(tmp_path):
+    async with api_of(tmp_path) as api, api.with_scopes() as program:
+        found = (await program.get("/measures/links")).json()
+        assert [one["name"] for one in found] == list(drawn(api.site.role.config).links)
+        assert {"name": "inbound/queue", "lane": "inbound", "stages": ["queue"]} in found

@@ -65,6 +65,33 @@ command = ["/usr/bin/judge", "{sender}"]
 """
 
 
+OIDC = """
+[oidc]
+issuer = "https://id.example.org"
+audience = "postroad"
+
+[web.oidc.firm]
+issuer = "https://id.example.org"
+client_id = "postroad"
+client_secret_file = "secret"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (OIDC, []),
+        (OIDC.replace("id.example.org", "evil.test"), ["oidc", "web.oidc.firm"]),
+        (OIDC.replace('"secret"', '"/etc/shadow"'), ["web.oidc.firm"]),
+        (OIDC + 'roles = { "all" = ["owner"] }\n', ["web.oidc.firm"]),
+        (OIDC.replace("oidc.firm", "oidc.other"), ["web.oidc.other"]),
+        ("web = { oidc = 1 }\noidc = 2\n", []),
+    ],
+)
+def test_who_says_who_somebody_is_is_taken_from_the_file_alone(text, places):
+    assert [one.place for one in foreign(text, OIDC)] == places
+
+
 @pytest.mark.parametrize(
     ("text", "places"),
     [

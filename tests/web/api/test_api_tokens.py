@@ -6,6 +6,9 @@ import pytest
 
 from engine.login import Tokens
 from engine.login.tokens import NameTaken
+from engine.shaping.allowances import Allowances
+from engine.web.api.callers import Callers
+from engine.web.api.problems import Problem
 from tests.support.api import api_of
 
 
@@ -83,7 +86,24 @@ async def test_too_many_requests_are_put_off(tmp_path, autojump_clock):
     async with api_of(tmp_path) as api, api.with_scopes("queue:read", rate="3/1m") as program:
         answers = [await program.get("/token") for _ in range(5)]
         assert [one.status_code for one in answers] == [200, 200, 200, 429, 429]
-        assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+        assert 0 < int(answers[-1].headers["retry-after"]) <= 61
+
+
+async def test_all_processes_count_the_requests_of_a_token_together(tmp_path):
+    """Each with its own eyes on the tables that they share."""
+    async with api_of(tmp_path) as api:
+        tokens, role = api.api.tokens, api.site.role
+        _, text = tokens.add("both", ["queue:read"], rate="5/1m")
+        processes = [Callers(role.logins, tokens, Allowances(role.tables)) for _ in range(3)]
+        shown, said = {"authorization": f"Bearer {text}"}, []
+        for number in range(9):
+            try:
+                await processes[number % 3].of(shown, "192.0.2.1")
+                said.append(0)
+            except Problem as problem:
+                said.append(int(problem.headers["retry-after"]))
+        assert said[:5] == [0] * 5
+        assert all(0 < wait <= 61 for wait in said[5:])
 
 
 async def test_the_last_use_is_known(tmp_path):
