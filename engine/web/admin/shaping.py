@@ -124,7 +124,7 @@ def _value(_: Callable[[str], str], name: str, value: Any) -> str:
             return ", ".join(_value(_, name, one) for one in value) or "–"
         case float() if name in _TIMES:
             return _as_written(value)
-    return str(value)
+    return str(value) or "–"
 
 
 def _as_written(seconds: float) -> str:
