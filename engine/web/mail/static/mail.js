@@ -269,6 +269,7 @@ document.getElementById("pick-all").addEventListener("change", (event) => {
 document.getElementById("move").addEventListener("change", (event) => {
   if (event.target.value) act("move", concerned(), { to: event.target.value });
   event.target.value = "";
+  lines.focus({ preventScroll: true }); // so that the keys mean the list again
 });
 document.getElementById("view").addEventListener("click", (event) => {
   panes.dataset.view = panes.dataset.view === "threads" ? "plain" : "threads";
