@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "compiled": set(),
     "links": {"protocols", "message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
+    "growth": {"storage"},
     "bounces": {"sieve", "storage", "observe"},
     "history": {"message", "verdict", "storage", "observe"},
     "net": {"protocols", "observe"},
@@ -104,7 +105,7 @@ ARROWS: dict[str, set[str]] = {
     "operations": {
         "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes", "reports",
         "directory", "login", "spam", "lists", "suppression", "signing", "mailbox", "exchange", "queue", "quarantine",
-        "runtime", "history", "revisions", "rehearsal", "shaping", "abuse", "traces",
+        "runtime", "history", "revisions", "rehearsal", "shaping", "abuse", "traces", "growth",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -117,9 +118,9 @@ ARROWS: dict[str, set[str]] = {
         "rehearsal", "stage",
     },
     "web": {
-        "abuse", "condition", "config", "directory", "drawing", "history", "imap", "index", "links", "lists", "login",
-        "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue", "reports",
-        "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
+        "abuse", "condition", "config", "directory", "drawing", "growth", "history", "imap", "index", "links", "lists",
+        "login", "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue",
+        "reports", "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
         "unsubscribe", "watching",
     },
     "__main__": {"cli"},

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.web.context import Context
-from engine.web.pages import account, passkeys, second_factor, signing_in
+from engine.web.pages import account, delegates, groups, invited, passkeys, second_factor, signing_in
 from engine.web.sessions import session_of
 
 
@@ -19,6 +19,9 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         *account.ROUTES,
         *second_factor.ROUTES,
         *passkeys.ROUTES,
+        *invited.ROUTES,
+        *groups.ROUTES,
+        *delegates.ROUTES,
     ]
 
 

@@ -20,6 +20,10 @@ _FOUND = "postroad.session"
 """Where in the scope of a request its session is."""
 
 
+LIVE = "x-live"
+"""The header by which a page says that it asks by itself: that does not keep its session in use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Somebody who has signed in."""
@@ -49,7 +53,8 @@ class Sessioned:
             request = HTTPConnection(scope)
             token = request.cookies.get(cookie(request))
             try:
-                scope[_FOUND] = await found(context_of(request), token) if token else None
+                by_itself = LIVE in request.headers
+                scope[_FOUND] = await found(context_of(request), token, used=not by_itself) if token else None
             except (Unavailable, StorageError) as error:
                 event("web-session-unknown", error=str(error))
                 await PlainTextResponse("Try again in a moment.\n", 503)(scope, receive, send)
@@ -67,7 +72,7 @@ async def found(context: Context, token: str, *, used: bool = True) -> Session |
         return None
     directory = context.directory()
     account = await asked(directory, directory.account, stored.address)
-    if account is None or account.id != stored.account or account.changed > stored.created:
+    if account is None or account.id != stored.account or account.suspended or account.changed > stored.created:
         await trio.to_thread.run_sync(context.sessions.end, stored.id)
         return None
     if used:

@@ -7,6 +7,7 @@ sessions SHA-256 of the token              MessagePack list: see _Stored
 accounts account's id (8 octets), the same empty
 steps    SHA-256 of the token              MessagePack list: see Step
 people   account's id (8 octets)           MessagePack map: see Person
+invited  account's id (8 octets)           see Invitations
 ======== ================================= ==============================================
 
 No token is kept: who reads the store can be nobody by it.
@@ -27,6 +28,7 @@ import msgspec
 from engine.config import Web
 from engine.storage.environment import forget, open_environment
 from engine.storage.store import Store
+from engine.web.sessions.invitations import Invitations
 
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -119,11 +121,12 @@ class Sessions(Store):
         self._sessions, self._accounts, self._steps, self._people = (
             environment.open_db(name) for name in (b"sessions", b"accounts", b"steps", b"people")
         )
+        self.invitations = Invitations(environment, clock)
 
     @classmethod
     def open(cls, path: Path, settings: Web, clock: Callable[[], float] = time.time) -> Self:
         """Open, and make if need be, the store in the folder ``path``. StorageError."""
-        return cls(open_environment(path, map_size=MAP_SIZE, databases=4), settings, clock)
+        return cls(open_environment(path, map_size=MAP_SIZE, databases=5), settings, clock)
 
     # Sessions
 
