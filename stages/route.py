@@ -11,14 +11,17 @@ import msgspec
 
 from engine import Defer, Each, Message, Reject, Session, Verdict, verdict
 from engine.directory import (
+    ANYBODY,
     FEW,
     Account,
     Alias,
     Directory,
+    Group,
     Memory,
     Unavailable,
     asked,
     is_bare_postmaster,
+    may_post,
     split,
     valid_address,
     valid_domain,
@@ -35,6 +38,7 @@ DEPTH = 10
 """Aliases that may follow each other on the way to a person; what lies deeper is dropped."""
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
+NOT_A_WRITER = Reject("only some may write to this group: log in as one of them", code="5.7.1")
 NOT_OURS = Reject("this is no report about mail that was sent from here", code="5.7.1")
 
 
@@ -60,6 +64,7 @@ class Party(NamedTuple):
     is_local: bool
     limited: Limited | None = None  # where its mailbox may be full
     folder: int = 0  # the public folder that it stands for
+    closed: str = ""  # the group that was written to, where not everybody may
 
 
 NOBODY = Party("", "", "", is_local=False)
@@ -130,7 +135,7 @@ class Route:
     def at_recipient(self, session: Session, sender: str, recipient: str) -> Refusal | Awaitable[Refusal]:
         """Refuse an unknown local user at RCPT, one whose mailbox is full, and a bounce of what was never sent.
 
-        And a public folder to which whoever has logged in, or anyone, may not post.
+        And a public folder, or a group, to which whoever has logged in, or anyone, may not post.
 
         Whether others may be relayed to is not asked here.
         """
@@ -150,6 +155,8 @@ class Route:
                 return NO_SUCH_USER
             if is_bounce and self._lacks_tag(recipient, reached):
                 return NOT_OURS
+            if reached[0].closed and not may_post(self.directory, reached[0].closed, login):
+                return NOT_A_WRITER
             if all(party.folder and self.posting.would_be_refused(party.folder, login) for party in reached):
                 return MAY_NOT
             return self.quotas.refusal if all(map(self._is_full, reached)) else None
@@ -221,6 +228,8 @@ class Route:
         if not party.is_local:
             return (party,)
         found = self.directory.find(recipient, subaddress=self.subaddress)
+        if isinstance(found, Group) and found.posting != ANYBODY:
+            return tuple([party._replace(closed=found.address) for party in self._members(found)])
         if isinstance(found, Alias):
             return self._members(found)
         return (self._resident(found),) if found else ()

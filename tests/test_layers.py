@@ -35,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "links": {"protocols", "message", "verdict", "observe", "wakeup"},
     "storage": {"observe", "wakeup"},
     "figures": {"observe", "storage"},
+    "growth": {"storage"},
     "bounces": {"sieve", "storage", "observe"},
     "history": {"message", "verdict", "storage", "observe"},
     "net": {"protocols", "observe"},
@@ -111,7 +112,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes",
         "reports", "presence", "authentication", "bounces", "directory", "login", "spam", "lists", "suppression",
         "signing", "mailbox", "exchange", "queue", "quarantine", "runtime", "history", "revisions", "rehearsal",
-        "shaping", "abuse", "traces", "migration", "oversight", "figures",
+        "shaping", "abuse", "traces", "migration", "oversight", "figures", "growth",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -125,8 +126,8 @@ ARROWS: dict[str, set[str]] = {
         "rehearsal", "stage", "migration", "figures",
     },
     "web": {
-        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "history", "imap", "index",
-        "links", "lists", "login", "mailbox", "message", "mime", "migration", "net", "observe", "operations",
+        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "growth", "history", "imap",
+        "index", "links", "lists", "login", "mailbox", "message", "mime", "migration", "net", "observe", "operations",
         "oversight", "policies", "protocols", "quarantine", "queue", "reports", "revisions", "runtime", "scanning",
         "shaping", "sieve", "signing", "spam", "storage", "suppression", "units", "unsubscribe", "watching",
     },

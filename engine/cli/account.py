@@ -183,6 +183,18 @@ def admin(ctx: click.Context, address: str, revoke: bool) -> None:
 
 @account.command()
 @click.argument("address")
+@click.option("--lift", is_flag=True, help="It can be used again.")
+@config_option
+@click.pass_context
+def suspend(ctx: click.Context, address: str, lift: bool) -> None:
+    """Let nobody log in or send as ADDRESS, by whatever way. Its mail comes all the same."""
+    with opening.opened(ctx) as directory:
+        changed = accounts.suspend(directory, opening.operator(directory), address, not lift)
+    click.echo(f"{changed.address} is {'suspended' if changed.suspended else 'no longer suspended'}.")
+
+
+@account.command()
+@click.argument("address")
 @click.argument("senders", metavar="SENDER...", nargs=-1, required=True)
 @click.option("--revoke", is_flag=True, help="The account may no longer do so.")
 @config_option

@@ -4,6 +4,8 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.cli.errors import Unusable
+from engine.directory import POSTING
 from engine.operations import aliases
 
 
@@ -36,6 +38,24 @@ def remove(ctx: click.Context, address: str) -> None:
     click.echo(f"Removed the group {removed.address}.")
 
 
+@group.command()
+@click.argument("address", metavar="GROUP")
+@click.option("--posting", type=click.Choice(POSTING), help="Who may write to it; all but anybody must log in here.")
+@click.option("--owner", "owners", multiple=True, metavar="ADDRESS", help="An account that says who its members are.")
+@click.option("--no-owner", is_flag=True, help="Nobody but administrators does.")
+@config_option
+@click.pass_context
+def rule(ctx: click.Context, address: str, posting: str | None, owners: tuple[str, ...], no_owner: bool) -> None:
+    """Say who may write to GROUP, and who owns it."""
+    if owners and no_owner:
+        raise Unusable("--owner and --no-owner say opposite things")
+    with opening.opened(ctx) as directory:
+        named = owners if owners or no_owner else None
+        found = aliases.rule_group(directory, opening.operator(directory), address, posting, named)
+    owned = f", owned by {', '.join(found.owners)}" if found.owners else ""
+    click.echo(f"{found.address}: {found.posting} may write to it{owned}.")
+
+
 @group.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @config_option
@@ -44,10 +64,15 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     """Show all groups."""
     with opening.opened(ctx) as directory:
         rows = [
-            {"group": found.address, "members": found.targets}
+            {
+                "group": found.address,
+                "members": found.targets,
+                "posting": found.posting,
+                "owners": found.owners,
+            }
             for found in aliases.groups(directory, opening.onlooker())
         ]
-    tables.show(rows, ("group", "members"), as_json=as_json)
+    tables.show(rows, ("group", "members", "posting", "owners"), as_json=as_json)
 
 
 @group.command()

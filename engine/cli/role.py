@@ -4,6 +4,7 @@ import click
 
 from engine.cli import opening, tables
 from engine.cli.configured import config_option
+from engine.operations import accounts
 
 
 @click.group(name="role")
@@ -19,7 +20,7 @@ def role() -> None:
 def add(ctx: click.Context, address: str, roles: tuple[str, ...]) -> None:
     """Give ADDRESS each ROLE: owner, auditor, administrator@example.org or helpdesk@example.org."""
     with opening.opened(ctx) as directory:
-        changed = directory.set_roles(address, added=roles)
+        changed = accounts.set_roles(directory, opening.operator(directory), address, added=roles)
     click.echo(_told(changed.address, changed.roles))
 
 
@@ -31,7 +32,7 @@ def add(ctx: click.Context, address: str, roles: tuple[str, ...]) -> None:
 def remove(ctx: click.Context, address: str, roles: tuple[str, ...]) -> None:
     """Take each ROLE from ADDRESS, at once: the next page that it asks for is refused."""
     with opening.opened(ctx) as directory:
-        changed = directory.set_roles(address, removed=roles)
+        changed = accounts.set_roles(directory, opening.operator(directory), address, removed=roles)
     click.echo(_told(changed.address, changed.roles))
 
 

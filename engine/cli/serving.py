@@ -3,14 +3,16 @@
 import contextlib
 import secrets
 import sys
+from collections.abc import Mapping
 
 import click
 
 from engine.cli.configured import fail
 from engine.cli.errors import inner
 from engine.config import Config
-from engine.directory import AlreadyThere, DirectoryError, Embedded
+from engine.directory import OWNER, AlreadyThere, DirectoryError, Embedded
 from engine.net.listening import CannotListen, shown
+from engine.net.targets import is_loopback
 from engine.runtime.ground import CannotStart
 from engine.runtime.spawner import Spawner
 from engine.runtime.supervisor import run
@@ -23,7 +25,8 @@ def serve(config: Config, spawner: Spawner, *, demo: bool) -> None:
     """Until a signal ends it. ``demo``: make an account to try things with, and say how."""
 
     def announce(bound: dict[str, tuple[str, int]]) -> None:
-        account = _demo_account(config) if demo and "smtp" in bound else None  # there once we say that we are ready
+        # There once we say that we are ready.
+        account = demo_account(config, owns=owns(bound)) if demo and "smtp" in bound else None
         click.echo("ready " + " ".join(f"{name}={shown(*address)}" for name, address in bound.items()))
         if account is not None:
             _introduce(*account, bound)
@@ -38,7 +41,12 @@ def serve(config: Config, spawner: Spawner, *, demo: bool) -> None:
         fail(str(errors[0]))
 
 
-def _demo_account(config: Config) -> tuple[str, str] | None:
+def owns(bound: Mapping[str, tuple[str, int]]) -> bool:
+    """Whether the demo account is an owner in the pages: where there are any, and nobody comes from elsewhere."""
+    return "web" in bound and is_loopback(bound["web"][0])
+
+
+def demo_account(config: Config, *, owns: bool) -> tuple[str, str] | None:
     """The address and password of an account; None where we keep none. Made at the first start, beside the data."""
     if not config.domains.local or config.directory is not None:
         return None
@@ -49,8 +57,13 @@ def _demo_account(config: Config) -> tuple[str, str] | None:
         kept.write_text(secrets.token_urlsafe(12) + "\n")
     password = kept.read_text().strip()
     path = config.server.data / "directory"
-    with Embedded.open(path, config.domains.local) as directory, contextlib.suppress(AlreadyThere):
-        directory.add_account(address, password)
+    with Embedded.open(path, config.domains.local) as directory:
+        with contextlib.suppress(AlreadyThere):
+            directory.add_account(address, password)
+            directory.set_roles(address, [OWNER])
+        found = directory.account(address)
+        if found is not None and OWNER in found.roles and not owns:
+            directory.set_roles(address, removed=[OWNER])
     return address, password
 
 
@@ -58,6 +71,9 @@ def _introduce(address: str, password: str, bound: dict[str, tuple[str, int]]) -
     """Print the demo account, and lines to copy."""
     host, port = bound["smtp"]
     click.echo(f"\nA demo account:  {address}  password {password}")
+    if "web" in bound:
+        host, port = bound["web"]
+        click.echo(f"Sign in with it:  http://{shown(host, port)}/  (its mail, and the administration)")
     click.echo("Send it a message:\n")
     click.echo(
         f"  printf 'From: you@example.net\\nTo: {address}\\nSubject: Hello\\n\\nIt works.\\n' | "

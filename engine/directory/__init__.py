@@ -2,7 +2,20 @@
 
 from engine.directory.addresses import a_label, is_bare_postmaster, split, valid_address, valid_domain
 from engine.directory.embedded import Embedded
-from engine.directory.entries import FEW, SERVICES, Account, Alias, AppPassword, Domain, Group, Login
+from engine.directory.entries import (
+    ACCOUNTS,
+    ANYBODY,
+    FEW,
+    MEMBERS,
+    POSTING,
+    SERVICES,
+    Account,
+    Alias,
+    AppPassword,
+    Domain,
+    Group,
+    Login,
+)
 from engine.directory.errors import AlreadyThere, DirectoryError, InUse, Invalid, NotFound, Unavailable
 from engine.directory.interface import Directory, asked
 from engine.directory.kinds import open_directory
@@ -11,14 +24,18 @@ from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
 from engine.directory.reaching import reached
 from engine.directory.roles import ADMINISTRATOR, AUDITOR, HELPDESK, OWNER, ROLES, USER, Roles
-from engine.directory.senders import is_member, may_send_as
+from engine.directory.senders import is_member, may_post, may_send_as
 
 __all__ = [
+    "ACCOUNTS",
     "ADMINISTRATOR",
+    "ANYBODY",
     "AUDITOR",
     "FEW",
     "HELPDESK",
+    "MEMBERS",
     "OWNER",
+    "POSTING",
     "ROLES",
     "SERVICES",
     "SHORT",
@@ -50,6 +67,7 @@ __all__ = [
     "asked",
     "is_bare_postmaster",
     "is_member",
+    "may_post",
     "may_send_as",
     "open_directory",
     "reached",

@@ -34,6 +34,7 @@ class Account:
     folder: int = 0  # the number of the public folder to which its mail goes; 0: to its own mailboxes
     roles: tuple[str, ...] = ()  # what it may do beyond its own mail: see Roles
     changed: float = 0.0  # Unix time at which its password or second factor was set; who came in before is out
+    suspended: float = 0.0  # Unix time since which nobody logs in as it; 0: it is not. Its mail comes all the same
 
     @property
     def domain(self) -> str:
@@ -66,6 +67,15 @@ class Alias:
     targets: tuple[str, ...]
 
 
+ANYBODY, ACCOUNTS, MEMBERS = "anybody", "accounts", "members"
+
+POSTING = (ANYBODY, ACCOUNTS, MEMBERS)
+"""Who may write to a group: everybody, who has logged in here, or who is a member or an owner and has logged in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group(Alias):
     """An alias whose ``targets``, its members, come and go."""
+
+    posting: str = ANYBODY  # who may write to it
+    owners: tuple[str, ...] = ()  # accounts that say who is a member, as they compare

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from engine.directory.addresses import split, without_tag
-from engine.directory.entries import Account, Alias
+from engine.directory.entries import ACCOUNTS, ANYBODY, Account, Alias, Group
 from engine.directory.interface import Directory
 
 _OPENED = 1000
@@ -16,6 +16,8 @@ def may_send_as(directory: Directory, account: str, sender: str) -> bool:
     So the name may be that of an alias that leads to the account, or of a group that it is a member of.
     """
     own = directory.account(account)
+    if own and own.suspended:
+        return False
     granted = own.send_as if own else ()
     for addresses, accounts in _layers(directory, sender):
         if own and own.id in accounts:
@@ -34,6 +36,17 @@ def is_member(directory: Directory, account: Account, group: str) -> bool:
     if not isinstance(found, Alias) or found.address != group:
         return False
     return any(account.id in accounts for _, accounts in _layers(directory, group, catch_all=False))
+
+
+def may_post(directory: Directory, group: str, login: str) -> bool:
+    """Whether who has logged in as that account, empty for nobody, may write to ``group``, as it compares."""
+    found = directory.find(group, subaddress="")
+    if not isinstance(found, Group) or found.posting == ANYBODY:
+        return True
+    account = directory.account(login) if login else None
+    if account is None:
+        return False
+    return found.posting == ACCOUNTS or account.address in found.owners or is_member(directory, account, group)
 
 
 def _layers(directory: Directory, address: str, *, catch_all: bool = True) -> Iterator[tuple[list[str], set[int]]]:

@@ -157,6 +157,11 @@ class Guard(Store):
         found = self._run(self._last, self._used, _used_key(account, created))
         return found if found > 0 else None
 
+    def last_login(self, account: int) -> float | None:
+        """When the account has logged in last, to the day, within KNOWN_FOR: Unix time in seconds."""
+        found = self._run(self._last_known, account.to_bytes(8, "big"))
+        return found if found > 0 else None
+
     def bans(self) -> list[Ban]:
         """All that are in force."""
         return self._run(lambda txn: list(self._bans(txn, self._clock())))
@@ -254,6 +259,15 @@ class Guard(Store):
     def _last(self, txn: Transaction, database: Any, key: bytes) -> float:
         value = txn.get(key, db=database)
         return float(_TIME.unpack(value)[0]) if value else -math.inf
+
+    def _last_known(self, txn: Transaction, account: bytes) -> float:
+        cursor, last = txn.cursor(self._known), 0.0
+        if cursor.set_range(account):
+            for key, value in cursor:
+                if not key.startswith(account):
+                    break
+                last = max(last, float(_TIME.unpack(value)[0]))
+        return last
 
     def _noted(self, txn: Transaction, known: bytes, used: bytes, now: float) -> bool:
         return (

@@ -42,6 +42,7 @@ Decided: TypeAlias = tuple[Login | None, str, float]
 
 BANNED = "the network is banned"
 SHIELDED = "the account is banned for networks that it is not known from"
+SUSPENDED = "the account is suspended"
 AWAITED = "the second factor is awaited"
 
 
@@ -200,12 +201,12 @@ class Visitor:
         """
         guard = self._logins.guard
         banned = guard.standing(self._peer, account.address, account.id).network
-        why = BANNED if banned else "" if is_enough else AWAITED
+        why = BANNED if banned else SUSPENDED if account.suspended else "" if is_enough else AWAITED
         await self._told(mechanism, account.address, why, LONGEST if banned else 0.0)
         if not why:
             with contextlib.suppress(Unavailable):
                 await trio.to_thread.run_sync(guard.succeeded, self._peer, account.id)
-        return not banned
+        return not why
 
     def _awaits_code(self, account: Account) -> bool:
         return self._asks_code and account.has_totp
@@ -225,7 +226,9 @@ class Visitor:
         directory = self._logins.directory
         account = directory.account(address)
         wanted = directory.account(login) if login else account
-        return account if account and wanted and account.id == wanted.id else None
+        if account is None or wanted is None or account.suspended:
+            return None
+        return account if account.id == wanted.id else None
 
     async def _by_certificate(self, question: Certificate) -> Decided:
         """As ``_decided``. Nobody can guess at certificates, so wrong ones are not counted."""
@@ -241,7 +244,8 @@ class Visitor:
         if question.login and wanted is None:
             return None
         addresses = [one for one in question.addresses if wanted is None or split(one) == wanted]
-        found = {account.id: account for account in map(self._logins.directory.account, addresses) if account}
+        accounts = map(self._logins.directory.account, addresses)
+        found = {account.id: account for account in accounts if account and not account.suspended}
         return next(iter(found.values())) if len(found) == 1 else None
 
     async def _by_password(self, question: Credentials | Proof) -> Decided:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.directory import SERVICES, Account, Directory, Embedded, Invalid, NotFound, a_label, totp
+from engine.directory.roles import valid_role
 from engine.lists import Lists
 from engine.login import Guard
 from engine.operations.moments import Moment, at, moment
@@ -23,12 +24,18 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     send_as: tuple[str, ...]
     folder: int
     domain_is_local: bool
+    suspended: bool = False
 
     @property
     def state(self) -> list[str]:
         """What is to be said of it, in words."""
         said = {"domain not local": not self.domain_is_local, "no password": not self.has_password}
-        said |= {"admin": self.admin, "totp": self.has_totp, "public folder": self.folder != 0}
+        said |= {
+            "suspended": self.suspended,
+            "admin": self.admin,
+            "totp": self.has_totp,
+            "public folder": self.folder != 0,
+        }
         return [word for word, holds in said.items() if holds]
 
 
@@ -152,13 +159,39 @@ def grant(
     return _changed(directory, by, changed, f"sends as {', '.join(changed.send_as) or 'itself'}")
 
 
+def suspend(directory: Embedded, by: Operator, address: str, suspended: bool) -> AccountRow:
+    """Let nobody log in as the account, nor send as it, or let them again; its mail comes all the same. NotFound."""
+    _check_change(directory, by, address)
+    return _changed(directory, by, directory.suspend(address, suspended), "suspended" if suspended else "not suspended")
+
+
+def set_roles(
+    directory: Embedded, by: Operator, address: str, added: Sequence[str] = (), removed: Sequence[str] = ()
+) -> Account:
+    """Let the account do more in the pages, or no longer. Invalid, NotFound; Forbidden: roles beyond their own."""
+    _check_change(directory, by, address)
+    for role in map(valid_role, (*added, *removed)):
+        if "@" in role:
+            by.check(role)
+        else:
+            by.check_all()
+    changed = directory.set_roles(address, added, removed)
+    _changed(directory, by, changed, f"roles {', '.join(changed.roles) or 'none'}")
+    return changed
+
+
 def enable_totp(directory: Embedded, by: Operator, address: str) -> NewTotp:
     """Give the account a new secret for its authenticator: its mail programs need app passwords then. NotFound."""
     _check_change(directory, by, address)
     secret = totp.new_secret()
-    changed = directory.set_totp(address, secret)
-    _changed(directory, by, changed, "second factor")
+    changed = set_totp(directory, by, address, secret)
     return NewTotp(address=changed.address, uri=totp.uri(changed.address, secret))
+
+
+def set_totp(directory: Embedded, by: Operator, address: str, secret: bytes) -> AccountRow:
+    """The account's authenticator has this secret from now on. NotFound."""
+    _check_change(directory, by, address)
+    return _changed(directory, by, directory.set_totp(address, secret), "second factor")
 
 
 def disable_totp(directory: Embedded, by: Operator, address: str) -> AccountRow:
@@ -207,8 +240,14 @@ def revoke_app_password(directory: Embedded, by: Operator, address: str, name: s
 def _check_change(directory: Embedded, by: Operator, address: str) -> None:
     """Forbidden unless they may change the account, if there is such."""
     by.check(address)
-    if not by.over_roles and (found := directory.account(address)) and found.roles:
+    if (found := directory.account(address)) and not by.over(found):
         raise Forbidden(f"{address} has a role ({', '.join(found.roles)}), and {by.name} may change no such account")
+
+
+def check_change(directory: Embedded, by: Operator, address: str) -> Account:
+    """The account, in a domain that is local, if they may change it. NotFound, Forbidden."""
+    _check_change(directory, by, address)
+    return known(directory, by, address)
 
 
 def _good(password: str | None) -> str | None:
@@ -237,4 +276,5 @@ def _shown(account: Account, is_local: bool) -> AccountRow:
         send_as=account.send_as,
         folder=account.folder,
         domain_is_local=is_local,
+        suspended=bool(account.suspended),
     )

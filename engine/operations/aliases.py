@@ -4,18 +4,20 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from engine.directory import Alias, Directory, Embedded
+from engine.directory import Alias, Directory, Embedded, Group, NotFound
 from engine.operations.operator import Operator
 
 
 class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
     """An alias, or a group and its members. ``unknown``: those of them in our domains who are not there, of what was
-    just changed.
+    just changed. ``posting``: who may write to a group; ``owners``: who says who its members are.
     """
 
     address: str
     targets: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    posting: str = ""
+    owners: tuple[str, ...] = ()
 
 
 def add(directory: Embedded, by: Operator, address: str, targets: Sequence[str]) -> AliasRow:
@@ -26,6 +28,14 @@ def add(directory: Embedded, by: Operator, address: str, targets: Sequence[str])
     added = directory.add_alias(address, targets)
     by.tell("alias-added", address=added.address, targets=added.targets)
     return _row(added, unknown(directory, by, added.targets))
+
+
+def change(directory: Embedded, by: Operator, address: str, targets: Sequence[str]) -> AliasRow:
+    """Let an alias stand for others than before. Invalid, NotFound."""
+    by.check(address)
+    changed = directory.change_alias(address, targets)
+    by.tell("alias-changed", address=changed.address, targets=changed.targets)
+    return _row(changed, unknown(directory, by, changed.targets))
 
 
 def listed(directory: Embedded, by: Operator) -> list[AliasRow]:
@@ -65,6 +75,24 @@ def change_group(
     return _row(found, unknown(directory, by, [target for target in found.targets if target in added]))
 
 
+def rule_group(
+    directory: Embedded, by: Operator, address: str, posting: str | None = None, owners: Sequence[str] | None = None
+) -> AliasRow:
+    """Say who may write to the group ("anybody", "accounts", "members"), and which accounts say who its members are;
+    None: as before. Invalid, NotFound.
+    """
+    by.check(address)
+    before = directory.change_group(address)
+    for owner in () if owners is None else owners:
+        if directory.account(owner) is None:
+            raise NotFound(f"there is no account {owner}")
+    found = directory.rule_group(
+        address, before.posting if posting is None else posting, before.owners if owners is None else owners
+    )
+    by.tell("group-changed", address=found.address, posting=found.posting, owners=list(found.owners))
+    return _row(found)
+
+
 def remove_group(directory: Embedded, by: Operator, address: str) -> AliasRow:
     """Remove the group; its members stay. NotFound."""
     by.check(address)
@@ -83,4 +111,8 @@ def unknown(directory: Directory, by: Operator, addresses: Iterable[str]) -> tup
 
 
 def _row(alias: Alias, strangers: tuple[str, ...] = ()) -> AliasRow:
+    if isinstance(alias, Group):
+        return AliasRow(
+            address=alias.address, targets=alias.targets, unknown=strangers, posting=alias.posting, owners=alias.owners
+        )
     return AliasRow(address=alias.address, targets=alias.targets, unknown=strangers)

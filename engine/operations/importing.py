@@ -229,6 +229,8 @@ def _objections(directory: Embedded, standing: _Standing, by: Operator, entry: E
         domain = address.rpartition("@")[2]
         if not directory.is_local(domain):
             yield f"{domain} is no local domain"
+    if (account := directory.account(entry.address)) is not None and not by.over(account):
+        yield f"{entry.address} has a role ({', '.join(account.roles)}), and {by.name} may change no such account"
     if entry.address in standing.targets:
         yield f"there is an alias or a group {entry.address} already"
     for address in entry.aliases:

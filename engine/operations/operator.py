@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.directory import a_label
+from engine.directory import Account, a_label
 
 
 class Forbidden(Exception):
@@ -27,19 +27,29 @@ def _to_nobody(_name: str, /, **_values: Any) -> None:
     pass
 
 
+def _anybody(_account: Account) -> bool:
+    return True
+
+
+def without_roles(account: Account) -> bool:
+    """Whether the account has no role, so that nobody becomes more by having its password."""
+    return not account.roles
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """Who has something done.
 
     ``domains``: the only ones, as A-labels, that they may touch and see; None: all. ``note`` takes the name of an event
-    and its values: what was changed is told there, so that the log has it. ``over_roles``: whether they may change
-    accounts that have a role, and so become what these are. ``peer``: the IP address that it is asked from, if it is.
+    and its values: what was changed is told there, so that the log has it. ``over``: which accounts of their domains
+    they may change, and so become: not those that may do more than they. ``peer``: the IP address that it is asked
+    from, if it is.
     """
 
     name: str
     domains: frozenset[str] | None = None
     note: Callable[..., None] = _to_nobody
-    over_roles: bool = True
+    over: Callable[[Account], bool] = _anybody
     peer: str = ""
 
     def tell(self, name: str, /, **values: Any) -> None:

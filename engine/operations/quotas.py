@@ -55,6 +55,24 @@ def say(directory: Embedded, by: Operator, name: str, each: Limit = UNSAID, tota
     )  # fmt: skip
 
 
+def put(directory: Embedded, by: Operator, name: str, each: Limit, total: Limit | None = None) -> None:
+    """Say it anew, as ``say`` does: what is None was said no longer. ``total`` None: that of a domain stays.
+    NotFound.
+    """
+    by.check(name)
+    directory.limit(name, each)
+    if total is not None:
+        directory.limit_total(name, total)
+    if each == UNSAID and total in (None, UNSAID):
+        by.tell("quota-unset", name=name)
+        return
+    octets, messages = total or UNSAID
+    by.tell(
+        "quota-set", name=name, octets=each.octets, messages=each.messages, total_octets=octets,
+        total_messages=messages,
+    )  # fmt: skip
+
+
 def unset(directory: Embedded, by: Operator, name: str) -> None:
     """Take back what was said of this very name. NotFound."""
     by.check(name)

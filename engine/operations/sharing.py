@@ -89,7 +89,7 @@ def give(mail: Mail, by: Operator, place: Place, who: str, rights: str) -> Right
         account=place.number, mailbox=_mailbox(mail, place), identifier=name, rights=letters, operation=operation,
         grantee=grantee, owner=place.address,
     )  # fmt: skip
-    _done(mail.change(command), place.folder)
+    done(mail.change(command), place.folder)
     return _told(mail, by, place, command.mailbox, name)
 
 
@@ -105,7 +105,7 @@ def take(mail: Mail, by: Operator, place: Place, who: str, rights: str | None = 
             account=place.number, mailbox=mailbox, identifier=name, rights=_read(plain, rights), operation=MINUS,
             grantee=_grantee(mail.directory, by, name),
         )  # fmt: skip
-    _done(mail.change(command), place.folder)
+    done(mail.change(command), place.folder)
     return _told(mail, by, place, mailbox, name)
 
 
@@ -138,7 +138,7 @@ def create(mail: Mail, by: Operator, name: str) -> PublicFolder:
     """
     by.check_all()
     name = public_name(name)
-    answer = _done(mail.change(Create(account=PUBLIC, name=name)), name)
+    answer = done(mail.change(Create(account=PUBLIC, name=name)), name)
     by.tell("folder-added", folder=name)
     with mail.read() as mailboxes:
         return PublicFolder(name, 0, 0, _rights(Access(mailboxes), answer.mailbox))
@@ -148,7 +148,7 @@ def delete(mail: Mail, by: Operator, name: str) -> None:
     """Delete a public folder with all that is in it; folders below it stay. Invalid, NotFound, InUse, Unanswered."""
     by.check_all()
     name = public_name(name)
-    _done(mail.change(Delete(account=PUBLIC, name=name)), name)
+    done(mail.change(Delete(account=PUBLIC, name=name)), name)
     by.tell("folder-removed", folder=name)
 
 
@@ -176,7 +176,7 @@ def public_name(name: str) -> str:
     return name
 
 
-def _done(answer: Answer, folder: str) -> Answer:
+def done(answer: Answer, folder: str) -> Answer:
     """The answer, unless the owner of the mailboxes has a problem with it."""
     problems: dict[Problem, DirectoryError] = {
         Problem.NONEXISTENT: NotFound(f"there is no mailbox {folder}"),
@@ -204,7 +204,7 @@ def _mailbox(mail: Mail, place: Place) -> int:
         found = mailboxes.folder(place.number, name)
         known = mailboxes.folders(place.number)
     if found is None and not known:
-        _done(mail.change(Begin(account=place.number)), place.folder)
+        done(mail.change(Begin(account=place.number)), place.folder)
         return _mailbox(mail, place)
     if found is None or not found.number:
         raise NotFound(f"there is no mailbox {place.folder}")

@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from engine.observe.events import encoded, event
+from engine.runtime.changes import Changes
 from engine.storage.files import private
 
 FILE = "trail.jsonl"
@@ -30,6 +31,7 @@ class Trail:
 
     def __init__(self, data: Path) -> None:
         self._path = data / FILE
+        self._changes = Changes(data)
         self._said = ""
 
     def leave(self, name: str, /, **values: Any) -> None:
@@ -54,6 +56,8 @@ class Trail:
             with open(descriptor, "rb", closefd=False) as file:
                 lines = [line for line in file.read().splitlines(keepends=True) if _is_event(line)]
             event.relay(lines)
+            if lines:
+                self._changes.keep(lines)
             os.ftruncate(descriptor, 0)
         return len(lines)
 

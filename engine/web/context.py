@@ -10,7 +10,10 @@ import trio
 from starlette.requests import HTTPConnection
 
 from engine.config import WEB
+from engine.growth import Growth
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
+from engine.observe.events import event
+from engine.runtime.changes import Changes
 from engine.runtime.places import MAILBOXES, processes
 from engine.runtime.services import CHANGE, REMOVE
 from engine.web.asking import PATIENCE, Asking
@@ -50,6 +53,9 @@ class Context:
         self.news = news  # what has changed in the mailboxes
         self.ending = trio.Event()  # the process ends: what goes on and on is to end
         self.pace = Pace()  # of strangers
+        self.changes = Changes(role.data)  # what somebody has changed
+        self.growth = Growth.open(role.data)  # what accounts held, day by day
+        self.note = self.changes.note(event)  # takes what operations tell of: it comes into the log, and is kept
         self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
         self._providers: dict[str, RelyingParty] = {}
         self._shared: dict[object, Any] = {}

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.directory import Unavailable
 from engine.links.request import Unanswered
+from engine.operations.operator import Forbidden
 from engine.storage.environment import StorageError
 from engine.web import admin, api, mail, pages
 from engine.web import open as open_
@@ -63,6 +64,7 @@ def site(context: Context, parts: Iterable[Part]) -> Starlette:
         middleware=[Middleware(Headers), Middleware(Sessioned)],
         exception_handlers={
             HTTPException: refused,
+            Forbidden: forbidden,
             Unavailable: unavailable,
             Unanswered: unavailable,
             StorageError: unavailable,
@@ -98,6 +100,12 @@ async def refused(request: Request, error: Exception) -> Response:
     """What is not there, or not for whoever asks."""
     assert isinstance(error, HTTPException)
     return told(request, error.status_code, error.detail, error.headers)
+
+
+async def forbidden(request: Request, error: Exception) -> Response:
+    """An operation says that it is not for whoever asks."""
+    del error
+    return told(request, 403, "you may not do this")
 
 
 async def unavailable(request: Request, error: Exception) -> Response:

@@ -8,13 +8,31 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import main, serving
-from engine.config import Config
+from engine.config import Config, load
 from engine.directory import Embedded
 from engine.runtime.spawner import Spawner
 
 ROOT = Path(__file__).parents[2]
 
 Announce = Callable[[dict[str, tuple[str, int]]], None]
+
+
+@pytest.mark.parametrize(
+    ("address", "roles"), [("127.0.0.1", ("owner",)), ("::1", ("owner",)), ("0.0.0.0", ()), ("192.0.2.1", ())]
+)
+def test_it_is_an_owner_where_nobody_comes_from_elsewhere(tmp_path: Path, address: str, roles: tuple[str, ...]) -> None:
+    shutil.copy(ROOT / "pipeline.toml", tmp_path)
+    shutil.copytree(ROOT / "filters", tmp_path / "filters")
+    loaded = load(tmp_path / "pipeline.toml")
+    loaded.server.data.mkdir()
+    for owns in (True, address in ("127.0.0.1", "::1")):
+        account = serving.demo_account(loaded, owns=owns)
+    assert account is not None
+    with Embedded.open(loaded.server.data / "directory", ("example.org",)) as directory:
+        found = directory.account(account[0])
+        assert found is not None
+        assert found.roles == roles
+        assert serving.owns({"web": (address, 2080)}) is bool(roles)
 
 
 def test_the_account_is_there_when_the_server_says_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

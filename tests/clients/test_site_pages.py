@@ -24,9 +24,16 @@ PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 860}
 
 
+SETTINGS = {
+    "listen": {"web": "127.0.0.1:0", "submission": "127.0.0.1:0"},
+    "lane": {"outbound": {"listen": ["submission"], "stages": ["submit", "queue", "route"]}},
+    "stage": {"submit": {"use": "stages.accept", "login": "required"}},
+}
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Postroad]:
-    server = Postroad(tmp_path, {"listen": {"web": "127.0.0.1:0"}}).account(ANN)
+    server = Postroad(tmp_path, SETTINGS).account(ANN)
     assert server.command("account", "role", "add", ANN, "owner").stdout == f"{ANN} has the roles owner.\n"
     with server:
         yield server
@@ -73,7 +80,22 @@ def sign_in(page: Page, server: Postroad, address: str, password: str = PASSWORD
     page.wait_for_url(lambda url: "/sign-in" not in url)
 
 
-def test_the_first_day_of_an_administrator(server: Postroad, browser: Browser) -> None:
+def send(page: Page, text: str, **fields: str) -> None:
+    """Write what is in the editor that is open, and send it."""
+    for name, value in fields.items():
+        page.fill(f'input[name="{name}"]', value)
+    page.click("#sheet")
+    page.keyboard.press("Control+Home")
+    page.keyboard.type(text)
+
+
+def is_sent(page: Page) -> None:
+    page.click('button[type="submit"]')
+    expect(page.locator("#notice")).to_contain_text("Sent")
+
+
+def test_the_whole_of_a_first_day(server: Postroad, browser: Browser) -> None:
+    """An administrator adds a domain and a colleague, who signs in and writes; both read, and the way is explained."""
     with visit(browser) as page:
         page.goto(site(server))
         shot(page, "sign-in")
@@ -83,33 +105,8 @@ def test_the_first_day_of_an_administrator(server: Postroad, browser: Browser) -
         expect(page.get_by_text("The server is ready for mail.")).to_be_visible()
         shot(page, "overview")
 
-        page.get_by_role("link", name="Domains").click()
-        page.get_by_label("Name").fill("firm.example")
-        page.get_by_role("button", name="Add", exact=True).click()
-        expect(page.get_by_text("The domain is local now.")).to_be_visible()
-        firm = page.locator("section", has=page.get_by_role("heading", name="firm.example"))
-        firm.locator("summary").click()
-        firm.get_by_label("Size of all together").fill("50 GB")
-        firm.get_by_role("button", name="Set the quota").click()
-        expect(page.get_by_text("The quota is set.")).to_be_visible()
-        shot(page, "domains")
-
-        page.get_by_role("link", name="Accounts", exact=True).click()
-        page.get_by_text("Add an account").click()
-        page.get_by_label("Name").fill("carl")
-        page.locator("details select").select_option("firm.example")
-        page.get_by_role("button", name="Add", exact=True).click()
-        made = page.locator("#made").inner_text()
-        shot(page, "account-added")
-        page.get_by_role("link", name="carl@firm.example").click()
-        page.get_by_label("Size").fill("2 GB")
-        page.get_by_role("button", name="Set the quota").click()
-        expect(page.get_by_text("The quota is set.")).to_be_visible()
-        page.get_by_label("Role").select_option("administrator@firm.example")
-        page.get_by_role("button", name="Give").click()
-        expect(page.get_by_role("listitem").filter(has_text="administrator@firm.example")).to_be_visible()
-        shot(page, "account")
-
+        adds_a_domain(page)
+        made = adds_a_colleague(page)
         with visit(browser, viewport=PHONE) as colleague:
             sign_in(colleague, server, "carl@firm.example", made)
             expect(colleague.get_by_role("heading", name="Accounts")).to_be_visible()
@@ -122,11 +119,95 @@ def test_the_first_day_of_an_administrator(server: Postroad, browser: Browser) -
             colleague.get_by_role("button", name="Change the password").click()
             colleague.wait_for_load_state()
             shot(colleague, "phone-account")
+            they_write_to_each_other(server, page, colleague)
+            explained(server, page)
             assert server.command("account", "passwd", "carl@firm.example", "--password-stdin", stdin="x" * 9)
             colleague.goto(site(server, "/account"))
             expect(colleague.get_by_role("heading", name="Sign in")).to_be_visible()
-    assert server.wait_for("web-domain-changed", domain="firm.example", what="added")["by"] == ANN
+    assert server.wait_for("domain-added", domain="firm.example")["by"] == ANN
     assert not [line for line in server.noise if made in line]
+
+
+def adds_a_domain(page: Page) -> None:
+    page.get_by_role("link", name="Domains").click()
+    page.get_by_label("Name").fill("firm.example")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("The domain is local now.")).to_be_visible()
+    firm = page.locator("section", has=page.get_by_role("heading", name="firm.example"))
+    firm.locator("summary").click()
+    firm.get_by_label("Size of all together").fill("50 GB")
+    firm.get_by_role("button", name="Set the quota").click()
+    expect(page.get_by_text("The quota is set.")).to_be_visible()
+    shot(page, "domains")
+
+
+def adds_a_colleague(page: Page) -> str:
+    """With a quota and a role; the password that was made."""
+    page.get_by_role("link", name="Accounts", exact=True).click()
+    page.get_by_text("Add an account").click()
+    page.get_by_label("Name").fill("carl")
+    page.locator("details select").select_option("firm.example")
+    page.get_by_role("button", name="Add", exact=True).click()
+    made = page.locator("#made").inner_text()
+    shot(page, "account-added")
+    page.get_by_role("link", name="carl@firm.example").click()
+    page.get_by_label("Size").fill("2 GB")
+    page.get_by_role("button", name="Set the quota").click()
+    expect(page.get_by_text("The quota is set.")).to_be_visible()
+    page.get_by_label("Role").select_option("administrator@firm.example")
+    page.get_by_role("button", name="Give").click()
+    expect(page.get_by_role("listitem").filter(has_text="administrator@firm.example")).to_be_visible()
+    shot(page, "account")
+    return made
+
+
+def they_write_to_each_other(server: Postroad, page: Page, colleague: Page) -> None:
+    """The colleague to the administrator, with a file; and back."""
+    colleague.set_viewport_size(WIDE)
+    colleague.goto(site(server, "/mail/"))
+    colleague.click(".write")
+    send(colleague, "Here are the numbers.", to=ANN, subject="My first letter")
+    colleague.set_input_files("#files", {"name": "numbers.txt", "mimeType": "text/plain", "buffer": b"1, 2, 3"})
+    expect(colleague.locator("#attached li")).to_have_count(1)
+    is_sent(colleague)
+    page.goto(site(server, "/mail/"))
+    expect(page.locator("#lines .subject")).to_have_text(["My first letter"])
+    page.click("#lines .line")
+    expect(page.frame_locator("iframe.letter").locator("body")).to_contain_text("Here are the numbers.")
+    with page.expect_download() as kept:
+        page.click(".files a")
+    assert Path(kept.value.path()).read_bytes() == b"1, 2, 3"
+    page.keyboard.press("r")
+    expect(page.locator('input[name="to"]')).to_have_value("carl@firm.example")
+    send(page, "Thank you, and welcome!")
+    is_sent(page)
+    expect(colleague.locator("#lines .subject")).to_have_text(["Re: My first letter"])
+    colleague.click("#lines .line")
+    expect(colleague.frame_locator("iframe.letter").locator("body")).to_contain_text("Thank you, and welcome!")
+    shot(colleague, "first-day-reply")
+
+
+def explained(server: Postroad, page: Page) -> None:
+    """The administrator finds the way of the colleague's letter."""
+    page.goto(site(server, "/admin/message"))
+    page.get_by_role("searchbox").fill("carl@firm.example")
+    page.get_by_role("button", name="Explain").click()
+    row = page.get_by_role("row").filter(has_text="carl@firm.example").filter(has=page.get_by_role("link"))
+
+    def is_noted() -> bool:
+        page.reload()
+        return row.count() > 0
+
+    until(is_noted, "the history to have the letters")
+    row.last.get_by_role("link").click()
+    expect(page.get_by_text("accepted in the lane outbound")).to_be_visible()
+
+    def is_told() -> bool:
+        page.reload()
+        return page.get_by_text("INBOX; account").count() > 0
+
+    until(is_told, "the history to have it")
+    shot(page, "first-day-explained")
 
 
 def test_the_pipeline_is_drawn_as_it_runs(server: Postroad, browser: Browser) -> None:
@@ -227,8 +308,10 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 PAGES = (
-    "/sign-in", "/account", "/admin/overview", "/admin/pipeline", "/admin/accounts", f"/admin/account?address={ANN}",
-    "/admin/account?address=bob@example.org", "/admin/domains", "/admin/queue", "/admin/message?q=" + ANN, "/nothing",
+    "/sign-in", "/account", "/account/people", "/admin/overview", "/admin/pipeline", "/admin/accounts",
+    f"/admin/account?address={ANN}", "/admin/account?address=bob@example.org", "/admin/groups",
+    "/admin/group?address=team@example.org", "/admin/aliases", "/admin/shared", "/admin/quotas", "/admin/import",
+    "/admin/changes", "/admin/domains", "/admin/queue", "/admin/message?q=" + ANN, "/nothing",
 )  # fmt: skip
 
 
@@ -242,6 +325,14 @@ def test_axe_finds_nothing(  # noqa: PLR0917
     server: Postroad, browser: Browser, axe: str, scheme: str, viewport: dict[str, int], locale: str
 ) -> None:
     server.account("bob@example.org")
+    for command in (
+        ("group", "add", "team@example.org", "bob@example.org", "nobody@example.org", "me@far.test"),
+        ("alias", "add", "info@example.org", "bob@example.org"), ("alias", "add", "@example.org", ANN),
+        ("account", "app-password", "add", "bob@example.org", "phone"),
+        ("mailbox", "share", "bob@example.org", "INBOX", ANN, "lrs"),
+        ("quota", "set", "bob@example.org", "--size", "1GB"),
+    ):  # fmt: skip
+        assert server.command(*command).returncode == 0, command
     found = {}
     options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
     context = browser.new_context(**options)

@@ -17,15 +17,18 @@ PATIENCE = 300.0
 """Seconds after which a test gives up waiting; nothing takes nearly as long, not on a busy machine either."""
 
 
+_LISTENERS = "smtp|pop3|imap|web|submission"
+
+
 class Trial:
     """A folder as a newcomer has it after `make run`: pipeline.toml, filters/, .venv/bin/postroad, and the server."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         text = (ROOT / "pipeline.toml").read_text()
-        self._listeners = dict(re.findall(r'^(smtp|pop3|imap) = "([\d.:]+)"', text, re.MULTILINE))
+        self._listeners = dict(re.findall(rf'^({_LISTENERS}) = "([\d.:]+)"', text, re.MULTILINE))
         (folder / "pipeline.toml").write_text(
-            re.sub(r'^(smtp|pop3|imap) = "127.0.0.1:\d+"', r'\1 = "127.0.0.1:0"', text, flags=re.MULTILINE)
+            re.sub(rf'^({_LISTENERS}) = "127.0.0.1:\d+"', r'\1 = "127.0.0.1:0"', text, flags=re.MULTILINE)
         )
         shutil.copytree(ROOT / "filters", folder / "filters")
         command = folder / ".venv" / "bin" / "postroad"

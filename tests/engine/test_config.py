@@ -620,7 +620,7 @@ def test_listeners_may_be_written_shortly(folder: Path, text: str, address: tupl
 
 def test_the_example_reads_well() -> None:
     config = load(ROOT / "pipeline.toml")
-    assert [lane.name for lane in config.lanes] == ["inbound", "local", "remote"]
+    assert [lane.name for lane in config.lanes] == ["inbound", "outbound", "local", "remote"]
     assert config.courses["inbound"].source == "accept"
     assert config.courses["remote"].after[-1].effect
 

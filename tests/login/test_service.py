@@ -317,6 +317,24 @@ async def test_a_certificate_lets_in_the_account_that_it_is_for(
     assert logins.guard.guesses(FAR) == 0
 
 
+async def test_who_is_suspended_comes_in_by_nothing(
+    logins: Logins, directory: Embedded, events, autojump_clock
+) -> None:
+    visitor, secret = logins.visitor("smtp", FAR), directory.add_app_password(ANN, "phone")
+    account = directory.account(ANN)
+    assert account is not None
+    assert await visitor.answer(by_password(PASSWORD)) is not None
+    suspended = directory.suspend(ANN, True)
+    for password in (PASSWORD, secret):
+        assert await visitor.answer(by_password(password)) is None
+        assert await by_scram(logins.visitor("imap", HOME), password) is None
+    assert await visitor.answer(Certificate("EXTERNAL", ANN, (ANN,))) is None
+    assert not await visitor.proven(suspended, "PASSKEY")
+    assert events[-1]["why"] == service.SUSPENDED
+    directory.suspend(ANN, False)
+    assert await logins.visitor("imap", HOME).answer(by_password(secret)) is not None
+
+
 async def test_a_banned_network_is_kept_out_with_a_certificate_too(logins: Logins, events, autojump_clock) -> None:
     for number in range(3):
         await logins.visitor("smtp", FAR).answer(by_password(f"guess {number}"))

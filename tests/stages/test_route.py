@@ -18,7 +18,7 @@ from engine.message import Octets
 from engine.return_path import ReturnPaths
 from engine.stage import load_stage
 from engine.verdict import Route as To
-from stages.route import NO_SUCH_USER, Route, Rule
+from stages.route import NO_SUCH_USER, NOT_A_WRITER, Route, Rule
 
 RULES = (
     Rule(to="boss@example.org", lane="vip"),
@@ -255,6 +255,27 @@ async def test_a_group_stands_for_its_members(directory: Embedded, route: Route)
     assert await route(message("team@example.org")) == Each({"team@example.org": To("remote", ("x@elsewhere.test",))})
     directory.change_group("team@example.org", (), ["x@elsewhere.test"])
     assert await route(message("team@example.org")) == NO_SUCH_USER
+
+
+@pytest.mark.parametrize(
+    ("posting", "allowed"),
+    [
+        ("anybody", {"", "ann@example.org", "bob@example.org", "boss@example.org"}),
+        ("accounts", {"ann@example.org", "bob@example.org", "boss@example.org"}),
+        ("members", {"ann@example.org", "boss@example.org"}),
+    ],
+)
+def test_who_may_write_to_a_group(directory: Embedded, route: Route, posting: str, allowed: set[str]) -> None:
+    """It counts who has logged in; the sender of the envelope, and a network that may relay, prove nothing."""
+    directory.add_group("team@example.org", ["ann@example.org", "bob@elsewhere.test"])
+    directory.rule_group("team@example.org", posting, ["boss@example.org"])
+    for login in ("", "ann@example.org", "bob@example.org", "boss@example.org", "gone@example.org"):
+        for address in ("team@example.org", "TEAM+tag@example.org"):
+            session = Session(login=login, trusted=bool(login) or posting == "members")
+            answer = route.at_recipient(session, "ann@example.org", address)
+            assert answer == (None if login in allowed or posting == "anybody" else NOT_A_WRITER), (login, address)
+    directory.rule_group("team@example.org", "anybody")
+    assert route.at_recipient(Session(), "x@elsewhere.test", "team@example.org") is None
 
 
 async def test_a_change_counts_for_the_next_message(directory: Embedded, route: Route) -> None:

@@ -192,8 +192,8 @@ async def test_an_account_is_added_and_can_sign_in(site, capfd):
     assert response.headers["location"] == "/admin/account?address=carl%40one.example&done=added"
     assert "The account is there." in (await browser.get(response.headers["location"])).text
     assert (await (await site.signed_in("carl@one.example", "a good password")).get("/account")).status_code == 200
-    assert '"event":"web-account-changed"' in (said := capfd.readouterr().err)
-    assert f'"by":"{ADMIN}","what":"added"' in said
+    assert '"event":"account-added"' in (said := capfd.readouterr().err)
+    assert f'"by":"{ADMIN}"' in said
     assert "a good password" not in said
 
 

@@ -62,12 +62,11 @@ def filled(template: str, answers: Answers) -> str:
     _server(text, answers)
     _listen(text, answers.ports, answers.tls)
     _tls(text, answers)
-    text.uncomment("[lane.outbound]", "[stage.submit]", 'use = "stages.accept"', 'login = "required"')
     if not answers.trust_loopback:
         text.replace("relay_networks = ", "relay_networks = []  # who may send to the world without a login: nobody")
-    text.replace("# listen = ", 'listen = ["submissions", "submission"]')
+    text.replace("listen = ", 'listen = ["submissions", "submission"]')
     scanned = '"submit", "scan", "queue", "route"' if answers.scanners else '"submit", "queue", "route"'
-    text.replace('# stages = ["submit"', f"stages = [{scanned}]")
+    text.replace('stages = ["submit"', f"stages = [{scanned}]")
     _scanners(text, answers)
     whole = str(text) + "".join(f"{line}\n" for line in _way_out(answers))
     return re.sub(r"^(?!#)(.{1,32}?) {2,}# ", lambda found: f"{found[1]:<32} # ", whole, flags=re.MULTILINE)
@@ -89,8 +88,9 @@ def _listen(text: _Text, ports: Ports, tls: Acme | Files | SelfSigned) -> None:
     text.replace("imap = ", f'imaps = "{ports.at(993)}"')
     text.replace("pop3 = ", f'# pop3s = "{ports.at(995)}"')
     text.replace("# managesieve = ", f'managesieve = "{ports.at(4190)}"  # people\'s Sieve scripts')
+    text.comment("web = ")
     text.replace(
-        "# submission = ",
+        "submission = ",
         f'submissions = "{ports.at(465)}"  # for people with an account: TLS from the first octet',
         f'submission = "{ports.at(587)}"  # the same by STARTTLS',
     )

@@ -95,6 +95,20 @@ class Accounts(Logins):
         """Say whether the account gets the postmaster's mail of its domain. NotFound."""
         return self._write(self._change, known_name(address), {"admin": admin})
 
+    def suspend(self, address: str, suspended: bool) -> Account:
+        """Let nobody log in as the account, whatever they show, or let them again. NotFound.
+
+        Its sessions in the pages end. Its mail comes as before.
+        """
+        return self._write(self._suspend, known_name(address), suspended)
+
+    def _suspend(self, txn: Transaction, name: Name, suspended: bool) -> Account:
+        now = time.time()
+        if not suspended:
+            return self._change(txn, name, {"suspended": 0.0})
+        since = self._record_or_error(txn, name).suspended
+        return self._change(txn, name, {"suspended": since or now, "changed": now})
+
     def set_roles(self, address: str, added: Iterable[str] = (), removed: Iterable[str] = ()) -> Account:
         """Let the account do more, or no longer: see engine/directory/roles.py. Invalid, NotFound."""
         come, gone = list(map(valid_role, added)), list(map(valid_role, removed))

@@ -43,7 +43,7 @@ class Logins(Rows):
         name, record = self._stored(address)
         stored = record.password if record else ""
         good = passwords.matches(stored or passwords.DUMMY, password)
-        if not good or not stored or not name or not record:
+        if not good or not stored or not name or not record or record.suspended:
             return None
         if not self._read_only and is_outdated(record):
             # A full disk is no reason to refuse the right password; the next login tries again.
@@ -54,7 +54,12 @@ class Logins(Rows):
     def recalls(self, address: str, password: str) -> bool:
         """Whether ``verify`` would say yes and take no time: the password was right a moment ago, and is still."""
         _, record = self._stored(address)
-        if record is None or not record.password or not passwords.is_proven(record.password, password):
+        if (
+            record is None
+            or record.suspended
+            or not record.password
+            or not passwords.is_proven(record.password, password)
+        ):
             return False
         return self._read_only or not is_outdated(record)
 
@@ -87,7 +92,7 @@ class Logins(Rows):
     def verify_app_password(self, address: str, password: str, service: str) -> Login | None:
         """The login, if ``password`` is an app password of the account that is good for ``service``. Does not block."""
         name, record = self._stored(address)
-        for one in record.app_passwords if record else ():
+        for one in record.app_passwords if record and not record.suspended else ():
             if name and record and service in one.services and passwords.same(one.digest, password):
                 return Login(account_of(name, record), app_password_of(one))
         return None

@@ -24,7 +24,7 @@ import lmdb
 import msgspec
 
 from engine.directory import passwords
-from engine.directory.entries import Account, Alias, AppPassword, Group
+from engine.directory.entries import ANYBODY, Account, Alias, AppPassword, Group
 from engine.directory.limits import UNSAID, Limit
 from engine.protocols import scram
 
@@ -78,6 +78,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     folder: int = 0
     roles: tuple[str, ...] = ()
     changed: float = 0.0  # when its password or second factor was set anew
+    suspended: float = 0.0  # since when; 0: it is not
 
 
 class StoredLimits(msgspec.Struct, frozen=True, array_like=True):
@@ -87,10 +88,12 @@ class StoredLimits(msgspec.Struct, frozen=True, array_like=True):
     total: Limit = UNSAID
 
 
-class StoredGroup(msgspec.Struct, frozen=True):
+class StoredGroup(msgspec.Struct, frozen=True, omit_defaults=True):
     """A group as it is stored."""
 
     members: tuple[str, ...]
+    posting: str = ANYBODY
+    owners: tuple[str, ...] = ()
 
 
 RECORD = msgspec.msgpack.Decoder(Record)
@@ -112,12 +115,15 @@ def account_of(name: Name, record: Record) -> Account:
         record.folder,
         record.roles,
         record.changed,
+        record.suspended,
     )
 
 
 def alias_of(name: Name, value: bytes) -> Alias:
     address, found = "@".join(name), _TARGETS.decode(value)
-    return Group(address, found.members) if isinstance(found, StoredGroup) else Alias(address, found)
+    if isinstance(found, StoredGroup):
+        return Group(address, found.members, found.posting, found.owners)
+    return Alias(address, found)
 
 
 def app_password_of(stored: StoredAppPassword) -> AppPassword:
@@ -126,7 +132,7 @@ def app_password_of(stored: StoredAppPassword) -> AppPassword:
 
 def keys_of(record: Record | None, service: str, *, main: bool) -> Iterator[tuple[Key, AppPassword | None]]:
     """What may prove a login by SCRAM, and the app password that each belongs to."""
-    if record is None:
+    if record is None or record.suspended:
         return
     if main and record.totp is None and record.scram is not None and _current(record.scram):
         yield record.scram, None

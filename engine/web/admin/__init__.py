@@ -9,16 +9,22 @@ from starlette.routing import BaseRoute, Route
 
 from engine.directory import AUDITOR, HELPDESK, OWNER
 from engine.web.admin import (
+    account,
     accounts,
+    aliases,
     audit,
     auditing,
     bans,
+    bulk,
     certificates,
+    changes,
     charts,
     dns,
     domains,
     editing,
+    groups,
     holds,
+    importing,
     messages,
     moving,
     oversight,
@@ -27,10 +33,13 @@ from engine.web.admin import (
     pipeline,
     quarantine,
     queue,
+    quotas,
     reported,
     shaping,
+    sharing,
     suppression,
 )
+from engine.web.admin.growing import Growing
 from engine.web.admin.standing import Standing
 from engine.web.admin.watch import Watch
 from engine.web.context import Context
@@ -40,7 +49,7 @@ from engine.web.sessions import require
 
 def routes(context: Context) -> Sequence[BaseRoute]:
     watch = Watch(context)
-    context.tasks.append(watch.run)
+    context.tasks += [watch.run, Growing(context).run]
     return [
         Route("/admin", _start, methods=["GET"]),
         *overview.routes(watch),
@@ -50,6 +59,14 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         *reported.ROUTES,
         *domains.ROUTES,
         *accounts.ROUTES,
+        *account.ROUTES,
+        *bulk.ROUTES,
+        *importing.ROUTES,
+        *groups.ROUTES,
+        *aliases.ROUTES,
+        *sharing.ROUTES,
+        *quotas.ROUTES,
+        *changes.ROUTES,
         *queue.ROUTES,
         *messages.ROUTES,
         *quarantine.ROUTES,

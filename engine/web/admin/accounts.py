@@ -1,12 +1,11 @@
-"""Accounts: a list with what each uses, one of them with what can be changed of it."""
+"""Accounts: a list with what each uses, and when it was used last."""
 
+import contextlib
 import urllib.parse
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from functools import partial
 
 import trio
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -20,15 +19,15 @@ from engine.directory import (
     AlreadyThere,
     Embedded,
     Invalid,
-    Limit,
-    NotFound,
+    Unavailable,
     passwords,
 )
-from engine.directory.roles import OF_DOMAINS, ROLES
 from engine.mailbox.views import Usage
+from engine.operations import accounts
+from engine.operations.lately import last_mail
 from engine.storage.environment import StorageError
 from engine.units import Size
-from engine.web.admin.scope import administered, changeable, known, may_give, note, outranks, shown_domains
+from engine.web.admin.scope import administered, operator, shown_domains
 from engine.web.context import Context, context_of
 from engine.web.languages import translator
 from engine.web.pages.account import embedded, own
@@ -42,11 +41,13 @@ PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An account in the list."""
+    """An account in the list. Times are Unix times; None: never, as far as it is known."""
 
     account: Account
     usage: Usage | None  # None: the mailboxes cannot be read now
     allowed: Allowed
+    last_login: float | None = None
+    last_mail: float | None = None
 
     @property
     def share(self) -> float | None:
@@ -70,10 +71,28 @@ def usages_of(context: Context, accounts: Sequence[int]) -> Sequence[Usage | Non
 
 
 def rows(request: Request, accounts: Sequence[Account]) -> list[Row]:
-    """With what they use."""
+    """With what they use. Blocks."""
     context = context_of(request)
     usages = usages_of(context, [one.id for one in accounts])
-    return [Row(one, usage, context.quotas.allowed(one)) for one, usage in zip(accounts, usages, strict=True)]
+    return [
+        Row(one, usage, context.quotas.allowed(one), _last_login(context, one), _last_mail(context, one))
+        for one, usage in zip(accounts, usages, strict=True)
+    ]
+
+
+def _last_login(context: Context, account: Account) -> float | None:
+    """The last that is known of: to the day by mail programs, to the minute in the pages."""
+    seen = [one.seen for one in context.sessions.of(account.id)[:1]]
+    with contextlib.suppress(Unavailable):
+        seen.append(context.login.guard.last_login(account.id) or 0.0)
+    return max(seen, default=0.0) or None
+
+
+def _last_mail(context: Context, account: Account) -> float | None:
+    try:
+        return last_mail(context.mailboxes(), account.id)
+    except StorageError:
+        return None
 
 
 @require(HELPDESK)
@@ -85,30 +104,49 @@ async def _listed(
     request: Request, status: int = 200, *, why: str = "", made: tuple[str, str] | None = None
 ) -> Response:
     domains = shown_domains(request)
-    wanted, query = request.query_params.get("domain", ""), request.query_params.get("q", "").strip().lower()[:100]
-    chosen = {wanted} & set(domains) if wanted else set(domains)
-    matching = await trio.to_thread.run_sync(_matching, embedded(request), chosen, query)
-    number = _page_number(request, len(matching))
-    some = matching[number * PAGE : (number + 1) * PAGE]
+    wanted, query = request.query_params.get("domain", ""), asked(request.query_params.get("q", ""))
+    found = await trio.to_thread.run_sync(matching, embedded(request), chosen(domains, wanted), query)
+    number = _page_number(request, len(found))
+    some = found[number * PAGE : (number + 1) * PAGE]
+    directory, roles = embedded(request), own(request).roles
     return page(
         request,
         "admin/accounts.html",
         status,
         rows=await trio.to_thread.run_sync(rows, request, some),
         domains=domains,
-        administered=[name for name in domains if own(request).roles.administers(name)],
-        domain=wanted if wanted in chosen else "",
+        administered=[name for name in domains if roles.administers(name)],
+        groups=[one.address for one in directory.groups() if roles.administers(one.address.rpartition("@")[2])],
+        domain=wanted if wanted in domains else "",
         query=query,
-        count=len(matching),
+        count=len(found),
         number=number,
-        pages=max(1, -(-len(matching) // PAGE)),
+        pages=max(1, -(-len(found) // PAGE)),
+        done=_done(request),
         why=why,
         made=made,
         shortest=SHORT,
     )
 
 
-def _matching(directory: Embedded, domains: Set[str], query: str) -> list[Account]:
+def _done(request: Request) -> int | None:
+    """To how many something was done, as the page that did it tells in the address."""
+    number = request.query_params.get("done", "")
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 7 else None
+
+
+def asked(text: str) -> str:
+    """What somebody looks for."""
+    return text.strip().lower()[:100]
+
+
+def chosen(domains: Sequence[str], wanted: str) -> Set[str]:
+    """The domains that are looked through."""
+    return {wanted} & set(domains) if wanted else set(domains)
+
+
+def matching(directory: Embedded, domains: Set[str], query: str) -> list[Account]:
+    """Accounts of these domains whose address has that in it."""
     return [one for one in directory.accounts() if one.domain in domains and query in one.address]
 
 
@@ -128,112 +166,19 @@ async def _add(request: Request) -> Response:
         return await _listed(request, 422, why=_("The password is too short."))
     given = password or passwords.generated()
     try:
-        account = await trio.to_thread.run_sync(directory.add_account, f"{name}@{domain}", given)
+        account = await trio.to_thread.run_sync(accounts.add, directory, operator(request), f"{name}@{domain}", given)
     except AlreadyThere:
         return await _listed(request, 422, why=_("There is an account or an alias of this name already."))
     except Invalid:
         return await _listed(request, 422, why=_("This cannot be an address or a password."))
-    note(request, "added", account.address)
     if password:
-        return _to(account.address, "added")
+        return to_account(account.address, "added")
     return await _listed(request, made=(account.address, given))
 
 
-def _to(address: str, done: str) -> Response:
-    return RedirectResponse(f"/admin/account?{urllib.parse.urlencode({'address': address, 'done': done})}", 303)
-
-
-@require(HELPDESK)
-async def _show(request: Request) -> Response:
-    return await _shown(request, request.query_params.get("address", ""))
-
-
-async def _shown(request: Request, address: str, status: int = 200, *, why: str = "", made: str = "") -> Response:
-    directory, account = known(request, address)
-    context, roles = context_of(request), own(request).roles
-    (row,) = await trio.to_thread.run_sync(rows, request, [account])
-    return page(
-        request,
-        "admin/account.html",
-        status,
-        row=row,
-        account=account,
-        app_passwords=directory.app_passwords(account.address),
-        sessions=context.sessions.of(account.id),
-        may_change=outranks(roles, account) and account.id != own(request).account.id,
-        administers=roles.administers(account.domain),
-        givable=[role for role in _roles(request) if may_give(roles, role) and role not in account.roles],
-        takable=[role for role in account.roles if may_give(roles, role)],
-        done=_done(request, request.query_params.get("done", "")),
-        why=why,
-        made=made,
-        shortest=SHORT,
-    )
-
-
-def _roles(request: Request) -> list[str]:
-    """All that there are, for each domain; what reaches furthest comes last, where nobody chooses it unawares."""
-    domains = shown_domains(request)
-    whole = [role for role in ROLES if role not in OF_DOMAINS]
-    return [f"{role}@{domain}" for role in OF_DOMAINS for domain in domains] + whole
-
-
-def _done(request: Request, what: str) -> str:
-    _ = translator(request)
-    known = {
-        "added": _("The account is there."),
-        "quota": _("The quota is set."),
-        "roles": _("The roles are changed."),
-        "password": _("The password is set; all sessions of the account have ended."),
-        "totp": _("The second factor is off."),
-        "sessions": _("All sessions of the account have ended."),
-    }
-    return known.get(what, "")
-
-
-@require(HELPDESK)
-async def _set_password(request: Request) -> Response:
-    _, address = translator(request), await field(request, "address")
-    directory, account = changeable(request, address, administers=False)
-    password = await field(request, "password")
-    if password and len(password) < SHORT:
-        return await _shown(request, address, 422, why=_("The password is too short."))
-    given = password or passwords.generated()
-    try:
-        await trio.to_thread.run_sync(directory.set_password, account.address, given)
-    except Invalid:
-        return await _shown(request, address, 422, why=_("This cannot be a password."))
-    note(request, "password", account.address)
-    return _to(account.address, "password") if password else await _shown(request, address, made=given)
-
-
-@require(HELPDESK)
-async def _end_totp(request: Request) -> Response:
-    directory, account = changeable(request, await field(request, "address"), administers=False)
-    await trio.to_thread.run_sync(directory.set_totp, account.address, None)
-    note(request, "totp", account.address)
-    return _to(account.address, "totp")
-
-
-@require(HELPDESK)
-async def _end_sessions(request: Request) -> Response:
-    _, account = changeable(request, await field(request, "address"), administers=False)
-    await trio.to_thread.run_sync(context_of(request).sessions.end_others, account.id)
-    note(request, "sessions", account.address)
-    return _to(account.address, "sessions")
-
-
-@require(ADMINISTRATOR)
-async def _set_quota(request: Request) -> Response:
-    _ = translator(request)
-    directory, account = changeable(request, await field(request, "address"))
-    try:
-        limit = Limit(size_of(await field(request, "size")), number_of(await field(request, "messages")))
-    except ValueError:
-        return await _shown(request, account.address, 422, why=_("Write a size like 5 GB, and a number of messages."))
-    await trio.to_thread.run_sync(directory.limit, account.address, limit)
-    note(request, "quota", account.address)
-    return _to(account.address, "quota")
+def to_account(address: str, done: str, path: str = "/admin/account") -> Response:
+    """To the page of an account, which says what was done."""
+    return RedirectResponse(f"{path}?{urllib.parse.urlencode({'address': address, 'done': done})}", 303)
 
 
 def size_of(text: str) -> int | None:
@@ -250,44 +195,7 @@ def number_of(text: str) -> int | None:
     return int(text)
 
 
-@require(ADMINISTRATOR)
-async def _set_roles(request: Request) -> Response:
-    directory, account = changeable(request, await field(request, "address"))
-    added, removed = await field(request, "add"), await field(request, "remove")
-    if not all(may_give(own(request).roles, role) for role in (added, removed) if role):
-        raise HTTPException(403)
-    change = partial(
-        directory.set_roles, account.address, [added] if added else [], [removed] if removed else []
-    )  # fmt: skip
-    try:
-        await trio.to_thread.run_sync(change)
-    except (Invalid, NotFound) as error:
-        raise HTTPException(422) from error
-    note(request, "roles", account.address)
-    return _to(account.address, "roles")
-
-
-@require(ADMINISTRATOR)
-async def _remove(request: Request) -> Response:
-    directory, account = changeable(request, await field(request, "address"))
-    if account.id == own(request).account.id:
-        raise HTTPException(403)
-    context = context_of(request)
-    await trio.to_thread.run_sync(directory.remove_account, account.address)
-    await trio.to_thread.run_sync(context.sessions.end_others, account.id)
-    await trio.to_thread.run_sync(context.stores.lists.forget, account.address)
-    note(request, "removed", account.address)
-    return RedirectResponse(f"/admin/accounts?domain={urllib.parse.quote(account.domain)}", 303)
-
-
 ROUTES = [
     Route("/admin/accounts", _list, methods=["GET"]),
     Route("/admin/accounts", _add, methods=["POST"]),
-    Route("/admin/account", _show, methods=["GET"]),
-    Route("/admin/account/password", _set_password, methods=["POST"]),
-    Route("/admin/account/totp/end", _end_totp, methods=["POST"]),
-    Route("/admin/account/sessions/end", _end_sessions, methods=["POST"]),
-    Route("/admin/account/quota", _set_quota, methods=["POST"]),
-    Route("/admin/account/roles", _set_roles, methods=["POST"]),
-    Route("/admin/account/remove", _remove, methods=["POST"]),
 ]

@@ -8,8 +8,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.directory import ADMINISTRATOR, HELPDESK, OWNER, AlreadyThere, DomainLimits, InUse, Invalid, Limit, NotFound
+from engine.operations import domains, quotas
 from engine.web.admin.accounts import number_of, size_of, usages_of
-from engine.web.admin.scope import administered, note, shown_domains
+from engine.web.admin.scope import administered, operator, shown_domains
 from engine.web.context import context_of
 from engine.web.languages import translator
 from engine.web.pages.account import embedded, own
@@ -67,12 +68,12 @@ async def _list(request: Request) -> Response:
 async def _add(request: Request) -> Response:
     _ = translator(request)
     try:
-        domain = await trio.to_thread.run_sync(embedded(request).add_domain, (await field(request, "name")).strip())
+        name = (await field(request, "name")).strip()
+        await trio.to_thread.run_sync(domains.add, embedded(request), operator(request), name)
     except AlreadyThere:
         return await _listed(request, 422, why=_("The domain is local already."))
     except Invalid:
         return await _listed(request, 422, why=_("This is no name of a domain."))
-    note(request, "added", domain.name)
     return RedirectResponse("/admin/domains?done=added", 303)
 
 
@@ -81,12 +82,11 @@ async def _remove(request: Request) -> Response:
     _ = translator(request)
     name = await field(request, "name")
     try:
-        await trio.to_thread.run_sync(embedded(request).remove_domain, name)
+        await trio.to_thread.run_sync(domains.remove, embedded(request), operator(request), name)
     except InUse:
         return await _listed(request, 422, why=_("It still has accounts or aliases, or stands in pipeline.toml."))
     except (Invalid, NotFound):
         return await _listed(request, 422, why=_("This domain is not there."))
-    note(request, "removed", name)
     return RedirectResponse("/admin/domains", 303)
 
 
@@ -102,12 +102,11 @@ async def _set_quota(request: Request) -> Response:
     except ValueError:
         return await _listed(request, 422, why=_("Write a size like 5 GB, and a number of messages."))
     try:
-        await trio.to_thread.run_sync(directory.limit, name, each)
-        if is_owner:
-            await trio.to_thread.run_sync(directory.limit_total, name, total)
+        await trio.to_thread.run_sync(
+            quotas.put, directory, operator(request), name, each, total if is_owner else None
+        )  # fmt: skip
     except NotFound:
         return await _listed(request, 422, why=_("This domain is not there."))
-    note(request, "quota", name)
     return RedirectResponse("/admin/domains?done=quota", 303)
 
 

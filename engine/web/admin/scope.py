@@ -1,10 +1,12 @@
 """Over whom somebody who administers has a say: accounts of their domains, but for those who may do more than they."""
 
+from functools import partial
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from engine.directory import ADMINISTRATOR, OWNER, Account, Embedded, Roles
-from engine.observe.events import event
+from engine.operations.operator import Operator
 from engine.operations.reach import Reach
 from engine.web.context import context_of
 from engine.web.pages.account import embedded, own
@@ -61,10 +63,11 @@ def reach(request: Request) -> Reach:
     return Reach(None if OWNER in roles.given else roles.domains(ADMINISTRATOR), directory.is_local)
 
 
-def note(request: Request, what: str, address: str) -> None:
-    """Have it in the log who has changed what."""
-    by, peer = own(request).account.address, context_of(request).peer(request)
-    if "@" in address:
-        event("web-account-changed", address=address, by=by, what=what, peer=peer)
-    else:
-        event("web-domain-changed", domain=address, by=by, what=what, peer=peer)
+def operator(request: Request, role: str = ADMINISTRATOR) -> Operator:
+    """Whoever asks, for operations: they may touch the domains for which they have the role, and no account that may
+    do more than they. What they change is kept, with the address that they come from."""
+    session, context = own(request), context_of(request)
+    roles = session.roles
+    domains = None if OWNER in roles.given else roles.domains(role)
+    note = partial(context.note, peer=context.peer(request) or None)
+    return Operator(session.account.address, domains, note, partial(outranks, roles))

@@ -79,7 +79,10 @@ class NewPassword(Asked, frozen=True):
 
 
 class Standing(Asked, frozen=True):
-    admin: Annotated[bool, Meta(description="It gets the postmaster's mail of its domain.")]
+    """What is null stays as it is."""
+
+    admin: Annotated[bool | None, Meta(description="It gets the postmaster's mail of its domain.")] = None
+    suspended: Annotated[bool | None, Meta(description="Nobody logs in as it; its mail comes.")] = None
 
 
 class Senders(Asked, frozen=True):
@@ -179,8 +182,13 @@ async def remove_account(call: Call, *, path: OneAccount, query: Removing) -> Re
 
 
 async def change_account(call: Call, *, path: OneAccount, body: Standing) -> AccountRow:
-    """Say whether an account is an administrator of its domain."""
-    return await call.blocking(accounts.set_admin, embedded(call), operator_of(call), path.address, body.admin)
+    """Say whether an account gets the postmaster's mail of its domain, and whether it is suspended."""
+    directory, by = embedded(call), operator_of(call)
+    if body.admin is not None:
+        await call.blocking(accounts.set_admin, directory, by, path.address, body.admin)
+    if body.suspended is not None:
+        await call.blocking(accounts.suspend, directory, by, path.address, body.suspended)
+    return await call.blocking(accounts.shown, directory, by, path.address)
 
 
 async def set_password(call: Call, *, path: OneAccount, body: NewPassword) -> AccountRow:

@@ -1,6 +1,6 @@
 """Operations about aliases and groups: addresses that stand for others."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -37,10 +37,12 @@ class NewGroup(Asked, frozen=True):
 
 
 class Members(Asked, frozen=True):
-    """Who is to be a member, and who no longer."""
+    """Who is to be a member, and who no longer; and who may write to it, and owns it: null for as before."""
 
     add: Targets = ()
     remove: Targets = ()
+    posting: Literal["anybody", "accounts", "members"] | None = None
+    owners: Annotated[tuple[Address, ...], Meta(max_length=50)] | None = None
 
 
 async def list_aliases(call: Call, *, query: Paged) -> Page[AliasRow]:
@@ -76,10 +78,12 @@ async def show_group(call: Call, *, path: OneGroup) -> AliasRow:
 
 
 async def change_group(call: Call, *, path: OneGroup, body: Members) -> AliasRow:
-    """Add members to a group, and remove them."""
-    return await call.blocking(
-        aliases.change_group, embedded(call), operator_of(call), path.address, body.add, body.remove
-    )  # fmt: skip
+    """Add members to a group, remove them, and say who may write to it and who owns it."""
+    directory, by = embedded(call), operator_of(call)
+    changed = await call.blocking(aliases.change_group, directory, by, path.address, body.add, body.remove)
+    if body.posting is None and body.owners is None:
+        return changed
+    return await call.blocking(aliases.rule_group, directory, by, path.address, body.posting, body.owners)
 
 
 async def remove_group(call: Call, *, path: OneGroup) -> None:

@@ -1,27 +1,22 @@
 """What operations are given here: who asks, as an operator; the stores of this process; and ways to other workers."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, TypeVar
 
-import trio
 from msgspec import Meta
 
 from engine.directory import Embedded, InUse, a_label
 from engine.mailbox import Mailboxes
 from engine.mailbox.commands import Answer, AnyCommand
-from engine.observe.events import event
-from engine.operations.operator import Operator
+from engine.operations.operator import Operator, without_roles
 from engine.operations.sharing import Mail
+from engine.web import means
 from engine.web.api.cursors import cursor_of, position_of
 from engine.web.api.operation import Asked, Call, Page
 from engine.web.api.problems import unmeant
 
 T = TypeVar("T")
-
-PATIENCE = 60.0
-"""Seconds that another process of the server has to do something."""
 
 SEGMENT = r"^[^\x00-\x1f/]+$"
 """What stands between two slashes of a path."""
@@ -42,7 +37,7 @@ def operator_of(call: Call) -> Operator:
     an owner by that: accounts with a role are changed by commands, and in the pages by those who may."""
     domains = call.caller.domains
     own = None if domains is None else frozenset(map(a_label, domains))
-    return Operator(call.caller.by, own, event, over_roles=False)
+    return Operator(call.caller.by, own, call.context.note, without_roles)
 
 
 def embedded(call: Call) -> Embedded:
@@ -55,22 +50,22 @@ def embedded(call: Call) -> Embedded:
 
 def reading(call: Call) -> Callable[[], AbstractContextManager[Mailboxes]]:
     """The mailboxes of this process, which stay open."""
-    return lambda: nullcontext(call.context.mailboxes())
+    return means.reading(call.context)
 
 
 def change(call: Call) -> Callable[[AnyCommand], Answer]:
     """Has the owner of the mailboxes do something; for threads of ``call.blocking``."""
-    return lambda command: trio.from_thread.run(call.context.change, command)
+    return means.change(call.context)
 
 
 def ask(call: Call) -> Callable[..., Any]:
     """Asks a worker; for threads of ``call.blocking``."""
-    return lambda *question: trio.from_thread.run(partial(call.context.ask, *question, seconds=PATIENCE))
+    return means.ask(call.context)
 
 
 def mail(call: Call) -> Mail:
     """The mailboxes, and who there is."""
-    return Mail(call.context.directory(), reading(call), change(call))
+    return means.mail(call.context)
 
 
 def page(rows: Sequence[T], key: Callable[[T], str], asked: Paged) -> Page[T]:

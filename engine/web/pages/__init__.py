@@ -7,7 +7,17 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.web.context import Context
-from engine.web.pages import account, moving, passkeys, providers, second_factor, signing_in
+from engine.web.pages import (
+    account,
+    delegates,
+    groups,
+    invited,
+    moving,
+    passkeys,
+    providers,
+    second_factor,
+    signing_in,
+)
 from engine.web.sessions import session_of
 
 
@@ -20,6 +30,9 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         *second_factor.ROUTES,
         *passkeys.ROUTES,
         *moving.routes(context),
+        *invited.ROUTES,
+        *groups.ROUTES,
+        *delegates.ROUTES,
     ]
 
 

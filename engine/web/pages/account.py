@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from engine.directory import SERVICES, SHORT, AlreadyThere, Embedded, Invalid, NotFound
-from engine.observe.events import event
+from engine.directory import SERVICES, SHORT, AlreadyThere, Directory, Embedded, Invalid, NotFound
+from engine.operations import accounts
+from engine.operations.operator import Operator
 from engine.protocols.sasl import Credentials
 from engine.web.context import context_of
 from engine.web.languages import LANGUAGES, translator
@@ -39,10 +40,11 @@ def embedded(request: Request) -> Embedded:
     return directory
 
 
-def note(request: Request, what: str) -> None:
-    """Have it in the log that somebody has changed what of their own account."""
-    address = own(request).account.address
-    event("web-account-changed", address=address, by=address, what=what, peer=context_of(request).peer(request))
+def oneself(request: Request) -> Operator:
+    """Whoever asks, for operations about their own account. What they change is kept."""
+    account, context = own(request).account, context_of(request)
+    note = partial(context.note, peer=context.peer(request) or None)
+    return Operator(account.address, frozenset({account.domain}), note)
 
 
 async def is_own_password(request: Request, password: str) -> bool:
@@ -70,9 +72,17 @@ def shown(request: Request, status: int = 200, *, why: str = "", app_password: s
         app_passwords=passwords,
         is_ours=is_ours,
         sessions=[(one, in_words(one.agent)) for one in context.sessions.of(session.account.id)],
+        owned=_owned(directory, session.account.address),
         services=SERVICES,
         shortest=SHORT,
         themes=THEMES,
+    )
+
+
+def _owned(directory: Directory, address: str) -> list[str]:
+    """The groups whose members they say."""
+    return (
+        [one.address for one in directory.groups() if address in one.owners] if isinstance(directory, Embedded) else []
     )
 
 
@@ -92,12 +102,13 @@ async def _set_password(request: Request) -> Response:
     if not await is_own_password(request, await field(request, "current")):
         return shown(request, 422, why=_("The present password is another one."))
     try:
-        account = await trio.to_thread.run_sync(directory.set_password, session.account.address, new)
+        await trio.to_thread.run_sync(
+            accounts.set_password, directory, oneself(request), session.account.address, new
+        )  # fmt: skip
     except Invalid:
         return shown(request, 422, why=_("This cannot be a password."))
-    note(request, "password")
     response = RedirectResponse("/account", 303)
-    await signed_in(request, response, account, session.how, session.provided)  # all others have ended by it
+    await signed_in(request, response, session.account, session.how, session.provided)  # all others have ended by it
     return response
 
 
@@ -106,26 +117,29 @@ async def _add_app_password(request: Request) -> Response:
     _, session, directory = translator(request), own(request), embedded(request)
     form = await request.form()
     services = [one for one in form.getlist("services") if isinstance(one, str)]
-    add = partial(directory.add_app_password, session.account.address, await field(request, "name"), services)
+    by, name = oneself(request), await field(request, "name")
+    if not services:
+        return shown(request, 422, why=_("Give the app password a name, and choose what it is for."))
+    add = partial(accounts.add_app_password, directory, by, session.account.address, name, services)
     try:
-        password = await trio.to_thread.run_sync(add)
+        made = await trio.to_thread.run_sync(add)
     except AlreadyThere:
         return shown(request, 422, why=_("There is an app password of this name already."))
     except Invalid:
         return shown(request, 422, why=_("Give the app password a name, and choose what it is for."))
-    note(request, "app-password")
-    return shown(request, app_password=password)
+    return shown(request, app_password=made.password)
 
 
 @require()
 async def _revoke_app_password(request: Request) -> Response:
     session, directory = own(request), embedded(request)
     try:
-        revoke = partial(directory.revoke_app_password, session.account.address, await field(request, "name"))
-        await trio.to_thread.run_sync(revoke)
+        name = await field(request, "name")
+        await trio.to_thread.run_sync(
+            accounts.revoke_app_password, directory, oneself(request), session.account.address, name
+        )  # fmt: skip
     except NotFound:
         pass  # somebody was faster
-    note(request, "app-password")
     return RedirectResponse("/account", 303)
 
 

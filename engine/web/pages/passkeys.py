@@ -13,7 +13,7 @@ from starlette.routing import Route
 from engine.directory import asked
 from engine.web.context import context_of
 from engine.web.languages import translator
-from engine.web.pages.account import note
+from engine.web.pages.account import oneself
 from engine.web.pages.signing_in import field, landing, visitor
 from engine.web.sessions import is_ours, require, session_of, signed_in
 from engine.web.sessions.passkeys import STEP, Passkeys, Refused
@@ -104,7 +104,8 @@ async def _register(request: Request) -> Response:
         await trio.to_thread.run_sync(add)
     except Refused as error:
         raise HTTPException(400, _("The passkey could not be kept.")) from error
-    note(request, "passkey")
+    by = oneself(request)
+    await trio.to_thread.run_sync(partial(by.tell, "account-changed", address=by.name, what="passkey"))
     return JSONResponse({"next": "/account"})
 
 
@@ -117,7 +118,8 @@ async def _remove(request: Request) -> Response:
     except ValueError as error:
         raise HTTPException(400) from error
     await trio.to_thread.run_sync(of(request).remove, session.account, created)
-    note(request, "passkey")
+    by = oneself(request)
+    await trio.to_thread.run_sync(partial(by.tell, "account-changed", address=by.name, what="no passkey"))
     return RedirectResponse("/account", 303)
 
 

@@ -10,9 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.directory import totp
+from engine.operations import accounts
 from engine.web.context import context_of
 from engine.web.languages import translator
-from engine.web.pages.account import embedded, is_own_password, note, own, shown
+from engine.web.pages.account import embedded, is_own_password, oneself, own, shown
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require, signed_in
@@ -53,10 +54,11 @@ async def _confirm(request: Request) -> Response:
     now = time.time()
     if totp.matching_step(step.state, (await field(request, "code")).replace(" ", ""), now, 0) is None:
         return await _with_secret(request, step.state, 422, _("That is not the code of now. Each code counts once."))
-    account = await trio.to_thread.run_sync(directory.set_totp, session.account.address, step.state)
-    note(request, "totp")
+    await trio.to_thread.run_sync(
+        accounts.set_totp, directory, oneself(request), session.account.address, step.state
+    )  # fmt: skip
     response = RedirectResponse("/account", 303)
-    await signed_in(request, response, account, "totp", session.provided)
+    await signed_in(request, response, session.account, "totp", session.provided)
     return response
 
 
@@ -65,10 +67,9 @@ async def _end(request: Request) -> Response:
     _, session, directory = translator(request), own(request), embedded(request)
     if not await is_own_password(request, await field(request, "password")):
         return shown(request, 422, why=_("The present password is another one."))
-    account = await trio.to_thread.run_sync(directory.set_totp, session.account.address, None)
-    note(request, "totp")
+    await trio.to_thread.run_sync(accounts.disable_totp, directory, oneself(request), session.account.address)
     response = RedirectResponse("/account", 303)
-    await signed_in(request, response, account, "password", session.provided)
+    await signed_in(request, response, session.account, "password", session.provided)
     return response
 
 

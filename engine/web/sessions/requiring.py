@@ -24,11 +24,12 @@ FIELDS, FIELD = 1000, 64 * 1024
 """What a form may have: so many fields, of so many octets each."""
 
 
-def require(role: str = USER, *, largest: int = FIELD) -> Callable[[Endpoint], Endpoint]:
+def require(role: str = USER, *, largest: int = FIELD, files: int = 0) -> Callable[[Endpoint], Endpoint]:
     """Let an endpoint answer those only who have signed in and have the role, for some domain at least.
 
     For which domains is asked of ``session_of(request).roles``. A request that changes something must show the token
-    of the session, in the field ``csrf`` of its form or the header ``x-csrf-token``. ``largest``: octets of a field.
+    of the session, in the field ``csrf`` of its form or the header ``x-csrf-token``. ``largest``: octets of a field;
+    ``files``: that a form may have.
     """
 
     def guarded(endpoint: Endpoint) -> Endpoint:
@@ -39,7 +40,7 @@ def require(role: str = USER, *, largest: int = FIELD) -> Callable[[Endpoint], E
                 return _turned_away(request)
             if not session.roles.has(role):
                 raise HTTPException(403)
-            if request.method not in _SAFE and not await _is_genuine(request, session, largest):
+            if request.method not in _SAFE and not await _is_genuine(request, session, largest, files):
                 raise HTTPException(403, N_("this did not come from a page of ours; load the page again"))
             return await endpoint(request)
 
@@ -74,12 +75,12 @@ def _is_here(request: Request, origin: str) -> bool:
     return origin == context_of(request).origin(request) or (bool(here.netloc) and here.netloc == request.url.netloc)
 
 
-async def _is_genuine(request: Request, session: Session, largest: int) -> bool:
+async def _is_genuine(request: Request, session: Session, largest: int, files: int) -> bool:
     if not is_ours(request):
         return False
     if "x-csrf-token" in request.headers:
         return _same(request.headers["x-csrf-token"], session.csrf)
-    form = await request.form(max_files=0, max_fields=FIELDS, max_part_size=largest)
+    form = await request.form(max_files=files, max_fields=FIELDS, max_part_size=largest)
     shown = form.get("csrf", "")
     return isinstance(shown, str) and _same(shown, session.csrf)
 

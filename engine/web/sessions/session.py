@@ -20,6 +20,10 @@ _FOUND = "postroad.session"
 """Where in the scope of a request its session is."""
 
 
+LIVE = "x-live"
+"""The header by which a page says that it asks by itself: that does not keep its session in use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Somebody who has signed in."""
@@ -50,7 +54,8 @@ class Sessioned:
             request = HTTPConnection(scope)
             token = request.cookies.get(cookie(request))
             try:
-                scope[_FOUND] = await found(context_of(request), token) if token else None
+                by_itself = LIVE in request.headers
+                scope[_FOUND] = await found(context_of(request), token, used=not by_itself) if token else None
             except (Unavailable, StorageError) as error:
                 event("web-session-unknown", error=str(error))
                 await PlainTextResponse("Try again in a moment.\n", 503)(scope, receive, send)
@@ -73,11 +78,11 @@ async def found(context: Context, token: str, *, used: bool = True) -> Session |
 
 
 async def account_of(context: Context, stored: Found) -> Account | None:
-    """Whose session it is; None: it has just ended, with the account or its password. Unavailable, StorageError."""
+    """Whose session it is; None: it has just ended, with the account, its password, or its provider. Unavailable, StorageError."""
     directory = context.directory()
     account = await asked(directory, directory.account, stored.address)
     is_theirs = account is not None and account.id == stored.account and account.changed <= stored.created
-    if is_theirs and _is_still_provided(context, stored.provided):
+    if is_theirs and not account.suspended and _is_still_provided(context, stored.provided):
         return account
     await trio.to_thread.run_sync(context.sessions.end, stored.id)
     return None

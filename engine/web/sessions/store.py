@@ -8,6 +8,7 @@ accounts account's id (8 octets), the same empty
 steps    SHA-256 of the token              MessagePack list: see Step
 people   account's id (8 octets)           MessagePack map: see Person
 secrets  what it is for                    octets that nobody else knows
+invited  account's id (8 octets)           see Invitations
 ======== ================================= ==============================================
 
 No token is kept: who reads the store can be nobody by it.
@@ -28,6 +29,7 @@ import msgspec
 from engine.config import Web
 from engine.storage.environment import forget, open_environment
 from engine.storage.store import Store
+from engine.web.sessions.invitations import Invitations
 
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -135,6 +137,7 @@ class Sessions(Store):
         self._sessions, self._accounts, self._steps, self._people, self._secrets = (
             environment.open_db(name) for name in (b"sessions", b"accounts", b"steps", b"people", b"secrets")
         )
+        self.invitations = Invitations(environment, clock)
 
     @classmethod
     def open(cls, path: Path, settings: Web, clock: Callable[[], float] = time.time) -> Self:

@@ -7,13 +7,12 @@ document.addEventListener("submit", (event) => {
   if (asked && !window.confirm(asked)) event.preventDefault();
 });
 
-for (const input of document.querySelectorAll("input[data-narrows]")) {
-  const rows = [...document.querySelectorAll(`${input.dataset.narrows} tbody tr`)];
-  input.addEventListener("input", () => {
-    const wanted = input.value.trim().toLowerCase();
-    for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
-  });
-}
+document.addEventListener("input", ({ target }) => {
+  if (!target.dataset.narrows) return;
+  const wanted = target.value.trim().toLowerCase();
+  for (const row of document.querySelectorAll(`${target.dataset.narrows} tbody tr`))
+    row.hidden = !row.textContent.toLowerCase().includes(wanted);
+});
 
 for (const button of document.querySelectorAll("button[data-copies]")) {
   button.addEventListener("click", async () => {

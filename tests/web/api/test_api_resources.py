@@ -38,6 +38,9 @@ async def test_an_account_comes_changes_and_goes(tmp_path, told):
         assert api.site.directory.verify(ANN, SECRET)
         assert good(await program.get(f"/accounts/{ANN}")) == added.json()
         assert good(await program.patch(f"/accounts/{ANN}", json={"admin": True}))["admin"]
+        suspended = good(await program.patch(f"/accounts/{ANN}", json={"suspended": True}))
+        assert (suspended["admin"], suspended["suspended"]) == (True, True)
+        assert not good(await program.patch(f"/accounts/{ANN}", json={"suspended": False}))["suspended"]
         assert good(await program.put(f"/accounts/{ANN}/password", json={"password": "another"}))["address"] == ANN
         assert api.site.directory.verify(ANN, "another")
         granted = await program.post(f"/accounts/{ANN}/send-as", json={"add": ["@example.net"]})
@@ -171,6 +174,8 @@ async def test_domains_aliases_groups_and_quotas(tmp_path):
         assert (await program.post("/groups", json={"address": "staff@example.org"})).status_code == 201
         assert good(await program.patch("/groups/staff@example.org", json={"add": [ANN]}))["targets"] == [ANN]
         assert good(await program.get("/groups/staff@example.org"))["targets"] == [ANN]
+        ruled = good(await program.patch("/groups/staff@example.org", json={"posting": "members", "owners": [ANN]}))
+        assert (ruled["posting"], ruled["owners"], ruled["targets"]) == ("members", [ANN], [ANN])
         assert (await program.put(f"/quotas/{ANN}", json={"octets": 1000})).status_code == 204
         assert (await program.put("/quotas/example.org", json={"total_messages": 5})).status_code == 204
         assert (await program.put(f"/quotas/{ANN}", json={"total_octets": 1})).status_code == 422
