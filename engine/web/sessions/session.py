@@ -78,12 +78,15 @@ async def found(context: Context, token: str, *, used: bool = True) -> Session |
 
 
 async def account_of(context: Context, stored: Found) -> Account | None:
-    """Whose session it is; None: it has just ended, with the account, its password, or its provider. Unavailable, StorageError."""
+    """Whose session it is. None: it has just ended, with the account, its password, or its provider.
+
+    Unavailable, StorageError.
+    """
     directory = context.directory()
     account = await asked(directory, directory.account, stored.address)
-    is_theirs = account is not None and account.id == stored.account and account.changed <= stored.created
-    if is_theirs and not account.suspended and _is_still_provided(context, stored.provided):
-        return account
+    if account is not None and account.id == stored.account and account.changed <= stored.created:
+        if not account.suspended and _is_still_provided(context, stored.provided):
+            return account
     await trio.to_thread.run_sync(context.sessions.end, stored.id)
     return None
 
