@@ -23,7 +23,7 @@ from tests.support.server import PASSWORD, PATIENCE, ROOT, Postroad, letter, unt
 pytestmark = marks("dovecot")
 
 BOB, EVE = "bob@example.org", "eve@example.org"
-MASTER, MASTERS = "keeper", "a password for all"
+MASTER, MASTERS = "keeper", "a-password-for-all"
 
 SPECIAL = r"""
 namespace inbox {
@@ -41,7 +41,7 @@ namespace inbox {
 passdb {
   driver = static
   master = yes
-  args = user=keeper password=a password for all
+  args = password=a-password-for-all
 }
 """
 
@@ -259,9 +259,9 @@ def test_a_quota_is_kept_and_told(server: Postroad) -> None:
             for number in range(15):
                 append(there, "INBOX", letter(f"{number}"))
         done = migrate(server, source.imap, code=1)
-        assert done.stdout.startswith("10 messages taken")
+        taken = int(done.stdout.split()[0])
+        assert taken in (8, 9, 10)  # that it becomes full is told to the account by mail, which takes room as well
         assert "it is full; make room, and give it again" in done.stderr
         assert server.command("quota", "set", BOB, "--messages", "100").returncode == 0
-        assert re.match(
-            r"5 messages taken into bob@example.org, 10 had come before", migrate(server, source.imap).stdout
-        )
+        again = migrate(server, source.imap).stdout
+        assert re.match(rf"{15 - taken} messages taken into bob@example.org, {taken} had come before", again), again
