@@ -84,9 +84,8 @@ async def account_of(context: Context, stored: Found) -> Account | None:
     """
     directory = context.directory()
     account = await asked(directory, directory.account, stored.address)
-    if account is not None and account.id == stored.account and account.changed <= stored.created:
-        if not account.suspended and _is_still_provided(context, stored.provided):
-            return account
+    if account is not None and _is_theirs(account, stored) and _is_still_provided(context, stored.provided):
+        return account
     await trio.to_thread.run_sync(context.sessions.end, stored.id)
     return None
 
@@ -96,6 +95,11 @@ def _session(context: Context, stored: Found, account: Account, token: str) -> S
     given = context.config.web.oidc[provided.name].roles_of(provided.groups) if provided else ()
     roles = Roles(tuple(dict.fromkeys((*account.roles, *given))))
     return Session(stored.id, account, roles, csrf(token), stored.how, person, provided)
+
+
+def _is_theirs(account: Account, stored: Found) -> bool:
+    """Whether it is the account that has signed in, as it was then."""
+    return account.id == stored.account and account.changed <= stored.created and not account.suspended
 
 
 def _is_still_provided(context: Context, provided: Provided | None) -> bool:
