@@ -120,8 +120,8 @@ ARROWS: dict[str, set[str]] = {
     "web": {
         "abuse", "condition", "config", "directory", "drawing", "growth", "history", "imap", "index", "links", "lists",
         "login", "mailbox", "message", "mime", "net", "observe", "operations", "protocols", "quarantine", "queue",
-        "reports", "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression", "units",
-        "unsubscribe", "watching",
+        "reports", "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression",
+        "units", "unsubscribe", "watching",
     },
     "__main__": {"cli"},
 }  # fmt: skip
