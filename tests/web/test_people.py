@@ -575,7 +575,9 @@ async def test_who_has_changed_what(site):
     assert "192.0.2.1" in text
 
     async def found(query):
-        return re.findall(r'data-label="Who" class="break">([^<]+)<', (await owner.get(f"/admin/changes?{query}")).text)
+        return re.findall(
+            r'data-label="Who" class="break"><span>([^<]+)<', (await owner.get(f"/admin/changes?{query}")).text
+        )
 
     assert await found("by=admin") == [ADMIN]
     assert await found("kind=quota-set") == [OWNER]

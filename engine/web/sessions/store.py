@@ -142,7 +142,7 @@ class Sessions(Store):
     @classmethod
     def open(cls, path: Path, settings: Web, clock: Callable[[], float] = time.time) -> Self:
         """Open, and make if need be, the store in the folder ``path``. StorageError."""
-        return cls(open_environment(path, map_size=MAP_SIZE, databases=5), settings, clock)
+        return cls(open_environment(path, map_size=MAP_SIZE, databases=6), settings, clock)
 
     def now(self) -> float:
         """Unix time, as the store has it."""
