@@ -19,6 +19,9 @@ from engine.storage.environment import StorageError, plain
 from engine.web.api.operation import Call, Operation
 from engine.web.api.problems import Problem, translated
 
+LONGEST = 200
+"""Characters of an If-Match: several tags of ours."""
+
 _AGAIN = 0.01
 """Seconds between two tries to have a turn that another process has."""
 
@@ -38,6 +41,8 @@ def is_same(field: str, tag: str) -> bool:
 
 async def check(field: str, operation: Operation, call: Call, asked: dict[str, Any]) -> None:
     """Problem, when what is to be changed is not as If-Match says."""
+    if len(field) > LONGEST:
+        raise Problem(400, f"If-Match has {LONGEST} characters at most")
     if operation.changes is None:
         raise Problem(400, "there is nothing here that If-Match could be about")
     tag = await _tag(operation, call, asked)

@@ -40,7 +40,16 @@ async def test_an_account_is_changed_as_it_was_seen_or_not_at_all(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "status"),
-    [("*", 200), ('"x"', 412), ("W/{tag}", 412), ("{tag}", 200), ('"x" , {tag}', 200), ("", 412), ("{tag}x", 412)],
+    [
+        ("*", 200),
+        ('"x"', 412),
+        ("W/{tag}", 412),
+        ("{tag}", 200),
+        ('"x" , {tag}', 200),
+        ("", 412),
+        ("{tag}x", 412),
+        ("x" * 201, 400),
+    ],
 )
 async def test_what_the_field_may_say(tmp_path, field, status):
     async with api_of(tmp_path) as api, api.with_scopes() as program:
