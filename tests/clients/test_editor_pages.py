@@ -149,7 +149,9 @@ def test_the_configuration_is_edited_reviewed_tried_put_in_force_and_taken_back(
         expect(page.locator("#tried")).to_contain_text("mark.subject")
         page.get_by_label("Which messages").select_option("file")
         kept = letter("from a file").replace(b"somebody", ANN.encode())
-        page.locator("input[type=file]").set_input_files({"name": "a.eml", "mimeType": "message/rfc822", "buffer": kept})
+        page.locator("input[type=file]").set_input_files(
+            {"name": "a.eml", "mimeType": "message/rfc822", "buffer": kept}
+        )
         page.get_by_role("button", name="Try", exact=True).click()
         expect(page.get_by_text("1 message was tried")).to_be_visible()
         expect(page.locator("#tried")).to_contain_text("from a file")
