@@ -18,7 +18,7 @@ from engine.net.targets import overlap
 from engine.operations import abuse
 from engine.operations.operator import Forbidden
 from engine.scanning.guard import Unreachable
-from engine.web.admin.operating import operator_of
+from engine.web.admin.scope import operator
 from engine.web.context import context_of
 from engine.web.languages import translator
 from engine.web.pages.signing_in import field
@@ -40,7 +40,7 @@ async def _list(request: Request) -> Response:
 
 
 async def _listed(request: Request, status: int = 200, why: str = "") -> Response:
-    stores, by, _ = context_of(request).stores, operator_of(request), translator(request)
+    stores, by, _ = context_of(request).stores, operator(request), translator(request)
     suspects = await trio.to_thread.run_sync(abuse.suspects, stores.tables)
     sent = await trio.to_thread.run_sync(stores.rates.sent)
     found = await trio.to_thread.run_sync(abuse.bans, context_of(request).login.guard, by)
@@ -96,7 +96,7 @@ def _reasons(_: Callable[[str], str], one: Suspect) -> list[str]:
 @require(ADMINISTRATOR)
 async def _ban(request: Request) -> Response:
     """Keep somebody out, but not whoever asks for it."""
-    _, who, by = translator(request), (await field(request, "who")).strip()[:320], operator_of(request)
+    _, who, by = translator(request), (await field(request, "who")).strip()[:320], operator(request)
     lasts = LASTS.get(await field(request, "lasts"))
     if lasts is None:
         raise HTTPException(400)
@@ -117,7 +117,7 @@ async def _ban(request: Request) -> Response:
 async def _lift(request: Request) -> Response:
     who, guard = await field(request, "who"), context_of(request).login.guard
     try:
-        await trio.to_thread.run_sync(abuse.lift_bans, guard, operator_of(request), who)
+        await trio.to_thread.run_sync(abuse.lift_bans, guard, operator(request), who)
     except Forbidden as error:
         raise HTTPException(403) from error
     return RedirectResponse("/admin/bans?done=lifted", 303)
@@ -126,7 +126,7 @@ async def _lift(request: Request) -> Response:
 @require(ADMINISTRATOR)
 async def _lift_rate(request: Request) -> Response:
     """Forget what somebody has sent, on the shared server too; where that is away, it is forgotten here."""
-    _, who, by = translator(request), await field(request, "who"), operator_of(request)
+    _, who, by = translator(request), await field(request, "who"), operator(request)
     context = context_of(request)
     try:
         await abuse.lift_rates(context.config, context.stores.rates, by, who)
@@ -139,7 +139,7 @@ async def _lift_rate(request: Request) -> Response:
 
 @require(ADMINISTRATOR)
 async def _clear(request: Request) -> Response:
-    _, account, by = translator(request), await field(request, "account"), operator_of(request)
+    _, account, by = translator(request), await field(request, "account"), operator(request)
     try:
         await abuse.let_send(context_of(request).stores.tables, by, account)
     except Forbidden as error:

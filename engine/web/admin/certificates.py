@@ -16,7 +16,7 @@ from engine.net.certificates import CertificateError
 from engine.observe.visible import on_one_line
 from engine.operations import certificates
 from engine.operations.certificates import Certificates, Standing
-from engine.web.admin.operating import operator_of
+from engine.web.admin.scope import operator
 from engine.web.context import context_of
 from engine.web.languages import translator
 from engine.web.pages.signing_in import field
@@ -32,7 +32,7 @@ async def _show(request: Request) -> Response:
 
 
 async def _shown(request: Request, status: int = 200, why: str = "") -> Response:
-    _, context, by = translator(request), context_of(request), operator_of(request)
+    _, context, by = translator(request), context_of(request), operator(request)
     try:
         found = await trio.to_thread.run_sync(certificates.listed, context.config, by)
     except CertificateError as error:
@@ -87,7 +87,7 @@ async def _renew(request: Request) -> Response:
     if not _FOLDER.fullmatch(folder):
         raise HTTPException(400)
     try:
-        known = await certificates.renew(context_of(request).ask, operator_of(request), folder)
+        known = await certificates.renew(context_of(request).ask, operator(request), folder)
     except Unanswered:
         return await _shown(request, 503, _("The process that gets certificates does not answer."))
     if not known:

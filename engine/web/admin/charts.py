@@ -12,17 +12,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from engine.directory import ADMINISTRATOR, OWNER, Embedded
+from engine.directory import ADMINISTRATOR, Embedded
 from engine.figures.charts import Charts
 from engine.figures.spans import SPANS
 from engine.operations import figures
 from engine.operations.figures import Part, SpanName
-from engine.operations.operator import Operator
 from engine.storage.environment import StorageError
 from engine.web.admin.drawn import Drawing, Wording
+from engine.web.admin.scope import operator
 from engine.web.context import context_of
 from engine.web.languages import translator
-from engine.web.pages.account import own
 from engine.web.rendering import page
 from engine.web.sessions import require
 
@@ -84,17 +83,9 @@ def wordings(request: Request) -> Mapping[str, Wording]:
     }
 
 
-def operator_of(request: Request) -> Operator:
-    """Whoever looks."""
-    session = own(request)
-    everything = OWNER in session.roles.given
-    domains = None if everything else frozenset(session.roles.domains(ADMINISTRATOR))
-    return Operator(session.account.address, domains)
-
-
 def domains_of(request: Request) -> list[str]:
     """Domains of which they may see charts."""
-    by, context = operator_of(request), context_of(request)
+    by, context = operator(request), context_of(request)
     directory = context.directory()
     known = (
         [one.name for one in directory.domains()] if isinstance(directory, Embedded) else context.config.domains.local
@@ -108,7 +99,7 @@ def asked_for(request: Request, domains: Sequence[str]) -> tuple[SpanName, str]:
     domain = request.query_params.get("domain", "")
     if span is None or (domain and domain not in domains):
         raise HTTPException(404)
-    if not domain and operator_of(request).domains is not None:
+    if not domain and operator(request).domains is not None:
         if not domains:
             raise HTTPException(403)
         domain = domains[0]
@@ -117,7 +108,7 @@ def asked_for(request: Request, domains: Sequence[str]) -> tuple[SpanName, str]:
 
 async def seen(request: Request, span: SpanName, domain: str = "", part: Part = "mail") -> Charts:
     """The charts of all of the server, or of a domain. StorageError."""
-    store, by = context_of(request).figures, operator_of(request)
+    store, by = context_of(request).figures, operator(request)
     look = partial(figures.seen, by=by, span=span, now=time.time(), domain=domain, part=part)
     return await trio.to_thread.run_sync(lambda: look(store.opened()))
 
@@ -136,7 +127,7 @@ async def _charts(request: Request) -> Response:
         spans=list(SPANS),
         domain=domain,
         domains=domains,
-        is_owner=operator_of(request).domains is None,
+        is_owner=operator(request).domains is None,
         keeps=bool(context_of(request).config.figures.keep),
     )
 

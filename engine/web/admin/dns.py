@@ -20,7 +20,7 @@ from engine.observe.visible import on_one_line
 from engine.operations import presence
 from engine.operations.impossible import Impossible
 from engine.operations.presence import PresenceRow
-from engine.web.admin.operating import operator_of
+from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import translator
@@ -52,7 +52,7 @@ def _domain(request: Request) -> str:
 @bounded(seconds=30)
 async def _show(request: Request) -> Response:
     """The page; ``look``: with the answers, for who has no script."""
-    domain, config, by = _domain(request), context_of(request).config, operator_of(request)
+    domain, config, by = _domain(request), context_of(request).config, operator(request)
     lines, why = list[str](), ""
     if domain:
         try:
@@ -83,7 +83,7 @@ async def _found(request: Request) -> Response:
 async def _findings(request: Request, domain: str) -> list[PresenceRow]:
     config = context_of(request).config
     resolver = Resolver(config.dns.servers, timeout=config.dns.timeout)
-    check = partial(presence.checked, resolver.ask, presence.publicly(resolver), config, operator_of(request))
+    check = partial(presence.checked, resolver.ask, presence.publicly(resolver), config, operator(request))
     async with AT_ONCE:
         return await check(domain)
 

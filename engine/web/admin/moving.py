@@ -13,12 +13,10 @@ from starlette.routing import BaseRoute, Route
 
 from engine.directory import ADMINISTRATOR, OWNER
 from engine.migration import Login, Server, server_at
-from engine.observe.events import event
 from engine.operations import migrating
 from engine.operations.importing import LineMistake
 from engine.operations.migrating import ForAll, Sheet, Task, kept
-from engine.operations.operator import Operator
-from engine.web.admin.scope import administered, outranks
+from engine.web.admin.scope import administered, operator, outranks
 from engine.web.context import Context
 from engine.web.languages import translator
 from engine.web.moves import FORM, SHOWN, Move, Moves, states, wishes_in
@@ -94,7 +92,7 @@ async def _begin_many(moves: Moves, request: Request) -> Response:
 
 async def _started(moves: Moves, request: Request, sheet: Sheet) -> Response:
     """Begin all, if nothing is wrong with any of them."""
-    _, directory, by = translator(request), embedded(request), _operator(request)
+    _, directory, by = translator(request), embedded(request), operator(request)
     mistakes = await trio.to_thread.run_sync(migrating.checked, directory, by, sheet)
     if mistakes or not sheet.tasks:
         return _shown(request, moves, 422, why=_in_words(mistakes) or _("There is no account in it."))
@@ -119,7 +117,7 @@ async def _change(moves: Moves, request: Request) -> Response:
     what = await field(request, "what")
     if not moves.changed(move, what):
         raise HTTPException(422)
-    by = _operator(request)
+    by = operator(request)
     by.tell("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
     return RedirectResponse("/admin/moving", 303)
 
@@ -128,14 +126,6 @@ def _server_at(request: Request, text: str) -> tuple[Server, str]:
     """Where somebody of some domains names it, at public addresses alone. ValueError."""
     server, user = server_at(text.strip())
     return replace(server, public_only=OWNER not in own(request).roles.given), user
-
-
-def _operator(request: Request) -> Operator:
-    """Whoever asks."""
-    session = own(request)
-    roles = session.roles
-    domains = None if OWNER in roles.given else frozenset(roles.domains(ADMINISTRATOR))
-    return Operator(session.account.address, domains, event)
 
 
 def _in_words(mistakes: Sequence[LineMistake]) -> str:

@@ -33,7 +33,8 @@ from engine.quarantine.held import Held, Wanted
 from engine.queue.store import Shard, shard_numbers
 from engine.spam import Kind, Words
 from engine.web.admin.looking import looked
-from engine.web.admin.operating import asking, operator_of
+from engine.web.admin.operating import asking
+from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import ngettext, translator
@@ -146,7 +147,7 @@ def _shards(config: Config) -> Iterator[list[Shard]]:
 @require(ADMINISTRATOR)
 @bounded(seconds=120)
 async def _list(request: Request) -> Response:
-    asked, by, config = Filter.of(request.query_params), operator_of(request), context_of(request).config
+    asked, by, config = Filter.of(request.query_params), operator(request), context_of(request).config
     why, count, rows = "", 0, list[operations.ParkedRow]()
     try:
         wanted = asked.wanted(time.time())
@@ -175,7 +176,7 @@ def _names(request: Request) -> Mapping[Order, str]:
     """What can be done, in words. The spam filter learns for all domains, so that is for those who have all."""
     _ = translator(request)
     found: dict[Order, str] = {"release": _("Release"), "delete": _("Delete")}
-    if operator_of(request).domains is None:
+    if operator(request).domains is None:
         found |= {"ham": _("Teach: wanted"), "spam": _("Teach: spam")}
     return found
 
@@ -195,7 +196,7 @@ def _told(request: Request) -> str:
 @bounded(seconds=120)
 async def _show(request: Request) -> Response:
     identity = _identity(request.query_params.get("id", ""))
-    found = await looked(_found, context_of(request).config, operator_of(request), identity)
+    found = await looked(_found, context_of(request).config, operator(request), identity)
     if found is None:
         raise HTTPException(404)
     parked, files = found
@@ -236,7 +237,7 @@ def _text(value: object) -> str:
 @bounded(seconds=120)
 async def _body(request: Request) -> Response:
     """The page in the frame. That somebody has read it is told in the log."""
-    by, identity = operator_of(request), _identity(request.query_params.get("id", ""))
+    by, identity = operator(request), _identity(request.query_params.get("id", ""))
     letter = await looked(_letter, context_of(request).config, by, identity)
     if letter is None:
         raise HTTPException(404)
@@ -300,7 +301,7 @@ async def _order(request: Request) -> Response:
         wanted = asked.wanted(time.time())
     except ValueError as error:
         raise HTTPException(400) from error
-    config, by = context_of(request).config, operator_of(request)
+    config, by = context_of(request).config, operator(request)
     chosen = await looked(_chosen, config, by, ids, wanted)
     if not form.get("sure"):
         return page(

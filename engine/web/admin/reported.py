@@ -19,8 +19,9 @@ from engine.operations.reports import Dmarc, DmarcSource
 from engine.reports.dmarc_inbox import KeptDmarc
 from engine.reports.inbox import Kept
 from engine.reports.naming import names
-from engine.web.admin.charts import as_file, domains_of, operator_of, seen, wordings
+from engine.web.admin.charts import as_file, domains_of, seen, wordings
 from engine.web.admin.drawn import Drawing, Picture, Wording
+from engine.web.admin.scope import operator
 from engine.web.context import context_of
 from engine.web.languages import translator
 from engine.web.rendering import page
@@ -109,7 +110,7 @@ def _pictures(
 
 async def _dmarc_reports(request: Request, asked: _Asked, now: float) -> list[KeptDmarc]:
     """StorageError."""
-    inbox, by = context_of(request).inbox.dmarc, operator_of(request)
+    inbox, by = context_of(request).inbox.dmarc, operator(request)
     since = reported.since(asked.days, now)
     return await trio.to_thread.run_sync(lambda: reported.dmarc_of(inbox.reports(since), by, asked.domain))
 
@@ -169,7 +170,7 @@ def _row(one: DmarcSource, name: str) -> list[object]:
 
 async def _tls_reports(request: Request, asked: _Asked, now: float) -> list[Kept]:
     """StorageError."""
-    inbox, by = context_of(request).inbox, operator_of(request)
+    inbox, by = context_of(request).inbox, operator(request)
     since = reported.since(asked.days, now)
     return await trio.to_thread.run_sync(lambda: reported.tls_of(inbox.reports(since), by, asked.domain))
 
@@ -196,7 +197,7 @@ async def _tls(request: Request) -> Response:
 
 async def _sent(request: Request, asked: _Asked) -> list[Picture]:
     """Sessions with servers that we send to: of the whole server, for those who may see it."""
-    if asked.domain or operator_of(request).domains is not None:
+    if asked.domain or operator(request).domains is not None:
         return []
     span = cast(SpanName, "year" if asked.span == "quarter" else asked.span)
     found = await seen(request, span, part="tls")

@@ -18,7 +18,7 @@ from engine.operations.impossible import Impossible
 from engine.operations.shaping import Explained
 from engine.operations.sites import Site
 from engine.units import Duration
-from engine.web.admin.operating import operator_of
+from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import translator
@@ -52,7 +52,7 @@ async def _show(request: Request) -> Response:
 
 async def _shown(request: Request, status: int = 200, why: str = "") -> Response:
     """The page, with the explanation that is asked for."""
-    context, by = context_of(request), operator_of(request)
+    context, by = context_of(request), operator(request)
     domain, source, mx = (request.query_params.get(name, "").strip()[:2000] for name in ("domain", "source", "mx"))
     explained: Explained | None = None
     if domain and not why:
@@ -158,7 +158,7 @@ async def _suspend(request: Request) -> Response:
         action = shaping.suspension(site, lasts)
     except ValueError:
         return await _shown(request, 422, _("This is no site."))
-    await trio.to_thread.run_sync(shaping.suspend, context.stores.actions, operator_of(request), action)
+    await trio.to_thread.run_sync(shaping.suspend, context.stores.actions, operator(request), action)
     return RedirectResponse("/admin/shaping?done=suspended", 303)
 
 
@@ -167,7 +167,7 @@ async def _lift(request: Request) -> Response:
     store, identity = context_of(request).stores.actions, await field(request, "id")
     if not identity.isalnum() or len(identity) > 16:
         raise HTTPException(400)
-    gone = await trio.to_thread.run_sync(shaping.lift, store, operator_of(request), identity)
+    gone = await trio.to_thread.run_sync(shaping.lift, store, operator(request), identity)
     return RedirectResponse(f"/admin/shaping?done={'lifted' if gone else 'over'}", 303)
 
 

@@ -18,7 +18,7 @@ from engine.observe.visible import on_one_line
 from engine.operations import suppressions
 from engine.operations.operator import Operator
 from engine.suppression import Row, Suppressions
-from engine.web.admin.operating import operator_of
+from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import translator
@@ -40,7 +40,7 @@ LASTS = {"": 0.0, "30": 30 * 86_400.0, "90": 90 * 86_400.0, "365": 365 * 86_400.
 
 
 def _stores(request: Request) -> tuple[Suppressions, Operator]:
-    return context_of(request).stores.suppressions, operator_of(request)
+    return context_of(request).stores.suppressions, operator(request)
 
 
 @require(OWNER)

@@ -15,14 +15,12 @@ from starlette.routing import BaseRoute, Route
 
 from engine.migration import Login, server_at
 from engine.migration.server import PORTS
-from engine.observe.events import event
 from engine.operations.migrating import Task, kept
-from engine.operations.operator import Operator
 from engine.web.context import Context
 from engine.web.languages import translator
 from engine.web.moves import SHOWN, Move, Moves, states, wishes_in
 from engine.web.pace import Pace
-from engine.web.pages.account import own
+from engine.web.pages.account import oneself, own
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require
@@ -71,7 +69,7 @@ async def _begin(moves: Moves, pace: Pace, request: Request) -> Response:
     task = Task(account.address, replace(server, public_only=True), login)
     if any(move.is_going for move in _own(request, moves)):
         return _shown(request, moves, 409, why=_("Your mail is being taken already."))
-    if not moves.begin(Move(account, task, await wishes_in(request), Operator(account.address, note=event))):
+    if not moves.begin(Move(account, task, await wishes_in(request), oneself(request))):
         return _shown(request, moves, 409, why=_("This mail is being taken already."))
     return RedirectResponse("/account/moving", 303)
 
@@ -82,6 +80,6 @@ async def _change(moves: Moves, request: Request) -> Response:
         raise HTTPException(404)
     if not moves.changed(move, what):
         raise HTTPException(422)
-    by = Operator(own(request).account.address, note=event)
+    by = oneself(request)
     by.tell("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
     return RedirectResponse("/account/moving", 303)
