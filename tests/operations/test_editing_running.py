@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -43,7 +44,11 @@ class Mark:
         return message
 '''
 
-PREVIEWING = "engine.operations.previewing"
+
+def tried(what: Wanted, heard: list[tuple[int, int]] | None = None) -> dict[str, Any]:
+    """What comes of it, and what was told meanwhile."""
+    told = heard if heard is not None else []
+    return trio.run(by_program, "engine.operations.previewing", what, lambda *far: told.append(far))
 
 
 @pytest.fixture
@@ -161,7 +166,7 @@ def test_an_edit_is_tried_on_what_waits_and_on_what_came(server: Postroad) -> No
     assert (found["tried"]["messages"], found["tried"]["different"]) == (3, 3)
     broken = Edit("filters/mark.py", BROKEN)
     with pytest.raises(Impossible, match="could not be opened"):
-        trio.run(by_program, PREVIEWING, wanted(config, broken, Which("queue")), lambda *_: None)
+        tried(wanted(config, broken, Which("queue")))
 
 
 def number_of_bob(server: Postroad) -> int:
