@@ -12,17 +12,15 @@ from engine.web.collecting import Collected
 from engine.web.languages import texts
 from tests.drawing.pipelines import EVERY, noted
 from tests.support.queued import fill
-from tests.support.site import BASIC, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, site_of
 
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
 EVIL = "<script>alert(1)</script>\x1b[31m"
 
 
 @pytest.fixture
 async def site(tmp_path):
     async with site_of(tmp_path, BASIC) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 
