@@ -158,7 +158,7 @@ async def test_a_message_is_read_in_a_frame_and_each_look_is_noted_first(mail, o
     assert "<script" not in body.text
     assert "elsewhere.test/p.png" not in body.text  # nobody learns that it is read
     assert body.headers["content-security-policy"].endswith("sandbox allow-popups allow-popups-to-escape-sandbox")
-    picture = re.search(r'src="(/mail/seen/[^"]+)"', body.text)[1]
+    picture = re.search(r'src="(/admin/oversight/seen/[^"]+)"', body.text)[1]
     assert (await auditor.get(picture)).headers["content-type"] == "image/png"
     file = re.search(r'href="(/admin/oversight/part/[^"]+)"', page.text)[1]
     part = await auditor.get(file)

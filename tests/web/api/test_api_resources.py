@@ -44,7 +44,7 @@ async def test_an_account_comes_changes_and_goes(tmp_path, told):
     changes = [(name, values["by"]) for name, values in told if name.startswith("account-")]
     assert changes == [
         ("account-added", "token:t0"),
-        *[("account-changed", "token:t0")] * 4,
+        *[("account-changed", "token:t0")] * 6,
         ("account-removed", "token:t0"),
     ]
 
