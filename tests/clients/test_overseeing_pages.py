@@ -14,14 +14,14 @@ from tests.support.authorities import Server
 from tests.support.chromium import PICTURES, chromium
 from tests.support.pebble import pebble
 from tests.support.programs import needs
-from tests.support.server import PASSWORD, Postroad
+from tests.support.server import PASSWORD, PATIENCE, Postroad
 from tests.support.unbound import Told, unbound
 
 pytestmark = pytest.mark.client
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 AXE = "axe-core@4.14.1"
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=1000 * PATIENCE)
 
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 860}
@@ -88,7 +88,7 @@ def visit(browser: Browser, server: Postroad, path: str, **options: Any) -> Iter
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     try:
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("pageerror", lambda error: mistakes.append(str(error)))
         page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())

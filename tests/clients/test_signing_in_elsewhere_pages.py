@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import chromium, picture
 from tests.support.programs import needs, run
-from tests.support.server import Postroad, until
+from tests.support.server import PATIENCE, Postroad, until
 
 pytestmark = pytest.mark.client
 
@@ -20,7 +20,7 @@ ANN, BOB = "ann@example.org", "bob@example.org"
 PROVIDER = "oidc-provider@9.13.3"
 SCRIPT = Path(__file__).parent / "oidc_provider.mjs"
 SECRET = "s3cret of 100 % : strange signs"
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def visit(browser: Browser, server: Postroad) -> Iterator[Page]:
     try:
         context.route("**://fonts.googleapis.com/**", lambda asked: asked.abort())  # which the provider's pages want
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on(
             "console",
             lambda said: (

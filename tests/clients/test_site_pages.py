@@ -12,13 +12,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.support.chromium import PICTURES, chromium
 from tests.support.programs import needs
-from tests.support.server import PASSWORD, Postroad, letter, until
+from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
 
 pytestmark = pytest.mark.client
 
 ANN = "ann@example.org"
 AXE = "axe-core@4.14.1"
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=1000 * PATIENCE)
 
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 860}
@@ -56,7 +56,7 @@ def visit(browser: Browser, *, expected: str = "", **options: Any) -> Iterator[P
     context: BrowserContext = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
     try:
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("pageerror", lambda error: mistakes.append(str(error)))
         page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())
