@@ -111,10 +111,11 @@ async def test_it_is_paused_goes_on_and_is_forgotten(site):
 
 
 async def test_a_server_that_cannot_be_reached_is_waited_for(site):
-    await posted(site.known(OWNER), address=BOB, server="imap://127.0.0.1:9", password=SECRET)
-    (move,) = moves_of(site).all()
-    await until(lambda: move.state == "waiting")
-    assert move.done.why == "127.0.0.1 cannot be reached: Connection refused"
+    async with working(site) as known:
+        await posted(site.known(OWNER), "/admin/moving", address=BOB, server="imap://127.0.0.1:9", password=SECRET)
+        (move,) = known.all()
+        await until(lambda: move.state == "waiting")
+        assert move.done.why == "127.0.0.1 cannot be reached: Connection refused"
 
 
 async def test_what_was_paused_long_ago_is_forgotten_with_its_password(site, monkeypatch):
