@@ -48,12 +48,13 @@ def days(count: int, now: float) -> list[int]:
 
 def _floor(moment: float, step: int) -> int:
     """The latest time at which a step begins."""
-    local = datetime.fromtimestamp(moment)
+    whole = int(moment)  # a float less its own fraction is now and then a second short
+    local = datetime.fromtimestamp(whole)
     seconds = local.hour * HOUR + local.minute * MINUTE
-    since = timedelta(seconds=seconds % step if step < DAY else seconds)
+    since = seconds % step if step < DAY else seconds
     if step <= HOUR:  # no clock is changed within one, so there is nothing to take care of
-        return int(moment - local.second - local.microsecond / 1e6 - since.total_seconds())
-    return int((local.replace(second=0, microsecond=0, fold=0) - since).timestamp())
+        return whole - local.second - since
+    return int((local.replace(second=0, fold=0) - timedelta(seconds=since)).timestamp())
 
 
 def _next(moment: int, step: int) -> int:

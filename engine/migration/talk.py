@@ -2,6 +2,7 @@
 
 import base64
 import errno
+import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -333,4 +334,6 @@ def _decoded(text: bytes) -> bytes:
 def _said(error: BaseException) -> str:
     if isinstance(error, trio.TooSlowError):
         return "the server has said nothing for too long"
+    if isinstance(error, ConnectionError | TimeoutError) and error.errno:
+        return os.strerror(error.errno)  # Trio's own words show the address as Python writes it.
     return getattr(error, "strerror", None) or str(error)

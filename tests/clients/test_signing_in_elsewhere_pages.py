@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import picture
 from tests.support.programs import needs, run
-from tests.support.server import Postroad, until
+from tests.support.server import PATIENCE, Postroad, until
 
 pytestmark = pytest.mark.client
 
@@ -75,7 +75,7 @@ def visit(browser: Browser, server: Postroad) -> Iterator[Page]:
     try:
         context.route("**://fonts.googleapis.com/**", lambda asked: asked.abort())  # which the provider's pages want
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on(
             "console",
             lambda said: (

@@ -62,6 +62,12 @@ def test_steps_begin_when_the_clock_on_the_wall_is_round(zone, name, span, when)
     assert len(found) <= one.length / one.step + 3
 
 
+def test_a_part_of_a_second_moves_no_step(zone):
+    zone("UTC")
+    for part in range(1000):
+        assert moments(SPANS["day"], NOW + part / 999.1) == moments(SPANS["day"], NOW + part // 999.1)
+
+
 def test_each_step_has_its_counts_and_the_last_is_the_one_under_way(store):
     now = NOW + 1500
     for minute in range(25):

@@ -142,17 +142,13 @@ def test_an_edit_is_tried_on_what_waits_and_on_what_came(server: Postroad) -> No
     rule = '[[route]]\nto = "*"'
     routed = config.text.replace(rule, f'[[route]]\nto = "far.test"\nlane = "local"\n\n{rule}')
     elsewhere = Edit("pipeline.toml", routed)
-    found = trio.run(
-        by_program, PREVIEWING, wanted(config, elsewhere, Which("queue")), lambda *told: heard.append(told)
-    )
+    found = tried(wanted(config, elsewhere, Which("queue")), heard)
     assert (found["tried"]["messages"], found["tried"]["elsewhere"]) == (2, 2)
     assert found["tried"]["every"] == 1
 
     marked = Edit("filters/mark.py", MARK.replace("mark.seen", "mark.other"))
     bob = number_of_bob(server)
-    found = trio.run(
-        by_program, PREVIEWING, wanted(config, marked, Which("mailbox", account=bob, address=BOB)), lambda *_: None
-    )
+    found = tried(wanted(config, marked, Which("mailbox", account=bob, address=BOB)))
     assert found["tried"]["elsewhere"] == 0
     assert found["tried"]["different"] == found["tried"]["messages"] > 0
     assert {(one["kind"], one["name"]) for one in found["tried"]["groups"]} == {
@@ -160,9 +156,7 @@ def test_an_edit_is_tried_on_what_waits_and_on_what_came(server: Postroad) -> No
     }  # fmt: skip
     assert heard[-1] == (2, 2)
     letters = b"From x\n" + letter("in a file").replace(b"somebody", BOB.encode()).replace(b"\r\n", b"\n") + b"\n"
-    found = trio.run(
-        by_program, PREVIEWING, wanted(config, marked, Which("file", letters=letters * 3)), lambda *_: None
-    )
+    found = tried(wanted(config, marked, Which("file", letters=letters * 3)))
     assert (found["tried"]["messages"], found["tried"]["different"]) == (3, 3)
     broken = Edit("filters/mark.py", BROKEN)
     with pytest.raises(Impossible, match="could not be opened"):

@@ -39,6 +39,9 @@ OWNER, AUDITOR = "owner@example.org", "auditor@example.org"
 ADMIN, HELPER = "admin@example.org", "helper@example.org"
 """Those who have a role, once ``Site.staff`` has been there."""
 
+PEER = "192.0.2.1"
+"""Where a browser comes from, unless another address is said."""
+
 BASIC = """
 [server]
 hostname = "mx.example.org"
@@ -156,7 +159,7 @@ class Site:
         self.account(f"admin@{domain}", f"administrator@{domain}", password=None)
         self.account(f"helper@{domain}", f"helpdesk@{domain}", password=None)
 
-    def browser(self, *, peer: str = "192.0.2.1", language: str = "en", agent: str = "a test") -> httpx2.AsyncClient:
+    def browser(self, *, peer: str = PEER, language: str = "en", agent: str = "a test") -> httpx2.AsyncClient:
         """Somebody who visits it. A fault of the site is raised where it is asked."""
         transport = httpx2.ASGITransport(self.app, client=(peer, 40_000))
         headers = {"accept": "text/html", "accept-language": language, "user-agent": agent}

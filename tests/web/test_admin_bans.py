@@ -5,7 +5,7 @@ import pytest
 from engine import Rate
 from engine.abuse import Habits
 from engine.login import Sender
-from tests.support.site import ADMIN, BASIC, HELPER, OWNER, posted, site_of
+from tests.support.site import ADMIN, BASIC, HELPER, OWNER, PEER, posted, site_of
 
 ANN, EVE = "ann@example.org", "eve@example.net"
 FAR = "203.0.113.9"
@@ -38,7 +38,7 @@ async def test_a_ban_is_told_with_its_reason_and_lifted(site, told):
     done = await sent(site.known(OWNER), "/lift", who=f"{FAR}/32")
     assert done.headers["location"] == "/admin/bans?done=lifted"
     assert guard.bans() == []
-    assert told == [("ban-lifted", {"by": OWNER, "who": f"{FAR}/32"})]
+    assert told == [("ban-lifted", {"peer": PEER, "by": OWNER, "who": f"{FAR}/32"})]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ async def test_suspects_are_told_why_and_may_send_again(site, told):
     await sent(site.known(ADMIN), "/suspects/clear", account=ANN)
     assert not await habits.is_suspect(ANN)
     assert await habits.is_suspect(EVE)
-    assert ("suspicion-lifted", {"by": ADMIN, "address": ANN}) in told
+    assert ("suspicion-lifted", {"peer": PEER, "by": ADMIN, "address": ANN}) in told
 
 
 async def test_who_has_sent_too_much_may_send_on(site, told):
@@ -122,7 +122,7 @@ async def test_who_has_sent_too_much_may_send_on(site, told):
     await sent(site.known(OWNER), "/rates/lift", who=f"{FAR}/32")
     assert {one.name for one in rates.sent()} == {EVE, "quiet@example.org"}
     assert [values for name, values in told if name == "rate-lifted"] == [
-        {"by": ADMIN, "who": ANN}, {"by": OWNER, "who": f"{FAR}/32"},
+        {"peer": PEER, "by": ADMIN, "who": ANN}, {"peer": PEER, "by": OWNER, "who": f"{FAR}/32"},
     ]  # fmt: skip
 
 

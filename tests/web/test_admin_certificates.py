@@ -9,7 +9,7 @@ import pytest
 from engine.net.certificates import ISSUED
 from engine.runtime.services import CERTIFICATES_SERVICE
 from tests.support.authorities import Server
-from tests.support.site import ADMIN, BASIC, OWNER, posted, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, PEER, posted, site_of
 
 SOON = {
     "not_before": datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=80),
@@ -76,7 +76,7 @@ async def test_how_acme_does_is_told_with_the_last_error(site, told):
     done = await renewed(browser, "new.example.org")
     assert done.headers["location"] == "/admin/certificates?done=wanted"
     assert asked == [("certificates", "new.example.org")]
-    assert told == [("certificate-wanted", {"by": OWNER, "certificate": "new.example.org"})]
+    assert told == [("certificate-wanted", {"peer": PEER, "by": OWNER, "certificate": "new.example.org"})]
     assert (await renewed(browser, "other.example.org")).status_code == 422
     assert (await renewed(browser, "../../etc")).status_code == 400
 

@@ -7,7 +7,7 @@ import pytest
 
 from engine.spam import SERVER
 from tests.support.parked import parked
-from tests.support.site import ADMIN, BASIC, HELPER, OWNER, posted, site_of
+from tests.support.site import ADMIN, BASIC, HELPER, OWNER, PEER, posted, site_of
 
 ANN, EVE = "ann@example.org", "eve@example.net"
 
@@ -94,7 +94,7 @@ async def test_a_letter_is_shown_without_anything_that_acts(site, told):
     policy = body.headers["content-security-policy"]
     assert policy.endswith("; sandbox")
     assert "default-src 'none'" in policy
-    assert told == [("parked-read", {"by": OWNER, "id": identity})]
+    assert told == [("parked-read", {"peer": PEER, "by": OWNER, "id": identity})]
 
 
 async def test_first_it_says_how_many_then_it_is_done(site, told):

@@ -8,7 +8,7 @@ from engine.net.zone import Zone, serve_zone
 from engine.operations.shaping import suspension
 from engine.runtime.services import MEASURES_SERVICE
 from engine.shaping.actions import Action
-from tests.support.site import ADMIN, BASIC, OWNER, posted, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, PEER, posted, site_of
 
 EVIL = "421 4.7.0 <b>slow</b> down\r\n\x1b[31m"
 
@@ -62,7 +62,7 @@ async def test_what_is_in_force_is_told_with_what_led_to_it_and_ended_by_hand(si
     done = await sent(browser, "/lift", id=action.id)
     assert done.headers["location"] == "/admin/shaping?done=lifted"
     assert store.all() == []
-    assert told == [("shaping-action-lifted", {"by": OWNER, "id": action.id, "site": "mx.far.test"})]
+    assert told == [("shaping-action-lifted", {"peer": PEER, "by": OWNER, "id": action.id, "site": "mx.far.test"})]
     assert (await sent(browser, "/lift", id=action.id)).headers["location"] == "/admin/shaping?done=over"
     assert (await sent(browser, "/lift", id="../x")).status_code == 400
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from engine.suppression import Row
-from tests.support.site import ADMIN, BASIC, OWNER, csrf, posted, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, PEER, csrf, posted, site_of
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ async def test_somebody_is_put_on_and_taken_off(site, told):
     assert done.headers["location"] == "/admin/suppression?removed=1"
     assert [row.entry for row in site.role.suppressions.rows()] == ["b.example"]
     assert told == [
-        ("suppression-added", {"by": OWNER, "entries": ["a@example.net", "b.example"], "tenant": None}),
-        ("suppression-removed", {"by": OWNER, "entries": ["a@example.net"], "tenant": None}),
+        ("suppression-added", {"peer": PEER, "by": OWNER, "entries": ["a@example.net", "b.example"], "tenant": None}),
+        ("suppression-removed", {"peer": PEER, "by": OWNER, "entries": ["a@example.net"], "tenant": None}),
     ]
 
 

@@ -95,6 +95,14 @@ async def test_it_is_paused_goes_on_and_is_forgotten(site):
         assert known.all() == []
 
 
+async def test_a_server_that_cannot_be_reached_is_waited_for(site):
+    async with working(site) as known:
+        await posted(site.known(OWNER), "/admin/moving", address=BOB, server="imap://127.0.0.1:9", password=SECRET)
+        (move,) = known.all()
+        await until(lambda: move.state == "waiting")
+        assert move.done.why == "127.0.0.1 cannot be reached: Connection refused"
+
+
 async def test_what_was_paused_long_ago_is_forgotten_with_its_password(site, monkeypatch):
     browser = site.known(OWNER)
     await sent(browser, address=BOB, server="imap://127.0.0.1:9", password=SECRET)
@@ -139,7 +147,7 @@ async def test_many_begin_together_or_none_does(site):
     wrong = f"address,password\n{BOB},x\nnobody@one.example,y\n"
     refused = await sent(browser, "/admin/moving/many", csv=wrong, server="imap.example.com")
     assert refused.status_code == 422
-    assert "3: there is no account nobody@one.example" in refused.text
+    assert "Line 3: there is no account nobody@one.example" in refused.text
     assert moves_of(site).all() == []
     right = f"address,password,password_file\n{BOB},x,\n{ANN},y,\n"
     begun = await sent(browser, "/admin/moving/many", csv=right, server="imap.example.com", flags="1", folders="INBOX")

@@ -575,6 +575,13 @@ async def test_who_has_changed_what(site):
         assert (await owner.get(f"/admin/changes?{query}")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/admin/accounts", "/admin/groups", "/admin/aliases", "/admin/changes"])
+async def test_open_pages_hear_of_changes(site, path):
+    text = (await site.known(OWNER).get(path)).text
+    assert "data-live=" in text
+    assert re.search(r'<script type="module" src="[^"]*/admin/shared[^"]*\.js', text)
+
+
 async def test_vietnamese_has_no_english_in_it(site):
     browser = site.known(ADMIN, language="vi")
     await posted(browser, "/admin/account/suspend", address=ANN, suspended="yes")

@@ -1,6 +1,6 @@
 """Moving in: mail is taken from other servers, for one account or many, and one sees how far it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -52,6 +52,7 @@ def _shown(request: Request, moves: Moves, status: int = 200, *, why: str = "") 
         states=states(request),
         most=SHOWN,
         why=why,
+        many=request.url.path.endswith("/many"),
         begun=int(begun) if begun.isascii() and begun.isdigit() and len(begun) < 7 else 0,
     )
 
@@ -95,7 +96,7 @@ async def _started(moves: Moves, request: Request, sheet: Sheet) -> Response:
     _, directory, by = translator(request), embedded(request), operator(request)
     mistakes = await trio.to_thread.run_sync(migrating.checked, directory, by, sheet)
     if mistakes or not sheet.tasks:
-        return _shown(request, moves, 422, why=_in_words(mistakes) or _("There is no account in it."))
+        return _shown(request, moves, 422, why=_in_words(_, mistakes) or _("There is no account in it."))
     accounts = [directory.account(task.address) for task in sheet.tasks]
     if any(one is None or not outranks(own(request).roles, one) for one in accounts):
         raise HTTPException(403)
@@ -128,5 +129,6 @@ def _server_at(request: Request, text: str) -> tuple[Server, str]:
     return replace(server, public_only=OWNER not in own(request).roles.given), user
 
 
-def _in_words(mistakes: Sequence[LineMistake]) -> str:
-    return "; ".join(f"{one.line}: {one.text}" if one.line else one.text for one in mistakes[:20])
+def _in_words(_: Callable[[str], str], mistakes: Sequence[LineMistake]) -> str:
+    line = _("Line %(line)s: %(why)s")
+    return "; ".join(line % {"line": one.line, "why": one.text} if one.line else one.text for one in mistakes[:20])

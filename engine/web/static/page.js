@@ -1,4 +1,5 @@
-// What every page does: asks before something is done for good, closes notices, and lets tables be narrowed as one types.
+// What every page does: asks before something is done for good, closes notices, lets tables be narrowed as one types,
+// and brings the present page into sight where the navigation scrolls.
 
 const asks = (form) => form.dataset.ask;
 
@@ -19,4 +20,11 @@ for (const button of document.querySelectorAll("button[data-copies]")) {
     await navigator.clipboard.writeText(document.querySelector(button.dataset.copies).textContent.trim());
     button.textContent = button.dataset.copied;
   });
+}
+
+const here = document.querySelector(".side [aria-current]");
+if (here) {
+  const side = here.closest(".side");
+  side.scrollLeft = here.offsetLeft - (side.clientWidth - here.offsetWidth) / 2;
+  side.scrollTop = here.offsetTop - (side.clientHeight - here.offsetHeight) / 2;
 }
