@@ -12,7 +12,7 @@ import msgspec
 from engine.cli import opening, tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.operations import auditing
-from engine.oversight import Entry, Oversight
+from engine.oversight import Entry, Oversight, Refusal
 
 _SEEN = re.compile(r"(\d{1,18}):([0-9a-fA-F]{64})")
 
@@ -80,14 +80,17 @@ def export(ctx: click.Context, after: int) -> None:
 
 @contextmanager
 def opened(ctx: click.Context) -> Iterator[Oversight]:
-    """What oversight keeps, open."""
+    """What oversight keeps, open. What it refuses ends the command."""
     from engine.oversight.store import FOLDER
     from engine.storage.files import give_to
 
     data = configuration(ctx).server.data
     with Oversight.open(data) as found:
         give_to(data.stat(), data / FOLDER)
-        yield found
+        try:
+            yield found
+        except Refusal as error:
+            fail(str(error))
 
 
 def _known(text: str) -> tuple[int, str] | None:

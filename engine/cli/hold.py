@@ -38,10 +38,7 @@ def add(ctx: click.Context, addresses: tuple[str, ...], reason: str) -> None:
     by = opening.operator_of(configuration(ctx).server.data)
     with opened(ctx) as store:
         for one in whose:
-            try:
-                holding.hold(store, partial(_change, ctx), by, one, reason)
-            except Refusal as error:
-                fail(str(error))
+            holding.hold(store, partial(_change, ctx), by, one, reason)
             click.echo(f"Held: nothing of {one.address}, number {one.account}, is removed for good.")
 
 

@@ -1,7 +1,6 @@
 """`postroad oversight`: grants to look at people's mail, and mail taken out by them."""
 
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -15,7 +14,7 @@ from engine.operations import oversight as operations
 from engine.operations.operator import Operator
 from engine.operations.oversight import GrantRow
 from engine.operations.reading import reading
-from engine.oversight import Grant, Refusal, Whose
+from engine.oversight import Grant, Whose
 from engine.storage.files import give_to
 
 _COLUMNS = ("number", "state", "by", "addresses", "until", "reason")
@@ -39,11 +38,8 @@ def ask(ctx: click.Context, addresses: tuple[str, ...], reason: str, lasts: str)
     """Ask for a grant to look at the mail of each account."""
     whose = [Whose(found.id, found.address) for found in (account_of(ctx, address) for address in addresses)]
     with opened(ctx) as store:
-        try:
-            settings = configuration(ctx).oversight
-            grant = operations.ask(store, settings, _by(ctx), whose, reason, seconds=seconds(lasts, "--for"))
-        except Refusal as error:
-            _refused(error)
+        settings = configuration(ctx).oversight
+        grant = operations.ask(store, settings, _by(ctx), whose, reason, seconds=seconds(lasts, "--for"))
     click.echo(f"Grant {grant.number} {'waits for consent' if grant.needs_consent else _open_until(grant)}.")
 
 
@@ -54,10 +50,7 @@ def ask(ctx: click.Context, addresses: tuple[str, ...], reason: str, lasts: str)
 def consent(ctx: click.Context, number: int) -> None:
     """Consent to a grant that somebody else has asked for; it begins now."""
     with opened(ctx) as store:
-        try:
-            grant = operations.consent(store, _by(ctx), number)
-        except Refusal as error:
-            _refused(error)
+        grant = operations.consent(store, _by(ctx), number)
     click.echo(f"Grant {number} {_open_until(grant)}.")
 
 
@@ -68,10 +61,7 @@ def consent(ctx: click.Context, number: int) -> None:
 def refuse(ctx: click.Context, number: int) -> None:
     """Refuse a grant that somebody else has asked for."""
     with opened(ctx) as store:
-        try:
-            operations.refuse(store, _by(ctx), number)
-        except Refusal as error:
-            _refused(error)
+        operations.refuse(store, _by(ctx), number)
     click.echo(f"Grant {number} is refused.")
 
 
@@ -82,10 +72,7 @@ def refuse(ctx: click.Context, number: int) -> None:
 def end(ctx: click.Context, number: int) -> None:
     """End a grant before its time."""
     with opened(ctx) as store:
-        try:
-            operations.end(store, _by(ctx), number)
-        except Refusal as error:
-            _refused(error)
+        operations.end(store, _by(ctx), number)
     click.echo(f"Grant {number} is over.")
 
 
@@ -114,12 +101,7 @@ def export(ctx: click.Context, number: int, folder: Path) -> None:
     if folder.exists():
         fail(f"{folder} is there already; name a folder that is not")
     with opened(ctx) as store, reading(config) as mailboxes, progress("Exporting") as seen:
-        try:
-            made = operations.export(
-                store, mailboxes, _by(ctx), number, folder, step=lambda done: seen(done, 0)
-            )  # fmt: skip
-        except Refusal as error:
-            _refused(error)
+        made = operations.export(store, mailboxes, _by(ctx), number, folder, step=lambda done: seen(done, 0))
     give_to(folder.parent.stat(), folder)
     click.echo(f"Exported {tables.counted(len(made.messages), 'message')} ({made.size:,} octets) into {folder}.")
 
@@ -149,10 +131,6 @@ def verify(ctx: click.Context, folder: Path, alone: bool) -> None:
 
 def _by(ctx: click.Context) -> Operator:
     return opening.operator_of(configuration(ctx).server.data)
-
-
-def _refused(error: Refusal) -> NoReturn:
-    fail(str(error))
 
 
 def _open_until(grant: Grant) -> str:

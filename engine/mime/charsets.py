@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 _NAMES = {
@@ -56,6 +57,18 @@ def decoder(charset: str) -> codecs.IncrementalDecoder:
     """What does `decode` for octets that come in chunks."""
     name = codec(charset)
     return _Guess() if name is None or name == "ascii" else codecs.getincrementaldecoder(name)("replace")
+
+
+def beginning(chunks: Iterable[bytes], charset: str, most: int) -> str:
+    """So many characters of what comes in chunks, at most; no more chunks are taken than that needs."""
+    characters, pieces, length = decoder(charset), list[str](), 0
+    for octets in chunks:
+        piece = characters.decode(octets)
+        pieces.append(piece)
+        length += len(piece)
+        if length > most:
+            break
+    return "".join(pieces)[:most]
 
 
 class _Guess(codecs.IncrementalDecoder):

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from engine.config import Config
 from engine.directory import ADMINISTRATOR
 from engine.message import Message, MessageId
-from engine.mime.charsets import decoder
+from engine.mime.charsets import beginning
 from engine.mime.digest import between
 from engine.mime.part import Part
 from engine.mime.sections import numbered
@@ -274,14 +274,8 @@ def _shown(message: Message, whole: Part, numbers: Numbers, *, html: bool) -> st
 
 def _written(message: Message, part: Part) -> str:
     """A part as characters, LONGEST of them at most."""
-    characters, pieces, length = decoder(part.charset), list[str](), 0
-    for octets in decoded(between(message.chunks(), part.body, part.end), part.encoding):
-        piece = characters.decode(octets)
-        pieces.append(piece)
-        length += len(piece)
-        if length > LONGEST:
-            break
-    return "".join(pieces)[:LONGEST]
+    octets = decoded(between(message.chunks(), part.body, part.end), part.encoding)
+    return beginning(octets, part.charset, LONGEST)
 
 
 # What is done with them

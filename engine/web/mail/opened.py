@@ -12,7 +12,7 @@ from engine.index import Index
 from engine.mailbox import Mailboxes, MessageGone
 from engine.mime import fields
 from engine.mime.addresses import addresses
-from engine.mime.charsets import decoder
+from engine.mime.charsets import beginning
 from engine.mime.parameters import value_of
 from engine.mime.part import Part
 from engine.mime.sections import numbered
@@ -124,15 +124,7 @@ class Opener:
         """A part as text, of HTML its source; LONGEST characters at most."""
         letter = self._letter(uid)
         part = _part(letter, numbers)
-        characters = decoder(part.charset)
-        pieces, length = list[str](), 0
-        for octets in decoded(letter.content(part.body, part.end), part.encoding):
-            piece = characters.decode(octets)
-            pieces.append(piece)
-            length += len(piece)
-            if length > LONGEST:
-                break
-        return "".join(pieces)[:LONGEST]
+        return beginning(decoded(letter.content(part.body, part.end), part.encoding), part.charset, LONGEST)
 
     def octets(self, uid: int, numbers: Numbers) -> tuple[File, Iterator[bytes]]:
         """A part without its transfer encoding, in pieces that are read as they are taken."""
