@@ -16,7 +16,7 @@ from engine.directory import SERVICES, SHORT, passwords
 from engine.observe.visible import visible
 from engine.operations import accounts, importing
 from engine.operations.accounts import AccountRow
-from engine.operations.importing import LineMistake
+from engine.operations.sheets import LineMistake
 
 
 @click.group()

@@ -40,8 +40,8 @@ from engine.migration import (
 )
 from engine.observe.visible import on_one_line, visible
 from engine.operations import migrating
-from engine.operations.importing import LineMistake
 from engine.operations.migrating import ForAll, Means, Sheet, Task
+from engine.operations.sheets import LineMistake
 from engine.units import Duration, Size
 
 SECRET = "POSTROAD_MIGRATE_PASSWORD"

@@ -15,8 +15,8 @@ live on have counted meanwhile comes with the next commit. How many rows there m
 that jumps does not delete what there is.
 """
 
-import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -25,7 +25,7 @@ import msgspec
 
 from engine.figures.gathering import Gathered, Level, Mark
 from engine.storage.environment import StorageError, open_environment
-from engine.storage.store import Store
+from engine.storage.store import OnDemand, Store
 
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -170,24 +170,11 @@ class FigureStore(Store):
             over -= 1
 
 
-class Figures:
+class Figures(OnDemand[FigureStore]):
     """The store of a process, opened when it is first wanted."""
 
     def __init__(self, data: Path) -> None:
-        self._data = data
-        self._store: FigureStore | None = None
-        self._opening = threading.Lock()  # by one thread: LMDB cannot be opened twice in one process
-
-    def opened(self) -> FigureStore:
-        """StorageError. Blocks."""
-        with self._opening:
-            if self._store is None:
-                self._store = FigureStore.open(self._data)
-            return self._store
-
-    def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
+        super().__init__(partial(FigureStore.open, data))
 
 
 def _kept(counts: Mapping[str, int], name: str) -> str:

@@ -206,7 +206,7 @@ class Visitor:
         if not why:
             with contextlib.suppress(Unavailable):
                 await trio.to_thread.run_sync(guard.succeeded, self._peer, account.id)
-        return not why
+        return why in ("", AWAITED)
 
     def _awaits_code(self, account: Account) -> bool:
         return self._asks_code and account.has_totp

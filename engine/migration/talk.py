@@ -20,8 +20,8 @@ from engine.net.tls import client_context
 from engine.observe.visible import visible
 from engine.protocols.imap_client.answers import Continue, ImapError, Item, Status, Untagged
 from engine.protocols.imap_client.client import ImapClient, quoted
-from engine.protocols.sasl_bearer import OAuthBearer, PlainFor, XOAuth2
-from engine.protocols.sasl_client import Exchange, LoginError, Password, begin
+from engine.protocols.sasl_bearer import OAuthBearer, XOAuth2
+from engine.protocols.sasl_client import Exchange, LoginError, Password, Plain, begin
 
 PATIENCE = 300.0
 """Seconds in which a server says something: some look through a large folder before they do."""
@@ -296,7 +296,7 @@ def _exchange(
             return "OAUTHBEARER", OAuthBearer(who, server.host, server.port)
         return ("XOAUTH2", XOAuth2(who)) if "XOAUTH2" in offered else None
     if login.master:
-        return ("PLAIN", PlainFor(Password(login.master, secret), login.user)) if "PLAIN" in offered else None
+        return ("PLAIN", Plain(Password(login.master, secret), login.user)) if "PLAIN" in offered else None
     return begin(Password(login.user, secret), offered, bindings)
 
 

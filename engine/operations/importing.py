@@ -1,6 +1,5 @@
 """Accounts from a CSV file: all of its mistakes are told together, and what was broken off is given again."""
 
-import csv
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import msgspec
 from engine.directory import UNSAID, Alias, Embedded, Group, Limit, split, valid_address, valid_domain
 from engine.operations import accounts, aliases, quotas
 from engine.operations.operator import Forbidden, Operator
+from engine.operations.sheets import LineMistake, Row, rows
 from engine.units import Size
 
 COLUMNS = ("address", "password", "admin", "size", "messages", "send_as", "aliases", "groups")
@@ -37,13 +37,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
 
 
-class LineMistake(msgspec.Struct, frozen=True):
-    """What is wrong with a line."""
-
-    line: int
-    text: str
-
-
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """Accounts that were added (or would be), those that were there before, and those that are left to do."""
 
@@ -62,23 +55,10 @@ class Sheet:
 
 def parsed(lines: Iterable[str]) -> Sheet:
     """What stands in the lines of a CSV file (RFC 4180), whose first one names columns."""
-    reader = csv.reader(lines, strict=True)
     entries: list[Entry] = []
     mistakes: list[LineMistake] = []
-    try:
-        names = [name.strip().lower() for name in next(reader, [])]
-        if names:
-            names[0] = names[0].removeprefix("\ufeff")  # as spreadsheets begin a file in UTF-8
-        mistakes += [LineMistake(1, text) for text in _wrong_names(names)]
-        if mistakes:
-            return Sheet((), mistakes)
-        for cells in reader:
-            if len(entries) == MOST:
-                raise csv.Error(f"there are more than {MOST:,} accounts; make several files of it")
-            if any(cell.strip() for cell in cells):
-                _take(reader.line_num, names, cells, entries, mistakes)
-    except csv.Error as error:
-        mistakes.append(LineMistake(reader.line_num, str(error)))
+    for row in rows(lines, COLUMNS, MOST, mistakes):
+        _take(row, entries, mistakes)
     return Sheet(entries, mistakes)
 
 
@@ -152,19 +132,8 @@ def _complete(directory: Embedded, standing: _Standing, by: Operator, entry: Ent
             aliases.change_group(directory, by, address, [account.address])
 
 
-def _wrong_names(names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        if name not in COLUMNS:
-            yield f"there is no column {name!r}; there are {', '.join(COLUMNS)}"
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"the column {name!r} stands there twice"
-    if "address" not in names:
-        yield 'the first line must name the columns, "address" among them'
-
-
-def _take(
-    line: int, names: Sequence[str], cells: Sequence[str], entries: list[Entry], mistakes: list[LineMistake]
-) -> None:
+def _take(row: Row, entries: list[Entry], mistakes: list[LineMistake]) -> None:
+    line, names, cells = row
     if len(cells) > len(names):
         mistakes.append(LineMistake(line, f"{len(cells)} fields, where the first line names {len(names)}"))
         return

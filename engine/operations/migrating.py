@@ -3,8 +3,7 @@
 Passwords are in memory for as long as the work takes, and nowhere else: no event, no record and no answer has one.
 """
 
-import csv
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,8 @@ from engine.mailbox import Mailboxes
 from engine.mailbox.commands import Answer, AnyCommand
 from engine.mailbox.quota import Quota
 from engine.migration import Login, Pace, Progress, Record, Run, Server, Wishes, key_of, server_at
-from engine.operations.importing import LineMistake
 from engine.operations.operator import Forbidden, Operator
+from engine.operations.sheets import LineMistake, rows
 from engine.storage.environment import StorageError
 
 COLUMNS = ("address", "server", "user", "password", "password_file", "master")
@@ -100,19 +99,10 @@ class ForAll:
 
 def parsed(lines: Iterable[str], said: ForAll) -> Sheet:
     """What stands in the lines of a CSV file (RFC 4180), whose first one names columns."""
-    reader = csv.reader(lines, strict=True)
     tasks: list[Task] = []
     mistakes: list[LineMistake] = []
-    try:
-        names = [name.strip().lower().removeprefix("\ufeff") for name in next(reader, [])]
-        mistakes += [LineMistake(1, text) for text in _wrong_names(names)]
-        for cells in reader if not mistakes else ():
-            if len(tasks) == MOST:
-                raise csv.Error(f"there are more than {MOST:,} accounts; make several files of it")
-            if any(cell.strip() for cell in cells):
-                _take(reader.line_num, dict(zip(names, cells, strict=False)), said, tasks, mistakes)
-    except csv.Error as error:
-        mistakes.append(LineMistake(reader.line_num, str(error)))
+    for line, names, cells in rows(lines, COLUMNS, MOST, mistakes):
+        _take(line, dict(zip(names, cells, strict=False)), said, tasks, mistakes)
     return Sheet(tasks, mistakes)
 
 
@@ -192,16 +182,6 @@ async def all_migrated(
         for number in range(len(pairs)):
             nursery.start_soon(one, number)
     return found
-
-
-def _wrong_names(names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        if name not in COLUMNS:
-            yield f"there is no column {name!r}; there are {', '.join(COLUMNS)}"
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"the column {name!r} stands there twice"
-    if "address" not in names:
-        yield 'the first line must name the columns, "address" among them'
 
 
 def _take(line: int, values: dict[str, str], said: ForAll, tasks: list[Task], mistakes: list[LineMistake]) -> None:

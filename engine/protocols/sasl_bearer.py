@@ -1,26 +1,6 @@
-"""SASL logins by a token (OAUTHBEARER, RFC 7628; XOAUTH2), and in another's name (PLAIN with an authzid, RFC 4616).
+"""SASL logins of ours to another server by a token: OAUTHBEARER (RFC 7628) and XOAUTH2."""
 
-They are for logins of ours to another server, beside those of ``sasl_client``.
-"""
-
-from engine.protocols.sasl_client import LoginError, Password
-
-
-class PlainFor:
-    """PLAIN, by whom may read others' mail: a master user."""
-
-    is_proven = True
-
-    def __init__(self, who: Password, whose: str) -> None:
-        self._said = f"{whose}\0{who.name}\0{who.password}".encode()
-
-    def initial(self) -> bytes:
-        return self._said
-
-    def answer(self, challenge: bytes) -> bytes:
-        if challenge:
-            raise LoginError("PLAIN has no challenge")
-        return self._said
+from engine.protocols.sasl_client import Password
 
 
 class Bearer:

@@ -57,12 +57,12 @@ class Exchange(Protocol):
 
 
 class Plain:
-    """PLAIN (RFC 4616)."""
+    """PLAIN (RFC 4616). ``whose``: as whom we act, who may read others' mail; by default as ourselves."""
 
     is_proven = True
 
-    def __init__(self, who: Password) -> None:
-        self._said = f"\0{who.name}\0{who.password}".encode()
+    def __init__(self, who: Password, whose: str = "") -> None:
+        self._said = f"{whose}\0{who.name}\0{who.password}".encode()
 
     def initial(self) -> bytes:
         return self._said

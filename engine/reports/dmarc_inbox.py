@@ -3,8 +3,8 @@
 ======== ================================================== ====================================================
 database key                                                value
 ======== ================================================== ====================================================
-reports  Unix time of its end, in 5 octets, and a digest    MessagePack: KeptDmarc
-         of who signed it, who wrote it, under which name
+reports  that of ``inbox_store``, of who signed it, who     MessagePack: KeptDmarc
+         wrote it, under which name
 signers  digest of the signer in 8 octets, and that key     nothing
 ======== ================================================== ====================================================
 
@@ -14,29 +14,23 @@ who signs one cannot take the place of another's, and nobody can have more than 
 
 import hashlib
 import ipaddress
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Self, TypeAlias
 
 import lmdb
 import msgspec
 
+from engine.reports.inbox_store import InboxStore, Transaction, key
 from engine.reports.received import Record, Report, Signature
 from engine.reports.unpacked import Unreadable
-from engine.storage.environment import StorageError, open_environment
-from engine.storage.store import Store
-
-Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+from engine.storage.store import OnDemand
 
 FOLDER = "dmarc-received"
 """In the data folder."""
-
-MAP_SIZE = 2**31
-"""Octets that they may take on disk."""
 
 MOST = 20_000
 """Reports that are kept; then the oldest go."""
@@ -49,12 +43,6 @@ LARGEST = 2**16
 
 LONGEST = 8 * 86_400
 """Seconds that a report may be about; most are about a day."""
-
-PAGE = 200
-"""Reports that are read at once, and that are removed by one who comes."""
-
-_EARLY = 2 * 86_400.0
-"""Seconds by which a report may be about the future."""
 
 
 class KeptRow(msgspec.Struct, frozen=True, array_like=True):
@@ -112,103 +100,63 @@ def kept(report: Report, ours: str, received: float, signed: tuple[str, ...] = (
     return _shortened(found)
 
 
-class DmarcStore(Store):
+class DmarcStore(InboxStore[KeptDmarc]):
     """The open store. One object a process. Every method may raise StorageError."""
+
+    place = FOLDER
+    databases = 2
 
     def __init__(self, environment: lmdb.Environment) -> None:
         super().__init__(environment)
-        create = not environment.flags()["readonly"]
-        self._reports, self._signers = (environment.open_db(name, create=create) for name in (b"reports", b"signers"))
-
-    @classmethod
-    def open(cls, data: Path, *, read_only: bool = False) -> Self:
-        """Open it in the data folder, and make it if need be."""
-        path = data / FOLDER
-        try:
-            return cls(open_environment(path, map_size=MAP_SIZE, databases=2, read_only=read_only))
-        except lmdb.Error as error:
-            raise StorageError(f"cannot open the store in {path}: {error}") from error
-
-    def put(self, one: KeptDmarc, keep: float) -> bool:
-        """Keep it, and forget what ended ``keep`` seconds ago. Whether it is new, and not as old as that itself."""
-        if not max(0.0, one.received - keep) < one.end < one.received + _EARLY:
-            return False
-        return self._do(lambda txn: self._put(txn, one, one.received - keep))
-
-    def reports(self, since: float = 0.0) -> Iterator[KeptDmarc]:
-        """Those about a time that ended since then, the oldest first; read bit by bit, so that nothing is held open."""
-        after = max(0, int(since)).to_bytes(5, "big")
-        while some := self._page(after):
-            for key, value in some:
-                yield _decode(value)
-                after = key + b"\0"
+        self._signers = self._database(b"signers")
 
     def _put(self, txn: Transaction, one: KeptDmarc, oldest: float) -> bool:
-        key = _key(one)
-        if txn.get(key, db=self._reports) is not None:
+        new = _key(one)
+        if txn.get(new, db=self._reports) is not None:
             return False
         for old in self._too_many(txn, _signer(one), oldest):
             value = txn.get(old, db=self._reports)
             if value is not None:
                 txn.delete(_signer(_decode(value)) + old, db=self._signers)
                 txn.delete(old, db=self._reports)
-        txn.put(_signer(one) + key, b"", db=self._signers)
-        return bool(txn.put(key, _encode(one), db=self._reports))
+        txn.put(_signer(one) + new, b"", db=self._signers)
+        return bool(txn.put(new, _encode(one), db=self._reports))
 
     def _too_many(self, txn: Transaction, signer: bytes, oldest: float) -> list[bytes]:
         """What is to go: what is too old; else the oldest of the signer who has his share, or of all."""
-        keys = txn.cursor(self._reports).iternext(keys=True, values=False)
-        gone = [bytes(key) for key in islice(keys, PAGE) if int.from_bytes(key[:5], "big") < oldest]
+        gone = self._ended(txn, oldest)
         own = list(islice(self._of_signer(txn, signer), MOST_OF_ONE))
         if len(own) >= MOST_OF_ONE:
             gone.append(own[0])
         elif not gone and txn.stat(self._reports)["entries"] >= MOST:
-            gone += [bytes(key) for key in islice(txn.cursor(self._reports).iternext(values=False), 1)]
+            gone += self._first(txn, 1)
         return gone
 
     def _of_signer(self, txn: Transaction, signer: bytes) -> Iterator[bytes]:
         cursor = txn.cursor(self._signers)
         if cursor.set_range(signer):
-            for key in cursor.iternext(keys=True, values=False):
-                if not key.startswith(signer):
+            for found in cursor.iternext(keys=True, values=False):
+                if not found.startswith(signer):
                     return
-                yield bytes(key[len(signer) :])
+                yield bytes(found[len(signer) :])
 
-    def _page(self, after: bytes) -> list[tuple[bytes, bytes]]:
-        def found(txn: Transaction) -> list[tuple[bytes, bytes]]:
-            cursor = txn.cursor(self._reports)
-            if not cursor.set_range(after):
-                return []
-            return [(bytes(key), bytes(value)) for key, value in islice(cursor, PAGE)]
-
-        return self._do(found, write=False)
+    def _read(self, value: bytes) -> KeptDmarc:
+        return _decode(value)
 
 
-class DmarcInbox:
+class DmarcInbox(OnDemand[DmarcStore]):
     """The store of a process, opened when it is first wanted."""
 
     def __init__(self, data: Path) -> None:
-        self._data = data
-        self._store: DmarcStore | None = None
-        self._opening = threading.Lock()  # by one thread: LMDB cannot be opened twice in one process
+        super().__init__(partial(DmarcStore.open, data))
 
     def take(self, report: Report, ours: str, keep: float, *, signed: tuple[str, ...] = (), identity: str = "") -> bool:
         """Keep it for so many seconds from its end on; whether it is new. Unreadable, StorageError. Blocks."""
-        return self._opened().put(kept(report, ours, time.time(), signed, identity), keep)
+        return self.opened().put(kept(report, ours, time.time(), signed, identity), keep)
 
     def reports(self, since: float = 0.0) -> Iterator[KeptDmarc]:
         """Those about a time that ended since then. StorageError. Blocks."""
-        return self._opened().reports(since)
-
-    def _opened(self) -> DmarcStore:
-        with self._opening:
-            if self._store is None:
-                self._store = DmarcStore.open(self._data)
-            return self._store
-
-    def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
+        return self.opened().reports(since)
 
 
 def _row(record: Record) -> KeptRow:
@@ -259,5 +207,4 @@ def _signer(one: KeptDmarc) -> bytes:
 
 
 def _key(one: KeptDmarc) -> bytes:
-    named = "\0".join((*one.signed, one.org, one.identity, one.domain))
-    return one.end.to_bytes(5, "big") + hashlib.blake2b(named.encode("utf-8", "replace"), digest_size=16).digest()
+    return key(one.end, *one.signed, one.org, one.identity, one.domain)

@@ -1,8 +1,9 @@
 """What the small stores have in common: an environment of LMDB that is closed with them."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import lmdb
 
@@ -47,3 +48,32 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Closed(Protocol):
+    """What is closed when it is no longer needed."""
+
+    def close(self) -> object: ...
+
+
+S = TypeVar("S", bound=Closed)
+
+
+class OnDemand(Generic[S]):
+    """A store of a process, opened when it is first wanted."""
+
+    def __init__(self, opening: Callable[[], S]) -> None:
+        self._opening = opening
+        self._store: S | None = None
+        self._turn = threading.Lock()  # by one thread: LMDB cannot be opened twice in one process
+
+    def opened(self) -> S:
+        """StorageError. Blocks."""
+        with self._turn:
+            if self._store is None:
+                self._store = self._opening()
+            return self._store
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()

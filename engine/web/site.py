@@ -22,7 +22,7 @@ from engine.web.languages import translated, translator
 from engine.web.rendering import page
 from engine.web.sessions.session import Sessioned
 from engine.web.static_files import StaticFiles
-from engine.web.text import N_, Text
+from engine.web.text import Text
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -111,7 +111,7 @@ async def forbidden(request: Request, error: Exception) -> Response:
 async def unavailable(request: Request, error: Exception) -> Response:
     """Something that is needed cannot be had now; what, is for the log of who runs the server."""
     del error
-    return told(request, 503, N_("try again in a moment"))
+    return told(request, 503, "try again in a moment")
 
 
 def told(request: Request, status: int, detail: str, headers: object = None) -> Response:

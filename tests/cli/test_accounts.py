@@ -52,7 +52,7 @@ main()
 @pytest.fixture(autouse=True)
 def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "open_directory", lambda ctx: reopened(ctx.obj))
-    monkeypatch.setattr("engine.cli.account.erasing.erase", lambda _, account: f"all of {account}")
+    monkeypatch.setattr("engine.cli.account.erasing.erase", lambda _, account: f"Erased all of {account}.")
     monkeypatch.setattr(opening, "lists", lambda ctx: Lists.open(ctx.obj.parent))
     monkeypatch.setattr(opening, "open_guard", lambda ctx: Guard.open(ctx.obj.parent / "logins", Login()))
 
@@ -312,7 +312,7 @@ def test_groups_come_and_go_and_so_do_their_members(run: Any) -> None:
     )  # fmt: skip
     assert changed.stdout == "Bob@example.org\nx@y.test\nno@example.org\n"
     assert changed.stderr == "Warning: there is no no@example.org here yet.\n"
-    assert run(group, "list").output == "team@example.org\tBob@example.org, x@y.test, no@example.org\n"
+    assert run(group, "list").output == "team@example.org\tBob@example.org, x@y.test, no@example.org\tanybody\t\n"
     shown = run(group, "members", "team@example.org", "--json")
     assert json.loads(shown.output) == [
         {"member": member} for member in ("Bob@example.org", "x@y.test", "no@example.org")

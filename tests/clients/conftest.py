@@ -2,16 +2,20 @@
 
 import imaplib
 import itertools
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.support.chromium import chromium
 from tests.support.programs import Certificates
 from tests.support.reading import signed_in
 from tests.support.server import Postroad, letter, until
 
 _numbers = itertools.count()
+AXE = "axe-core@4.14.1"
 
 
 @pytest.fixture
@@ -52,3 +56,18 @@ def elsewhere(post_office: Postroad, bob: str) -> Iterator[imaplib.IMAP4]:
     """Bob at another place, who has logged in."""
     with signed_in(post_office, bob) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script that finds what keeps people from a page. For tests that need node and npm."""
+    folder = tmp_path_factory.mktemp("axe")
+    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", AXE]
+    subprocess.run(command, check=True, capture_output=True)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()

@@ -1,7 +1,6 @@
 """Charts as people read them: a real server that measures itself, real Chromium; by pointer, keys, and axe-core."""
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,30 +13,16 @@ from engine.figures.store import FigureStore
 from engine.reports.inbox import Inbox
 from engine.reports.received import parse
 from engine.reports.tls_received import Failure, Policy, TlsReport
-from tests.clients.test_site_pages import ANN, AXE, PHONE, WIDE, shot, sign_in, site, visit
 from tests.figures.figure_samples import filled
 from tests.reports.dmarc_samples import DAY, YESTERDAY, aggregate
-from tests.support.chromium import chromium
+from tests.support.pages import Look, enter, faults, in_each_look, shot, sign_in, site, visit
 from tests.support.programs import needs
-from tests.support.server import PASSWORD, Postroad
+from tests.support.server import Postroad
 
 pytestmark = pytest.mark.client
 
+ANN = "ann@example.org"
 YEAR = 366.0 * DAY
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("axe")
-    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", AXE]
-    subprocess.run(command, check=True, capture_output=True)
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 @pytest.fixture
@@ -154,31 +139,15 @@ PAGES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("scheme", "viewport", "locale"),
-    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
-    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
-)
+@in_each_look
 @needs("node", "npm")
-def test_axe_finds_nothing_in_charts(  # noqa: PLR0917
-    server: Postroad, browser: Browser, axe: str, scheme: str, viewport: dict[str, int], locale: str
-) -> None:
-    options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
-    with visit(browser, **options) as page:
-        page.goto(site(server, "/sign-in"))
-        page.locator("input[name=address]").fill(ANN)
-        page.locator("input[name=password]").fill(PASSWORD)
-        page.locator("form[action='/sign-in'] button").click()
-        page.wait_for_url(lambda url: "/sign-in" not in url)
+def test_axe_finds_nothing_in_charts(server: Postroad, browser: Browser, axe: str, look: Look) -> None:
+    with visit(browser, **look.options) as page:
+        enter(page, server, ANN)
         for address in PAGES:
             page.goto(site(server, address))
             for summary in page.locator(".figure summary").all()[:2]:
                 summary.click()
-            page.evaluate(axe)
-            result = page.evaluate("axe.run({resultTypes: ['violations']})")
-            found = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in result["violations"]]
-            assert found == [], address
-            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wide <= 0, f"{address} is {wide} pixels too wide"
+            assert faults(page, axe) == [], address
             place = address.replace("/admin", "").replace("/", "-").replace("?", "-").replace("=", "-")
-            shot(page, f"charts-{scheme}-{viewport['width']}-{locale}{place}")
+            shot(page, f"charts-{look}{place}")

@@ -1,6 +1,5 @@
 """What stands around the mail as people use it: contacts, labels, the way of a letter, Junk, print, two browsers."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,35 +10,20 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.net.zone import Zone
 from tests.support.background import dns
-from tests.support.chromium import chromium, picture
+from tests.support.chromium import picture
+from tests.support.pages import SETTINGS, WIDE, Look, faults, in_each_look, site
 from tests.support.programs import needs
 from tests.support.server import PASSWORD, PATIENCE, Postroad, until
 
 pytestmark = pytest.mark.client
 
-expect.set_options(timeout=1000 * PATIENCE)
-
 ANN, BOB = "ann@example.org", "bob@example.org"
-AXE = "axe-core@4.14.1"
-PHONE, WIDE = {"width": 390, "height": 844}, {"width": 1400, "height": 860}
 
 ZONE = Zone(
     "signed.example.",
     {"@": {"MX": "10 mx"}, "mx": {"A": "192.0.2.1"}, "_25._tcp.mx": {"TLSA": "3 1 1 " + "ab" * 32}},
     secure=True,
 )
-
-SETTINGS: dict[str, Any] = {
-    "listen": {"web": "127.0.0.1:0", "submission": "127.0.0.1:0"},
-    "lane": {"outbound": {"listen": ["submission"], "stages": ["submit", "queue", "route"]}},
-    "stage": {"submit": {"use": "stages.accept", "login": "required"}},
-}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture
@@ -57,10 +41,6 @@ def letter(subject: str, text: str = "Hello") -> bytes:
         f"From: Carl <carl@example.net>\r\nTo: Ann <{ANN}>\r\nSubject: {subject}\r\n"
         f"Message-ID: <{subject.replace(' ', '-')}@example.net>\r\n\r\n{text}\r\n"
     ).encode()
-
-
-def site(server: Postroad, path: str) -> str:
-    return f"http://localhost:{server.ports['web']}{path}"
 
 
 def sign_in(browser: Browser, server: Postroad, address: str, **options: Any) -> Page:
@@ -250,59 +230,34 @@ def test_how_soon_two_browsers_see_each_others_changes(server: Postroad, browser
     assert seconds[-1] < PATIENCE
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("axe")
-    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", AXE]
-    subprocess.run(command, check=True, capture_output=True)
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
-
-
-def found_by(axe: str, page: Page) -> list[str]:
-    page.evaluate(axe)
-    result = page.evaluate("axe.run({resultTypes: ['violations']})")
-    return [
-        f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in result["violations"] for node in one["nodes"][:3]
-    ]
-
-
-@pytest.mark.parametrize(
-    ("scheme", "viewport", "locale"),
-    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
-    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
-)
+@in_each_look
 @needs("node", "npm")
-def test_axe_finds_nothing_in_the_webmail(  # noqa: PLR0917
-    server: Postroad, browser: Browser, axe: str, scheme: str, viewport: dict[str, int], locale: str
-) -> None:
+def test_axe_finds_nothing_in_the_webmail(server: Postroad, browser: Browser, axe: str, look: Look) -> None:
     for subject in ("one", "two"):
         server.send(letter(subject), ANN)
-    options = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
-    ann = sign_in(browser, server, ANN, **options)
+    ann = sign_in(browser, server, ANN, **look.options)
     found = {}
     fill(ann, server)
-    name = f"{scheme}-{viewport['width']}-{locale}"
     for path in ("contacts", "contacts/new", "labels", "rules", "settings", "write"):
         ann.goto(site(server, f"/mail/{path}"))
         if path == "write":
             ann.fill('input[name="to"]', f"hoa@signed.example, {BOB}")
             expect(ann.locator("#ways li")).to_have_count(2)
-        picture(ann, f"desk-{path.replace('/', '-')}-{name}")
-        found[path] = found_by(axe, ann)
-        assert ann.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
+        picture(ann, f"desk-{path.replace('/', '-')}-{look}")
+        found[path] = faults(ann, axe)
     ann.goto(site(server, "/mail/"))
     expect(ann.locator("#lines .line")).to_have_count(2)
     ann.check("#pick-all")
     ann.click("#labelling summary")
-    picture(ann, f"desk-list-{name}")
-    found["list"] = found_by(axe, ann)
+    picture(ann, f"desk-list-{look}")
+    found["list"] = faults(ann, axe)
     ann.click("[data-label]")
     expect(ann.locator("#lines .label")).to_have_count(2)
     ann.locator("#lines .line").first.click()
     expect(ann.locator(".message h1")).to_be_visible()
     ann.click(".others:not(#labelling) summary")
-    picture(ann, f"desk-message-{name}")
-    found["message"] = found_by(axe, ann)
+    picture(ann, f"desk-message-{look}")
+    found["message"] = faults(ann, axe)
     ann.context.close()
     assert {place: some for place, some in found.items() if some} == {}
 

@@ -1,31 +1,19 @@
 """The pipeline and its configuration in the pages, as people use them: a real server, real Chromium."""
 
-# ruff: noqa: F401, F811  # fixtures of the other pages
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.clients.test_site_pages import (
-    ANN,
-    PHONE,
-    WIDE,
-    axe,
-    browser,
-    shot,
-    sign_in,
-    site,
-    visit,
-)
+from tests.support.pages import Look, enter, faults, in_each_look, shot, sign_in, site, unfold, visit
 from tests.support.programs import needs
-from tests.support.server import PASSWORD, Postroad, letter, until
+from tests.support.server import Postroad, letter, until
 
 pytestmark = pytest.mark.client
 
+ANN = "ann@example.org"
 BOSS, CARL = "boss@firm.example", "carl@firm.example"
 MARK = '''
 """Leaves the subject as a fact."""
@@ -200,45 +188,22 @@ PAGES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("scheme", "viewport", "locale"),
-    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
-    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
-)
+@in_each_look
 @needs("node", "npm")
-def test_axe_finds_nothing(  # noqa: PLR0917
-    server: Postroad,
-    browser: Browser,
-    axe: str,
-    scheme: str,
-    viewport: dict[str, int],
-    locale: str,
-) -> None:
-    options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.goto(site(server, "/sign-in"))
-    page.locator("input[name=address]").fill(ANN)
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.locator("form[action='/sign-in'] button").click()
-    page.wait_for_url(lambda url: "/sign-in" not in url)
-    found = {}
-    for path in (*PAGES, "review"):
-        if path == "review":
-            page.goto(site(server, "/admin/configuration/file?name=pipeline.toml"))
-            page.locator("#text").fill(text_of(page) + '\n[lane.lonely]\nstages = ["enqueue"]\n')
-            page.locator("#editor button").click()
-        else:
-            page.goto(site(server, path))
-        for one in page.locator("details").all():
-            one.evaluate("element => element.open = true")
-        page.evaluate(axe)
-        result = page.evaluate("axe.run({resultTypes: ['violations']})")
-        if problems := [(one["id"], [node["html"] for node in one["nodes"]]) for one in result["violations"]]:
-            found[path] = problems
-        # It was drawn anew, and whoever has chosen a link is still there.
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is too wide"
-        place = re.sub(r"\W+", "-", path)
-        shot(page, f"editor-{scheme}-{viewport['width']}-{locale}-{place}")
-    context.close()
+def test_axe_finds_nothing(server: Postroad, browser: Browser, axe: str, look: Look) -> None:
+    with visit(browser, **look.options) as page:
+        enter(page, server, ANN)
+        found = {}
+        for path in (*PAGES, "review"):
+            if path == "review":
+                page.goto(site(server, "/admin/configuration/file?name=pipeline.toml"))
+                page.locator("#text").fill(text_of(page) + '\n[lane.lonely]\nstages = ["enqueue"]\n')
+                page.locator("#editor button").click()
+            else:
+                page.goto(site(server, path))
+            unfold(page)
+            if problems := faults(page, axe):
+                found[path] = problems
+            place = re.sub(r"\W+", "-", path)
+            shot(page, f"editor-{look}-{place}")
     assert found == {}

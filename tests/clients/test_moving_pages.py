@@ -6,19 +6,16 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from test_site_pages import ANN, PHONE, axe, browser, shot, sign_in, site, visit
 
 from tests.support.dovecot import dovecot
+from tests.support.pages import PHONE, Look, enter, faults, shot, sign_in, site, unfold, visit
 from tests.support.programs import needs
 from tests.support.reading import append, good
 from tests.support.server import PASSWORD, PATIENCE, Postroad, letter
 
-__all__ = ["axe", "browser"]  # fixtures
-
 pytestmark = pytest.mark.client
 
-BOB = "bob@example.org"
-expect.set_options(timeout=1000 * PATIENCE)
+ANN, BOB = "ann@example.org", "bob@example.org"
 
 
 @pytest.fixture
@@ -67,26 +64,16 @@ def test_mail_moves_in(server: Postroad, browser: Browser) -> None:
 
 
 @needs("node", "npm")
-@pytest.mark.parametrize(("scheme", "locale"), [("light", "en"), ("dark", "vi")])
-def test_axe_finds_nothing_here(server: Postroad, browser: Browser, axe: str, scheme: str, locale: str) -> None:
-    context = browser.new_context(locale=locale, color_scheme=scheme, bypass_csp=True, viewport=PHONE)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.goto(site(server, "/sign-in"))
-    page.locator("input[name=address]").fill(ANN)
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.locator("form[action='/sign-in'] button").click()
-    page.wait_for_url(lambda url: "/sign-in" not in url)
-    page.goto(site(server, "/admin/moving"))
-    page.locator("input[name=address]").fill(BOB)
-    page.locator("input[name=server]").first.fill("imap://127.0.0.1:9")
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.locator("form[action='/admin/moving'] button").click()
-    expect(page.locator(".move")).to_have_count(1)
-    for one in page.locator("details").all():
-        one.evaluate("element => element.open = true")
-    page.evaluate(axe)
-    result = page.evaluate("axe.run({resultTypes: ['violations']})")
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in result["violations"]] == []
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    shot(page, f"moving-in-{scheme}-{locale}")
-    context.close()
+@pytest.mark.parametrize("look", [Look("light", PHONE, "en"), Look("dark", PHONE, "vi")], ids=["light", "dark"])
+def test_axe_finds_nothing_here(server: Postroad, browser: Browser, axe: str, look: Look) -> None:
+    with visit(browser, **look.options) as page:
+        enter(page, server, ANN)
+        page.goto(site(server, "/admin/moving"))
+        page.locator("input[name=address]").fill(BOB)
+        page.locator("input[name=server]").first.fill("imap://127.0.0.1:9")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.locator("form[action='/admin/moving'] button").click()
+        expect(page.locator(".move")).to_have_count(1)
+        unfold(page)
+        assert faults(page, axe) == []
+        shot(page, f"moving-in-{look}")

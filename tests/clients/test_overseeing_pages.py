@@ -1,7 +1,6 @@
 """What is overseen in a browser: parked mail, suppression, bans, shaping, DNS, certificates; with a real server."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,20 +10,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.authorities import Server
-from tests.support.chromium import PICTURES, chromium
+from tests.support.pages import Look, enter, faults, in_each_look, shot, site, unfold, visit
 from tests.support.pebble import pebble
 from tests.support.programs import needs
-from tests.support.server import PASSWORD, PATIENCE, Postroad
+from tests.support.server import Postroad
 from tests.support.unbound import Told, unbound
 
 pytestmark = pytest.mark.client
 
 ANN, BOB = "ann@example.org", "bob@example.org"
-AXE = "axe-core@4.14.1"
-expect.set_options(timeout=1000 * PATIENCE)
-
-PHONE = {"width": 390, "height": 844}
-WIDE = {"width": 1280, "height": 860}
 
 PARK = """
 '''Parks what offers watches.'''
@@ -74,43 +68,12 @@ def server(tmp_path: Path, dns: str) -> Iterator[Postroad]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
 @contextmanager
-def visit(browser: Browser, server: Postroad, path: str, **options: Any) -> Iterator[Page]:
-    """A page of somebody who has signed in. Whatever it complains of, such as what its policy forbids, fails."""
-    mistakes: list[str] = []
-    context = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    try:
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
-        page.on("pageerror", lambda error: mistakes.append(str(error)))
-        page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
-        page.on("dialog", lambda dialog: dialog.accept())
-        page.goto(site(server, path))
-        page.locator("input[name=address]").fill(ANN)
-        page.locator("input[name=password]").fill(PASSWORD)
-        page.locator("form[action='/sign-in'] button").click()
-        page.wait_for_url(lambda url: "/sign-in" not in url)
+def opened(browser: Browser, server: Postroad, path: str, **options: Any) -> Iterator[Page]:
+    """A page for somebody who signs in."""
+    with visit(browser, permissions=["clipboard-read", "clipboard-write"], **options) as page:
+        enter(page, server, ANN, path)
         yield page
-        assert mistakes == []
-    finally:
-        context.close()
-
-
-def site(server: Postroad, path: str) -> str:
-    return f"http://localhost:{server.ports['web']}{path}"
-
-
-def shot(page: Page, name: str) -> None:
-    if PICTURES:
-        Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
 
 
 def park(server: Postroad, *numbers: int) -> None:
@@ -120,7 +83,7 @@ def park(server: Postroad, *numbers: int) -> None:
 
 def test_parked_mail_is_looked_at_let_go_and_deleted(server: Postroad, browser: Browser) -> None:
     park(server, 1, 2, 3)
-    with visit(browser, server, "/admin/quarantine") as page:
+    with opened(browser, server, "/admin/quarantine") as page:
         expect(page.get_by_role("rowheader")).to_have_count(3)
         shot(page, "quarantine")
         page.get_by_role("link", name="Cheap watches, number 1").click()
@@ -155,7 +118,7 @@ def test_parked_mail_is_looked_at_let_go_and_deleted(server: Postroad, browser: 
 
 
 def test_the_dns_is_asked_beside_the_page_and_a_record_is_copied(server: Postroad, browser: Browser) -> None:
-    with visit(browser, server, "/admin/dns") as page:
+    with opened(browser, server, "/admin/dns") as page:
         page.get_by_label("Domain").select_option("example.org")
         page.get_by_role("button", name="Look").click()
         expect(page.get_by_role("heading", name=re.compile(r"^MX good"))).to_be_visible()
@@ -168,7 +131,7 @@ def test_the_dns_is_asked_beside_the_page_and_a_record_is_copied(server: Postroa
 
 
 def test_somebody_is_kept_out_and_let_in(server: Postroad, browser: Browser) -> None:
-    with visit(browser, server, "/admin/bans") as page:
+    with opened(browser, server, "/admin/bans") as page:
         page.get_by_label("An IP address, a network or an account").fill("203.0.113.0/30")
         page.get_by_label("For how long").select_option("86400")
         page.get_by_role("button", name="Keep out").click()
@@ -184,7 +147,7 @@ def test_somebody_is_kept_out_and_let_in(server: Postroad, browser: Browser) -> 
 def test_the_suppression_list_takes_a_file_and_gives_one(server: Postroad, browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     file.write_text("entry,class\n" + "".join(f"u{number}@far.example,complaint\n" for number in range(5000)))
-    with visit(browser, server, "/admin/suppression") as page:
+    with opened(browser, server, "/admin/suppression") as page:
         page.get_by_label("Addresses or domains").fill("gone.example")
         page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_text("1 entry was put onto the list.")).to_be_visible()
@@ -205,7 +168,7 @@ def test_the_suppression_list_takes_a_file_and_gives_one(server: Postroad, brows
 
 
 def test_a_site_is_left_alone_and_a_domain_explained(server: Postroad, browser: Browser) -> None:
-    with visit(browser, server, "/admin/shaping") as page:
+    with opened(browser, server, "/admin/shaping") as page:
         page.get_by_label("A site, or a pattern of its hosts or of domains").fill("*.far.example")
         page.get_by_role("button", name="Suspend").click()
         expect(page.get_by_role("rowheader", name="*.far.example")).to_be_visible()
@@ -219,7 +182,7 @@ def test_a_site_is_left_alone_and_a_domain_explained(server: Postroad, browser: 
 
 
 def test_certificates_are_told(server: Postroad, browser: Browser) -> None:
-    with visit(browser, server, "/admin/certificates") as page:
+    with opened(browser, server, "/admin/certificates") as page:
         expect(page.get_by_role("heading", name=re.compile("mx.example.org"))).to_be_visible()
         expect(page.get_by_role("rowheader", name="smtp")).to_be_visible()
         shot(page, "certificates")
@@ -234,7 +197,7 @@ def test_a_certificate_is_got_anew_when_somebody_asks(tmp_path: Path, browser: B
         with server:
             server.wait_for("certificate-issued", names=["mx.dns-01.example"])
             server.wait_for("certificate-failed", names=["broken.example"])
-            with visit(browser, server, "/admin/certificates") as page:
+            with opened(browser, server, "/admin/certificates") as page:
                 expect(page.get_by_text("It has failed 1 time.")).to_be_visible()
                 expect(page.get_by_text("no such zone")).to_be_visible()
                 shot(page, "certificates-acme")
@@ -245,45 +208,25 @@ def test_a_certificate_is_got_anew_when_somebody_asks(tmp_path: Path, browser: B
             assert server.wait_for("certificate-wanted", certificate="mx.dns-01.example")["by"] == ANN
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("axe")
-    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", AXE]
-    subprocess.run(command, check=True, capture_output=True)
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
-
-
 PAGES = (
     "/admin/quarantine", "/admin/dns?domain=example.org&look=1", "/admin/bans", "/admin/suppression",
     "/admin/shaping?domain=example.org", "/admin/certificates",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("scheme", "viewport", "locale"),
-    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
-    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
-)
+@in_each_look
 @needs("node", "npm")
-def test_axe_finds_nothing_where_things_are_overseen(  # noqa: PLR0917
-    server: Postroad, browser: Browser, axe: str, scheme: str, viewport: dict[str, int], locale: str
-) -> None:
+def test_axe_finds_nothing_where_things_are_overseen(server: Postroad, browser: Browser, axe: str, look: Look) -> None:
     park(server, 1)
     assert server.command("suppression", "add", "x@far.example", "--note", "550 no").returncode == 0
     assert server.command("shaping", "suspend", "*.far.example").returncode == 0
     found = {}
-    options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
-    with visit(browser, server, PAGES[0], **options) as page:
+    with opened(browser, server, PAGES[0], **look.options) as page:
         letter = page.get_by_role("rowheader").get_by_role("link").get_attribute("href")
         for path in (*PAGES, f"{letter}&text=1"):
             page.goto(site(server, path))
-            for one in page.locator("details").all():
-                one.evaluate("element => element.open = true")
-            page.evaluate(axe)
-            result = page.evaluate("axe.run({resultTypes: ['violations'], iframes: false})")
-            problems = [(one["id"], [node["html"] for node in one["nodes"]]) for one in result["violations"]]
-            if problems:
+            unfold(page)
+            if problems := faults(page, axe, iframes=False):
                 found[path] = problems
-            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is too wide"
-            shot(page, f"{scheme}-{viewport['width']}-{locale}{path.partition('?')[0].replace('/', '-')}")
+            shot(page, f"{look}{path.partition('?')[0].replace('/', '-')}")
     assert found == {}

@@ -4,19 +4,15 @@ import json
 import poplib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.clients import test_site_pages
-from tests.clients.test_site_pages import PHONE, WIDE, shot, sign_in, site, visit
+from tests.support.pages import Look, enter, faults, in_each_look, shot, sign_in, site, unfold, visit
 from tests.support.programs import needs
 from tests.support.server import PASSWORD, Postroad, letter
 
 pytestmark = pytest.mark.client
-
-browser, axe = test_site_pages.browser, test_site_pages.axe  # fixtures
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 AUDITOR, OWNER = "auditor@example.org", "owner@example.org"
@@ -122,52 +118,29 @@ def test_what_a_held_account_deletes_is_kept(server: Postroad, browser: Browser)
         expect(page.get_by_text("No account is held.")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "viewport", "locale"),
-    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
-    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
-)
+@in_each_look
 @needs("node", "npm")
-def test_axe_finds_nothing_in_oversight(  # noqa: PLR0917
-    server: Postroad,
-    browser: Browser,
-    axe: str,
-    scheme: str,
-    viewport: dict[str, int],
-    locale: str,
-) -> None:
+def test_axe_finds_nothing_in_oversight(server: Postroad, browser: Browser, axe: str, look: Look) -> None:
     found = {}
-    options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
     with visit(browser) as page:
         sign_in(page, server, AUDITOR, path="/admin/oversight")
         ask(page, f"{ANN} {BOB}", "A leak of the offer to people who were not to have it")
         number = page.url.rpartition("=")[2]
     server.command("hold", "add", BOB, "--reason", "A case")
     server.command("oversight", "consent", number)
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.goto(site(server, "/sign-in"))
-    page.locator("input[name=address]").fill(AUDITOR)
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.locator("form[action='/sign-in'] button").click()
-    page.wait_for_url(lambda url: "/sign-in" not in url)
-    grant = f"/admin/oversight/grant?number={number}"
-    paths = ["/admin/oversight", grant, f"{grant}&q=offer", "message", "/admin/holds", "/admin/audit"]
-    for path in paths:
-        if path == "message":
-            page.locator("a[href*='/admin/oversight/message/']").first.click()
-            page.wait_for_url("**/message/**")
-        else:
-            page.goto(site(server, path))
-        for one in page.locator("details").all():
-            one.evaluate("element => element.open = true")
-        page.evaluate(axe)
-        result = page.evaluate("axe.run({resultTypes: ['violations']})")
-        problems = [(one["id"], [node["html"] for node in one["nodes"]]) for one in result["violations"]]
-        if problems:
-            found[path] = problems
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is too wide"
-        place = path.partition("?")[0].replace("/", "-") + ("-found" if "q=" in path else "")
-        shot(page, f"{scheme}-{viewport['width']}-{locale}{place}")
-    context.close()
+    with visit(browser, **look.options) as page:
+        enter(page, server, AUDITOR)
+        grant = f"/admin/oversight/grant?number={number}"
+        paths = ["/admin/oversight", grant, f"{grant}&q=offer", "message", "/admin/holds", "/admin/audit"]
+        for path in paths:
+            if path == "message":
+                page.locator("a[href*='/admin/oversight/message/']").first.click()
+                page.wait_for_url("**/message/**")
+            else:
+                page.goto(site(server, path))
+            unfold(page)
+            if problems := faults(page, axe):
+                found[path] = problems
+            place = path.partition("?")[0].replace("/", "-") + ("-found" if "q=" in path else "")
+            shot(page, f"{look}{place}")
     assert found == {}

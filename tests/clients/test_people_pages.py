@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.clients.test_site_pages import PHONE, SETTINGS, sign_in, site, visit
-from tests.support.chromium import chromium, picture
-from tests.support.server import PASSWORD, PATIENCE, Postroad, letter
+from tests.support.chromium import picture
+from tests.support.pages import PHONE, SETTINGS, enter, sign_in, site, visit
+from tests.support.server import Postroad, letter
 
 pytestmark = pytest.mark.client
 
 ANN, BOB, EVE = "ann@example.org", "bob@example.org", "eve@example.org"
-expect.set_options(timeout=1000 * PATIENCE)
 
 
 @pytest.fixture
@@ -26,12 +25,6 @@ def server(tmp_path: Path) -> Iterator[Postroad]:
     assert server.command("account", "role", "add", ANN, "owner").returncode == 0
     with server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def went(page: Page, name: str) -> None:
@@ -213,7 +206,7 @@ def test_two_browsers_see_each_others_changes(server: Postroad, browser: Browser
 
 def test_who_will_be_full_and_who_has_changed_what(server: Postroad, browser: Browser) -> None:
     with visit(browser, locale="vi") as page:
-        sign_in_vi(page, server)
+        enter(page, server, ANN)
         page.goto(site(server, "/admin/quotas"))
         expect(page.get_by_text("Sẽ đầy trong vòng 30 ngày nếu cứ tiếp tục như vậy")).to_be_visible()
         page.locator("input[name=name]").fill(BOB)
@@ -224,11 +217,3 @@ def test_who_will_be_full_and_who_has_changed_what(server: Postroad, browser: Br
         page.goto(site(server, "/admin/changes?kind=quota-set"))
         expect(page.get_by_role("cell", name=re.compile(BOB))).to_be_visible()
         picture(page, "changes-vi")
-
-
-def sign_in_vi(page: Page, server: Postroad) -> None:
-    page.goto(site(server, "/sign-in"))
-    page.locator("input[name=address]").fill(ANN)
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.locator("form[action='/sign-in'] button").click()
-    page.wait_for_url(lambda url: "/sign-in" not in url)

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from tests.support.chromium import PICTURES, chromium
+from tests.support.chromium import picture
 from tests.support.programs import Certificates, needs
 from tests.support.reading import append, folders, held, signed_in
 from tests.support.roundcube import HOME, roundcube
@@ -20,7 +20,6 @@ pytestmark = [
 ]
 
 ANN, BOB, EVE = "ann@example.org", "bob@example.org", "eve@example.org"
-expect.set_options(timeout=PATIENCE * 1000)
 
 SETTINGS: dict[str, Any] = {
     "listen": {
@@ -42,12 +41,6 @@ def server(authority: Certificates, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("office")
     with Postroad(folder, {**SETTINGS, "tls": authority.settings}).account(ANN, BOB, EVE) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def complaints(folder: Path) -> list[str]:
@@ -102,8 +95,7 @@ def idle(page: Page) -> None:
 
 
 def shot(page: Page, name: str) -> None:
-    if PICTURES:
-        page.screenshot(path=f"{PICTURES}/roundcube-{name}.png")
+    picture(page, f"roundcube-{name}")
 
 
 @needs("php")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import chromium, picture
+from tests.support.chromium import picture
 from tests.support.programs import needs, run
 from tests.support.server import PATIENCE, Postroad, until
 
@@ -20,13 +20,6 @@ ANN, BOB = "ann@example.org", "bob@example.org"
 PROVIDER = "oidc-provider@9.13.3"
 SCRIPT = Path(__file__).parent / "oidc_provider.mjs"
 SECRET = "s3cret of 100 % : strange signs"
-expect.set_options(timeout=1000 * PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

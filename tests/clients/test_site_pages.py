@@ -1,34 +1,32 @@
 """The pages as people use them: a real server, real Chromium. POSTROAD_PICTURES names a folder to keep pictures in."""
 
-import contextlib
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import PICTURES, chromium
+from tests.support.pages import (
+    PHONE,
+    SETTINGS,
+    WIDE,
+    Look,
+    enter,
+    faults,
+    in_each_look,
+    shot,
+    sign_in,
+    site,
+    unfold,
+    visit,
+)
 from tests.support.programs import needs
-from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
+from tests.support.server import Postroad, letter, until
 
 pytestmark = pytest.mark.client
 
 ANN = "ann@example.org"
-AXE = "axe-core@4.14.1"
-expect.set_options(timeout=1000 * PATIENCE)
-
-PHONE = {"width": 390, "height": 844}
-WIDE = {"width": 1280, "height": 860}
-
-
-SETTINGS = {
-    "listen": {"web": "127.0.0.1:0", "submission": "127.0.0.1:0"},
-    "lane": {"outbound": {"listen": ["submission"], "stages": ["submit", "queue", "route"]}},
-    "stage": {"submit": {"use": "stages.accept", "login": "required"}},
-}
 
 
 @pytest.fixture
@@ -37,47 +35,6 @@ def server(tmp_path: Path) -> Iterator[Postroad]:
     assert server.command("account", "role", "add", ANN, "owner").stdout == f"{ANN} has the roles owner.\n"
     with server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-def site(server: Postroad, path: str = "/") -> str:
-    return f"http://localhost:{server.ports['web']}{path}"
-
-
-@contextlib.contextmanager
-def visit(browser: Browser, *, expected: str = "", **options: Any) -> Iterator[Page]:
-    """A page of a browser of its own. Whatever it complains of, such as what the policy of the page forbids, fails."""
-    mistakes: list[str] = []
-    context: BrowserContext = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
-    try:
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
-        page.on("pageerror", lambda error: mistakes.append(str(error)))
-        page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
-        page.on("dialog", lambda dialog: dialog.accept())
-        yield page
-        assert [one for one in mistakes if not expected or expected not in one] == []
-    finally:
-        context.close()
-
-
-def shot(page: Page, name: str) -> None:
-    if PICTURES:
-        Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
-
-
-def sign_in(page: Page, server: Postroad, address: str, password: str = PASSWORD, path: str = "/") -> None:
-    page.goto(site(server, path))
-    page.get_by_label("Address").fill(address)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.wait_for_url(lambda url: "/sign-in" not in url)
 
 
 def send(page: Page, text: str, **fields: str) -> None:
@@ -299,14 +256,6 @@ def test_passkeys(server: Postroad, browser: Browser) -> None:
         expect(page.get_by_role("rowheader", name="my laptop")).to_have_count(0)
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("axe")
-    command = ["npm", "install", "--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund", AXE]
-    subprocess.run(command, check=True, capture_output=True)
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
-
-
 PAGES = (
     "/sign-in", "/account", "/account/people", "/admin/overview", "/admin/pipeline", "/admin/accounts",
     f"/admin/account?address={ANN}", "/admin/account?address=bob@example.org", "/admin/groups",
@@ -315,15 +264,9 @@ PAGES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("scheme", "viewport", "locale"),
-    [("light", WIDE, "en"), ("dark", WIDE, "vi"), ("light", PHONE, "vi"), ("dark", PHONE, "en")],
-    ids=["light-wide", "dark-wide", "light-phone", "dark-phone"],
-)
+@in_each_look
 @needs("node", "npm")
-def test_axe_finds_nothing(  # noqa: PLR0917
-    server: Postroad, browser: Browser, axe: str, scheme: str, viewport: dict[str, int], locale: str
-) -> None:
+def test_axe_finds_nothing(server: Postroad, browser: Browser, axe: str, look: Look) -> None:
     server.account("bob@example.org")
     for command in (
         ("group", "add", "team@example.org", "bob@example.org", "nobody@example.org", "me@far.test"),
@@ -334,26 +277,14 @@ def test_axe_finds_nothing(  # noqa: PLR0917
     ):  # fmt: skip
         assert server.command(*command).returncode == 0, command
     found = {}
-    options: Any = {"viewport": viewport, "locale": locale, "color_scheme": scheme, "bypass_csp": True}
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.goto(site(server, "/sign-in"))
-    for path in PAGES:
-        if path == PAGES[1]:
-            page.locator("input[name=address]").fill(ANN)
-            page.locator("input[name=password]").fill(PASSWORD)
-            page.locator("form[action='/sign-in'] button").click()
-            page.wait_for_url(lambda url: "/sign-in" not in url)
-        page.goto(site(server, path))
-        for one in page.locator("details").all():
-            one.evaluate("element => element.open = true")
-        page.evaluate(axe)
-        result = page.evaluate("axe.run({resultTypes: ['violations']})")
-        problems = [(one["id"], [node["html"] for node in one["nodes"]]) for one in result["violations"]]
-        if problems:
-            found[path] = problems
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{path} is too wide"
-        place = path.partition("?")[0].replace("/", "-")
-        shot(page, f"{scheme}-{viewport['width']}-{locale}{place}")
-    context.close()
+    with visit(browser, expected="404", **look.options) as page:
+        for path in PAGES:
+            if path == PAGES[1]:
+                enter(page, server, ANN)
+            page.goto(site(server, path))
+            unfold(page)
+            if problems := faults(page, axe):
+                found[path] = problems
+            place = path.partition("?")[0].replace("/", "-")
+            shot(page, f"{look}{place}")
     assert found == {}

@@ -8,19 +8,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.chromium import chromium, picture
-from tests.support.server import PASSWORD, PATIENCE, Postroad
+from tests.support.pages import SETTINGS, site
+from tests.support.server import PASSWORD, Postroad
 
 pytestmark = pytest.mark.client
 
-expect.set_options(timeout=1000 * PATIENCE)
-
 ANN, BOB = "ann@example.org", "bob@example.org"
-
-SETTINGS = {
-    "listen": {"web": "127.0.0.1:0", "submission": "127.0.0.1:0"},
-    "lane": {"outbound": {"listen": ["submission"], "stages": ["submit", "queue", "route"]}},
-    "stage": {"submit": {"use": "stages.accept", "login": "required"}},
-}
 
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da6364f8cf500f00030601805a34"
@@ -47,7 +40,7 @@ def sign_in(browser, server: Postroad, address: str, **options) -> Page:
     page.mistakes = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.mistakes.append(str(error)))  # type: ignore[attr-defined]
     page.on("console", lambda said: said.type == "error" and page.mistakes.append(said.text))  # type: ignore[attr-defined]
-    page.goto(f"http://localhost:{server.ports['web']}/mail/")
+    page.goto(site(server, "/mail/"))
     page.fill('input[name="address"]', address)
     page.fill('input[name="password"]', PASSWORD)
     page.press('input[name="password"]', "Enter")

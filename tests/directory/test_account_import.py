@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 from engine.cli.account import account
 from engine.directory import Embedded, Limit
 from engine.operations import importing
-from engine.operations.importing import Imported, LineMistake, Sheet
+from engine.operations.importing import Imported, Sheet
 from engine.operations.operator import Operator
+from engine.operations.sheets import LineMistake
 from tests.support.server import BASE, toml
 
 ME = Operator("me")

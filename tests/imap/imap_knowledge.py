@@ -109,13 +109,18 @@ class Knowledge:
             self.messages.remove(self._with_uid(uid))
 
     def _with_uid(self, uid: int) -> Told:
-        """That message. UIDs ascend: one whose UID was never told lies between those of its neighbours."""
+        """That message. UIDs ascend: one whose UID was never told lies between those of its neighbours.
+
+        Where nothing is told by numbers, any that is unknown may be it.
+        """
         unknown: Told | None = None
         for message in self.messages:
             if message.uid == uid:
                 return message
             if message.uid is None:
                 unknown = unknown or message
+            elif self.uid_only:
+                continue
             elif message.uid < uid:
                 unknown = None
             else:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,7 +16,7 @@ from engine.operations.editing import Edit
 from engine.operations.impossible import Impossible
 from engine.operations.previewing import Wanted, Which
 from engine.operations.revising import Revisions
-from engine.operations.trying import tried
+from engine.operations.trying import by_program
 from engine.revisions import in_folder
 from engine.runtime.state import Running
 from tests.support.server import Postroad, letter
@@ -42,6 +43,12 @@ class Mark:
     async def __call__(self, message: Message) -> Message:
         return message
 '''
+
+
+def tried(what: Wanted, heard: list[tuple[int, int]] | None = None) -> dict[str, Any]:
+    """What comes of it, and what was told meanwhile."""
+    told = heard if heard is not None else []
+    return trio.run(by_program, "engine.operations.previewing", what, lambda *far: told.append(far))
 
 
 @pytest.fixture
@@ -135,13 +142,13 @@ def test_an_edit_is_tried_on_what_waits_and_on_what_came(server: Postroad) -> No
     rule = '[[route]]\nto = "*"'
     routed = config.text.replace(rule, f'[[route]]\nto = "far.test"\nlane = "local"\n\n{rule}')
     elsewhere = Edit("pipeline.toml", routed)
-    found = trio.run(tried, wanted(config, elsewhere, Which("queue")), lambda *told: heard.append(told))
+    found = tried(wanted(config, elsewhere, Which("queue")), heard)
     assert (found["tried"]["messages"], found["tried"]["elsewhere"]) == (2, 2)
     assert found["tried"]["every"] == 1
 
     marked = Edit("filters/mark.py", MARK.replace("mark.seen", "mark.other"))
     bob = number_of_bob(server)
-    found = trio.run(tried, wanted(config, marked, Which("mailbox", account=bob, address=BOB)), lambda *_: None)
+    found = tried(wanted(config, marked, Which("mailbox", account=bob, address=BOB)))
     assert found["tried"]["elsewhere"] == 0
     assert found["tried"]["different"] == found["tried"]["messages"] > 0
     assert {(one["kind"], one["name"]) for one in found["tried"]["groups"]} == {
@@ -149,11 +156,11 @@ def test_an_edit_is_tried_on_what_waits_and_on_what_came(server: Postroad) -> No
     }  # fmt: skip
     assert heard[-1] == (2, 2)
     letters = b"From x\n" + letter("in a file").replace(b"somebody", BOB.encode()).replace(b"\r\n", b"\n") + b"\n"
-    found = trio.run(tried, wanted(config, marked, Which("file", letters=letters * 3)), lambda *_: None)
+    found = tried(wanted(config, marked, Which("file", letters=letters * 3)))
     assert (found["tried"]["messages"], found["tried"]["different"]) == (3, 3)
     broken = Edit("filters/mark.py", BROKEN)
     with pytest.raises(Impossible, match="could not be opened"):
-        trio.run(tried, wanted(config, broken, Which("queue")), lambda *_: None)
+        tried(wanted(config, broken, Which("queue")))
 
 
 def number_of_bob(server: Postroad) -> int:

@@ -108,6 +108,13 @@ def test_plain_login_and_external() -> None:
     assert External(Password()).initial() == b""
 
 
+def test_a_master_names_whose_mail_it_is() -> None:
+    exchange = Plain(Password("root", "secret"), "ann")
+    assert exchange.initial() == b"ann\0root\0secret"
+    with pytest.raises(LoginError):
+        exchange.answer(b"more")
+
+
 @pytest.mark.parametrize(
     ("offered", "bindings", "chosen"),
     [

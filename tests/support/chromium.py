@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.support.server import PATIENCE
 
 PROGRAM = "/usr/bin/chromium"
 
 PICTURES = os.environ.get("POSTROAD_PICTURES", "")
 """A folder in which pictures of pages are kept; empty: they are not."""
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 @contextlib.contextmanager
@@ -29,8 +33,8 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def picture(page: Page, name: str) -> None:
-    """Keep what the page looks like, if that is wanted."""
+def picture(page: Page, name: str, *, whole: bool = False) -> None:
+    """Keep what the page looks like, the part that is seen or the whole of it, if that is wanted."""
     if PICTURES:
         Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{PICTURES}/{name}.png")
+        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=whole)

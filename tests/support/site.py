@@ -35,6 +35,13 @@ from engine.web.site import PARTS, Part, site
 
 PASSWORD = "correct horse battery"
 
+OWNER, AUDITOR = "owner@example.org", "auditor@example.org"
+ADMIN, HELPER = "admin@example.org", "helper@example.org"
+"""Those who have a role, once ``Site.staff`` has been there."""
+
+PEER = "192.0.2.1"
+"""Where a browser comes from, unless another address is said."""
+
 BASIC = """
 [server]
 hostname = "mx.example.org"
@@ -145,7 +152,14 @@ class Site:
         if roles:
             self.directory.set_roles(address, roles)
 
-    def browser(self, *, peer: str = "192.0.2.1", language: str = "en", agent: str = "a test") -> httpx2.AsyncClient:
+    def staff(self, domain: str = "example.org") -> None:
+        """Somebody for each role: an owner, an auditor and, of that domain, an administrator and a helpdesk."""
+        self.account(OWNER, "owner", password=None)
+        self.account(AUDITOR, "auditor", password=None)
+        self.account(f"admin@{domain}", f"administrator@{domain}", password=None)
+        self.account(f"helper@{domain}", f"helpdesk@{domain}", password=None)
+
+    def browser(self, *, peer: str = PEER, language: str = "en", agent: str = "a test") -> httpx2.AsyncClient:
         """Somebody who visits it. A fault of the site is raised where it is asked."""
         transport = httpx2.ASGITransport(self.app, client=(peer, 40_000))
         headers = {"accept": "text/html", "accept-language": language, "user-agent": agent}
@@ -202,3 +216,9 @@ def csrf(response: httpx2.Response) -> str:
     token = re.search(r'name="csrf" (?:content|value)="([0-9a-f]{32})"', response.text)
     assert token, response.text
     return token[1]
+
+
+async def posted(browser: httpx2.AsyncClient, path: str, /, **values: Any) -> httpx2.Response:
+    """A form, as a page would send it, of somebody who has a session."""
+    token = csrf(await browser.get("/account"))
+    return await browser.post(path, data={"csrf": token, **values})

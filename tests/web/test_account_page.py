@@ -7,7 +7,7 @@ import pytest
 
 from engine.directory import totp
 from engine.web.pages.agents import in_words
-from tests.support.site import PASSWORD, csrf, site_of
+from tests.support.site import PASSWORD, csrf, posted, site_of
 
 ANN = "ann@example.org"
 NEW = "a much better one"
@@ -23,11 +23,6 @@ async def site(tmp_path):
 @pytest.fixture
 async def browser(site):
     return await site.signed_in(ANN)
-
-
-async def posted(browser, path, **values):
-    token = csrf(await browser.get("/account"))
-    return await browser.post(path, data={"csrf": token, **values})
 
 
 async def test_a_new_password(site, browser):

@@ -2,32 +2,20 @@
 
 import datetime
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from engine.net.certificates import ISSUED
-from engine.observe.events import event
 from engine.runtime.services import CERTIFICATES_SERVICE
 from tests.support.authorities import Server
-from tests.support.site import BASIC, csrf, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, PEER, posted, site_of
 
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
 SOON = {
     "not_before": datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=80),
     "not_after": datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=5, hours=1),
 }
 ACME = '[acme]\ndirectory = "https://acme.example/directory"\ndomains = ["mx.example.org", "new.example.org"]\n'
-
-
-@pytest.fixture
-def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """The events of this process, in place of the log."""
-    events: list[tuple[str, dict[str, Any]]] = []
-    event.instead = lambda name, values: events.append((name, values))
-    yield events
-    event.instead = None
 
 
 @pytest.fixture
@@ -41,8 +29,7 @@ async def site(tmp_path):
     text = BASIC.replace("[listen]", '[listen]\nimap = "127.0.0.1:143"\nimaps = "*:993"\nacme_http = "*:80"')
     text += '[tls]\ncertificate = "own/fullchain.pem"\nkey = "own/privkey.pem"\n' + ACME
     async with site_of(tmp_path, text) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 
@@ -52,8 +39,7 @@ def standing(folder: str, **values: Any) -> dict[str, Any]:
 
 
 async def renewed(browser, folder: str):
-    token = csrf(await browser.get("/account"))
-    return await browser.post("/admin/certificates/renew", data={"csrf": token, "folder": folder})
+    return await posted(browser, "/admin/certificates/renew", folder=folder)
 
 
 async def test_each_is_told_with_its_names_issuer_and_end(site):
@@ -90,7 +76,7 @@ async def test_how_acme_does_is_told_with_the_last_error(site, told):
     done = await renewed(browser, "new.example.org")
     assert done.headers["location"] == "/admin/certificates?done=wanted"
     assert asked == [("certificates", "new.example.org")]
-    assert told == [("certificate-wanted", {"by": OWNER, "certificate": "new.example.org"})]
+    assert told == [("certificate-wanted", {"peer": PEER, "by": OWNER, "certificate": "new.example.org"})]
     assert (await renewed(browser, "other.example.org")).status_code == 422
     assert (await renewed(browser, "../../etc")).status_code == 400
 

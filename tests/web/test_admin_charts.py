@@ -9,23 +9,15 @@ import pytest
 
 from engine.web.admin.drawn import seconds
 from tests.figures.figure_samples import filled, gathered
-from tests.support.site import BASIC, site_of
+from tests.support.site import AUDITOR, BASIC, OWNER, site_of
+from tests.web.hosting import ADMIN, BOTH, HELPER, hosting
 
-OWNER, AUDITOR = "owner@example.org", "auditor@example.org"
-ADMIN, HELPER, BOTH = "admin@one.example", "helper@one.example", "both@one.example"
 SERVER = ["taken", "handed-on", "trouble", "spam", "viruses", "delay", "queue", "oldest", "logins"]
 
 
 @pytest.fixture
 async def site(tmp_path):
-    async with site_of(tmp_path, BASIC) as found:
-        for domain in ("one.example", "two.example"):
-            found.directory.add_domain(domain)
-        found.account(OWNER, "owner", password=None)
-        found.account(AUDITOR, "auditor", password=None)
-        found.account(ADMIN, "administrator@one.example", password=None)
-        found.account(HELPER, "helpdesk@one.example", password=None)
-        found.account(BOTH, "administrator@one.example", "administrator@two.example", password=None)
+    async with hosting(tmp_path) as found:
         yield found
 
 

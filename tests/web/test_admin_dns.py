@@ -6,9 +6,8 @@ import pytest
 
 from engine.net.zone import Zone, serve_zone
 from engine.signing import KeyStore
-from tests.support.site import BASIC, site_of
+from tests.support.site import ADMIN, BASIC, HELPER, OWNER, site_of
 
-OWNER, ADMIN, HELPER = "owner@example.org", "admin@example.org", "helper@example.org"
 ZONE = {
     "example": {"MX": "10 mx.example.org.", "TXT": '"v=spf1 mx -all"'},
     "mx.example": {"A": "192.0.2.25"},
@@ -28,9 +27,7 @@ async def site(tmp_path, nursery, zone):
     text = BASIC.replace("[listen]", '[listen]\nsmtp = "192.0.2.25:25"\nimap = "127.0.0.1:143"')
     text = text.replace('["example.org"]', '["example.org", "other.org"]')
     async with site_of(tmp_path, text + f'\n[dns]\nservers = ["{address}"]\n') as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
-        found.account(HELPER, "helpdesk@example.org", password=None)
+        found.staff()
         yield found
 
 

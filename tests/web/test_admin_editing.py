@@ -8,9 +8,8 @@ import pytest
 from engine.operations import editing
 from engine.operations.editing import Edit
 from engine.operations.impossible import Impossible, Missing
-from tests.support.site import BASIC, csrf, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, csrf, posted, site_of
 
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
 TEXT = (
     BASIC.replace('web = "127.0.0.1:0"', 'web = "127.0.0.1:0"\nmetrics = "127.0.0.1:0"').replace(
         '"queue", "route"]', '"mark", "queue", "route"]'
@@ -54,8 +53,7 @@ def write(folder, text: str = TEXT) -> None:
 async def site(tmp_path):
     write(tmp_path)
     async with site_of(tmp_path, TEXT) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 
@@ -78,10 +76,8 @@ async def checked(site, text: str, name: str = "pipeline.toml", who: str = OWNER
     )  # fmt: skip
 
 
-async def posted(site, path: str, who: str = OWNER, **values):
-    browser = site.known(who)
-    token = csrf(await browser.get("/account"))
-    return await browser.post(f"/admin/configuration/{path}", data={"csrf": token, **values})
+async def sent(site, path: str, who: str = OWNER, **values):
+    return await posted(site.known(who), f"/admin/configuration/{path}", **values)
 
 
 def line(text: str, what: str) -> int:
@@ -164,7 +160,7 @@ async def test_no_code_comes_in_and_none_is_run(site, tmp_path, change):
     told = (await checked(site, text)).json()
     assert "only who may write the file" in told["html"]
     assert told["bad"] == [line(text, change.strip().splitlines()[1])]
-    assert (await posted(site, "review", name="pipeline.toml", text=text, digest="x")).status_code == 422
+    assert (await sent(site, "review", name="pipeline.toml", text=text, digest="x")).status_code == 422
     with pytest.raises(Impossible, match="mistakes"):
         editing.put_in_force(site.context.config, Edit("pipeline.toml", text), "x", OWNER)
     assert not (tmp_path / "filters" / "OTHER").exists()
@@ -183,7 +179,7 @@ async def test_code_that_was_edited_on_the_machine_is_not_run_before_it_is_in_fo
 async def test_code_cannot_be_edited_unless_a_setting_allows_it(site):
     with pytest.raises(Impossible, match="cannot be edited"):
         editing.put_in_force(site.context.config, Edit("filters/mark.py", MARK), "x", OWNER)
-    response = await posted(site, "apply", name="filters/mark.py", text=MARK, digest="x")
+    response = await sent(site, "apply", name="filters/mark.py", text=MARK, digest="x")
     assert response.status_code == 409
 
 
@@ -207,19 +203,19 @@ async def test_where_it_is_allowed_that_is_a_warning_and_can_be_taken_away(with_
 
 async def test_a_review_says_what_changes(site):
     text = TEXT.replace('"mark", "queue"', '"queue"').replace('[stage.mark]\nuse = "filters/mark.py"\n', "")
-    response = await posted(site, "review", name="pipeline.toml", text=text.replace("\n", "\r\n"), digest="x")
+    response = await sent(site, "review", name="pipeline.toml", text=text.replace("\n", "\r\n"), digest="x")
     assert response.status_code == 200
     assert "Stages, gone" in response.text
     assert 'class="del">-use = &#34;filters/mark.py&#34;' in response.text
     assert "\r" not in response.text
     assert "Try it on mail" in response.text
-    further = await posted(site, "edit", name="pipeline.toml", text=text, digest="abc")
+    further = await sent(site, "edit", name="pipeline.toml", text=text, digest="abc")
     assert 'value="abc"' in further.text
     assert "filters/mark.py" not in re.search(r"<textarea.*?</textarea>", further.text, re.DOTALL)[0]
 
 
 async def test_with_mistakes_one_is_back_in_the_editor(site):
-    response = await posted(site, "review", name="pipeline.toml", text=TEXT + "\n[nonsense]\n", digest="x")
+    response = await sent(site, "review", name="pipeline.toml", text=TEXT + "\n[nonsense]\n", digest="x")
     assert response.status_code == 422
     assert "unknown table" in response.text
     assert "[nonsense]" in re.search(r"<textarea.*?</textarea>", response.text, re.DOTALL)[0]
@@ -228,7 +224,7 @@ async def test_with_mistakes_one_is_back_in_the_editor(site):
 async def test_what_was_changed_meanwhile_is_not_overwritten(site, tmp_path):
     digest = editing.read(editing.file_of(site.context.config, "pipeline.toml")).digest
     (tmp_path / "pipeline.toml").write_text(TEXT + "# somebody was here\n")
-    response = await posted(site, "apply", name="pipeline.toml", text=TEXT, digest=digest)
+    response = await sent(site, "apply", name="pipeline.toml", text=TEXT, digest=digest)
     assert response.status_code == 409
     assert "was changed meanwhile" in response.text
     assert "somebody was here" in (tmp_path / "pipeline.toml").read_text()
@@ -236,7 +232,7 @@ async def test_what_was_changed_meanwhile_is_not_overwritten(site, tmp_path):
 
 async def test_without_a_server_nothing_is_put_in_force_and_nothing_written(site, tmp_path):
     digest = editing.read(editing.file_of(site.context.config, "pipeline.toml")).digest
-    response = await posted(site, "apply", name="pipeline.toml", text=TEXT + "# new\n", digest=digest)
+    response = await sent(site, "apply", name="pipeline.toml", text=TEXT + "# new\n", digest=digest)
     assert response.status_code == 404  # there is no revision, so no server ever ran
     assert (tmp_path / "pipeline.toml").read_text() == TEXT
 
@@ -258,7 +254,7 @@ async def test_what_is_typed_stays_text(site):
     told = (await checked(site, evil)).json()
     assert "<script>alert" not in told["html"]
     assert "<img src=x" not in told["html"]
-    response = await posted(site, "review", name="pipeline.toml", text=evil, digest="x")
+    response = await sent(site, "review", name="pipeline.toml", text=evil, digest="x")
     assert "<script>alert" not in response.text
 
 
@@ -275,7 +271,7 @@ async def test_nonsense_is_refused(site, body):
 async def test_a_text_that_is_too_large_is_refused(site):
     assert (await checked(site, "#" * (editing.LARGEST + 1))).status_code == 400
     whole = TEXT + "#" * 200_000
-    assert (await posted(site, "review", name="pipeline.toml", text=whole, digest="x")).status_code == 200
+    assert (await sent(site, "review", name="pipeline.toml", text=whole, digest="x")).status_code == 200
 
 
 async def test_no_revision_is_there_yet(site):
@@ -283,8 +279,8 @@ async def test_no_revision_is_there_yet(site):
     for number in ("1", "x", "", "9" * 40):
         answer = await site.known(OWNER).get("/admin/configuration/revision", params={"number": number})
         assert answer.status_code == 404
-    assert (await posted(site, "back", number="1")).status_code == 404
-    assert (await posted(site, "trial", what="nothing")).status_code == 400
+    assert (await sent(site, "back", number="1")).status_code == 404
+    assert (await sent(site, "trial", what="nothing")).status_code == 400
 
 
 async def test_in_vietnamese(site):

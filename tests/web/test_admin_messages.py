@@ -11,9 +11,8 @@ from engine.message import MessageId
 from engine.operations.queue import listed
 from engine.queue.search import Selection
 from tests.support.queued import fill
-from tests.support.site import BASIC, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, site_of
 
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
 BOB = "bob@example.org"
 EVIL = "<script>alert(1)</script>\u202e\x1b[31m"
 
@@ -34,8 +33,7 @@ def noted(data, sender: str, *, number: int = 1, reply: str = "") -> MessageId:
 @pytest.fixture
 async def site(tmp_path):
     async with site_of(tmp_path, BASIC) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 

@@ -12,17 +12,15 @@ from engine.web.collecting import Collected
 from engine.web.languages import texts
 from tests.drawing.pipelines import EVERY, noted
 from tests.support.queued import fill
-from tests.support.site import BASIC, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, site_of
 
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
 EVIL = "<script>alert(1)</script>\x1b[31m"
 
 
 @pytest.fixture
 async def site(tmp_path):
     async with site_of(tmp_path, BASIC) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 
@@ -94,9 +92,9 @@ async def test_a_site_tells_what_is_in_the_queue_for_it(site):
         [{"site": name, "source": "", "connections": 0, "limit": 0, "waiting": 0, "paused_until": 0.0}]
         if worker == "mail-0" else []
     )  # fmt: skip
-    (found,) = await Standing(site.context).now()
-    assert (found.name, found.last_reply) == (name, "")
-    assert 0 < found.queued < 60
+    ((found, queued),) = await Standing(site.context).now()
+    assert (found.site, found.last_reply) == (name, "")
+    assert 0 < queued < 60
 
 
 async def test_it_is_for_owners(site):

@@ -2,17 +2,13 @@
 
 import base64
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from engine.observe.events import event
 from engine.spam import SERVER
 from tests.support.parked import parked
-from tests.support.site import BASIC, csrf, site_of
+from tests.support.site import ADMIN, BASIC, HELPER, OWNER, PEER, posted, site_of
 
-OWNER, ADMIN, HELPER = "owner@example.org", "admin@example.org", "helper@example.org"
 ANN, EVE = "ann@example.org", "eve@example.net"
 
 HTML = (
@@ -29,20 +25,9 @@ HTML = (
 
 
 @pytest.fixture
-def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """The events of this process, in place of the log."""
-    events: list[tuple[str, dict[str, Any]]] = []
-    event.instead = lambda name, values: events.append((name, values))
-    yield events
-    event.instead = None
-
-
-@pytest.fixture
 async def site(tmp_path):
     async with site_of(tmp_path, BASIC.replace('["example.org"]', '["example.org", "example.net"]')) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
-        found.account(HELPER, "helpdesk@example.org", password=None)
+        found.staff()
         found.answers.known["queue", "release"] = found.answers.known["queue", "delete"] = lambda *_: ""
         yield found
 
@@ -52,8 +37,7 @@ def put(site, *recipients: str, number: int = 1, **content: bytes) -> str:
 
 
 async def ordered(browser, **values):
-    token = csrf(await browser.get("/account"))
-    return await browser.post("/admin/quarantine/order", data={"csrf": token, **values})
+    return await posted(browser, "/admin/quarantine/order", **values)
 
 
 def counted(response) -> int:
@@ -110,7 +94,7 @@ async def test_a_letter_is_shown_without_anything_that_acts(site, told):
     policy = body.headers["content-security-policy"]
     assert policy.endswith("; sandbox")
     assert "default-src 'none'" in policy
-    assert told == [("parked-read", {"by": OWNER, "id": identity})]
+    assert told == [("parked-read", {"peer": PEER, "by": OWNER, "id": identity})]
 
 
 async def test_first_it_says_how_many_then_it_is_done(site, told):

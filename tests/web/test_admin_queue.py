@@ -6,9 +6,8 @@ import pytest
 
 from engine.operations.shards import counted
 from tests.support.queued import fill
-from tests.support.site import BASIC, csrf, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, posted, site_of
 
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
 COUNT = 300
 
 
@@ -16,14 +15,12 @@ COUNT = 300
 async def site(tmp_path):
     async with site_of(tmp_path, BASIC) as found:
         fill(found.role.data, COUNT, shards=2)
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 
 async def ordered(browser, **values):
-    token = csrf(await browser.get("/account"))
-    return await browser.post("/admin/queue/order", data={"csrf": token, **values})
+    return await posted(browser, "/admin/queue/order", **values)
 
 
 def told(response) -> int:

@@ -10,20 +10,16 @@ from engine.figures.gathering import Gathered
 from engine.reports.received import parse
 from engine.reports.tls_received import Failure, Policy, TlsReport
 from tests.reports.dmarc_samples import DAY, YESTERDAY, aggregate
-from tests.support.site import BASIC, site_of
+from tests.support.site import BASIC, OWNER
+from tests.web.hosting import ADMIN, hosting
 
-OWNER, ADMIN = "owner@example.org", "admin@one.example"
 EVIL = "&lt;script&gt;alert(1)&lt;/script&gt;"
 YEAR = 366.0 * DAY
 
 
 @pytest.fixture
 async def site(tmp_path):
-    async with site_of(tmp_path, f'{BASIC}\n[dns]\nservers = ["127.0.0.1:9"]\ntimeout = "100ms"\n') as found:
-        for domain in ("one.example", "two.example"):
-            found.directory.add_domain(domain)
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@one.example", password=None)
+    async with hosting(tmp_path, f'{BASIC}\n[dns]\nservers = ["127.0.0.1:9"]\ntimeout = "100ms"\n') as found:
         yield found
 
 

@@ -1,29 +1,16 @@
 """Shaping in the pages: what holds for a domain and which rule says so, what is in force, and how sites do."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from engine.net.zone import Zone, serve_zone
-from engine.observe.events import event
 from engine.operations.shaping import suspension
 from engine.runtime.services import MEASURES_SERVICE
 from engine.shaping.actions import Action
-from tests.support.site import BASIC, csrf, site_of
+from tests.support.site import ADMIN, BASIC, OWNER, PEER, posted, site_of
 
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
 EVIL = "421 4.7.0 <b>slow</b> down\r\n\x1b[31m"
-
-
-@pytest.fixture
-def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """The events of this process, in place of the log."""
-    events: list[tuple[str, dict[str, Any]]] = []
-    event.instead = lambda name, values: events.append((name, values))
-    yield events
-    event.instead = None
 
 
 @pytest.fixture
@@ -33,14 +20,12 @@ async def site(tmp_path, nursery):
     async with site_of(
         tmp_path, BASIC + '\n[lane.remote]\nstages = ["resolve", "relay"]\n' + f'\n[dns]\nservers = ["{address}"]\n'
     ) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 
-async def posted(browser, path, **values):
-    token = csrf(await browser.get("/account"))
-    return await browser.post(f"/admin/shaping{path}", data={"csrf": token, **values})
+async def sent(browser, path, **values):
+    return await posted(browser, f"/admin/shaping{path}", **values)
 
 
 async def test_each_value_is_told_with_the_rule_that_gives_it(site):
@@ -74,23 +59,23 @@ async def test_what_is_in_force_is_told_with_what_led_to_it_and_ended_by_hand(si
     assert "\x1b" not in text
     assert "50%" in text
     (action,) = store.all()
-    done = await posted(browser, "/lift", id=action.id)
+    done = await sent(browser, "/lift", id=action.id)
     assert done.headers["location"] == "/admin/shaping?done=lifted"
     assert store.all() == []
-    assert told == [("shaping-action-lifted", {"by": OWNER, "id": action.id, "site": "mx.far.test"})]
-    assert (await posted(browser, "/lift", id=action.id)).headers["location"] == "/admin/shaping?done=over"
-    assert (await posted(browser, "/lift", id="../x")).status_code == 400
+    assert told == [("shaping-action-lifted", {"peer": PEER, "by": OWNER, "id": action.id, "site": "mx.far.test"})]
+    assert (await sent(browser, "/lift", id=action.id)).headers["location"] == "/admin/shaping?done=over"
+    assert (await sent(browser, "/lift", id="../x")).status_code == 400
 
 
 async def test_a_site_is_left_alone_by_hand(site, told):
     browser = site.known(OWNER)
-    done = await posted(browser, "/suspend", site="*.Far.test", lasts="3600")
+    done = await sent(browser, "/suspend", site="*.Far.test", lasts="3600")
     assert done.headers["location"] == "/admin/shaping?done=suspended"
     (action,) = site.role.actions.all()
     assert (action.act, action.site, round(action.until - action.since)) == ("suspend", "*.far.test", 3600)
     assert [(name, values["by"], values["site"]) for name, values in told] == [("site-suspended", OWNER, "*.far.test")]
-    assert (await posted(browser, "/suspend", site="****", lasts="3600")).status_code == 422
-    assert (await posted(browser, "/suspend", site="x.test", lasts="1e99")).status_code == 400
+    assert (await sent(browser, "/suspend", site="****", lasts="3600")).status_code == 422
+    assert (await sent(browser, "/suspend", site="x.test", lasts="1e99")).status_code == 400
     assert len(site.role.actions.all()) == 1
 
 
@@ -118,6 +103,6 @@ async def test_it_is_for_owners_alone(site):
     for path in ("", "/sites"):
         assert (await browser.get(f"/admin/shaping{path}")).status_code == 403
     (action,) = site.role.actions.all()
-    assert (await posted(browser, "/lift", id=action.id)).status_code == 403
-    assert (await posted(browser, "/suspend", site="b.test", lasts="900")).status_code == 403
+    assert (await sent(browser, "/lift", id=action.id)).status_code == 403
+    assert (await sent(browser, "/suspend", site="b.test", lasts="900")).status_code == 403
     assert site.role.actions.all() == [action]

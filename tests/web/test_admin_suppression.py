@@ -3,38 +3,22 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from engine.observe.events import event
 from engine.suppression import Row
-from tests.support.site import BASIC, csrf, site_of
-
-OWNER, ADMIN = "owner@example.org", "admin@example.org"
-
-
-@pytest.fixture
-def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """The events of this process, in place of the log."""
-    events: list[tuple[str, dict[str, Any]]] = []
-    event.instead = lambda name, values: events.append((name, values))
-    yield events
-    event.instead = None
+from tests.support.site import ADMIN, BASIC, OWNER, PEER, csrf, posted, site_of
 
 
 @pytest.fixture
 async def site(tmp_path):
     async with site_of(tmp_path, BASIC) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
+        found.staff()
         yield found
 
 
-async def posted(browser, path="", **values):
-    token = csrf(await browser.get("/account"))
-    return await browser.post(f"/admin/suppression{path}", data={"csrf": token, **values})
+async def sent(browser, path="", **values):
+    return await posted(browser, f"/admin/suppression{path}", **values)
 
 
 def entries(page) -> list[str]:
@@ -84,7 +68,7 @@ async def test_it_says_who_is_on_it_by_an_address_or_by_a_domain(site):
 
 async def test_somebody_is_put_on_and_taken_off(site, told):
     browser = site.known(OWNER)
-    done = await posted(
+    done = await sent(
         browser, entries="A@Example.net\n b.example", lasts="30", note="asked for it", **{"class": "complaint"}
     )
     assert done.headers["location"] == "/admin/suppression?added=2"
@@ -94,19 +78,19 @@ async def test_somebody_is_put_on_and_taken_off(site, told):
         ("a@example.net", "complaint", "asked for it"), ("b.example", "complaint", "asked for it"),
     ]  # fmt: skip
     assert all(29 * 86_400 < row.until - row.since < 31 * 86_400 for row in rows)
-    done = await posted(browser, "/remove", entry=["a@example.net", "nobody@example.net"])
+    done = await sent(browser, "/remove", entry=["a@example.net", "nobody@example.net"])
     assert done.headers["location"] == "/admin/suppression?removed=1"
     assert [row.entry for row in site.role.suppressions.rows()] == ["b.example"]
     assert told == [
-        ("suppression-added", {"by": OWNER, "entries": ["a@example.net", "b.example"], "tenant": None}),
-        ("suppression-removed", {"by": OWNER, "entries": ["a@example.net"], "tenant": None}),
+        ("suppression-added", {"peer": PEER, "by": OWNER, "entries": ["a@example.net", "b.example"], "tenant": None}),
+        ("suppression-removed", {"peer": PEER, "by": OWNER, "entries": ["a@example.net"], "tenant": None}),
     ]
 
 
 async def test_what_is_no_entry_changes_nothing(site):
     browser = site.known(OWNER)
     for values in ({"entries": "good@example.net not an@@entry"}, {"entries": "a@b.example", "class": "nonsense"}):
-        page = await posted(browser, **values)
+        page = await sent(browser, **values)
         assert page.status_code == 422
         assert 'role="alert"' in page.text
     assert list(site.role.suppressions.rows()) == []
@@ -114,13 +98,13 @@ async def test_what_is_no_entry_changes_nothing(site):
 
 async def test_a_file_goes_in_by_a_form_and_as_it_is(site):
     browser = site.known(OWNER)
-    done = await posted(browser, "/import", text="entry,class\na@example.net,complaint\n")
+    done = await sent(browser, "/import", text="entry,class\na@example.net,complaint\n")
     assert done.headers["location"] == "/admin/suppression?added=1"
     token = csrf(await browser.get("/account"))
     lines = "".join(f"u{number}@example.net\n" for number in range(20_000))
     headers = {"x-csrf-token": token, "content-type": "text/plain"}
-    sent = await browser.post("/admin/suppression/import", content=lines.encode(), headers=headers)
-    assert sent.json() == {"count": 20_000}
+    taken = await browser.post("/admin/suppression/import", content=lines.encode(), headers=headers)
+    assert taken.json() == {"count": 20_000}
     wrong = await browser.post("/admin/suppression/import", content=b"x@example.net\nx@@\n", headers=headers)
     assert wrong.status_code == 422
     assert "line 2" in wrong.json()["detail"]
@@ -138,7 +122,7 @@ async def test_all_of_it_comes_out_as_it_goes_in(site):
     assert {row["class"] for row in rows} == {"complaint"}
     for row in site.role.suppressions.rows():
         site.role.suppressions.remove(row.entry, row.tenant)
-    await posted(site.known(OWNER), "/import", text="\n".join(answer.text.splitlines()[:101]))
+    await sent(site.known(OWNER), "/import", text="\n".join(answer.text.splitlines()[:101]))
     assert [row["entry"] for row in rows[:100]] == [row.entry for row in site.role.suppressions.rows()]
 
 
@@ -147,5 +131,5 @@ async def test_it_is_for_owners_alone(site):
     for path in ("", "/export"):
         assert (await browser.get(f"/admin/suppression{path}")).status_code == 403
     for path in ("", "/remove", "/import"):
-        assert (await posted(browser, path, entries="a@example.net", text="a@example.net")).status_code == 403
+        assert (await sent(browser, path, entries="a@example.net", text="a@example.net")).status_code == 403
     assert list(site.role.suppressions.rows()) == []

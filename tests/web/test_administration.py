@@ -5,32 +5,16 @@ import pytest
 from engine.directory import Roles, totp
 from engine.directory.errors import Invalid
 from engine.directory.roles import valid_role
-from tests.support.site import BASIC, csrf, site_of
-
-OWNER, AUDITOR = "owner@example.org", "auditor@example.org"
-ADMIN, HELPER, ANN = "admin@one.example", "helper@one.example", "ann@one.example"
-OTHER, BOTH = "bob@two.example", "both@one.example"
+from tests.support.site import AUDITOR, OWNER, posted
+from tests.web.hosting import ADMIN, ANN, BOB, BOTH, HELPER, hosting
 
 
 @pytest.fixture
 async def site(tmp_path):
-    async with site_of(tmp_path, BASIC) as found:
-        for domain in ("one.example", "two.example"):
-            found.directory.add_domain(domain)
-        found.account(OWNER, "owner", password=None)
-        found.account(AUDITOR, "auditor", password=None)
-        found.account(ADMIN, "administrator@one.example", password=None)
-        found.account(HELPER, "helpdesk@one.example", password=None)
-        found.account(BOTH, "administrator@one.example", "administrator@two.example", password=None)
-        found.account(ANN, password=None)
-        found.account(OTHER, password=None)
+    async with hosting(tmp_path) as found:
+        for address in (ANN, BOB):
+            found.account(address, password=None)
         yield found
-
-
-async def posted(browser, path, **values):
-    """A form, as a page would send it."""
-    token = csrf(await browser.get("/account"))
-    return await browser.post(path, data={"csrf": token, **values})
 
 
 # Roles themselves
@@ -102,11 +86,11 @@ async def test_one_sees_the_accounts_of_ones_domains_alone(site):
     browser = site.known(ADMIN)
     everything = (await browser.get("/admin/accounts")).text
     assert ANN in everything
-    assert OTHER not in everything
+    assert BOB not in everything
     assert OWNER not in everything
-    assert OTHER not in (await browser.get("/admin/accounts?domain=two.example")).text
-    assert OTHER not in (await browser.get("/admin/accounts?q=bob")).text
-    assert (await browser.get(f"/admin/account?address={OTHER}")).status_code == 404
+    assert BOB not in (await browser.get("/admin/accounts?domain=two.example")).text
+    assert BOB not in (await browser.get("/admin/accounts?q=bob")).text
+    assert (await browser.get(f"/admin/account?address={BOB}")).status_code == 404
     assert (await browser.get(f"/admin/account?address={ANN}")).status_code == 200
     domains = (await browser.get("/admin/domains")).text
     assert "one.example" in domains
@@ -130,19 +114,19 @@ HELPING = {"/admin/account/password", "/admin/account/totp/end", "/admin/account
 @pytest.mark.parametrize(
     ("who", "whom", "may"),
     [
-        (OWNER, OTHER, "all"),
+        (OWNER, BOB, "all"),
         (OWNER, AUDITOR, "all"),
         (ADMIN, ANN, "all"),
         (ADMIN, HELPER, "all"),
-        (BOTH, OTHER, "all"),
+        (BOTH, BOB, "all"),
         (HELPER, ANN, "help"),
         (HELPER, ADMIN, "nothing"),
-        (ADMIN, OTHER, "nothing"),
+        (ADMIN, BOB, "nothing"),
         (ADMIN, BOTH, "nothing"),
         (ADMIN, OWNER, "nothing"),
         (ANN, ANN, "nothing"),
         (AUDITOR, ANN, "nothing"),
-        (ANN, OTHER, "nothing"),
+        (ANN, BOB, "nothing"),
     ],
 )
 async def test_each_role_changes_what_is_its_own(site, path, values, who, whom, may):  # noqa: PLR0917

@@ -7,35 +7,20 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from engine.observe.events import event
 from engine.web import moves
 from engine.web.moves import Moves
 from tests.support.imap_source import Box, Source, serving
-from tests.support.site import BASIC, csrf, site_of
+from tests.support.site import OWNER, posted
+from tests.web.hosting import ADMIN, ANN, BOB, HELPER, hosting
 
-OWNER, ADMIN, HELPER = "owner@example.org", "admin@one.example", "helper@one.example"
-ANN, BOB = "ann@one.example", "bob@two.example"
 SECRET = "wonderland of old"
 
 
 @pytest.fixture
-def told():
-    events = []
-    event.instead = lambda name, values: events.append((name, values))
-    yield events
-    event.instead = None
-
-
-@pytest.fixture
 async def site(tmp_path, told):
-    async with site_of(tmp_path, BASIC) as found:
-        for domain in ("one.example", "two.example"):
-            found.directory.add_domain(domain)
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@one.example", password=None)
-        found.account(HELPER, "helpdesk@one.example", password=None)
-        found.account(ANN, password=None)
-        found.account(BOB, password=None)
+    async with hosting(tmp_path) as found:
+        for address in (ANN, BOB):
+            found.account(address, password=None)
         yield found
 
 
@@ -54,8 +39,8 @@ async def working(site) -> AsyncIterator[Moves]:
         nursery.cancel_scope.cancel()
 
 
-async def posted(browser, path="/admin/moving", **values):
-    return await browser.post(path, data={"csrf": csrf(await browser.get("/account")), **values})
+async def sent(browser, path="/admin/moving", **values):
+    return await posted(browser, path, **values)
 
 
 async def until(holds):
@@ -72,7 +57,7 @@ async def test_mail_comes_and_the_page_shows_it(site, told):
     browser = site.known(OWNER)
     async with serving(a_source(nil={2})) as source, working(site) as known:
         place = f"imap://127.0.0.1:{source.port}"
-        begun = await posted(browser, address=BOB, server=place, user="robert", password=SECRET)
+        begun = await sent(browser, address=BOB, server=place, user="robert", password=SECRET)
         assert (begun.status_code, begun.headers["location"]) == (303, "/admin/moving?begun=1")
         (move,) = known.all()
         await until(lambda: not move.is_going)
@@ -94,19 +79,19 @@ async def test_it_is_paused_goes_on_and_is_forgotten(site):
     browser = site.known(OWNER)
     source = a_source(sign_in=[b"NO [LIMIT] later"] * 3)
     async with serving(source), working(site) as known:
-        await posted(browser, address=BOB, server=f"imap://127.0.0.1:{source.port}", password=SECRET)
+        await sent(browser, address=BOB, server=f"imap://127.0.0.1:{source.port}", password=SECRET)
         (move,) = known.all()
         await until(lambda: move.state == "waiting")
         assert "waits for the other server" in (await browser.get("/admin/moving")).text
-        again = await posted(browser, address=BOB, server=f"imap://127.0.0.1:{source.port}", password=SECRET)
+        again = await sent(browser, address=BOB, server=f"imap://127.0.0.1:{source.port}", password=SECRET)
         assert "This mail is being taken already." in again.text
-        await posted(browser, "/admin/moving/change", id=move.id, what="pause")
+        await sent(browser, "/admin/moving/change", id=move.id, what="pause")
         assert (move.state, move.task.login.secret()) == ("paused", SECRET)
         source.sign_in.clear()
         await trio.sleep(0.05)  # the record is free again
-        await posted(browser, "/admin/moving/change", id=move.id, what="resume")
+        await sent(browser, "/admin/moving/change", id=move.id, what="resume")
         await until(lambda: move.state == "done")
-        await posted(browser, "/admin/moving/change", id=move.id, what="forget")
+        await sent(browser, "/admin/moving/change", id=move.id, what="forget")
         assert known.all() == []
 
 
@@ -120,9 +105,9 @@ async def test_a_server_that_cannot_be_reached_is_waited_for(site):
 
 async def test_what_was_paused_long_ago_is_forgotten_with_its_password(site, monkeypatch):
     browser = site.known(OWNER)
-    await posted(browser, address=BOB, server="imap://127.0.0.1:9", password=SECRET)
+    await sent(browser, address=BOB, server="imap://127.0.0.1:9", password=SECRET)
     (move,) = moves_of(site).all()
-    await posted(browser, "/admin/moving/change", id=move.id, what="pause")
+    await sent(browser, "/admin/moving/change", id=move.id, what="pause")
     monkeypatch.setattr(moves, "KEPT", -1.0)
     assert moves_of(site).all() == []
 
@@ -132,25 +117,25 @@ async def test_each_role_moves_into_accounts_of_its_own(site):
     place = {"server": "imaps://imap.example.com", "password": SECRET}
     assert (await helper.get("/admin/moving")).status_code == 403
     assert (await ann.get("/admin/moving")).status_code == 403
-    assert (await posted(helper, address=ANN, **place)).status_code == 403
+    assert (await sent(helper, address=ANN, **place)).status_code == 403
     for other in (BOB, OWNER, "nobody@two.example"):
-        refused = await posted(admin, address=other, **place)
+        refused = await sent(admin, address=other, **place)
         assert refused.status_code == 422
         assert f"{other} is in no domain that {ADMIN} may touch" in refused.text
     assert moves_of(site).all() == []
-    assert (await posted(admin, address=ANN, **place)).status_code == 303
-    assert (await posted(site.known(OWNER), address=BOB, **place)).status_code == 303
+    assert (await sent(admin, address=ANN, **place)).status_code == 303
+    assert (await sent(site.known(OWNER), address=BOB, **place)).status_code == 303
     (hidden, shown) = moves_of(site).all()
     page = (await admin.get("/admin/moving")).text
     assert (shown.id in page, hidden.id in page) == (True, False)
-    assert (await posted(admin, "/admin/moving/change", id=hidden.id, what="pause")).status_code == 404
+    assert (await sent(admin, "/admin/moving/change", id=hidden.id, what="pause")).status_code == 404
     assert hidden.state == "queued"
 
 
 async def test_who_has_some_domains_reaches_nothing_behind_our_walls(site):
     browser = site.known(ADMIN)
     async with serving(a_source()) as source, working(site) as known:
-        await posted(browser, address=ANN, server=f"imap://127.0.0.1:{source.port}", password=SECRET)
+        await sent(browser, address=ANN, server=f"imap://127.0.0.1:{source.port}", password=SECRET)
         (move,) = known.all()
         await until(lambda: not move.is_going)
         assert (move.state, move.done.why) == ("refused", "127.0.0.1 is at no public address")
@@ -160,19 +145,17 @@ async def test_who_has_some_domains_reaches_nothing_behind_our_walls(site):
 async def test_many_begin_together_or_none_does(site):
     browser = site.known(OWNER)
     wrong = f"address,password\n{BOB},x\nnobody@one.example,y\n"
-    refused = await posted(browser, "/admin/moving/many", csv=wrong, server="imap.example.com")
+    refused = await sent(browser, "/admin/moving/many", csv=wrong, server="imap.example.com")
     assert refused.status_code == 422
     assert "Line 3: there is no account nobody@one.example" in refused.text
     assert moves_of(site).all() == []
     right = f"address,password,password_file\n{BOB},x,\n{ANN},y,\n"
-    begun = await posted(
-        browser, "/admin/moving/many", csv=right, server="imap.example.com", flags="1", folders="INBOX"
-    )
+    begun = await sent(browser, "/admin/moving/many", csv=right, server="imap.example.com", flags="1", folders="INBOX")
     assert begun.headers["location"] == "/admin/moving?begun=2"
     found = {move.account.address: move for move in moves_of(site).all()}
     assert found[ANN].task.login.secret() == "y"
     assert (found[BOB].wishes.flags, found[BOB].wishes.choice.only) == (True, ("INBOX",))
-    file = await posted(
+    file = await sent(
         browser, "/admin/moving/many", csv=f"address,password_file\n{BOB},/etc/passwd\n", server="a.example"
     )
     assert "password_file is for the command alone" in file.text
@@ -180,7 +163,7 @@ async def test_many_begin_together_or_none_does(site):
 
 @pytest.mark.parametrize("server", ["", "http://x", "imaps://ann:secret@x", "a b"])
 async def test_what_is_no_server_is_said_so(site, server):
-    refused = await posted(site.known(OWNER), address=BOB, server=server, password=SECRET)
+    refused = await sent(site.known(OWNER), address=BOB, server=server, password=SECRET)
     assert refused.status_code == 422
     assert "This is no server:" in refused.text
 
@@ -188,19 +171,19 @@ async def test_what_is_no_server_is_said_so(site, server):
 async def test_one_moves_ones_own_mail_from_public_addresses(site, told):
     ann, bob = site.known(ANN), site.known(BOB)
     place = {"server": "imap://127.0.0.1:143", "password": SECRET}
-    odd = await posted(ann, "/account/moving", server="imaps://imap.example.com:8993", password=SECRET)
+    odd = await sent(ann, "/account/moving", server="imaps://imap.example.com:8993", password=SECRET)
     assert (odd.status_code, "Only the usual ports of IMAP" in odd.text) == (422, True)
     async with working(site) as known:
-        assert (await posted(ann, "/account/moving", address=BOB, user="annie", **place)).status_code == 303
+        assert (await sent(ann, "/account/moving", address=BOB, user="annie", **place)).status_code == 303
         (move,) = known.all()
         await until(lambda: not move.is_going)
         assert (move.account.address, move.task.login.user) == (ANN, "annie")
         assert (move.state, move.done.why) == ("refused", "127.0.0.1 is at no public address")
         assert move.id in (await ann.get("/account/moving")).text
         assert move.id not in (await bob.get("/account/moving")).text
-        assert (await posted(bob, "/account/moving/change", id=move.id, what="forget")).status_code == 404
-        assert (await posted(ann, "/account/moving/change", id=move.id, what="frobnicate")).status_code == 422
-        assert (await posted(ann, "/account/moving/change", id=move.id, what="forget")).status_code == 303
+        assert (await sent(bob, "/account/moving/change", id=move.id, what="forget")).status_code == 404
+        assert (await sent(ann, "/account/moving/change", id=move.id, what="frobnicate")).status_code == 422
+        assert (await sent(ann, "/account/moving/change", id=move.id, what="forget")).status_code == 303
         assert known.all() == []
     assert SECRET not in repr(told)
 
@@ -210,5 +193,5 @@ async def test_one_does_not_begin_again_and_again(site):
     codes = []
     for number in range(21):
         place = {"server": "imaps://imap.example.com", "user": f"guess{number}", "password": SECRET}
-        codes.append((await posted(ann, "/account/moving", **place)).status_code)
+        codes.append((await sent(ann, "/account/moving", **place)).status_code)
     assert codes == [303] + [409] * 19 + [429]

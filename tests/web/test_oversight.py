@@ -9,31 +9,20 @@ from engine.mailbox.commands import Expunge, Hold
 from engine.mailbox.layout import INBOX
 from engine.operations.auditing import verified
 from engine.operations.operator import Operator
-from tests.support.site import BASIC, csrf
+from tests.support.site import ADMIN, AUDITOR, BASIC, HELPER, OWNER, posted
 from tests.web.mail.mail_site import ANN, BOB, RICH, letter, mail_of
 
-AUDITOR, SECOND, OWNER = "auditor@example.org", "second@example.org", "owner@example.org"
-ADMIN, HELPER = "admin@example.org", "helper@example.org"
-PEOPLE = {
-    AUDITOR: ("auditor",), SECOND: ("auditor",), OWNER: ("owner",), ADMIN: ("administrator@example.org",),
-    HELPER: ("helpdesk@example.org",),
-}  # fmt: skip
+SECOND = "second@example.org"
 
 
 @pytest.fixture
 async def mail(tmp_path):
     async with mail_of(tmp_path, BASIC) as found:
-        for address, roles in PEOPLE.items():
-            found.site.account(address, *roles, password=None)
+        found.site.staff()
+        found.site.account(SECOND, "auditor", password=None)
         await found.put(letter("A secret offer", "The price is 7"), letter("Lunch"), RICH)
         await found.put(letter("Offer for Bob"), address=BOB)
         yield found
-
-
-async def posted(browser, path, **values):
-    """A form, as a page would send it."""
-    token = csrf(await browser.get("/account"))
-    return await browser.post(path, data={"csrf": token, **values})
 
 
 def log(mail):
@@ -169,7 +158,7 @@ async def test_a_message_is_read_in_a_frame_and_each_look_is_noted_first(mail, o
     assert "<script" not in body.text
     assert "elsewhere.test/p.png" not in body.text  # nobody learns that it is read
     assert body.headers["content-security-policy"].endswith("sandbox allow-popups allow-popups-to-escape-sandbox")
-    picture = re.search(r'src="(/mail/seen/[^"]+)"', body.text)[1]
+    picture = re.search(r'src="(/admin/oversight/seen/[^"]+)"', body.text)[1]
     assert (await auditor.get(picture)).headers["content-type"] == "image/png"
     file = re.search(r'href="(/admin/oversight/part/[^"]+)"', page.text)[1]
     part = await auditor.get(file)

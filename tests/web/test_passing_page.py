@@ -6,9 +6,8 @@ from engine.operations.reach import Reach
 from engine.runtime.taps import DOMAINS
 from engine.watching.tapped import Told
 from engine.web.admin import passing
-from tests.support.site import BASIC, site_of
+from tests.support.site import ADMIN, BASIC, HELPER, OWNER, site_of
 
-OWNER, ADMIN, HELPER = "owner@example.org", "admin@example.org", "helper@example.org"
 LOCAL = {"one.example", "two.example"}
 ANN = Reach({"one.example"}, LOCAL.__contains__)
 
@@ -16,9 +15,7 @@ ANN = Reach({"one.example"}, LOCAL.__contains__)
 @pytest.fixture
 async def site(tmp_path):
     async with site_of(tmp_path, BASIC) as found:
-        found.account(OWNER, "owner", password=None)
-        found.account(ADMIN, "administrator@example.org", password=None)
-        found.account(HELPER, "helpdesk@example.org", password=None)
+        found.staff()
         yield found
 
 

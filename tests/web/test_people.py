@@ -11,31 +11,18 @@ from engine.directory import Limit, may_send_as
 from engine.mailbox import Access
 from engine.operations import filling
 from engine.web.admin.growing import Growing
-from tests.support.site import BASIC, csrf, site_of
+from tests.support.site import AUDITOR, OWNER, csrf, posted
+from tests.web.hosting import ADMIN, ANN, BOB, HELPER, hosting
 
-OWNER, AUDITOR = "owner@example.org", "auditor@example.org"
-ADMIN, HELPER, ANN, CARL = "admin@one.example", "helper@one.example", "ann@one.example", "carl@one.example"
-OTHER = "bob@two.example"
+CARL = "carl@one.example"
 
 
 @pytest.fixture
 async def site(tmp_path):
-    async with site_of(tmp_path, BASIC) as found:
-        for domain in ("one.example", "two.example"):
-            found.directory.add_domain(domain)
-        found.account(OWNER, "owner", password=None)
-        found.account(AUDITOR, "auditor", password=None)
-        found.account(ADMIN, "administrator@one.example", password=None)
-        found.account(HELPER, "helpdesk@one.example", password=None)
-        for address in (ANN, CARL, OTHER):
+    async with hosting(tmp_path) as found:
+        for address in (ANN, CARL, BOB):
             found.account(address, password=None)
         yield found
-
-
-async def posted(browser, path, **values):
-    """A form, as a page would send it."""
-    token = csrf(await browser.get("/account"))
-    return await browser.post(path, data={"csrf": token, **values})
 
 
 def told(site):
@@ -114,10 +101,10 @@ async def test_an_owner_of_a_group_says_who_its_members_are_and_nobody_else_does
     assert "/account/group?address=team%40one.example" in (await ann.get("/account")).text
     assert "team@one.example" not in (await carl.get("/account")).text
     assert (await ann.get("/account/group?address=team@one.example")).status_code == 200
-    assert (await posted(ann, "/account/group/members", address="team@one.example", add=OTHER)).status_code == 303
+    assert (await posted(ann, "/account/group/members", address="team@one.example", add=BOB)).status_code == 303
     assert (await posted(ann, "/account/group/members", address="team@one.example", remove=CARL)).status_code == 303
     assert (await posted(ann, "/account/group/members", address="team@one.example", add="no")).status_code == 422
-    assert site.directory.find("team@one.example").targets == (OTHER,)
+    assert site.directory.find("team@one.example").targets == (BOB,)
     assert (await carl.get("/account/group?address=team@one.example")).status_code == 404
     assert (await posted(carl, "/account/group/members", address="team@one.example", add=CARL)).status_code == 404
     assert (await ann.get("/admin/groups")).status_code == 403
@@ -173,16 +160,16 @@ async def test_a_shared_mailbox_and_who_works_in_it(site):
 async def test_one_says_oneself_who_works_in_ones_mailbox(site):
     ann = site.known(ANN)
     assert "/account/people" in (await ann.get("/account")).text
-    assert (await posted(ann, "/account/people", who=OTHER, level="read", sends="yes")).status_code == 303
+    assert (await posted(ann, "/account/people", who=BOB, level="read", sends="yes")).status_code == 303
     text = (await ann.get("/account/people")).text
-    assert OTHER in text
+    assert BOB in text
     assert "reads, sends in its name" in text
-    assert may_send_as(site.directory, OTHER, ANN)
+    assert may_send_as(site.directory, BOB, ANN)
     assert (await posted(ann, "/account/people", who="nobody@one.example", level="read")).status_code == 422
     assert (await posted(ann, "/account/people", who=ANN, level="read")).status_code == 422
-    assert (await ann.post("/account/people", data={"who": OTHER, "level": "write"})).status_code == 403
-    assert (await posted(ann, "/account/people", who=OTHER, level="nothing")).status_code == 303
-    assert not may_send_as(site.directory, OTHER, ANN)
+    assert (await ann.post("/account/people", data={"who": BOB, "level": "write"})).status_code == 403
+    assert (await posted(ann, "/account/people", who=BOB, level="nothing")).status_code == 303
+    assert not may_send_as(site.directory, BOB, ANN)
     assert "Nobody else." in (await ann.get("/account/people")).text
     assert {by for _, by in told(site)} == {ANN}
 
@@ -195,7 +182,7 @@ async def test_one_says_oneself_who_works_in_ones_mailbox(site):
         ("sales@one.example", "read", "", 422),
         ("info@one.example", "read", "", 422),
         ("team@one.example", "read", "yes", 422),
-        (OTHER, "read", "", 403),
+        (BOB, "read", "", 403),
         ("anyone", "read", "", 403),
     ],
 )
@@ -328,7 +315,7 @@ async def test_many_are_counted_first(site):
     assert "It was done to 3 accounts." in (await browser.get("/admin/accounts?done=3")).text
     assert site.directory.account(ANN).suspended
     assert not site.directory.account(ADMIN).suspended
-    assert not site.directory.account(OTHER).suspended
+    assert not site.directory.account(BOB).suspended
     await posted(browser, "/admin/accounts/bulk", act="lift", q="ann", sure="1")
     assert not site.directory.account(ANN).suspended
     assert site.directory.account(CARL).suspended
@@ -337,12 +324,12 @@ async def test_many_are_counted_first(site):
 async def test_what_many_get(site):
     browser = site.known(ADMIN)
     site.directory.add_group("team@one.example")
-    await posted(browser, "/admin/accounts/bulk", act="quota", size="5 GB", address=[ANN, CARL, OTHER], sure="1")
+    await posted(browser, "/admin/accounts/bulk", act="quota", size="5 GB", address=[ANN, CARL, BOB], sure="1")
     assert site.directory.account(ANN).limit == Limit(5_000_000_000, None)
-    assert site.directory.account(OTHER).limit == Limit()
-    await posted(browser, "/admin/accounts/bulk", act="group", group="team@one.example", address=[ANN, OTHER], sure="1")
+    assert site.directory.account(BOB).limit == Limit()
+    await posted(browser, "/admin/accounts/bulk", act="group", group="team@one.example", address=[ANN, BOB], sure="1")
     assert site.directory.find("team@one.example").targets == (ANN,)
-    invited = await posted(browser, "/admin/accounts/bulk", act="invite", address=[CARL, OTHER], sure="1")
+    invited = await posted(browser, "/admin/accounts/bulk", act="invite", address=[CARL, BOB], sure="1")
     assert invited.text.count("/invitation?token=") == 1
     for values in ({"act": "quota", "size": "much"}, {"act": "quota"}, {"act": "group", "group": "x@one.example"}):
         assert (await posted(browser, "/admin/accounts/bulk", **values, sure="1")).status_code == 422
@@ -387,7 +374,7 @@ async def test_quotas_of_groups_domains_and_accounts(site):
     assert site.directory.group_limit("team@one.example").octets == 3_000_000_000
     assert site.directory.domain_limits("one.example").each.octets == 3_000_000_000
     assert site.directory.account(CARL).limit.octets == 3_000_000_000
-    for name, status in (("two.example", 403), (OTHER, 403), ("x@one.example", 422), ("", 403)):
+    for name, status in (("two.example", 403), (BOB, 403), ("x@one.example", 422), ("", 403)):
         assert (await posted(browser, "/admin/quotas", name=name, size="3 GB")).status_code == status
     assert (await posted(browser, "/admin/quotas", name=CARL, size="x")).status_code == 422
     assert (await posted(site.known(HELPER), "/admin/quotas", name=CARL, size="1 GB")).status_code == 403
@@ -541,19 +528,19 @@ CHANGES = [
     ("/admin/aliases/change", {"address": "info@two.example", "targets": ANN}),
     ("/admin/aliases/remove", {"address": "info@two.example"}),
     ("/admin/shared", {"name": "x", "domain": "two.example"}),
-    ("/admin/account/people", {"address": OTHER, "who": ADMIN, "level": "read"}),
-    ("/admin/account/app-passwords", {"address": OTHER, "name": "x", "services": "imap"}),
-    ("/admin/account/app-passwords/revoke", {"address": OTHER, "name": "x"}),
-    ("/admin/account/suspend", {"address": OTHER, "suspended": "yes"}),
-    ("/admin/account/invite", {"address": OTHER}),
+    ("/admin/account/people", {"address": BOB, "who": ADMIN, "level": "read"}),
+    ("/admin/account/app-passwords", {"address": BOB, "name": "x", "services": "imap"}),
+    ("/admin/account/app-passwords/revoke", {"address": BOB, "name": "x"}),
+    ("/admin/account/suspend", {"address": BOB, "suspended": "yes"}),
+    ("/admin/account/invite", {"address": BOB}),
 ]
 
 
 @pytest.mark.parametrize(("path", "values"), CHANGES, ids=[path for path, _ in CHANGES])
 @pytest.mark.parametrize("who", [ADMIN, HELPER, AUDITOR, ANN])
 async def test_other_domains_are_out_of_reach(site, who, path, values):
-    site.directory.add_group("team@two.example", [OTHER])
-    site.directory.add_alias("info@two.example", [OTHER])
+    site.directory.add_group("team@two.example", [BOB])
+    site.directory.add_alias("info@two.example", [BOB])
     before = [*site.directory.aliases(), *site.directory.groups(), *site.directory.accounts()]
     browser = site.known(who)
     assert (await posted(browser, path, **values)).status_code in (403, 404)
@@ -567,7 +554,7 @@ async def test_other_domains_are_out_of_reach(site, who, path, values):
 async def test_who_has_changed_what(site):
     owner = site.known(OWNER)
     await posted(site.known(ADMIN), "/admin/aliases", name="info", domain="one.example", targets=ANN)
-    await posted(owner, "/admin/account/quota", address=OTHER, size="1 GB")
+    await posted(owner, "/admin/account/quota", address=BOB, size="1 GB")
     await posted(site.known(ANN), "/account/app-passwords", name="phone", services="imap")
     text = (await site.known(AUDITOR).get("/admin/changes")).text
     text = text.partition("<tbody>")[2]

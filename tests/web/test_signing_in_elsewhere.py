@@ -372,8 +372,8 @@ async def test_accounts_are_made_if_so_configured(site, provider, capfd):
     browser = site.browser()
     assert (await sign_in(browser, provider, email=BOB)).status_code == 303
     assert BOB in (await browser.get("/account")).text
-    (made,) = events(capfd, "web-account-changed")
-    assert (made["address"], made["by"], made["what"]) == (BOB, "oidc:firm", "added")
+    (made,) = events(capfd, "account-added")
+    assert (made["address"], made["by"]) == (BOB, "oidc:firm")
     site.directory.add_alias("info@example.org", [ANN])
     for other in ("info@example.org", "x@elsewhere.example", "a b@example.org"):
         assert (await sign_in(site.browser(), provider, email=other)).status_code == 401

@@ -32,6 +32,8 @@ def catalogue(language: str) -> Catalog:
             for message in read_po(file, locale=language):
                 if message.id:
                     assert not message.fuzzy, f"{path}: {message.id} is marked fuzzy"
+                    other = whole.get(message.id)
+                    assert other is None or other.string == message.string, f"{path}: {message.id} is said otherwise"
                     whole[message.id] = message
     return whole
 

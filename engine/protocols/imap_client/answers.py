@@ -74,7 +74,7 @@ class Continue(Struct, frozen=True):
 Item: TypeAlias = Large | Part | Untagged | Status | Continue
 
 _ANNOUNCED = re.compile(rb"~?\{([0-9]{1,20})\}\Z")
-_TOKEN = re.compile(rb'([()])| |"((?:[^"\\\r\n]++|\\.)*+)"|((?:[^ ()"\[{\r\n]|\[[^\]\r\n]*+\]?|\{)++)')
+_TOKEN = re.compile(rb'([()])| |"((?>(?:[^"\\\r\n]++|\\.)*))"|((?>(?:[^ ()"\[{\r\n]|\[[^\]\r\n]*+\]?|\{)+))')
 _ESCAPED = re.compile(rb"\\(.)")
 _STATUS = re.compile(rb"([!-~]{1,40}) (OK|NO|BAD|BYE|PREAUTH)(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _CODE = re.compile(rb"\[([!-Z^-~]{1,60})(?: ([^\]]*))?\] ?(.*)", re.DOTALL)

@@ -14,8 +14,9 @@ from starlette.routing import Route
 from engine.directory import ADMINISTRATOR, DirectoryError, Embedded, passwords
 from engine.observe.events import event
 from engine.operations import importing
-from engine.operations.importing import COLUMNS, Entry, LineMistake, Sheet
+from engine.operations.importing import COLUMNS, Entry, Sheet
 from engine.operations.operator import Forbidden, Operator
+from engine.operations.sheets import LineMistake
 from engine.storage.environment import StorageError
 from engine.web.admin.imports import Import, Imports, Progress
 from engine.web.admin.mistakes import worded

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 
-from engine.operations.importing import LineMistake
+from engine.operations.sheets import LineMistake
 
 _KNOWN: tuple[tuple[str, Callable[[Callable[[str], str]], str]], ...] = (
     (r"there is no column (?P<a>.+?); .*", lambda _: _("There is no column %(a)s.")),

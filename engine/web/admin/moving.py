@@ -14,8 +14,8 @@ from starlette.routing import BaseRoute, Route
 from engine.directory import ADMINISTRATOR, OWNER
 from engine.migration import Login, Server, server_at
 from engine.operations import migrating
-from engine.operations.importing import LineMistake
 from engine.operations.migrating import ForAll, Sheet, Task, kept
+from engine.operations.sheets import LineMistake
 from engine.web.admin.scope import administered, operator, outranks
 from engine.web.context import Context
 from engine.web.languages import translator

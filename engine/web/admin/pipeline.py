@@ -14,7 +14,7 @@ from engine.drawing.svg import Say, as_svg
 from engine.observe.visible import on_one_line
 from engine.watching.readings import LinkReading, StageReading
 from engine.watching.wording import NOTHING, notes_of, rate, shares, time_taken
-from engine.web.admin.standing import Site, Standing
+from engine.web.admin.standing import Busy, Standing
 from engine.web.admin.watch import Watch
 from engine.web.admin.wordings import figured, figures, saying
 from engine.web.bounds import bounded
@@ -67,7 +67,7 @@ def _picture(watch: Watch, language: str) -> str:
     return as_svg(watch.pipeline, notes, style=False, say=say, leads=address_of)
 
 
-def _tables(watch: Watch, sites: Sequence[Site], language: str) -> str:
+def _tables(watch: Watch, sites: Sequence[Busy], language: str) -> str:
     """The same figures, and the sites, as tables."""
     say = saying(texts(language).gettext)
     read = {one.name: one for one in watch.reading.links} if watch.reading else {}
@@ -77,7 +77,8 @@ def _tables(watch: Watch, sites: Sequence[Site], language: str) -> str:
         .render(
             links=[_link(name, read.get(name), language) for name in watch.pipeline.links],
             stages=[_stage(one, say, language) for one in watch.reading.stages] if watch.reading else [],
-            sites=[(one, on_one_line(one.last_reply)) for one in sites],
+            sites=sites,
+            plain=on_one_line,
         )
     )
 

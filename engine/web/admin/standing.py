@@ -2,16 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import trio
 
 from engine.config import Config
-from engine.links.request import Unanswered
-from engine.operations import queue
+from engine.operations import queue, sites
+from engine.operations.sites import Site
 from engine.queue.search import Selection
-from engine.runtime.services import MEASURES_SERVICE
 from engine.storage.environment import StorageError
 from engine.web.admin.looking import looked
 from engine.web.context import Context
@@ -25,21 +23,8 @@ QUEUE_FRESH, QUEUE_SHARE = 10.0, 30
 MOST = 50
 """Sites that are shown, those with the most mail first."""
 
-_PATIENCE = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A destination, by one of our sources."""
-
-    name: str
-    source: str
-    connections: int
-    limit: int
-    waiting: int  # messages that wait for a connection
-    queued: int  # messages in the queue that are for it, by whatever source
-    paused_until: float  # Unix time; 0: nothing holds it up
-    last_reply: str
+Busy: TypeAlias = tuple[Site, int]
+"""A destination by one of our sources, and the messages in the queue that are for it, by whatever source."""
 
 
 class Standing:
@@ -48,12 +33,12 @@ class Standing:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._turn = trio.Lock()
-        self._sites: Sequence[Site] = ()
+        self._sites: Sequence[Busy] = ()
         self._until = 0.0
         self._queued: Mapping[str, int] = {}
         self._counted_until = 0.0
 
-    async def now(self) -> Sequence[Site]:
+    async def now(self) -> Sequence[Busy]:
         """The busiest sites."""
         async with self._turn:
             if trio.current_time() >= self._until:
@@ -61,21 +46,11 @@ class Standing:
                 self._until = trio.current_time() + FRESH
             return self._sites
 
-    async def _asked(self) -> Sequence[Site]:
-        told: list[Mapping[str, Any]] = []
-
-        async def ask(worker: str) -> None:
-            try:
-                told.extend(await self._context.ask(worker, MEASURES_SERVICE, "sites", seconds=_PATIENCE))
-            except Unanswered:
-                return
-
-        async with trio.open_nursery() as nursery:
-            for worker in self._context.workers():
-                nursery.start_soon(ask, worker)
+    async def _asked(self) -> Sequence[Busy]:
+        told = await sites.listed(self._context.ask, self._context.workers())
         queued = await self._in_queue() if told else {}
-        found = [_site(one, queued) for one in told]
-        found.sort(key=lambda site: (-site.waiting, -site.queued, -site.connections, site.name, site.source))
+        found = [(one, queued.get(one.site, 0)) for one in told]
+        found.sort(key=lambda busy: (-busy[0].waiting, -busy[1], -busy[0].connections))
         return found[:MOST]
 
     async def _in_queue(self) -> Mapping[str, int]:
@@ -94,12 +69,3 @@ class Standing:
 def _counted(config: Config) -> Mapping[str, int]:
     _, groups = queue.counted_by(config, Selection.told([], time.time()), "site")
     return {one.name: one.messages for one in groups}
-
-
-def _site(told: Mapping[str, Any], queued: Mapping[str, int]) -> Site:
-    name = str(told.get("site") or "")
-    return Site(
-        name, str(told.get("source") or ""), int(told.get("connections") or 0), int(told.get("limit") or 0),
-        int(told.get("waiting") or 0), queued.get(name, 0), float(told.get("paused_until") or 0),
-        str(told.get("last_reply") or ""),
-    )  # fmt: skip

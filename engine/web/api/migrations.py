@@ -40,7 +40,7 @@ class Moving(Asked, frozen=True):
     folders: Names = ()
     without: Names = ()
     into: Annotated[str, Meta(max_length=1000, description="The mailbox below which all goes.")] = ""
-    largest: Annotated[int, Meta(ge=1, description="Octets of a message that is taken.")] = LARGEST
+    largest: Annotated[int, Meta(ge=1, le=2**40, description="Octets of a message that is taken.")] = LARGEST
     flags: Flag = False
 
 

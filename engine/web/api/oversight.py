@@ -41,7 +41,7 @@ class AuditEntry(msgspec.Struct, frozen=True):
     hash: str
 
 
-async def list_entries(call: Call, *, query: Following) -> list[AuditEntry]:
+async def list_audit_entries(call: Call, *, query: Following) -> list[AuditEntry]:
     """List entries of the audit log, the oldest first: those behind a number."""
     opened = call.context.stores.oversight
     return await call.blocking(lambda: [_row(one) for one in islice(opened.entries(query.after), query.limit)])
@@ -65,7 +65,7 @@ async def list_holds(call: Call) -> list[HoldRow]:
 
 
 ROWS = (
-    Operation("GET", "/oversight/entries", "oversight:read", list_entries),
+    Operation("GET", "/oversight/entries", "oversight:read", list_audit_entries),
     Operation("GET", "/oversight/grants", "oversight:read", list_grants),
     Operation("GET", "/oversight/holds", "oversight:read", list_holds),
 )

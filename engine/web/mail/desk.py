@@ -1,7 +1,7 @@
 """What the webmail of one process has: ways to the mail, and what its requests share."""
 
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from engine.mailbox.commands import Begin
 from engine.mailbox.layout import INBOX
 from engine.observe.events import event
 from engine.storage.environment import StorageError
+from engine.storage.store import OnDemand
 from engine.web.context import Context, context_of
 from engine.web.mail.boxes import Box, Boxes
 from engine.web.mail.contacts import Contacts
@@ -51,16 +52,12 @@ class Desk:
         self._index: Index | None = None
         self._finding: Finding | None = None
         self._fetching: Fetching | None = None
-        self._contacts: Contacts | None = None
-        self._opening = threading.Lock()
+        self._contacts = OnDemand(partial(Contacts.open, context.data / "web" / "contacts", self._reserve))
 
     @property
     def contacts(self) -> Contacts:
         """StorageError."""
-        with self._opening:  # by one thread: LMDB cannot be opened twice in one process
-            if self._contacts is None:
-                self._contacts = Contacts.open(self.context.data / "web" / "contacts", self._reserve)
-            return self._contacts
+        return self._contacts.opened()
 
     def _reserve(self) -> int:
         return 2 * int(self.context.config.queue.reserve)
@@ -81,8 +78,7 @@ class Desk:
         return found is not None and found.id == account
 
     def close(self) -> None:
-        if self._contacts is not None:
-            self._contacts.close()
+        self._contacts.close()
 
     @property
     def mailboxes(self) -> Mailboxes:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from engine.directory import Account, AlreadyThere, Embedded, Invalid, NotFound, Unavailable, asked
 from engine.login import Begun, Denied, Proof, Refused, RelyingParty, Unverified
 from engine.observe.events import event
+from engine.operations.operator import Operator
 from engine.web.context import context_of
 from engine.web.languages import translator
 from engine.web.pages.signing_in import ask_code, field, landing, sign_in_form, visitor
@@ -117,8 +118,8 @@ async def _account(request: Request, party: RelyingParty, proof: Proof) -> Accou
         return await asked(directory, directory.account, proof.address)
     except (Invalid, NotFound):  # in no local domain
         return None
-    by = f"oidc:{party.name}"
-    event("web-account-changed", address=made.address, by=by, what="added", peer=context.peer(request))
+    by = Operator(f"oidc:{party.name}", note=partial(context.note, peer=context.peer(request)))
+    by.tell("account-added", address=made.address, account=made.id)
     return made
 
 

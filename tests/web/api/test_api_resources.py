@@ -1,6 +1,5 @@
 """Accounts, domains, quotas, lists and parked mail by the API: what is done, who may, and what is never told."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -8,22 +7,12 @@ import pytest
 
 from engine.directory import Limit
 from engine.directory.totp import new_secret
-from engine.observe.events import event
 from engine.web.api.rows import ROWS
 from tests.support.api import api_of
 from tests.support.parked import parked
 
 ANN, EVE = "ann@example.org", "eve@example.net"
 SECRET = "a very secret word"
-
-
-@pytest.fixture
-def told() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """The events of this process, in place of the log."""
-    events: list[tuple[str, dict[str, Any]]] = []
-    event.instead = lambda name, values: events.append((name, values))
-    yield events
-    event.instead = None
 
 
 def good(response: httpx2.Response) -> Any:
@@ -55,7 +44,7 @@ async def test_an_account_comes_changes_and_goes(tmp_path, told):
     changes = [(name, values["by"]) for name, values in told if name.startswith("account-")]
     assert changes == [
         ("account-added", "token:t0"),
-        *[("account-changed", "token:t0")] * 4,
+        *[("account-changed", "token:t0")] * 6,
         ("account-removed", "token:t0"),
     ]
 

@@ -8,7 +8,7 @@ from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, lines, mail_of, 
 
 from engine.mailbox.commands import DeleteAcl, SetAcl
 from engine.mailbox.flags import FLAGGED, SEEN
-from engine.web.mail.desk import Desk, desk_in
+from engine.web.mail.desk import Desk
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ async def test_a_picture_is_shown_by_whichever_process_is_asked(mail):
     ann = await browser(mail)
     given = picture_in((await ann.get(f"/mail/body/{mail.box()}/1")).text).rpartition("/")[2]
     context = mail.site.context
-    assert Desk(context).passes.read(given) == desk_in(context).passes.read(given) is not None
+    assert Desk(context).passes.read(given) == context.one(Desk).passes.read(given) is not None
 
 
 async def test_searches(mail):

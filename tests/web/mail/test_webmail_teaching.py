@@ -9,7 +9,7 @@ from mail_site import ANN, BOB, browser, letter, mail_of
 from engine.mailbox.commands import SetAcl
 from engine.spam import SERVER
 from engine.spam.classify import Count
-from engine.web.mail.desk import desk_in
+from engine.web.mail.desk import Desk
 from tests.support.site import BASIC
 
 
@@ -17,7 +17,7 @@ async def learnt(mail, owner, wanted):
     """Whether the filter comes to know so many messages of an owner, and no others."""
     words = mail.site.role.spam.words()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(desk_in(mail.site.context).teaching.run)
+        nursery.start_soon(mail.site.context.one(Desk).teaching.run)
         with trio.move_on_after(30):
             while words.messages(owner) != wanted:
                 await trio.sleep(0.01)

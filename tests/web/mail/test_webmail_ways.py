@@ -12,7 +12,7 @@ from engine.policies.store import Kept
 from engine.protocols.mta_sts import StsPolicy
 from engine.web.mail import ways
 from engine.web.mail.contacts import Learnt, Owner
-from engine.web.mail.desk import desk_in
+from engine.web.mail.desk import Desk
 from tests.support.background import dns
 from tests.support.site import BASIC
 
@@ -79,7 +79,7 @@ async def mail(tmp_path, resolver):
         await role.seen_tls.write()
         written = [f"x@{name}.plain.example" for name in ("seen", "clear", "strict")]
         learnt = {one: Learnt(one, "", 1, time.time()) for one in written}
-        desk_in(found.site.context).contacts.learn(found.id(), None, Owner(ANN), learnt)
+        found.site.context.one(Desk).contacts.learn(found.id(), None, Owner(ANN), learnt)
         yield found
 
 

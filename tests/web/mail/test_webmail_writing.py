@@ -10,7 +10,7 @@ from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, mail_of
 
 from engine.runtime.services import SUBMIT_SERVICE
 from engine.web.mail import sending, writing
-from engine.web.mail.desk import desk_in
+from engine.web.mail.desk import Desk
 from engine.web.mail.opened import Opened, Person
 from engine.web.mail.writing import Mistake, Piece, Written
 from tests.support.site import BASIC
@@ -276,7 +276,7 @@ async def test_sending_is_undone_by_whichever_process_is_asked(mail, monkeypatch
     async def send():
         told.append((await ann.post("/mail/send", {"draft": draft, "token": "t"})).json())
 
-    waiting = desk_in(mail.site.context).waiting
+    waiting = mail.site.context.one(Desk).waiting
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
         while not waiting:
