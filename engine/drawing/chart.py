@@ -123,4 +123,4 @@ def _y(place: float) -> float:
 
 
 def _anchor(place: float) -> str:
-    return "start" if place < 0.02 else "end" if place > 0.98 else "middle"
+    return "end" if place > 0.98 else "middle"  # on the left there is room below the scale at the side
