@@ -113,13 +113,14 @@ const more = async (item) => {
 };
 
 const refresh = async () => {
-  // What is shown is asked for again, as far down as it goes, and what people have chosen stays chosen.
-  const chosen = new Set(picked().map(key));
-  const at = current()?.id;
+  // What is shown is asked for again, as far down as it goes, and what people have chosen by then stays chosen.
   const last = search.value.trim() ? 0 : Math.min(...rows().flatMap((line) => line.dataset.uids.split(",").map(Number)));
   const down = Number.isFinite(last) && rows().length > 50 ? { down: last } : {};
+  const html = await fragment(`/mail/list/${panes.dataset.box}?${query(down)}`);
+  const chosen = new Set(picked().map(key));
+  const at = current()?.id;
   const scroll = lines.scrollTop;
-  put(lines, await fragment(`/mail/list/${panes.dataset.box}?${query(down)}`));
+  put(lines, html);
   unique();
   for (const line of rows()) {
     if (chosen.has(line.id)) select(line, true);
