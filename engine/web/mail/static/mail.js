@@ -116,7 +116,9 @@ const refresh = async () => {
   // What is shown is asked for again, as far down as it goes, and what people have chosen by then stays chosen.
   const last = search.value.trim() ? 0 : Math.min(...rows().flatMap((line) => line.dataset.uids.split(",").map(Number)));
   const down = Number.isFinite(last) && rows().length > 50 ? { down: last } : {};
-  const html = await fragment(`/mail/list/${panes.dataset.box}?${query(down)}`);
+  const box = panes.dataset.box;
+  const html = await fragment(`/mail/list/${box}?${query(down)}`);
+  if (panes.dataset.box !== box) return; // somebody looks at another one now
   const chosen = new Set(picked().map(key));
   const at = current()?.id;
   const scroll = lines.scrollTop;
