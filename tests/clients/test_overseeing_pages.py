@@ -119,7 +119,7 @@ def test_parked_mail_is_looked_at_let_go_and_deleted(server: Postroad, browser: 
 
 def test_the_dns_is_asked_beside_the_page_and_a_record_is_copied(server: Postroad, browser: Browser) -> None:
     with opened(browser, server, "/admin/dns") as page:
-        page.get_by_label("Domain").select_option("example.org")
+        page.get_by_role("combobox", name="Domain").select_option("example.org")
         page.get_by_role("button", name="Look").click()
         expect(page.get_by_role("heading", name=re.compile(r"^MX good"))).to_be_visible()
         expect(page.get_by_role("heading", name=re.compile(r"^DKIM .* missing")).first).to_be_visible()
