@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from engine.reports import inbox as keeping
+from engine.reports import inbox_store
 from engine.reports.inbox import Inbox, Kept, ReportStore
 from engine.reports.tls_received import Failure, Policy, TlsReport
 from engine.storage.environment import StorageError
@@ -85,7 +86,7 @@ def test_of_a_large_report_the_totals_are_kept(store: ReportStore, monkeypatch: 
 
 
 def test_many_are_read_bit_by_bit(store: ReportStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "PAGE", 3)
+    monkeypatch.setattr(inbox_store, "PAGE", 3)
     for number in range(10):
         store.put(kept(report(str(number), NOW - DAY + number)), KEEP)
     assert names(store) == [str(number) for number in range(10)]
