@@ -106,7 +106,7 @@ def report(data: bytes) -> None:
         )  # fmt: skip
         strict(octets)
         # The postmaster without a domain is this server's own: what others report is about addresses.
-        assert read(octets) is not None or "@" not in failed.recipient
+        assert read(octets) is not None or "@" not in failed.address
         assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\0", octets)
         assert max(map(len, octets.split(b"\r\n"))) <= 998
         parsed = email.message_from_bytes(octets)
