@@ -69,19 +69,17 @@ def demo_account(config: Config, *, owns: bool) -> tuple[str, str] | None:
 
 def _introduce(address: str, password: str, bound: dict[str, tuple[str, int]]) -> None:
     """Print the demo account, and lines to copy."""
-    host, port = bound["smtp"]
+    at = {name: shown(*where) for name, where in bound.items()}
     click.echo(f"\nA demo account:  {address}  password {password}")
-    if "web" in bound:
-        host, port = bound["web"]
-        click.echo(f"Sign in with it:  http://{shown(host, port)}/  (its mail, and the administration)")
+    if "web" in at:
+        click.echo(f"Sign in with it:  http://{at['web']}/  (its mail, and the administration)")
     click.echo("Send it a message:\n")
     click.echo(
         f"  printf 'From: you@example.net\\nTo: {address}\\nSubject: Hello\\n\\nIt works.\\n' | "
-        f"curl -s smtp://{host}:{port} --mail-from you@example.net --mail-rcpt {address} --upload-file - --crlf"
+        f"curl -s smtp://{at['smtp']} --mail-from you@example.net --mail-rcpt {address} --upload-file - --crlf"
     )
-    if "pop3" in bound:
-        host, port = bound["pop3"]
-        click.echo(f"\nRead it:\n\n  curl -s pop3://{host}:{port}/1 --user '{address}:{password}'\n")
-    if "imap" in bound:
+    if "pop3" in at:
+        click.echo(f"\nRead it:\n\n  curl -s pop3://{at['pop3']}/1 --user '{address}:{password}'\n")
+    if "imap" in at:
         host, port = bound["imap"]
         click.echo(f"Or point a mail program at it: IMAP on {host}, port {port}, without encryption.\n")

@@ -55,3 +55,11 @@ def test_the_account_is_there_when_the_server_says_ready(tmp_path: Path, monkeyp
     done = CliRunner().invoke(main, ["--config", str(tmp_path / "pipeline.toml"), "run", "--demo"])
     assert done.exit_code == 0, done.output
     assert known == [True]
+
+
+def test_each_line_to_copy_names_the_place_that_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    ports = {"pop3": 1, "imap": 2, "web": 3, "smtp": 4}
+    serving._introduce("demo@example.org", "secret", {name: ("127.0.0.1", port) for name, port in ports.items()})
+    told = capsys.readouterr().out
+    for place in ("http://127.0.0.1:3/", "smtp://127.0.0.1:4 ", "pop3://127.0.0.1:1/1", "IMAP on 127.0.0.1, port 2,"):
+        assert place in told
