@@ -141,5 +141,5 @@ async def renew(ask: Callable[..., Awaitable[Any]], by: Operator, folder: str) -
     by.check_all()
     known = bool(await ask(CERTIFICATES, CERTIFICATES_SERVICE, "renew", folder, seconds=_PATIENCE))
     if known:
-        by.tell("certificate-wanted", certificate=folder)
+        await by.told("certificate-wanted", certificate=folder)
     return known

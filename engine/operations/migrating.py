@@ -135,12 +135,12 @@ async def migrated(
     run = run_of(means, account, task, step)
     said = {"address": account.address, "server": str(task.server), "user": task.login.user}
     with closing(Record(means.store.path, account.id, key, means.store.mailboxes)) as run.record:
-        by.tell("migration-begun", **said)
+        await by.told("migration-begun", **said)
         try:
             return await run.run()
         finally:
             done = run.done
-            by.tell(
+            await by.told(
                 "migration-ended", **said, state="stopped" if done.state in ("running", "waiting") else done.state,
                 why=done.why or None, messages=done.taken, before=done.before, size=done.size, left=len(done.left),
             )  # fmt: skip

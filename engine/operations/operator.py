@@ -4,7 +4,10 @@ import os
 import pwd
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import trio
 
 from engine.directory import Account, a_label
 
@@ -55,6 +58,11 @@ class Operator:
     def tell(self, name: str, /, **values: Any) -> None:
         """Have it in the log that they have changed something."""
         self.note(name, by=self.name, **values)
+
+    async def told(self, name: str, /, **values: Any) -> None:
+        """The same from an event loop: what keeps it may wait for the disk. It is kept whoever gives up meanwhile."""
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(partial(self.tell, name, **values))
 
     def may(self, name: str) -> bool:
         """Whether they may touch a domain, or what has this address, or ``@domain``."""

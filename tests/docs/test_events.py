@@ -34,7 +34,7 @@ def _calls(function: ast.AST) -> Iterator[tuple[list[str], list[str]]]:
             case ast.Name("event"):
                 names = _texts(node.args[0])
                 assert names, f"line {node.lineno}: an event whose name is not written out"
-            case ast.Attribute(ast.Name("by"), "tell"):
+            case ast.Attribute(ast.Name("by"), "tell" | "told"):
                 names = _texts(node.args[0])
                 assert names, f"line {node.lineno}: an event whose name is not written out"
             case ast.Attribute(ast.Name("event"), "bug"):
@@ -42,7 +42,7 @@ def _calls(function: ast.AST) -> Iterator[tuple[list[str], list[str]]]:
             case _:
                 continue
         fields = [keyword.arg for keyword in node.keywords if keyword.arg]
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "tell":
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("tell", "told"):
             fields.append("by")  # who has it done
         for keyword in node.keywords:
             if keyword.arg is None and isinstance(keyword.value, ast.Dict):

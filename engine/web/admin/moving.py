@@ -119,7 +119,7 @@ async def _change(moves: Moves, request: Request) -> Response:
     if not moves.changed(move, what):
         raise HTTPException(422)
     by = operator(request)
-    by.tell("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
+    await by.told("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
     return RedirectResponse("/admin/moving", 303)
 
 

@@ -241,7 +241,7 @@ async def _body(request: Request) -> Response:
     letter = await looked(_letter, context_of(request).config, by, identity)
     if letter is None:
         raise HTTPException(404)
-    by.tell("parked-read", id=str(identity))
+    await by.told("parked-read", id=str(identity))
     headers = {"content-security-policy": POLICY, "x-frame-options": "SAMEORIGIN", "referrer-policy": "no-referrer"}
     return HTMLResponse(frame.page(letter.html, title=letter.title, plain=letter.plain), headers=headers)
 

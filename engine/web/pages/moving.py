@@ -81,5 +81,5 @@ async def _change(moves: Moves, request: Request) -> Response:
     if not moves.changed(move, what):
         raise HTTPException(422)
     by = oneself(request)
-    by.tell("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
+    await by.told("migration-changed", address=move.account.address, server=str(move.task.server), what=what)
     return RedirectResponse("/account/moving", 303)

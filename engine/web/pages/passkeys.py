@@ -105,7 +105,7 @@ async def _register(request: Request) -> Response:
     except Refused as error:
         raise HTTPException(400, _("The passkey could not be kept.")) from error
     by = oneself(request)
-    await trio.to_thread.run_sync(partial(by.tell, "account-changed", address=by.name, what="passkey"))
+    await by.told("account-changed", address=by.name, what="passkey")
     return JSONResponse({"next": "/account"})
 
 
@@ -119,7 +119,7 @@ async def _remove(request: Request) -> Response:
         raise HTTPException(400) from error
     await trio.to_thread.run_sync(of(request).remove, session.account, created)
     by = oneself(request)
-    await trio.to_thread.run_sync(partial(by.tell, "account-changed", address=by.name, what="no passkey"))
+    await by.told("account-changed", address=by.name, what="no passkey")
     return RedirectResponse("/account", 303)
 
 

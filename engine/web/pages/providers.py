@@ -119,7 +119,7 @@ async def _account(request: Request, party: RelyingParty, proof: Proof) -> Accou
     except (Invalid, NotFound):  # in no local domain
         return None
     by = Operator(f"oidc:{party.name}", note=partial(context.note, peer=context.peer(request)))
-    by.tell("account-added", address=made.address, account=made.id)
+    await by.told("account-added", address=made.address, account=made.id)
     return made
 
 
