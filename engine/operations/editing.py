@@ -176,8 +176,13 @@ def difference(config: Config, edit: Edit) -> list[str]:
 
 
 def after_files(config: Config, edit: Edit) -> Mapping[str, str]:
-    """Texts of the files that the edited configuration names, so far as they are not simply read: for a preview."""
-    _, named = _texts(config, file_of(config, edit.name), edit)
+    """Texts of the files that the edited configuration names, so far as they are not simply read: for a preview, which
+    runs what is code among them. Missing; Impossible: it is code, which nobody edits here.
+    """
+    file = file_of(config, edit.name)
+    if file.hindrance == "code":
+        raise Impossible(f"{file.name} is code, which is tried on the machine alone: [web] edit_code is off")
+    _, named = _texts(config, file, edit)
     return named
 
 

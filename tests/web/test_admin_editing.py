@@ -1,5 +1,6 @@
 """The configuration in the pages: who may, what is said of an edit, and that no code comes in by it."""
 
+import base64
 import json
 import re
 
@@ -8,6 +9,7 @@ import pytest
 from engine.operations import editing
 from engine.operations.editing import Edit
 from engine.operations.impossible import Impossible, Missing
+from engine.revisions import IN_FORCE, Archive
 from tests.support.site import ADMIN, BASIC, OWNER, csrf, posted, site_of
 
 TEXT = (
@@ -62,6 +64,16 @@ async def with_code(tmp_path):
     text = TEXT + "\n[web]\nedit_code = true\n"
     write(tmp_path, text)
     async with site_of(tmp_path, text) as found:
+        found.account(OWNER, "owner", password=None)
+        yield found
+
+
+@pytest.fixture
+async def with_code_elsewhere(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("with-code")
+    text = TEXT + "\n[web]\nedit_code = true\n"
+    write(folder, text)
+    async with site_of(folder, text) as found:
         found.account(OWNER, "owner", password=None)
         yield found
 
@@ -181,6 +193,31 @@ async def test_code_cannot_be_edited_unless_a_setting_allows_it(site):
         editing.put_in_force(site.context.config, Edit("filters/mark.py", MARK), "x", OWNER)
     response = await sent(site, "apply", name="filters/mark.py", text=MARK, digest="x")
     assert response.status_code == 409
+
+
+async def tried(site, name: str, text: str):
+    """What trying an edit on a letter says; something is in force, so it could be tried."""
+    archive = Archive(site.role.data)
+    archive.settle(archive.take(site.context.config.text, {}), IN_FORCE)
+    browser = site.known(OWNER)
+    token = csrf(await browser.get("/account"))
+    letters = base64.b64encode(b"From: a@example.net\r\nTo: b@example.org\r\n\r\nx\r\n").decode()
+    return await browser.post(
+        "/admin/configuration/try",
+        content=json.dumps({"name": name, "text": text, "source": "file", "offline": True, "letters": letters}),
+        headers={"x-csrf-token": token, "accept": "application/json"},
+    )  # fmt: skip
+
+
+async def test_to_try_edited_code_is_to_run_it_and_so_it_is_refused_too(site, with_code_elsewhere, tmp_path):
+    answer = await tried(site, "filters/mark.py", MARK.replace("LOADED", "TRIED"))
+    assert answer.status_code == 409
+    assert "edit_code" in answer.text
+    assert not (tmp_path / "filters" / "TRIED").exists()
+    folder = with_code_elsewhere.context.config.path.parent
+    answer = await tried(with_code_elsewhere, "filters/mark.py", MARK.replace("LOADED", "TRIED"))
+    assert answer.status_code == 200
+    assert (folder / "filters" / "TRIED").exists()
 
 
 async def test_where_code_may_be_edited_it_is_read_and_not_run(with_code, tmp_path):
