@@ -196,9 +196,16 @@ def _powers(tables: dict[str, Any]) -> Iterator[tuple[str, str]]:
         found = tables.get(table)
         if isinstance(found, dict) and found.get(key, False) is not False:
             yield f"{table}.{key}", repr(("", table, key, found[key]))
-    # The secret of a client goes to where the issuer says: so another issuer would be told what is in a file.
-    if isinstance(found := tables.get("oidc"), dict):
-        yield "oidc", repr(("", "oidc", *sorted(found.items(), key=str)))
+    tls = tables.get("tls")
+    if isinstance(tls, dict) and "client_ca" in tls:  # a file of authorities: somebody's own would make them anybody
+        yield "tls.client_ca", repr(("", "tls.client_ca", tls["client_ca"]))
+    # Secrets of these go to where the same table says: so another server would be told what is in a file.
+    for table in ("oidc", "shared"):
+        if isinstance(found := tables.get(table), dict):
+            yield table, repr(("", table, *sorted(found.items(), key=str)))
+    elsewhere = tables.get("directory")
+    for name, directory in elsewhere.items() if isinstance(elsewhere, dict) else ():
+        yield f"directory.{name}", repr(("", "directory", name, directory))
     web = tables.get("web")
     providers = web.get("oidc") if isinstance(web, dict) else None
     for name, provider in providers.items() if isinstance(providers, dict) else ():

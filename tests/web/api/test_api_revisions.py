@@ -74,6 +74,17 @@ audience = "postroad"
 issuer = "https://id.example.org"
 client_id = "postroad"
 client_secret_file = "secret"
+
+[tls]
+certificate = "tls.pem"
+client_ca = "id.pem"
+
+[directory.ldap]
+servers = ["ldaps://ldap.example.org"]
+bind_password_file = "bind.secret"
+
+[shared]
+url = "rediss://10.0.0.7"
 """
 
 
@@ -83,9 +94,17 @@ client_secret_file = "secret"
         (OIDC, []),
         (OIDC.replace("id.example.org", "evil.test"), ["oidc", "web.oidc.firm"]),
         (OIDC.replace('"secret"', '"/etc/shadow"'), ["web.oidc.firm"]),
-        (OIDC + 'roles = { "all" = ["owner"] }\n', ["web.oidc.firm"]),
+        (OIDC.replace('"secret"', '"secret"\nroles = { "all" = ["owner"] }'), ["web.oidc.firm"]),
         (OIDC.replace("oidc.firm", "oidc.other"), ["web.oidc.other"]),
         ("web = { oidc = 1 }\noidc = 2\n", []),
+        (OIDC.replace('"id.pem"', '"var/web/uploads/7/mine"'), ["tls.client_ca"]),
+        (OIDC.replace("ldaps://ldap.example.org", "ldaps://evil.test"), ["directory.ldap"]),
+        (OIDC.replace("bind.secret", "/etc/shadow"), ["directory.ldap"]),
+        (OIDC.replace("directory.ldap", "directory.postgresql"), ["directory.postgresql"]),
+        (OIDC.replace("10.0.0.7", "192.0.2.7"), ["shared"]),
+        (OIDC.replace("tls.pem", "other.pem"), []),
+        ("tls = 1\nshared = []\ndirectory = 3\n", []),
+        ("", []),
     ],
 )
 def test_who_says_who_somebody_is_is_taken_from_the_file_alone(text, places):
