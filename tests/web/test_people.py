@@ -268,16 +268,18 @@ async def test_an_invitation_opens_the_account_once(site):
     assert told(site) == [("account-changed", ANN), ("account-changed", HELPER)]
 
 
-@pytest.mark.parametrize("spoil", ["newer", "password", "suspended", "removed", "other", "nonsense"])
+@pytest.mark.parametrize("spoil", ["newer", "password", "suspended", "removed", "other", "nonsense", "role"])
 async def test_an_invitation_that_is_of_no_use(site, spoil):
     account = site.directory.account(ANN)
-    token = site.context.sessions.invitations.invite(account.id, ANN, ADMIN)
+    token = site.context.sessions.invitations.invite(account, ADMIN)
     if spoil == "newer":
-        site.context.sessions.invitations.invite(account.id, ANN, ADMIN)
+        site.context.sessions.invitations.invite(account, ADMIN)
     elif spoil == "password":
         site.directory.set_password(ANN, "a good password")
     elif spoil == "suspended":
         site.directory.suspend(ANN, True)
+    elif spoil == "role":  # or whoever made the link before would have it by that
+        site.directory.set_roles(ANN, ["owner"])
     elif spoil == "removed":
         site.directory.remove_account(ANN)
         site.directory.add_account(ANN)
@@ -295,7 +297,7 @@ async def test_an_invitation_that_is_of_no_use(site, spoil):
 async def test_a_second_factor_is_asked_for_after_an_invitation_too(site):
     account = site.directory.account(ANN)
     site.directory.set_totp(ANN, b"secret")
-    token = site.context.sessions.invitations.invite(account.id, ANN, ADMIN)
+    token = site.context.sessions.invitations.invite(account, ADMIN)
     browser = site.browser()
     values = {"token": token, "new": "my own password", "again": "my own password"}
     assert (await browser.post("/invitation", data=values)).headers["location"] == "/sign-in"

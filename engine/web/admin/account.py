@@ -130,7 +130,7 @@ async def _invite(request: Request) -> Response:
     by, invitations = operator(request, HELPDESK), context_of(request).sessions.invitations
 
     def made() -> str:
-        token = invitations.invite(account.id, account.address, by.name)
+        token = invitations.invite(account, by.name)
         by.tell("account-changed", address=account.address, what="invitation")
         return token
 

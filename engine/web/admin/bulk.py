@@ -131,7 +131,7 @@ def _invite(request: Request, meant: Sequence[Account]) -> list[tuple[str, str]]
     """The link of each. Blocks."""
     by, invitations, found = operator(request), context_of(request).sessions.invitations, []
     for account in meant:
-        token = invitations.invite(account.id, account.address, by.name)
+        token = invitations.invite(account, by.name)
         by.tell("account-changed", address=account.address, what="invitation")
         found.append((account.address, link(request, token)))
     return found

@@ -172,7 +172,7 @@ class _Work:
         for entry in entries:
             account = self._directory.account(entry.address)
             if account is not None:
-                token = invitations.invite(account.id, account.address, self._by.name)
+                token = invitations.invite(account, self._by.name)
                 yield account.address, f"{self._link}{token}"
 
 

@@ -22,7 +22,7 @@ def link(request: Request, token: str) -> str:
 
 
 async def invited(request: Request, token: str) -> Account | None:
-    """The account of a link that is good: one whose password nobody has set since."""
+    """The account of a link that is good: one whose password nobody has set since, and which may do no more since."""
     context = context_of(request)
     found = await trio.to_thread.run_sync(context.sessions.invitations.find, token)
     directory = context.directory()
@@ -31,7 +31,8 @@ async def invited(request: Request, token: str) -> Account | None:
     account = await asked(directory, directory.account, found.address)
     if account is None or account.id != found.account or account.suspended or account.changed > found.made:
         return None
-    return account
+    # Whoever made the link may have it still: it must not be the way to a role that was given since.
+    return account if set(account.roles) <= set(found.roles) else None
 
 
 def _form(request: Request, token: str, account: Account | None, status: int = 200, why: str = "") -> Response:

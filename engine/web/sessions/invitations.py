@@ -20,6 +20,7 @@ from typing import TypeAlias
 import lmdb
 import msgspec
 
+from engine.directory import Account
 from engine.storage.store import Store
 
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -38,6 +39,7 @@ class Invitation(msgspec.Struct, frozen=True, array_like=True):
     made: float  # Unix time
     by: str  # who has made it
     digest: bytes
+    roles: tuple[str, ...] = ()  # of the account, then: who made it may not be more by it than they could then
 
 
 _decode = msgspec.msgpack.Decoder(Invitation).decode
@@ -52,12 +54,12 @@ class Invitations(Store):
         self._clock = clock
         self._invited = environment.open_db(b"invited")
 
-    def invite(self, account: int, address: str, by: str) -> str:
+    def invite(self, account: Account, by: str) -> str:
         """A new one; its token, which is told this once."""
         secret = secrets.token_urlsafe(32)
-        made = Invitation(account, address, self._clock(), by, _digest(secret))
-        self._do(lambda txn: txn.put(_key(account), _encode(made), db=self._invited))
-        return f"{account:x}-{secret}"
+        made = Invitation(account.id, account.address, self._clock(), by, _digest(secret), account.roles)
+        self._do(lambda txn: txn.put(_key(account.id), _encode(made), db=self._invited))
+        return f"{account.id:x}-{secret}"
 
     def find(self, token: str) -> Invitation | None:
         """Whom a token is for, while it is good."""
