@@ -22,7 +22,7 @@ from tests.support.pages import (
     visit,
 )
 from tests.support.programs import needs
-from tests.support.server import Postroad, letter, until
+from tests.support.server import PASSWORD, Postroad, letter, until
 
 pytestmark = pytest.mark.client
 
@@ -227,6 +227,7 @@ def test_passkeys(server: Postroad, browser: Browser) -> None:
         )  # fmt: skip
         sign_in(page, server, ANN, path="/account")
         page.get_by_label("Name of the device").fill("my laptop")
+        page.locator("form[data-passkey] input[name=password]").fill(PASSWORD)
         page.get_by_role("button", name="Add a passkey").click()
         expect(page.get_by_role("rowheader", name="my laptop")).to_be_visible()
         shot(page, "account-page")

@@ -1,10 +1,12 @@
 """Administration of domains and accounts: what each role may do, and that it may nothing beyond its domains."""
 
 import pytest
+from msgspec.structs import replace
 
 from engine.directory import Roles, totp
 from engine.directory.errors import Invalid
 from engine.directory.roles import valid_role
+from engine.web.sessions.store import Passkey
 from tests.support.site import AUDITOR, OWNER, posted
 from tests.web.hosting import ADMIN, ANN, BOB, BOTH, HELPER, hosting
 
@@ -102,12 +104,13 @@ async def test_one_sees_the_accounts_of_ones_domains_alone(site):
 CHANGES = [
     ("/admin/account/password", {"password": "a new password"}),
     ("/admin/account/totp/end", {}),
+    ("/admin/account/passkeys/end", {}),
     ("/admin/account/sessions/end", {}),
     ("/admin/account/quota", {"size": "1 GB"}),
     ("/admin/account/roles", {"add": "helpdesk@one.example"}),
     ("/admin/account/remove", {}),
 ]
-HELPING = {"/admin/account/password", "/admin/account/totp/end", "/admin/account/sessions/end"}
+HELPING = {f"/admin/account/{what}" for what in ("password", "totp/end", "passkeys/end", "sessions/end")}
 
 
 @pytest.mark.parametrize(("path", "values"), CHANGES, ids=[path for path, _ in CHANGES])
@@ -227,6 +230,17 @@ async def test_the_helpdesk_switches_a_second_factor_off(site):
     helper = site.known(HELPER)
     assert (await posted(helper, "/admin/account/totp/end", address=ANN)).status_code == 303
     assert not site.directory.account(ANN).has_totp
+
+
+async def test_the_helpdesk_removes_passkeys_that_somebody_has_left(site):
+    account, sessions = site.directory.account(ANN).id, site.context.sessions
+    left = Passkey("somebody's", 1.0, b"x")
+    sessions.change_person(account, lambda person: replace(person, passkeys=(left,), theme="dark"))
+    helper = site.known(HELPER)
+    assert "Remove the passkeys" in (await helper.get(f"/admin/account?address={ANN}")).text
+    assert (await posted(helper, "/admin/account/passkeys/end", address=ANN)).status_code == 303
+    assert (sessions.person(account).passkeys, sessions.person(account).theme) == ((), "dark")
+    assert "Remove the passkeys" not in (await helper.get(f"/admin/account?address={ANN}")).text
 
 
 @pytest.mark.parametrize(

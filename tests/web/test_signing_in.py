@@ -205,6 +205,27 @@ async def test_what_strangers_have_written_down_is_bounded(site):
     assert (await other.post("/sign-in/passkey/options")).status_code == 200
 
 
+@pytest.mark.parametrize(("shown", "status"), [("wrong", 403), (None, 403), (7, 403), (PASSWORD, 200)])
+async def test_who_came_in_by_a_password_shows_it_once_more_to_leave_a_passkey(site, autojump_clock, shown, status):
+    browser = await site.signed_in(ANN)
+    headers = {"x-csrf-token": csrf(await browser.get("/account")), "accept": "application/json"}
+    answer = await browser.post("/account/passkeys/options", json={"password": shown}, headers=headers)
+    assert answer.status_code == status
+    assert ("publicKey" in answer.json()) == (status == 200)
+
+
+async def test_who_came_in_by_a_passkey_may_have_no_password_to_show(site):
+    account = site.directory.account(ANN)
+    browser = site.browser()
+    token = site.context.sessions.begin(account.id, account.address, peer="", agent="", how="passkey")
+    browser.headers["cookie"] = f"session={token}"
+    page = await browser.get("/account")
+    headers = {"x-csrf-token": csrf(page), "accept": "application/json"}
+    assert (await browser.post("/account/passkeys/options", json={}, headers=headers)).status_code == 200
+    form = page.text.partition('data-passkey="register"')[2].partition("</form>")[0]
+    assert 'name="password"' not in form
+
+
 @pytest.mark.parametrize(
     "credential",
     [{}, [], "x", {"id": "x"}, {"id": "AA", "rawId": "AA", "type": "public-key", "response": {}}, {"id": "A" * 60_000}],

@@ -32,6 +32,7 @@ from engine.web.means import mail
 from engine.web.pages.account import own
 from engine.web.pages.delegates import refusal
 from engine.web.pages.invited import link
+from engine.web.pages.passkeys import of as passkeys_of
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require
@@ -61,6 +62,7 @@ async def shown(
         levels=LEVELS,
         services=SERVICES,
         sessions=context.sessions.of(account.id),
+        passkeys=len(context.sessions.person(account.id).passkeys),
         invitation=context.sessions.invitations.of(account.id),
         may_change=outranks(roles, account) and account.id != own(request).account.id,
         administers=roles.administers(account.domain),
@@ -99,6 +101,7 @@ def _done(request: Request, what: str) -> str:
         "roles": _("The roles are changed."),
         "password": _("The password is set; all sessions of the account have ended."),
         "totp": _("The second factor is off."),
+        "passkeys": _("The passkeys of the account open it no more."),
         "sessions": _("All sessions of the account have ended."),
         "revoked": _("The app password is good for nothing any more."),
         "suspended": _("The account is suspended: nobody can sign in as it. Its mail is still taken in."),
@@ -143,6 +146,20 @@ async def _end_totp(request: Request) -> Response:
     by = operator(request, HELPDESK)
     await trio.to_thread.run_sync(accounts.disable_totp, directory, by, account.address)
     return to_account(account.address, "totp")
+
+
+@require(HELPDESK)
+async def _end_passkeys(request: Request) -> Response:
+    """Of an account that somebody else was in: they may have left one of their own."""
+    _, account = changeable(request, await field(request, "address"), administers=False)
+    by, known = operator(request, HELPDESK), passkeys_of(request)
+
+    def end() -> None:
+        known.remove_all(account)
+        by.tell("account-changed", address=account.address, what="no passkeys")
+
+    await trio.to_thread.run_sync(end)
+    return to_account(account.address, "passkeys")
 
 
 @require(HELPDESK)
@@ -265,6 +282,7 @@ ROUTES = [
     Route("/admin/account/password", _set_password, methods=["POST"]),
     Route("/admin/account/invite", _invite, methods=["POST"]),
     Route("/admin/account/totp/end", _end_totp, methods=["POST"]),
+    Route("/admin/account/passkeys/end", _end_passkeys, methods=["POST"]),
     Route("/admin/account/sessions/end", _end_sessions, methods=["POST"]),
     Route("/admin/account/suspend", _suspend, methods=["POST"]),
     Route("/admin/account/quota", _set_quota, methods=["POST"]),

@@ -97,6 +97,7 @@ def deeds(request: Request) -> Sequence[tuple[str, str]]:
         ("app password", _("new app password:")),
         ("no second factor", _("second factor switched off")),
         ("second factor", _("second factor set up")),
+        ("no passkeys", _("all passkeys removed")),
         ("no passkey", _("passkey removed")),
         ("passkey", _("new passkey")),
         ("password", _("new password")),

@@ -24,6 +24,9 @@ from engine.web.sessions.store import Person
 
 THEMES = ("", "light", "dark")
 
+BY_PASSWORD = ("password", "totp")
+"""How those have proved who they are who have a password: a provider's people may have none."""
+
 
 def own(request: Request) -> Session:
     """The session of a request that has one."""
@@ -76,6 +79,7 @@ def shown(request: Request, status: int = 200, *, why: str = "", app_password: s
         services=SERVICES,
         shortest=SHORT,
         themes=THEMES,
+        asks_password=session.how in BY_PASSWORD,
     )
 
 

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from engine.directory import asked
 from engine.web.context import context_of
 from engine.web.languages import translator
-from engine.web.pages.account import oneself
+from engine.web.pages.account import BY_PASSWORD, is_own_password, oneself, own
 from engine.web.pages.signing_in import field, landing, visitor
-from engine.web.sessions import is_ours, require, session_of, signed_in
+from engine.web.sessions import is_ours, require, signed_in
 from engine.web.sessions.passkeys import STEP, Passkeys, Refused
 from engine.web.sessions.session import cookie, set_cookie
 
@@ -85,20 +85,25 @@ async def _sign_in(request: Request) -> Response:
 
 @require()
 async def _ask_to_register(request: Request) -> Response:
-    session = session_of(request)
-    assert session is not None
+    """Who came in by a password shows it once more: a passkey opens the account when that is another one."""
+    session, _ = own(request), translator(request)
+    if session.how in BY_PASSWORD and not await is_own_password(request, _text(await _said(request), "password")):
+        raise HTTPException(403, _("The present password is another one."))
     options, state = of(request).asked_to_register(session.account)
     return await _asking(request, "register", options, state, session.account.id)
 
 
+def _text(said: dict[str, Any], name: str) -> str:
+    found = said.get(name)
+    return found if isinstance(found, str) else ""
+
+
 @require()
 async def _register(request: Request) -> Response:
-    session = session_of(request)
-    assert session is not None
+    session = own(request)
     said, state = await _said(request), await _state(request, "register", session.account.id)
     _ = translator(request)
-    name = said.get("name")
-    name = name.strip()[:_NAME] if isinstance(name, str) else ""
+    name = _text(said, "name").strip()[:_NAME]
     add = partial(of(request).register, session.account, name or _("Passkey"), state, said.get("credential", {}))
     try:
         await trio.to_thread.run_sync(add)
@@ -111,8 +116,7 @@ async def _register(request: Request) -> Response:
 
 @require()
 async def _remove(request: Request) -> Response:
-    session = session_of(request)
-    assert session is not None
+    session = own(request)
     try:
         created = float(await field(request, "created"))
     except ValueError as error:

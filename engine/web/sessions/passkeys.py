@@ -99,6 +99,10 @@ class Passkeys:
             ),
         )
 
+    def remove_all(self, account: Account) -> None:
+        """The same of all that it has. Blocks."""
+        self.sessions.change_person(account.id, lambda person: msgspec.structs.replace(person, passkeys=()))
+
     def _server(self) -> Fido2Server:
         host = urllib.parse.urlsplit(self.origin).hostname or ""
         rp = PublicKeyCredentialRpEntity(name="Postroad", id=host)

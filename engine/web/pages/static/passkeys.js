@@ -31,10 +31,11 @@ const signIn = async (form) => {
 };
 
 const register = async (form) => {
-  const { publicKey } = await ask("/account/passkeys/options", {});
+  const given = new FormData(form);
+  const { publicKey } = await ask("/account/passkeys/options", { password: given.get("password") ?? "" });
   const options = window.PublicKeyCredential.parseCreationOptionsFromJSON(publicKey);
   const credential = await navigator.credentials.create({ publicKey: options });
-  return ask("/account/passkeys", { credential: credential.toJSON(), name: new FormData(form).get("name") });
+  return ask("/account/passkeys", { credential: credential.toJSON(), name: given.get("name") });
 };
 
 for (const [name, act] of [["sign-in", signIn], ["register", register]]) {
