@@ -240,8 +240,16 @@ def revoke_app_password(directory: Embedded, by: Operator, address: str, name: s
 def _check_change(directory: Embedded, by: Operator, address: str) -> None:
     """Forbidden unless they may change the account, if there is such."""
     by.check(address)
-    if (found := directory.account(address)) and not by.over(found):
-        raise Forbidden(f"{address} has a role ({', '.join(found.roles)}), and {by.name} may change no such account")
+    if found := directory.account(address):
+        check_over(by, found)
+
+
+def check_over(by: Operator, account: Account) -> None:
+    """Forbidden unless they may change this account, and all that it has."""
+    by.check(account.address)
+    if not by.over(account):
+        roles = ", ".join(account.roles)
+        raise Forbidden(f"{account.address} has a role ({roles}), and {by.name} may change no such account")
 
 
 def check_change(directory: Embedded, by: Operator, address: str) -> Account:

@@ -9,6 +9,7 @@ from engine.directory import Account, Embedded, InUse, NotFound
 from engine.links.request import Unanswered
 from engine.mailbox import Usage
 from engine.mailbox.commands import EraseAccount, Problem, Undelete
+from engine.operations.accounts import check_over
 from engine.operations.operator import Operator
 from engine.operations.reading import Ask, Change, Reading
 from engine.runtime.places import INDEX
@@ -61,7 +62,7 @@ def undelete(change: Change, by: Operator, account: Account, *, since: int = 0, 
     """Bring removed mail back, as new messages: all, what was removed since a time (Unix milliseconds), or what was in
     the mailbox of that name, as it is stored. How many messages. NotFound, Unanswered.
     """
-    by.check(account.address)
+    check_over(by, account)
     answer = change(Undelete(account=account.id, since=since, name=folder))
     if answer.problem is not None:
         raise NotFound(f"there is no mailbox of {account.address}")

@@ -16,6 +16,7 @@ from engine.mailbox import Mailboxes
 from engine.mailbox.commands import Answer, AnyCommand
 from engine.mailbox.quota import Quota
 from engine.migration import Login, Pace, Progress, Record, Run, Server, Wishes, key_of, server_at
+from engine.operations.accounts import check_over
 from engine.operations.operator import Forbidden, Operator
 from engine.operations.sheets import LineMistake, rows
 from engine.storage.environment import StorageError
@@ -130,7 +131,7 @@ async def migrated(
     """Take what has not come yet; however it ends, the same again goes on from there. StorageError when another one
     takes the same mail at this moment; OSError.
     """
-    by.check(account.address)
+    check_over(by, account)
     key = key_of(task.server.host, task.login.user)
     run = run_of(means, account, task, step)
     said = {"address": account.address, "server": str(task.server), "user": task.login.user}

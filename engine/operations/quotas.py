@@ -8,6 +8,7 @@ from engine.config import Quota as Settings
 from engine.directory import UNSAID, Account, Allowed, Directory, Embedded, Limit, NotFound
 from engine.directory.errors import Invalid
 from engine.mailbox import Quota, Quotas, Usage
+from engine.operations.accounts import check_over
 from engine.operations.operator import Operator
 from engine.operations.reading import Reading
 
@@ -39,7 +40,7 @@ def say(directory: Embedded, by: Operator, name: str, each: Limit = UNSAID, tota
     """Say how much the account, each member of the group, or each account of the domain of this name may hold, and of a
     domain how much all together. What is None stays as it is. Invalid, NotFound.
     """
-    by.check(name)
+    _check_change(directory, by, name)
     if (each, total) == (UNSAID, UNSAID):
         raise Invalid("say how much")
     if total != UNSAID and "@" in name:
@@ -59,7 +60,7 @@ def put(directory: Embedded, by: Operator, name: str, each: Limit, total: Limit 
     """Say it anew, as ``say`` does: what is None was said no longer. ``total`` None: that of a domain stays.
     NotFound.
     """
-    by.check(name)
+    _check_change(directory, by, name)
     directory.limit(name, each)
     if total is not None:
         directory.limit_total(name, total)
@@ -75,11 +76,18 @@ def put(directory: Embedded, by: Operator, name: str, each: Limit, total: Limit 
 
 def unset(directory: Embedded, by: Operator, name: str) -> None:
     """Take back what was said of this very name. NotFound."""
-    by.check(name)
+    _check_change(directory, by, name)
     directory.limit(name, UNSAID)
     if "@" not in name:
         directory.limit_total(name, UNSAID)
     by.tell("quota-unset", name=name)
+
+
+def _check_change(directory: Embedded, by: Operator, name: str) -> None:
+    """Forbidden where it is no domain of theirs, nor an account that they may change."""
+    by.check(name)
+    if "@" in name and (account := directory.account(name)) is not None:
+        check_over(by, account)
 
 
 def shown(directory: Directory, read: Reading, settings: Settings, by: Operator, name: str) -> list[QuotaPart]:

@@ -22,6 +22,7 @@ from engine.mailbox.commands import Answer, Begin, Create, Delete, DeleteAcl, Pr
 from engine.mailbox.layout import PUBLIC
 from engine.mailbox.names import INBOX_NAME, canonical
 from engine.mailbox.rights import GROUP, MINUS, identifier, plain
+from engine.operations.accounts import check_over
 from engine.operations.operator import Operator
 from engine.operations.reading import Change, Reading
 
@@ -51,6 +52,12 @@ class Place(NamedTuple):
     def address(self) -> str:
         return self.account.address if self.account else ""
 
+    def check_change(self, by: Operator) -> None:
+        """Forbidden unless they may change it: who may read in a mailbox is what its account has."""
+        self.check(by)
+        if self.account is not None:
+            check_over(by, self.account)
+
     def check(self, by: Operator) -> None:
         """Forbidden when it is not for them."""
         if self.account is None:
@@ -79,7 +86,7 @@ def give(mail: Mail, by: Operator, place: Place, who: str, rights: str) -> Right
     """Give somebody these rights to a mailbox, in place of those that they had; with ``+`` before them, besides. What
     they have then. Invalid, NotFound, Unanswered.
     """
-    place.check(by)
+    place.check_change(by)
     operation, letters = ("+", rights[1:]) if rights.startswith("+") else ("", rights)
     name, letters = _read(identifier, who), _read(plain, letters)
     grantee = _grantee(mail.directory, by, name)
@@ -95,7 +102,7 @@ def give(mail: Mail, by: Operator, place: Place, who: str, rights: str) -> Right
 
 def take(mail: Mail, by: Operator, place: Place, who: str, rights: str | None = None) -> Right:
     """Take these rights, or all, from somebody. What they have then. Invalid, NotFound, Unanswered."""
-    place.check(by)
+    place.check_change(by)
     name, mailbox = _read(identifier, who), _mailbox(mail, place)
     if not _held(mail, place, mailbox, name):
         raise NotFound(f"{name} has no rights on {place.folder}")

@@ -90,6 +90,28 @@ async def test_no_token_becomes_somebody_with_a_role(tmp_path, method, path, bod
         assert (await program.request(method, f"/accounts/{ANN}{path}", json=body)).is_success
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", f"/quotas/{ANN}", {"octets": 1}),
+        ("DELETE", f"/quotas/{ANN}", None),
+        ("POST", f"/accounts/{ANN}/rights", {"folder": "INBOX", "who": EVE, "rights": "lr"}),
+        ("POST", f"/accounts/{ANN}/rights", {"folder": "INBOX", "who": EVE, "rights": "-x"}),
+        ("POST", f"/accounts/{ANN}/undelete", {}),
+    ],
+)
+async def test_no_token_touches_the_mail_of_somebody_with_a_role(tmp_path, method, path, body):
+    async with api_of(tmp_path) as api, api.with_scopes("accounts:write", "mailboxes:write") as program:
+        for address in (ANN, EVE):
+            api.site.directory.add_account(address)
+        await program.post(f"/accounts/{ANN}/rights", json={"folder": "INBOX", "who": EVE, "rights": "lrx"})
+        good(await program.request(method, path, json=body))
+        api.site.directory.set_roles(ANN, ("owner",))
+        refused = await program.request(method, path, json=body)
+        assert refused.status_code == 403, refused.text
+        assert "owner" in refused.text
+
+
 async def test_pages_have_every_account_once(tmp_path):
     async with api_of(tmp_path) as api, api.with_scopes("accounts:read") as program:
         for number in range(25):
