@@ -13,10 +13,10 @@ from starlette.routing import Route
 from engine.web.admin.watch import Watch
 from engine.web.collecting import Collected
 from engine.web.sessions import require
-from engine.web.streams import Emit, EventStream
+from engine.web.streams import MOST, Emit, EventStream
 from tests.support.site import BASIC, site_of
 
-ANN = "ann@example.org"
+ANN, BOB = "ann@example.org", "bob@example.org"
 
 
 def part(produce) -> types.ModuleType:
@@ -108,6 +108,31 @@ async def test_it_ends_soon_after_the_session(site, autojump_clock):
         await trio.sleep(1)
         site.context.sessions.end_others(site.directory.account(ANN).id)
         await ended.wait()
+
+
+async def test_it_ends_soon_after_a_role_is_taken(site, autojump_clock):
+    site.directory.set_roles(ANN, ["owner", "auditor"])
+    async with reader(site, cookie(site)) as (_, ended, _leave):
+        await trio.sleep(1)
+        site.directory.set_roles(ANN, (), ["owner"])
+        await ended.wait()
+
+
+async def test_one_account_has_so_many_and_leaves_places_for_others(site, autojump_clock):
+    site.account(BOB, password=None)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(MOST):
+            heard, _, _ = await stack.enter_async_context(reader(site, cookie(site)))
+            while not heard:
+                await trio.sleep(1)
+        assert (await site.known(ANN).get("/live")).status_code == 429
+        heard, _, _ = await stack.enter_async_context(reader(site, site.known(BOB).headers["cookie"]))
+        while not heard:
+            await trio.sleep(1)
+        await stack.aclose()
+    async with reader(site, cookie(site)) as (heard, _, _):
+        while not heard:
+            await trio.sleep(1)
 
 
 async def test_a_page_that_lies_open_does_not_use_its_session(site, autojump_clock):
