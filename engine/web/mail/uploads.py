@@ -18,6 +18,12 @@ EACH: Final = 50 * 1024 * 1024
 TOGETHER: Final = 200 * 1024 * 1024
 """Octets of all files of an account that wait."""
 
+FILES: Final = 200
+"""Files of an account that wait: what is empty takes room too."""
+
+STEP: Final = 512 * 1024
+"""Octets of a file between two looks at all of the account's: others may be coming at the same time."""
+
 KEPT: Final = 24 * 3600
 """Seconds: a draft that is kept has its files in itself."""
 
@@ -49,16 +55,21 @@ class Uploads:
         """Keep what comes; its id, and octets. TooLarge, NoRoom; then nothing is left of it."""
         folder = await trio.to_thread.run_sync(self._swept, account)
         identity = secrets.token_urlsafe(16)
-        size, most = 0, min(EACH, TOGETHER - await trio.to_thread.run_sync(_size, folder))
+        size = looked = 0
         try:
             async with await trio.open_file(folder / identity, "xb") as file:
                 async for piece in pieces:
                     size += len(piece)
-                    if size > most:
+                    if size > EACH:
                         raise TooLarge
                     if free_space(folder) < reserve + len(piece):
                         raise NoRoom
                     await file.write(piece)
+                    if size - looked >= STEP:
+                        looked = size
+                        await file.flush()
+                        await trio.to_thread.run_sync(_check, folder)
+            await trio.to_thread.run_sync(_check, folder)
         except BaseException:
             with suppress(OSError):
                 (folder / identity).unlink()
@@ -85,5 +96,11 @@ class Uploads:
         return folder
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+def _check(folder: Path) -> None:
+    """TooLarge, when there are more files in it than an account may have, or more in them."""
+    sizes = list[int]()
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # it is given up just now
+            sizes.append(path.stat().st_size)
+    if len(sizes) > FILES or sum(sizes) > TOGETHER:
+        raise TooLarge
