@@ -128,7 +128,7 @@ async def _search(
     desk = desk_of(request)
     search = words.read(text, datetime.now().astimezone().date())
     views = await desk.finding.views(await read(_boxes, desk, grant, search.box))
-    hits, following = await read(desk.finding.find, views, search.key, search.attached, after)
+    hits, following = await desk.search(own(request).account.id, views, search, after)
     return hits, following, search.mistakes
 
 

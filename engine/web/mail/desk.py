@@ -1,6 +1,6 @@
 """What the webmail of one process has: ways to the mail, and what its requests share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn, ParamSpec, TypeVar
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from engine.directory import Unavailable, asked
 from engine.index import Index
-from engine.mailbox import Access, Mailboxes
+from engine.mailbox import Access, Mailboxes, View
 from engine.mailbox.commands import Begin
 from engine.mailbox.layout import INBOX
 from engine.observe.events import event
@@ -20,7 +20,7 @@ from engine.storage.store import OnDemand
 from engine.web.context import Context, context_of
 from engine.web.mail.boxes import Box, Boxes
 from engine.web.mail.contacts import Contacts
-from engine.web.mail.finding import Finding
+from engine.web.mail.finding import Finding, Hit
 from engine.web.mail.listing import Listing
 from engine.web.mail.opened import Opener
 from engine.web.mail.passes import Passes
@@ -29,6 +29,7 @@ from engine.web.mail.pictures import Fetching
 from engine.web.mail.teaching import Teaching
 from engine.web.mail.uploads import Uploads
 from engine.web.mail.ways import Ways
+from engine.web.mail.words import Search
 from engine.web.sessions import Session, session_of
 
 P = ParamSpec("P")
@@ -36,6 +37,9 @@ R = TypeVar("R")
 
 MOST: int = 2**32 - 1
 HOUR, DAY = 3600.0, 86_400.0
+
+_SEARCHES = trio.CapacityLimiter(8)
+"""Threads of this process in which searches are made: each may take long, and all else needs threads too."""
 
 
 class Desk:
@@ -49,6 +53,7 @@ class Desk:
         self.ways = Ways(context)
         self.colleagues = Colleagues()
         self.waiting: dict[str, trio.Event] = {}  # what is about to be sent by this process
+        self._searching: dict[int, trio.Lock] = {}  # by account
         self._index: Index | None = None
         self._finding: Finding | None = None
         self._fetching: Fetching | None = None
@@ -97,6 +102,21 @@ class Desk:
         if self._finding is None:
             self._finding = Finding(self.mailboxes, self.index)
         return self._finding
+
+    async def search(
+        self, account: int, views: Sequence[tuple[Box, View]], search: Search, after: Hit | None
+    ) -> tuple[list[Hit], Hit | None]:
+        """What ``Finding.find`` finds for an account: one search at a time, so that nobody keeps others from theirs.
+        TooLong."""
+        lock = self._searching.setdefault(account, trio.Lock())
+        try:
+            async with lock:
+                return await trio.to_thread.run_sync(
+                    self.finding.find, views, search.key, search.attached, after, limiter=_SEARCHES
+                )
+        finally:
+            if not lock.locked():
+                self._searching.pop(account, None)
 
     @property
     def fetching(self) -> Fetching:

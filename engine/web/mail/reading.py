@@ -116,7 +116,7 @@ async def _found(desk: Desk, request: Request, box: Box, text: str, after: str) 
         among = [box]
     views = await desk.finding.views(among)
     try:
-        hits, following = await read(desk.finding.find, views, search.key, search.attached, hit_of(after))
+        hits, following = await desk.search(session(request).account.id, views, search, hit_of(after))
     except TooLong as error:
         raise HTTPException(503, N_("the search takes too long; say more of what you look for")) from error
     lines = await read(_lines, desk, {box.id: box for box in among}, hits)

@@ -92,7 +92,8 @@ async def account_of(context: Context, stored: Found) -> Account | None:
 
 def _session(context: Context, stored: Found, account: Account, token: str) -> Session:
     person, provided = context.sessions.person(account.id), stored.provided
-    given = context.config.web.oidc[provided.name].roles_of(provided.groups) if provided else ()
+    settings = context.config.web.oidc.get(provided.name) if provided else None  # a reload may just have taken it away
+    given = settings.roles_of(provided.groups) if provided and settings else ()
     roles = Roles(tuple(dict.fromkeys((*account.roles, *given))))
     return Session(stored.id, account, roles, csrf(token), stored.how, person, provided)
 

@@ -1,14 +1,18 @@
 """Mail read in a browser: lists, letters, files, and what others may not see."""
 
 import re
+from collections import Counter
 from contextlib import AsyncExitStack
+from threading import Event
 
 import pytest
+import trio
 from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, lines, mail_of, subjects
 
 from engine.mailbox.commands import DeleteAcl, SetAcl
 from engine.mailbox.flags import FLAGGED, SEEN
 from engine.web.mail.desk import Desk
+from engine.web.mail.finding import Finding
 
 
 @pytest.fixture
@@ -257,3 +261,33 @@ async def test_the_page_is_in_vietnamese_for_who_wants_that(mail):
     html = (await ann.get("/mail/")).text
     assert '<html lang="vi"' in html
     assert "Hộp thư đến" in html
+
+
+async def test_an_account_makes_one_search_at_a_time_and_keeps_nobody_from_theirs(mail, monkeypatch):
+    await mail.put(letter("needle"))
+    ann, bob = await browser(mail), await browser(mail, BOB)
+    running, most, whole, found = Counter[str](), Counter[str](), Finding.find, Event()
+
+    def find(self, views, *args):
+        (box, _), *_ = views
+        running[box.id] += 1
+        most[box.id] = max(most[box.id], running[box.id])
+        if box.id == mail.box():  # Ann's takes as long as Bob's does
+            found.wait(60)
+        try:
+            return whole(self, views, *args)
+        finally:
+            running[box.id] -= 1
+            found.set()
+
+    monkeypatch.setattr(Finding, "find", find)
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(ann.get, f"/mail/list/{mail.box()}?q=needle")
+        while not running:
+            await trio.sleep(0.01)
+        answer = await bob.get(f"/mail/list/{mail.box(address=BOB)}?q=needle")
+        assert answer.status_code == 200
+        assert found.is_set()
+    assert most == {mail.box(): 1, mail.box(address=BOB): 1}
+    assert not mail.site.context.one(Desk)._searching
