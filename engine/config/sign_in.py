@@ -60,11 +60,6 @@ class OidcProvider:
         """What the members of these may do."""
         return tuple(dict.fromkeys(role for group in groups for role in self.roles.get(group, ())))
 
-    @property
-    def may_be_in_the_clear(self) -> bool:
-        """Whether it is on this machine."""
-        return self.issuer.startswith("http://")
-
 
 def read_providers(document: Document, table: Mapping[str, object]) -> dict[str, OidcProvider]:
     """Those in ``table``, `[web.oidc]`. Mistakes are noted in the document."""

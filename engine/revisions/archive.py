@@ -40,10 +40,6 @@ class Kept(msgspec.Struct, frozen=True):
     def digest(self) -> bytes:
         return _digest(self.text, self.files)
 
-    @property
-    def was_in_force(self) -> bool:
-        return self.became in (IN_FORCE, WITHDRAWN)
-
 
 def from_folder(files: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Files by their paths from ``folder`` on, where they lie in it: it may be found by another path next time."""

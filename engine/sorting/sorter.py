@@ -79,7 +79,6 @@ class Sorter:
         owner: MailboxOwner,
         hostname: str,
         may_send_as: MaySendAs,
-        rules: Rules = Rules(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._scripted = owner.scripted
@@ -89,7 +88,7 @@ class Sorter:
         self._clock = clock
         self._threads = trio.CapacityLimiter(THREADS)
         self._budget = Budget()
-        self.rules = rules
+        self.rules = Rules()
 
     @property
     def rules(self) -> Rules:

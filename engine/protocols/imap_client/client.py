@@ -3,17 +3,7 @@
 from collections import deque
 from typing import Final
 
-from engine.protocols.imap_client.answers import (
-    LIMITS,
-    Answers,
-    Continue,
-    ImapError,
-    Item,
-    Limits,
-    Status,
-    Token,
-    Untagged,
-)
+from engine.protocols.imap_client.answers import Answers, Continue, ImapError, Item, Status, Token, Untagged
 
 _MOST_CAPABILITIES: Final = 500
 
@@ -21,8 +11,8 @@ _MOST_CAPABILITIES: Final = 500
 class ImapClient:
     """``next`` raises ImapError; then the connection is of no use any more."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
-        self._answers = Answers(limits)
+    def __init__(self) -> None:
+        self._answers = Answers()
         self._numbers = 0
         self.under_way: deque[str] = deque()  # tags of commands that have not ended
         self.capabilities: frozenset[str] = frozenset()  # in capitals; empty: they are to be asked for

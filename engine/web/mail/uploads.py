@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import trio
 
@@ -36,13 +36,6 @@ class TooLarge(Exception):
 
 class NoRoom(Exception):
     """The disk has to keep what it has for mail."""
-
-
-class Upload(NamedTuple):
-    """A file that is there."""
-
-    id: str
-    path: Path
 
 
 class Uploads:

@@ -35,9 +35,6 @@ SUBJECT: Final = 2000
 TEXT: Final = 2 * 1024 * 1024
 """Characters that somebody may write."""
 
-_BASE64_LINE: Final = 57
-"""Octets that make 76 characters (RFC 2045 6.8)."""
-
 _ID = re.compile(r"<[^<>\s]{1,900}>")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"[\w.!#$%&'*+/=?^`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})*", re.ASCII)

@@ -62,7 +62,8 @@ async def test_no_token_puts_mail_before_somebody_with_a_role(tmp_path):
         async with api.with_scopes("mailboxes:write") as program:
             job = await ended(program, await program.post("/migrations", json=asked(source)))
         assert (job["state"], job["problem"]["status"]) == ("failed", 403)
-        assert not [one for one in api.site.context.mailboxes().folders(api.site.directory.account(ANN).id) if one.number]
+        ann = api.site.directory.account(ANN).id
+        assert not [one for one in api.site.context.mailboxes().folders(ann) if one.number]
 
 
 async def test_a_token_of_a_domain_moves_into_that_one_from_public_addresses(tmp_path):
