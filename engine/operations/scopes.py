@@ -22,7 +22,7 @@ SCOPES: Mapping[str, str] = {
     "suppressions:read": "See the suppression list.",
     "suppressions:write": "Add entries to the suppression list, and remove them.",
     "mailboxes:read": "See how much is in mailboxes and public folders, and who may do what there.",
-    "mailboxes:write": "Give and take rights to mailboxes, bring removed mail back, of no account with a role; folders.",
+    "mailboxes:write": "Share mailboxes and bring removed mail back, of accounts without a role; public folders.",
     "lists:read": "See who is allowed or blocked.",
     "lists:write": "Allow and block senders.",
     "oversight:read": "See the audit log, grants to look at people's mail, and legal holds.",
