@@ -135,12 +135,15 @@ def test_the_figures_are_those_of_the_last_results() -> None:
     for column in ("accept", "relay", "deliver"):
         table, *_ = tables(measured[column.capitalize()].partition("\n4 KiB, 100 sessions, connections reused, on ")[2])
         results[column] = {cells[0]: cells[1].split()[0] for cells in table if cells[0]}
-    (header, *told), _, _ = tables(sections(README)["Beside others"])
+    (header, *told), (_, *reading), _, _ = tables(sections(README)["Beside others"])
     assert header[1:4] == list(results)
     named = {re.sub(r" [\d.]+", "", cells[0]): cells[1:4] for cells in told[:-1]}
     assert named.keys() == results["accept"].keys() - {"ceiling: smtp-source → smtp-sink"}
     for name, figures in named.items():
         assert figures == [results[column].get(name, "—") for column in header[1:4]], name
+    (_, *read), *_ = tables(measured["Read"].partition("\n4 KiB, 8 sessions, connections reused, on ")[2])
+    found = {cells[0]: [cells[number].split()[0] for number in (1, 8, 10, 5)] for cells in read}
+    assert {re.sub(r" [\d.]+", "", cells[0]): cells[1:] for cells in reading} == found
 
 
 def test_the_layout_is_there() -> None:
@@ -151,3 +154,5 @@ def test_the_layout_is_there() -> None:
         path = folder / name if line.startswith("  ") else Path(name)
         folder = folder if line.startswith("  ") else path
         assert (ROOT / path).exists(), path
+    parts = [line.split()[0].strip("/") for line in layout.splitlines() if line.startswith("  ")]
+    assert sorted(parts) == sorted(path.parent.name for path in (ROOT / "engine").glob("*/__init__.py"))
