@@ -18,6 +18,7 @@ from engine.runtime.places import MAILBOXES, processes
 from engine.runtime.services import CHANGE, REMOVE
 from engine.web.asking import PATIENCE, Asking
 from engine.web.pace import Pace
+from engine.web.troubles import Troubles
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -53,6 +54,7 @@ class Context:
         self.news = news  # what has changed in the mailboxes
         self.ending = trio.Event()  # the process ends: what goes on and on is to end
         self.pace = Pace()  # of strangers
+        self.troubles = Troubles()  # that everybody meets
         self.changes = Changes(role.data)  # what somebody has changed
         self.growth = Growth.open(role.data)  # what accounts held, day by day
         self.note = self.changes.note(event)  # takes what operations tell of: it comes into the log, and is kept

@@ -1,11 +1,14 @@
 """The web process."""
 
+import gc
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
 import trio
+from starlette.responses import PlainTextResponse
 from starlette.types import Scope
 
 from engine.config import NOWHERE, WEB, Config, ConfigError, Problem, secrets_in
@@ -21,6 +24,7 @@ from engine.runtime.places import MAILBOXES, between, processes
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
 from engine.runtime.services import NEWS
+from engine.storage.environment import StorageError
 from engine.web.application import Access, application
 from engine.web.asking import Asking
 from engine.web.collecting import Collecting
@@ -31,6 +35,11 @@ _NICE = 5
 
 _CONNECTIONS, _CONNECTIONS_OF_NETWORK = 200, 50
 """Far more than scrapers and load balancers have, far fewer than would hurt."""
+
+_AGAIN = 10.0
+"""Seconds until it is tried again to open what the pages keep."""
+
+_CLOSED = PlainTextResponse("The pages are closed. The log of the server says why.\n", 503, {"retry-after": "60"})
 
 
 class WebRole(Role):
@@ -48,6 +57,8 @@ class WebRole(Role):
         self._news = NewsDesk()
         self._listening: trio.CancelScope | None = None  # to the news of the mailboxes
         self._site: _Site | None = None
+        self._closed = Http(_CLOSED)
+        self._why_closed = ""
         self._nursery: trio.Nursery
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -57,6 +68,7 @@ class WebRole(Role):
 
     def start(self, nursery: trio.Nursery) -> None:
         super().start(nursery)
+        nursery.start_soon(self._open_again)
         if self.here.process.index == 0:  # one writes, and all read
             keep = Recorder(self.figures.opened, self._samples, lambda: self.config.figures.keep)
             nursery.start_soon(keep.run)
@@ -67,8 +79,30 @@ class WebRole(Role):
     def services(self, config: Config) -> dict[Any, Any]:
         self._tokens = _tokens(config)
         if WEB in config.listen and self._site is None:
-            self._site = _Site(self, config, self._asking, self._collecting, self._news)
+            self._open(config)
         return super().services(config)
+
+    def _open(self, config: Config) -> None:
+        """Open the site. What the pages keep may be broken: no mail is to wait for that, so all else starts."""
+        try:
+            self._site = _Site(self, config, self._asking, self._collecting, self._news)
+        except StorageError as error:
+            if str(error) != self._why_closed:
+                event("pages-closed", error=str(error))
+            self._why_closed = str(error)
+            gc.collect()  # what was opened of it is closed: LMDB opens nothing twice in a process
+        else:
+            if self._why_closed:
+                event("pages-open")
+            self._why_closed = ""
+
+    async def _open_again(self) -> None:
+        while True:
+            await trio.sleep(_AGAIN)
+            if WEB in self.config.listen and self._site is None:
+                self._open(self.config)
+                if self._site is not None:
+                    self._site.begin(self._nursery)
 
     def switched(self, config: Config) -> None:
         super().switched(config)
@@ -100,10 +134,12 @@ class WebRole(Role):
         if self._site is not None:
             await self._site.drain()
         await self._metrics.drain()
+        await self._closed.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
         site = self._site if listener == WEB else None
-        crowd, http = (site.crowd, site.http) if site else (self._crowd, self._metrics)
+        others = self._closed if listener == WEB else self._metrics  # people's listener never has the measures
+        crowd, http = (site.crowd, site.http) if site else (self._crowd, others)
         network = self.logins.guard.network(connection.peer) if site else connection.peer
         if refusal := crowd.refusal(network):
             event("connection-refused", peer=connection.peer, why=refusal)
@@ -134,9 +170,11 @@ class _Site:
         from engine.web.sessions.store import Sessions
         from engine.web.site import PARTS, site
 
-        self._sessions = Sessions.open(role.data / "web", config.web)
-        self._context = Context(role, asking, collecting.now, self._sessions, news)
-        app = site(self._context, PARTS)
+        with ExitStack() as opened:
+            self._sessions = opened.enter_context(closing(Sessions.open(role.data / "web", config.web)))
+            self._context = opened.enter_context(closing(Context(role, asking, collecting.now, self._sessions, news)))
+            app = site(self._context, PARTS)
+            opened.pop_all()
         bounds: Callable[[Scope], Bounds] = partial(bounds_of, app.routes)
         self.http = Http(app, Terms(), bounds)
         self.crowd = Crowd(config.web.max_connections, config.web.max_connections_per_network)

@@ -13,11 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.directory import Unavailable
 from engine.links.request import Unanswered
+from engine.observe.events import event
 from engine.operations.operator import Forbidden
 from engine.storage.environment import StorageError
 from engine.web import admin, api, mail, pages
 from engine.web import open as open_
-from engine.web.context import Context
+from engine.web.context import Context, context_of
 from engine.web.languages import translated, translator
 from engine.web.rendering import page
 from engine.web.sessions.session import Sessioned
@@ -110,7 +111,8 @@ async def forbidden(request: Request, error: Exception) -> Response:
 
 async def unavailable(request: Request, error: Exception) -> Response:
     """Something that is needed cannot be had now; what, is for the log of who runs the server."""
-    del error
+    if context_of(request).troubles.is_news(error):
+        event("page-failed", path=request.url.path, error=str(error))
     return told(request, 503, "try again in a moment")
 
 

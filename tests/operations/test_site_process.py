@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import Certificates
-from tests.support.server import PASSWORD, Postroad, blind, until
+from tests.support.server import PASSWORD, Postroad, blind, letter, until
 
 ANN = "ann@example.org"
 
@@ -67,6 +67,27 @@ def test_neither_listener_has_what_the_other_has(tmp_path: Path) -> None:
             assert metrics.status(path) == 200
         assert site.status("/sign-in") == 200
         assert metrics.status("/sign-in") == 404
+
+
+def test_what_the_pages_keep_may_be_broken_and_mail_flows(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        Visitor(server.ports["web"]).sign_in()
+        assert server.stop() == 0
+        kept = tmp_path / "var" / "web" / "data.mdb"
+        kept.write_bytes(b"\0" * kept.stat().st_size)
+        server.start()
+        closed = server.wait_for("pages-closed")
+        assert str(kept.parent) in closed["error"]
+        assert "docs/operating.md" in closed["error"]
+        with Visitor(server.ports["web"]).asked("/sign-in") as response:
+            assert (response.status, b"log of the server" in response.read()) == (503, True)
+        assert Visitor(server.ports["web"]).status("/metrics") == 503  # nor is anything else there
+        assert Visitor(server.ports["metrics"]).status("/health/live") == 200
+        server.send(letter("still flows"), ANN)
+        assert server.mail_for(ANN)
+        kept.unlink()
+        server.wait_for("pages-open")
+        Visitor(server.ports["web"]).sign_in()
 
 
 def test_beyond_this_machine_it_speaks_tls(tmp_path: Path) -> None:

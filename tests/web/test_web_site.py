@@ -13,6 +13,7 @@ from engine.links.request import Unanswered
 from engine.storage.environment import StorageError
 from engine.web.site import CSP
 from engine.web.static_files import StaticFiles
+from engine.web.troubles import Troubles
 from tests.support.site import site_of
 
 OWNER = "owner@example.org"
@@ -70,6 +71,24 @@ async def test_what_is_away_is_told_without_a_secret(small, what):
     told = await browser.get(f"/broken/{what}", headers={"accept": "application/json"})
     assert told.json() == {"status": 503, "detail": "try again in a moment"}
     assert "secret" not in page.text
+
+
+@pytest.mark.parametrize("what", list(ERRORS))
+async def test_the_log_has_what_is_away_once_and_not_for_everybody(small, told, what):
+    for _ in range(3):
+        await small.browser().get(f"/broken/{what}")
+    assert told == [("page-failed", {"path": f"/broken/{what}", "error": "secret"})]
+
+
+def test_the_same_is_said_again_in_a_minute():
+    now = [0.0]
+    troubles = Troubles(lambda: now[0])
+    full, away = StorageError("the disk is full"), Unavailable("no answer")
+    assert [troubles.is_news(full), troubles.is_news(away), troubles.is_news(full)] == [True, True, False]
+    now[0] = 61.0
+    assert troubles.is_news(full)
+    assert not any(troubles.is_news(error) for error in [full] * 50)
+    assert all(troubles.is_news(Unavailable(str(number))) for number in range(1000))
 
 
 async def test_an_error_is_a_page_in_the_language_of_the_reader(site):

@@ -57,7 +57,8 @@ class Sessioned:
                 by_itself = LIVE in request.headers
                 scope[_FOUND] = await found(context_of(request), token, used=not by_itself) if token else None
             except (Unavailable, StorageError) as error:
-                event("web-session-unknown", error=str(error))
+                if context_of(request).troubles.is_news(error):
+                    event("web-session-unknown", error=str(error))
                 await PlainTextResponse("Try again in a moment.\n", 503)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
