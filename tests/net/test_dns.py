@@ -433,7 +433,7 @@ def test_servers_must_be_addresses(server):
 
 
 def test_servers_of_the_system():
-    assert Resolver()._servers
+    assert Resolver()._asked
 
 
 async def test_side_by_side_keeps_the_order(mock_clock):
