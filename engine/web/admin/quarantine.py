@@ -32,8 +32,8 @@ from engine.operations.shards import opened
 from engine.quarantine.held import Held, Wanted
 from engine.queue.store import Shard, shard_numbers
 from engine.spam import Kind, Words
+from engine.web import means
 from engine.web.admin.looking import looked
-from engine.web.admin.operating import asking
 from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
@@ -41,6 +41,7 @@ from engine.web.languages import ngettext, translator
 from engine.web.mail import frame
 from engine.web.mail.cleaning import LONGEST, TooDeep, cleaned
 from engine.web.mail.opened import File, Numbers, sorted_parts
+
 from engine.web.rendering import page
 from engine.web.sessions import require
 
@@ -304,7 +305,7 @@ async def _order(request: Request) -> Response:
         )  # fmt: skip
     teaches = order in ("ham", "spam") or (bool(form.get("train")) and "ham" in names)
     words = context_of(request).stores.spam.words() if teaches else None
-    done = await Word(config, by, order, wanted, words).carry_out(asking(request), chosen)
+    done = await Word(config, by, order, wanted, words).carry_out(means.ask(context_of(request)), chosen)
     if done.undone:
         return page(request, "admin/quarantine_done.html", name=names[order], done=done, most=_UNSHOWN)
     return RedirectResponse(f"/admin/quarantine?done={done.done}", 303)
