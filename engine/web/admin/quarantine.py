@@ -41,7 +41,6 @@ from engine.web.languages import ngettext, translator
 from engine.web.mail import frame
 from engine.web.mail.cleaning import LONGEST, TooDeep, cleaned
 from engine.web.mail.opened import File, Numbers, sorted_parts
-
 from engine.web.rendering import page
 from engine.web.sessions import require
 
