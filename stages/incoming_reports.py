@@ -15,6 +15,7 @@ from engine.directory import Directory, Invalid, asked, split, valid_address
 from engine.feedback import Report, read
 from engine.feedback.reading import LIMIT as COMPLAINT_LIMIT
 from engine.observe.events import event
+from engine.protocols.sealed import Expired, Forged
 from engine.reports import received
 from engine.reports.inbox import Inbox
 from engine.reports.tls_received import TlsReport, parse
@@ -22,7 +23,7 @@ from engine.reports.unpacked import Unreadable, unpacked
 from engine.return_path import ReturnPaths
 from engine.return_path.hearing import Complaint, Hearing
 from engine.unsubscribe import uris
-from engine.unsubscribe.links import Expired, Forged, verify
+from engine.unsubscribe.links import verify
 
 TLS_LIMIT = 16 * 2**20
 """Octets of a message that has a report on TLS."""

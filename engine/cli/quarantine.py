@@ -19,8 +19,9 @@ from engine.operations import quarantine as operations
 from engine.operations.operator import Operator
 from engine.operations.quarantine import Chosen, Parked, ParkedRow
 from engine.operations.reading import Ask
+from engine.protocols.sealed import Expired, Forged
 from engine.quarantine.held import Wanted, find, may_release, shards
-from engine.quarantine.links import Action, Expired, Forged, verify
+from engine.quarantine.links import Action, verify
 from engine.queue.store import Shard
 from engine.units import Duration
 

@@ -12,8 +12,6 @@ from typing import Literal, TypeAlias
 from engine.message import MessageId
 from engine.protocols.sealed import Expired, Forged, opened, sealed
 
-__all__ = ["Action", "Expired", "Forged", "Link", "sign", "verify"]
-
 Action: TypeAlias = Literal["release", "delete"]
 
 _ACTIONS: tuple[Action, ...] = ("release", "delete")

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from engine.protocols.sealed import Expired, Forged, opened, sealed
 
-__all__ = ["Expired", "Forged", "Link", "sign", "verify"]
-
 _HEAD = struct.Struct(">BQB")  # version, Unix seconds, octets of the list's name
 _VERSION = 1
 _PURPOSE = b"postroad unsubscribe\0"  # so that what the secret signs elsewhere is good for nothing here

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl
 
-from engine.unsubscribe.links import Expired, Forged, Link, verify
+from engine.protocols.sealed import Expired, Forged
+from engine.unsubscribe.links import Link, verify
 
 BODY_LIMIT = 4096
 """Octets of a request's body that are read: what is wanted has 26, or some more in multipart/form-data."""

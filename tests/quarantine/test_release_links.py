@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.message import MessageId
-from engine.quarantine.links import Expired, Forged, Link, sign, verify
+from engine.protocols.sealed import Expired, Forged
+from engine.quarantine.links import Link, sign, verify
 
 NOW = 1_800_000_000.0
 OURS = (b"new secret", b"old secret")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.unsubscribe.links import Expired, Forged, Link, sign, verify
+from engine.protocols.sealed import Expired, Forged
+from engine.unsubscribe.links import Link, sign, verify
 
 SECRETS = (b"new", b"old")
 LINK = Link("ann@example.org", "news.example.org", 1_796_000_000)
