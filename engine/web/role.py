@@ -79,30 +79,34 @@ class WebRole(Role):
     def services(self, config: Config) -> dict[Any, Any]:
         self._tokens = _tokens(config)
         if WEB in config.listen and self._site is None:
-            self._open(config)
+            self._site = self._opened(config)
         return super().services(config)
 
-    def _open(self, config: Config) -> None:
-        """Open the site. What the pages keep may be broken: no mail is to wait for that, so all else starts."""
+    def _opened(self, config: Config) -> "_Site | None":
+        """The site. What the pages keep may be broken: no mail is to wait for that, so all else starts."""
+        site: _Site | None
         try:
-            self._site = _Site(self, config, self._asking, self._collecting, self._news)
+            site = _Site(self, config, self._asking, self._collecting, self._news)
         except StorageError as error:
-            if str(error) != self._why_closed:
-                event("pages-closed", error=str(error))
-            self._why_closed = str(error)
-            gc.collect()  # what was opened of it is closed: LMDB opens nothing twice in a process
+            why, site = str(error), None
         else:
-            if self._why_closed:
-                event("pages-open")
-            self._why_closed = ""
+            why = ""
+        if why and why != self._why_closed:
+            event("pages-closed", error=why)
+        elif not why and self._why_closed:
+            event("pages-open")
+        self._why_closed = why
+        if site is None:
+            gc.collect()  # what had been opened of it is closed by that: LMDB opens nothing twice in a process
+        return site
 
     async def _open_again(self) -> None:
         while True:
             await trio.sleep(_AGAIN)
             if WEB in self.config.listen and self._site is None:
-                self._open(self.config)
-                if self._site is not None:
-                    self._site.begin(self._nursery)
+                self._site = site = self._opened(self.config)
+                if site is not None:
+                    site.begin(self._nursery)
 
     def switched(self, config: Config) -> None:
         super().switched(config)

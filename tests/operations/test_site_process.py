@@ -69,11 +69,12 @@ def test_neither_listener_has_what_the_other_has(tmp_path: Path) -> None:
         assert metrics.status("/sign-in") == 404
 
 
-def test_what_the_pages_keep_may_be_broken_and_mail_flows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["web", "jobs"])  # the first and the last that they open
+def test_what_the_pages_keep_may_be_broken_and_mail_flows(tmp_path: Path, store: str) -> None:
     with served(tmp_path) as server:
         Visitor(server.ports["web"]).sign_in()
         assert server.stop() == 0
-        kept = tmp_path / "var" / "web" / "data.mdb"
+        kept = tmp_path / "var" / store / "data.mdb"
         kept.write_bytes(b"\0" * kept.stat().st_size)
         server.start()
         closed = server.wait_for("pages-closed")
