@@ -18,7 +18,8 @@ from engine.mailbox.large import is_large
 from engine.mailbox.layout import LARGE, delivered_key
 from engine.mailbox.owner import MailboxOwner
 from engine.message import Content, Envelope, Message, Octets, Recipient
-from engine.queue.content import PIECE, ContentWriter
+from engine.queue.content import PIECE
+from engine.queue.incoming import ContentWriter
 from engine.queue.store import Record, Shard, content_folder
 from engine.queue.verify import Verification
 from engine.storage.writer import Batch, Writer

@@ -13,7 +13,7 @@ import msgspec
 from engine.bounces.classes import CLASSES, UNKNOWN, About, Class, Retry, is_own
 from engine.bounces.heard import Heard, Phase
 from engine.bounces.phrases import Phrases
-from engine.sieve.regex import Regex, compiled
+from engine.regex import Regex, compiled
 
 OURS = "patterns.toml"
 

@@ -10,7 +10,7 @@ from engine.bounces.classes import CLASSES
 from engine.bounces.patterns import LARGEST_EXPRESSION
 from engine.config.document import Document
 from engine.config.errors import ConfigError, nearest
-from engine.sieve.regex import compiled
+from engine.regex import compiled
 from engine.units import Duration, Rate
 
 Act: TypeAlias = Literal["suspend", "slow", "use_source", "expire", "notify"]

@@ -28,8 +28,8 @@ from engine.links import wire
 from engine.message import Content, Envelope, Message, MessageId, Recipient
 from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cut
 from engine.queue.shares import flow_of, mark
+from engine.storage.batch import Batch
 from engine.storage.environment import StorageError, open_environment, reason
-from engine.storage.writer import Batch
 
 FORMAT = 6
 """Version of the records. A shard of another version is refused, not guessed at."""

@@ -8,7 +8,7 @@ from engine.config import Config
 from engine.lanes import Course
 from engine.message import ON_TRIAL, Message, MessageId, Session
 from engine.observe.events import event
-from engine.queue.content import ContentWriter
+from engine.queue.incoming import ContentWriter
 from engine.queue.store import content_folder
 from engine.runtime.journey import Arrival, Roads
 from engine.runtime.separate import SeparateArrival

@@ -22,9 +22,9 @@ from engine.bounces.phrases import Phrases
 from engine.config.automation import Automation, shipped
 from engine.config.rules import Provider, covers
 from engine.observe.events import event
+from engine.regex import compiled
 from engine.shaping.actions import REPLY, Action, ActionStore
 from engine.shaping.counts import Counts, Share, Threshold
-from engine.sieve.regex import compiled
 from engine.storage.environment import StorageError
 from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 

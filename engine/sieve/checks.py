@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from engine import regex
 from engine.protocols.address import Malformed, parse_path
-from engine.sieve import dates, regex
+from engine.sieve import dates
 from engine.sieve.compiled import Node, Template, Value
 from engine.sieve.limits import Limits
 from engine.sieve.matching import COMPARATORS

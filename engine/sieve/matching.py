@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from engine.sieve import regex
+from engine import regex
 
 _UPPER = {letter: letter - 32 for letter in range(ord("a"), ord("z") + 1)}
 

@@ -8,9 +8,8 @@ and wakes all who wait in one call into the event loop.
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
+from collections.abc import Callable
+from typing import Generic, NoReturn, TypeVar
 
 import lmdb
 import outcome
@@ -18,11 +17,13 @@ import trio
 
 from engine.observe.events import event
 from engine.observe.measures import SIZES, Counter, Gauge, Histogram
+from engine.storage.batch import Batch, Database, committed
 from engine.storage.environment import StorageError, translated
 from engine.wakeup import Wakeup
 
+__all__ = ["Batch", "Database", "Writer", "committed"]
+
 T = TypeVar("T")
-Database: TypeAlias = Any  # what py-lmdb's open_db() returns: an opaque handle
 Done = Callable[[outcome.Outcome[T]], None]
 
 
@@ -31,78 +32,6 @@ _SIZE = Histogram("postroad_commit_size", "Changes that one commit took together
 _SECONDS = Histogram("postroad_commit_seconds", "Time of one commit: its changes, and the sync.", ("store",))
 _FAILED = Counter("postroad_commit_failures_total", "Changes that a store could not take.", ("store",))
 _LIMIT = Gauge("postroad_storage_limit_bytes", "How large a store may become: its map size.", ("store",))
-
-MANY = 1000
-"""Items that are a large call of their own."""
-
-
-class Batch:
-    """What a change may do inside the transaction. Puts and deletes are gathered and written in few, large calls.
-
-    py-lmdb drops the interpreter lock on every single put: beside a busy event loop each costs a turn of waiting.
-    """
-
-    __slots__ = ("_deletes", "_puts", "_transaction")
-
-    def __init__(self, transaction: lmdb.Transaction) -> None:
-        self._transaction = transaction
-        self._puts: dict[Database, dict[bytes, bytes]] = {}
-        self._deletes: dict[tuple[Database, bytes], None] = {}
-
-    @property
-    def transaction(self) -> lmdb.Transaction:
-        """The transaction itself, for reading: it sees every change made before in this batch."""
-        self.flush()
-        return self._transaction
-
-    def get(self, database: Database, key: bytes) -> bytes | None:
-        """The value as this batch has left it so far, or None. A look through ``transaction`` would flush first."""
-        if self._deletes and (database, key) in self._deletes:
-            return None
-        puts = self._puts.get(database)
-        if puts is not None and (pending := puts.get(key)) is not None:
-            return pending
-        return cast("bytes | None", self._transaction.get(key, db=database))
-
-    def put(self, database: Database, key: bytes, value: bytes) -> None:
-        if self._deletes and (database, key) in self._deletes:
-            self.flush()
-        puts = self._puts.get(database)
-        if puts is None:
-            puts = self._puts[database] = {}
-        puts[key] = value
-
-    def put_all(self, database: Database, items: Sequence[tuple[bytes, bytes]]) -> None:
-        """The same for several. Very many are not gathered, but written at once behind what has gathered."""
-        if len(items) > MANY:
-            self.flush()
-            self._transaction.cursor(database).putmulti(items)
-        elif self._deletes:
-            for key, value in items:
-                self.put(database, key, value)
-        else:
-            self._puts.setdefault(database, {}).update(items)
-
-    def delete(self, database: Database, key: bytes) -> None:
-        self._deletes[database, key] = None
-
-    def flush(self) -> None:
-        """Write what has gathered. Puts go first: a put after a delete of the same key has flushed before."""
-        for database, items in self._puts.items():
-            self._transaction.cursor(database).putmulti(list(items.items()))
-        self._puts.clear()
-        for database, key in self._deletes:
-            self._transaction.delete(key, db=database)
-        self._deletes.clear()
-
-
-@contextmanager
-def committed(environment: lmdb.Environment) -> Iterator[Batch]:
-    """A batch in a transaction of its own, committed and synced at the end of the block; if that fails nothing is."""
-    with environment.begin(write=True) as transaction:
-        batch = Batch(transaction)
-        yield batch
-        batch.flush()
 
 
 class _Change(Generic[T]):

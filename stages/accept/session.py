@@ -41,7 +41,7 @@ from engine.protocols.smtp_events import (
     StartTls,
     TooManyErrors,
 )
-from engine.queue.content import ContentWriter
+from engine.queue.incoming import ContentWriter
 from stages.accept.terms import Terms
 
 _OF_SPACE = {"4.3.1": 452, "4.2.2": 452, "5.2.2": 552}

@@ -19,8 +19,8 @@ PARKED = "engine.queue.parked"
 CAT = "cat@example.org"
 
 ARRIVING = {
-    "content written, not synced": Point("mail-", "engine.queue.content", "ContentWriter.finish", "before"),
-    "content in its file, no record of it": Point("mail-", "engine.queue.content", "ContentWriter._sync", count=2),
+    "content written, not synced": Point("mail-", "engine.queue.incoming", "ContentWriter.finish", "before"),
+    "content in its file, no record of it": Point("mail-", "engine.queue.incoming", "ContentWriter._sync", count=2),
     "handed to the queue, not committed": Point("mail-", OWNER, "Owner.admit"),
     "before the commit": Point("mail-", WRITER, "Writer._commit", "before"),
     "committed, 250 not said": Point("mail-", WRITER, "Writer._commit"),

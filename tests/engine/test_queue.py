@@ -17,8 +17,9 @@ import engine.queue.parked
 from engine import Defer, Delivered, Discard, Message, MessageId, Quarantine, Recipient, Reject, Size, Verdict
 from engine.message import PARK, PARKED_BY, RELEASED, Octets
 from engine.queue.bounce import wants_report
-from engine.queue.content import AT_ONCE, CHUNK, ContentWriter, FileContent, set_aside
+from engine.queue.content import AT_ONCE, CHUNK, FileContent, set_aside
 from engine.queue.delivery import Delivery
+from engine.queue.incoming import ContentWriter
 from engine.queue.owner import Owner
 from engine.queue.store import (
     QUARANTINED,

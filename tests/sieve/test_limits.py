@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.regex import compiled
 from engine.sieve import Keep, Limits, ScriptError, compile_script
 from engine.sieve.errors import RunError
 from engine.sieve.matching import Match
-from engine.sieve.regex import compiled
 from tests.sieve.cases import letter
 from tests.sieve.trying import outcome, short
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sieve.regex import compiled
+from engine.regex import compiled
 
 
 def spend(_work: int) -> None: ...

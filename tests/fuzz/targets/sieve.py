@@ -6,9 +6,9 @@ from engine.protocols import managesieve as protocol
 from engine.protocols import managesieve_events as events
 from engine.protocols import managesieve_words as words
 from engine.protocols import sasl
+from engine.regex import compiled
 from engine.sieve import Alone, Keep, Limits, Octets, ScriptError, compile_script, dumps, execute, loads, printing
 from engine.sieve.lexer import Source
-from engine.sieve.regex import compiled
 from engine.sieve.syntax import parse
 from tests.fuzz.targets.cutting import cut, limits, option
 

@@ -9,7 +9,7 @@ keeps them. The leftmost match counts, of several the longest.
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from engine.sieve.regex_program import ANY, BEGIN, CHARACTER, END, MATCH, SAVE, SET, SPLIT, Instruction, program
+from engine.regex.program import ANY, BEGIN, CHARACTER, END, MATCH, SAVE, SET, SPLIT, Instruction, program
 
 WALK_COST, GROUPS_COST = 4, 50
 """What a step costs in characters that a plain search looks at, measured roughly."""
