@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from engine.message import Fact, Message
+from engine.scanning.decoding import check_facts, decoded
 from engine.scanning.guard import Unreachable
 from engine.verdict import Defer, Discard, Quarantine, Reject, Verdict
 
@@ -51,10 +52,9 @@ _DECODER = msgspec.json.Decoder(Judgement)
 
 def parse(line: bytes) -> Judgement:
     """Unreachable where the line is none."""
-    try:
-        return _DECODER.decode(line)
-    except msgspec.MsgspecError as error:
-        raise Unreachable(f"nonsense for an answer: {error}") from error
+    judgement = decoded(_DECODER, line)
+    check_facts(judgement.facts)
+    return judgement
 
 
 def of_code(code: int, output: bytes, codes: Mapping[int, Word]) -> Judgement:

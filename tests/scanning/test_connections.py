@@ -89,7 +89,28 @@ async def test_one_that_never_answers_is_asked_once() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"220 smtp.example.org ESMTP\r\n\r\n", response(b'{"action":[]}'), response(b'{"score":1}'), response(b"{")],
+    [
+        b"220 smtp.example.org ESMTP\r\n\r\n",
+        response(b'{"action":[]}'),
+        response(b'{"score":1}'),
+        response(b"{"),
+        response(b'{"action":"no action","symbols":{"A":{"score":' + b"[" * 100_000),
+        response(b'{"action":"no action","messages":' + b'{"a":' * 100_000),
+        response(b'{"action":"no action","milter":{"change_from":"jane"}}'),
+        response('{"action":"no action","milter":{"change_from":"jürgen@sender.test"}}'.encode()),
+        response(b'{"action":"no action","milter":{"change_from":"%b@sender.test"}}' % (b"x" * 300)),
+    ],
+    ids=[
+        "SMTP",
+        "a list",
+        "no action",
+        "cut off",
+        "lists without an end",
+        "tables without an end",
+        "no sender",
+        "a sender of another kind of mail",
+        "a long sender",
+    ],
 )
 async def test_what_is_no_answer(answer: bytes) -> None:
     async with (
@@ -98,6 +119,16 @@ async def test_what_is_no_answer(answer: bytes) -> None:
     ):
         with pytest.raises(Unreachable):
             await rspamd.scan(message())
+
+
+async def test_texts_of_old_releases_are_nothing_to_say() -> None:
+    answer = response(b'{"action":"soft reject","messages":["later"]}')
+    async with (
+        serving(Server(most=9, answer=answer)) as port,
+        Rspamd(RspamdSettings(url=f"http://127.0.0.1:{port}"), "mx") as rspamd,
+    ):
+        found = await rspamd.scan(message())
+    assert (found.action, found.text) == ("defer", "Please send this message again later")
 
 
 async def test_under_tls(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from engine import (
     MessageId,
     Recipient,
     Reject,
+    Route,
     Session,
     Size,
     Verdict,
@@ -27,6 +28,7 @@ from engine import (
 from engine.message import PARK, RELEASED, Octets
 from engine.net.names import Hostname
 from engine.scanning import Unreachable
+from engine.verdict import Changed
 from stages.hooks import Hooks
 from tests.support.http_server import HttpServer
 from tests.support.messages import LETTER, message
@@ -203,18 +205,39 @@ async def test_the_envelope_is_changed() -> None:
         ],
     }
     found = await verdict(answer, message("b@rcpt.test", "c@rcpt.test"))
-    assert isinstance(found, Each)
-    assert isinstance(found.verdicts["b@rcpt.test"], Discard)
-    other = found.verdicts["c@rcpt.test"]
-    assert isinstance(other, Message)
-    assert other.sender == "new@example.net"
+    assert isinstance(found, Changed)
+    assert isinstance(found.verdict, Each)
+    assert list(found.verdict.verdicts) == ["b@rcpt.test"]
+    assert isinstance(found.verdict.verdicts["b@rcpt.test"], Discard)
+    assert found.message.sender == "new@example.net"
+
+
+@pytest.mark.parametrize("address", ["b@rcpt.test", "<B@RCPT.test>", " b@rcpt.test "])
+async def test_recipients_are_added_and_taken_away_however_they_are_written(address: str) -> None:
+    changes = [
+        {"type": "deleteRecipient", "value": address},
+        {"type": "deleteRecipient", "value": "nobody@rcpt.test"},
+        {"type": "addRecipient", "value": "<new@rcpt.test>", "parameters": {}},
+        {"type": "addRecipient", "value": "C@rcpt.test"},
+        {"type": "addHeader", "name": "X-Hook", "value": "yes"},
+    ]
+    found = await verdict({"action": "accept", "modifications": changes}, message("b@rcpt.test", "c@rcpt.test"))
+    assert isinstance(found, Changed)
+    assert isinstance(found.verdict, Each)
+    assert isinstance(found.verdict.verdicts["b@rcpt.test"], Discard)
+    assert found.verdict.verdicts["c@rcpt.test"] == Route("", ("c@rcpt.test", "new@rcpt.test"))
+    assert found.message.header("X-Hook") == "yes"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"type": "addRecipient", "value": "eve@example.org"},
+        {"type": "addRecipient", "value": "eve"},
+        {"type": "addRecipient", "value": ""},
         {"type": "changeFrom", "value": "a@b> SIZE=1"},
+        {"type": "changeFrom", "value": "a"},
+        {"type": "changeFrom", "value": "jürgen@sender.test"},
+        {"type": "changeFrom", "value": f"a@{'long.' * 60}test"},
         {"type": "addHeader", "name": "Not a name", "value": "x"},
         {"type": "dance"},
     ],
@@ -290,7 +313,7 @@ async def test_certificates_are_verified(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [(b"", "nonsense"), (b"[]", "nonsense"), ({"action": "maybe"}, "nonsense"), ({}, "nonsense"),
-     ({"action": "accept", "modifications": [{}]}, "nonsense")],
+     ({"action": "accept", "modifications": [{}]}, "nonsense"), (b'{"action": "accept", "more": ' + b"[" * 100_000, "nonsense")],
 )  # fmt: skip
 async def test_what_is_no_answer(answer: object, why: str) -> None:
     with pytest.raises(Unreachable, match=f"judge: {why}"):

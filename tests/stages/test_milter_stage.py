@@ -229,6 +229,13 @@ async def test_one_recipient_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["", SILENT.replace("df080", "d7080")])
+async def test_one_recipient_is_refused_and_the_message_vanishes_for_the_other(tmp_path: Path, script: str) -> None:
+    said = await verdict(tmp_path, f"{script}\nrcpt <{B}> reply 550 5.1.1 Who?\neom discard", letter(B, C))
+    assert isinstance(said, Each)
+    assert {to: type(one) for to, one in said.verdicts.items()} == {B: Reject, C: Discard}
+
+
+@pytest.mark.parametrize("script", ["", SILENT.replace("df080", "d7080")])
 async def test_all_recipients_are_refused(tmp_path: Path, script: str) -> None:
     said = await verdict(tmp_path, f"{script}\nrcpt <{B}> reject\nrcpt <{C}> tempfail", letter(B, C))
     assert isinstance(said, Each)

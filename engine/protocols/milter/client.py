@@ -213,7 +213,7 @@ class MilterClient:
     def _on_discard(self, _code: bytes, _data: bytes, _place: int) -> None:
         self._owed.popleft()
         self._continued = False
-        self._decision = Decision("discard")
+        self._decision = Decision("discard", refused=self._refused)
 
     def _on_skip(self, _code: bytes, _data: bytes, _place: int) -> None:
         if not self._terms.skip:
