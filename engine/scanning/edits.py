@@ -11,7 +11,8 @@ from engine.mime.folding import folded
 ALL = 0
 """In place of the number of a field: every field of that name."""
 
-_NAME = re.compile(r"[!-9;-~]+")
+_NAME = re.compile(r"[!-9;-~]{1,100}")
+"""That of a field; the longest one that is registered has 32 octets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Edits:
         """ValueError for what is no name of a header field (RFC 5322 2.2)."""
         for name in (*self.remove, *(name for name, _ in self.add)):
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no header field name")
+                raise ValueError(f"{name[:120]!r} is no header field name")
 
     def applied(self, message: Message) -> Message:
         """The message with these changes."""

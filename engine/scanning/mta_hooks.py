@@ -12,6 +12,7 @@ import msgspec
 
 from engine.message import HEADER_LIMIT, PARK, RELEASED, Message, Recipient, Session, end_of_header
 from engine.scanning.decoding import decoded
+from engine.scanning.edits import Edits
 from engine.scanning.guard import Unreachable
 from engine.scanning.recipients import Wanted, address
 from engine.verdict import Changed, Defer, Discard, Each, Reject, Verdict
@@ -201,9 +202,9 @@ def _changed(message: Message, change: Modification, *, whole: bool) -> Message:
                 header, _ = _parts(message, 0)
                 return message.with_content(b"%b\r\n%b" % (header, change.value.encode()))
             case "addHeader" | "insertHeader":
-                return message.with_header(name, value)
+                return Edits(add=((name, value),)).applied(message)
             case "changeHeader" if value:
-                return _without(message, change).with_header(name, value)
+                return Edits(add=((name, value),)).applied(_without(message, change))
             case "changeHeader" | "deleteHeader":
                 return _without(message, change)
     except ValueError as error:

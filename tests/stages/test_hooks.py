@@ -188,6 +188,21 @@ async def test_header_fields_are_added_changed_and_taken_away() -> None:
     assert found == b"a: 3\r\nX-Score: 1 2\r\nX-Spam: Yes\r\nA: 1\r\n\r\nhello\r\n"
 
 
+async def test_fields_are_written_as_any_server_takes_them() -> None:
+    letter = message(content=b"A: 1\r\n\r\nhello\r\n")
+    found = await changed(
+        {"type": "addHeader", "name": "X-Why", "value": "Grüße"},
+        {"type": "changeHeader", "index": 1, "name": "A", "value": "x" * 3000},
+        letter=letter,
+    )
+    assert b"X-Why: =?utf-8?" in found
+    assert found.isascii()
+    assert max(map(len, found.split(b"\r\n"))) <= 998
+    for name in ("X" * 101, "", "A:B"):
+        with pytest.raises(Unreachable, match="field that is none"):
+            await changed({"type": "addHeader", "name": name, "value": "1"})
+
+
 async def test_the_body_is_replaced() -> None:
     letter = message().with_header("X-Ours", "1")
     found = await changed({"type": "replaceContents", "value": "goodbye\n"}, letter=letter)
@@ -313,7 +328,8 @@ async def test_certificates_are_verified(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [(b"", "nonsense"), (b"[]", "nonsense"), ({"action": "maybe"}, "nonsense"), ({}, "nonsense"),
-     ({"action": "accept", "modifications": [{}]}, "nonsense"), (b'{"action": "accept", "more": ' + b"[" * 100_000, "nonsense")],
+     ({"action": "accept", "modifications": [{}]}, "nonsense"),
+     (b'{"action": "accept", "more": ' + b"[" * 100_000, "nonsense")],
 )  # fmt: skip
 async def test_what_is_no_answer(answer: object, why: str) -> None:
     with pytest.raises(Unreachable, match=f"judge: {why}"):
