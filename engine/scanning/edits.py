@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from engine.message import Message
+from engine.message import HEADER_LIMIT, Message
 from engine.mime.folding import folded
+
+MOST = 1000
+"""Fields that one scanner may add and remove: each is a change of the whole header section."""
 
 ALL = 0
 """In place of the number of a field: every field of that name."""
@@ -25,7 +28,10 @@ class Edits:
     sender: str | None = None
 
     def __post_init__(self) -> None:
-        """ValueError for what is no name of a header field (RFC 5322 2.2)."""
+        """ValueError for what is no name of a header field (RFC 5322 2.2), or more than a header section may hold."""
+        size = sum(len(name) + len(value) for name, value in self.add)
+        if len(self.remove) + len(self.add) > MOST or size > HEADER_LIMIT:
+            raise ValueError(f"more than {MOST} header fields, or {HEADER_LIMIT} characters of them")
         for name in (*self.remove, *(name for name, _ in self.add)):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name[:120]!r} is no header field name")

@@ -20,6 +20,9 @@ from engine.verdict import Changed, Defer, Discard, Each, Reject, Verdict
 Point: TypeAlias = Literal["connect", "mail", "rcpt", "data"]
 """Where in an SMTP session a hook is asked."""
 
+MOST = 1000
+"""Modifications of one message: each may be one of the whole of it."""
+
 REFUSED = "This message was refused by a filter"
 LATER = "A filter asks you to come again later"
 
@@ -167,6 +170,8 @@ def verdict(message: Message, answer: Answer, name: str, *, whole: bool) -> Verd
         return refused
     if answer.action == "discard":
         return Discard(name)
+    if len(answer.modifications) > MOST:
+        raise Unreachable(f"asks for more than {MOST} modifications")
     changed, recipients = message, Wanted(message, name)
     for change in answer.modifications:
         if (edit := _RECIPIENTS.get(change.type)) is not None:

@@ -12,6 +12,9 @@ from engine.scanning.edits import ALL, Edits
 from engine.scanning.finding import Action, Finding
 from engine.scanning.guard import Unreachable
 
+SYMBOLS = 1000
+"""Rules that may match: they are kept with the message."""
+
 TEXT_LIMIT = 200
 """Characters of what rspamd wants the client to hear."""
 
@@ -81,6 +84,8 @@ def parsed(body: bytes, *, utf8: bool = False) -> Finding:
 
 
 def _finding(answer: _Answer, *, utf8: bool) -> Finding:
+    if len(answer.symbols) > SYMBOLS:
+        raise ValueError(f"more than {SYMBOLS} symbols")
     milter = answer.milter
     action: Action = "none" if milter.no_action else _ACTIONS.get(answer.action, "none")
     if action == "reject" and milter.reject in ("discard", "quarantine"):

@@ -1,5 +1,6 @@
 """Connections to a scanner: kept, renewed when the other side has closed them, and under TLS."""
 
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -62,6 +63,11 @@ async def serving(server: Server, context: ssl.SSLContext | None = None) -> Asyn
         nursery.cancel_scope.cancel()
 
 
+def saying(**more: object) -> bytes:
+    """A response with which a message may go on, and more in it."""
+    return response(json.dumps({"action": "no action", **more}).encode())
+
+
 async def test_connections_are_kept() -> None:
     server = Server(most=100)
     async with serving(server) as port, Rspamd(RspamdSettings(url=f"http://127.0.0.1:{port}"), "mx") as rspamd:
@@ -96,6 +102,9 @@ async def test_one_that_never_answers_is_asked_once() -> None:
         response(b"{"),
         response(b'{"action":"no action","symbols":{"A":{"score":' + b"[" * 100_000),
         response(b'{"action":"no action","messages":' + b'{"a":' * 100_000),
+        saying(symbols={f"S{number}": {} for number in range(1001)}),
+        saying(milter={"add_headers": {"X-A": ["1"] * 1001}}),
+        saying(milter={"add_headers": {"X-A": "1 " * 200_000}}),
         response(b'{"action":"no action","milter":{"change_from":"jane"}}'),
         response('{"action":"no action","milter":{"change_from":"jürgen@sender.test"}}'.encode()),
         response(b'{"action":"no action","milter":{"change_from":"%b@sender.test"}}' % (b"x" * 300)),
@@ -107,6 +116,9 @@ async def test_one_that_never_answers_is_asked_once() -> None:
         "cut off",
         "lists without an end",
         "tables without an end",
+        "many symbols",
+        "many fields",
+        "a large field",
         "no sender",
         "a sender of another kind of mail",
         "a long sender",

@@ -255,11 +255,17 @@ async def test_recipients_are_added_and_taken_away_however_they_are_written(addr
         {"type": "changeFrom", "value": f"a@{'long.' * 60}test"},
         {"type": "addHeader", "name": "Not a name", "value": "x"},
         {"type": "dance"},
+        {"type": "addHeader", "name": "X-A", "value": "1 " * 200_000},
     ],
 )
 async def test_what_cannot_be_done_is_not_left_out_in_silence(change: dict[str, object]) -> None:
     with pytest.raises(Unreachable, match="judge: asks for"):
         await changed(change)
+
+
+async def test_more_changes_than_anybody_needs() -> None:
+    with pytest.raises(Unreachable, match="judge: asks for more than 1000 modifications"):
+        await changed(*[{"type": "addHeader", "name": "X-A", "value": "1"}] * 1001)
 
 
 async def test_a_body_that_it_has_not_seen_whole_is_not_replaced() -> None:

@@ -261,6 +261,12 @@ async def test_no_value_can_begin_another_field(tmp_path: Path) -> None:
     assert whole(said) == OURS + b"X-New: one\r\n\tSubject: forged\r\n\tend\r\n" + CONTENT
 
 
+async def test_no_line_of_a_value_is_too_long(tmp_path: Path) -> None:
+    said = await changed(tmp_path, f"addheader X-New {'x' * 2000}")
+    assert max(map(len, whole(said).split(b"\r\n"))) <= 998
+    assert (said.header("X-New") or "").replace("\t", "") == "x" * 2000
+
+
 async def test_the_blank_behind_the_colon_is_the_milters_where_it_wants_that(tmp_path: Path) -> None:
     said = await changed(tmp_path, "negotiate 100000", "addheader X-New yes", "addheader X-New  no")
     assert whole(said).startswith(OURS + b"X-New:yes\r\nX-New: no\r\n")
