@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -11,6 +14,8 @@ from engine.abuse import Tables
 from engine.abuse.habits import Limits, Sending
 from engine.directory import Account, Directory, Unavailable, asked, is_member
 from engine.message import RELEASED
+from engine.net.countries import Countries
+from engine.net.mmdb import MmdbError
 from engine.net.targets import network_of
 from engine.observe.events import event
 from engine.protocols.address import normalised, normalised_domain
@@ -30,6 +35,7 @@ class Allowance(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     new_recipients: int | None = None
     domains: int | None = None
     networks: int | None = None
+    countries: int | None = None
     spam: int | None = None
     refused: int | None = None
 
@@ -49,6 +55,8 @@ class Habits:
     domains: int = _USUAL.domains
     # Networks that it sends from.
     networks: int = _USUAL.networks
+    # Countries that it sends from, by countries_file.
+    countries: int = _USUAL.countries
     # Messages with a score (the fact scan.score) of spam_score or more.
     spam: int = _USUAL.spam
     spam_score: float = 6.0
@@ -61,16 +69,22 @@ class Habits:
     # What counts as one network: about a provider.
     network_ipv4: int = 16
     network_ipv6: int = 32
+    # Which country an address is in: a database in MaxMind's format, looked at again when another takes its place.
+    countries_file: Path | None = None
     # Accounts, groups and domains with limits of their own. The first one that fits counts.
     allow: tuple[Allowance, ...] = ()
     _habits: Remembered = field(init=False, repr=False)
+    _countries: Countries | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._limits = Limits(**{one.name: getattr(self, one.name) for one in fields(Limits)})
         self._habits = Remembered(self.tables)
+        self._countries = Countries(self.countries_file) if self.countries_file else None
 
     @staticmethod
-    def check(*, network_ipv4: int = 16, network_ipv6: int = 32, **others: object) -> Iterator[str]:
+    def check(
+        *, network_ipv4: int = 16, network_ipv6: int = 32, countries_file: Path | None = None, **others: object
+    ) -> Iterator[str]:
         """What is wrong with the settings that were given."""
         for name, bits, most in (("network_ipv4", network_ipv4, 32), ("network_ipv6", network_ipv6, 128)):
             if not 0 <= bits <= most:
@@ -79,6 +93,24 @@ class Habits:
             value = others.get(name, 1)
             if isinstance(value, int | float) and value < 1:
                 yield f"{name} must be at least 1"
+        if countries_file is not None:
+            try:
+                Countries(countries_file).check()
+            except OSError as error:
+                yield f"countries_file: {countries_file}: {error.strerror or error}"
+            except MmdbError as error:
+                yield f"countries_file: {countries_file}: {error}"
+        elif "countries" in others:
+            yield "countries are known by countries_file"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._countries is not None:
+            self._countries.close()
 
     async def __call__(self, message: Message) -> Verdict:
         login = message.session.login
@@ -110,6 +142,7 @@ class Habits:
         return Sending(
             account=session.login,
             network=network_of(session.peer, self.network_ipv4, self.network_ipv6) if session.peer else "",
+            country=self._countries.of(session.peer) if self._countries and session.peer else "",
             recipients=message.recipients,
             is_spam=isinstance(score, int | float) and score >= self.spam_score,
         )

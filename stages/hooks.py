@@ -18,6 +18,7 @@ from engine.scanning.guard import Guard, Unreachable
 from engine.scanning.http import HttpServer
 from engine.scanning.mta_hooks import Point, parse, question, question_about, refusal, verdict
 from engine.scanning.where import Where
+from engine.verdict import Changed
 
 ANSWER = 50 * 2**20
 """Octets of an answer at most: it may hold a whole message."""
@@ -92,7 +93,7 @@ class Hooks:
     async def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | Defer | None:
         return await self._early("rcpt", session, sender, (recipient,))
 
-    async def __call__(self, message: Message) -> Verdict:
+    async def __call__(self, message: Message) -> Verdict | Changed:
         if "data" not in self.stages:
             return message
         return await self._guard.call(partial(self._judge, message))
@@ -103,7 +104,7 @@ class Hooks:
         asked = question(point, self.hostname, session, *envelope)
         return refusal(parse(await self._guard.call(partial(self._post, asked))), self.name)
 
-    async def _judge(self, message: Message) -> Verdict:
+    async def _judge(self, message: Message) -> Verdict | Changed:
         answer = parse(await self._post(question_about(message, self.hostname, self.max_size)))
         return verdict(message, answer, self.name, whole=message.size <= self.max_size)
 

@@ -6,12 +6,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from engine import Defer, Discard, Duration, Each, Message, Recipient, Reject, Route, Verdict, domain_of
+from engine import Defer, Discard, Duration, Each, Message, Recipient, Reject, Verdict, domain_of
 from engine.message import PARK, RELEASED
 from engine.net.names import Hostname
 from engine.net.targets import address_of
-from engine.observe.events import event
-from engine.protocols.address import parse_path
 from engine.protocols.milter import (
     AddRecipient,
     ChangeSender,
@@ -23,9 +21,10 @@ from engine.protocols.milter import (
     Refusal,
     Transaction,
 )
-from engine.scanning import Guard, Unreachable
+from engine.scanning import Guard
 from engine.scanning.milter_changes import Seen
 from engine.scanning.milter_connections import MilterConnections, where
+from engine.scanning.recipients import Wanted, address
 from engine.verdict import Changed
 
 _BITS = re.compile(r"(?:AES_?(128|256)|CHACHA)")
@@ -91,7 +90,7 @@ class Milter:
         if decision.refusal is not None:
             return self._refusal(decision.refusal)
         if decision.outcome == "discard":
-            return Discard(f"the milter {self.connect}")
+            return self._discarded(message, decision)
         return self._applied(message, seen, decision)
 
     # -- what the milter is told
@@ -150,11 +149,17 @@ class Milter:
             return Reject(said.text or "Command rejected", said.code or "5.7.1", log)
         return Defer(said.text or "Service unavailable, please try again later", said.code or "4.7.1", log)
 
+    def _discarded(self, message: Message, decision: Decision) -> Verdict:
+        """It vanishes, but not for recipients who were refused before: of them its sender hears."""
+        gone = Discard(f"the milter {self.connect}")
+        refused = self._refused(message, decision)
+        return Each({to: refused.get(to, gone) for to in message.recipients}) if refused else gone
+
     def _applied(self, message: Message, seen: Seen, decision: Decision) -> Verdict | Changed:
         changed = seen.changed(decision.changes, leading_space=decision.leading_space)
         for change in decision.changes:
             if isinstance(change, ChangeSender):
-                changed = changed.with_sender(self._address(message, change.path, sender=True))
+                changed = changed.with_sender(address(message, change.path, sender=True))
         if decision.quarantine is not None and not self._was_released(message):
             changed = changed.with_fact(PARK, f"the milter {self.connect}: {decision.quarantine}")
         verdicts = self._recipients(message, decision)
@@ -166,42 +171,19 @@ class Milter:
         by_us = f"the milter {self.connect}: "
         return isinstance(released, list) and any(str(reason).startswith(by_us) for reason in released)
 
+    def _refused(self, message: Message, decision: Decision) -> dict[str, Reject | Defer]:
+        """Each recipient who was refused at RCPT."""
+        return {message.recipients[place]: self._refusal(said) for place, said in decision.refused.items()}
+
     def _recipients(self, message: Message, decision: Decision) -> dict[str, Any]:
         """The verdicts on those that do not simply go on."""
-        verdicts: dict[str, Any] = {
-            message.recipients[place]: self._refusal(said) for place, said in decision.refused.items()
-        }
-        open_ = [address for address in message.recipients if address not in verdicts]
-        wanted = self._wanted(message, decision)
-        given = {address.casefold() for address in message.recipients}
-        added = tuple(address for key, address in wanted.items() if key not in given)
-        gone = [address for address in open_ if address.casefold() not in wanted]
-        if added or gone:
-            event("recipients-changed", id=message.id, by=f"the milter {self.connect}", added=added, removed=gone)
-        verdicts.update(dict.fromkeys(gone, Discard(f"the milter {self.connect} has removed the recipient")))
-        if added:
-            stays = [address for address in open_ if address not in gone]
-            verdicts[(stays or open_)[0]] = Route("", (*stays[:1], *added))
-        return verdicts
-
-    def _wanted(self, message: Message, decision: Decision) -> dict[str, str]:
-        """The recipients after all changes, by their address in lower case."""
-        wanted = {address.casefold(): address for address in message.recipients}
+        wanted = Wanted(message, f"the milter {self.connect}")
         for change in decision.changes:
             if isinstance(change, AddRecipient):
-                address = self._address(message, change.path)
-                wanted.setdefault(address.casefold(), address)
+                wanted.add(change.path)
             elif isinstance(change, DeleteRecipient):
-                wanted.pop(change.path.strip().strip("<>").casefold(), None)
-        return wanted
-
-    def _address(self, message: Message, path: str, *, sender: bool = False) -> str:
-        inner = path.strip()
-        whole = inner if inner.startswith("<") else f"<{inner}>"
-        address = parse_path(whole, null_ok=sender, utf8=message.envelope.smtputf8)
-        if not isinstance(address, str):
-            raise Unreachable(f"the milter {self.connect} asks for the address {path[:80]!r}: {address.text}")
-        return address
+                wanted.remove(change.path)
+        return wanted.verdicts(self._refused(message, decision))
 
 
 def _recipient(recipient: Recipient) -> Path:

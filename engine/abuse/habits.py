@@ -29,9 +29,9 @@ _LEARN = 0.1
 """The part of an hour in what is usual, once there were some."""
 
 _DISTINCT = 1000
-"""Domains, and networks, of an hour that are told from one another. No limit is higher."""
+"""Domains, networks and countries of an hour that are told from one another. No limit is higher."""
 
-SIGNALS = ("recipients", "new_recipients", "domains", "networks", "spam", "refused")
+SIGNALS = ("recipients", "new_recipients", "domains", "networks", "countries", "spam", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Limits:
     new_recipients: int = 100  # never written to before
     domains: int = 50  # of recipients
     networks: int = 5  # that it sends from
+    countries: int = 3  # of these: a journey has two, and a telephone may seem to be in a third
     spam: int = 5  # messages that a scanner took for spam
     refused: int = 20  # recipients that came back
     times: float = 10.0  # what is usual
@@ -61,6 +62,7 @@ class Sending:
     recipients: Sequence[str] = ()
     is_spam: bool = False
     refused: int = 0
+    country: str = ""
 
 
 class Hour(msgspec.Struct, array_like=True):
@@ -70,6 +72,7 @@ class Hour(msgspec.Struct, array_like=True):
     counts: dict[str, int] = {}
     domains: set[bytes] = set()
     networks: set[str] = set()
+    countries: set[str] = set()
 
     def count(self, sending: Sending, new: int) -> None:
         more = {
@@ -81,7 +84,12 @@ class Hour(msgspec.Struct, array_like=True):
         self.counts = {signal: self.counts.get(signal, 0) + count for signal, count in more.items()}
         _add(self.domains, (key_of(domain_of(one))[:4] for one in sending.recipients))
         _add(self.networks, filter(None, [sending.network]))
-        self.counts |= {"domains": len(self.domains), "networks": len(self.networks)}
+        _add(self.countries, filter(None, [sending.country]))
+        self.counts |= {
+            "domains": len(self.domains),
+            "networks": len(self.networks),
+            "countries": len(self.countries),
+        }
 
 
 class Habit(msgspec.Struct, array_like=True):

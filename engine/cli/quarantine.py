@@ -20,8 +20,9 @@ from engine.operations.operator import Operator
 from engine.operations.quarantine import Chosen, Parked, ParkedRow
 from engine.operations.reading import Ask
 from engine.protocols.sealed import Expired, Forged
-from engine.quarantine.held import Wanted, find, may_release, shards
+from engine.quarantine.held import Wanted, shards
 from engine.quarantine.links import Action, verify
+from engine.quarantine.meant import NotParked, NotTheirs, meant
 from engine.queue.store import Shard
 from engine.units import Duration
 
@@ -188,13 +189,12 @@ def _by_token(config: Config, opened: list[Shard], token: str, function: Action)
         fail(str(error))
     if link.action != function:
         fail(f"this token is one to {link.action} a message")
-    one = find(opened, link.identity)
-    if one is None:
+    try:
+        yield Chosen(meant(opened, link, settings), (link.recipient,))
+    except NotParked:
         _say_not_parked(link.identity)
-    elif function == "release" and not may_release(one.record.reason, settings.release):
-        fail(f"{link.identity}: it is not for its recipients to let it go")  # the setting may be newer than the token
-    else:
-        yield Chosen(one, (link.recipient,))
+    except NotTheirs as error:
+        fail(str(error))
 
 
 def _decide(ctx: click.Context, function: Action, ids: tuple[str, ...], token: str, filters: dict[str, Any]) -> None:

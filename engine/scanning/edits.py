@@ -5,13 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from engine.message import Message
+from engine.message import HEADER_LIMIT, Message
 from engine.mime.folding import folded
+
+MOST = 1000
+"""Fields that one scanner may add and remove: each is a change of the whole header section."""
 
 ALL = 0
 """In place of the number of a field: every field of that name."""
 
-_NAME = re.compile(r"[!-9;-~]+")
+_NAME = re.compile(r"[!-9;-~]{1,100}")
+"""That of a field; the longest one that is registered has 32 octets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +28,13 @@ class Edits:
     sender: str | None = None
 
     def __post_init__(self) -> None:
-        """ValueError for what is no name of a header field (RFC 5322 2.2)."""
+        """ValueError for what is no name of a header field (RFC 5322 2.2), or more than a header section may hold."""
+        size = sum(len(name) + len(value) for name, value in self.add)
+        if len(self.remove) + len(self.add) > MOST or size > HEADER_LIMIT:
+            raise ValueError(f"more than {MOST} header fields, or {HEADER_LIMIT} characters of them")
         for name in (*self.remove, *(name for name, _ in self.add)):
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no header field name")
+                raise ValueError(f"{name[:120]!r} is no header field name")
 
     def applied(self, message: Message) -> Message:
         """The message with these changes."""

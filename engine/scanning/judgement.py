@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from engine.message import Fact, Message
+from engine.scanning.decoding import check_facts, decoded
+from engine.scanning.edits import Edits
 from engine.scanning.guard import Unreachable
 from engine.verdict import Defer, Discard, Quarantine, Reject, Verdict
 
@@ -27,6 +29,7 @@ CODES: Mapping[int, Word] = MappingProxyType(
 """What exit codes mean that sysexits(3) has a meaning for; all others say that the program itself has failed."""
 
 _STATUS = re.compile(r"[45]\.\d{1,3}\.\d{1,3}")
+_BREAK = re.compile(r"[\r\n\0]")
 _SCORE = re.compile(r"\s*(-?\d+(?:\.\d+)?)(?:\s|/|$)")
 
 REFUSED = "This message was refused by a filter"
@@ -51,10 +54,11 @@ _DECODER = msgspec.json.Decoder(Judgement)
 
 def parse(line: bytes) -> Judgement:
     """Unreachable where the line is none."""
-    try:
-        return _DECODER.decode(line)
-    except msgspec.MsgspecError as error:
-        raise Unreachable(f"nonsense for an answer: {error}") from error
+    judgement = decoded(_DECODER, line)
+    check_facts(judgement.facts)
+    if any(_BREAK.search(value) for _, value in judgement.headers):
+        raise Unreachable("nonsense for a header field: a line break in its value")
+    return judgement
 
 
 def of_code(code: int, output: bytes, codes: Mapping[int, Word]) -> Judgement:
@@ -93,8 +97,7 @@ def _marked(message: Message, judgement: Judgement, scanner: str) -> Message:
         facts["spam"] = True
         headers = [("X-Spam-Flag", "YES"), *headers]
     try:
-        for name, value in reversed(headers):
-            message = message.with_header(name, value)
+        message = Edits(add=tuple(headers)).applied(message)
     except ValueError as error:
         raise Unreachable(f"nonsense for a header field: {error}") from error
     told: dict[str, Fact] = {f"scan.{scanner}.{name}": value for name, value in facts.items()}

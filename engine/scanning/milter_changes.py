@@ -14,6 +14,9 @@ _FIELDS = re.compile(rb"[^\n]*+(?>(?:\n[ \t][^\n]*+)*)(?:\n|\Z)")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _LINE_END = re.compile(rb"\r\n?|\n")
 
+_LINE = 890
+"""Octets of a line that stay together: those of the name come before the first one."""
+
 Span = tuple[int, int]
 
 
@@ -139,11 +142,18 @@ def _without_own_received(fields: list[_Field], message: Message) -> list[_Field
 def _written(name: str, value: str, leading_space: bool) -> _Field:
     """A field with lines that end as they must and are folded; nothing in it can begin another one."""
     lines = _LINE_END.split(value.encode("utf-8", "surrogateescape").replace(b"\0", b""))
-    kept = [lines[0], *(line for line in lines[1:] if line.strip())]
+    kept = [piece for line in (lines[0], *(line for line in lines[1:] if line.strip())) for piece in _pieces(line)]
     folded = b"\r\n".join([kept[0], *(line if line[:1] in b" \t" else b"\t" + line for line in kept[1:])])
     blank = b"" if leading_space else b" "
     encoded = name.encode("ascii")
     return _Field(encoded + b":" + blank + folded + b"\r\n", encoded.lower())
+
+
+def _pieces(line: bytes) -> Iterator[bytes]:
+    """A line as it is, or where no server takes one so long (RFC 5322 2.1.1), in pieces."""
+    yield line[:_LINE]
+    for start in range(_LINE, len(line), _LINE):
+        yield line[start : start + _LINE]
 
 
 def _add(fields: list[_Field], change: AddHeader, leading_space: bool) -> None:

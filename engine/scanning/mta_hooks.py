@@ -4,18 +4,24 @@ The protocol is Stalwart's, https://stalw.art/docs/api/mta-hooks/overview, in it
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from engine.message import HEADER_LIMIT, PARK, RELEASED, Message, Recipient, Session, end_of_header
+from engine.scanning.decoding import decoded
+from engine.scanning.edits import Edits
 from engine.scanning.guard import Unreachable
-from engine.verdict import Defer, Discard, Each, Reject, Verdict
+from engine.scanning.recipients import Wanted, address
+from engine.verdict import Changed, Defer, Discard, Each, Reject, Verdict
 
 Point: TypeAlias = Literal["connect", "mail", "rcpt", "data"]
 """Where in an SMTP session a hook is asked."""
+
+MOST = 1000
+"""Modifications of one message: each may be one of the whole of it."""
 
 REFUSED = "This message was refused by a filter"
 LATER = "A filter asks you to come again later"
@@ -23,7 +29,6 @@ LATER = "A filter asks you to come again later"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?")
 _BREAKS = re.compile(r"[\r\n]+[ \t]*")
 _STATUS = re.compile(r"[45]\.\d{1,3}\.\d{1,3}")
-_NO_ADDRESS = re.compile(r"[\x00-\x20\x7f<>]")
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -54,10 +59,7 @@ _DECODER = msgspec.json.Decoder(Answer)
 
 def parse(body: bytes) -> Answer:
     """Unreachable where it is no answer."""
-    try:
-        return _DECODER.decode(body)
-    except msgspec.MsgspecError as error:
-        raise Unreachable(f"nonsense for an answer: {error}") from error
+    return decoded(_DECODER, body)
 
 
 # -- the question
@@ -162,16 +164,18 @@ def refusal(answer: Answer, name: str) -> Reject | Defer | None:
     return kind(text or standard, code=code if _STATUS.fullmatch(code) and code[0] == usual[0] else usual, log=name)
 
 
-def verdict(message: Message, answer: Answer, name: str, *, whole: bool) -> Verdict:
+def verdict(message: Message, answer: Answer, name: str, *, whole: bool) -> Verdict | Changed:
     """What becomes of the message. Unreachable for a change that cannot be made; ``whole``: all of it was sent."""
     if (refused := refusal(answer, name)) is not None:
         return refused
     if answer.action == "discard":
         return Discard(name)
-    changed, dropped = message, []
+    if len(answer.modifications) > MOST:
+        raise Unreachable(f"asks for more than {MOST} modifications")
+    changed, recipients = message, Wanted(message, name)
     for change in answer.modifications:
-        if change.type in ("deleteRecipient", "deleteRcpt"):
-            dropped.append(change.value)
+        if (edit := _RECIPIENTS.get(change.type)) is not None:
+            edit(recipients, change.value)
         else:
             changed = _changed(changed, change, whole=whole)
     changed = changed.with_fact(f"scan.{name}.action", answer.action)
@@ -180,25 +184,32 @@ def verdict(message: Message, answer: Answer, name: str, *, whole: bool) -> Verd
         released = message.fact(RELEASED)
         if not (isinstance(released, list) and reason in released):
             changed = changed.with_fact(PARK, reason)
-    if not dropped:
-        return changed
-    gone = Discard(f"{name} took the recipient away")
-    return Each({address: gone if address in dropped else changed for address in message.recipients})
+    verdicts = recipients.verdicts({})
+    return Changed(changed, Each(verdicts)) if verdicts else changed
+
+
+_RECIPIENTS: Mapping[str, Callable[[Wanted, str], None]] = {
+    "addRecipient": Wanted.add,
+    "addRcpt": Wanted.add,
+    "deleteRecipient": Wanted.remove,
+    "deleteRcpt": Wanted.remove,
+}
+"""Stalwart's code has the shorter names, its documentation the longer ones."""
 
 
 def _changed(message: Message, change: Modification, *, whole: bool) -> Message:
     name, value = change.name, _BREAKS.sub(" ", change.value).strip()
     try:
         match change.type:
-            case "changeFrom" if not _NO_ADDRESS.search(change.value):
-                return message.with_sender(change.value)
+            case "changeFrom":
+                return message.with_sender(address(message, change.value, sender=True))
             case "replaceContents" if whole:
                 header, _ = _parts(message, 0)
                 return message.with_content(b"%b\r\n%b" % (header, change.value.encode()))
             case "addHeader" | "insertHeader":
-                return message.with_header(name, value)
+                return Edits(add=((name, value),)).applied(message)
             case "changeHeader" if value:
-                return _without(message, change).with_header(name, value)
+                return Edits(add=((name, value),)).applied(_without(message, change))
             case "changeHeader" | "deleteHeader":
                 return _without(message, change)
     except ValueError as error:

@@ -92,7 +92,7 @@ class Rspamd:
         if response.status != 200:
             said = response.body[:200].decode("utf-8", "replace").strip()
             raise Unreachable(f"it answers with status {response.status}: {said}")
-        return parsed(response.body)
+        return parsed(response.body, utf8=message.envelope.smtputf8)
 
 
 def _fields(message: Message) -> Iterator[tuple[str, str]]:

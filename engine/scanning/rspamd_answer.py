@@ -6,9 +6,14 @@ from collections.abc import Iterator
 import msgspec
 
 from engine.message import Fact
+from engine.protocols.address import parse_path
+from engine.scanning.decoding import decoded
 from engine.scanning.edits import ALL, Edits
 from engine.scanning.finding import Action, Finding
 from engine.scanning.guard import Unreachable
+
+SYMBOLS = 1000
+"""Rules that may match: they are kept with the message."""
 
 TEXT_LIMIT = 200
 """Characters of what rspamd wants the client to hear."""
@@ -17,7 +22,6 @@ SPAM_HEADER = "X-Spam"
 """What is added to say that it is spam, where rspamd does not want something else: as its own milter does."""
 
 _SPACE = re.compile(r"\s+")
-_ADDRESS = re.compile(r"[^\s<>\x00-\x1f\x7f]*")
 
 
 class _Symbol(msgspec.Struct):
@@ -46,7 +50,7 @@ class _Answer(msgspec.Struct):
     score: float = 0
     required_score: float | None = None
     symbols: dict[str, _Symbol] = {}
-    messages: dict[str, object] = {}
+    messages: object = None  # a table; of rspamd before 1.9 a list, in which nobody is meant to hear anything
     subject: str | None = None
     milter: _Milter = msgspec.field(default_factory=_Milter)
     signatures: str | list[str] = msgspec.field(default="", name="dkim-signature")
@@ -67,15 +71,21 @@ _JUNK = {"add header", "rewrite subject"}
 """Actions of what is most likely spam (`engine.message.JUNK`)."""
 
 
-def parsed(body: bytes) -> Finding:
-    """Unreachable when it is no answer: then nothing is known of the message."""
+def parsed(body: bytes, *, utf8: bool = False) -> Finding:
+    """Unreachable when it is no answer: then nothing is known of the message.
+
+    ``utf8``: the message is one of RFC 6531, so that its sender may be, too.
+    """
+    answer = decoded(_decoder, body)
     try:
-        return _finding(_decoder.decode(body))
-    except (msgspec.MsgspecError, ValueError) as error:
+        return _finding(answer, utf8=utf8)
+    except ValueError as error:
         raise Unreachable(f"nonsense for an answer: {error}") from error
 
 
-def _finding(answer: _Answer) -> Finding:
+def _finding(answer: _Answer, *, utf8: bool) -> Finding:
+    if len(answer.symbols) > SYMBOLS:
+        raise ValueError(f"more than {SYMBOLS} symbols")
     milter = answer.milter
     action: Action = "none" if milter.no_action else _ACTIONS.get(answer.action, "none")
     if action == "reject" and milter.reject in ("discard", "quarantine"):
@@ -89,7 +99,7 @@ def _finding(answer: _Answer) -> Finding:
         percent = (
             max(0.0, min(100.0, 100 * answer.score / answer.required_score)) if answer.required_score > 0 else None
         )
-    said = answer.messages.get("smtp_message")
+    said = answer.messages.get("smtp_message") if isinstance(answer.messages, dict) else None
     text = _SPACE.sub(" ", said).strip()[:TEXT_LIMIT] if isinstance(said, str) else ""
     return Finding(
         action=action,
@@ -101,7 +111,7 @@ def _finding(answer: _Answer) -> Finding:
         percent=percent,
         symbols={name: symbol.score for name, symbol in answer.symbols.items()},
         facts=facts,
-        edits=_edits(answer),
+        edits=_edits(answer, utf8=utf8),
     )
 
 
@@ -112,7 +122,7 @@ _TEXTS: dict[Action, str] = {
 _CODES: dict[Action, str] = {"reject": "5.7.1", "defer": "4.7.1"}
 
 
-def _edits(answer: _Answer) -> Edits:
+def _edits(answer: _Answer, *, utf8: bool) -> Edits:
     """ValueError for what cannot stand in a header."""
     milter = answer.milter
     remove, add = dict(milter.remove_headers), list(_added(milter))
@@ -124,7 +134,10 @@ def _edits(answer: _Answer) -> Edits:
     add += [("DKIM-Signature", value) for value in signatures if value]
     rewrites = answer.action == "rewrite subject" and not milter.no_action
     return Edits(
-        remove=remove, add=tuple(add), subject=answer.subject if rewrites else None, sender=_sender(milter.change_from)
+        remove=remove,
+        add=tuple(add),
+        subject=answer.subject if rewrites else None,
+        sender=None if milter.change_from is None else _sender(milter.change_from, utf8=utf8),
     )
 
 
@@ -134,10 +147,10 @@ def _added(milter: _Milter) -> Iterator[tuple[str, str]]:
             yield name, value if isinstance(value, str) else value.value
 
 
-def _sender(change_from: str | None) -> str | None:
-    if change_from is None:
-        return None
-    sender = change_from.strip().removeprefix("<").removesuffix(">")
-    if not _ADDRESS.fullmatch(sender):
-        raise ValueError(f"{change_from!r} is no sender")
+def _sender(change_from: str, *, utf8: bool) -> str:
+    """With or without angle brackets."""
+    inner = change_from.strip().removeprefix("<").removesuffix(">")
+    sender = parse_path(f"<{inner}>", null_ok=True, utf8=utf8)
+    if not isinstance(sender, str):
+        raise ValueError(f"{change_from[:80]!r} is no sender: {sender.text}")
     return sender

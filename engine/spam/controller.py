@@ -17,6 +17,10 @@ PORT: Final = 11334
 _PATHS: Final[dict[Kind, str]] = {"spam": "/learnspam", "ham": "/learnham"}
 
 
+class NotTaken(OSError):
+    """It answers, but does not learn this message. With others it may have no trouble."""
+
+
 class Controller:
     """Where rspamd learns: ``http://127.0.0.1:11334``. A password is read from its file each time."""
 
@@ -25,7 +29,7 @@ class Controller:
         self._password_file = password_file
 
     def learn(self, octets: bytes, kind: Kind) -> None:
-        """Have a message learnt. Blocks. OSError when it was not; that it had been learnt before is none."""
+        """Have a message learnt. Blocks. NotTaken, OSError when it was not; that it had been learnt before is none."""
         headers = {}
         if self._password_file is not None:
             headers["Password"] = self._password_file.read_text().partition("\n")[0].strip()
@@ -37,7 +41,7 @@ class Controller:
         except http.client.HTTPException as error:
             raise OSError(f"the controller of rspamd answers nonsense: {error!r}") from error
         if answer.status not in range(200, 300):
-            raise OSError(f"the controller of rspamd answers with status {answer.status}: {said}")
+            raise NotTaken(f"the controller of rspamd answers with status {answer.status}: {said}")
 
     def _connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self._where.hostname or "", self._where.port or PORT, timeout=TIME_LIMIT)

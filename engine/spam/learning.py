@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, NoReturn, Protocol, TypeAlias
 import trio
 
 from engine.observe.events import event
-from engine.spam.controller import Controller
+from engine.spam.controller import Controller, NotTaken
 from engine.spam.lessons import lesson, teach
 from engine.spam.letter import READ, Letter
 from engine.spam.store import SERVER, Kind, Learnt, Lesson, Words
@@ -98,13 +98,15 @@ class Learner:
                 await self._some.wait()
             some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
             try:
-                done = await trio.to_thread.run_sync(self._learn, some)
+                letters, done = await trio.to_thread.run_sync(self._learn, some)
             except (StorageError, OSError) as error:
                 event("spam-not-learnt", messages=len(some), error=str(error))
-            else:
-                event("spam-learnt", new=done.new, changed=done.changed, known=done.known)
+                continue
+            event("spam-learnt", new=done.new, changed=done.changed, known=done.known)
+            await trio.to_thread.run_sync(self._pass_on, letters)
 
-    def _learn(self, some: Sequence[Told]) -> Learnt:
+    def _learn(self, some: Sequence[Told]) -> tuple[list[tuple[bytes, Kind]], Learnt]:
+        """Learn these; those that are still there, and what came of it. StorageError, OSError."""
         lessons: list[Lesson] = []
         letters: list[tuple[bytes, Kind]] = []
         for one in some:
@@ -115,8 +117,21 @@ class Learner:
             owners = (SERVER, one.account) if self.whom == "server" else (one.account,)
             lessons += lesson(Letter((octets,)), one.kind, owners)
             letters.append((octets, one.kind))
-        learnt = teach(self._words(), lessons)
-        if (controller := self.controller) is not None:  # at last: it may be away
+        return letters, teach(self._words(), lessons)
+
+    def _pass_on(self, letters: Sequence[tuple[bytes, Kind]]) -> None:
+        """Tell rspamd, when all else is done: it may be away, or may not like one of them."""
+        if (controller := self.controller) is None:
+            return
+        left, why = len(letters), ""
+        try:
             for octets, kind in letters:
-                controller.learn(octets, kind)
-        return learnt
+                try:
+                    controller.learn(octets, kind)
+                    left -= 1
+                except NotTaken as error:
+                    why = str(error)
+        except OSError as error:  # the others would wait for it as long
+            why = str(error)
+        if left:
+            event("spam-not-learnt", messages=left, error=why)

@@ -95,6 +95,25 @@ async def test_a_login_from_everywhere(habits: Habits) -> None:
     assert said[-2:] == [[], ["networks: 21 in an hour, usually 0"]]
 
 
+async def test_a_login_from_several_countries_at_once(habits: Habits) -> None:
+    said = [
+        await habits.weigh(Sending(ANN, f"10.{n}.0.0/16", ["a@b.test"], country=country))
+        for n, country in enumerate(("DE", "DE", "", "SE", "VN", "US"))
+    ]
+    assert said == [[]] * 5 + [["networks: 6 in an hour, usually 0", "countries: 4 in an hour, usually 0"]]
+
+
+async def test_who_always_travels_may_travel(habits: Habits, clock: Clock) -> None:
+    limits = Limits(networks=0, signals=1, times=2.0)
+    for _ in range(3):
+        for country in ("DE", "SE", "VN"):
+            assert await habits.weigh(Sending(ANN, recipients=["a@b.test"], country=country), limits) == []
+        clock.now += DAY
+    for country in ("DE", "SE", "VN", "US", "FR", "IT"):
+        assert await habits.weigh(Sending(ANN, recipients=["a@b.test"], country=country), limits) == []
+    assert await habits.weigh(Sending(ANN, country="ES"), limits) == ["countries: 7 in an hour, usually 3"]
+
+
 async def test_an_account_stays_suspected_until_it_is_lifted_and_that_teaches(habits: Habits, clock: Clock) -> None:
     _, reasons = await one_by_one(habits, clock, people(2000))
     assert not await habits.is_suspect(ANN)
@@ -135,6 +154,7 @@ async def test_it_counts_to_the_last_one(sendings: list[tuple[list[str], bool]])
             "new_recipients": len(known),
             "domains": len({one.partition("@")[2] for one in known}),
             "networks": 1,
+            "countries": 0,
             "spam": spam,
             "refused": 0,
         }

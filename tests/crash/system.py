@@ -90,14 +90,15 @@ class Load:
         *,
         pause: float = 0.0,
         stay: int = MESSAGES,
+        clients: int = CLIENTS,
     ) -> None:
         self.server = server
         self.ledger = ledger or Ledger()
         self._pause, self._stay = pause, stay
         self.broken: list[str] = []  # connections that the server let go of
-        self._each = messages // CLIENTS
+        self._each = messages // clients
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(clients)]
 
     def start(self) -> None:
         for thread in self._threads:

@@ -27,7 +27,7 @@ from engine.protocols.milter import (
     ReplaceBody,
     Transaction,
 )
-from engine.protocols.milter.client import State
+from engine.protocols.milter.client import CHANGES_MOST, State
 
 EVERYTHING = 0x1FF
 SILENT = 0xDF080
@@ -248,6 +248,7 @@ def test_refusals(answer: bytes, refusal: Refusal) -> None:
         (packet(b"h", b"X-A\0"), "a header field is none"),
         (packet(b"h", b"X A\0v\0"), "a header field is none"),
         (packet(b"h", b"X-A\0v\0more\0"), "a header field is none"),
+        (packet(b"h", b"X" * 101 + b"\0v\0"), "a header field is none"),
         (packet(b"i", b"\0\0"), "too short"),
         (packet(b"-", b"<a@b>\0X=Y\0"), "has parameters"),
         (packet(b"+", b"<a@b>\0X\0Y\0"), "more than an address"),
@@ -269,6 +270,16 @@ def test_a_change_must_have_been_announced(code: bytes, data: bytes) -> None:
     client = at_the_end(actions=0)
     client.receive(packet(code, data))
     with pytest.raises(MilterError, match="did not say that it would"):
+        client.next_event()
+
+
+def test_changes_have_a_number_that_nobody_needs() -> None:
+    client = at_the_end()
+    client.receive(packet(b"b", b"x") * 6000)  # pieces of a body are no more than its octets
+    client.receive(packet(b"h", b"X-A\0v\0") * CHANGES_MOST)
+    assert client.next_event() is None
+    client.receive(packet(b"+", b"<a@b>\0"))
+    with pytest.raises(MilterError, match="more than 5000 changes"):
         client.next_event()
 
 

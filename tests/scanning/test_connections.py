@@ -1,5 +1,6 @@
 """Connections to a scanner: kept, renewed when the other side has closed them, and under TLS."""
 
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -62,6 +63,11 @@ async def serving(server: Server, context: ssl.SSLContext | None = None) -> Asyn
         nursery.cancel_scope.cancel()
 
 
+def saying(**more: object) -> bytes:
+    """A response with which a message may go on, and more in it."""
+    return response(json.dumps({"action": "no action", **more}).encode())
+
+
 async def test_connections_are_kept() -> None:
     server = Server(most=100)
     async with serving(server) as port, Rspamd(RspamdSettings(url=f"http://127.0.0.1:{port}"), "mx") as rspamd:
@@ -89,7 +95,34 @@ async def test_one_that_never_answers_is_asked_once() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"220 smtp.example.org ESMTP\r\n\r\n", response(b'{"action":[]}'), response(b'{"score":1}'), response(b"{")],
+    [
+        b"220 smtp.example.org ESMTP\r\n\r\n",
+        response(b'{"action":[]}'),
+        response(b'{"score":1}'),
+        response(b"{"),
+        response(b'{"action":"no action","symbols":{"A":{"score":' + b"[" * 100_000),
+        response(b'{"action":"no action","messages":' + b'{"a":' * 100_000),
+        saying(symbols={f"S{number}": {} for number in range(1001)}),
+        saying(milter={"add_headers": {"X-A": ["1"] * 1001}}),
+        saying(milter={"add_headers": {"X-A": "1 " * 200_000}}),
+        response(b'{"action":"no action","milter":{"change_from":"jane"}}'),
+        response('{"action":"no action","milter":{"change_from":"jürgen@sender.test"}}'.encode()),
+        response(b'{"action":"no action","milter":{"change_from":"%b@sender.test"}}' % (b"x" * 300)),
+    ],
+    ids=[
+        "SMTP",
+        "a list",
+        "no action",
+        "cut off",
+        "lists without an end",
+        "tables without an end",
+        "many symbols",
+        "many fields",
+        "a large field",
+        "no sender",
+        "a sender of another kind of mail",
+        "a long sender",
+    ],
 )
 async def test_what_is_no_answer(answer: bytes) -> None:
     async with (
@@ -98,6 +131,16 @@ async def test_what_is_no_answer(answer: bytes) -> None:
     ):
         with pytest.raises(Unreachable):
             await rspamd.scan(message())
+
+
+async def test_texts_of_old_releases_are_nothing_to_say() -> None:
+    answer = response(b'{"action":"soft reject","messages":["later"]}')
+    async with (
+        serving(Server(most=9, answer=answer)) as port,
+        Rspamd(RspamdSettings(url=f"http://127.0.0.1:{port}"), "mx") as rspamd,
+    ):
+        found = await rspamd.scan(message())
+    assert (found.action, found.text) == ("defer", "Please send this message again later")
 
 
 async def test_under_tls(tmp_path: Path) -> None:

@@ -103,6 +103,15 @@ BAD = {
     "says nonsense": ("for told in asked(): print('hello', flush=True)", "nonsense"),
     "says what is no verdict": ("for told in asked(): answer(verdict='perhaps')", "nonsense"),
     "says what nobody asked for": ("for told in asked(): answer(colour='red')", "nonsense"),
+    "says more than can be kept": ("for told in asked(): answer(facts={'n': 2**64})", "too large"),
+    "says lists without an end": (
+        "for told in asked(): print('{\"facts\": {\"n\": ' + '[' * 99999, flush=True)",
+        "nonsense",
+    ),
+    "says lists in lists": (
+        "for told in asked(): answer(facts={'n': [[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]})",
+        "within each other",
+    ),
     "says two lines": ("for told in asked(): print('{}\\n{}', flush=True)", "more than one line"),
     "says more and more": ("while True: print('x' * 65536, end='')", "octets"),
 }

@@ -2,12 +2,13 @@
 
 import re
 from email import message_from_bytes
+from email.policy import default
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.authentication.results import Finding, field
-from engine.mime.folding import folded
+from engine.mime.folding import LINE, folded
 from engine.protocols.dsn import RecipientReport, report
 from engine.protocols.smtp_replies import reply
 from engine.queue.bounce import ORDINARY
@@ -40,6 +41,20 @@ def test_fields_of_scripts(value: str) -> None:
     octets = folded("Subject", value)
     assert FIELD.fullmatch(octets)
     assert b"\0" not in octets
+
+
+@given(st.lists(st.sampled_from([" ", "\t", " " * 1000, "x", "y," * 500, "z" * 899, "é"]), max_size=20).map("".join))
+@example(" " * 2000)
+@example("x" * 5000)
+@example("x " * 3000)
+def test_no_line_is_too_long(value: str) -> None:
+    octets = folded("X-Some-Field", value)
+    assert FIELD.fullmatch(octets)
+    assert max(map(len, octets.split(b"\r\n"))) <= LINE
+    read = message_from_bytes(octets + b"\r\n", policy=default)["X-Some-Field"] or ""
+    assert re.sub(r"\s", "", str(read)) == re.sub(r"\s", "", value)
+    if max(map(len, value.split()), default=0) < 900:
+        assert str(read).split() == value.split()
 
 
 @given(HOSTILE, HOSTILE, HOSTILE, HOSTILE)

@@ -14,6 +14,7 @@ from engine.message import RELEASED
 from engine.storage.environment import StorageError
 from stages.habits import REASON, Allowance, Habits
 from tests.support.messages import message
+from tests.support.mmdb import mmdb
 
 ANN, NEWS = "ann@example.org", "news@example.org"
 
@@ -122,3 +123,25 @@ async def test_a_rehearsal_counts_nothing_and_parks_what_is_parked(tables: Table
     assert await stage.rehearse(mail(ANN)) == Quarantine(REASON)
     released = mail(ANN).with_fact(RELEASED, [REASON])
     assert await stage.rehearse(released) is released
+
+
+async def test_countries_are_counted_by_a_file(tables: Tables, directory: Embedded, tmp_path: Path) -> None:
+    places = {f"10.{number}.0.0/16": {"country": {"iso_code": code}} for number, code in enumerate(("DE", "VN", "SE"))}
+    (tmp_path / "countries.mmdb").write_bytes(mmdb(places))
+    settings: dict[str, Any] = {"countries": 2, "networks": 0, "signals": 1}
+    with Habits(tables, directory, countries_file=tmp_path / "countries.mmdb", **settings) as stage:
+        peers = ("10.0.0.1", "10.1.0.1", "10.0.9.9", "192.0.2.1", "2001:db8::1", "10.2.0.1")
+        said: list[Any] = [await stage(mail(ANN, peer=peer)) for peer in peers]
+        assert [isinstance(one, Quarantine) for one in said] == [False] * 5 + [True]
+        assert await stage._habits.is_suspect(ANN)
+
+
+def test_files_of_countries_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "none").write_text("nothing")
+    assert [*Habits.check(countries_file=tmp_path / "none"), *Habits.check(countries_file=tmp_path / "nowhere")] == [
+        f"countries_file: {tmp_path}/none: it is no database of MaxMind's format",
+        f"countries_file: {tmp_path}/nowhere: No such file or directory",
+    ]
+    assert list(Habits.check(countries=3)) == ["countries are known by countries_file"]
+    (tmp_path / "good").write_bytes(mmdb({"10.0.0.0/8": {"country": "DE"}}))
+    assert list(Habits.check(countries_file=tmp_path / "good", countries=3)) == []

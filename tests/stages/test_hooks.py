@@ -20,6 +20,7 @@ from engine import (
     MessageId,
     Recipient,
     Reject,
+    Route,
     Session,
     Size,
     Verdict,
@@ -27,6 +28,7 @@ from engine import (
 from engine.message import PARK, RELEASED, Octets
 from engine.net.names import Hostname
 from engine.scanning import Unreachable
+from engine.verdict import Changed
 from stages.hooks import Hooks
 from tests.support.http_server import HttpServer
 from tests.support.messages import LETTER, message
@@ -186,6 +188,21 @@ async def test_header_fields_are_added_changed_and_taken_away() -> None:
     assert found == b"a: 3\r\nX-Score: 1 2\r\nX-Spam: Yes\r\nA: 1\r\n\r\nhello\r\n"
 
 
+async def test_fields_are_written_as_any_server_takes_them() -> None:
+    letter = message(content=b"A: 1\r\n\r\nhello\r\n")
+    found = await changed(
+        {"type": "addHeader", "name": "X-Why", "value": "Grüße"},
+        {"type": "changeHeader", "index": 1, "name": "A", "value": "x" * 3000},
+        letter=letter,
+    )
+    assert b"X-Why: =?utf-8?" in found
+    assert found.isascii()
+    assert max(map(len, found.split(b"\r\n"))) <= 998
+    for name in ("X" * 101, "", "A:B"):
+        with pytest.raises(Unreachable, match="field that is none"):
+            await changed({"type": "addHeader", "name": name, "value": "1"})
+
+
 async def test_the_body_is_replaced() -> None:
     letter = message().with_header("X-Ours", "1")
     found = await changed({"type": "replaceContents", "value": "goodbye\n"}, letter=letter)
@@ -203,25 +220,52 @@ async def test_the_envelope_is_changed() -> None:
         ],
     }
     found = await verdict(answer, message("b@rcpt.test", "c@rcpt.test"))
-    assert isinstance(found, Each)
-    assert isinstance(found.verdicts["b@rcpt.test"], Discard)
-    other = found.verdicts["c@rcpt.test"]
-    assert isinstance(other, Message)
-    assert other.sender == "new@example.net"
+    assert isinstance(found, Changed)
+    assert isinstance(found.verdict, Each)
+    assert list(found.verdict.verdicts) == ["b@rcpt.test"]
+    assert isinstance(found.verdict.verdicts["b@rcpt.test"], Discard)
+    assert found.message.sender == "new@example.net"
+
+
+@pytest.mark.parametrize("address", ["b@rcpt.test", "<B@RCPT.test>", " b@rcpt.test "])
+async def test_recipients_are_added_and_taken_away_however_they_are_written(address: str) -> None:
+    changes = [
+        {"type": "deleteRecipient", "value": address},
+        {"type": "deleteRecipient", "value": "nobody@rcpt.test"},
+        {"type": "addRecipient", "value": "<new@rcpt.test>", "parameters": {}},
+        {"type": "addRecipient", "value": "C@rcpt.test"},
+        {"type": "addHeader", "name": "X-Hook", "value": "yes"},
+    ]
+    found = await verdict({"action": "accept", "modifications": changes}, message("b@rcpt.test", "c@rcpt.test"))
+    assert isinstance(found, Changed)
+    assert isinstance(found.verdict, Each)
+    assert isinstance(found.verdict.verdicts["b@rcpt.test"], Discard)
+    assert found.verdict.verdicts["c@rcpt.test"] == Route("", ("c@rcpt.test", "new@rcpt.test"))
+    assert found.message.header("X-Hook") == "yes"
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"type": "addRecipient", "value": "eve@example.org"},
+        {"type": "addRecipient", "value": "eve"},
+        {"type": "addRecipient", "value": ""},
         {"type": "changeFrom", "value": "a@b> SIZE=1"},
+        {"type": "changeFrom", "value": "a"},
+        {"type": "changeFrom", "value": "jürgen@sender.test"},
+        {"type": "changeFrom", "value": f"a@{'long.' * 60}test"},
         {"type": "addHeader", "name": "Not a name", "value": "x"},
         {"type": "dance"},
+        {"type": "addHeader", "name": "X-A", "value": "1 " * 200_000},
     ],
 )
 async def test_what_cannot_be_done_is_not_left_out_in_silence(change: dict[str, object]) -> None:
     with pytest.raises(Unreachable, match="judge: asks for"):
         await changed(change)
+
+
+async def test_more_changes_than_anybody_needs() -> None:
+    with pytest.raises(Unreachable, match="judge: asks for more than 1000 modifications"):
+        await changed(*[{"type": "addHeader", "name": "X-A", "value": "1"}] * 1001)
 
 
 async def test_a_body_that_it_has_not_seen_whole_is_not_replaced() -> None:
@@ -290,7 +334,8 @@ async def test_certificates_are_verified(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [(b"", "nonsense"), (b"[]", "nonsense"), ({"action": "maybe"}, "nonsense"), ({}, "nonsense"),
-     ({"action": "accept", "modifications": [{}]}, "nonsense")],
+     ({"action": "accept", "modifications": [{}]}, "nonsense"),
+     (b'{"action": "accept", "more": ' + b"[" * 100_000, "nonsense")],
 )  # fmt: skip
 async def test_what_is_no_answer(answer: object, why: str) -> None:
     with pytest.raises(Unreachable, match=f"judge: {why}"):

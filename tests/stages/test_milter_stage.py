@@ -229,6 +229,13 @@ async def test_one_recipient_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["", SILENT.replace("df080", "d7080")])
+async def test_one_recipient_is_refused_and_the_message_vanishes_for_the_other(tmp_path: Path, script: str) -> None:
+    said = await verdict(tmp_path, f"{script}\nrcpt <{B}> reply 550 5.1.1 Who?\neom discard", letter(B, C))
+    assert isinstance(said, Each)
+    assert {to: type(one) for to, one in said.verdicts.items()} == {B: Reject, C: Discard}
+
+
+@pytest.mark.parametrize("script", ["", SILENT.replace("df080", "d7080")])
 async def test_all_recipients_are_refused(tmp_path: Path, script: str) -> None:
     said = await verdict(tmp_path, f"{script}\nrcpt <{B}> reject\nrcpt <{C}> tempfail", letter(B, C))
     assert isinstance(said, Each)
@@ -252,6 +259,12 @@ async def test_a_field_is_inserted_where_it_is_to_be(tmp_path: Path, place: int)
 async def test_no_value_can_begin_another_field(tmp_path: Path) -> None:
     said = await changed(tmp_path, "addheader X-New one|Subject: forged||  |end")
     assert whole(said) == OURS + b"X-New: one\r\n\tSubject: forged\r\n\tend\r\n" + CONTENT
+
+
+async def test_no_line_of_a_value_is_too_long(tmp_path: Path) -> None:
+    said = await changed(tmp_path, f"addheader X-New {'x' * 2000}")
+    assert max(map(len, whole(said).split(b"\r\n"))) <= 998
+    assert (said.header("X-New") or "").replace("\t", "") == "x" * 2000
 
 
 async def test_the_blank_behind_the_colon_is_the_milters_where_it_wants_that(tmp_path: Path) -> None:

@@ -138,8 +138,7 @@ class Daemon:
     def kill(self) -> None:
         """All of it at once."""
         for pid in self._pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         self.stop()
 
     @contextlib.contextmanager
@@ -148,12 +147,12 @@ class Daemon:
         pids = self._pids()
         try:
             for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
+                _signal(pid, signal.SIGSTOP)
             until(lambda: all(map(_stands_still, pids)), f"{self._command[0]} to stand still")
             yield
         finally:
             for pid in reversed(pids):
-                os.kill(pid, signal.SIGCONT)
+                _signal(pid, signal.SIGCONT)
 
     def _pids(self) -> list[int]:
         pid = self._popen.pid
@@ -161,9 +160,18 @@ class Daemon:
         return [pid, *map(int, children.split())]
 
 
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # a child that has just ended
+        os.kill(pid, number)
+
+
 def _stands_still(pid: int) -> bool:
-    threads = Path(f"/proc/{pid}/task").glob("*/stat")
-    return all(one.read_text().rpartition(")")[2].split()[0] == "T" for one in threads)
+    """Whether it is stopped, or has ended: of a child its parent, which is stopped, does not hear."""
+    try:
+        threads = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return not Path(f"/proc/{pid}").exists()
+    return all(one.rpartition(")")[2].split()[0] in "TZX" for one in threads)
 
 
 class Clamd(Daemon):

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.message import MessageId
+from engine.quarantine.links import Link as Parked
+from engine.quarantine.links import sign as sign_parked
 from engine.unsubscribe import Link
 from engine.unsubscribe.links import sign
 from tests.support.pebble import pebble
@@ -20,6 +23,7 @@ from tests.support.server import PATIENCE, Postroad, letter, until
 from tests.web.test_open_part import report
 
 ANN = "ann@example.net"
+BOB, EVE = "bob@example.org", "eve@example.org"
 SECRET = "a secret of links"
 
 SETTINGS = {
@@ -67,6 +71,42 @@ def server(tmp_path: Path, certificates: Certificates) -> Iterator[Postroad]:
 @pytest.fixture
 def trusting(certificates: Certificates) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificates.authority))
+
+
+PARK = """
+'''Parks what strangers send.'''
+from engine import Message, Quarantine
+
+async def park(message: Message):
+    return Quarantine("spam by its words")
+"""
+
+
+def test_a_parked_message_is_let_go_by_the_link_of_its_recipient(
+    tmp_path: Path, certificates: Certificates, trusting: ssl.SSLContext
+) -> None:
+    (tmp_path / "links.secrets").write_text(f"{SECRET}\n")
+    settings = {
+        **SETTINGS,
+        "tls": certificates.settings,
+        "lane": {"inbound": {"stages": ["accept", "park", "queue", "route"]}},
+        "stage": {"park": {"use": "filters/park.py"}},
+        "quarantine": {"secret_file": "links.secrets", "url": "https://mx.example.org/quarantine"},
+    }
+    with Postroad(tmp_path, settings, park=PARK).account(BOB, EVE) as server:
+        server.send(letter("odd"), BOB, EVE)
+        identity = MessageId.parse(server.wait_for("quarantined")["id"])
+        link = Parked("release", identity, BOB, int(time.time()) + 3600)
+        path = f"/quarantine?token={sign_parked(link, [SECRET.encode()])}"
+        status, page = Over(server, trusting).asked("GET", path)
+        assert (status, b"odd" in page, b"Let it go on" in page) == (200, True, True)
+        status, page = Over(server, trusting).asked("POST", path)
+        assert (status, b"It is on its way" in page) == (200, True)
+        server.mail_for(BOB)
+        assert server.wait_for("parked-decided")["by"] == BOB
+        status, page = Over(server, trusting).asked("POST", path)
+        assert (status, b"not parked any more" in page) == (410, True)
+        assert server.mailbox(EVE) == []
 
 
 def test_who_has_unsubscribed_gets_no_more(server: Postroad, trusting: ssl.SSLContext) -> None:

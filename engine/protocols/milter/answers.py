@@ -10,7 +10,7 @@ from engine.protocols.milter.wire import MilterError, numbered, texts
 
 _REPLY = re.compile(r"([45][0-9]{2})[ -](?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$))?(.*)", re.DOTALL)
 _LINE_END = re.compile(r"\r?\n")
-_NAME = re.compile(r"[!-9;-~]+")
+_NAME = re.compile(r"[!-9;-~]{1,100}")
 _UNPRINTABLE = re.compile(r"[^ -~\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff]")
 
 

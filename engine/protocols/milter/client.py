@@ -15,6 +15,10 @@ CHANGES_LIMIT = 64 * 1024 * 1024
 """Octets of all changes to one message: more than a message may have by default."""
 
 
+CHANGES_MOST = 5000
+"""Changes of one message but for pieces of another body: each is sought a place for among all fields."""
+
+
 class Signal(Enum):
     """Events that say no more than their name."""
 
@@ -63,6 +67,7 @@ class MilterClient:
         self._refused: dict[int, Refusal] = {}
         self._changes: list[Change] = []
         self._changed = 0  # octets
+        self._numbered = 0  # changes that are no piece of a body
         self._quarantine: str | None = None
         self._decision: Decision | None = None
 
@@ -213,7 +218,7 @@ class MilterClient:
     def _on_discard(self, _code: bytes, _data: bytes, _place: int) -> None:
         self._owed.popleft()
         self._continued = False
-        self._decision = Decision("discard")
+        self._decision = Decision("discard", refused=self._refused)
 
     def _on_skip(self, _code: bytes, _data: bytes, _place: int) -> None:
         if not self._terms.skip:
@@ -234,6 +239,9 @@ class MilterClient:
         self._changed += len(data)
         if self._changed > CHANGES_LIMIT:
             raise MilterError(f"changes of more than {CHANGES_LIMIT} octets")
+        self._numbered += action is not Action.CHANGE_BODY
+        if self._numbered > CHANGES_MOST:
+            raise MilterError(f"more than {CHANGES_MOST} changes")
         self._changes.append(parse(data))
 
     def _permit(self, action: Action) -> None:

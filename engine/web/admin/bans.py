@@ -80,7 +80,7 @@ def _reasons(_: Callable[[str], str], one: Suspect) -> list[str]:
     """In what an account is unlike itself, in the reader's language."""
     signals = {
         "recipients": _("recipients"), "new recipients": _("new recipients"), "domains": _("domains"),
-        "networks": _("networks"), "spam": _("spam"), "refused": _("refused"),
+        "networks": _("networks"), "countries": _("countries"), "spam": _("spam"), "refused": _("refused"),
     }  # fmt: skip
     form = _("%(signal)s: %(count)s in an hour, usually %(usual)s")
 
