@@ -180,6 +180,10 @@ def _found(server: Postroad, sites: Simulator, name: str, sent: list[str]) -> Fo
     return Found(sent, hosts, *events)
 
 
+def one_worker(sites: Simulator) -> dict[str, Any]:
+    return merged(sites.settings(retry=["1s"]), {"server": {"workers": 1}})
+
+
 def test_the_recipients_of_one_message_each_have_their_own_outcome(tmp_path: Path) -> None:
     """One is taken, one put off, one refused, one is one too many: each once, and at its own time."""
     steps = {
@@ -187,13 +191,13 @@ def test_the_recipients_of_one_message_each_have_their_own_outcome(tmp_path: Pat
         "RCPT grey": ["451 4.7.1 Greylisted", "ok"], "RCPT last": ["452 4.5.3 Too many recipients", "ok"],
     }  # fmt: skip
     to = {name: f"{name}@mixed-0.{ORIGIN}" for name in ("good", "full", "none", "grey", "last")}
-    with simulated(tmp_path / "sites", {"name": "mixed", "steps": steps}) as sites:
-        with Postroad(tmp_path, merged(sites.settings(retry=["1s"]), {"server": {"workers": 1}})) as server:
-            server.send(letter("to five"), *to.values(), sender="")
-            until(lambda: len(server.all("delivered")) == 4, "four that are delivered")
-            assert server.wait_for("failed", to=to["none"])["code"] == "5.1.1"
-            assert {each["to"] for each in server.all("deferred")} == {to["full"], to["grey"]}
-            seen = sites.seen("mixed")
+    mixed = {"name": "mixed", "steps": steps}
+    with simulated(tmp_path / "sites", mixed) as sites, Postroad(tmp_path, one_worker(sites)) as server:
+        server.send(letter("to five"), *to.values(), sender="")
+        until(lambda: len(server.all("delivered")) == 4, "four that are delivered")
+        assert server.wait_for("failed", to=to["none"])["code"] == "5.1.1"
+        assert {each["to"] for each in server.all("deferred")} == {to["full"], to["grey"]}
+        seen = sites.seen("mixed")
     assert seen.arrived == Counter([to[name] for name in ("good", "full", "grey", "last")])
     assert sorted(seen.deferred.values()) == [3]  # with the one that was not put off
 
