@@ -70,6 +70,7 @@ class Claims:
         self._resting: defaultdict[str, dict[Callable[[], None], None]] = defaultdict(dict)
         self._rung = False
         self._stirred = trio.Event()
+        self._in_use = trio.Event()
         self._one = trio.StrictFIFOLock()  # held by who asks the table
 
     # -- places
@@ -96,6 +97,7 @@ class Claims:
     def _waits(self, wanted: Mapping[str, int], again: Again, *, hungry: bool) -> _Waiting:
         """From when on he first asked with as many connections as he has."""
         self._most.update(wanted)
+        self._in_use.set()
         rank, known = 0 if hungry else 1, self._waiting.get(again)
         if known is not None and known.turn.rank == rank:
             return known
@@ -237,6 +239,7 @@ class Claims:
 
     async def run(self) -> NoReturn:
         """Keep the claims, and give up what is not used, at once where others wait for it."""
+        await self._in_use.wait()  # most processes never need it
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._bells.listen, self._me, partial(self._look, rung=True))
             nursery.start_soon(self._keep)
@@ -279,6 +282,9 @@ class Claims:
     async def _keep(self) -> NoReturn:
         renewed = trio.current_time()
         while True:
+            if not self._most:
+                self._in_use = trio.Event()
+                await self._in_use.wait()
             await trio.sleep(AGAIN)
             is_due = trio.current_time() >= renewed + RENEW
             renewed = trio.current_time() if is_due else renewed

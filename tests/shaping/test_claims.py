@@ -185,6 +185,7 @@ async def running(*claims: Claims) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
         for one in claims:
             nursery.start_soon(one.run)
+            one._in_use.set()
         await trio.testing.wait_all_tasks_blocked(0.01)
         yield
         nursery.cancel_scope.cancel()

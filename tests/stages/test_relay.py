@@ -22,6 +22,7 @@ from engine.bounces import classifier
 from engine.message import Octets
 from engine.net.names import Hostname
 from engine.outbound.pool import PENALTY, Pool
+from engine.protocols.smtp_heard import KEPT
 from engine.shaping.automation import Actions
 from stages.relay import Relay
 from tests.support.programs import needs, path_of
@@ -230,6 +231,17 @@ async def test_a_reply_picks_the_schedule_by_its_class(reply: str, tmp_path: Pat
         verdict = await stage(letter(remote.port))
     assert isinstance(verdict, Defer)
     assert verdict.retry_after == pytest.approx(PAUSES[reply], rel=0.11)
+
+
+async def test_a_server_that_talks_much_fills_no_log() -> None:
+    """Sixty kilobytes of a refusal, for each of many recipients."""
+    novel = "".join(f"550-5.1.1 {'No. ' * 250}{number}\r\n" for number in range(60)) + "550 5.1.1 No"
+    remote = Remote(script={"RCPT": novel})
+    verdict = await send_one(remote, *(f"b{n}@example.net" for n in range(5)))
+    assert isinstance(verdict, Reject)
+    assert verdict.code == "5.1.1"
+    assert verdict.reply.startswith("550 5.1.1 No. No.")
+    assert len(verdict.reply) == KEPT
 
 
 TOO_MANY = ["452 4.5.3 Error: too many recipients", "552 Too many recipients", "452 4.5.3 Come again with the others"]

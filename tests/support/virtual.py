@@ -264,7 +264,8 @@ class _Ringing:
 
     async def ring(self, those: Sequence[str]) -> None:
         for who in those:
-            self._heard[who]()
+            if who in self._heard:
+                self._heard[who]()
 
 
 class _Together(dict[str, Here]):
