@@ -16,6 +16,7 @@ from engine.message import TENANT
 from engine.net.certificates import CertificateError, read_authorities
 from engine.net.dns import side_by_side
 from engine.net.targets import permitted
+from engine.outbound.schedule import Meaning
 from engine.outbound.sending import Sending
 from engine.outbound.session import Timeouts
 from engine.outbound.stage import Outbound
@@ -56,6 +57,9 @@ class Relay(Outbound):
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Private networks that mail may be sent into."""
     messages_per_connection: int = 1000
+    retry_patient: tuple[Duration, ...] = (Duration("1h"), Duration("2h"), Duration("4h"))
+    """Delays after a reply that means that minutes change nothing, as that our address has a bad name. Empty: as
+    `retry`."""
     trust: Path | None = None
     """PEM file of the authorities of verified certificates, in place of those that the system trusts."""
     strict_8bit: bool = False
@@ -85,7 +89,16 @@ class Relay(Outbound):
             results=self.results,
             source_failed=self.egress.failed,
             shaping=self.shaping,
+            patient=self.retry_patient,
+            means=self._means,
         )
+
+    def _means(self, text: str, status: str) -> Meaning:
+        """By the class of a reply, of which the operator may have some of his own."""
+        which = self.actions.class_of(text, status)
+        if which.name == "mailbox-full":
+            return "full"
+        return which.retry if which.retry in ("soon", "patient") else "usual"
 
     @staticmethod
     def check(**settings: Any) -> Iterator[str]:

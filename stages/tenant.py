@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from engine import Message, Verdict
 from engine.egress import Egress
-from engine.egress.tenants import campaign_named
 from engine.message import CAMPAIGN, TENANT
 
 _FIELD = re.compile(r"[!-9;-~]+")
@@ -40,7 +39,7 @@ class Tenant:
 
     async def __call__(self, message: Message) -> Verdict:
         tenant = self.egress.tenants.of(message, self._said(message, self.tenant_header))
-        campaign = campaign_named(self._said(message, self.campaign_header)) if tenant else ""
+        campaign = self.egress.tenants.campaign_of(tenant, message, self._said(message, self.campaign_header))
         if refusal := await self.egress.refusal(message, tenant, campaign):
             return refusal
         return self._marked(message, tenant, campaign)
@@ -48,7 +47,7 @@ class Tenant:
     async def rehearse(self, message: Message) -> Verdict:
         """What it has sent by now counts for nothing, and it is not counted."""
         tenant = self.egress.tenants.of(message, self._said(message, self.tenant_header))
-        campaign = campaign_named(self._said(message, self.campaign_header)) if tenant else ""
+        campaign = self.egress.tenants.campaign_of(tenant, message, self._said(message, self.campaign_header))
         return self._marked(message, tenant, campaign)
 
     def _marked(self, message: Message, tenant: str, campaign: str) -> Message:

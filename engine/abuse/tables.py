@@ -15,6 +15,7 @@ from typing import NoReturn, Protocol, Self, TypeVar
 import lmdb
 import trio
 
+from engine.abuse.bells import Bells
 from engine.abuse.table import MOST, Changes, Decide, Table
 from engine.directory import Unavailable
 from engine.observe.events import event
@@ -42,11 +43,15 @@ _MOST = {"sites": 20_000}
 
 
 class Server(Protocol):
-    """Where several nodes keep their tables. Both may raise Unreachable."""
+    """Where several nodes keep their tables, and by which they wake each other. All may raise Unreachable."""
 
     async def read(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]: ...
 
     async def change(self, table: str, keys: Sequence[bytes], decide: Decide[T]) -> tuple[T, Changes]: ...
+
+    async def ring(self, who: str) -> None: ...
+
+    async def hear(self, who: str, heard: Callable[[], None], wanted: Callable[[], bool]) -> None: ...
 
 
 class Tables(Store):
@@ -59,6 +64,7 @@ class Tables(Store):
         super().__init__(environment)
         self.server: Server | None = None
         self.strict = False
+        self.bells = Bells(lambda: self.server)
         self._folder = folder
         self._tables = {
             name: SharedTable(self, Table(environment, name, most=_MOST.get(name, MOST), clock=clock)) for name in NAMES

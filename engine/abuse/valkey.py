@@ -7,7 +7,7 @@ to know nothing of what it keeps.
 import contextlib
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import trio
@@ -31,6 +31,9 @@ ATTEMPTS = 20
 
 RATES = "rates"
 """The table in which messages are counted."""
+
+QUIET = 20.0
+"""Seconds without a ring after which it is asked whether the server is there."""
 
 _APART = 0.002
 """Seconds by which they step out of each other's way, more with each try."""
@@ -77,6 +80,30 @@ class Valkey:
                 return await self._change(table, names, decide)
 
         return await self._guard.call(changed)
+
+    async def ring(self, who: str) -> None:
+        """Wake a process of any node."""
+        await self._guard.call(lambda: self._ask(request("PUBLISH", _channel(who), b"")))
+
+    async def hear(self, who: str, heard: Callable[[], None], wanted: Callable[[], bool]) -> None:
+        """Call ``heard`` for each ring, and once at the beginning, as long as that is ``wanted``."""
+        line: _Line | None = None
+        try:
+            line = await _Line.open(self.settings, self._password)
+            await line.must(request("SUBSCRIBE", _channel(who)))
+            heard()  # what was rung before
+            while wanted():
+                with trio.move_on_after(QUIET) as scope:
+                    await line.more()
+                    heard()
+                if scope.cancelled_caught:
+                    with trio.fail_after(QUIET):
+                        await line.ask(request("PING"))
+        except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError, Garbled) as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+        finally:
+            if line is not None:
+                await line.close()
 
     async def _read(self, names: Sequence[bytes]) -> list[bytes | None]:
         found = await self._ask(request("MGET", *names)) if names else []
@@ -148,6 +175,10 @@ class _Line:
 
     async def ask(self, octets: bytes) -> Reply:
         await self._stream.send_all(octets)
+        return await self.more()
+
+    async def more(self) -> Reply:
+        """What it says next."""
         while True:
             received = await self._stream.receive_some(_RECEIVE)
             if not received:
@@ -182,6 +213,10 @@ def counting(store: Valkey) -> rates.Elsewhere:
 
 def _names(table: str, keys: Sequence[bytes]) -> list[bytes]:
     return [_name(table, key) for key in keys]
+
+
+def _channel(who: str) -> bytes:
+    return b"postroad:bell:%b" % who.encode()
 
 
 def _name(table: str, key: bytes) -> bytes:

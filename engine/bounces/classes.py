@@ -9,7 +9,7 @@ About: TypeAlias = Literal["recipient", "domain", "message", "sender", "source",
 """What would have to change: a source is the address that we send from."""
 
 Retry: TypeAlias = Literal["never", "soon", "usual", "patient"]
-"""When to try again: after the shortest delay, as the schedule says, or after an hour at the earliest."""
+"""When to try again: soon, as the usual schedule says, or when hours have passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ _ALL = (
     Class("content", "message", True, "usual", "the message is not formed as it should be"),
     Class("reputation", "source", False, "patient", "our address or domain is on a list, or has a bad name"),
     Class("identity", "source", True, "usual", "the name of our address, or what we say in EHLO, is wrong"),
-    Class("rate", "source", False, "patient", "we send too much, too fast, or over too many connections"),
+    # Shaping sees to it that less is sent, and what was put off for it comes again among the rest.
+    Class("rate", "source", False, "usual", "we send too much, too fast, or over too many connections"),
     Class("greylist", "source", False, "soon", "we are not known yet: whoever comes again is let in"),
     Class("policy", "site", True, "usual", "a rule of the server forbids it, which it does not explain"),
     Class("tls", "site", False, "usual", "no TLS, or not as a policy asks for"),

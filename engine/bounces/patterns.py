@@ -79,11 +79,12 @@ class Pattern:
 
 
 class Finding(NamedTuple):
-    """The class of a reply. ``by`` is what it was known by, for people."""
+    """The class of a reply. ``by`` is what it was known by, for people; ``in_words``: not by its codes alone."""
 
     which: Class
     permanent: bool
     by: str = ""
+    in_words: bool = False
 
     @property
     def name(self) -> str:
@@ -118,7 +119,8 @@ class Classifier:
             pattern = self._patterns[rank]
             if pattern.allows(heard) and (rank in met or _fits(pattern, heard)):
                 by = self._texts[met[rank]][0] if rank in met else _condition(heard)
-                return Finding(pattern.which, _is_permanent(heard, pattern.which), by)
+                in_words = rank in met or bool(pattern.expressions)
+                return Finding(pattern.which, _is_permanent(heard, pattern.which), by, in_words)
         return Finding(UNKNOWN, _is_permanent(heard, UNKNOWN))
 
 

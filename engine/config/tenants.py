@@ -4,7 +4,7 @@ import dataclasses
 import fnmatch
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +19,7 @@ Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
+    logins: tuple[str, ...] = ()  # of the tenant, whose mail is part of it
     pool: str = ""  # of egress; empty: that of the tenant
     messages: tuple[Rate, ...] = ()  # that go out, beside those of the tenant
     recipients: tuple[Rate, ...] = ()
@@ -50,7 +51,7 @@ def read_tenants(document: Document, egress: Egress, smart_hosts: Mapping[str, S
     for name, tenant in named(document, "tenant", kept, Tenant):
         found[name] = dataclasses.replace(tenant, campaigns=_campaigns(document, f"tenant.{name}", own[name]))
         _check(document, f"tenant.{name}", found[name], egress, smart_hosts)
-    _check_apart(document, found)
+    _check_apart(document, "tenant", found, ("logins", "networks", "senders"))
     return found
 
 
@@ -72,9 +73,7 @@ def _check(
         document.problem(f"{place}.smart_host", text)
     if not (tenant.logins or tenant.networks or tenant.senders or tenant.header):
         document.problem(place, "no mail is its own; write logins, networks, senders, or header = true")
-    for login in tenant.logins:
-        if not re.fullmatch(r"[^@\s]*@[^@\s]+", login):
-            document.problem(f"{place}.logins", f'{login!r} is no account; write "ann@example.org" or "@example.org"')
+    _check_logins(document, f"{place}.logins", tenant)
     for domain in tenant.senders:
         if not re.fullmatch(r"[^@\s\[\]]+", domain):
             document.problem(f"{place}.senders", f'{domain!r} is no domain; write "example.org" or "*.example.org"')
@@ -82,6 +81,17 @@ def _check(
     for name, campaign in tenant.campaigns.items():
         check_pool_name(document, f"{place}.campaign.{name}.pool", campaign.pool, egress)
         _check_rates(document, f"{place}.campaign.{name}", campaign)
+        _check_logins(document, f"{place}.campaign.{name}.logins", campaign)
+        for login in campaign.logins:
+            if not {login.lower(), f"@{login.lower().rpartition('@')[2]}"} & {one.lower() for one in tenant.logins}:
+                document.problem(f"{place}.campaign.{name}.logins", f"{login} is none of the tenant's logins")
+    _check_apart(document, f"{place}.campaign", tenant.campaigns, ("logins",))
+
+
+def _check_logins(document: Document, place: str, whose: Tenant | Campaign) -> None:
+    for login in whose.logins:
+        if not re.fullmatch(r"[^@\s]*@[^@\s]+", login):
+            document.problem(place, f'{login!r} is no account; write "ann@example.org" or "@example.org"')
 
 
 def _check_rates(document: Document, place: str, limited: Tenant | Campaign) -> None:
@@ -91,14 +101,15 @@ def _check_rates(document: Document, place: str, limited: Tenant | Campaign) -> 
             document.problem(f"{place}.{key}", "has two rates over the same time")
 
 
-def _check_apart(document: Document, tenants: Mapping[str, Tenant]) -> None:
-    """Of two tenants with the same login, network or domain, the second one would never have mail by it."""
-    for key in ("logins", "networks", "senders"):
+def _check_apart(document: Document, place: str, tables: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Of two tenants, or campaigns, with the same login, network or domain, the second would never have mail by it."""
+    for key in keys:
         owners: dict[object, str] = {}
-        for name, tenant in tenants.items():
-            for value in getattr(tenant, key):
+        for name, whose in tables.items():
+            for value in getattr(whose, key):
                 if owners.setdefault(value, name) != name:
-                    document.problem(f"tenant.{name}.{key}", f"{value} belongs to the tenant {owners[value]} already")
+                    kind = place.rpartition(".")[2]
+                    document.problem(f"{place}.{name}.{key}", f"{value} belongs to the {kind} {owners[value]} already")
 
 
 def domain_fits(pattern: str, domain: str) -> bool:

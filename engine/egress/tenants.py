@@ -52,6 +52,21 @@ class Tenants:
             "",
         )
 
+    def campaign_of(self, tenant: str, message: Message, named: str) -> str:
+        """The campaign of a tenant's message, in which a header field may have ``named`` one; empty: it is of none.
+
+        A login that belongs to one has the last word, as it has for tenants.
+        """
+        found = self.by_name.get(tenant)
+        if found is None:
+            return ""
+        login = message.session.login.lower()
+        for wanted in (login, f"@{login.rpartition('@')[2]}") if login else ():
+            for name, campaign in found.campaigns.items():
+                if wanted in map(str.lower, campaign.logins):
+                    return name
+        return campaign_named(named)
+
     def campaign(self, tenant: str, campaign: str) -> Campaign:
         """What holds for a campaign; nothing in particular for one that has no table."""
         found = self.by_name.get(tenant)

@@ -2,8 +2,10 @@
 
 import heapq
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import trio
 
@@ -42,16 +44,26 @@ PATIENCE = 0.5
 SHARED_IDLE = 0.5
 """Seconds for which a connection is idle at most whose place in a provider others may wait for."""
 
+BRIEFLY = 0.01
+"""Seconds for which it is idle at least where they do: the next message may be on its way."""
+
+SPELL = 30.0
+"""Seconds for which a connection keeps such a place, where others wait that have none."""
+
 
 class _Site:
     """What waits for one way, and who serves it."""
 
     __slots__ = (
-        "bounds", "grow_after", "idle", "leaving", "opening", "patience", "queue", "sessions", "shape", "turns", "way",
+        "_grow", "asking", "bounds", "grow_after", "idle", "leaving", "opening", "patience", "queue", "sessions",
+        "shape", "took", "turns", "way",
     )  # fmt: skip
 
-    def __init__(self, way: Way, bounds: Bounds, valve: Valve | None) -> None:
+    def __init__(self, way: Way, bounds: Bounds, valve: Valve | None, grow: "Callable[[_Site], None]") -> None:
         self.way = way
+        self._grow = grow
+        self.asking = 0  # connections that ask for a place
+        self.took = 0.0  # seconds, to open the last connection
         self.bounds = bounds
         self.shape: Shape | None = None  # until it has its first message
         self.queue: deque[Job] = deque()
@@ -76,10 +88,20 @@ class _Site:
         return len(self.sessions) + self.opening < self.bounds.connections
 
     @property
-    def idle_for(self) -> float:
-        """Seconds for which a connection is kept for the next message: less where others may wait for its place."""
-        shares = self.turns is not None and self.turns.valve.shares_places
-        return min(self.bounds.idle, SHARED_IDLE) if shares else self.bounds.idle
+    def shares_places(self) -> bool:
+        """Whether others may wait for the place of one of its connections."""
+        return self.turns is not None and self.turns.valve.shares_places
+
+    def again(self) -> bool:
+        """A place may have become free. Whether it was asked for: see Valve.place."""
+        if self.turns is None or not self.queue:
+            return False
+        if not self.asking:
+            opening = self.opening
+            self.turns.valve.hope()
+            self._grow(self)
+            return self.opening > opening
+        return True
 
     @property
     def rests(self) -> bool:
@@ -108,6 +130,11 @@ class _Site:
         if passed_by:
             self.queue.extendleft(reversed(passed_by))
         return taken
+
+    def take_back(self, session: Session) -> None:
+        """What was left of messages goes before all others."""
+        while session.parted:
+            self.queue.appendleft(session.parted.pop())
 
     def follower(self, session: Session, *, quick: bool) -> Job | None:
         """A job to ride behind another one's content, if that is quick, or all connections have enough to do."""
@@ -141,7 +168,6 @@ class Pool:
         self._valves = valves
         self._penalty_time = penalty
         self._sites: dict[Way, _Site] = {}
-        self._turned_away: dict[tuple[str, ...], deque[_Site]] = {}  # by the places that there were none of
         self._penalties: dict[tuple[Source, str, Security | None], tuple[float, Trouble]] = {}
         self._closing = False
 
@@ -161,7 +187,7 @@ class Pool:
 
     def _begun(self, way: Way) -> _Site:
         valve = self._valves(f"{way.site}/{way.source.name}", way.source.name) if self._valves else None
-        site = self._sites[way] = _Site(way, self._bounds, valve)
+        site = self._sites[way] = _Site(way, self._bounds, valve, partial(self._grow, impatient=True))
         if valve is not None:
             valve.users += 1
         return site
@@ -217,6 +243,7 @@ class Pool:
                     break
             impatient = False
             site.opening += 1
+            site.asking += 1
             if site.turns is not None:
                 site.turns.valve.established += 1
             self._nursery.start_soon(self._connection, site)
@@ -262,40 +289,27 @@ class Pool:
         finally:
             if site.turns is not None:
                 site.turns.valve.established -= 1
-                site.turns.valve.leave(place or (), trio.current_time())
-        if place:
-            self._offer(tuple(place))
+                site.turns.valve.leave(place or ())
         self._release(site)
-
-    def _offer(self, place: tuple[str, ...]) -> None:
-        """A place has become free: whoever was turned away first asks again."""
-        waiting = self._turned_away.get(place)
-        while waiting:
-            site = waiting.popleft()
-            if site.turns is not None and site.queue:
-                site.turns.valve.hope()
-                self._grow(site)
-                break
-        if not waiting:
-            self._turned_away.pop(place, None)
 
     async def _placed(self, site: _Site) -> Sequence[str] | None:
         """A place for one connection more where others share them; None: there is none."""
         place: Sequence[str] | None = None
         try:
-            place = await site.turns.valve.place(trio.current_time()) if site.turns is not None else ()
+            place = await site.turns.valve.place(trio.current_time(), site.again) if site.turns is not None else ()
         finally:
+            site.asking -= 1
             if place is None:
                 site.opening -= 1
-        if place is None and site.turns is not None:
-            waiting = self._turned_away.setdefault(site.turns.valve.places, deque())
-            if site not in waiting:
-                waiting.append(site)
         return place
 
     async def _opened(self, site: _Site) -> Session | None:
+        began = trio.current_time()
         try:
-            return await self._open(site)
+            session = await self._open(site)
+            if session is not None:
+                site.took = trio.current_time() - began
+            return session
         except Exception:
             log.exception("A connection could not be opened because of a bug")
             if site.queue:
@@ -354,6 +368,7 @@ class Pool:
         except Exception:
             log.exception("A connection to %s ended because of a bug", session.host)
         finally:
+            site.take_back(session)
             for job in session.open:
                 job.fail(Trouble("Internal trouble", "4.3.0"))
             session.close()
@@ -364,9 +379,11 @@ class Pool:
     async def _serve(self, site: _Site, session: Session) -> None:
         """Deliver one message after the other, until there are no more or the connection has done its share."""
         turns = site.turns
+        spell = trio.current_time() + SPELL if site.shares_places else math.inf
 
         def following(quick: bool) -> Job | None:
-            full = session.served + len(session.open) >= self._most(site, session)
+            site.take_back(session)
+            full = session.served + len(session.open) >= self._most(site, session) or trio.current_time() >= spell
             job = None if full else site.follower(session, quick=quick)
             if job is None or (turns is not None and not turns.take(job)):
                 return None
@@ -374,6 +391,10 @@ class Pool:
 
         fresh = True
         while session.served < self._most(site, session) and not self._leaves(site, session):
+            if turns is not None and trio.current_time() >= spell:
+                if await turns.valve.is_wanted(0):
+                    break
+                spell = trio.current_time() + 1.0
             job = site.take(session)
             if job is None:
                 if self._closing or not await self._woken(site, session):
@@ -388,6 +409,7 @@ class Pool:
             if not self._allowed(site, session, job):
                 break
             await session.deliver(job, following, fresh=fresh)
+            site.take_back(session)
             fresh = True
             self._grow_by_turns(site)
         await session.quit()
@@ -427,12 +449,25 @@ class Pool:
         place = (session, Rest(site.bounds.terms.watch))
         site.idle.append(place)
         try:
-            await place[1].sleep(site.idle_for)
+            if site.turns is None or not site.shares_places:
+                await place[1].sleep(site.bounds.idle)
+            else:
+                await self._rest(site, site.turns.valve, place)
         finally:
             woken = place not in site.idle  # also in the moment in which the time was over
             if not woken:
                 site.idle.remove(place)
         return woken
+
+    @staticmethod
+    async def _rest(site: _Site, valve: Valve, place: tuple[Session, Rest]) -> None:
+        """Wait for a job, on a connection whose place others may wait for."""
+        seconds = min(site.bounds.idle, SHARED_IDLE)
+        if await valve.is_wanted():  # then for as long as another connection would take to come about
+            seconds = min(seconds, max(site.took, BRIEFLY))
+        if place in site.idle:
+            with valve.resting(place[1].wake):
+                await place[1].sleep(seconds)
 
     def _hand_back(self, site: _Site, session: Session, trouble: Trouble) -> None:
         """The connection broke: queue again what was certainly not taken, for another server."""
@@ -462,9 +497,7 @@ class Pool:
         over = not (site.queue or site.opening or site.sessions or site.patience)
         if over and self._sites.pop(site.way, None) is not None and site.turns is not None:
             site.turns.valve.users -= 1
-            for waiting in self._turned_away.values():
-                if site in waiting:
-                    waiting.remove(site)
+            site.turns.valve.forget(site.again)
 
     def _give_up(self, site: _Site) -> None:
         kept: list[Job] = []

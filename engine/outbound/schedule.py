@@ -2,8 +2,8 @@
 
 import random
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 JITTER = 0.1
 """Share by which a delay is moved at random, so that what failed together does not come back all at once."""
@@ -13,6 +13,12 @@ _GREYLISTED = re.compile(r"gr[ea]y-?\s?list", re.IGNORECASE)
 _FULL = "4.2.2"
 """RFC 3463 3.3: the mailbox is full."""
 
+Meaning: TypeAlias = Literal["usual", "soon", "full", "patient"]
+"""What a reply means for the time of the next attempt."""
+
+Means: TypeAlias = Callable[[str, str], Meaning]
+"""The same by its words and its enhanced code, for replies that say nothing of it by their codes."""
+
 
 class Schedule(NamedTuple):
     """Delays in seconds; the last one repeats. An empty one is the usual."""
@@ -20,12 +26,16 @@ class Schedule(NamedTuple):
     usual: Sequence[float]
     greylisted: Sequence[float] = ()
     full: Sequence[float] = ()
+    patient: Sequence[float] = ()
 
-    def after(self, code: int, status: str, text: str) -> Sequence[float]:
+    def after(
+        self, code: int, status: str, text: str, means: Means = lambda _text, _status: "usual"
+    ) -> Sequence[float]:
         """The delays after a reply with that code, enhanced code (RFC 3463) and text."""
-        if status == _FULL and self.full:
-            return self.full
-        return self.greylisted if self.greylisted and is_greylisted(code, status, text) else self.usual
+        meaning = "full" if status == _FULL else means(text, status)
+        if meaning == "usual" and is_greylisted(code, status, text):
+            meaning = "soon"
+        return {"full": self.full, "patient": self.patient, "soon": self.greylisted}.get(meaning) or self.usual
 
 
 def is_greylisted(code: int, status: str, text: str) -> bool:

@@ -12,7 +12,7 @@ from engine.deadline import Watch
 from engine.message import Message
 from engine.outbound.bounds import Bounds
 from engine.outbound.pool import PENALTY, Pool
-from engine.outbound.schedule import Schedule, jitter, step
+from engine.outbound.schedule import Means, Schedule, jitter, step
 from engine.outbound.session import Job, NoTurn, Terms, Trouble
 from engine.outbound.standing import Standing
 from engine.outbound.way import Security, Way
@@ -32,9 +32,9 @@ class Sending:
 
     ``connections`` is how many there may be to one site at a time. ``retry`` and ``expire`` are seconds: the pauses
     between attempts, of which the last repeats, and the age at which a message is returned. ``penalty`` is how long an
-    address that could not be used is not tried. ``greylisted`` and ``full`` are pauses in place of ``retry`` after
-    replies that say so. ``forward``: the server is told by XFORWARD, if it wants to know, by
-    what session a message came.
+    address that could not be used is not tried. ``greylisted``, ``full`` and ``patient`` are pauses in place of
+    ``retry`` after replies that say so, or mean so by ``means``. ``forward``: the server is told by XFORWARD, if it
+    wants to know, by what session a message came.
     """
 
     terms: Terms
@@ -50,6 +50,8 @@ class Sending:
     forward: bool = False
     greylisted: Sequence[float] = ()
     full: Sequence[float] = ()
+    patient: Sequence[float] = ()
+    means: Means = lambda _text, _status: "usual"
     shaping: Shaping | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
     _pool: Pool = field(init=False)
@@ -137,12 +139,12 @@ class Sending:
         if len(jobs) == 1 and len(jobs[0].replies) == 1 and (reply := jobs[0].replies[0]) and reply.positive:
             # As nearly always, so no more is worked out.
             return Delivered(str(reply), jobs[0].remote, tell=jobs[0].tell)
-        schedule = Schedule(shape.retry or self.retry, self.greylisted, self.full)
+        schedule = Schedule(shape.retry or self.retry, self.greylisted, self.full, self.patient)
         attempts, moved = message.envelope.attempts, jitter()
 
-        def later(reply: Reply | None) -> float:
-            said = (reply.code, reply.status, reply.text) if reply else (0, "", "")
-            return step(schedule.after(*said), attempts) * moved
+        def later(code: int, status: str, text: str) -> float:
+            heard = code >= 400
+            return step(schedule.after(code, status, text, self.means) if heard else schedule.usual, attempts) * moved
 
         expires = message.envelope.begun + (self.expire if shape.expire is None else shape.expire)
         verdicts: dict[str, _Outcome] = {}
@@ -170,11 +172,14 @@ def _forwarded(message: Message) -> dict[str, str]:
     }
 
 
-def _outcomes(job: Job, later: Callable[[Reply | None], float], expires: float) -> list[_Outcome]:
-    """``later``: seconds until the next attempt, after that reply or none."""
+def _outcomes(job: Job, later: Callable[[int, str, str], float], expires: float) -> list[_Outcome]:
+    """``later``: seconds until the next attempt, after a reply with that code, status and text; 0: there was none."""
     trouble = job.trouble or Trouble("The server gave no answer")
+    code = int(trouble.reply[:3] or "0")
     return [
-        _deferred(job, trouble, later(None), expires) if reply is None else _outcome(job, reply, later(reply), expires)
+        _deferred(job, trouble, later(code, trouble.code, trouble.reply), expires)
+        if reply is None
+        else _outcome(job, reply, later(reply.code, reply.status, str(reply)), expires)
         for reply in job.replies
     ]
 
@@ -185,11 +190,11 @@ def _outcome(job: Job, reply: Reply, retry_after: float, expires: float) -> _Out
         return Delivered(str(reply), remote, tell=job.tell)
     if reply.local:
         return Reject(reply.text, code=reply.status, remote=remote)
-    if reply.permanent:
+    if reply.permanent and not reply.is_one_too_many:
         return Reject("The next server refused it", code=reply.status, reply=str(reply), remote=remote)
     return Defer(
         "The next server asks us to try later",
-        code=reply.status,
+        code=f"4{reply.status[1:]}",
         retry_after=retry_after,
         reply=str(reply),
         remote=remote,

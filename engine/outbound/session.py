@@ -247,6 +247,7 @@ class Session:
         self._told: set[tuple[str, Published]] = set()
         self._counted_for: tuple[Security | None, set[str]] = (None, set())  # the last job
         self.open: deque[Job] = deque()
+        self.parted: list[Job] = []  # recipients that were too many for one transaction, and go in another one
         self.served = 0  # transactions that came to their end
         self.allowance = Allowance(Limits())
         self._connection = connection
@@ -484,7 +485,21 @@ class Session:
         job.tell = self._tell
         if history.on:
             self.note(job, finished.replies)
-        job.settle(finished.replies, self.host)
+        job.settle(self._parted(job, finished.replies), self.host)
+
+    def _parted(self, job: Job, replies: tuple[Reply, ...]) -> tuple[Reply, ...]:
+        """The replies that count, without those by which some recipients were one too many.
+
+        RFC 5321 4.5.3.1.10: these are not put off, but go as soon as the others have gone.
+        """
+        if len(replies) == 1:
+            return replies
+        stay = [not reply.is_one_too_many for reply in replies]
+        if all(stay) or not any(stay):
+            return replies
+        self.allowance.learn(sum(stay))
+        self.parted.append(job.part(stay))
+        return tuple(compress(replies, stay))
 
     @property
     def _tell(self) -> Tell:

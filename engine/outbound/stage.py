@@ -1,6 +1,6 @@
 """What stages that hand messages on have in common: settings, and connections that are open as long as the stage is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from engine.net.names import Hostname
 from engine.net.tls import client_context
 from engine.outbound.handshake import Contexts
 from engine.outbound.pool import PENALTY
+from engine.outbound.schedule import Means
 from engine.outbound.sending import Sending
 from engine.outbound.session import Terms, Timeouts
 from engine.outbound.standing import Standing
@@ -101,6 +102,8 @@ class Outbound:
         trust: Path | None = None,
         results: Callable[[TlsResult], None] | None = None,
         shaping: Shaping | None = None,
+        patient: Sequence[float] = (),
+        means: Means = lambda _text, _status: "usual",
     ) -> Sending:
         """Sending by the settings that all such stages have, and these."""
         watch = Watch()
@@ -123,6 +126,8 @@ class Outbound:
             retry=self.retry,
             greylisted=self.retry_greylisted,
             full=self.retry_full,
+            patient=patient,
+            means=means,
             expire=self.expire,
             penalty=penalty,
             strict_8bit=strict_8bit,

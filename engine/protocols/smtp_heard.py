@@ -11,8 +11,13 @@ REPLY_LINE = 4096
 REPLY_TOTAL = 64 * 1024
 """Octets of one reply with all its lines. What is longer is no reply, and must not fill the memory."""
 
+KEPT = 2_000
+"""Characters of a reply that are told of. They stand in the queue, in logs and in reports, for each recipient and at
+each attempt: a server that likes to talk must not fill our disks."""
+
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|$)")
+_TOO_MANY = re.compile(r"too many (?:recipients|rcpts?)\b", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -43,8 +48,17 @@ class Reply:
         first = str(self.code)[0]
         return self.enhanced if self.enhanced.startswith(first) else f"{first}.0.0"
 
+    @property
+    def is_one_too_many(self) -> bool:
+        """Whether a recipient was refused because the transaction has enough of them.
+
+        RFC 5321 4.5.3.1.10: 452 is the code for that, and 552 to be taken for it.
+        """
+        return self.code in {452, 552} and (self.enhanced[1:] == ".5.3" or _TOO_MANY.search(self.text) is not None)
+
     def __str__(self) -> str:
-        return " ".join([part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part])
+        told = " ".join([part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part])
+        return told if len(told) <= KEPT else f"{told[: KEPT - 1]}…"
 
 
 class Replies:

@@ -52,6 +52,10 @@ class Allowance:
         self._domains = limits.domains
         self._named: set[str] = set()
 
+    def learn(self, recipients: int) -> None:
+        """The server took no more than so many in one transaction, whatever it had said."""
+        self._recipients = min(self._recipients, recipients)
+
     def take(self, addresses: Sequence[str]) -> list[bool]:
         """For each address, whether the next transaction may name it; then it counts as named."""
         if self._domains == UNLIMITED:

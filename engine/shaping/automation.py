@@ -16,7 +16,8 @@ from typing import NamedTuple, NoReturn
 import msgspec
 import trio
 
-from engine.bounces import Classifier, Heard, Phase, usual
+from engine.bounces import UNKNOWN, Class, Classifier, Heard, Phase, usual
+from engine.bounces.classes import is_own
 from engine.bounces.patterns import LARGEST_EXPRESSION
 from engine.bounces.phrases import Phrases
 from engine.config.automation import Automation, shipped
@@ -218,6 +219,11 @@ class Actions:
                 self.passed(said.site, said.source)
             elif isinstance(one, Defer | Reject) and one.reply:
                 await self.heard(said._replace(reply=one.reply, host=one.remote))
+
+    def class_of(self, text: str, status: str) -> Class:
+        """What a reply with these words and this enhanced code means; codes alone are enough for a class of its own."""
+        found = self._known.classify(text, status=status)
+        return found.which if found.in_words or is_own(found.name) else UNKNOWN
 
     async def run(self) -> NoReturn:
         """Let the others know of what was counted here without a word."""

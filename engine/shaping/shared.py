@@ -12,16 +12,23 @@ T = TypeVar("T")
 class Shared(Protocol):
     """Such a table."""
 
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of the keys. StorageError."""
+        ...
+
     async def change(self, keys: Sequence[bytes], decide: Decide[T]) -> T:
         """Apply what ``decide`` says about the values of the keys; its answer. StorageError."""
         ...
 
 
-class _Alone:
+class Here:
     """One that is this process's own."""
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self._values.get(key) for key in keys]
 
     async def change(self, keys: Sequence[bytes], decide: Decide[T]) -> T:
         answer, changes = decide([self._values.get(key) for key in keys])
@@ -35,4 +42,4 @@ class _Alone:
 
 def shared(tables: Tables | None, name: str) -> Shared:
     """The table of that name; without ``tables`` one of this process alone."""
-    return tables[name] if tables is not None else _Alone()
+    return tables[name] if tables is not None else Here()

@@ -3,11 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from engine.observe.events import event
 from engine.shaping.allowances import Allowances
-from engine.shaping.claims import CALM, Claims
+from engine.shaping.claims import Again, Claims
 from engine.shaping.governor import Governor
 from engine.shaping.pushback import push_back
 from engine.shaping.shape import UNSHAPED, Shape
@@ -27,8 +28,8 @@ TROUBLE = 5.0
 LEASE = 0.5
 """Seconds for which what was taken of a shared rate may be used: less than the slack of any of them."""
 
-CALMED = 1.0
-"""Seconds after the last connection of a way in which it counts as if it had one, where others wait for a place."""
+AWAIT = 5.0
+"""Seconds after which a place is asked for again in any case, though it is told when it is worth asking."""
 
 TELL = 30.0
 """Seconds of a pause that is long enough to be told of."""
@@ -75,7 +76,7 @@ class Valve:
         self._lasts = LEASE
         self._places: Mapping[str, int] = {}  # a connection takes one of each, of which there are so many
         self._placed = 0  # connections that have theirs
-        self._left = self._full = -math.inf  # when the last of them ended, until when there is no place
+        self._full = -math.inf  # until when there is no place
         self._shut = -math.inf  # no shared rate has room before
         self.last_reply = ""  # to a message
         self._told = False  # that the site pushes back
@@ -124,11 +125,6 @@ class Valve:
         """Whether its connections count together with those of other ways."""
         return bool(self._places)
 
-    @property
-    def places(self) -> tuple[str, ...]:
-        """What each of its connections takes a place of."""
-        return tuple(self._places)
-
     def hope(self) -> None:
         """A place has become free."""
         self._full = -math.inf
@@ -137,27 +133,46 @@ class Valve:
         """Whether a provider is known to have no place for one more, of all its sites."""
         return now < self._full
 
-    async def place(self, now: float) -> Sequence[str] | None:
-        """A place for one more connection; what is to be given to ``leave`` once it has ended. None: there is none."""
+    async def place(self, now: float, again: Again) -> Sequence[str] | None:
+        """A place for one more connection; what is to be given to ``leave`` once it has ended. None: there is none.
+
+        Then ``again`` is called as soon as it is worth asking again; it says whether a place is still wanted.
+        """
         places = self._places
         if not places:
             return ()
         try:
-            if await self._with.claims.take(places, hungry=not self._placed and now > self._left + CALMED):
+            if await self._with.claims.take(places, again, lambda: not self._placed):
                 self._placed += 1
                 return tuple(places)
-            self._full = now + CALM
+            self._full = now + AWAIT
         except StorageError as error:
             event("shaping-unknown", way=self.name, error=str(error))
             self._full = now + TROUBLE
         return None
 
-    def leave(self, place: Sequence[str], now: float) -> None:
+    def leave(self, place: Sequence[str]) -> None:
         """The connection that had the place has ended."""
         if place:
             self._placed -= 1
-            self._left = now
             self._with.claims.give_back(place)
+            if not self._placed:
+                self.hope()  # who has none waits in front of those who have
+
+    def forget(self, again: Again) -> None:
+        """Nobody wants a place any more who was turned away."""
+        self._with.claims.forget(again)
+
+    async def is_wanted(self, rank: int = 1) -> bool:
+        """Whether others wait for a place that its connections have. ``rank``: 0 for those who have none."""
+        try:
+            return bool(self._places) and await self._with.claims.is_wanted(self._places, rank)
+        except StorageError:
+            return False
+
+    def resting(self, end: Callable[[], None]) -> AbstractContextManager[None]:
+        """Meanwhile a connection has nothing to do: ``end`` is called when others wait for its place."""
+        return self._with.claims.resting(self._places, end)
 
     # -- turns
 

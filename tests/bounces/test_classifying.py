@@ -58,7 +58,7 @@ def test_replies_that_nobody_has_looked_at() -> None:
         ("450 4.1.1 User unknown", "invalid-recipient", "usual"),
         ("452 4.2.2 Mailbox full", "mailbox-full", "patient"),
         ("451 4.7.1 Greylisted, come again", "greylist", "soon"),
-        ("421 4.7.0 Too many connections", "rate", "patient"),
+        ("421 4.7.0 Too many connections", "rate", "usual"),
         ("No connection to mx.example.net [192.0.2.1]: Connection refused", "connection", "usual"),
         ("smtp; 552 5.2.2 Mailbox full", "mailbox-full", "never"),
         ("something quite new", "unknown", "usual"),

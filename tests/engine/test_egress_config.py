@@ -74,6 +74,7 @@ def test_nothing_of_it() -> None:
     assert config.proxied == {}
 
 
+LOGINS = '[tenant.a]\nlogins = ["@x.test"]\n'
 SOURCE = '[egress.source.mx1]\nipv4 = "192.0.2.10"\n'
 POOL = "[egress.pool.bulk]\nsources = { mx1 = 1 }\n"
 HOST = '[smart_host.there]\nhost = "smtp.example.net"\n'
@@ -115,6 +116,12 @@ MISTAKES = [
     (
         '[tenant.a]\nsenders = ["x.test"]\n[tenant.b]\nsenders = ["x.test"]\n',
         "x.test belongs to the tenant a already",
+    ),
+    (f'{LOGINS}[tenant.a.campaign.c]\nlogins = ["ann"]\n', "'ann' is no account"),
+    (f'{LOGINS}[tenant.a.campaign.c]\nlogins = ["b@y.test"]\n', "b@y.test is none of the tenant's logins"),
+    (
+        f'{LOGINS}[tenant.a.campaign.c]\nlogins = ["b@x.test"]\n[tenant.a.campaign.d]\nlogins = ["b@x.test"]\n',
+        "b@x.test belongs to the campaign c already",
     ),
     ('[smart_host.there]\nhost = "a:b"\n', "'a:b' is no host"),
     ("[smart_host.there]\n", "host: is required"),

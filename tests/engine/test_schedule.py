@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.outbound.schedule import Schedule, retry_delay
+from engine.outbound.schedule import Meaning, Schedule, retry_delay
 
 
 def test_the_delays_grow_and_the_last_repeats() -> None:
@@ -36,3 +36,22 @@ SCHEDULE = Schedule((300.0,), greylisted=(60.0,), full=(3600.0,))
 def test_what_the_other_side_says_picks_the_delays(code: int, status: str, text: str, delay: float) -> None:
     assert SCHEDULE.after(code, status, text) == (delay,)
     assert Schedule((300.0,)).after(code, status, text) == (300.0,)
+
+
+@pytest.mark.parametrize(
+    ("meaning", "code", "status", "delay"),
+    [
+        ("usual", 451, "4.3.0", 300.0),
+        ("soon", 451, "4.3.0", 60.0),
+        ("full", 452, "4.0.0", 3600.0),
+        ("patient", 451, "4.3.0", 7200.0),
+        ("patient", 451, "4.7.1", 7200.0),
+        ("patient", 452, "4.2.2", 3600.0),
+    ],
+)
+def test_what_a_reply_means_picks_them_too(meaning: Meaning, code: int, status: str, delay: float) -> None:
+    schedule = SCHEDULE._replace(patient=(7200.0,))
+    assert schedule.after(code, status, "words", lambda text, given: meaning) == (delay,)
+    assert SCHEDULE.after(code, status, "words", lambda text, given: "patient") == (
+        (3600.0,) if status == "4.2.2" else (300.0,)
+    )

@@ -30,7 +30,8 @@ class Simulator:
     def settings(self, **relay: Any) -> dict[str, Any]:
         """What pipeline.toml needs so that mail goes to the sites. ``retry`` holds after every reply."""
         if "retry" in relay:
-            relay = {"retry_greylisted": relay["retry"], "retry_full": relay["retry"], **relay}
+            special = dict.fromkeys(("retry_greylisted", "retry_full", "retry_patient"), relay["retry"])
+            relay = {**special, **relay}
         return {
             "dns": {"servers": [self.dns]},
             "stage": {"resolve": {"port": self.port}, "relay": {"allow_networks": [NETWORK], **relay}},

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,6 +178,28 @@ def _found(server: Postroad, sites: Simulator, name: str, sent: list[str]) -> Fo
         [event for to in sent for event in server.all(kind, to=to)] for kind in ("deferred", "failed", "delivered")
     ]
     return Found(sent, hosts, *events)
+
+
+def one_worker(sites: Simulator) -> dict[str, Any]:
+    return merged(sites.settings(retry=["1s"]), {"server": {"workers": 1}})
+
+
+def test_the_recipients_of_one_message_each_have_their_own_outcome(tmp_path: Path) -> None:
+    """One is taken, one put off, one refused, one is one too many: each once, and at its own time."""
+    steps = {
+        "RCPT full": ["452 4.2.2 Full", "ok"], "RCPT none": "550 5.1.1 No such user",
+        "RCPT grey": ["451 4.7.1 Greylisted", "ok"], "RCPT last": ["452 4.5.3 Too many recipients", "ok"],
+    }  # fmt: skip
+    to = {name: f"{name}@mixed-0.{ORIGIN}" for name in ("good", "full", "none", "grey", "last")}
+    mixed = {"name": "mixed", "steps": steps}
+    with simulated(tmp_path / "sites", mixed) as sites, Postroad(tmp_path, one_worker(sites)) as server:
+        server.send(letter("to five"), *to.values(), sender="")
+        until(lambda: len(server.all("delivered")) == 4, "four that are delivered")
+        assert server.wait_for("failed", to=to["none"])["code"] == "5.1.1"
+        assert {each["to"] for each in server.all("deferred")} == {to["full"], to["grey"]}
+        seen = sites.seen("mixed")
+    assert seen.arrived == Counter([to[name] for name in ("good", "full", "grey", "last")])
+    assert sorted(seen.deferred.values()) == [3]  # with the one that was not put off
 
 
 @pytest.mark.parametrize("name", CASES)

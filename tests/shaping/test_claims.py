@@ -3,10 +3,18 @@
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import trio
+import trio.testing
+
 from engine.abuse import Tables
-from engine.shaping.claims import CALM, HUNGER, LEASE, Claims
+from engine.abuse.table import Kept, key_of
+from engine.abuse.valkey import Valkey
+from engine.shaping.claims import CALM, Claims
+from engine.shaping.places import LEASE, WAITS
 from tests.support.post import Clock
 from tests.support.programs import marks
 from tests.support.redis import Redis
@@ -30,7 +38,7 @@ async def main():
         tables.server = Valkey(Shared(url=sys.argv[2], password_file=Path(sys.argv[3])))
     claims, count = Claims(tables), 0
     for _ in range(20):
-        count += await claims.take({"provider/big/mx1": 5})
+        count += await claims.take({"provider/big/mx1": 5}, lambda: False)
         await trio.sleep(0.01)
     print(count, flush=True)
     sys.stdin.read()
@@ -39,64 +47,184 @@ trio.run(main)
 """
 
 
+class Applicant:
+    """Somebody who wants places, and is told when to ask again."""
+
+    def __init__(self, claims: Claims, *, wants: bool = True) -> None:
+        self.claims = claims
+        self.wants = wants
+        self.told = trio.Event()
+
+    def again(self) -> bool:
+        self.told.set()
+        return self.wants
+
+    async def take(self, wanted: Mapping[str, int] = WANTED, *, hungry: bool = True) -> bool:
+        return await self.claims.take(wanted, self.again, lambda: hungry)
+
+    async def takes(self, count: int, *, hungry: bool = True) -> list[bool]:
+        return [await self.take(hungry=hungry) for _ in range(count)]
+
+
 async def test_no_more_than_there_are_and_none_is_lost(tables: Tables, clock: Clock) -> None:
-    one, other = Claims(tables, clock), Claims(tables, clock)
-    assert [await one.take(WANTED) for _ in range(3)] == [True] * 3
-    assert [await other.take(WANTED) for _ in range(3)] == [True, True, False]
-    one.give_back(WANTED)
+    one, other = Applicant(Claims(tables, clock)), Applicant(Claims(tables, clock))
+    assert await one.takes(3) == [True] * 3
+    assert await other.takes(3) == [True, True, False]
+    one.claims.give_back(tuple(WANTED))
     clock.now += CALM + 0.1
-    assert not await other.take(WANTED), "which it does not know of yet"
-    await one.tell("provider/big/mx1")
+    assert not await other.take(), "which it does not know of yet"
+    await one.claims.tell("provider/big/mx1")
     clock.now += CALM + 0.1
-    assert await other.take(WANTED)
+    assert await other.take()
     clock.now += CALM + 0.1
-    assert not await one.take(WANTED)
+    assert not await one.take()
 
 
 async def test_of_several_names_all_or_none(tables: Tables, clock: Clock) -> None:
-    one, other = Claims(tables, clock), Claims(tables, clock)
+    one, other = Applicant(Claims(tables, clock)), Applicant(Claims(tables, clock))
     assert await other.take({"b": 1})
     assert not await one.take({"a": 2, "b": 1})
-    clock.now += 1
+    clock.now += WAITS
     assert [await other.take({"a": 2}), await other.take({"a": 2})] == [True, True]
     assert not await one.take({"a": 2})
 
 
-async def test_what_is_given_back_is_used_again_without_a_look(tables: Tables, clock: Clock) -> None:
+async def test_who_waits_for_one_of_two_places_is_in_nobodys_way_at_the_other(tables: Tables, clock: Clock) -> None:
     claims = Claims(tables, clock)
-    assert await claims.take(WANTED)
+    one, both, other = (Applicant(claims) for _ in range(3))
+    assert await one.take({"b": 1})
+    assert await other.take({"a": 2})
+    clock.now += 0.1
+    assert not await both.take({"a": 2, "b": 1})
+    clock.now += 0.1
+    assert await other.take({"a": 2})
+    claims.give_back(["a"])
+    assert not both.told.is_set()
+    claims.give_back(["b"])
+    assert both.told.is_set()
+    assert await both.take({"a": 2, "b": 1})
+
+
+async def test_what_is_given_back_is_used_again_without_a_change(tables: Tables, clock: Clock) -> None:
+    one = Applicant(Claims(tables, clock))
+    assert await one.take()
     before = tables.changes
-    claims.give_back(WANTED)
-    assert await claims.take(WANTED)
+    one.claims.give_back(tuple(WANTED))
+    assert await one.take()
     assert tables.changes == before
 
 
 async def test_what_nobody_renews_is_free_again(tables: Tables, clock: Clock) -> None:
-    gone, other = Claims(tables, clock), Claims(tables, clock)
-    assert [await gone.take(WANTED) for _ in range(MOST)] == [True] * MOST
+    gone, other = Applicant(Claims(tables, clock)), Applicant(Claims(tables, clock))
+    assert await gone.takes(MOST) == [True] * MOST
     clock.now += LEASE - 1
-    assert not await other.take(WANTED)
-    await gone.tell("provider/big/mx1")
+    assert not await other.take()
+    await gone.claims.tell("provider/big/mx1")
     clock.now += 2
-    assert not await other.take(WANTED)
+    assert not await other.take()
     clock.now += LEASE
-    assert await other.take(WANTED)
+    assert await other.take()
 
 
 async def test_who_has_none_goes_before_those_who_have(tables: Tables, clock: Clock) -> None:
-    rich, poor = Claims(tables, clock), Claims(tables, clock)
-    assert [await rich.take(WANTED, hungry=False) for _ in range(MOST)] == [True] * MOST
-    assert not await poor.take(WANTED)
-    rich.give_back(WANTED)
-    await rich.tell("provider/big/mx1")
+    rich, poor = Applicant(Claims(tables, clock)), Applicant(Claims(tables, clock))
+    assert await rich.takes(MOST) == [True] * MOST
+    assert not await rich.take(hungry=False)
+    clock.now += 0.1
+    assert not await poor.take()
+    rich.claims.give_back(tuple(WANTED))
+    assert rich.told.is_set(), "it waits for longer, but for one more"
+    assert not await rich.take(hungry=False), "somebody waits who has none"
+    await rich.claims.tell("provider/big/mx1")
+    assert await poor.take()
+    poor.claims.give_back(tuple(WANTED))
+    await poor.claims.tell("provider/big/mx1")
     clock.now += CALM + 0.1
-    assert not await rich.take(WANTED, hungry=False), "somebody waits who has none"
-    assert await poor.take(WANTED)
-    await poor.tell("provider/big/mx1")
-    poor.give_back(WANTED)
-    await poor.tell("provider/big/mx1")
-    clock.now += HUNGER + CALM
-    assert await rich.take(WANTED, hungry=False), "which nobody does for ever"
+    assert await rich.take(hungry=False), "which nobody does any more"
+
+
+async def test_who_waits_first_comes_first_in_whichever_process(tables: Tables, clock: Clock) -> None:
+    """A process with many sites that want places does not pass them round among these."""
+    here, there = Claims(tables, clock), Claims(tables, clock)
+    holders, elsewhere, late = Applicant(here), Applicant(there), Applicant(here)
+    assert await holders.takes(MOST) == [True] * MOST
+    for one in (elsewhere, late):
+        clock.now += 0.1
+        assert not await one.take()
+    here.give_back(tuple(WANTED))
+    assert late.told.is_set()
+    assert not await late.take()
+    await here.tell("provider/big/mx1")
+    assert await elsewhere.take()
+
+
+async def test_who_waits_and_is_gone_is_waited_for_only_shortly(tables: Tables, clock: Clock) -> None:
+    holder, gone, late = (Applicant(Claims(tables, clock)) for _ in range(3))
+    assert await holder.takes(MOST) == [True] * MOST
+    for one in (gone, late):
+        clock.now += 0.1
+        assert not await one.take()
+    holder.claims.give_back(tuple(WANTED))
+    await holder.claims.tell("provider/big/mx1")
+    clock.now += CALM + 0.1
+    assert not await late.take()
+    clock.now += WAITS
+    assert await late.take()
+
+
+async def test_an_entry_of_another_release_is_no_trouble(tables: Tables, clock: Clock) -> None:
+    await tables["connections"].change(
+        [key_of("provider/big/mx1")],
+        lambda _: (None, {key_of("provider/big/mx1"): Kept(b"\x92\x80\xcb" + b"\0" * 8, 9)}),
+    )
+    assert await Applicant(Claims(tables, clock)).take()
+
+
+@asynccontextmanager
+async def running(*claims: Claims) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        for one in claims:
+            nursery.start_soon(one.run)
+            one._in_use.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_is_woken_by_another_process(tables: Tables) -> None:
+    """Without a look of its own."""
+    one, other = Applicant(Claims(tables)), Applicant(Claims(tables))
+    async with running(one.claims, other.claims):
+        assert await one.takes(MOST) == [True] * MOST
+        assert not await other.take()
+        one.claims.give_back(tuple(WANTED))
+        with trio.fail_after(5):
+            await other.told.wait()
+            while not await other.take():
+                await trio.sleep(0.01)
+
+
+async def test_what_rests_ends_for_who_waits_elsewhere(tables: Tables) -> None:
+    one, other, ended = Applicant(Claims(tables)), Applicant(Claims(tables)), trio.Event()
+    async with running(one.claims, other.claims):
+        assert await one.takes(MOST) == [True] * MOST
+        assert not await one.claims.is_wanted(WANTED)
+        with one.claims.resting(WANTED, ended.set), trio.fail_after(5):
+            assert not await other.take()
+            await ended.wait()
+        assert await one.claims.is_wanted(WANTED)
+        assert await one.claims.is_wanted(WANTED, 0)
+
+
+async def test_who_wants_nothing_any_more_is_passed_by(tables: Tables) -> None:
+    one, content, other = Applicant(Claims(tables)), Applicant(Claims(tables), wants=False), Applicant(Claims(tables))
+    async with running(one.claims, content.claims, other.claims):
+        assert await one.takes(MOST) == [True] * MOST
+        assert [await content.take(), await other.take()] == [False, False]
+        one.claims.give_back(tuple(WANTED))
+        with trio.fail_after(5):
+            await other.told.wait()
+        assert content.told.is_set()
 
 
 def holders(*commands: list[str]) -> list["subprocess.Popen[str]"]:
@@ -126,10 +254,10 @@ async def test_processes_share_exactly_and_a_killed_one_blocks_nobody_for_ever(t
     assert held(holders(*[[str(tmp_path / "abuse")]] * 3)) == MOST
     clock = Clock(time.time())
     with Tables.open(tmp_path / "abuse", clock) as tables:
-        claims = Claims(tables, clock)
-        assert not await claims.take(WANTED)
+        one = Applicant(Claims(tables, clock))
+        assert not await one.take()
         clock.now += LEASE + 1
-        assert await claims.take(WANTED)
+        assert await one.take()
 
 
 class TestNodes:
@@ -138,3 +266,18 @@ class TestNodes:
     def test_nodes_share_exactly(self, tmp_path: Path, redis: Redis) -> None:
         place = [redis.settings.url, str(redis.settings.password_file)]
         assert held(holders(*([str(tmp_path / name), *place] for name in ("one", "two")))) == MOST
+
+    async def test_who_waits_on_another_node_is_woken(self, tmp_path: Path, redis: Redis) -> None:
+        with Tables.open(tmp_path / "one") as here, Tables.open(tmp_path / "two") as there:
+            here.server, there.server = Valkey(redis.settings), Valkey(redis.settings)
+            one, other = Applicant(Claims(here)), Applicant(Claims(there))
+            for tables in (here, there):  # as on two machines
+                tables.bells._rung_here = lambda _: False  # type: ignore[method-assign]
+            async with running(one.claims, other.claims):
+                assert await one.takes(MOST) == [True] * MOST
+                assert not await other.take()
+                await trio.sleep(0.2)
+                other.told = trio.Event()
+                one.claims.give_back(tuple(WANTED))
+                with trio.fail_after(5):
+                    await other.told.wait()

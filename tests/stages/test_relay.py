@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -17,9 +18,12 @@ import trustme
 from msgspec.structs import replace
 
 from engine import Defer, Delivered, Duration, Each, Envelope, Message, MessageId, Recipient, Reject
+from engine.bounces import classifier
 from engine.message import Octets
 from engine.net.names import Hostname
 from engine.outbound.pool import PENALTY, Pool
+from engine.protocols.smtp_heard import KEPT
+from engine.shaping.automation import Actions
 from stages.relay import Relay
 from tests.support.programs import needs, path_of
 from tests.support.remote import DROP, SILENCE, USUAL, Remote, serving
@@ -191,6 +195,96 @@ async def test_no_transaction_names_more_recipients_than_the_server_announces(of
         address: Reject if address == to[3] else Delivered for address in to
     }
     assert sorted(got.recipients for got in remote.received) == [(to[0], to[1]), (to[2],), (to[4],)]
+
+
+CLASSES = """
+[[class]]
+name = "x-lunch"
+retry = "soon"
+[[pattern]]
+class = "x-lunch"
+texts = ["at lunch"]
+"""
+
+PAUSES = {
+    "451 4.3.0 Local trouble": 100,
+    "451 4.7.1 Greylisted": 200,
+    "452 4.2.2 Over quota": 300,
+    "452 The mailbox is full": 300,
+    "421 4.7.0 Your address is listed by Spamhaus": 400,
+    "450 4.7.1 Client host blocked using zen.spamhaus.org": 400,
+    "450 4.7.28 You send too fast": 100,
+    "451 4.3.0 We are at lunch": 200,
+    "421 4.7.0 Come back": 100,  # its codes alone say little
+    "450 4.2.0 Not now": 100,
+}
+
+
+@pytest.mark.parametrize("reply", PAUSES)
+async def test_a_reply_picks_the_schedule_by_its_class(reply: str, tmp_path: Path) -> None:
+    (tmp_path / "patterns.toml").write_text(CLASSES)
+    actions = Actions(rules=(), known=classifier(tmp_path / "patterns.toml"))
+    pauses = {"retry": 100, "retry_greylisted": 200, "retry_full": 300, "retry_patient": 400}
+    settings = {name: (Duration(f"{seconds}s"),) for name, seconds in pauses.items()}
+    remote = Remote(script={"RCPT": reply})
+    async with serving(remote), relay(actions=actions, **settings) as stage:
+        verdict = await stage(letter(remote.port))
+    assert isinstance(verdict, Defer)
+    assert verdict.retry_after == pytest.approx(PAUSES[reply], rel=0.11)
+
+
+async def test_a_server_that_talks_much_fills_no_log() -> None:
+    """Sixty kilobytes of a refusal, for each of many recipients."""
+    novel = "".join(f"550-5.1.1 {'No. ' * 250}{number}\r\n" for number in range(60)) + "550 5.1.1 No"
+    remote = Remote(script={"RCPT": novel})
+    verdict = await send_one(remote, *(f"b{n}@example.net" for n in range(5)))
+    assert isinstance(verdict, Reject)
+    assert verdict.code == "5.1.1"
+    assert verdict.reply.startswith("550 5.1.1 No. No.")
+    assert len(verdict.reply) == KEPT
+
+
+TOO_MANY = ["452 4.5.3 Error: too many recipients", "552 Too many recipients", "452 4.5.3 Come again with the others"]
+
+
+@pytest.mark.parametrize("said", TOO_MANY)
+@pytest.mark.parametrize("offers", OFFERS, ids=lambda offers: "+".join(offers) or "none")
+async def test_recipients_beyond_what_a_server_takes_at_a_time_go_behind_the_others(
+    offers: tuple[str, ...], said: str
+) -> None:
+    """RFC 5321 4.5.3.1.10: nobody is put off by that, or refused."""
+    to = [f"b{n}@example.net" for n in range(8)]
+    remote = Remote(script={f"RCPT {to[1]}": "550 5.1.1 No"}, extensions=offers, most=3, too_many=said)
+    async with serving(remote), relay(connections=1) as stage:
+        verdict = await stage(letter(remote.port, *to))
+        again = await stage(letter(remote.port, *to[2:]))
+    assert isinstance(verdict, Each)
+    assert {address: type(each) for address, each in verdict.verdicts.items()} == {
+        address: Reject if address == to[1] else Delivered for address in to
+    }
+    assert isinstance(again, Delivered)
+    assert sorted(sum((got.recipients for got in remote.received), ())) == sorted([to[0], *to[2:], *to[2:]])
+    assert max(len(got.recipients) for got in remote.received) == 3
+    assert remote.connections == 1
+
+
+async def test_a_server_for_which_one_recipient_is_too_many_is_tried_again_later() -> None:
+    """552 is no last word there, and 452 no reason to ask at once."""
+    for said in ("552 5.5.3 Too many recipients", "452 4.5.3 Too many recipients"):
+        remote = Remote(script={"RCPT": said})
+        verdict = await send_one(remote, "a@example.net", "b@example.net")
+        assert isinstance(verdict, Defer)
+        assert verdict.code == "4.5.3"
+        assert sum(command.startswith("MAIL") for command in remote.commands) == 1
+
+
+async def test_what_is_left_of_a_message_goes_by_another_server_when_the_connection_breaks() -> None:
+    to = [f"b{n}@example.net" for n in range(4)]
+    remote = Remote(script={"MAIL": ["250 Ok", DROP, "250 Ok"]}, extensions=("PIPELINING",), most=2)
+    async with serving(remote), relay(connections=1) as stage:
+        assert isinstance(await stage(letter(remote.port, *to)), Delivered)
+    assert sorted(sum((got.recipients for got in remote.received), ())) == to
+    assert remote.connections == 2
 
 
 @pytest.mark.parametrize("offers", OFFERS, ids=lambda offers: "+".join(offers) or "none")

@@ -9,6 +9,7 @@ import pytest
 
 from engine import Defer, Envelope, Message, MessageId, Rate, Recipient, Session
 from engine.abuse import Tables
+from engine.config import Campaign
 from engine.config import Tenant as Table
 from engine.egress import Egress, Plan
 from engine.egress.tenants import Tenants
@@ -85,6 +86,32 @@ async def test_whose_mail_it_is(message: Message, tenant: str | None) -> None:
 async def test_the_campaign(said: str, campaign: str | None) -> None:
     found = await stage()(letter(login("news@acme.test"), header=f"X-Campaign: {said}\r\n"))
     assert isinstance(found, Message)
+    assert found.fact("tenant.campaign") == campaign
+
+
+@pytest.mark.parametrize(
+    ("account", "said", "campaign"),
+    [
+        ("News@acme.test", "", "spring"),
+        ("news@acme.test", "summer", "spring"),
+        ("bills@acme.test", "", "winter"),
+        ("other@acme.test", "summer", "summer"),
+        ("other@acme.test", "", None),
+        ("ann@mail.acme.test", "", "autumn"),
+    ],
+)
+async def test_the_campaign_of_a_login(account: str, said: str, campaign: str | None) -> None:
+    table = Table(
+        logins=("@acme.test", "@mail.acme.test"),
+        campaigns={
+            "spring": Campaign(logins=("news@acme.test",)),
+            "winter": Campaign(logins=("Bills@acme.test",)),
+            "autumn": Campaign(logins=("@mail.acme.test",)),
+        },
+    )
+    found = await stage({"acme": table})(letter(login(account), header=f"X-Campaign: {said}\r\n" if said else ""))
+    assert isinstance(found, Message)
+    assert found.fact("tenant.name") == "acme"
     assert found.fact("tenant.campaign") == campaign
 
 

@@ -68,6 +68,8 @@ class Remote:
     lmtp: bool = False
     port: int = 0
     delay: float = 0.0  # seconds before a content is answered
+    most: int = 0  # recipients of a transaction; 0: without a limit
+    too_many: str = "452 4.5.3 Too many recipients"
     commands: list[str] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     connections: int = 0
@@ -204,6 +206,8 @@ class _Dialogue:
     async def on_rcpt(self, line: str) -> None:
         if self.sender is None:
             await self.write("503 5.5.1 No sender")
+        elif self.remote.most and len(self.recipients) >= self.remote.most:
+            await self.write(self.remote.too_many)
         elif await self.say(f"RCPT {_address(line)}", "RCPT"):
             self.recipients.append(_address(line))
 

@@ -1,7 +1,7 @@
 """Sites in virtual time: each takes so much mail as its script says, and pushes the rest back."""
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +18,10 @@ from engine.outbound.way import Security, Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_limits import Allowance, Limits
 from engine.protocols.smtp_transaction import To, Transaction
-from engine.shaping.shape import UNSHAPED, Shape
+from engine.shaping.claims import Claims
+from engine.shaping.shape import UNSHAPED, Shape, Together
 from engine.shaping.shaping import Shaping
+from engine.shaping.shared import Here
 
 TARGETS = [("mx.example.net", "192.0.2.1")]
 OK = Reply(250, "Ok", "2.0.0")
@@ -68,6 +70,7 @@ class FakeSession:
         self.host, self.address = TARGETS[0]
         self.security = Security()
         self.open: deque[Job] = deque()
+        self.parted: list[Job] = []
         self.served = 0
         self.allowance = Allowance(Limits())
         self._site = site
@@ -199,3 +202,121 @@ async def simulate(
             if meanwhile is not None:
                 nursery.start_soon(meanwhile, made)
     return made
+
+
+class Provider:
+    """Many sites behind one provider, which counts all connections together."""
+
+    def __init__(self, seconds: float, trip: float) -> None:
+        self.seconds = seconds  # of a message
+        self.trip = trip  # from here to there and back
+        self.open = self.most_open = 0
+        self.spans: list[tuple[float, float]] = []  # of each message
+        self.served: Counter[str] = Counter()  # messages of each site
+
+    async def session(self, _terms: Terms, way: Way, *_: object, to: object = None) -> "PlacedSession":
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        session = PlacedSession(self, way.site)
+        await trio.sleep(2 * self.trip)
+        return session
+
+    def used(self, places: int, begin: float, end: float) -> float:
+        """The part of so many places, from one moment to another, in which a message was under way."""
+        return sum(max(min(b, end) - max(a, begin), 0.0) for a, b in self.spans) / (places * (end - begin))
+
+
+class PlacedSession(FakeSession):
+    """A session with one of its sites."""
+
+    def __init__(self, provider: Provider, name: str) -> None:
+        super().__init__(Site())
+        self._provider, self._name, self._is_open = provider, name, True
+
+    async def deliver(self, job: Job, _following: object, **_: object) -> None:
+        self.open.append(job)
+        began = trio.current_time()
+        await trio.sleep(self._provider.seconds)
+        self._provider.spans.append((began, trio.current_time()))
+        self._provider.served[self._name] += 1
+        self.open.remove(job)
+        self.served += 1
+        job.settle((OK,), self.host)
+
+    async def quit(self) -> None:
+        await trio.sleep(self._provider.trip)
+        self.close()
+
+    def close(self) -> None:
+        self._provider.open -= self._is_open
+        self._is_open = False
+
+
+class _Ringing:
+    """Bells of processes that are none: each hears at once."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, Callable[[], None]] = {}
+
+    async def listen(self, me: str, heard: Callable[[], None]) -> None:
+        self._heard[me] = heard
+        await trio.sleep_forever()
+
+    async def ring(self, those: Sequence[str]) -> None:
+        for who in those:
+            if who in self._heard:
+                self._heard[who]()
+
+
+class _Together(dict[str, Here]):
+    """Tables of workers that are all in this process, where nothing takes time."""
+
+    def __init__(self) -> None:
+        super().__init__(connections=Here())
+        self.bells = _Ringing()
+
+
+async def _finite(pool: Pool, way: Way, shape: Shape, count: int) -> None:
+    async def one() -> None:
+        trouble: Trouble | None = NoTurn("", 0.0)
+        while isinstance(trouble, NoTurn):
+            await trio.sleep(trouble.wait)
+            job = job_of(message)
+            await pool.deliver(job, way, shape)
+            trouble = job.trouble
+
+    message = letter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(one)
+
+
+async def provided(
+    monkeypatch: pytest.MonkeyPatch,
+    provider: Provider,
+    places: int,
+    shares: Sequence[Sequence[int]],
+    *,
+    per_connection: int,
+    seconds: float,
+) -> None:
+    """Workers with so many messages for each of their sites; 0: without an end. All sites are the provider's."""
+    monkeypatch.setattr(module, "open_session", provider.session)
+    shape = Shape(messages_per_connection=per_connection, together=(Together("big", connections=places),))
+    tables, number = _Together(), 0
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for share in shares:
+                claims = Claims(tables, lambda: 1e9 + trio.current_time())  # type: ignore[arg-type]
+                watch = Watch()
+                nursery.start_soon(claims.run)
+                nursery.start_soon(watch.run)
+                terms = Terms("mx.example.org", lambda _: None, Timeouts(), watch)  # type: ignore[arg-type, return-value]
+                pool = Pool(nursery, Bounds(20, 3.0, 1000, terms), valves=Shaping(claims=claims).valve)
+                for count in share:
+                    number += 1
+                    way = Way(f"mx{number}.example.net")
+                    if count:
+                        nursery.start_soon(_finite, pool, way, shape, count)
+                    else:
+                        nursery.start_soon(Sender(pool, way, shape, waiting=20).run)

@@ -19,7 +19,8 @@ from engine.observe.visible import on_one_line
 from engine.operations.operator import Operator
 from engine.operations.quarantine import Chosen, decide
 from engine.operations.shards import opened
-from engine.quarantine.links import Expired, Forged, Link, verify
+from engine.protocols.sealed import Expired, Forged
+from engine.quarantine.links import Link, verify
 from engine.quarantine.meant import NotParked, NotTheirs, meant
 from engine.queue.store import shard_numbers
 from engine.web.admin.looking import looked
