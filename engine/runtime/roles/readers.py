@@ -8,7 +8,7 @@ import trio
 from engine.config import IMPLICIT_TLS, Config
 from engine.imap import ImapLimits, ImapService, Visits
 from engine.index import Index
-from engine.links.request import Asker
+from engine.links.direct import DirectAsker
 from engine.mailbox import (
     Access,
     Limits,
@@ -25,7 +25,7 @@ from engine.runtime.places import MAILBOXES, between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.opened import controller_of
 from engine.runtime.roles.role import Role
-from engine.runtime.services import CHANGE, NEWS, REMOVE
+from engine.runtime.services import CHANGE, CHANGE_DIRECTLY, NEWS, REMOVE
 from engine.sorting.managesieve import ManageSieveServer, Quota
 from engine.spam.learning import Learner
 
@@ -35,7 +35,7 @@ class ReadersRole(Role):
 
     def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
-        self._asker = Asker(here.context)
+        self._asker = DirectAsker()
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         self.news = NewsDesk()
@@ -112,7 +112,7 @@ class ReadersRole(Role):
     async def _ask(self, name: str, life: int, scope: trio.CancelScope) -> None:
         with scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._asker.serve, between(self.here.folder, name, life, REMOVE))
+                nursery.start_soon(self._asker.serve, between(self.here.folder, name, life, CHANGE_DIRECTLY))
                 endpoint = between(self.here.folder, name, life, NEWS)
                 nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
