@@ -152,9 +152,10 @@ class Appending:
 
     def _count(self) -> None:
         """One more message begins."""
-        most = self._session.service.limits.appended
+        limits = self._session.service.limits
+        most = min(limits.appended, limits.messages)
         if len(self._messages) >= most:
-            raise No(f"At most {most} messages at once", b"LIMIT")
+            raise No(f"At most {most} messages at once", codes.message_limit(most))
 
     def _measure(self, size: int) -> None:
         most = self._session.service.limits.message

@@ -73,7 +73,7 @@ class Visit:
                 await self._start_tls()
             self._imap = ImapServer(
                 service.hostname,
-                offered=(*_OFFERED, f"APPENDLIMIT={limits.message}"),
+                offered=(*_OFFERED, f"APPENDLIMIT={limits.message}", f"MESSAGELIMIT={limits.messages}"),
                 starttls=service.tls is not None,
                 plaintext=service.allow_plaintext or self._plain.is_loopback,
                 auth=self._visitor.mechanisms,
