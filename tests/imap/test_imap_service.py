@@ -471,6 +471,25 @@ async def test_commands_for_more_messages_than_they_may_be_for(tmp_path: Path) -
         assert len(await client.ok("EXPUNGE")) == 4  # never in part
 
 
+@pytest.mark.parametrize("filling", [b"", b"x" * 300_000])
+async def test_nul_is_in_no_literal_but_in_those_of_binary(post: Post, filling: bytes) -> None:
+    """RFC 9051 9 has CHAR8 in literals, RFC 3516 a literal8."""
+    client = await post.client(selects="INBOX")
+    head = b"Subject: \0\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    whole = head + b"ab\0cd" + filling
+    await client.ok(b"APPEND INBOX ~{%d+}\r\n%b" % (len(whole), whole))
+    shown = whole.replace(b"\0", b"\x80")
+    assert await client.ok("FETCH 1 BODY.PEEK[]") == [b"* 1 FETCH (BODY[] {%d}\r\n%b)" % (len(shown), shown)]
+    assert await client.ok("FETCH 1 (RFC822.SIZE BODY.PEEK[TEXT]<1.3> BODY.PEEK[HEADER.FIELDS (SUBJECT)])") == [
+        b"* 1 FETCH (RFC822.SIZE %d BODY[TEXT]<1> {3}\r\nb\x80c" % len(whole)
+        + b" BODY[HEADER.FIELDS (SUBJECT)] {14}\r\nSubject: \x80\r\n\r\n)"
+    ]
+    assert await client.ok("FETCH 1 BINARY.PEEK[1]<0.5>") == [b"* 1 FETCH (BINARY[1]<0> ~{5}\r\nab\0cd)"]
+    assert b"\0" not in b"".join(await client.ok("FETCH 1 (RFC822 RFC822.HEADER ENVELOPE PREVIEW BODYSTRUCTURE)"))
+    await client.ok(b'APPEND INBOX CATENATE (URL "/INBOX/;UID=1")')
+    assert await client.ok("FETCH 2 BINARY.PEEK[1]<0.5>") == [b"* 2 FETCH (BINARY[1]<0> ~{5}\r\nab\0cd)"]
+
+
 async def test_two_codes_at_once(tmp_path: Path) -> None:
     """RFC 9738 3.1: MESSAGELIMIT then comes in a line of its own."""
     async with serving(tmp_path / "mailbox", limits=ImapLimits(messages=2)) as post:
