@@ -62,6 +62,7 @@ def _peers(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> t
 @click.option("--size", "sizes", multiple=True, type=click.IntRange(1), help="Octets of a message; again for more.")
 @click.option("--sessions", multiple=True, type=click.IntRange(1), help="At once; again for more.")
 @click.option("--stored", multiple=True, type=click.IntRange(1), help="In the mailbox of `mailbox`; again for more.")
+@click.option("--line", "lines", multiple=True, help="Of `mailbox`: only those with this in their names.")
 @click.option("--reuse/--no-reuse", default=None, help="Many messages on a connection, or one.")
 @click.option("--full", is_flag=True, help="With 20 and 100 sessions, with and without reuse. Takes hours.")
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(1), help="Rounds in which all have a turn.")
@@ -90,6 +91,7 @@ def bench(
     sizes: tuple[int, ...],
     sessions: tuple[int, ...],
     stored: tuple[int, ...],
+    lines: tuple[str, ...],
     reuse: bool | None,
     full: bool,
     runs: int,
@@ -121,7 +123,7 @@ def bench(
         workloads=[one for one in all_workloads() if one.name in workloads or (not workloads and one.usual)],
         servers=_chosen(peers),
         choice=Choice(sizes, sessions, () if reuse is None else (reuse,), stored, full),
-        wanted=Wanted(runs, seconds, count),
+        wanted=Wanted(runs, seconds, count, lines),
         where=where,
         room=room,
         disks=disks or (_usual_disk(where),),

@@ -91,6 +91,7 @@ class Wanted:
     runs: int = 5
     seconds: float = 6.0
     count: int = 0  # messages in a run, instead of ``seconds``
+    lines: tuple[str, ...] = ()  # of ``mailbox``, by words of their names; none: all
 
 
 class Witness(Protocol):

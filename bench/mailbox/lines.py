@@ -242,6 +242,19 @@ LINES = (
 )  # fmt: skip
 
 
+def picked(lines: Sequence[Line], words: Sequence[str]) -> list[Line]:
+    """Those of the lines that have one of the words in a name; without words, all. Failed where a word picks none."""
+    for word in words:
+        if not any(_named(line, word) for line in lines):
+            names = ", ".join(name for line in lines for name in line.names)
+            raise Failed(f"no line of mailbox has {word!r} in its name: {names}")
+    return [line for line in lines if not words or any(_named(line, word) for word in words)]
+
+
+def _named(line: Line, word: str) -> bool:
+    return any(word.casefold() in name.casefold() for name in line.names)
+
+
 async def measured(bench: Bench, lines: Sequence[Line] = LINES) -> Mapping[str, Part]:
     """The figures of all lines; a line that a server cannot do, or does wrong, has the reason instead."""
     figures: dict[str, Part] = {}

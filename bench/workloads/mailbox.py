@@ -16,7 +16,7 @@ import trio
 from bench import Failed
 from bench.disks import Disk
 from bench.mailbox import client, stock
-from bench.mailbox.lines import LINES, Bench, Line, measured
+from bench.mailbox.lines import LINES, Bench, Line, measured, picked
 from bench.mailbox.stock import Stock
 from bench.measure import Cell, Run, Trial, Wanted
 from bench.servers.base import Server, Task, written
@@ -72,16 +72,20 @@ class Mailbox:
         limit = max(1800.0, 100 * wanted.seconds)
         where = _kept(disk)
         made = Stock(cell.stored, folders=self.folders, small=self.small)
+        lines = picked(self.lines, wanted.lines)
         found = []
         for server in servers:
             if self.name in server.workloads:
                 folder = where / f"mailbox-{cell.stored}-{server.key}"
-                run = partial(self._measure, Work(server, cell, disk, limit), folder, made, wanted.seconds / _LINES)
+                work = Work(server, cell, disk, limit)
+                run = partial(self._measure, work, folder, made, lines, seconds=wanted.seconds / _LINES)
                 found.append(trial(server, run, count=cell.stored))
         return [replace(one, durability="synced before OK") for one in found]
 
-    async def _measure(self, work: Work, folder: Path, made: Stock, seconds: float, count: int) -> Run:
-        """All lines, one after the other. The mailboxes are filled before the first time, and left as they were."""
+    async def _measure(
+        self, work: Work, folder: Path, made: Stock, lines: Sequence[Line], count: int, *, seconds: float
+    ) -> Run:
+        """The lines, one after the other. The mailboxes are filled before the first time, and left as they were."""
         if not stock.is_filled(folder, made):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -95,7 +99,7 @@ class Mailbox:
             figures = await stack.enter_async_context(used(running))
             bench = Bench(running, folder, made, stock.passwords_in(folder), clients, seconds, self.idle, self.calm)
             started = time.perf_counter()
-            parts = await measured(bench, self.lines)
+            parts = await measured(bench, lines)
             return Run(count, time.perf_counter() - started, parts=parts, **figures())
 
 

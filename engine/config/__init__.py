@@ -12,7 +12,7 @@ from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS, WEB
 from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
-from engine.config.oversight import Journal, Oversight, Retention
+from engine.config.oversight import Journal, Oversight, Retention, days_of, days_of_all
 from engine.config.reading import load, parse
 from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.sign_in import EMAIL, OidcProvider
@@ -127,6 +127,8 @@ __all__ = [
     "Webhook",
     "advice",
     "convert",
+    "days_of",
+    "days_of_all",
     "load",
     "nearest",
     "noted",

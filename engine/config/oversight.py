@@ -4,7 +4,7 @@ copies of it.
 
 import dataclasses
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +44,27 @@ class Retention:
     def is_in(self, folder: str, use: str) -> bool:
         """Whether it is about a folder of that name, which has that special use, if any."""
         return any(one == use if one.startswith("\\") else fnmatch.fnmatchcase(folder, one) for one in self.folders)
+
+
+_INBOX = "INBOX"
+
+
+def days_of(rules: Iterable[Retention], address: str) -> int:
+    """For how many days the INBOX of an account keeps mail at least; 0: for ever."""
+    rule = next((rule for rule in rules if rule.is_about(address) and rule.is_in(_INBOX, "")), None)
+    return int(rule.keep // SHORTEST) if rule is not None else 0
+
+
+def days_of_all(rules: Iterable[Retention]) -> tuple[int, bool]:
+    """The same of whoever it may be, and whether it may differ: then it is the least that anybody has."""
+    found: list[Retention] = []
+    for rule in rules:
+        if rule.is_in(_INBOX, ""):
+            found.append(rule)
+            if EVERYONE in rule.who:  # none of those behind it counts
+                break
+    days = [int(rule.keep // SHORTEST) for rule in found if rule.keep]
+    return min(days, default=0), bool(days) and EVERYONE not in found[0].who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

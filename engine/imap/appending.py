@@ -13,6 +13,7 @@ from engine.imap.urls import Url, parse
 from engine.mailbox import MessageGone
 from engine.mailbox.commands import Append, Appended, Expunge, Problem
 from engine.mailbox.incoming import IncomingFile
+from engine.mailbox.layout import INLINE
 from engine.protocols.imap import append, codes, events, sets
 from engine.protocols.imap.fetch import Body
 from engine.protocols.imap.strings import NIL
@@ -85,9 +86,9 @@ class Appending:
         self._measure(len(message.octets))
         _check(message.octets, binary=message.binary)
         content, name = message.octets, ""
-        self._held += len(content)
-        if self._held > _HELD:
+        if len(content) > INLINE or self._held + len(content) > _HELD:
             content, name = b"", await self._filed(content)
+        self._held += len(content)
         self._add(message, content, name, len(message.octets))
 
     async def end(self) -> Done:
@@ -137,8 +138,11 @@ class Appending:
 
     async def _filed(self, content: bytes) -> str:
         """The name of a file that holds it."""
-        file = await self._new_file()
-        return await self._session.read(file.hold, content)
+        session = self._session
+        store, floor = session.mailboxes.path, session.service.limits.floor
+        file = await session.read(IncomingFile.holding, content, store, floor)
+        self._files.append(file)
+        return file.name
 
     async def _finish(self) -> None:
         content, name = bytes(self._gathered), ""
@@ -148,9 +152,10 @@ class Appending:
 
     def _count(self) -> None:
         """One more message begins."""
-        most = self._session.service.limits.appended
+        limits = self._session.service.limits
+        most = min(limits.appended, limits.messages)
         if len(self._messages) >= most:
-            raise No(f"At most {most} messages at once", b"LIMIT")
+            raise No(f"At most {most} messages at once", codes.message_limit(most))
 
     def _measure(self, size: int) -> None:
         most = self._session.service.limits.message

@@ -87,28 +87,33 @@ async def my_rights(session: Session, command: rights.MyRights) -> Done:
 
 
 async def get_quota(session: Session, command: rights.GetQuota) -> Done:
-    if command.root != session.account.address:
+    resources = await _resources(session, session.account) if command.root == session.account.address else []
+    if not resources:
         raise No("There is no such quota root", b"NONEXISTENT")
-    await _tell_quota(session, session.account)
+    session.imap.send(responses.quota(command.root, resources, utf8=session.imap.utf8))
     return Done("That is all")
 
 
 async def get_quota_root(session: Session, command: rights.GetQuotaRoot) -> Done:
-    """A mailbox counts for the quota of its owner, whose address is the name of the quota root."""
-    place = _place(session, command.mailbox, "r")
+    """A mailbox counts for the quota of its owner, whose address is the name of the quota root.
+
+    Who has no limit has no root: a QUOTA response names at least one resource (RFC 9208 6).
+    """
+    place, utf8 = _place(session, command.mailbox, "r"), session.imap.utf8
     owner = await session.owner(place)
-    roots = [owner.address] if owner is not None else []
-    session.imap.send(responses.quota_root(command.mailbox, roots, utf8=session.imap.utf8))
-    if owner is not None:
-        await _tell_quota(session, owner)
+    resources = await _resources(session, owner) if owner is not None else []
+    roots = [owner.address] if owner is not None and resources else []
+    session.imap.send(responses.quota_root(command.mailbox, roots, utf8=utf8))
+    session.imap.send(*(responses.quota(root, resources, utf8=utf8) for root in roots))
     return Done("That is all")
 
 
-async def _tell_quota(session: Session, owner: Account) -> None:
+async def _resources(session: Session, owner: Account) -> list[tuple[str, int, int]]:
+    """What is limited, how much of it is used, and the limit."""
     usage, quota = await session.service.quotas.of(owner)
     resources = [("STORAGE", -(-usage.size // KIB), quota.octets // KIB)] if quota.octets else []
     resources += [("MESSAGE", usage.messages, quota.messages)] if quota.messages else []
-    session.imap.send(responses.quota(owner.address, resources, utf8=session.imap.utf8))
+    return resources
 
 
 async def set_quota(_: Session, command: rights.SetQuota) -> Done:

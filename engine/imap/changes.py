@@ -3,9 +3,10 @@
 from array import array
 from collections.abc import Sequence
 
+from engine.imap.counting import Counted, counted, demand_few
 from engine.imap.fetching import flags_of
 from engine.imap.flags import parted
-from engine.imap.folders import remove
+from engine.imap.folders import deleted, remove
 from engine.imap.place import Place
 from engine.imap.reply import Bad, Done, No
 from engine.imap.session import Session, refused
@@ -38,7 +39,8 @@ async def store(session: Session, command: messages.Store) -> Done:
     selected, imap = session.mailbox, session.imap
     flags, keywords = _permitted(session, command.operation, *parted(command.flags))
     await session.take_in()  # what others did is not hidden by what is done now
-    uids = selected.numbers.there(chosen(session, command.messages, uid=command.uid))
+    few = counted(session, selected.numbers.there(chosen(session, command.messages, uid=command.uid)))
+    uids = few.uids
     before = selected.modseq
     news = selected.numbers.to_be_told(uids)
     change = Store(
@@ -70,9 +72,9 @@ async def store(session: Session, command: messages.Store) -> Done:
         selected.numbers.seen(tell)
     if failed:
         shown = sets.of(session.named(sorted(failed), uid=command.uid))
-        return Done("Some have been changed in the meantime", codes.modified(shown))
+        return few.ended(session, Done("Some have been changed in the meantime", codes.modified(shown)))
     if before != selected.modseq or uids or command.uid:
-        return Done("Stored")
+        return few.ended(session, Done("Stored"))
     raise No("The messages are gone", b"EXPUNGEISSUED")
 
 
@@ -104,7 +106,10 @@ async def copy(session: Session, command: messages.Copy) -> Done:
     if to is None or not to.mailbox:
         raise No("There is no such mailbox", b"TRYCREATE")
     session.demand(to, "i")
-    answer = await session.change(await _transfer(session, uids, to, move=command.move))
+    if not command.move:
+        demand_few(session, uids)
+    few = counted(session, uids)
+    answer = await session.change(await _transfer(session, few.uids, to, move=command.move))
     if answer.problem is Problem.NONEXISTENT:
         await session.take_in()
         raise No("There is no such mailbox", b"NONEXISTENT" if selected.gone else b"TRYCREATE")
@@ -122,8 +127,8 @@ async def copy(session: Session, command: messages.Copy) -> Done:
     imap.send(codes.untagged_ok("They are there", code))  # before the EXPUNGE responses (RFC 6851 4.3)
     await session.catch_up(May.ALL)
     if "QRESYNC" in imap.features:
-        return Done("Moved", codes.highest_modseq(selected.modseq))
-    return Done("Moved")
+        return few.ended(session, Done("Moved", codes.highest_modseq(selected.modseq)))
+    return few.ended(session, Done("Moved"))
 
 
 async def _transfer(session: Session, uids: Sequence[int], to: Place, *, move: bool) -> Copy | Move:
@@ -146,9 +151,12 @@ async def expunge(session: Session, command: messages.Expunge) -> Done:
     changeable(session)
     selected = session.mailbox
     session.demand(selected.place, "e")
-    uids = selected.numbers.uids if command.messages is None else chosen(session, command.messages, uid=True)
-    await remove(session, uids)
+    if command.messages is None:  # which is never done in part (RFC 9738 3.1)
+        few = Counted(await deleted(session, selected.numbers.uids))
+    else:
+        few = counted(session, await deleted(session, chosen(session, command.messages, uid=True)))
+    await remove(session, few.uids)
     await session.catch_up(May.ALL)
     if "QRESYNC" in session.imap.features:
-        return Done("Expunged", codes.highest_modseq(selected.modseq))  # RFC 7162 3.2.7
-    return Done("Expunged")
+        return few.ended(session, Done("Expunged", codes.highest_modseq(selected.modseq)))  # RFC 7162 3.2.7
+    return few.ended(session, Done("Expunged"))

@@ -19,15 +19,15 @@ class Deflated:
         self._inflater = zlib.decompressobj(-15)
         self._rest = b""
 
-    async def receive(self) -> bytes:
-        """At most so many octets as an ordinary connection gives at once, however well they were compressed."""
+    async def receive(self, limit: int = RECEIVE) -> bytes:
+        """At most so many octets, however well they were compressed."""
         octets = b""
         while not octets:
             data = self._rest or await self._connection.receive()
             if not data:
                 return b""
             try:
-                octets = self._inflater.decompress(data, RECEIVE)
+                octets = self._inflater.decompress(data, limit)
             except zlib.error as error:
                 raise ConnectionLost(f"what comes is not deflated: {error}") from error
             self._rest = self._inflater.unconsumed_tail

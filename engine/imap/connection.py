@@ -16,7 +16,7 @@ from engine.imap.service import ImapService
 from engine.imap.session import Session
 from engine.links.request import Unanswered
 from engine.mailbox import Watch
-from engine.net.connection import Connection, ConnectionLost
+from engine.net.connection import RECEIVE, Connection, ConnectionLost
 from engine.observe.events import event
 from engine.protocols.imap import append, events
 from engine.protocols.imap.server import ImapServer
@@ -36,6 +36,9 @@ EXTENDED = 1.0
 
 GATHERED = 64 * 1024
 """Octets of answers to commands that came together and are sent together."""
+
+MOST = 512 * 1024
+"""Octets that are received at once from a client that has ever more to say."""
 
 UNAVAILABLE = b"UNAVAILABLE"
 
@@ -58,6 +61,7 @@ class Visit:
         self._conversation = trio.CancelScope()
         self._listening = False  # nothing is under way: the client is waited for
         self._leaving = False
+        self._most = RECEIVE  # octets that are received at once
         self._heard = -math.inf  # when the deadline was last put off
         self._imap: ImapServer
 
@@ -69,7 +73,7 @@ class Visit:
                 await self._start_tls()
             self._imap = ImapServer(
                 service.hostname,
-                offered=(*_OFFERED, f"APPENDLIMIT={limits.message}"),
+                offered=(*_OFFERED, f"APPENDLIMIT={limits.message}", f"MESSAGELIMIT={limits.messages}"),
                 starttls=service.tls is not None,
                 plaintext=service.allow_plaintext or self._plain.is_loopback,
                 auth=self._visitor.mechanisms,
@@ -149,7 +153,9 @@ class Visit:
         """What the client says; news are told while it is awaited, where the client wants them."""
         session = self._session
         if session is None or not (self._idling or notifying.wants(session)):
-            return await self._connection.receive()
+            octets = await self._connection.receive(self._most)
+            self._most = min(2 * self._most, MOST) if len(octets) == self._most else RECEIVE
+            return octets
         octets, lost = b"", None
         async with trio.open_nursery() as nursery:
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import trio
 
+from engine.imap.counting import counted
 from engine.imap.reply import Bad, Done, No
 from engine.imap.session import Session
 from engine.imap.writing import Unknown, Writing
@@ -15,8 +16,8 @@ from engine.mailbox import MessageGone
 from engine.mailbox.commands import Store
 from engine.mailbox.flags import SEEN, Mode
 from engine.net.connection import ConnectionLost
+from engine.protocols.imap import codes, responses, sets
 from engine.protocols.imap import fetch as asked
-from engine.protocols.imap import responses, sets
 from engine.protocols.imap.ranges import missing, overlap
 
 AT_ONCE: Final = 500
@@ -37,17 +38,26 @@ async def fetch(session: Session, command: asked.Fetch) -> Done:
     if command.changed_since is not None:
         uids = await _changed(session, command, command.changed_since, uids)
     if command.partial is not None:
+        _demand_short(session, command.partial)
         uids = responses.partial(uids, command.partial)
+    few = counted(session, uids)
     if asked.Attribute("FLAGS") in command.items:  # what a keyword is called is told before it is used
         await session.take_in()
         session.tell_keywords()
     try:
-        missed = await _tell(session, command, uids)
+        missed = await _tell(session, command, few.uids)
     except Unknown as error:
         raise No(str(error), b"UNKNOWN-CTE") from error
     if missed and not command.uid:
         raise No("Some of the messages are gone", b"EXPUNGEISSUED")
-    return Done("That is all")
+    return few.ended(session, Done("That is all"))
+
+
+def _demand_short(session: Session, partial: tuple[int, int]) -> None:
+    """No for a range of more messages than a command may be for, however many there are (RFC 9738 3.1)."""
+    most = session.service.limits.messages
+    if abs(partial[1] - partial[0]) >= most:
+        raise No(f"A range has at most {most} messages", codes.message_limit(most))
 
 
 async def _changed(session: Session, command: asked.Fetch, since: int, uids: Sequence[int]) -> Sequence[int]:

@@ -1,6 +1,7 @@
 """Flags of messages as IMAP writes them, and back (RFC 9051 2.3.2)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from engine.mailbox.flags import SYSTEM
@@ -47,7 +48,8 @@ class FlagTexts:
         return [*ALL_SYSTEM, *self._names]
 
 
-def parted(flags: Iterable[str]) -> tuple[int, tuple[str, ...]]:
+@lru_cache(maxsize=1024)
+def parted(flags: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
     """Bits of the system flags, and the keywords."""
     bits, keywords = 0, []
     for flag in flags:

@@ -126,21 +126,25 @@ async def close(session: Session, command: mailboxes.Close) -> Done:
     """CLOSE and UNSELECT: nothing of what goes is told (RFC 9051 6.4.1)."""
     selected = session.mailbox
     if command.expunge and not selected.read_only and not selected.gone and "e" in selected.place.rights:
-        await remove(session, list(selected.numbers.uids))
+        await remove(session, await deleted(session, selected.numbers.uids))
     session.selected = None
     return Done("Closed")
 
 
-async def remove(session: Session, uids: Sequence[int]) -> None:
-    r"""Expunge those of the messages that are \Deleted."""
-    selected = session.mailbox
-    view = await session.service.views.of(selected.account, selected.mailbox)
+async def deleted(session: Session, uids: Sequence[int]) -> list[int]:
+    r"""Those of the messages that are \Deleted, in ascending order."""
+    view = await session.service.views.of(session.mailbox.account, session.mailbox.mailbox)
     if view is None:
-        return
+        return []
     known = set(uids)
-    deleted = [uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & DELETED and uid in known]
-    if deleted:
-        command = Expunge(account=selected.account, mailbox=selected.mailbox, uids=tuple(deleted))
+    return [uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & DELETED and uid in known]
+
+
+async def remove(session: Session, uids: Sequence[int]) -> None:
+    r"""Expunge those of the messages that are \Deleted still."""
+    selected = session.mailbox
+    if uids:
+        command = Expunge(account=selected.account, mailbox=selected.mailbox, uids=tuple(uids))
         answer = await session.change(command)
         if answer.problem is not None:
             raise refused(answer.problem)

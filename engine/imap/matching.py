@@ -66,6 +66,19 @@ class Matching:
             case _:
                 return self._quick(key, among)
 
+    def candidates(self, key: SearchKey) -> Sequence[int]:
+        """The places of those messages that the key does not rule out by their numbers alone."""
+        return self._numbered(key, range(len(self._view)))
+
+    def _numbered(self, key: SearchKey, among: Sequence[int]) -> Sequence[int]:
+        match key:
+            case keys.And(parts):
+                for part in parts:
+                    among = self._numbered(part, among)
+            case keys.Numbered():
+                among = self._quick(key, among)
+        return among
+
     def _quick(self, key: SearchKey, among: Sequence[int]) -> list[int]:
         """What the view itself tells."""
         view = self._view

@@ -6,9 +6,10 @@ from typing import Final, NamedTuple, TypeVar
 
 import trio
 
+from engine.imap.counting import Counted, counted
 from engine.imap.letters import Letter
 from engine.imap.matching import AT_ONCE, Matching
-from engine.imap.reply import Done
+from engine.imap.reply import Done, No
 from engine.imap.session import Session
 from engine.mailbox import MessageGone, View
 from engine.mime import sorting, threads
@@ -37,7 +38,7 @@ class Mail(NamedTuple):
 
 
 async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
-    uids, view = await _found(session, command.key, tag)
+    uids, view, few = await _found(session, command.key, tag)
     numbers = session.named(uids, uid=command.uid)
     returns = command.returns
     if returns is None and "IMAP4rev2" in session.imap.features:
@@ -48,25 +49,26 @@ async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
     else:
         _save(session, returns, uids)
         session.imap.send(responses.esearch(tag, numbers, returns, uid=command.uid, modseq=modseq))
-    return Done("Searched")
+    return few.ended(session, Done("Searched"))
 
 
 async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
-    uids, _ = await _found(session, command.key, tag)
+    uids, view, _ = await _found(session, command.key, tag, whole=True)
     criteria = [(criterion.key, criterion.reverse) for criterion in command.criteria]
     mails = await _in_steps(session, _mails(session, uids), tag)
     ordered = [mail.uid for mail in await session.read(sorting.ordered, mails, criteria)]
     numbers = session.named(ordered, uid=command.uid)
+    modseq = _highest(view, _told(command.returns, ordered)) if _asks_modseq(command.key) else None
     if command.returns is None:
-        session.imap.send(responses.search(numbers, sort=True))
+        session.imap.send(responses.search(numbers, sort=True, modseq=modseq))
     else:
         _save(session, command.returns, ordered)
-        session.imap.send(responses.esearch(tag, numbers, command.returns, uid=command.uid))
+        session.imap.send(responses.esearch(tag, numbers, command.returns, uid=command.uid, modseq=modseq))
     return Done("Sorted")
 
 
 async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
-    uids, _ = await _found(session, command.key, tag)
+    uids, _, _ = await _found(session, command.key, tag, whole=True)
     numbers = dict(zip(uids, session.named(uids, uid=command.uid), strict=True))
     mails = await _in_steps(session, _threadable(session, numbers), tag)
     algorithm = threads.references if command.algorithm == "REFERENCES" else threads.ordered_subject
@@ -75,19 +77,37 @@ async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
     return Done("Threaded")
 
 
-async def _found(session: Session, key: SearchKey, tag: bytes) -> tuple[list[int], View | None]:
-    """The UIDs, ascending, of messages that the client knows of."""
+async def _found(
+    session: Session, key: SearchKey, tag: bytes, *, whole: bool = False
+) -> tuple[list[int], View | None, Counted]:
+    """The UIDs, ascending, of messages that the client knows of; and among which of them it was looked.
+
+    ``whole``: No where there are too many to look at all of them.
+    """
     selected = session.mailbox
     await session.catch_up(May.NO_EXPUNGE)  # what is told now can be found
     numbers = selected.numbers
     view = await session.service.views.of(selected.account, selected.mailbox)
     if view is None:
-        return [], None
+        return [], None, Counted(())
     matching = Matching(session.shelf, session.service.columns, view, numbers)
-    places = await _in_steps(session, matching.find(key, range(len(view.uids))), tag)
+    among, few = _among(session, key, matching, view)
+    if whole and few.code:
+        raise No("There are too many messages: look among fewer, by UIDAFTER or UIDBEFORE", few.code)
+    places = await _in_steps(session, matching.find(key, among), tag)
     known = set(numbers.uids) if numbers.uids != view.uids else None
     uids = [view.uids[place] for place in places]
-    return [uid for uid in uids if known is None or uid in known], view
+    return [uid for uid in uids if known is None or uid in known], view, few
+
+
+def _among(session: Session, key: SearchKey, matching: Matching, view: View) -> tuple[Sequence[int], Counted]:
+    """The places at which is to be looked, which are all but in a mailbox beyond all measure."""
+    places: Sequence[int] = range(len(view.uids))
+    if len(places) <= session.service.limits.messages:
+        return places, Counted(())
+    places = matching.candidates(key)
+    few = counted(session, [view.uids[place] for place in places])
+    return places[len(places) - len(few.uids) :], few
 
 
 def _asks_modseq(key: SearchKey) -> bool:

@@ -28,7 +28,8 @@ class ImapLimits:
     tries: int = 3  # failed logins
     mistakes: int = 20  # commands that make no sense, in a row
     message: int = 100 * MIB  # what APPEND takes (RFC 7889)
-    appended: int = 500  # messages of one APPEND (RFC 3502)
+    appended: int = 1_000  # messages of one APPEND (RFC 3502)
+    messages: int = 1_000_000  # that one command is for (RFC 9738)
     floor: int = 0  # free disk space that large ones leave to all others
 
 

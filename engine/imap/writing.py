@@ -150,7 +150,7 @@ class Writing:
             for item, column in zip(self._items, self._columns, strict=True):
                 if isinstance(item, Body):
                     yield head + _label(item) + b" "
-                    yield from octets.pieces(letter, item)
+                    yield from map(_without_nul, octets.pieces(letter, item))
                 else:
                     yield head + column.template % (column.values(piece)[0],)
                 head = b" "
@@ -171,11 +171,15 @@ class Writing:
             case Preview(lazy):
                 return Column(label + b" %b", self._lazy_previews if lazy else self._previews)
             case Body():
-                return Column(label + b" %b", lambda piece: [octets.body(one, item) for one in piece.letters], True)
+                return Column(label + b" %b", lambda piece: self._octets(item, piece), True)
             case Binary():
                 return Column(label + b" %b", lambda piece: [octets.binary(one, item) for one in piece.letters])
             case BinarySize():
                 return Column(label + b" %d", lambda piece: [octets.binary_size(one, item) for one in piece.letters])
+
+    def _octets(self, item: Body, piece: Piece) -> list[bytes | None]:
+        found = [octets.body(one, item) for one in piece.letters]
+        return [_without_nul(one) if one is not None else None for one in found]
 
     def _flag_texts(self, records: Records) -> list[bytes]:
         return self._flags.all_of(records.flags, records.bits)
@@ -250,6 +254,11 @@ _OF_MESSAGES: Final[dict[str, Callable[[Writing, Piece], Sequence[object]]]] = {
     "BODYSTRUCTURE": Writing._structures,
     "BODY": Writing._bodies,
 }
+
+
+def _without_nul(text: bytes) -> bytes:
+    """NUL may stand in no literal (RFC 9051 9, CHAR8). So many octets as before: BINARY has them as they are."""
+    return text.replace(b"\0", b"\x80")
 
 
 def _label(item: Item) -> bytes:

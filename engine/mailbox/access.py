@@ -123,7 +123,7 @@ class Access:
         entries = [entry.lower() for entry in entries]
         if mailbox:
             return self._mailboxes.metadata(account, mailbox, entries, depth, me=me.account)
-        private = [entry for entry in entries if entry.startswith(metadata.PRIVATE)]
+        private = [entry for entry in entries if f"{entry}/".startswith(metadata.PRIVATE)]
         found = dict(self._mailboxes.metadata(me.account, 0, private, depth))
         found |= self._mailboxes.metadata(PUBLIC, 0, [entry for entry in entries if entry not in private], depth)
         if ADMIN in entries and self.admin:

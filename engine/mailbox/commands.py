@@ -275,7 +275,7 @@ packed = msgspec.msgpack.Encoder().encode
 """A command or an answer as octets."""
 
 
-def unpack_command(octets: bytes) -> AnyCommand:
+def unpack_command(octets: bytes | memoryview) -> AnyCommand:
     """ValueError for what is none."""
     return _commands.decode(octets)
 

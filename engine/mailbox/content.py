@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from itertools import islice
 
 from engine.mailbox.large import Staged
-from engine.mailbox.layout import Databases, chunk_key, file_name
-from engine.mailbox.rows import NO_FILE, ContentRow
+from engine.mailbox.layout import Databases, chunk_key, chunk_keys, file_name
+from engine.mailbox.rows import NO_FILE, ContentRow, pack_content
 from engine.mailbox.snapshot import Snapshot
 from engine.storage.writer import Batch, Database
 
@@ -23,9 +23,21 @@ def refer(batch: Batch, databases: Databases, key: bytes, added: int, staged: St
 
 def bring(batch: Batch, databases: Databases, key: bytes, references: int, staged: Staged) -> None:
     """Store content under a key that nothing has."""
-    content = ContentRow(references, len(staged.chunks), staged.inline, staged.filed, staged.token)
-    batch.put_all(databases.chunk, [(chunk_key(key, number), chunk) for number, chunk in enumerate(staged.chunks)])
-    batch.put(databases.content, key, content.octets())
+    bring_all(batch, databases, [(key, staged)], references)
+
+
+def bring_all(
+    batch: Batch, databases: Databases, contents: Iterable[tuple[bytes, Staged]], references: int = 1
+) -> None:
+    """The same for several, each of which so many refer to."""
+    chunks: list[tuple[bytes, bytes]] = []
+    rows = []
+    for key, staged in contents:
+        pieces = staged.chunks
+        chunks += zip(chunk_keys(key, len(pieces)), pieces, strict=True)
+        rows.append((key, pack_content(references, len(pieces), staged.inline, staged.filed, staged.token)))
+    batch.put_all(databases.chunk, chunks)
+    batch.put_all(databases.content, rows)
 
 
 def share(batch: Batch, databases: Databases, keys: Iterable[bytes]) -> None:

@@ -3,13 +3,14 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from engine.mailbox.commands import Appended
 from engine.mailbox.large import LargeFiles, Staged, cut, is_large, read, stage_inline
-from engine.mailbox.layout import INCOMING, INLINE, content_key, new_content_key
+from engine.mailbox.layout import INCOMING, INLINE, content_key, new_content_keys
 from engine.mailbox.messages import Ready
 from engine.message import Content, Envelope, Message, MessageId, Octets
 from engine.storage.environment import free_space
@@ -24,21 +25,30 @@ class IncomingFile:
 
     def __init__(self, store: Path, floor: int = 0) -> None:
         self._floor = floor
-        folder = store / INCOMING
-        folder.mkdir(mode=0o700, exist_ok=True)
         self.name = str(MessageId.new())
-        self._path = folder / self.name
-        self._file = self._path.open("xb")
+        self._path = store / INCOMING / self.name
+        try:
+            self._file = self._path.open("xb")
+        except FileNotFoundError:  # the first one
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._file = self._path.open("xb")
 
     def write(self, octets: bytes) -> None:
         if self._floor and free_space(self._path.parent) < self._floor + len(octets):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._file.write(octets)
 
-    def hold(self, octets: bytes) -> str:
-        """Write all of it; the name of the file."""
-        self.write(octets)
-        return self.finish()
+    @classmethod
+    def holding(cls, octets: bytes, store: Path, floor: int = 0) -> Self:
+        """A file that holds all that it shall."""
+        file = cls(store, floor)
+        try:
+            file.write(octets)
+            file.finish()
+        except BaseException:
+            file.__exit__()
+            raise
+        return file
 
     def finish(self, octets: bytes = b"") -> str:
         """Write the last octets; the name of the file."""
@@ -46,7 +56,7 @@ class IncomingFile:
         self._file.close()
         return self.name
 
-    def __enter__(self) -> "IncomingFile":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,14 +75,21 @@ class Filed:
         return read(self.path)
 
 
-def ready(asked: Appended, store: Path, large: LargeFiles) -> Ready:
-    """Make a message ready to be appended; blocks on the disk where it is large. OSError; then nothing is left."""
-    if not asked.file and len(asked.content) <= INLINE:
-        return Ready(asked, new_content_key(len(asked.content)), Staged(cut(asked.content)))
+def ready(messages: Sequence[Appended], store: Path, large: LargeFiles) -> Iterator[Ready]:
+    """Make messages ready to be appended; blocks on the disk for those that are large. OSError."""
+    sizes = [len(asked.content) for asked in messages]
+    for asked, size, key in zip(messages, sizes, new_content_keys(sizes), strict=True):
+        if not asked.file and size <= INLINE:
+            yield Ready(asked, key, Staged(cut(asked.content)), size)
+        else:
+            yield _ready_large(asked, store, large)
+
+
+def _ready_large(asked: Appended, store: Path, large: LargeFiles) -> Ready:
     content: Content = filed(store, asked.file) if asked.file else Octets(asked.content)
     message = Message(MessageId.new(), Envelope("", ()), content)
     staged = large.stage(message) if is_large(message) else stage_inline(message)
-    return Ready(asked, content_key(message), staged)
+    return Ready(asked, content_key(message), staged, staged.size)
 
 
 def clear(store: Path) -> None:

@@ -4,8 +4,8 @@ import contextlib
 import os
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.mailbox.layout import CHUNK, INLINE, content_key, file_name
 from engine.mailbox.rows import NO_FILE
@@ -18,8 +18,7 @@ READ = 64 * 1024
 _OURS = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}-[0-9a-f]{16}")
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """Content that is ready to be referred to: chunks in memory, the rest in a synced file."""
 
     chunks: tuple[bytes, ...]

@@ -33,6 +33,7 @@ range of all that begins with its number, and content lies in the order of its a
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 
 import lmdb
@@ -82,6 +83,7 @@ _keyword_key = struct.Struct(">QIB").pack
 _log_key = struct.Struct(">QIQH").pack
 _kept_key = struct.Struct(">QQII").pack
 _number = struct.Struct(">I")
+_NUMBERS = [_number.pack(number) for number in range(-(-INLINE // CHUNK) + 1)]
 
 
 class Databases:
@@ -163,9 +165,13 @@ def content_key(message: Message) -> bytes:
     return bytes(message.id) + variant.digest()
 
 
-def new_content_key(size: int) -> bytes:
-    """The key of content of so many octets that comes without a message id of its own: a new one."""
-    return bytes(MessageId.new()) + _plain_variant(size)
+def new_content_keys(sizes: Iterable[int]) -> list[bytes]:
+    """The keys of contents of so many octets that come together, without message ids of their own: new ones.
+
+    They are in the order of the contents, so that these lie side by side.
+    """
+    first = int.from_bytes(MessageId.new(), "big")
+    return [(first + more).to_bytes(16, "big") + _plain_variant(size) for more, size in enumerate(sizes)]
 
 
 @lru_cache(maxsize=4096)
@@ -176,6 +182,12 @@ def _plain_variant(size: int) -> bytes:
 
 def chunk_key(content: bytes, number: int) -> bytes:
     return content + _number.pack(number)
+
+
+def chunk_keys(content: bytes, count: int) -> list[bytes]:
+    """Those of all its chunks."""
+    numbers = _NUMBERS[:count] if count <= len(_NUMBERS) else map(_number.pack, range(count))
+    return [content + number for number in numbers]
 
 
 def digest_key(account_id: int, text: str) -> bytes:

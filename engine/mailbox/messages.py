@@ -2,11 +2,11 @@
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import lt
+from typing import NamedTuple
 
 from engine.mailbox.commands import Answer, Append, Appended, Expunge, Problem, Store
-from engine.mailbox.content import bring
+from engine.mailbox.content import bring_all
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.large import Staged
 from engine.mailbox.opened import OpenAccount
@@ -14,32 +14,29 @@ from engine.mailbox.rows import MessageRow, State
 from engine.mailbox.transfer import present
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """A message to append whose content can be referred to."""
 
     asked: Appended
     key: bytes
     staged: Staged
+    size: int  # octets of it
 
 
 def append(account: OpenAccount, command: Append, ready: Sequence[Ready]) -> Answer:
     mailbox = account.mailbox(command.mailbox)
     if mailbox is None:
         return Answer(Problem.NONEXISTENT)
-    sizes = [one.staged.size for one in ready]
-    if not account.fits(command.quota, sizes):
+    if not account.fits(command.quota, [one.size for one in ready]):
         return Answer(Problem.OVERQUOTA)
     rows = []
-    for one, size in zip(ready, sizes, strict=True):
-        bits = mailbox.bits(one.asked.keywords)
+    for asked, key, _, size in ready:
+        bits = mailbox.bits(asked.keywords) if asked.keywords else 0
         if bits is None:
             return Answer(Problem.LIMIT)
-        received = one.asked.received or account.now
-        rows.append(MessageRow(one.key, one.asked.flags, bits, 0, size, received, 0, b""))
-    uids = [mailbox.add(row) for row in rows]
-    for one in ready:
-        bring(account.batch, account.databases, one.key, 1, one.staged)
+        rows.append(MessageRow(key, asked.flags, bits, 0, size, asked.received or account.now, 0, b""))
+    uids = mailbox.add_all(rows)
+    bring_all(account.batch, account.databases, [(one.key, one.staged) for one in ready])
     return Answer(None, mailbox.number, mailbox.uidvalidity, uids=tuple(uids), modseq=account.modseq)
 
 

@@ -107,6 +107,19 @@ class OpenMailbox:
         self._count(flags, size, 1)
         return uid
 
+    def add_all(self, messages: Iterable[MessageRow]) -> list[int]:
+        """The same for several."""
+        account, first = self._account, self.uidnext
+        place, modseq, now = mailbox_key(account.id, self.number), account.modseq, account.now
+        items = []
+        for content, flags, keywords, _, size, received, _, heading in messages:
+            octets = pack_message(content, flags, keywords, modseq, size, received, now) + heading
+            items.append((place + self.uidnext.to_bytes(4, "big"), octets))
+            self.uidnext += 1
+            self._count(flags, size, 1)
+        self._batch.put_all(self._databases.message, items)
+        return list(range(first, self.uidnext))
+
     def restate(
         self,
         uids: "array[int]",

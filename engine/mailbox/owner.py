@@ -196,7 +196,7 @@ class MailboxOwner:
                     await self._drop(command.account, answer.mailbox)
                 return answer
 
-    async def answer(self, octets: bytes) -> bytes:
+    async def answer(self, octets: bytes | memoryview) -> bytes:
         """``change``, asked for by another process."""
         return packed(await self.change(unpack_command(octets)))
 
@@ -319,7 +319,7 @@ class MailboxOwner:
             done: list[Ready] = []
             used = False
             try:
-                work = (ready(asked, self.path, self._large) for asked in command.messages)
+                work = ready(command.messages, self.path, self._large)
                 if any(asked.file for asked in command.messages):
                     await trio.to_thread.run_sync(done.extend, work)  # one hop for all: each costs more than the work
                 else:

@@ -70,6 +70,7 @@ class Pop3Server:
         tls: ssl.SSLContext | None = None,
         allow_plaintext: bool = False,
         limits: Limits = Limits(),
+        expire: Callable[[str], str] = lambda _: pop3.NEVER,
     ) -> None:
         self.mailboxes = mailboxes
         self.visitor = visitor
@@ -78,6 +79,7 @@ class Pop3Server:
         self.tls = tls  # may be replaced at any time: new connections take the new one
         self.allow_plaintext = allow_plaintext
         self.limits = limits
+        self.expire = expire  # what EXPIRE says to the account of an address, and to whom nobody knows yet; the same
         self.locks = locks
 
     async def serve(self, connection: Connection, *, implicit_tls: bool = False) -> None:
@@ -127,6 +129,7 @@ class _Visit:
             auth=self._visitor.mechanisms,
             channel=self._connection.channel,
             login_delay=math.ceil(limits.between_logins),
+            expire=server.expire(""),
         )
 
     async def _converse(self) -> None:
@@ -183,9 +186,9 @@ class _Visit:
         refused = self._server.locks.take(answer.id, self._server.limits.between_logins)
         if refused is not None:
             return self._session.refused(_REFUSALS[refused])
-        return await self._open(answer.id)
+        return await self._open(answer.id, answer.address)
 
-    async def _open(self, account: int) -> None:
+    async def _open(self, account: int, address: str) -> None:
         self.account = account
         try:
             self._entries = await trio.to_thread.run_sync(self._server.mailboxes.messages, account)
@@ -194,7 +197,7 @@ class _Visit:
             self.close()
             return self._session.refused(pop3.Refusal.TEMPORARY)
         self._extend()
-        return self._session.logged_in(self._entries)
+        return self._session.logged_in(self._entries, expire=self._server.expire(address))
 
     async def _retrieve(self, retrieve: pop3.Retrieve) -> None:
         entry = self._entries[retrieve.number - 1]

@@ -23,8 +23,9 @@ STATE, MODSEQ = slice(24, 36), slice(36, 44)
 IN_HEADING = frozenset({b"return-path", b"delivered-to"})
 """The header fields of a delivery, in lower case, of which ``MessageRow.heading`` is made (``deliver``)."""
 
-# For deliveries, which write these without making a record first: its fields in their order, the last text left out.
-pack_account, pack_mailbox, pack_message = _ACCOUNT.pack, _MAILBOX.pack, _MESSAGE.pack
+# For deliveries and APPEND, which write these without making a record first: its fields in their order, the last
+# text left out.
+pack_account, pack_mailbox, pack_message, pack_content = _ACCOUNT.pack, _MAILBOX.pack, _MESSAGE.pack, _CONTENT.pack
 
 
 class AccountRow(NamedTuple):

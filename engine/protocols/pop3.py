@@ -16,6 +16,9 @@ HIGH_WATER = 64 * 1024
 """Octets of replies that gather before they must be sent: small answers to pipelined commands share one send."""
 
 
+NEVER = "NEVER"
+"""EXPIRE where nothing but DELE removes mail (RFC 2449 6.7)."""
+
 LANGUAGES = {"en": "English"}
 """Those of our texts, by their tags (RFC 5646)."""
 
@@ -79,7 +82,8 @@ class Session(Asking):
 
     ``plaintext`` permits a login without TLS; ``tls`` is whether TLS runs already, ``stls`` whether it can be started.
     ``auth`` names SASL mechanisms, ``channel`` is what TLS says, if it runs. ``login_delay`` is how many seconds an
-    account must wait between two logins; the driver sees to it.
+    account must wait between two logins; the driver sees to it. ``expire`` is what EXPIRE says (RFC 2449 6.7): after
+    how many days mail may go, "NEVER", or "30 USER" where that is the least, and each account hears its own later.
     """
 
     auth_failed = "[AUTH] "  # RFC 3206 4
@@ -96,6 +100,7 @@ class Session(Asking):
         auth: Sequence[str] = (),
         channel: sasl.Channel = sasl.CLEAR,
         login_delay: int = 0,
+        expire: str = NEVER,
     ) -> None:
         super().__init__()
         self.state = State.AUTHORIZATION
@@ -105,6 +110,7 @@ class Session(Asking):
         self._tries = tries  # failed logins that are left
         self._mistakes = mistakes  # commands that make no sense that are left
         self._login_delay = login_delay
+        self._expire = expire
         self.utf8 = False  # the client takes internationalized header fields; others must get a surrogate
         self._user: str | None = None
         self._auth = auth
@@ -142,9 +148,13 @@ class Session(Asking):
                 return event
         return Closed()
 
-    def logged_in(self, items: Sequence[Item]) -> None:
-        """The password is right; ``items`` are the messages, which keep their numbers for the whole session."""
+    def logged_in(self, items: Sequence[Item], *, expire: str = NEVER) -> None:
+        """The password is right; ``items`` are the messages, which keep their numbers for the whole session.
+
+        ``expire`` is that of the account.
+        """
         self._proven()
+        self._expire = expire
         self.state = State.TRANSACTION
         self._items = items
         self._ok(f"mailbox has {self._sums()}")
@@ -295,8 +305,7 @@ class Session(Asking):
     # One function a command. Each answers, or returns an event for the driver to answer.
 
     def capa(self) -> None:
-        # EXPIRE: nothing but DELE removes mail. RFC 2449 section 6.7
-        names = ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER", "LANG"]
+        names = ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", f"EXPIRE {self._expire}", "LANG"]
         names += [f"LOGIN-DELAY {self._login_delay}"] if self._login_delay else []
         # RFC 6856 section 2.2: USER here is that names and passwords may be UTF-8.
         names += ["UTF8 USER"] if self._may_login() else ["UTF8"]

@@ -6,6 +6,9 @@ REMOVE = "mailbox.remove"
 CHANGE = "mailbox.change"
 """The request by which other processes ask the mailboxes' owner for any change; arguments and answer are octets."""
 
+CHANGE_DIRECTLY = "mailbox.change directly"
+"""Where the mailboxes' owner answers the readers' servers, which wait for each answer (``links.direct``)."""
+
 REBUILD = "index.rebuild"
 """The request to throw away what is derived from the mail of an account, or of all, and to build it anew."""
 

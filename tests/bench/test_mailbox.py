@@ -15,7 +15,7 @@ from bench import Failed, report
 from bench.disks import Disk
 from bench.mailbox import client, lines, stock, wire
 from bench.mailbox.letters import IN_SUBJECT, IN_TEXT, found, letter
-from bench.mailbox.lines import LINES, Bench, measured
+from bench.mailbox.lines import LINES, Bench, measured, picked
 from bench.mailbox.stock import Stock
 from bench.measure import Cell, Part, Run, Trial, Wanted
 from bench.report import Origin, Setting
@@ -165,6 +165,15 @@ def present(key: str) -> str:
     if missing is not None:
         pytest.fail(missing) if os.environ.get("POSTROAD_NO_SKIPS") else pytest.skip(missing)
     return key
+
+
+def test_lines_are_picked_by_words_of_their_names() -> None:
+    assert picked(LINES, ()) == list(LINES)
+    assert [line.names[0] for line in picked(LINES, ("append", "Copy"))] == [
+        "APPEND, messages/s", "APPEND, 50 together, messages/s", "COPY, messages/s",
+    ]  # fmt: skip
+    with pytest.raises(Failed, match="no line of mailbox has 'fly' in its name: POP3 RETR"):
+        picked(LINES, ("COPY", "fly"))
 
 
 @pytest.mark.peer

@@ -149,10 +149,10 @@ async def in_incoming(post: Post) -> int:
 
 
 async def test_a_client_that_leaves_amid_an_append(post: Post) -> None:
-    for said in (len(LARGE) // 2, 200_000, 10):
+    for size, said in ((len(LARGE), len(LARGE) // 2), (2_000_000, 200_000), (2_000_000, 10)):
         client = await post.client()
-        await client.says(b"a APPEND INBOX {%d+}\r\n%b" % (len(LARGE), LARGE[:said]))
-        if said > 100_000:
+        await client.says(b"a APPEND INBOX {%d+}\r\n%b" % (size, LARGE[:said]))
+        if said > 100_000 and size > 1_000_000:  # smaller ones are held until all is there
             while not await in_incoming(post):
                 await trio.sleep(0.01)
         await client.stream.aclose()
@@ -188,7 +188,7 @@ async def test_messages_that_are_too_large_or_too_many(tmp_path: Path) -> None:
         answer = await client.does(b"APPEND INBOX CATENATE (%b TEXT {30+}\r\n%b %b)" % (url, b"z" * 30, url))
         assert answer[-1].startswith(b"NO [TOOBIG]")
         answer = await client.does(b"APPEND INBOX" + b" {1+}\r\nx" * 4)
-        assert answer[-1].startswith(b"NO [LIMIT]")
+        assert answer[-1].startswith(b"NO [MESSAGELIMIT 3]")
         assert await client.ok("STATUS INBOX (MESSAGES)") == [b"* STATUS INBOX (MESSAGES 1)"]
         await client.ok(b"APPEND INBOX" + b" {1+}\r\nx" * 3)
 
@@ -425,6 +425,81 @@ async def test_what_is_no_deflated_data(post: Post) -> None:
     await client.says(b"\xff" * 100)
     with contextlib.suppress(trio.BrokenResourceError):
         assert await client.stream.receive_some() == b""
+
+
+async def test_commands_for_more_messages_than_they_may_be_for(tmp_path: Path) -> None:
+    """RFC 9738: the newest are taken, and it is said down to which; what is done whole is refused."""
+    async with serving(tmp_path / "mailbox", limits=ImapLimits(messages=3)) as post:
+        client = await post.client(selects="INBOX")
+        assert b"MESSAGELIMIT=3" in (await client.ok("CAPABILITY"))[0].split()
+        assert (await client.does(b"APPEND INBOX" + b" {1+}\r\nx" * 4))[-1].startswith(b"NO [MESSAGELIMIT 3] ")
+        for _ in range(2):
+            await client.ok(b"APPEND INBOX" + b" {1+}\r\nx" * 3)
+        assert await client.does("FETCH 4:* UID") == [b"* %d FETCH (UID %d)" % (n, n) for n in (4, 5, 6)] + [
+            b"OK That is all"
+        ]
+        *told, last = await client.does("FETCH 1:* UID")
+        assert told == [b"* %d FETCH (UID %d)" % (n, n) for n in (4, 5, 6)]
+        assert last.startswith(b"OK [MESSAGELIMIT 3 4] ")
+        assert (await client.does("UID FETCH 1:* UID (PARTIAL 1:3)"))[-1] == b"OK That is all"
+        assert await client.does("UID FETCH 1:* UID (PARTIAL 1:4)") == [
+            b"NO [MESSAGELIMIT 3] A range has at most 3 messages"
+        ]
+        *told, last = await client.does("STORE 1:5 +FLAGS (\\Deleted)")
+        assert told == [b"* %d FETCH (FLAGS (\\Deleted))" % n for n in (3, 4, 5)]
+        assert last.startswith(b"OK [MESSAGELIMIT 3 3] ")
+        *told, last = await client.does("SEARCH ALL")
+        assert told == [b"* SEARCH 4 5 6"]
+        assert last.startswith(b"OK [MESSAGELIMIT 3 4] ")
+        assert await client.does("SEARCH UIDBEFORE 4 DELETED") == [b"* SEARCH 3", b"OK Searched"]
+        assert await client.does("SEARCH (UIDAFTER 2 ALL) UIDBEFORE 6") == [b"* SEARCH 3 4 5", b"OK Searched"]
+        assert (await client.does("SORT (ARRIVAL) UTF-8 ALL"))[-1].startswith(b"NO [MESSAGELIMIT 3 4] ")
+        assert (await client.does("THREAD REFERENCES UTF-8 DELETED"))[-1].startswith(b"NO [MESSAGELIMIT 3 4] ")
+        assert await client.ok("SORT (ARRIVAL) UTF-8 UIDAFTER 4") == [b"* SORT 5 6"]
+        assert (await client.does("COPY 1:4 Archive"))[-1].startswith(b"NO [MESSAGELIMIT 3 2] ")
+        assert await client.ok("STATUS Archive (MESSAGES)") == [b"* STATUS Archive (MESSAGES 0)"]
+        *told, last = await client.does("MOVE 1:4 Archive")
+        assert told[0].startswith(b"* OK [COPYUID ")
+        assert told[1:] == [b"* 4 EXPUNGE", b"* 3 EXPUNGE", b"* 2 EXPUNGE"]
+        assert last.startswith(b"OK [MESSAGELIMIT 3 2] ")
+        await client.ok(b"APPEND INBOX" + b" (\\Deleted) {1+}\r\nx" * 3)
+        assert await client.ok("UID EXPUNGE 1:4") == []  # none of them is deleted
+        *told, last = await client.does("UID EXPUNGE 1:*")
+        assert len(told) == 3
+        assert last.startswith(b"OK [MESSAGELIMIT 3 7] ")
+        await client.ok(b"APPEND INBOX" + b" (\\Deleted) {1+}\r\nx" * 3)
+        assert len(await client.ok("EXPUNGE")) == 4  # never in part
+
+
+@pytest.mark.parametrize("filling", [b"", b"x" * 300_000])
+async def test_nul_is_in_no_literal_but_in_those_of_binary(post: Post, filling: bytes) -> None:
+    """RFC 9051 9 has CHAR8 in literals, RFC 3516 a literal8."""
+    client = await post.client(selects="INBOX")
+    head = b"Subject: \0\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    whole = head + b"ab\0cd" + filling
+    await client.ok(b"APPEND INBOX ~{%d+}\r\n%b" % (len(whole), whole))
+    shown = whole.replace(b"\0", b"\x80")
+    assert await client.ok("FETCH 1 BODY.PEEK[]") == [b"* 1 FETCH (BODY[] {%d}\r\n%b)" % (len(shown), shown)]
+    assert await client.ok("FETCH 1 (RFC822.SIZE BODY.PEEK[TEXT]<1.3> BODY.PEEK[HEADER.FIELDS (SUBJECT)])") == [
+        b"* 1 FETCH (RFC822.SIZE %d BODY[TEXT]<1> {3}\r\nb\x80c" % len(whole)
+        + b" BODY[HEADER.FIELDS (SUBJECT)] {14}\r\nSubject: \x80\r\n\r\n)"
+    ]
+    assert await client.ok("FETCH 1 BINARY.PEEK[1]<0.5>") == [b"* 1 FETCH (BINARY[1]<0> ~{5}\r\nab\0cd)"]
+    assert b"\0" not in b"".join(await client.ok("FETCH 1 (RFC822 RFC822.HEADER ENVELOPE PREVIEW BODYSTRUCTURE)"))
+    await client.ok(b'APPEND INBOX CATENATE (URL "/INBOX/;UID=1")')
+    assert await client.ok("FETCH 2 BINARY.PEEK[1]<0.5>") == [b"* 2 FETCH (BINARY[1]<0> ~{5}\r\nab\0cd)"]
+
+
+async def test_two_codes_at_once(tmp_path: Path) -> None:
+    """RFC 9738 3.1: MESSAGELIMIT then comes in a line of its own."""
+    async with serving(tmp_path / "mailbox", limits=ImapLimits(messages=2)) as post:
+        client = await post.client(enables="QRESYNC", selects="INBOX")
+        for _ in range(2):
+            await client.ok(b"APPEND INBOX" + b" (\\Deleted) {1+}\r\nx" * 2)
+        vanished, limit, last = await client.does("UID EXPUNGE 1:*")
+        assert vanished == b"* VANISHED 3:4"
+        assert limit.startswith(b"* NO [MESSAGELIMIT 2 3] ")
+        assert last.startswith(b"OK [HIGHESTMODSEQ ")
 
 
 async def test_answers_to_many_commands_at_once_do_not_gather(post: Post, monkeypatch) -> None:

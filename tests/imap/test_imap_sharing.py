@@ -3,7 +3,11 @@
 import pytest
 import trio
 
+from engine.directory import Account
+from engine.mailbox import Quotas
 from engine.mailbox.commands import Create
+from engine.mailbox.quota import Quota
+from engine.mailbox.views import Usage
 from tests.imap.imap_serving import Client, Post
 
 TEAM = '"Other Users/bob@example.org/Team"'
@@ -133,13 +137,25 @@ async def test_comments(post: Post) -> None:
     assert too_big[-1].startswith(b"NO [METADATA MAXSIZE 16384]")
 
 
+class Limited(Quotas):
+    """All accounts have the same limits."""
+
+    async def of(self, account: Account) -> tuple[Usage, Quota]:
+        await trio.lowlevel.checkpoint()
+        return Usage(), Quota(octets=10 * 1024, messages=7)
+
+
 async def test_a_mailbox_counts_for_its_owner(post: Post) -> None:
     await bob(post, "lr")
     ann = await post.client()
+    assert await ann.ok("GETQUOTAROOT INBOX") == [b"* QUOTAROOT INBOX"]  # QUOTA () would be none (RFC 9208 6)
+    assert (await ann.does("GETQUOTA ann@example.org"))[-1].startswith(b"NO [NONEXISTENT]")
+    post.service.quotas = Limited()
     assert await ann.ok("GETQUOTAROOT INBOX") == [
-        b"* QUOTAROOT INBOX ann@example.org", b"* QUOTA ann@example.org ()",
+        b"* QUOTAROOT INBOX ann@example.org", b"* QUOTA ann@example.org (STORAGE 0 10 MESSAGE 0 7)",
     ]  # fmt: skip
     assert await ann.ok(f"GETQUOTAROOT {TEAM}") == [
-        b"* QUOTAROOT %b bob@example.org" % TEAM.encode(), b"* QUOTA bob@example.org ()",
+        b"* QUOTAROOT %b bob@example.org" % TEAM.encode(), b"* QUOTA bob@example.org (STORAGE 0 10 MESSAGE 0 7)",
     ]  # fmt: skip
+    assert await ann.ok("GETQUOTA ann@example.org") == [b"* QUOTA ann@example.org (STORAGE 0 10 MESSAGE 0 7)"]
     assert (await ann.does("SETQUOTA ann@example.org (STORAGE 1)"))[-1].startswith(b"NO [NOPERM]")

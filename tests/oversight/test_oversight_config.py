@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import ConfigError, advice, parse
+from engine.config import ConfigError, advice, days_of, days_of_all, parse
 
 BASE = """
 [server]
@@ -112,3 +112,25 @@ def test_retention_needs_accounts_of_our_own() -> None:
     ldap = '[directory.ldap]\nbase = "dc=x"\nservers = ["ldaps://ldap.example.org"]\npostmaster = "p@example.org"\n'
     (mistake,) = mistakes('[retention.x]\nkeep = "30d"\n' + ldap)
     assert mistake.startswith("[retention]: needs accounts that are kept here")
+
+
+@pytest.mark.parametrize(
+    ("rules", "of_all", "of_ann", "of_bob"),
+    [
+        ("", (0, False), 0, 0),
+        ('[retention.trash]\nkeep = "30d"\nfolders = ["\\\\Trash"]\n', (0, False), 0, 0),
+        ('[retention.all]\nkeep = "400d"\n', (400, False), 400, 400),
+        ('[retention.ann]\nkeep = "90d"\nwho = ["ann@example.org"]\n', (90, True), 90, 0),
+        (
+            '[retention.ann]\nkeep = "0s"\nwho = ["ann@example.org"]\n[retention.all]\nkeep = "36h"\n'
+            '[retention.never]\nkeep = "1d"\n',
+            (1, True), 0, 1,
+        ),
+        ('[retention.inbox]\nkeep = "45d"\nfolders = ["INB*"]\n[retention.rest]\nkeep = "7d"\n', (45, False), 45, 45),
+    ],
+)  # fmt: skip
+def test_for_how_many_days_inbox_keeps_mail(rules: str, of_all: tuple[int, bool], of_ann: int, of_bob: int) -> None:
+    """What POP3 says of it (RFC 2449 6.7)."""
+    found = read(rules).retention.values()
+    assert days_of_all(found) == of_all
+    assert (days_of(found, "ann@example.org"), days_of(found, "bob@example.org")) == (of_ann, of_bob)

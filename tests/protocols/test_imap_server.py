@@ -295,6 +295,34 @@ def test_a_driver_may_refuse_a_message_that_has_come_whole() -> None:
     assert len(events) == 3
 
 
+@pytest.mark.parametrize("step", [1, 1000])
+def test_of_messages_that_come_together_none_is_told_behind_the_one_that_is_refused(step: int) -> None:
+    def full(server: ImapServer, event: Event) -> None:
+        if isinstance(event, MessageWhole) and event.octets == b"two":
+            server.no("The disk is full", b"OVERQUOTA")
+        else:
+            answer(server, event)
+
+    octets = b"a APPEND x {3+}\r\none {3+}\r\ntwo (\\Seen) {5+}\r\nthree {6}\r\nb NOOP\r\n"
+    pieces = [octets[start : start + step] for start in range(0, len(octets), step)]
+    said, events = converse(session(whole=100), pieces, full)
+    assert said == b"a NO [OVERQUOTA] The disk is full\r\nb OK Done\r\n"
+    assert [event.octets for event in events if isinstance(event, MessageWhole)] == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("step", [1, 1000])
+def test_a_line_between_messages_may_not_be_longer_because_they_come_together(step: int) -> None:
+    octets = b"a APPEND x {1+}\r\n1 (" + b"k" * 90 + b") {1+}\r\n2\r\nb NOOP\r\n"
+    pieces = [octets[start : start + step] for start in range(0, len(octets), step)]
+    for line, answered in (
+        (100, b"OK [APPENDUID 1 2] APPEND completed"),
+        (90, b"BAD [TOOBIG] The command is too long"),
+    ):
+        server = ImapServer("x", limits=structs.replace(LIMITS, whole=100, line=line))
+        server.state = State.SELECTED
+        assert converse(server, pieces)[0] == b"a %b\r\nb OK Done\r\n" % answered
+
+
 def test_what_was_answered_before_is_answered_at_once() -> None:
     server, asked = session(), list[int]()
     known = {b"STATUS x (MESSAGES)": intake.Repeat(b"* STATUS x (MESSAGES 1)\r\n", b" OK Done\r\n")}

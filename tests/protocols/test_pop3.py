@@ -374,5 +374,16 @@ def test_stls_comes_before_utf8() -> None:
     assert session.utf8
 
 
+def test_when_mail_goes_by_itself_is_announced_first_for_all_then_for_the_account() -> None:
+    session = Session("mx.example.org", plaintext=True, expire="30 USER")
+    assert b"\r\nEXPIRE 30 USER\r\n" in converse(session, [b"CAPA\r\nUSER ann\r\nPASS secret\r\n"])
+    assert b"\r\nEXPIRE NEVER\r\n" in converse(session, [b"CAPA\r\n"])
+    session = Session("mx.example.org", plaintext=True)
+    session.receive(b"USER ann\r\nPASS secret\r\n")
+    assert isinstance(session.next_event(), Login)
+    session.logged_in([], expire="7")
+    assert b"\r\nEXPIRE 7\r\n" in converse(session, [b"CAPA\r\n"])
+
+
 def test_the_time_between_two_logins_is_announced() -> None:
     assert b"\r\nLOGIN-DELAY 60\r\n" in converse(Session("mx.example.org", login_delay=60), [b"CAPA\r\n"])

@@ -90,15 +90,26 @@ AppendEvent: TypeAlias = (
 
 _HEAD: Final = re.compile(rb' (\([^()\r\n]{0,200}\) )?("[^"\r\n]{26}" )?')
 
+ANNOUNCED: Final = re.compile(_HEAD.pattern + rb"(~?)\{([0-9]{1,9})\+\}\r\n")
+"""What stands before a message that comes unasked behind another one: flags, date, whether it is binary, its octets."""
+
 
 def begun(octets: bytes) -> MessageBegin | None:
     """The message that begins so, up to its literal, read in one go. None: it is to be read word by word."""
     found = _HEAD.fullmatch(octets)
-    if found is None:
-        return None
-    flags = _flags(found[1]) if found[1] else ()
-    date = parse_date_time(found[2][1:-2]) if found[2] else None
-    return None if flags is None or (found[2] and date is None) else MessageBegin(flags, date)
+    return _begun(found[1], found[2]) if found is not None else None
+
+
+def whole(announced: re.Match[bytes], octets: bytes) -> MessageWhole | None:
+    """The message of these octets behind what ``ANNOUNCED`` has found. None: that is to be read word by word."""
+    begin = _begun(announced[1], announced[2])
+    return MessageWhole(begin.flags, begin.date, octets, bool(announced[3])) if begin is not None else None
+
+
+def _begun(named: bytes | None, dated: bytes | None) -> MessageBegin | None:
+    flags = _flags(named) if named else ()
+    date = parse_date_time(dated[1:-2]) if dated else None
+    return None if flags is None or (dated and date is None) else MessageBegin(flags, date)
 
 
 @lru_cache(maxsize=1024)
@@ -142,7 +153,12 @@ class Appending:
 
     def next(self, octets: bytes) -> MessageBegin | None:
         """The message that follows one whose literal is over, by all up to its own; None: ``read`` has to tell."""
-        return begun(octets) if self._where is _Where.CONTENT and self._kind is Kind.APPEND else None
+        return begun(octets) if self.has_more else None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a message has come, and others may follow it at once."""
+        return self._where is _Where.CONTENT and self._kind is Kind.APPEND
 
     def read(self, cursor: Cursor, literal: Literal | None) -> list[AppendEvent]:
         """What the octets before ``literal`` say, or those before the end of the command.

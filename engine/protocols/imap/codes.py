@@ -88,6 +88,11 @@ def metadata_longer(size: int) -> bytes:
     return b"METADATA LONGENTRIES %d" % size
 
 
+def message_limit(most: int, lowest: int = 0) -> bytes:
+    """RFC 9738 3.1: messages that one command may be for, and the lowest UID of those that it was done to."""
+    return b"MESSAGELIMIT %d %d" % (most, lowest) if lowest else b"MESSAGELIMIT %d" % most
+
+
 def in_progress(tag: bytes, done: int | None = None, goal: int | None = None) -> bytes:
     """RFC 9585 4."""
     shown = (b"NIL" if number is None else b"%d" % number for number in (done, goal))

@@ -24,7 +24,7 @@ class Limits(Struct, frozen=True):
 
     line: int = 65_536  # octets of its lines together
     literal: int = 65_536  # octets of literals together, the content of messages not counted
-    whole: int = 128 * 1024  # a message with fewer octets is given out whole: events cost more than to hold it
+    whole: int = 1024 * 1024  # a message with fewer octets is given out whole: events cost more than to hold it
     literals: int = 1000  # of them: at each, all that has come is looked at
     arguments: int = 10_000  # values
     depth: int = 100  # parentheses, NOT and OR within one another

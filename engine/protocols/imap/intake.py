@@ -7,7 +7,15 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from engine.protocols.imap.append import AppendEvent, Appending, ContentBegin, MessageBegin, MessageWhole
+from engine.protocols.imap.append import (
+    ANNOUNCED,
+    AppendEvent,
+    Appending,
+    ContentBegin,
+    MessageBegin,
+    MessageWhole,
+    whole,
+)
 from engine.protocols.imap.cursor import Cursor, Incomplete, Limits, Malformed
 from engine.protocols.imap.events import ContentPart
 from engine.protocols.imap.reader import Item, Line, Part, Pause, RawLine, Reader, Skipped, TooLong
@@ -161,7 +169,8 @@ class Intake:
         match item:
             case Part(octets) if self._coming is not None:
                 (begun, binary), self._coming, self._was_whole = self._coming, None, True
-                return Appended((MessageWhole(begun.flags, begun.date, octets, binary),))
+                first = MessageWhole(begun.flags, begun.date, octets, binary)
+                return Appended((first, *self._together()))
             case Part(octets):
                 return ContentPart(octets)
             case RawLine():
@@ -245,6 +254,22 @@ class Intake:
         self._coming = begun, item.literal.binary
         self._reader.collect()
         return True
+
+    def _together(self) -> list[MessageWhole]:
+        """The messages that follow one which came whole, as far as these too are there."""
+        reader, found, at = self._reader, list[MessageWhole](), 0
+        if self._appending is None or not self._appending.has_more:
+            return found
+        while (head := reader.behind(ANNOUNCED, at)) is not None:
+            start, size = head.end(), int(head[4])
+            octets = reader.peek(start, size) if size < self._limits.whole else None
+            message = whole(head, octets) if octets is not None else None
+            if message is None:
+                break
+            found.append(message)
+            at = start + size
+        reader.pass_by(at)
+        return found
 
     def _before_whole(self, events: list[AppendEvent]) -> list[AppendEvent]:
         """Of the events up to a literal that may come whole, those that are given out before it."""

@@ -129,6 +129,8 @@ def _resync(cursor: Cursor) -> Resync:
         numbers = _known(cursor)
         cursor.space()
         matches = numbers, _known(cursor)
+        if "UIDONLY" in cursor.features:
+            raise Malformed("With UIDONLY there are no message numbers", code=b"UIDREQUIRED")
         cursor.expect(b")")
     cursor.expect(b")")
     return Resync(validity, modseq, known, matches)

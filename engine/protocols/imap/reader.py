@@ -102,8 +102,18 @@ class Reader:
         """What the pattern finds where a command begins, so many octets ahead; None also amid a command."""
         return None if self.within else pattern.match(self._buffer, at)
 
+    def behind(self, pattern: re.Pattern[bytes], at: int) -> re.Match[bytes] | None:
+        """What the pattern finds behind literals whose octets were given out, in a line that is not too long."""
+        found = pattern.match(self._buffer, at)
+        return found if found is not None and found.end() - at <= self._limits.line else None
+
+    def peek(self, start: int, count: int) -> bytes | None:
+        """So many octets from there on, if they have come."""
+        end = start + count
+        return bytes(memoryview(self._buffer)[start:end]) if end <= len(self._buffer) else None
+
     def pass_by(self, octets: int) -> None:
-        """So many octets, whole commands, have been dealt with."""
+        """So many octets, whole commands or literals with what announces them, have been dealt with."""
         del self._buffer[:octets]
         self._scanned = 0
 

@@ -11,6 +11,7 @@ RIGHTS: Final = "lrswipkxteacd"
 """RFC 4314 2.1; ``c`` and ``d`` are what RFC 2086 had (section 2.1.1)."""
 
 _RIGHTS = re.compile(r"[a-z0-9]*")
+_ROOTS = ("/private", "/shared")
 _ENTRY = re.compile(r"(?:/[^/*%\x00-\x1f\x7f-\U0010ffff]+)+")
 
 
@@ -134,7 +135,7 @@ def get_metadata(cursor: Cursor) -> GetMetadata:
     if not options and (cursor.sees_word(b"(MAXSIZE ") or cursor.sees_word(b"(DEPTH ")):
         options = _metadata_options(cursor)
         cursor.space()
-    entries = cursor.one_or_more(lambda: entry(cursor))
+    entries = cursor.one_or_more(lambda: asked_entry(cursor))
     return GetMetadata(mailbox, entries, options.get("MAXSIZE"), options.get("DEPTH", 0))
 
 
@@ -169,7 +170,15 @@ def set_metadata(cursor: Cursor) -> SetMetadata:
 
 def entry(cursor: Cursor) -> str:
     """The name of an entry, in small letters: they mean the same in any case (RFC 5464 3)."""
+    name = asked_entry(cursor)
+    if name in _ROOTS:
+        raise Malformed("An entry is like /private/comment or /shared/comment")
+    return name
+
+
+def asked_entry(cursor: Cursor) -> str:
+    """The same where it may be the root of all that are private, or of all that are shared: DEPTH leads below it."""
     name = decoded(cursor.astring("An entry")).lower()
-    if not _ENTRY.fullmatch(name) or not name.startswith(("/private/", "/shared/")):
+    if not _ENTRY.fullmatch(name) or not f"{name}/".startswith(("/private/", "/shared/")):
         raise Malformed("An entry is like /private/comment or /shared/comment")
     return name

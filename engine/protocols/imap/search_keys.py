@@ -186,6 +186,21 @@ def _uid(cursor: Cursor, _: str) -> SearchKey:
     return Numbered(cursor.sequence_set(uid=True), uid=True)
 
 
+def _uid_after(cursor: Cursor, _: str) -> SearchKey:
+    """RFC 9738 3.2."""
+    uid = _one_uid(cursor)
+    return Not(Everything()) if uid == MOST else Numbered(SequenceSet(((uid + 1, MOST),)), uid=True)
+
+
+def _uid_before(cursor: Cursor, _: str) -> SearchKey:
+    uid = _one_uid(cursor)
+    return Not(Everything()) if uid == 1 else Numbered(SequenceSet(((1, uid - 1),)), uid=True)
+
+
+def _one_uid(cursor: Cursor) -> int:
+    return cursor.number("A UID", least=1, most=MOST)
+
+
 def _modified(cursor: Cursor, _: str) -> SearchKey:
     cursor.condstore = True
     if cursor.sees(b'"'):
@@ -237,6 +252,8 @@ WITH_ARGUMENTS: Mapping[str, Callable[[Cursor, str], SearchKey]] = {
     "OLDER": _aged,
     "YOUNGER": _aged,
     "UID": _uid,
+    "UIDAFTER": _uid_after,
+    "UIDBEFORE": _uid_before,
     "MODSEQ": _modified,
     "EMAILID": _email_id,
     "THREADID": _thread_id,

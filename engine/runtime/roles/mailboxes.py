@@ -7,6 +7,7 @@ import trio
 
 from engine.config import Config, ConfigError, Problem
 from engine.directory import may_send_as
+from engine.links.direct import answer_directly
 from engine.links.publish import Publisher
 from engine.links.request import Function, answer_requests
 from engine.mailbox import (
@@ -26,7 +27,7 @@ from engine.runtime.canary import InForce
 from engine.runtime.places import between
 from engine.runtime.revision import Here
 from engine.runtime.roles.role import Role
-from engine.runtime.services import CHANGE, NEWS, REMOVE
+from engine.runtime.services import CHANGE, CHANGE_DIRECTLY, NEWS, REMOVE
 from engine.sieve import ScriptError
 from engine.sorting.sorter import Rules, Sorter
 from engine.storage.readers import free_readers
@@ -52,6 +53,7 @@ class MailboxesRole(Role):
         self._sorter = Sorter(owner, self.config.server.hostname, partial(may_send_as, self.directory))
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
+        directly = between(here.folder, here.process.name, here.life, CHANGE_DIRECTLY)
         publisher = Publisher(here.context, between(here.folder, here.process.name, here.life, NEWS))
         owner.tell = lambda news: publisher.tell(*news)
         functions: dict[str, Function] = {REMOVE: owner.remove, CHANGE: owner.answer}
@@ -66,6 +68,7 @@ class MailboxesRole(Role):
             nursery.start_soon(Totals(owner, self.directory).run)
             nursery.start_soon(free_readers, owner.environment)
             nursery.start_soon(answer_requests, here.context, endpoint, functions)
+            nursery.start_soon(answer_directly, directly, functions)
             nursery.start_soon(publisher.serve)
             task_status.started()
 

@@ -5,10 +5,11 @@ from functools import partial
 
 import trio
 
-from engine.config import IMPLICIT_TLS, Config
+from engine.config import IMPLICIT_TLS, Config, days_of, days_of_all
+from engine.directory import Directory, Embedded
 from engine.imap import ImapLimits, ImapService, Visits
 from engine.index import Index
-from engine.links.request import Asker
+from engine.links.direct import DirectAsker
 from engine.mailbox import (
     Access,
     Limits,
@@ -20,12 +21,13 @@ from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
 from engine.net.connection import Connection
 from engine.net.crowd import Crowd
 from engine.observe.events import event
+from engine.protocols.pop3 import NEVER
 from engine.runtime.canary import InForce
 from engine.runtime.places import MAILBOXES, between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.opened import controller_of
 from engine.runtime.roles.role import Role
-from engine.runtime.services import CHANGE, NEWS, REMOVE
+from engine.runtime.services import CHANGE, CHANGE_DIRECTLY, NEWS, REMOVE
 from engine.sorting.managesieve import ManageSieveServer, Quota
 from engine.spam.learning import Learner
 
@@ -35,7 +37,7 @@ class ReadersRole(Role):
 
     def __init__(self, config: Config, here: Here, now: InForce) -> None:
         super().__init__(config, here, now)
-        self._asker = Asker(here.context)
+        self._asker = DirectAsker()
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         self.news = NewsDesk()
@@ -48,6 +50,7 @@ class ReadersRole(Role):
             hostname=config.server.hostname,
             allow_plaintext=config.mailboxes.plaintext_login,
             limits=Limits(between_logins=config.mailboxes.login_delay),
+            expire=partial(_expire, config, self.directory),
         )
         self._learner = Learner(self.spam.words, self.mailboxes(), config.mailboxes.learn_junk, controller_of(config))
         self._imap = Visits(
@@ -93,6 +96,7 @@ class ReadersRole(Role):
         self._crowd.most_of_network = config.mailboxes.max_connections_per_network
         self._pop3.allow_plaintext = config.mailboxes.plaintext_login
         self._pop3.limits = Limits(between_logins=config.mailboxes.login_delay)
+        self._pop3.expire = partial(_expire, config, self.directory)
         self._learner.whom, self._learner.controller = config.mailboxes.learn_junk, controller_of(config)
         self._imap.service.allow_plaintext = config.mailboxes.plaintext_login
         self._imap.service.limits = _imap_limits(config)
@@ -112,7 +116,7 @@ class ReadersRole(Role):
     async def _ask(self, name: str, life: int, scope: trio.CancelScope) -> None:
         with scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._asker.serve, between(self.here.folder, name, life, REMOVE))
+                nursery.start_soon(self._asker.serve, between(self.here.folder, name, life, CHANGE_DIRECTLY))
                 endpoint = between(self.here.folder, name, life, NEWS)
                 nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
@@ -139,6 +143,13 @@ class ReadersRole(Role):
         else:
             self._imap.service.tls = tls
             await self._imap.serve(connection, implicit_tls=implicit)
+
+
+def _expire(config: Config, directory: Directory, address: str) -> str:
+    """What POP3 says of when mail goes by itself (RFC 2449 6.7): by the rules of the directories that these are for."""
+    rules = config.retention.values() if isinstance(directory, Embedded) else ()
+    days, differs = (days_of(rules, address), False) if address else days_of_all(rules)
+    return f"{days}{' USER' * differs}" if days else NEVER
 
 
 def _imap_limits(config: Config) -> ImapLimits:
