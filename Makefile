@@ -37,7 +37,8 @@ relay-campaign: $(READY)  ## relay to hundreds of sites that do all sorts of thi
 
 .PHONY: queue-figures
 queue-figures: $(READY)  ## say how long an operator waits for answers about a queue of MESSAGES, a million if not said
-	QUEUE_MESSAGES=$(or $(MESSAGES),1000000) $(BIN)/pytest -s tests/operations/test_queue_of_a_million.py
+	QUEUE_MESSAGES=$(or $(MESSAGES),1000000) $(BIN)/pytest -s tests/operations/test_queue_of_a_million.py \
+		tests/operations/test_queue_under_load.py
 
 .PHONY: webmail-figures
 webmail-figures: $(READY)  ## say how long lists of a mailbox of MESSAGES take, 200,000 if not said, and what 100 people take from the mail
@@ -91,7 +92,7 @@ deb: $(READY)  ## a Debian package in dist/, for the Python of this system, with
 
 .PHONY: test-deb
 test-deb: deb  ## install that package in a layer over this machine, use it, and purge it; as root
-	POSTROAD_DEB=$$(ls -t dist/*.deb | head -1) $(BIN)/python -m pytest tests/operations/test_debian_package.py
+	POSTROAD_DEB=$$(ls -t dist/*.deb | head -1) $(BIN)/python -m pytest -rs tests/operations/test_debian_package.py
 
 .PHONY: bench-compiled
 bench-compiled: compiled  ## a compiled build in build/compiled, which `make bench` then measures beside the source

@@ -117,10 +117,13 @@ ROWS: list[tuple[str, list[Panel]]] = [
             f"min by (certificate) (postroad_certificate_expiry_seconds{_OF}) - time()", "{{certificate}}"),
             (f"min by (certificate) (postroad_certificate_late_seconds{_OF}) - time()", "{{certificate}}, late")]),
     ]),
-    ("Logins", [
+    ("Logins and authentication", [
         ("By protocol and result", "ops", [(
             _rate("postroad_logins_total", "protocol, result"),
             "{{protocol}} {{result}}")]),
+        ("Who mail is from: results", "ops", [(
+            _rate("postroad_authentication_total", "method, result"),
+            "{{method}} {{result}}")]),
     ]),
     ("Storage", [
         ("Stores", "bytes", [(f"sum by (store) (postroad_storage_bytes{_OF})", "{{store}}")]),

@@ -13,11 +13,18 @@ from engine.authentication.results import Finding
 from engine.message import PARK, RELEASED
 from engine.net.dns import Resolver, a_labels
 from engine.net.names import Hostname
+from engine.observe.measures import Counter
 from engine.reports.observed import observed
 from engine.reports.tally import Tally
 
 _REPORT = re.compile(r"\s*Report\s+Domain:", re.IGNORECASE)
 """How the Subject of an aggregate report begins (RFC 9990 2.6.2)."""
+
+_RESULTS = Counter(
+    "postroad_authentication_total",
+    "Results that were written into messages: of `spf`, `dkim`, `dmarc`, `arc`, `iprev`, and of logins (`auth`).",
+    ("method", "result"),
+)
 
 
 @dataclass(slots=True)
@@ -94,6 +101,8 @@ class Authenticate:
         return message.without_fields(results.NAME, partial(results.claims, authserv_id=self.authserv_id))
 
     def _told(self, message: Message, findings: list[Finding]) -> Message:
+        for finding in findings:
+            _RESULTS.of(finding.method, finding.result).value += 1
         return message.with_field(results.field(self.authserv_id, findings))
 
     def _count(self, message: Message, found: evaluate.Authentication) -> None:

@@ -106,7 +106,7 @@ ARROWS: dict[str, set[str]] = {
         "traces", "figures",
     },
     "rehearsal": {
-        "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
+        "mime", "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
         "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {

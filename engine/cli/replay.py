@@ -48,8 +48,9 @@ def _with_envelope(function: Any) -> Any:
     help="The configuration to try, beside what is in force, or the file of `postroad --config FILE replay`.",
 )  # fmt: skip
 @click.option(
-    "--from", "source", required=True, metavar="quarantine|queue|mailbox:ADDRESS|PATH",
-    help="Which messages: what is parked, what waits, what an account has, or files: mbox, Maildir, .eml.",
+    "--from", "source", required=True, metavar="quarantine|queue|archive|mailbox:ADDRESS|PATH",
+    help="Which messages: what is parked, what waits, what the mailboxes of journals have copies of, what an account "
+    "has, or files: mbox, Maildir, .eml.",
 )  # fmt: skip
 @click.option("--where", "condition", default="", metavar="CONDITION", help="Only those that meet it: as in `when`.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="So many at most.")
@@ -115,7 +116,7 @@ def _messages(
 ) -> Iterator[Iterator["Asked"]]:
     """The messages of that source, each in memory."""
     from engine.quarantine.held import shards
-    from engine.rehearsal import Told, in_mailbox, parked, queued, told
+    from engine.rehearsal import Told, archived, in_mailbox, parked, queued, told
 
     envelope = Told(**options)
     if source in ("quarantine", "queue"):
@@ -123,6 +124,8 @@ def _messages(
             raise Unusable("the envelope of what is in the queue is known; options for it are for messages in files")
         with shards(config.server.data, config.queue.map_size) as found:
             yield parked(found) if source == "quarantine" else queued(found)
+    elif source == "archive":
+        yield archived(surroundings.mailboxes(config.mailboxes.map_size), _journals(config), envelope, _broken)
     elif source.startswith(MAILBOX):
         address = source.removeprefix(MAILBOX)
         account = _account(config, address)
@@ -140,20 +143,34 @@ def _for(envelope: "Told", address: str) -> "Told":
 
 
 def _account(config: Config, address: str) -> int:
+    for found in _accounts(config, address):
+        return found
+    raise Refused(f"there is no account {address}")
+
+
+def _journals(config: Config) -> tuple[int, ...]:
+    """The accounts into whose mailboxes copies go."""
+    found = _accounts(config, *dict.fromkeys(journal.to for journal in config.journals.values()))
+    if not found:
+        raise Refused("no [journal.NAME] has copies put into a mailbox here")
+    return found
+
+
+def _accounts(config: Config, *addresses: str) -> tuple[int, ...]:
+    """The numbers of those of them that are accounts here."""
     from engine.cli.opening import translated
     from engine.directory import open_directory
 
     with translated(), closing(open_directory(config)) as directory:
-        found = directory.account(address)
-    if found is None:
-        raise Refused(f"there is no account {address}")
-    return found.id
+        return tuple(found.id for address in addresses if (found := directory.account(address)))
 
 
 def _existing(text: str) -> Path:
     path = Path(text)
     if not path.exists():
-        raise Unusable(f"--from: there is no {text}; say quarantine, queue, mailbox:ADDRESS, or a file or folder")
+        raise Unusable(
+            f"--from: there is no {text}; say quarantine, queue, archive, mailbox:ADDRESS, or a file or folder"
+        )
     return path
 
 

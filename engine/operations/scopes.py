@@ -9,7 +9,7 @@ SCOPES: Mapping[str, str] = {
     "revisions:read": "See the configurations that were in force, and what they say of paths and servers.",
     "revisions:write": "Check, preview and put in force configurations, go back, begin and end trials.",
     "abuse:read": "See bans, rates and suspected accounts.",
-    "abuse:write": "Lift bans, rates and suspicions.",
+    "abuse:write": "Set and lift bans, lift rates and suspicions.",
     "shaping:read": "See how mail leaves for a destination, and the actions in force.",
     "shaping:write": "Suspend sites, and lift actions.",
     "measures:read": "See how links, stages, sites and workers do, and whether the server is ready.",

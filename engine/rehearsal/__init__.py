@@ -2,9 +2,10 @@
 
 ``scratch`` copies what stages remember, ``services`` gives them that copy, ``stages`` has each stage as it is in a
 rehearsal, ``trail`` takes one message along, ``rehearsal`` is the whole. ``outcome`` is what became of a message,
-``difference`` what two configurations disagree about, ``sources`` where messages come from.
+``difference`` what two configurations disagree about, ``sources`` where messages come from, ``archive`` of journals.
 """
 
+from engine.rehearsal.archive import archived
 from engine.rehearsal.difference import KINDS, Change, Groups, changes
 from engine.rehearsal.outcome import Fate, Outcome
 from engine.rehearsal.rehearsal import Comparison, Rehearsal, compared, rehearsal
@@ -22,6 +23,7 @@ __all__ = [
     "Rehearsal",
     "Surroundings",
     "Told",
+    "archived",
     "changes",
     "compared",
     "in_mailbox",

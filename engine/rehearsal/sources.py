@@ -184,24 +184,28 @@ def in_mailbox(
 
     ``last``: so many of each folder, the latest.
     """
+    for where, octets, received in stored(mailboxes, account, last):
+        try:
+            letter = Letter([as_stored(octets)], received=received)
+            yield of_letter(where, letter, options.over(_came_from(octets)))
+        except ValueError as error:
+            broken(where, str(error))
+
+
+def stored(mailboxes: Mailboxes, account: int, last: int | None = None) -> Iterator[tuple[str, Octets, int]]:
+    """Each message of an account: where it lies, all of it, and when it came, in milliseconds."""
     for folder in mailboxes.folders(account):
         view = mailboxes.select(account, folder.number) if folder.number else None
         if view is None:
             continue
         for uid, received in list(zip(view.uids, view.received, strict=True))[-last if last else None :]:
-            where = f"{folder.name}/{uid}"
             octets = _octets(partial(mailboxes.chunks, account, uid, folder.number))
-            if octets is None:
-                continue
-            try:
-                letter = Letter([_as_it_came(octets)], received=received)
-                yield of_letter(where, letter, options.over(_came_from(octets)))
-            except ValueError as error:
-                broken(where, str(error))
+            if octets is not None:
+                yield f"{folder.name}/{uid}", octets, received
 
 
-def _as_it_came(octets: Octets) -> bytes:
-    """Without what was put on top of it here: all above our own Received."""
+def as_stored(octets: Octets) -> bytes:
+    """A message without what was put on top of it here: all above our own Received."""
     first = _RECEIVED.search(octets, 0, end_of_header(octets) or 0)
     return octets[first.start() :] if first else octets
 

@@ -2,44 +2,15 @@
 
 import json
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.programs import needs
+from tests.support.rsyslog import rsyslog
 from tests.support.server import Postroad, until
 
 BOB = "bob@example.org"
-
-CONFIGURATION = """
-module(load="imuxsock" SysSock.Use="off")
-module(load="imudp")
-input(type="imuxsock" Socket="{folder}/log")
-input(type="imudp" address="127.0.0.1" port="{port}")
-template(name="whole" type="list") {{
-  property(name="syslogfacility-text") constant(value=".") property(name="syslogseverity-text")
-  constant(value=" ") property(name="programname") constant(value=" ") property(name="msg") constant(value="\\n")
-}}
-action(type="omfile" file="{folder}/messages" template="whole")
-"""
-
-
-@contextmanager
-def rsyslog(folder: Path, port: int) -> Iterator[None]:
-    """One of our own, on a socket and a port of its own."""
-    folder.mkdir()
-    (folder / "rsyslog.conf").write_text(CONFIGURATION.format(folder=folder, port=port))
-    command = ["rsyslogd", "-n", "-f", str(folder / "rsyslog.conf"), "-i", str(folder / "pid")]
-    process = subprocess.Popen(command)
-    try:
-        until((folder / "log").exists, "rsyslog's socket")
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @needs("rsyslogd")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.load import Load
 from tests.support.server import PASSWORD, ROOT, Postroad, blind, letter, until
 from tests.support.terminal import in_terminal
 
@@ -73,6 +74,13 @@ def test_what_options_have_written_serves(tmp_path: Path, offset: int) -> None:
     password = said.partition("written nowhere else: ")[2].split()[0]
     with begun(tmp_path / "mail") as server:
         send_and_read(server, "postmaster@firma.test", password)
+        with Load(server, "postmaster@firma.test", clients=2, pause=0.05) as load:
+            load.flows()
+            said = server.command("doctor", "--only", "server", "--only", "queue", "--only", "ports", "--only", "tls")
+            load.flows()
+        assert f"process {server.pid} serves" in said.stdout, said.stderr
+        assert (load.broken, load.refused) == ([], [])
+        until(lambda: len(server.all("delivered")) > len(load.accepted), "all that was taken")
 
 
 def send_and_read(server: Postroad, address: str, password: str) -> None:

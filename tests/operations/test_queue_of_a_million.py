@@ -8,16 +8,12 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from typing import NamedTuple
+from collections.abc import Callable
 
 import pytest
 
-from engine import MessageId
-from engine.message import TENANT
-from engine.queue.store import HELD, Record, Shard
-from tests.support.queued import fill
+from engine.queue.store import HELD
+from tests.support.queued import Known, fill, known
 from tests.support.server import Postroad
 
 MESSAGES = int(os.environ.get("QUEUE_MESSAGES", "60000"))
@@ -32,40 +28,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Postroad:
     return found
 
 
-class Known(NamedTuple):
-    """What the tests need of a record."""
-
-    id: bytes
-    domain: str
-    arrived: float
-    attempts: int
-    tenant: str
-    score: float
-    reason: str
-    state: str
-    line: str
-
-    @property
-    def name(self) -> str:
-        return str(MessageId(self.id))
-
-
 @pytest.fixture(scope="module")
 def records(server: Postroad) -> list[Known]:
-    return [_known(record) for number in (0, 1) for record in _records(server, number)]
-
-
-def _records(server: Postroad, number: int) -> Iterator[Record]:
-    with closing(Shard(server.folder / "var", number, map_size=2**36, read_only=True)) as shard:
-        yield from shard.all_records()
-
-
-def _known(record: Record) -> Known:
-    envelope = record.envelope
-    return Known(
-        record.id, envelope.recipients[0].address.rpartition("@")[2], envelope.arrived, envelope.attempts,
-        str(envelope.facts[TENANT]), float(str(envelope.facts["scan.score"])), record.reason, record.state, record.line,
-    )  # fmt: skip
+    return list(known(server.folder / "var"))
 
 
 def asked(server: Postroad, *arguments: str) -> str:

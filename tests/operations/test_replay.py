@@ -241,6 +241,35 @@ def test_beside_a_load_nothing_is_lost_and_nobody_waits(tmp_path: Path) -> None:
         assert server.all("bug") == []
 
 
+def test_an_archive_tells_of_mail_as_it_came_beside_a_load(tmp_path: Path) -> None:
+    """By the journal, which knows whom mail was for, whatever its fields say; and each message once."""
+    journal = "journal@example.org"
+    settings = {
+        "lane": {"inbound": {"stages": ["accept", "journal", "queue", "route"]}},
+        "journal": {
+            "all": {"who": ["example.org"], "to": journal}, "more": {"who": [BOB], "to": "second@example.org"},
+        },
+    }  # fmt: skip
+    with Postroad(tmp_path, settings, mark=MARK) as server:
+        server.account(BOB, journal, "second@example.org")
+        server.send(letter("plain"), BOB, sender="eve@far.test")
+        with Load(server, BOB, clients=2, pause=0.02) as load:
+            until(lambda: any(b"Subject: plain" in mail for mail in server.mailbox(journal)), "a copy")
+            new = edited(server, {"lane": {"inbound": {"stages": ["accept", "mark", "journal", "queue", "route"]}},
+                                  "stage": {"mark": {"use": "filters/mark.py"}}})  # fmt: skip
+            code, found = replayed(server, "archive", "--where", 'sender == "eve@far.test"', "--each", new=new)
+            assert (code, found["messages"], found["different"]) == (1, 1, 1)
+            (change,) = [row for row in told(found) if row[0] == "verdict"]
+            assert change[3].startswith("reject by mark")
+            code, found = replayed(server, "archive", "--limit", "5", new=new)
+            assert (code, found["messages"], found["different"]) == (1, 5, 5)
+            load.flows()
+        assert (load.refused, load.put_off, load.broken) == ([], [], [])
+        server.change({"journal": None, "lane": {"inbound": {"stages": ["accept", "queue", "route"]}}})
+        done = server.command("--config", str(server.config), "replay", "-c", new, "--from", "archive")
+        assert (done.returncode, "no [journal.NAME]" in done.stderr) == (1, True)
+
+
 SLOW = '''
 """Takes its time."""
 import time

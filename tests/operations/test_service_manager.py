@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.load import Load
 from tests.support.programs import needs, path_of
 from tests.support.server import PATIENCE, Postroad, letter, until
 
@@ -77,6 +78,28 @@ def test_a_service_manager_hears_how_we_are(tmp_path: Path, abstract: bool) -> N
         assert server.stop() == 0
         manager.wait_for("STOPPING")
         assert {pid for pid, _ in manager.notices} == {server.pid}
+
+
+def test_signs_of_life_go_on_under_load_and_over_reloads(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    server = Postroad(tmp_path).account(BOB)
+    server.environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+
+    def signs() -> int:
+        return sum("WATCHDOG" in fields for _, fields in manager.notices)
+
+    with contextlib.closing(manager), server:
+        with Load(server, BOB) as load:
+            for most in (50, 60):
+                before = signs()
+                server.change({"stage": {"accept": {"max_recipients": most}}})
+                assert server.reload().returncode == 0
+                load.flows()
+                until(lambda before=before: signs() > before + 2, "signs of life")
+        assert (load.broken, load.refused, load.put_off) == ([], [], [])
+        assert manager.wait_for("READY", 3)["STATUS"] == "Revision 3 is in force"
+        assert len(server.mail_for(BOB, len(load.accepted))) == len(load.accepted)
+        assert server.stop() == 0
 
 
 def test_a_watchdog_for_another_process_is_none_of_ours(tmp_path: Path) -> None:

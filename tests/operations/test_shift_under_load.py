@@ -1,104 +1,64 @@
 """A shift of an operator: what one looks at, asks and is told, while mail flows in, out and back all the time."""
 
-import contextlib
 import hashlib
 import hmac
 import json
 import re
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 
 from engine.message import MessageId
-from engine.net.zone import Zone
-from tests.support.background import dns, smtp_server
 from tests.support.collector import Collector
 from tests.support.http_server import HttpServer
-from tests.support.load import Load, subjects
-from tests.support.remote import Remote
-from tests.support.server import PASSWORD, ROOT, Postroad, letter, until
+from tests.support.server import PASSWORD, ROOT, merged, toml, until
+from tests.support.shift import BOB, FAR, GONE, SLOW, Shift, on_shift
 
-ANN, BOB, FAR, SLOW, GONE = "ann@example.net", "bob@example.org", "fay@far.test", "slow@far.test", "gone@far.test"
-SCRIPT = {f"RCPT {GONE}": "550 5.1.1 User unknown", f"RCPT {SLOW}": "450 4.2.1 Come again"}
 SECRET = "a secret of webhooks"
 
+PARK = '''
+"""Parks what calls itself odd."""
+from engine import Message, Quarantine
 
-class Shift(NamedTuple):
-    server: Postroad
-    load: Load
+async def park(message: Message):
+    return Quarantine("it calls itself odd") if message.header("Subject").startswith("odd") else message
+'''
+
+
+class Others(NamedTuple):
+    """Who hears of the server."""
+
     hooks: HttpServer
     collector: Collector
 
-    def send(self, subject: str, to: str) -> str:
-        """Send a message; its id."""
-        with self.server.smtp() as client:
-            client.ehlo()
-            client.mail(ANN)
-            client.rcpt(to)
-            code, said = client.data(f"Message-ID: <{subject}@mua.test>\r\n".encode() + letter(subject))
-        assert code == 250
-        return said.decode().rpartition(" ")[2]
 
-    def run(self, *command: str) -> str:
-        done = self.server.command(*command)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+@pytest.fixture(scope="module")
+def others() -> Iterator[Others]:
+    with Collector().serving() as collector, HttpServer(lambda _: b"ok").serving() as hooks:
+        yield Others(hooks, collector)
 
 
 @pytest.fixture(scope="module")
-def shift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shift]:
+def shift(tmp_path_factory: pytest.TempPathFactory, others: Others) -> Iterator[Shift]:
     folder = tmp_path_factory.mktemp("shift")
     (folder / "hook.secret").write_text(SECRET)
-    with ExitStack() as stack:
-        address = stack.enter_context(dns(Zone("far.test", {"@": {"MX": "10 mx"}, "mx": {"A": "127.0.0.1"}})))
-        remote = stack.enter_context(smtp_server(Remote(script=SCRIPT)))
-        collector = stack.enter_context(Collector().serving())
-        hooks = stack.enter_context(HttpServer(lambda _: b"ok").serving())
-        hook = {"url": f"http://127.0.0.1:{hooks.port}/hook", "secret_file": "hook.secret", "batch": 10}
-        settings = {
-            "dns": {"servers": [address]},
-            "listen": {"metrics": "127.0.0.1:0"},
-            "log": {"file": "log/events.jsonl"},
-            "traces": {"endpoint": collector.endpoint, "share": 100},
-            "webhook": {"crm": hook},
-            "stage": {"resolve": {"port": remote.port}, "relay": {"retry": ["1h"]}},
-        }
-        server = stack.enter_context(Postroad(folder, settings).account(BOB))
-        with Load(server, BOB, clients=3, pause=0.02) as load, outgoing(server):
-            yield Shift(server, load, hooks, collector)
-            load.flows()
-        assert load.broken == []
-        assert load.refused == []
-        arrived = subjects(server.mail_for(BOB, len(load.accepted)))
-        assert sorted(one for one in arrived if one.startswith("load-")) == sorted(load.accepted)
-        assert not [line for line in server.noise if PASSWORD in line or SECRET in line]
-
-
-@contextlib.contextmanager
-def outgoing(server: Postroad) -> Iterator[None]:
-    """Mail that leaves all the time, too: some is taken, some put off, some refused."""
-    over = threading.Event()
-
-    def send() -> None:
-        with server.smtp() as client:
-            for number, to in enumerate([FAR, SLOW, FAR, GONE] * 10_000):
-                if over.wait(0.1):
-                    return
-                client.sendmail(ANN, [to], letter(f"out-{number}"))
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(60)
+    hook = {"url": f"http://127.0.0.1:{others.hooks.port}/hook", "secret_file": "hook.secret", "batch": 10}
+    settings = {
+        "listen": {"metrics": "127.0.0.1:0"},
+        "log": {"file": "log/events.jsonl"},
+        "traces": {"endpoint": others.collector.endpoint, "share": 100},
+        "webhook": {"crm": hook},
+        "lane": {"inbound": {"stages": ["accept", "park", "suppress", "queue", "route"]}},
+        "stage": {"park": {"use": "filters/park.py"}},
+    }
+    with on_shift(folder, settings, park=PARK) as running:
+        yield running
+        assert not [line for line in running.server.noise if PASSWORD in line or SECRET in line]
 
 
 def story(shift: Shift, which: str, fate: str) -> dict[str, Any]:
@@ -122,6 +82,10 @@ def test_the_way_of_a_message_is_explained_past_and_queued(shift: Shift) -> None
     later = story(shift, waiting, "deferred")
     assert "450 4.2.1 Come again" in json.dumps(later)
     assert SLOW in shift.run("explain", SLOW)
+    for which in (past, "<past@mua.test>", SLOW):
+        began = time.perf_counter()
+        shift.run("explain", which)
+        print(f"{time.perf_counter() - began:6.2f} s: postroad explain {which}")
 
 
 def test_the_log_is_found_by_message_and_followed(shift: Shift) -> None:
@@ -156,12 +120,12 @@ def test_what_is_measured_grows_and_the_server_is_ready(shift: Shift) -> None:
     assert httpx2.get(f"{base}/health/live", timeout=60).status_code == 200
 
 
-def test_webhooks_come_signed(shift: Shift) -> None:
+def test_webhooks_come_signed(shift: Shift, others: Others) -> None:
     def refused() -> list[dict[str, Any]]:
-        return [one for asked in list(shift.hooks.asked) for one in json.loads(asked.body)["events"]]
+        return [one for asked in list(others.hooks.asked) for one in json.loads(asked.body)["events"]]
 
     until(lambda: [one for one in refused() if one["event"] == "failed" and one["to"] == GONE], "a webhook")
-    for asked in list(shift.hooks.asked):
+    for asked in list(others.hooks.asked):
         fields = {name.lower(): value for name, value in asked.headers.items()}
         said = next(value for name, value in fields.items() if "signature" in name)
         when = re.match(r"t=(\d+),", said)
@@ -170,15 +134,17 @@ def test_webhooks_come_signed(shift: Shift) -> None:
         assert signed in said
 
 
-def test_traces_have_the_way_of_a_message(shift: Shift) -> None:
+def test_traces_have_the_way_of_a_message(shift: Shift, others: Others) -> None:
     identity = MessageId.parse(shift.send("traced", FAR))
-    until(lambda: len(shift.collector.of(identity)) >= 3, "spans of a message")
+    until(lambda: len(others.collector.of(identity)) >= 3, "spans of a message")
 
 
 def test_check_and_doctor_and_show_beside_it(shift: Shift) -> None:
     shift.run("check")
-    said = shift.server.command("doctor", "--only", "server", "--only", "versions")
+    areas = ("server", "versions", "queue", "limits", "clock", "disk", "ports")
+    said = shift.server.command("doctor", *(word for area in areas for word in ("--only", area)))
     assert f"process {shift.server.pid} serves" in said.stdout, said.stderr
+    assert "messages in the queue" in said.stdout
     assert json.loads(shift.run("show", "--json"))
     assert json.loads(shift.run("top", "--once", "--json"))
 
@@ -189,3 +155,58 @@ def test_bans_quotas_and_shaping_are_changed_while_it_flows(shift: Shift) -> Non
     assert "5" in shift.run("quota", "show", BOB)
     shift.run("shaping", "suspend", "mx.nowhere.test", "--for", "1h")
     assert "mx.nowhere.test" in shift.run("shaping", "actions")
+
+
+def test_what_is_parked_is_looked_at_rehearsed_and_let_go(shift: Shift) -> None:
+    kept, deleted = shift.send("odd-one", BOB), shift.send("odd-other", BOB)
+    found = until(lambda: [one["id"] for one in json.loads(shift.run("quarantine", "list", "--json"))], "parked mail")
+    assert set(found) == {kept, deleted}
+    new = shift.server.folder / "new.toml"
+    without = {"lane": {"inbound": {"stages": ["accept", "suppress", "queue", "route"]}}, "stage": {"park": None}}
+    new.write_text(toml(merged(shift.server.settings, without)))
+    done = shift.server.command("replay", "--config", str(new), "--from", "quarantine", "--json")
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["different"] == 2
+    assert "odd-one" in shift.run("quarantine", "show", kept)
+    shift.run("quarantine", "release", kept)
+    shift.run("quarantine", "delete", deleted)
+    shift.server.wait_for("delivered", id=kept)
+    assert json.loads(shift.run("quarantine", "list", "--json")) == []
+
+
+def test_a_change_is_previewed_tried_on_a_share_and_taken_back(shift: Shift) -> None:
+    server = shift.server
+    before = server.config.read_text()
+    server.change({"stage": {"accept": {"max_recipients": 77}}, "route": [
+        {"to": "local", "lane": "local"}, {"to": "slow.test", "lane": "remote"}, {"to": "*", "lane": "remote"},
+    ]})  # fmt: skip
+    told = json.loads(shift.run("reload", "--preview", "--offline", "--json"))
+    assert told["queue"]["messages"] > 0
+    shift.run("reload", "--canary", "30")
+
+    def revisions() -> set[int]:
+        """By which mail has come in: each connection keeps to one."""
+        shift.send("tried", FAR)
+        return {one["revision"] for one in server.all("accepted")}
+
+    until(lambda: revisions() >= {1, 2}, "mail by what is tried, and by what is in force")
+    assert json.loads(shift.run("revision", "trial", "--json"))["revision"] == 2
+    assert "+max_recipients = 77" in server.command("revision", "diff", "1", "2").stdout
+    assert shift.run("reload", "--promote") == "revision 2 is in force\n"
+    shift.load.flows()
+    shift.run("revision", "back", "1", "--yes")
+    assert server.config.read_text() == before
+    assert {1, 2} <= {row["revision"] for row in json.loads(shift.run("revision", "list", "--json"))}
+    server.settings = merged(server.settings, {"stage": {"accept": {"max_recipients": None}}})
+    shift.load.flows()
+
+
+def test_who_is_not_there_is_suppressed_until_an_operator_says_otherwise(shift: Shift) -> None:
+    shift.run("suppression", "add", "nobody@far.test")
+    with shift.server.dialogue() as client:
+        client.start()
+        client.ask("RCPT TO:<nobody@far.test>", "550")
+    assert "nobody@far.test" in shift.run("suppression", "list", "--json")
+    shift.run("suppression", "remove", "nobody@far.test")
+    assert shift.send("welcome-again", "nobody@far.test")
+    assert json.loads(shift.run("bounces", "list", "--json"))

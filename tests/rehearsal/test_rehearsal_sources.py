@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from engine import Envelope, Message, MessageId, Recipient, Session
-from engine.message import Octets
+from engine.message import JOURNAL, Octets
+from engine.oversight.journaling import reports
 from engine.queue.store import QUARANTINED, Record, Shard
 from engine.rehearsal import Told, parked, queued, told
+from engine.rehearsal.archive import reported
 from engine.rehearsal.sources import as_it_came
 from engine.storage.writer import Batch
 
@@ -105,3 +107,47 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert list(told(tmp_path, Told(), said.__setitem__)) == []
     assert said[str(tmp_path / "a.eml")] == "it names no recipient; say one by --recipient"
     assert "unknown field `sendr`" in said[str(tmp_path / "b.eml")]
+
+
+@pytest.mark.parametrize("octets", [LETTER, LETTER.replace(b"hello", "xin chào".encode())], ids=["ascii", "8bit"])
+def test_a_journal_report_stands_for_the_message_in_it(octets: bytes) -> None:
+    session = Session(peer="192.0.2.7", login="a@far.test", tls="TLSv1.3", trusted=True)
+    recipients = tuple(map(Recipient, ("bob@example.org", "hidden@example.org")))
+    body = "7BIT" if octets.isascii() else "8BITMIME"
+    about = Message(MessageId.new(), Envelope("a@far.test", recipients, session, body=body), Octets(octets))
+    note = [{"to": "journal@example.org", "from": "postmaster@example.org", "rules": ["all"]}]
+    (report,) = reports(about.with_fact(JOURNAL, note), "mx.example.org", 1_800_000_000.0)
+    whole = Octets(b"".join(report.chunks()))
+    found = reported(whole)
+    assert found is not None
+    name, message, said = found
+    assert (name, message) == (str(about.id), octets)
+    assert (said.sender, said.recipients) == ("a@far.test", ("bob@example.org", "hidden@example.org"))
+    assert (said.peer, said.login, said.tls) == ("192.0.2.7", "a@far.test", "TLSv1.3")
+
+
+REPORT = (
+    b"X-MS-Journal-Report:\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [LETTER, b"X-MS-Journal-Report:\r\n" + LETTER, REPORT + b"Sender: x@y.test\r\n--b--\r\n"],
+    ids=["a letter", "one that only says so", "no message in it"],
+)
+def test_what_is_no_journal_report(octets: bytes) -> None:
+    assert reported(Octets(octets)) is None
+
+
+def test_a_report_of_exchange() -> None:
+    lines = (
+        b"Sender: a@far.test\r\nSubject: x\r\nTo: bob@example.org, Forwarded: carl@example.org\r\n"
+        b"Bcc: <dora@example.org>\r\n"
+    )
+    whole = REPORT + lines + b"--b\r\nContent-Type: message/rfc822\r\n\r\n" + LETTER + b"\r\n--b--\r\n"
+    found = reported(Octets(whole))
+    assert found is not None
+    name, message, said = found
+    assert (name, message, said.sender) == ("", LETTER, "a@far.test")
+    assert said.recipients == ("bob@example.org", "dora@example.org")

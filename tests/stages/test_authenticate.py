@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from engine.message import PARK, RELEASED
 from engine.net.dns import Resolver
 from engine.net.names import Hostname
 from engine.net.zone import Zone, serve_zone
+from engine.observe.measures import measures
 from engine.reports.counts import Counts
 from engine.reports.tally import Tally
 from engine.stage import load_stage
@@ -70,6 +72,22 @@ async def test_what_was_found_is_written_on_top_and_left_as_facts(resolver) -> N
     assert (about.fact("spf.result"), about.fact("dmarc.result"), about.fact("iprev.name")) == (
         "pass", "pass", "mx.example.com",
     )  # fmt: skip
+
+
+async def test_what_was_found_is_counted(resolver) -> None:
+    before = dict(counted())
+    await authenticate(resolver)(came())
+    await authenticate(resolver)(came(login="ann@example.org", trusted=True))
+    more = {labels: value - before.get(labels, 0) for labels, value in counted()}
+    for labels in (("spf", "pass"), ("dkim", "none"), ("dmarc", "pass"), ("auth", "pass")):
+        assert more[labels] == 1, labels
+
+
+def counted() -> Iterator[tuple[tuple[str, ...], float]]:
+    """Method and result, and how often there was that."""
+    for name, labels, value in measures.samples():
+        if name == "postroad_authentication_total":
+            yield tuple(text for _, text in labels), value
 
 
 FORGED = [

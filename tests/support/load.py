@@ -20,6 +20,7 @@ class Load:
         self.refused: list[str] = []  # 5xx
         self.put_off: list[str] = []  # 4xx
         self.broken: list[BaseException] = []
+        self.slowest = 0.0  # seconds that a message took at most, from MAIL to its answer
         self._pause = pause
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(clients)]
@@ -58,12 +59,14 @@ class Load:
             self.broken.append(error)
 
     def _send(self, connection: smtplib.SMTP, subject: str) -> None:
+        began = time.monotonic()
         try:
             connection.sendmail("ann@example.net", [self.recipient], letter(subject))
         except smtplib.SMTPDataError as error:
             (self.put_off if error.smtp_code < 500 else self.refused).append(subject)
         else:
             self.accepted.append(subject)
+        self.slowest = max(self.slowest, time.monotonic() - began)
 
 
 def subjects(messages: Iterable[bytes]) -> list[str]:

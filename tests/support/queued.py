@@ -2,9 +2,11 @@
 
 import random
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -25,9 +27,12 @@ _RECEIVED = (
 _CONTENT = Octets(b"Subject: waits\r\n\r\nhello\r\n")
 
 
-def fill(data: Path, messages: int, *, shards: int = 2, now: float | None = None, seed: int = 1) -> None:
+def fill(
+    data: Path, messages: int, *, shards: int = 2, now: float | None = None, seed: int = 1, later: float = 0.0
+) -> None:
     """So many messages of the last days, for a thousand domains by a power law, of twenty tenants and 15,000 senders;
-    some in lines, of a hundred one is held and one is parked. The same for the same seed, but for their ids."""
+    some in lines, of a hundred one is held and one is parked. The same for the same seed, but for their ids. All are
+    tried within two hours, ``later`` by so many seconds."""
     dice, now = random.Random(seed), time.time() if now is None else now
     for number in range(shards):
         with closing(Shard(data, number, map_size=2**36)) as shard:
@@ -35,13 +40,14 @@ def fill(data: Path, messages: int, *, shards: int = 2, now: float | None = None
             for start in range(0, len(mine), AT_ONCE):
                 with committed(shard.environment) as batch:
                     for one in mine[start : start + AT_ONCE]:
-                        record = _record(one, now - DAYS * 86400 * (1 - one / messages), now, dice)
+                        record = _record(one, now - DAYS * 86400 * (1 - one / messages), (now, later), dice)
                         shard.put_new(batch, record, _CONTENT)
                         if record.line:
-                            shard.ensure_turn(batch, record.line, now + 3600, now)
+                            shard.ensure_turn(batch, record.line, now + later + 3600, now)
 
 
-def _record(number: int, arrived: float, now: float, dice: random.Random) -> Record:
+def _record(number: int, arrived: float, times: tuple[float, float], dice: random.Random) -> Record:
+    now, later = times
     domain = f"d{min(int(dice.paretovariate(0.5)), 1000):04d}.test"
     facts = {
         "spf.result": "pass",
@@ -61,8 +67,8 @@ def _record(number: int, arrived: float, now: float, dice: random.Random) -> Rec
     )
     reply = dice.choice(["451 4.7.1 Greylisted, come again", "421 4.7.0 Too many messages", "452 4.2.2 Mailbox full"])
     record = Record(
-        MessageId.new(arrived), envelope, "inbound", len(_CONTENT), due=now + dice.uniform(60, 7200), decided=now,
-        reason=f"{reply} (id {number:08d} at mx{number % 3}.{domain})", sites=(f"mx.{domain}",),
+        MessageId.new(arrived), envelope, "inbound", len(_CONTENT), due=now + later + dice.uniform(60, 7200),
+        decided=now, reason=f"{reply} (id {number:08d} at mx{number % 3}.{domain})", sites=(f"mx.{domain}",),
     )  # fmt: skip
     kind = dice.random()
     if kind < 0.01:
@@ -70,3 +76,42 @@ def _record(number: int, arrived: float, now: float, dice: random.Random) -> Rec
     if kind < 0.02:
         return replace(record, state=QUARANTINED)
     return replace(record, line=domain) if kind < 0.5 else replace(record, state=WAITING)
+
+
+class Known(NamedTuple):
+    """What is asked about a message that was put there."""
+
+    id: bytes
+    arrived: float
+    attempts: int
+    tenant: str
+    score: float
+    reason: str
+    state: str
+    line: str
+    sender: str
+    recipient: str
+
+    @property
+    def domain(self) -> str:
+        return self.recipient.rpartition("@")[2]
+
+    @property
+    def name(self) -> str:
+        return str(MessageId(self.id))
+
+
+def known(data: Path, *, shards: int = 2) -> Iterator[Known]:
+    """What was put there, as the store has it."""
+    for number in range(shards):
+        with closing(Shard(data, number, map_size=2**36, read_only=True)) as shard:
+            yield from map(_known, shard.all_records())
+
+
+def _known(record: Record) -> Known:
+    envelope = record.envelope
+    return Known(
+        record.id, envelope.arrived, envelope.attempts, str(envelope.facts[TENANT]),
+        float(str(envelope.facts["scan.score"])), record.reason, record.state, record.line, envelope.sender,
+        envelope.recipients[0].address,
+    )  # fmt: skip

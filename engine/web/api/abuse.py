@@ -12,7 +12,7 @@ from engine.operations import abuse
 from engine.operations.moments import Moment, moment
 from engine.web.api.operating import operator_of
 from engine.web.api.operation import Asked, Call, Operation
-from engine.web.api.problems import missing
+from engine.web.api.problems import missing, unmeant
 
 Who: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=320, description="An IP address, a network, or the address of an account.")
@@ -21,6 +21,13 @@ Who: TypeAlias = Annotated[
 
 class Somebody(Asked, frozen=True):
     who: Who
+
+
+class NewBan(Asked, frozen=True):
+    """Who is kept out for a time, whatever they have guessed."""
+
+    who: Who
+    seconds: Annotated[float, Meta(gt=0, le=31_536_000, description="How long.")] = 86_400.0
 
 
 class Senders(Asked, frozen=True):
@@ -76,6 +83,15 @@ async def list_bans(call: Call) -> list[Ban]:
 
 def _ban(one: Guess) -> Ban:
     return Ban("account" if one.kind == ACCOUNT else "network", one.name, one.guesses, moment(one.until))
+
+
+async def add_ban(call: Call, *, body: NewBan) -> list[Ban]:
+    """Keep an address, a network (each part of a wider one), or an account (from where it is not known) out."""
+    guard, by = call.context.login.guard, operator_of(call)
+    try:
+        return list(map(_ban, await call.blocking(abuse.ban, guard, by, body.who, body.seconds)))
+    except ValueError as error:
+        raise unmeant("body.who", str(error)) from error
 
 
 async def lift_bans(call: Call, *, query: Somebody) -> list[Ban]:
@@ -136,6 +152,7 @@ async def clear_suspect(call: Call, *, path: OneAccount) -> None:
 
 ROWS = (
     Operation("GET", "/bans", "abuse:read", list_bans, by_domain=True),
+    Operation("POST", "/bans", "abuse:write", add_ban, by_domain=True, status=201),
     Operation("DELETE", "/bans", "abuse:write", lift_bans, by_domain=True, problems=(404,)),
     Operation("GET", "/rates", "abuse:read", list_rates, by_domain=True),
     Operation("DELETE", "/rates", "abuse:write", lift_rates, by_domain=True, problems=(404, 502)),

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from engine.operations import accounts, certificates, domains, keys, reported, reports
+from engine.operations import accounts, certificates, domains, keys, presence, reported, reports
 from engine.operations.certificates import Certificates
 from engine.operations.domains import DomainRow
 from engine.operations.figures import Figures
 from engine.operations.keys import KeyRecord, KeyRow
+from engine.operations.presence import PresenceRow
 from engine.operations.reports import Dmarc, Tls
 from engine.signing import KeyStore
 from engine.web.api.operating import SEGMENT, Paged, embedded, operator_of, page, reading
@@ -123,6 +124,19 @@ async def remove_key(call: Call, *, path: OneKey, query: RemovingKey) -> KeyRow:
     return await call.blocking(remove)
 
 
+async def show_records(call: Call, *, path: OneDomain) -> list[str]:
+    """Show the records that the DNS should have for a domain, as lines of a zone file; what needs more, as comments."""
+    domain = await show_domain(call, path=path)  # of no other one
+    return await call.blocking(presence.zone, call.config, operator_of(call), domain.name)
+
+
+async def check_domain(call: Call, *, path: OneDomain) -> list[PresenceRow]:
+    """Hold what the DNS has of a domain against what it should have."""
+    domain, resolver = await show_domain(call, path=path), call.context.resolver()
+    fetch = presence.publicly(resolver)
+    return await presence.checked(resolver.ask, fetch, call.config, operator_of(call), domain.name)
+
+
 async def list_certificates(call: Call) -> Certificates:
     """List the certificates that the server offers, and what is wrong with them."""
     return await call.blocking(certificates.listed, call.config, operator_of(call))
@@ -199,6 +213,8 @@ ROWS = (
     Operation("POST", _KEYS, function=make_keys, **_WRITE, status=201, problems=(409,)),
     Operation("POST", f"{_KEYS}/use", function=use_keys, **_WRITE, problems=(409,)),
     Operation("DELETE", f"{_KEYS}/{{selector}}", function=remove_key, **_WRITE, problems=(409,)),
+    Operation("GET", "/domains/{name}/records", function=show_records, **_READ, problems=(409,)),
+    Operation("GET", "/domains/{name}/presence", function=check_domain, **_READ, problems=(409,)),
     Operation("GET", "/keys", function=list_keys, **_READ),
     Operation("GET", "/certificates", "domains:read", list_certificates),
     Operation("GET", "/reports/dmarc", "reports:read", show_dmarc, by_domain=True, problems=(404,)),

@@ -160,3 +160,28 @@ async def test_bans_rates_and_suspects_of_others_are_not_told_nor_lifted(tmp_pat
             for path in paths:
                 assert mine not in (await all_of_it.get(path)).text, path
                 assert theirs in (await all_of_it.get(path)).text, path
+
+
+async def test_who_is_kept_out_by_hand(tmp_path):
+    async with api_of(tmp_path) as api:
+        mine, theirs = f"ann@{OURS}", f"bob@{THEIRS}"
+        async with api.with_scopes(domains=[OURS]) as ours, api.with_scopes() as all_of_it:
+            made = await ours.post("/bans", json={"who": mine, "seconds": 600})
+            assert (made.status_code, [(one["kind"], one["name"]) for one in made.json()]) == (201, [("account", mine)])
+            for who in (theirs, "203.0.113.7"):
+                assert (await ours.post("/bans", json={"who": who})).status_code == 403, who
+            assert (await all_of_it.post("/bans", json={"who": "203.0.113.7"})).status_code == 201
+            for who in ("0.0.0.0/0", "nobody"):
+                assert (await all_of_it.post("/bans", json={"who": who})).status_code == 422, who
+            found = {one["name"] for one in (await all_of_it.get("/bans")).json()}
+            assert found == {mine, "203.0.113.7/32"}
+            assert (await ours.delete("/bans", params={"who": mine})).status_code == 200
+
+
+async def test_what_the_dns_should_have_of_a_domain(tmp_path):
+    async with api_of(tmp_path) as api, api.with_scopes("domains:read", domains=[OURS]) as ours:
+        lines = (await ours.get(f"/domains/{OURS}/records")).json()
+        assert any(line.startswith(f"{OURS}. IN MX ") for line in lines)
+        for path in ("records", "presence"):
+            assert (await ours.get(f"/domains/{THEIRS}/{path}")).status_code in (403, 404), path
+            assert (await ours.get(f"/domains/{FAR}/{path}")).status_code in (403, 404), path
