@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "policies", "config",
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
-    "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
+    "login": {"protocols", "units", "storage", "net", "observe", "config", "directory", "wakeup"},
     "spam": {
         "protocols", "mime", "message", "units", "storage", "observe", "wakeup", "authentication", "directory",
         "scanning",

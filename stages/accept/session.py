@@ -89,6 +89,7 @@ class Session:
         self._idle = False
         self._submitted = False
         self._early = False  # it spoke before its time
+        self._sent_away = ""  # why it may not be in any more
         # Errors up to which replies are not held up.
         self._forgiven = terms.tarpit_after if terms.tarpit and not trusted else math.inf
 
@@ -151,6 +152,8 @@ class Session:
     async def _close_late(self) -> None:
         if self._terms.draining:
             self._smtp.close("4.3.2", SHUTTING_DOWN)
+        elif self._sent_away:
+            self._smtp.close("4.7.0", f"You are logged out: {self._sent_away}")
         else:
             event("client-too-slow", peer=self._peer)
             self._smtp.close("4.4.2", "Too slow, goodbye")
@@ -189,7 +192,7 @@ class Session:
             if self._smtp.errors > self._forgiven:
                 await self._hold_up(between)
             await self._connection.send(replies)
-        if between and self._terms.draining:
+        if between and (self._terms.draining or self._sent_away):
             self._deadline.pass_by()
         self._idle = between
         octets = await self._connection.receive()
@@ -213,6 +216,16 @@ class Session:
         """End it now, unless a whole message waits for its verdict: the queue may hold it already."""
         if not self._submitted:
             self._deadline.pass_by()
+
+    def _send_away(self, why: str) -> None:
+        """Whoever has logged in may not be in any more."""
+        self._sent_away = why
+        self.cut()
+
+    def end(self) -> None:
+        """It is over."""
+        self.forget()
+        self._visitor.leave()
 
     def forget(self) -> None:
         """Drop the transaction, and what it has written."""
@@ -264,6 +277,7 @@ class Session:
             self._smtp.take_keys(answer)
         elif answer is not None:
             self._smtp.authenticated(answer.address)
+            self._visitor.stay(self._send_away)
         else:
             self._smtp.refuse(535, "5.7.8", "Wrong user name or password", counts=True)
 
