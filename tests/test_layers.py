@@ -123,7 +123,7 @@ ARROWS: dict[str, set[str]] = {
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
         "suppression", "webhooks", "shaping", "revisions", "operations", "history", "traces",
-        "rehearsal", "stage", "migration", "figures",
+        "rehearsal", "stage", "migration", "figures", "growth",
     },
     "web": {
         "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "growth", "history", "imap",

@@ -7,6 +7,7 @@ import pytest
 
 from engine.directory import Limit
 from engine.directory.totp import new_secret
+from engine.operations import filling
 from engine.web.api.rows import ROWS
 from tests.support.api import api_of
 from tests.support.parked import parked
@@ -174,6 +175,21 @@ async def test_domains_aliases_groups_and_quotas(tmp_path):
         assert (await program.delete(f"/quotas/{ANN}")).status_code == 204
         assert api.site.directory.account(ANN).limit == Limit()
         assert (await program.delete("/groups/staff@example.org")).status_code == 204
+
+
+async def test_who_will_be_full(tmp_path):
+    async with api_of(tmp_path) as api, api.with_scopes("accounts:read") as program:
+        directory, growth = api.site.directory, api.site.context.growth
+        numbers = [directory.add_account(address).id for address in (ANN, EVE)]
+        for address in (ANN, EVE):
+            directory.limit(address, Limit(2_000, None))
+        for day in range(10):
+            growth.note(filling.today() - 10 + day, dict.fromkeys(numbers, (day * 100, 1)))
+        rows = good(await program.get("/quotas/forecast"))
+        assert rows == [{"address": address, "days": 11.0, "rests_on": 10} for address in (ANN, EVE)]
+        assert good(await program.get("/quotas/forecast", params={"within": 10})) == []
+        async with api.with_scopes("accounts:read", domains=["example.net"]) as limited:
+            assert [row["address"] for row in good(await limited.get("/quotas/forecast"))] == [EVE]
 
 
 async def test_lists_and_suppressions(tmp_path):
