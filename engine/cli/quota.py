@@ -10,7 +10,9 @@ from engine.cli.configured import config_option, configuration
 from engine.cli.errors import Unusable
 from engine.directory import UNSAID, Limit
 from engine.growth import LEAST, Growth
+from engine.growth.series import FOLDER
 from engine.operations import filling, quotas
+from engine.operations.filling import FillingRow
 from engine.operations.quotas import QuotaPart, QuotaRow
 from engine.operations.reading import reading
 from engine.units import Size, measured
@@ -123,14 +125,15 @@ def forecast(ctx: click.Context, within: int, as_json: bool) -> None:
     It rests on what a web process has written down day by day, and says nothing of accounts of which less than a week
     is known.
     """
-    config = configuration(ctx)
-    with opening.opened(ctx) as directory, Growth.open(config.server.data) as growth:
-        found = filling.soon(directory, growth, config.quota, opening.onlooker(), within)
-        known = growth.noted
-    rows = [{"address": one.address, "days": round(one.days, 1), "rests_on": one.rests_on} for one in found]
-    if not known and not as_json:
+    config, found = configuration(ctx), list[FillingRow]()
+    is_known = (config.server.data / FOLDER).exists()  # else opening it would make it, and perhaps as root
+    if is_known:
+        with opening.opened(ctx) as directory, Growth.open(config.server.data) as growth:
+            found = filling.soon(directory, growth, config.quota, opening.onlooker(), within)
+    elif not as_json:
         click.echo(f"Nothing is known yet: a process of [listen] web writes it down, and {LEAST} days are needed.")
         return
+    rows = [{"address": one.address, "days": round(one.days, 1), "rests_on": one.rests_on} for one in found]
     tables.show(rows, ("address", "days", "rests_on"), as_json=as_json)
 
 

@@ -38,6 +38,15 @@ def is_member(directory: Directory, account: Account, group: str) -> bool:
     return any(account.id in accounts for _, accounts in _layers(directory, group, catch_all=False))
 
 
+def members(directory: Directory, group: str) -> list[Account]:
+    """All accounts to which a group leads, by number: its members, those of groups among them, and so on."""
+    found: dict[int, Account] = {}
+    for layer, _ in _layers(directory, group, catch_all=False):
+        some = [directory.find(one) for one in layer]
+        found |= {one.id: one for one in some if isinstance(one, Account)}
+    return [found[number] for number in sorted(found)]
+
+
 def may_post(directory: Directory, group: str, login: str) -> bool:
     """Whether who has logged in as that account, empty for nobody, may write to ``group``, as it compares."""
     found = directory.find(group, subaddress="")

@@ -167,3 +167,27 @@ def test_nothing_of_a_held_account_goes_without_a_server_either(folder: Path) ->
     assert trio.run(expunge) == 3
     (row,) = json.loads(run(folder, "hold", "list", "--json").output)
     assert (row["kept"], row["kept_size"]) == (3, 63)
+
+
+def test_domains_and_groups_are_held(folder: Path) -> None:
+    with Embedded.open(folder / "var" / "directory", ["example.org"]) as directory:
+        directory.add_group("team@example.org", [BOB])
+    done = run(folder, "hold", "add", "example.org", "team@example.org", "--reason", "Case 17")
+    assert (done.exit_code, done.output.splitlines()) == (
+        0,
+        [
+            "Held: nothing of example.org is removed for good: 2 accounts now, and all that come.",
+            "Held: nothing of team@example.org is removed for good: 1 account now, and all that come.",
+        ],
+    )
+    rows = json.loads(run(folder, "hold", "list", "--json").output)
+    assert [(row["address"], row["kind"], row["accounts"]) for row in rows] == [
+        ("example.org", "domain", 2), ("team@example.org", "group", 1),
+    ]  # fmt: skip
+    assert run(folder, "hold", "add", "elsewhere.test", "--reason", "Case 17").exit_code == 1
+    assert run(folder, "hold", "add", "example.org", "--reason", "Case 17").exit_code == 1
+    lifted = run(folder, "hold", "lift", "example.org", "--reason", "closed")
+    assert lifted.output == "Lifted the hold on example.org; 1 account not held any more.\n"
+    assert run(folder, "hold", "lift", "team@example.org", "--reason", "closed").exit_code == 0
+    assert run(folder, "hold", "lift", "team@example.org", "--reason", "closed").exit_code == 1
+    assert kinds(folder) == ["hold-begun"] * 2 + ["hold-lifted"] * 2

@@ -55,7 +55,7 @@ async def kept(request: Request) -> Oversight:
 def whose(request: Request, text: str) -> tuple[list[Whose], list[str]]:
     """The accounts that somebody has written, those too that are gone and held; and what is none. Blocks."""
     found, unknown = dict[int, Whose](), list[str]()
-    held = {one.address: one.account for one in store(request).holds()}
+    held = {address: account for account, address in store(request).held().items()}
     directory = embedded(request)
     for address in dict.fromkeys(text.replace(",", " ").lower().split()):
         account = directory.account(address)
