@@ -16,9 +16,19 @@ def may_send_as(directory: Directory, account: str, sender: str) -> bool:
     So the name may be that of an alias that leads to the account, or of a group that it is a member of.
     """
     own = directory.account(account)
+    return _may(directory, own, sender, own.send_as if own else ())
+
+
+def may_send_on_behalf(directory: Directory, account: str, author: str) -> bool:
+    """Whether the account may send what says that ``author`` wrote it, if it says as well who has sent it."""
+    own = directory.account(account)
+    granted = own.on_behalf if own else ()
+    return bool(granted) and _may(directory, own, author, granted)
+
+
+def _may(directory: Directory, own: Account | None, sender: str, granted: Collection[str]) -> bool:
     if own and own.suspended:
         return False
-    granted = own.send_as if own else ()
     for addresses, accounts in _layers(directory, sender):
         if own and own.id in accounts:
             return True

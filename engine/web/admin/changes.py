@@ -103,6 +103,7 @@ def deeds(request: Request) -> Sequence[tuple[str, str]]:
         ("no admin", _("gets no more mail of the postmaster")),
         ("admin", _("gets the mail of the postmaster")),
         ("sends as", _("sends as:")),
+        ("sends on behalf of", _("sends on behalf of:")),
         ("not suspended", _("suspension ended")),
         ("suspended", _("suspended")),
         ("invitation", _("invited")),

@@ -83,6 +83,7 @@ class Opened:
     texts: tuple[Text, ...]
     files: tuple[File, ...]
     inline: tuple[File, ...]  # pictures that the text may refer to
+    agents: tuple[Person, ...] = ()  # who has sent it on behalf of its senders
 
 
 class Opener:
@@ -102,10 +103,12 @@ class Opener:
         def people(name: bytes) -> tuple[Person, ...]:
             return tuple(persons(values.get(name, b"")))
 
+        senders = people(b"from")
+        known = {one.address.lower() for one in senders}
         return Opened(
             uid=uid,
             subject=fields.text(values.get(b"subject", b"")),
-            senders=people(b"from"),
+            senders=senders,
             to=people(b"to"),
             cc=people(b"cc"),
             bcc=people(b"bcc"),
@@ -118,6 +121,7 @@ class Opener:
             texts=tuple(sorter.texts),
             files=tuple(sorter.files),
             inline=tuple(sorter.inline),
+            agents=tuple(one for one in people(b"sender") if one.address.lower() not in known),
         )
 
     def text(self, uid: int, numbers: Numbers) -> str:

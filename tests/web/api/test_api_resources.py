@@ -36,6 +36,9 @@ async def test_an_account_comes_changes_and_goes(tmp_path, told):
         granted = await program.post(f"/accounts/{ANN}/send-as", json={"add": ["@example.net"]})
         assert good(granted)["send_as"] == ["@example.net"]
         assert good(await program.post(f"/accounts/{ANN}/send-as", json={"remove": ["@example.net"]}))["send_as"] == []
+        for change, after in (({"add": [EVE]}, [EVE]), ({"remove": [EVE]}, [])):
+            changed = good(await program.post(f"/accounts/{ANN}/on-behalf", json=change))
+            assert (changed["on_behalf"], changed["send_as"]) == (after, [])
         found = good(await program.get("/accounts/find", params={"address": "ann+tag@example.org"}))
         assert (found["kind"], found["address"]) == ("account", ANN)
         gone = good(await program.delete(f"/accounts/{ANN}", params={"keep_mail": "true"}))
@@ -45,7 +48,7 @@ async def test_an_account_comes_changes_and_goes(tmp_path, told):
     changes = [(name, values["by"]) for name, values in told if name.startswith("account-")]
     assert changes == [
         ("account-added", "token:t0"),
-        *[("account-changed", "token:t0")] * 6,
+        *[("account-changed", "token:t0")] * 8,
         ("account-removed", "token:t0"),
     ]
 
@@ -72,6 +75,7 @@ async def test_mail_that_nobody_erases_now_is_left_to_the_server(tmp_path):
         ("DELETE", "/totp", None),
         ("PATCH", "", {"admin": True}),
         ("POST", "/send-as", {"add": ["x@example.org"]}),
+        ("POST", "/on-behalf", {"add": ["x@example.org"]}),
         ("DELETE", "/app-passwords/phone", None),
         ("DELETE", "", None),
     ],
@@ -304,6 +308,7 @@ CONTENTS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any] | None]] = 
     ("PATCH", "/accounts/{address}"): ({}, {"admin": True}),
     ("PUT", "/accounts/{address}/password"): ({}, {"password": "x"}),
     ("POST", "/accounts/{address}/send-as"): ({}, {"add": [ANN]}),
+    ("POST", "/accounts/{address}/on-behalf"): ({}, {"add": [ANN]}),
     ("GET", "/accounts/{address}/rights"): ({"folder": "INBOX"}, None),
     ("POST", "/accounts/{address}/rights"): ({}, {"folder": "INBOX", "who": ANN, "rights": "lr"}),
     ("POST", "/aliases"): ({}, {"address": "@example.net", "targets": [ANN]}),
