@@ -10,6 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from engine.directory import Unavailable, asked
+from engine.finding.boxes import Box, Boxes
+from engine.finding.listing import Listing
+from engine.finding.search import Finding
 from engine.index import Index
 from engine.mailbox import Access, Mailboxes
 from engine.mailbox.commands import Begin
@@ -17,11 +20,9 @@ from engine.mailbox.layout import INBOX
 from engine.observe.events import event
 from engine.storage.environment import StorageError
 from engine.storage.store import OnDemand
+from engine.web import means
 from engine.web.context import Context, context_of
-from engine.web.mail.boxes import Box, Boxes
 from engine.web.mail.contacts import Contacts
-from engine.web.mail.finding import Finding
-from engine.web.mail.listing import Listing
 from engine.web.mail.opened import Opener
 from engine.web.mail.passes import Passes
 from engine.web.mail.people import Colleagues
@@ -49,7 +50,6 @@ class Desk:
         self.ways = Ways(context)
         self.colleagues = Colleagues()
         self.waiting: dict[str, trio.Event] = {}  # what is about to be sent by this process
-        self._index: Index | None = None
         self._finding: Finding | None = None
         self._fetching: Fetching | None = None
         self._contacts = OnDemand(partial(Contacts.open, context.data / "web" / "contacts", self._reserve))
@@ -87,9 +87,7 @@ class Desk:
 
     @property
     def index(self) -> Index:
-        if self._index is None:
-            self._index = Index.open(self.context.data / "index")
-        return self._index
+        return means.index(self.context)
 
     @property
     def finding(self) -> Finding:

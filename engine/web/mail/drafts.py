@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from engine.directory import Account
 from engine.directory import asked as looked_up
+from engine.finding.boxes import Box
 from engine.mailbox import MessageGone
 from engine.mailbox.commands import Append, Appended, Expunge
 from engine.mailbox.flags import DRAFT, SEEN
@@ -20,7 +21,6 @@ from engine.mailbox.incoming import IncomingFile
 from engine.mailbox.layout import INLINE
 from engine.web.mail import writing
 from engine.web.mail.acting import change
-from engine.web.mail.boxes import Box
 from engine.web.mail.cleaning import cleaned
 from engine.web.mail.desk import Desk, number, read, said, session
 from engine.web.mail.opened import File, Opened, Person, same_id, section_of
