@@ -118,7 +118,7 @@ def listed(opened: Oversight, read: Reading, by: Operator) -> list[HoldRow]:
     holds, wides, unders = opened.holds(), opened.wides(), opened.unders()
     if not holds and not wides:
         return []
-    numbers = sorted({one.account for one in (*holds, *unders)})
+    numbers = sorted({one.account for one in holds} | {one.account for one in unders})
     with read() as mailboxes:
         usages = dict(zip(numbers, mailboxes.usages(numbers), strict=True))
     of_wides = [_wide_row(wide, [usages[one.account] for one in unders if wide.name in one.names]) for wide in wides]

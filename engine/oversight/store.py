@@ -241,7 +241,7 @@ class Oversight(Store):
 
     def held(self) -> dict[int, str]:
         """All accounts that are held, by whatever hold, with their addresses."""
-        return {one.account: one.address for one in (*self.unders(), *self.holds())}
+        return {one.account: one.address for one in self.unders()} | {one.account: one.address for one in self.holds()}
 
     def _put_under(self, txn: Transaction, whose: Whose, name: str) -> bool:
         """Whether that is new."""

@@ -363,7 +363,8 @@ class Session:
         others = [one for one in map(str, authors(fields)) if not await self._terms.may_send_as(login, one)]
         for author in others:
             if not await self._terms.may_send_on_behalf(login, author):
-                return self._refuse_author(login, author, "From")
+                self._refuse_author(login, author, "From")
+                return None
         if not others:
             return ""
         named = list(map(str, agents(fields)))
@@ -372,7 +373,8 @@ class Session:
         if len(named) != 1 or len(fields.named("sender")) != 1:
             raise ValueError("Sender must name one address (RFC 5322 3.6.2)")
         if not await self._terms.may_send_as(login, named[0]):
-            return self._refuse_author(login, named[0], "Sender")
+            self._refuse_author(login, named[0], "Sender")
+            return None
         return ""
 
     def _refuse_author(self, login: str, author: str, field: str) -> None:
