@@ -17,6 +17,7 @@ from engine.index import Index
 from engine.mailbox import Access, Mailboxes
 from engine.mailbox.commands import Begin
 from engine.mailbox.layout import INBOX
+from engine.net.https import Https
 from engine.observe.events import event
 from engine.storage.environment import StorageError
 from engine.storage.store import OnDemand
@@ -101,6 +102,11 @@ class Desk:
         if self._fetching is None:
             self._fetching = Fetching.by(self.context.resolver())
         return self._fetching
+
+    @property
+    def https(self) -> Https:
+        """By which what letters name is asked, at public addresses alone."""
+        return self.fetching.https
 
     async def boxes(self, request: Request) -> Boxes:
         """The mailboxes of whoever asks, which are made if this is their first use. StorageError, Unavailable."""

@@ -24,6 +24,7 @@ from engine.web.mail.cleaning import Cleaned, TooDeep, cleaned
 from engine.web.mail.desk import Desk, desk_of, number, read, session
 from engine.web.mail.fates import fates
 from engine.web.mail.labels import keywords_by_name, labels
+from engine.web.mail.leaving import way
 from engine.web.mail.opened import File, Opened, Opener, Text, same_id, section_of
 from engine.web.mail.passes import PartPass, RemotePass
 from engine.web.mail.pictures import NoPicture, kind
@@ -159,7 +160,7 @@ async def message(request: Request) -> Response:
         invitation=await _invitation(desk, request, box, found),
         fates=await read(fates, desk.context.data, session(request).account.address, found) if box.outgoing else [],
         shown=request.query_params.get("remote") == "1", plain=request.query_params.get("plain") == "1",
-        print=request.query_params.get("print") == "1",
+        print=request.query_params.get("print") == "1", leaving=way(found.offer),
     )  # fmt: skip
 
 
@@ -350,6 +351,12 @@ async def in_threads(first: bytes, pieces: Iterator[bytes]) -> Any:
     while piece is not None:
         yield piece
         piece = await trio.to_thread.run_sync(next, pieces, None)
+
+
+async def opened_for(request: Request) -> tuple[Desk, Opened]:
+    """The message that an address is about, read. 404."""
+    desk, box, uid = await _asked(request)
+    return desk, await _open(desk, box, uid, plain=False)
 
 
 async def _asked(request: Request) -> tuple[Desk, Box, int]:
