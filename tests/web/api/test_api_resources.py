@@ -326,7 +326,16 @@ CONTENTS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any] | None]] = 
 }
 
 OURS = ("accounts", "aliases", "groups", "domains", "quotas", "lists", "reports")
-CUT = {"/aliases", "/groups", "/domains", "/quotas", "/keys", "/quarantine", "/quarantine/decisions"}
+CUT = {
+    "/aliases",
+    "/groups",
+    "/domains",
+    "/quotas",
+    "/quotas/forecast",
+    "/keys",
+    "/quarantine",
+    "/quarantine/decisions",
+}
 """Lists that are cut to what the token may see."""
 
 
@@ -341,7 +350,8 @@ async def test_a_token_of_some_domains_touches_no_others(tmp_path, row):
         path, query, body = elsewhere(row)
         response = await program.request(row.method, path, params=query, json=body)
         if row.method == "GET" and row.path in CUT:
-            items = good(response)["items"]
+            found = good(response)
+            items = found if isinstance(found, list) else found["items"]
             assert not [one for one in items if "example.net" in str(one)]
         else:
             assert response.status_code == (422 if "import" in path else 403), response.text
