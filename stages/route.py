@@ -64,7 +64,7 @@ class Party(NamedTuple):
     is_local: bool
     limited: Limited | None = None  # where its mailbox may be full
     folder: int = 0  # the public folder that it stands for
-    closed: str = ""  # the group that was written to, where not everybody may
+    closed: tuple[str, ...] = ()  # groups that were met on the way to it, to which not everybody may write
 
 
 NOBODY = Party("", "", "", is_local=False)
@@ -155,7 +155,7 @@ class Route:
                 return NO_SUCH_USER
             if is_bounce and self._lacks_tag(recipient, reached):
                 return NOT_OURS
-            if reached[0].closed and not may_post(self.directory, reached[0].closed, login):
+            if not all(may_post(self.directory, group, login) for group in reached[0].closed):
                 return NOT_A_WRITER
             if all(party.folder and self.posting.would_be_refused(party.folder, login) for party in reached):
                 return MAY_NOT
@@ -228,17 +228,20 @@ class Route:
         if not party.is_local:
             return (party,)
         found = self.directory.find(recipient, subaddress=self.subaddress)
-        if isinstance(found, Group) and found.posting != ANYBODY:
-            return tuple([party._replace(closed=found.address) for party in self._members(found)])
         if isinstance(found, Alias):
             return self._members(found)
         return (self._resident(found),) if found else ()
 
     def _members(self, alias: Alias) -> tuple[Party, ...]:
-        """Those an alias stands for in the end, each once. Aliases are opened layer by layer, each only once."""
+        """Those an alias stands for in the end, each once. Aliases are opened layer by layer, each only once.
+
+        The first of them says to which groups among these not everybody may write: their rules hold through all that
+        leads to them, or whoever makes an alias would set them aside.
+        """
         reached: dict[str, Party] = {}
         unknown: dict[str, Party] = {}
         opened = {alias.address}
+        closed = [alias.address] if _is_closed(alias) else []
         layer: Iterable[str] = alias.targets
         for _ in range(DEPTH):
             deeper: list[str] = []
@@ -248,13 +251,17 @@ class Route:
                 if isinstance(found, Alias):
                     if found.address not in opened:
                         opened.add(found.address)
+                        closed += [found.address] if _is_closed(found) else []
                         deeper += found.targets
                 elif isinstance(found, Account):
                     reached[found.address] = self._resident(found)
                 else:
                     (unknown if party.is_local else reached)[party.address] = party
             layer = deeper
-        return (*reached.values(), *unknown.values()) if reached else ()
+        if not reached:
+            return ()
+        first, *others = (*reached.values(), *unknown.values())
+        return (first._replace(closed=tuple(closed)), *others)
 
     def _party(self, address: str) -> Party:
         name = split(address)
@@ -264,6 +271,10 @@ class Route:
 
     def _sender(self, address: str) -> Party:
         return self._party(address) if address and self._asks_sender else NOBODY
+
+
+def _is_closed(alias: Alias) -> bool:
+    return isinstance(alias, Group) and alias.posting != ANYBODY
 
 
 def _put_off(error: Unavailable) -> Defer:

@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "message", "verdict", "observe", "storage", "net", "authentication", "policies", "config",
     },
     "directory": {"protocols", "storage", "units", "observe", "config"},
-    "login": {"protocols", "units", "storage", "net", "observe", "config", "directory"},
+    "login": {"protocols", "units", "storage", "net", "observe", "config", "directory", "wakeup"},
     "spam": {
         "protocols", "mime", "message", "units", "storage", "observe", "wakeup", "authentication", "directory",
         "scanning",
@@ -73,6 +73,7 @@ ARROWS: dict[str, set[str]] = {
     "imap": {
         "protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index", "spam",
     },
+    "finding": {"protocols", "mime", "index", "imap", "mailbox"},
     "sorting": {
         "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config", "directory", "login",
         "mailbox",
@@ -113,7 +114,7 @@ ARROWS: dict[str, set[str]] = {
         "protocols", "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes",
         "reports", "presence", "authentication", "bounces", "directory", "login", "spam", "lists", "suppression",
         "signing", "mailbox", "exchange", "queue", "quarantine", "runtime", "history", "revisions", "rehearsal",
-        "shaping", "abuse", "traces", "migration", "oversight", "figures", "growth",
+        "shaping", "abuse", "traces", "migration", "oversight", "figures", "growth", "finding", "index",
     },
     "watching": {"observe", "links", "drawing", "runtime"},
     "cli": {
@@ -124,10 +125,10 @@ ARROWS: dict[str, set[str]] = {
         "scanning", "signing", "presence", "sieve", "sorting", "spam", "mime", "quarantine", "lists", "policies",
         "outbound", "deadline", "protocols", "verdict", "wording", "delivery_status", "egress", "bounces",
         "suppression", "webhooks", "shaping", "revisions", "operations", "history", "traces",
-        "rehearsal", "stage", "migration", "figures",
+        "rehearsal", "stage", "migration", "figures", "growth", "finding",
     },
     "web": {
-        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "growth", "history", "imap",
+        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "finding", "growth", "history", "imap",
         "index", "links", "lists", "login", "mailbox", "message", "mime", "migration", "net", "observe", "operations",
         "oversight", "policies", "protocols", "quarantine", "queue", "reports", "revisions", "runtime", "scanning",
         "shaping", "sieve", "signing", "spam", "storage", "suppression", "units", "unsubscribe", "watching",

@@ -52,6 +52,17 @@ def authors(fields: Fields) -> tuple[Author, ...]:
     return tuple(author for field in found for author in _authors(field.value))
 
 
+def agents(fields: Fields) -> tuple[Author, ...]:
+    """All mailboxes in all Sender fields: who has sent it for its authors (RFC 5322 3.6.2). ValueError as there."""
+    found = fields.named("sender")
+    try:
+        if sum(len(field.octets) for field in found) > FROM_LIMIT:
+            raise ValueError
+        return tuple(agent for field in found for agent in _authors(field.value))
+    except ValueError as error:
+        raise ValueError("Sender holds no address that can be read") from error
+
+
 def author_domains(fields: Fields) -> tuple[str, ...]:
     """The domains of all ``authors``, in their order. ValueError as there."""
     return tuple([author.domain for author in authors(fields)])

@@ -196,14 +196,23 @@ def suspend(ctx: click.Context, address: str, lift: bool) -> None:
 @account.command()
 @click.argument("address")
 @click.argument("senders", metavar="SENDER...", nargs=-1, required=True)
+@click.option("--on-behalf", is_flag=True, help="On behalf of them alone: Sender says who has sent it.")
 @click.option("--revoke", is_flag=True, help="The account may no longer do so.")
 @config_option
 @click.pass_context
-def grant(ctx: click.Context, address: str, senders: tuple[str, ...], revoke: bool) -> None:
-    """Let ADDRESS send in the name of each SENDER: an address, or @example.org for all of a domain."""
+def grant(ctx: click.Context, address: str, senders: tuple[str, ...], on_behalf: bool, revoke: bool) -> None:
+    """Let ADDRESS send in the name of each SENDER: an address, or @example.org for all of a domain.
+
+    Who sends in a name writes it into From, and nothing else is to be seen. Who sends on behalf of it does so too, and
+    stands in Sender: the server writes that field where a mail program does not.
+    """
     with opening.opened(ctx) as directory:
         given, taken = ((), senders) if revoke else (senders, ())
-        changed = accounts.grant(directory, opening.operator(directory), address, given, taken)
+        by = opening.operator(directory)
+        changed = accounts.grant(directory, by, address, given, taken, on_behalf=on_behalf)
+    if on_behalf:
+        click.echo(f"{changed.address} may send on behalf of {', '.join(changed.on_behalf) or 'nobody'}.")
+        return
     click.echo(f"{changed.address} may send as itself{''.join(f', {sender}' for sender in changed.send_as)}.")
 
 
@@ -296,6 +305,7 @@ def _row(found: AccountRow) -> dict[str, Any]:
         "has_password": found.has_password,
         "has_totp": found.has_totp,
         "send_as": found.send_as,
+        "on_behalf": found.on_behalf,
         "domain_is_local": found.domain_is_local,
         "state": found.state,
     }

@@ -11,6 +11,7 @@ import trio
 from engine.cli import erasing, opening, tables
 from engine.cli.changing import changed, running
 from engine.cli.configured import config_option, configuration, fail, failing
+from engine.cli.delegates import let, people
 from engine.cli.mailbox_backup import backup, restore
 from engine.cli.mailbox_exchange import export, import_
 from engine.cli.mailbox_migrate import migrate
@@ -36,7 +37,7 @@ def mailbox() -> None:
     """The mailboxes: what they hold, mail that was removed from them, who shares them, and the way in and out."""
 
 
-for _command in (export, import_, migrate, backup, restore, share, unshare, acl):
+for _command in (export, import_, migrate, backup, restore, share, unshare, acl, people, let):
     mailbox.add_command(_command)
 
 

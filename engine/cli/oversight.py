@@ -1,8 +1,11 @@
 """`postroad oversight`: grants to look at people's mail, and mail taken out by them."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 
 from engine.cli import opening, tables
 from engine.cli.audit import opened
@@ -10,6 +13,10 @@ from engine.cli.configured import config_option, configuration, fail
 from engine.cli.durations import seconds
 from engine.cli.progress import progress
 from engine.cli.reading import account_of
+from engine.finding.search import TooLong
+from engine.index import Index
+from engine.mailbox import Mailboxes, MessageGone
+from engine.operations import looking
 from engine.operations import oversight as operations
 from engine.operations.operator import Operator
 from engine.operations.oversight import GrantRow
@@ -24,7 +31,7 @@ _COLUMNS = ("number", "state", "by", "addresses", "until", "reason")
 def oversight() -> None:
     """Grants to look at people's mail: asked for with a reason, consented to by a second person, over by themselves.
 
-    Auditors search and read in the pages. Whatever is done stands in `postroad audit`.
+    Auditors search and read in the pages, and by `search` and `read`. Whatever is done stands in `postroad audit`.
     """
 
 
@@ -104,6 +111,61 @@ def export(ctx: click.Context, number: int, folder: Path) -> None:
         made = operations.export(store, mailboxes, _by(ctx), number, folder, step=lambda done: seen(done, 0))
     give_to(folder.parent.stat(), folder)
     click.echo(f"Exported {tables.counted(len(made.messages), 'message')} ({made.size:,} octets) into {folder}.")
+
+
+@oversight.command()
+@click.argument("number", type=click.IntRange(min=1))
+@click.argument("query")
+@click.option("--after", metavar="PLACE", default="", help="Go on behind what was shown before.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def search(ctx: click.Context, number: int, query: str, after: str, as_json: bool) -> None:
+    """Search the mail of those whom an open grant of yours is about, as in the webmail: "from:eve has:attachment".
+
+    The search stands in the audit log before it is made. Fifty are shown at once, the latest first.
+    """
+    with opened(ctx) as store, _mail(ctx) as where:
+        try:
+            found = looking.search(store, where, _by(ctx), number, query, after=after)
+        except TooLong:
+            fail("the search would take too long: ask for less, such as after:2026-01-01")
+        except ValueError:
+            fail(f"{after!r} is none of the places that a search has shown")
+    if as_json:
+        tables.show_json(msgspec.to_builtins(found))
+        return
+    rows = [{**msgspec.structs.asdict(one), "received": tables.timestamp(one.received)} for one in found.items]
+    tables.show(rows, ("address", "folder", "uid", "received", "people", "subject", "size"), as_json=False)
+    for term in found.mistakes:
+        click.echo(f"{term} makes no sense, and was left out.", err=True)
+    if found.next:
+        click.echo(f"There is more: --after {found.next}", err=True)
+
+
+@oversight.command()
+@click.argument("number", type=click.IntRange(min=1))
+@click.argument("address")
+@click.argument("folder")
+@click.argument("uid", type=click.IntRange(min=1))
+@config_option
+@click.pass_context
+def read(ctx: click.Context, number: int, address: str, folder: str, uid: int) -> None:
+    """Write a message as it came to standard output, by an open grant of yours. It stands in the audit log before."""
+    with opened(ctx) as store, reading(configuration(ctx)) as mailboxes:
+        try:
+            octets = looking.source(store, mailboxes, _by(ctx), number, (address, folder, uid))
+        except MessageGone:
+            fail(f"there is no message {uid} in {folder} of {address}")
+    click.echo(octets, nl=False)
+
+
+@contextmanager
+def _mail(ctx: click.Context) -> Iterator[tuple[Mailboxes, Index]]:
+    """The mailboxes and the index, while the server runs or not."""
+    config = configuration(ctx)
+    with reading(config) as mailboxes, closing(Index.open(config.server.data / "index")) as index:
+        yield mailboxes, index
 
 
 @oversight.command()

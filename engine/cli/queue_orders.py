@@ -9,7 +9,7 @@ import click
 import trio
 from msgspec.structs import replace
 
-from engine.cli import tables
+from engine.cli import opening, tables
 from engine.cli.configured import config_option, configuration, fail
 from engine.cli.errors import inner
 from engine.cli.progress import progress
@@ -174,6 +174,8 @@ def _carried_out(config: Config, word: Word, selection: Selection, chosen: opera
         if not all(isinstance(one, KeyboardInterrupt | Unanswered | StorageError) for one in errors):
             raise
         fail(_broken_off(word, report, errors[0]))
+    finally:
+        trio.run(orders.noted, opening.operator_of(config.server.data), word, report)
     return report
 
 

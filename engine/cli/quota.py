@@ -9,7 +9,10 @@ from engine.cli import opening, tables
 from engine.cli.configured import config_option, configuration
 from engine.cli.errors import Unusable
 from engine.directory import UNSAID, Limit
-from engine.operations import quotas
+from engine.growth import LEAST, Growth
+from engine.growth.series import FOLDER
+from engine.operations import filling, quotas
+from engine.operations.filling import FillingRow
 from engine.operations.quotas import QuotaPart, QuotaRow
 from engine.operations.reading import reading
 from engine.units import Size, measured
@@ -103,6 +106,35 @@ def list_(ctx: click.Context, over: int | None, as_json: bool) -> None:
     rows = list(map(_row, found))
     shown = rows if as_json else [{**row, "share": "" if row["share"] is None else f"{row['share']} %"} for row in rows]
     tables.show(shown, COLUMNS, as_json=as_json)
+
+
+@quota.command()
+@click.option(
+    "--within",
+    type=click.IntRange(min=0),
+    default=int(filling.SOON),
+    metavar="DAYS",
+    help=f"Who will be full in so many days; {filling.SOON:g} where nothing is said.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@config_option
+@click.pass_context
+def forecast(ctx: click.Context, within: int, as_json: bool) -> None:
+    """Show who will be full, and when, if it goes on as in the last weeks: by a straight line through them.
+
+    It rests on what a web process has written down day by day, and says nothing of accounts of which less than a week
+    is known.
+    """
+    config, found = configuration(ctx), list[FillingRow]()
+    is_known = (config.server.data / FOLDER).exists()  # else opening it would make it, and perhaps as root
+    if is_known:
+        with opening.opened(ctx) as directory, Growth.open(config.server.data) as growth:
+            found = filling.soon(directory, growth, config.quota, opening.onlooker(), within)
+    elif not as_json:
+        click.echo(f"Nothing is known yet: a process of [listen] web writes it down, and {LEAST} days are needed.")
+        return
+    rows = [{"address": one.address, "days": round(one.days, 1), "rests_on": one.rests_on} for one in found]
+    tables.show(rows, ("address", "days", "rests_on"), as_json=as_json)
 
 
 def _row(one: QuotaRow) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.login import Token, Tokens
 
 _EVERY = "all"
+LOOK = "oversight:look"
 
 
 @click.group()
@@ -35,12 +36,13 @@ def token() -> None:
 @click.option("--for", "lasts", metavar="TIME", default="", help="How long it is good, such as 90d; else for ever.")
 @click.option("--network", "networks", multiple=True, metavar="NETWORK", help="Only from there.")
 @click.option("--rate", metavar="RATE", default="1200/1m", show_default=True, help="Requests in a time, at most.")
+@click.option("--auditor", metavar="ADDRESS", default="", help="By whose grants it searches: for oversight:look.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @config_option
 @click.pass_context
 def add(
     ctx: click.Context, name: str, *, scopes: tuple[str, ...], domains: tuple[str, ...], lasts: str,
-    networks: tuple[str, ...], rate: str, as_json: bool,
+    networks: tuple[str, ...], rate: str, auditor: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Make a token of this NAME, and show it: this once, for nobody can find it out later."""
     from engine.directory.addresses import valid_domain
@@ -48,12 +50,14 @@ def add(
     from engine.operations.operator import user
 
     wanted = _scopes(scopes)
+    if bool(auditor) != (LOOK in wanted):
+        raise Unusable(f"the scope {LOOK} and --auditor go together: a token looks by the grants of one auditor")
     expires = time.time() + seconds(lasts, "--for") if lasts else 0.0
     with _open(ctx) as tokens:
         try:
             found, text = tokens.add(
                 name, wanted, by=user(), domains=list(map(valid_domain, domains)), networks=networks,
-                expires=expires, rate=rate,
+                expires=expires, rate=rate, auditor=auditor.lower(),
             )  # fmt: skip
         except NameTaken:
             raise Refused(f"there is a token {name} already; postroad token revoke {name} ends it") from None
@@ -72,7 +76,9 @@ def _scopes(given: tuple[str, ...]) -> list[str]:
     for one in given:
         if one not in SCOPES and one != _EVERY:
             raise click.BadParameter(f"there is no scope {one!r}{nearest(one, SCOPES)}", param_hint="--scope")
-    return list(SCOPES) if _EVERY in given else list(given)
+    if _EVERY in given:  # but for looking at people's mail, which is always one auditor's
+        return [one for one in SCOPES if one != LOOK or LOOK in given]
+    return list(given)
 
 
 @token.command(name="list")
@@ -134,6 +140,7 @@ def _row(found: "Token", used: float) -> dict[str, Any]:
         "domains": list(found.domains),
         "networks": list(found.networks),
         "rate": found.rate,
+        "auditor": found.auditor,
         "created": tables.timestamp(found.created),
         "by": found.by,
         "expires": tables.timestamp(found.expires) if found.expires else "",

@@ -24,7 +24,7 @@ from engine.directory.memory import Memory
 from engine.directory.passwords import SHORT
 from engine.directory.reaching import reached
 from engine.directory.roles import ADMINISTRATOR, AUDITOR, HELPDESK, OWNER, ROLES, USER, Roles
-from engine.directory.senders import is_member, may_post, may_send_as
+from engine.directory.senders import is_member, may_post, may_send_as, may_send_on_behalf, members
 
 __all__ = [
     "ACCOUNTS",
@@ -69,6 +69,8 @@ __all__ = [
     "is_member",
     "may_post",
     "may_send_as",
+    "may_send_on_behalf",
+    "members",
     "open_directory",
     "reached",
     "split",

@@ -35,6 +35,7 @@ class Account:
     roles: tuple[str, ...] = ()  # what it may do beyond its own mail: see Roles
     changed: float = 0.0  # Unix time at which its password or second factor was set; who came in before is out
     suspended: float = 0.0  # Unix time since which nobody logs in as it; 0: it is not. Its mail comes all the same
+    on_behalf: tuple[str, ...] = ()  # whose letters it may write, with its own name in Sender (RFC 5322 3.6.2)
 
     @property
     def domain(self) -> str:

@@ -16,9 +16,19 @@ def may_send_as(directory: Directory, account: str, sender: str) -> bool:
     So the name may be that of an alias that leads to the account, or of a group that it is a member of.
     """
     own = directory.account(account)
+    return _may(directory, own, sender, own.send_as if own else ())
+
+
+def may_send_on_behalf(directory: Directory, account: str, author: str) -> bool:
+    """Whether the account may send what says that ``author`` wrote it, if it says as well who has sent it."""
+    own = directory.account(account)
+    granted = own.on_behalf if own else ()
+    return bool(granted) and _may(directory, own, author, granted)
+
+
+def _may(directory: Directory, own: Account | None, sender: str, granted: Collection[str]) -> bool:
     if own and own.suspended:
         return False
-    granted = own.send_as if own else ()
     for addresses, accounts in _layers(directory, sender):
         if own and own.id in accounts:
             return True
@@ -36,6 +46,15 @@ def is_member(directory: Directory, account: Account, group: str) -> bool:
     if not isinstance(found, Alias) or found.address != group:
         return False
     return any(account.id in accounts for _, accounts in _layers(directory, group, catch_all=False))
+
+
+def members(directory: Directory, group: str) -> list[Account]:
+    """All accounts to which a group leads, by number: its members, those of groups among them, and so on."""
+    found: dict[int, Account] = {}
+    for layer, _ in _layers(directory, group, catch_all=False):
+        some = [directory.find(one) for one in layer]
+        found |= {one.id: one for one in some if isinstance(one, Account)}
+    return [found[number] for number in sorted(found)]
 
 
 def may_post(directory: Directory, group: str, login: str) -> bool:

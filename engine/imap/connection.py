@@ -62,6 +62,7 @@ class Visit:
         self._listening = False  # nothing is under way: the client is waited for
         self._leaving = False
         self._most = RECEIVE  # octets that are received at once
+        self._sent_away = ""  # why it may not be in any more
         self._heard = -math.inf  # when the deadline was last put off
         self._imap: ImapServer
 
@@ -87,13 +88,14 @@ class Visit:
                 with self._conversation:
                     await self._converse()
                 if self._conversation.cancelled_caught:
-                    self._imap.bye("The server is going down; come back in a moment")
+                    self._imap.bye(self._sent_away or "The server is going down; come back in a moment")
                     await self._flush()
             finally:
                 if self._appending is not None:
                     self._appending.close()
             await self._plain.close_gently()
-        if self._scope.cancelled_caught and self._session is not None:
+        # No word to who is sent away in the midst of a command: half a response may stand there.
+        if self._scope.cancelled_caught and self._session is not None and not self._sent_away:
             await self._say_good_bye()
 
     def leave(self) -> None:
@@ -101,6 +103,18 @@ class Visit:
         self._leaving = True
         if self._listening:
             self._conversation.cancel()
+
+    def send_away(self, why: str) -> None:
+        """Whoever it is may not be in any more: end it, in the midst of a command too."""
+        self._sent_away = f"You are logged out: {why}"
+        if self._listening:
+            self.leave()
+        else:
+            self._scope.cancel()
+
+    def close(self) -> None:
+        """It is over."""
+        self._visitor.leave()
 
     async def _converse(self) -> None:
         while True:
@@ -327,9 +341,11 @@ class Visit:
         self._session = session
         self._heard = -math.inf
         self._extend()
+        self._visitor.stay(self.send_away)
         return imap.authenticated(answer.address)
 
     def _forget(self) -> None:
+        self._visitor.leave()
         self._session = None
         self._scope.deadline = trio.current_time() + self._service.limits.login
 

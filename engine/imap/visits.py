@@ -23,6 +23,7 @@ class Visits:
             with to_its_end(connection, "imap"):
                 await visit.run(implicit_tls=implicit_tls)
         finally:
+            visit.close()
             self._visits.discard(visit)
 
     async def drain(self, grace: float = 2.0) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import hmac
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ import trio
 from engine.directory import Account, Directory, Embedded, Login, Unavailable, asked, split
 from engine.login.guard import NETWORK, Ban, Guard
 from engine.login.oidc import Issuer
+from engine.login.stays import Stay, Stays
 from engine.observe.events import event
 from engine.observe.measures import Counter
 from engine.protocols.sasl import EXTERNAL, Certificate, Credentials, KeysWanted, Proof, Question, Token
@@ -53,6 +54,7 @@ class Logins:
         self.directory = directory
         self.guard = guard
         self.issuer = issuer  # may be replaced at any time, as the guard's settings
+        self.stays = Stays(directory)
         self._checking = trio.CapacityLimiter(directory.checks)
         self._turns: dict[str, trio.Lock] = {}
         self._secret = os.urandom(32)
@@ -129,6 +131,21 @@ class Visitor:
         self._service = service
         self._peer = peer
         self._asks_code = asks_code
+        self._in: tuple[Login, bool] | None = None  # who has come in, and whether by the account's own password
+        self._stay: Stay | None = None
+
+    def stay(self, sent_away: Callable[[str], None]) -> None:
+        """It is in, by the last answer: have it told, with the reason, when that does not hold any more."""
+        self.leave()
+        assert self._in is not None  # or nobody is in
+        self._stay = Stay(self._service, self._peer, *self._in, sent_away)
+        self._logins.stays.begin(self._stay)
+
+    def leave(self) -> None:
+        """It is out again, if it was in."""
+        if self._stay is not None:
+            self._logins.stays.end(self._stay)
+        self._stay = None
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
@@ -151,6 +168,7 @@ class Visitor:
         app_password = login.app_password.name if login and login.app_password else None
         if login is not None and self._awaits_code(login.account):
             why = AWAITED
+        self._in = (login, isinstance(question, Credentials | Proof)) if login else None
         address = question.login or (login.account.address if login else "")
         await self._told(question.mechanism, address, why, delay, app_password=app_password)
         return login.account if login else None

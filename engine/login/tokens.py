@@ -69,6 +69,7 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     networks: tuple[str, ...] = ()  # that it may be used from; empty: anywhere
     expires: float = 0.0  # 0: never
     rate: str = RATE
+    auditor: str = ""  # the account by whose grants it looks at people's mail; empty: by nobody's
 
     def is_over(self, now: float) -> bool:
         return bool(self.expires) and now >= self.expires
@@ -117,7 +118,7 @@ class Tokens(Store):
 
     def add(
         self, name: str, scopes: Sequence[str], *, by: str = "", domains: Sequence[str] = (),
-        networks: Sequence[str] = (), expires: float = 0.0, rate: str = RATE,
+        networks: Sequence[str] = (), expires: float = 0.0, rate: str = RATE, auditor: str = "",
     ) -> tuple[Token, str]:  # fmt: skip
         """A new token, and its text, which nobody can find out later. ValueError for what cannot be; NameTaken."""
         if not _NAME.fullmatch(name):
@@ -128,7 +129,7 @@ class Tokens(Store):
         secret = secrets.token_urlsafe(32)
         token = Token(
             identity, name, _digest(secret), tuple(sorted(set(scopes))), self._clock(), by,
-            tuple(sorted(set(domains))), checked, expires, rate,
+            tuple(sorted(set(domains))), checked, expires, rate, auditor,
         )  # fmt: skip
         self._do(lambda txn: self._put(txn, token))
         return token, f"{PREFIX}{identity}_{secret}"

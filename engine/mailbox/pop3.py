@@ -114,6 +114,7 @@ class _Visit:
 
     def close(self) -> None:
         """Let the mailbox go, if this connection holds one."""
+        self._visitor.leave()
         self._server.locks.release(self.account)
         self.account = -1
 
@@ -197,6 +198,8 @@ class _Visit:
             self.close()
             return self._session.refused(pop3.Refusal.TEMPORARY)
         self._extend()
+        # The connection just ends, as on the deadline: POP3 knows no word for it, and nothing is deleted.
+        self._visitor.stay(lambda _why: self._scope.cancel())
         return self._session.logged_in(self._entries, expire=self._server.expire(address))
 
     async def _retrieve(self, retrieve: pop3.Retrieve) -> None:

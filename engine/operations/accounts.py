@@ -25,6 +25,7 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     folder: int
     domain_is_local: bool
     suspended: bool = False
+    on_behalf: tuple[str, ...] = ()
 
     @property
     def state(self) -> list[str]:
@@ -150,12 +151,22 @@ def set_admin(directory: Embedded, by: Operator, address: str, admin: bool) -> A
 
 
 def grant(
-    directory: Embedded, by: Operator, address: str, added: Sequence[str], removed: Sequence[str] = ()
+    directory: Embedded,
+    by: Operator,
+    address: str,
+    added: Sequence[str],
+    removed: Sequence[str] = (),
+    *,
+    on_behalf: bool = False,
 ) -> AccountRow:
-    """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of it. Invalid, NotFound."""
+    """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of it; or ``on_behalf`` of
+    these, with its own name in Sender (RFC 5322 3.6.2). Invalid, NotFound.
+    """
     _check_change(directory, by, address)
     by.check(*added)
-    changed = directory.grant(address, added, removed)
+    changed = directory.grant(address, added, removed, on_behalf=on_behalf)
+    if on_behalf:
+        return _changed(directory, by, changed, f"sends on behalf of {', '.join(changed.on_behalf) or 'nobody'}")
     return _changed(directory, by, changed, f"sends as {', '.join(changed.send_as) or 'itself'}")
 
 
@@ -285,4 +296,5 @@ def _shown(account: Account, is_local: bool) -> AccountRow:
         folder=account.folder,
         domain_is_local=is_local,
         suspended=bool(account.suspended),
+        on_behalf=account.on_behalf,
     )

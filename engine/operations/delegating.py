@@ -5,6 +5,7 @@ IMAP client shows, and can change, the same.
 """
 
 from collections.abc import Mapping, Sequence, Set
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -23,6 +24,14 @@ LEVELS: Mapping[str, str] = {NOTHING: "", READ: "lrs", WRITE: "lrswiptke"}
 read there: they work together. Nobody deletes mailboxes, or lets in others."""
 
 
+Sends: TypeAlias = Literal["", "as", "behalf"]
+"""Whether somebody sends in the name of the account: not, with nothing else to be seen, or with their own in Sender."""
+
+AS: Final = "as"
+ON_BEHALF: Final = "behalf"
+SENDS: Final[tuple[Sends, ...]] = ("", AS, ON_BEHALF)
+
+
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who works in a mailbox that is not their own: an account, or all members of a group.
 
@@ -33,6 +42,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     level: str
     sends: bool = False
+    on_behalf: bool = False  # it sends, and stands in Sender
     is_group: bool = False
     is_everybody: bool = False
 
@@ -46,26 +56,28 @@ def everybody(mail: Mail, directory: Embedded, by: Operator, accounts: Sequence[
     """The same of several accounts. StorageError."""
     by.check(*(one.address for one in accounts))
     senders: dict[str, set[str]] = {one.address: set() for one in accounts}
+    agents: dict[str, set[str]] = {one.address: set() for one in accounts}
     for sender in directory.accounts():
-        for address in sender.send_as:
-            if address in senders:
-                senders[address].add(sender.address)
+        for found, granted in ((senders, sender.send_as), (agents, sender.on_behalf)):
+            for address in set(granted) & found.keys():
+                found[address].add(sender.address)
     with mail.read() as mailboxes:
-        return [_people(mailboxes, one, senders[one.address]) for one in accounts]
+        return [_people(mailboxes, one, senders[one.address], agents[one.address]) for one in accounts]
 
 
-def _people(mailboxes: Mailboxes, account: Account, senders: Set[str]) -> list[Person]:
+def _people(mailboxes: Mailboxes, account: Account, senders: Set[str], agents: Set[str]) -> list[Person]:
     access, held = Access(mailboxes), dict[str, list[str]]()
     numbers = [one.number for one in mailboxes.folders(account.id) if one.number]
     for number in numbers:
         for who, rights in access.acl(account.id, number):
             held.setdefault(who, []).append(rights)
-    named = {name for name in held if not name.startswith(MINUS)} | senders
+    named = {name for name in held if not name.startswith(MINUS)} | senders | agents
     found = [
         Person(
             address=name.removeprefix(GROUP),
             level=_level(held.get(name, ()), len(numbers)),
             sends=name in senders,
+            on_behalf=name in agents,
             is_group=name.startswith(GROUP),
             is_everybody="@" not in name,
         )
@@ -75,11 +87,13 @@ def _people(mailboxes: Mailboxes, account: Account, senders: Set[str]) -> list[P
 
 
 def let(
-    mail: Mail, directory: Embedded, by: Operator, account: Account, who: str, *, level: str, sends: bool = False
+    mail: Mail, directory: Embedded, by: Operator, account: Account, who: str, *, level: str, sends: Sends = ""
 ) -> None:
     """Say what somebody may do in the mailbox, an account or a group, in place of what they might. Invalid, NotFound,
     Unanswered, StorageError.
     """
+    if sends not in SENDS:
+        raise Invalid(f"{sends!r} is none of {', '.join(filter(None, SENDS))}")
     by.check(account.address, who)
     accounts.check_change(directory, by, account.address)
     grantee = _grantee(directory, account, who)
@@ -90,9 +104,12 @@ def let(
     _give(mail, account, grantee, LEVELS[level])
     name = GROUP + grantee.address if isinstance(grantee, Alias) else grantee.address
     by.tell("rights-set", address=account.address, folder="*", who=name, rights=LEVELS[level])
-    if isinstance(grantee, Account) and sends != (account.address in grantee.send_as):
+    if isinstance(grantee, Account):
         names = [account.address]
-        accounts.grant(directory, by, grantee.address, names if sends else (), () if sends else names)
+        for how, granted in ((AS, grantee.send_as), (ON_BEHALF, grantee.on_behalf)):
+            if (sends == how) != (account.address in granted):
+                given, taken = (names, ()) if sends == how else ((), names)
+                accounts.grant(directory, by, grantee.address, given, taken, on_behalf=how == ON_BEHALF)
 
 
 def _grantee(directory: Embedded, account: Account, who: str) -> Account | Alias:

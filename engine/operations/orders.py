@@ -15,6 +15,7 @@ from engine.config import Config
 from engine.lanes import MAIL
 from engine.message import MessageId
 from engine.net.targets import host_and_port
+from engine.operations.operator import Operator
 from engine.operations.queue import Chosen
 from engine.operations.shards import opened
 from engine.operations.workers import Ask, asking
@@ -87,6 +88,12 @@ async def carry_out(
                 report.seen += len(some)
                 report.open = 0
                 told(report.seen, report.total)
+
+
+async def noted(by: Operator, word: Word, report: Report) -> None:
+    """Have it among the changes of people what was ordered, though it broke off; each message has its own event."""
+    if report.done:
+        await by.told("queue-ordered", order=word.order, which=word.which or None, messages=report.done)
 
 
 async def put_back(config: Config, folder: Path, by: str, told: Told = lambda _done, _total: None) -> PutBack:

@@ -26,6 +26,8 @@ SCOPES: Mapping[str, str] = {
     "lists:read": "See who is allowed or blocked.",
     "lists:write": "Allow and block senders.",
     "oversight:read": "See the audit log, grants to look at people's mail, and legal holds.",
+    "oversight:look": "Search people's mail by the open grants of the one auditor whom the token is made for.",
+    "oversight:write": "Begin and lift legal holds of accounts, groups and domains.",
     "reports:read": "See what others report about mail in our name, and about TLS with us.",
 }
 """Each with what it lets a token do."""

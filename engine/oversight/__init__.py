@@ -2,6 +2,6 @@
 
 from engine.oversight.entries import Chain, Entry
 from engine.oversight.grants import Grant, State, Whose
-from engine.oversight.store import Held, NoSuchGrant, Oversight, Refusal
+from engine.oversight.store import Held, NoSuchGrant, Oversight, Refusal, Under, Wide
 
-__all__ = ["Chain", "Entry", "Grant", "Held", "NoSuchGrant", "Oversight", "Refusal", "State", "Whose"]
+__all__ = ["Chain", "Entry", "Grant", "Held", "NoSuchGrant", "Oversight", "Refusal", "State", "Under", "Whose", "Wide"]

@@ -3,6 +3,8 @@
 log    number u64     an Entry, as it is written
 grant  number u64     a Grant
 hold   account u64    a Held
+wide   name           a Wide: a domain or a group of which all are held
+under  account u64    an Under: held by these
 known  name           what was last noted of something that others say, so that a change of it is noticed
 """
 
@@ -45,6 +47,29 @@ class NoSuchGrant(Refusal):
     """There is no grant of that number."""
 
 
+class Wide(msgspec.Struct, frozen=True, kw_only=True):
+    """All accounts of a domain, or those to which a group leads, are held: those too that come to it later, and those
+    that leave it meanwhile.
+    """
+
+    name: str  # a domain as an A-label, or the address of a group as it compares
+    reason: str
+    by: str
+    since: float  # Unix time in seconds
+
+    @property
+    def is_domain(self) -> bool:
+        return "@" not in self.name
+
+
+class Under(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that is held by a wide hold, or several: until the last of them is lifted."""
+
+    account: int
+    address: str  # as it was when the first of them came to hold it
+    names: tuple[str, ...]
+
+
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """An account of which nothing is removed."""
 
@@ -58,6 +83,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 _encode = msgspec.msgpack.Encoder().encode
 _grant = msgspec.msgpack.Decoder(Grant).decode
 _held = msgspec.msgpack.Decoder(Held).decode
+_wide = msgspec.msgpack.Decoder(Wide).decode
+_under = msgspec.msgpack.Decoder(Under).decode
 
 
 class Oversight(Store):
@@ -69,12 +96,14 @@ class Oversight(Store):
         self._grants = environment.open_db(b"grant")
         self._holds = environment.open_db(b"hold")
         self._known = environment.open_db(b"known")
+        self._wide = environment.open_db(b"wide")
+        self._under = environment.open_db(b"under")
         self._clock = clock
 
     @classmethod
     def open(cls, data: Path, clock: Callable[[], float] = time.time) -> Self:
         """Open, and make if need be, what is in the data folder. StorageError."""
-        environment = open_environment(data / FOLDER, map_size=MAP_SIZE, databases=4)
+        environment = open_environment(data / FOLDER, map_size=MAP_SIZE, databases=6)
         try:
             return cls(environment, clock)
         except lmdb.Error as error:
@@ -157,6 +186,80 @@ class Oversight(Store):
     def holds(self) -> list[Held]:
         """All, by number of the account."""
         return self._do(lambda txn: [_held(value) for _, value in txn.cursor(self._holds)], write=False)
+
+    def hold_wide(self, wide: Wide, whose: Iterable[Whose], peer: str = "") -> Entry:
+        """Hold a domain or a group, and these who are of it now. Refusal: it is held already."""
+
+        def change(txn: Transaction) -> Entry:
+            if txn.get(wide.name.encode(), db=self._wide) is not None:
+                raise Refusal(f"{wide.name} is held already")
+            txn.put(wide.name.encode(), _encode(wide), db=self._wide)
+            people = list(whose)
+            for one in people:
+                self._put_under(txn, one, wide.name)
+            details = {"accounts": [one.account for one in people], "reason": wide.reason}
+            return self._write(txn, "hold-begun", wide.by, (wide.name,), peer=peer, details=details)
+
+        return self._do(change)
+
+    def widen(self, name: str, whose: Whose) -> Entry | None:
+        """Somebody has come to what is held by that name; None: it is known, or that hold is lifted."""
+
+        def change(txn: Transaction) -> Entry | None:
+            if txn.get(name.encode(), db=self._wide) is None or not self._put_under(txn, whose, name):
+                return None
+            return self._write(
+                txn, "hold-widened", "postroad", (whose.address, name), details={"account": whose.account}
+            )
+
+        return self._do(change)
+
+    def lift_wide(self, name: str, by: str, why: str, peer: str = "") -> tuple[Wide, list[int], Entry]:
+        """Hold a domain or a group no longer: what the hold was, and the accounts that nothing holds now. Refusal."""
+
+        def change(txn: Transaction) -> tuple[Wide, list[int], Entry]:
+            octets = txn.get(name.encode(), db=self._wide)
+            if octets is None:
+                raise Refusal("it is not held")
+            wide, free = _wide(octets), list[int]()
+            txn.delete(name.encode(), db=self._wide)
+            for one in [_under(value) for _, value in txn.cursor(self._under)]:
+                if name in one.names and not self._take_under(txn, one, name):
+                    free.append(one.account)
+            details = {"reason": why, "since": now(wide.since), "freed": free}
+            return wide, free, self._write(txn, "hold-lifted", by, (name,), peer=peer, details=details)
+
+        return self._do(change)
+
+    def wides(self) -> list[Wide]:
+        """All holds of domains and groups, by name."""
+        return self._do(lambda txn: [_wide(value) for _, value in txn.cursor(self._wide)], write=False)
+
+    def unders(self) -> list[Under]:
+        """All accounts that these hold, by number."""
+        return self._do(lambda txn: [_under(value) for _, value in txn.cursor(self._under)], write=False)
+
+    def held(self) -> dict[int, str]:
+        """All accounts that are held, by whatever hold, with their addresses."""
+        return {one.account: one.address for one in self.unders()} | {one.account: one.address for one in self.holds()}
+
+    def _put_under(self, txn: Transaction, whose: Whose, name: str) -> bool:
+        """Whether that is new."""
+        octets = txn.get(_key(whose.account), db=self._under)
+        known = _under(octets) if octets is not None else Under(account=whose.account, address=whose.address, names=())
+        if name in known.names:
+            return False
+        put = msgspec.structs.replace(known, names=(*known.names, name))
+        return txn.put(_key(whose.account), _encode(put), db=self._under)
+
+    def _take_under(self, txn: Transaction, one: Under, name: str) -> bool:
+        """Whether something holds the account still."""
+        left = tuple(other for other in one.names if other != name)
+        if left:
+            txn.put(_key(one.account), _encode(msgspec.structs.replace(one, names=left)), db=self._under)
+        else:
+            txn.delete(_key(one.account), db=self._under)
+        return bool(left) or txn.get(_key(one.account), db=self._holds) is not None
 
     # -- grants
 

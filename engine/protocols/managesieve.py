@@ -113,7 +113,7 @@ class Session(Asking):
         self._exchange = None
         self._tries -= not temporary
         if self._tries <= 0:
-            self._bye(text)
+            self.bye(text)
         else:
             self._no(text, Code.TRYLATER if temporary else None)
 
@@ -198,14 +198,14 @@ class Session(Asking):
     def _no(self, text: str, code: Code | None = None) -> None:
         self._line(b"NO", code.value.encode() if code else None, text)
 
-    def _bye(self, text: str) -> None:
+    def bye(self, text: str) -> None:
         self.state = State.CLOSED
         self._line(b"BYE", None, text)
 
     def _mistake(self, text: str, code: Code | None = None) -> None:
         self._mistakes -= 1
         if self._mistakes <= 0:
-            self._bye(f"{text}; too many mistakes, good bye")
+            self.bye(f"{text}; too many mistakes, good bye")
         else:
             self._no(text, code)
 

@@ -21,6 +21,7 @@ from engine.revisions import IN_FORCE, ON_TRIAL, REFUSED, WITHDRAWN
 from engine.runtime import hanging
 from engine.runtime.activation import Handed, Notices, Unfit, handed
 from engine.runtime.canary import Canary
+from engine.runtime.changes import Changes
 from engine.runtime.child import Child
 from engine.runtime.control import Control
 from engine.runtime.ground import FOLDER, CannotStart, become_user, make_data_folder, make_folder, open_log
@@ -402,7 +403,8 @@ class Supervisor:
                 event("reload-refused", error=trouble)
             else:
                 if before.turn != self._put.turn:
-                    event("reloaded", revision=self._put.number, by=order.by)
+                    tell = Changes(self._config.server.data).note(event) if order.by else event
+                    tell("reloaded", revision=self._put.number, by=order.by)
             self._state.write(os.getpid(), self._put.number, trouble)
             self._notices.ready(self._put.number, trouble)
 

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 IMPLEMENTATION = "Postroad"
 NOTIFY = ("mailto",)
 
+_LAST_WORDS = 1.0
+"""Seconds in which a client that is sent away can take that."""
+
 _CODES = {
     Problem.NONEXISTENT: (Code.NONEXISTENT, "there is no such script"),
     Problem.ALREADYEXISTS: (Code.ALREADYEXISTS, "there is such a script"),
@@ -111,6 +114,7 @@ class _Visit:
         self._visitor = server.visitor(self.peer)
         self._quota = server.quota
         self._account: Account | None = None
+        self._sent_away = ""  # why
         self._scope = trio.CancelScope()
         self._session = managesieve.Session(
             IMPLEMENTATION,
@@ -127,9 +131,24 @@ class _Visit:
 
     async def run(self) -> None:
         self._scope.deadline = trio.current_time() + self._server.times.login
-        with self._scope:
-            await self._converse()
-            await self._connection.close_gently()
+        try:
+            with self._scope:
+                await self._converse()
+                await self._connection.close_gently()
+            if self._sent_away:
+                await self._say_good_bye()
+        finally:
+            self._visitor.leave()
+
+    def _send_away(self, why: str) -> None:
+        """Whoever it is may not be in any more."""
+        self._sent_away = why
+        self._scope.cancel()
+
+    async def _say_good_bye(self) -> None:
+        with trio.move_on_after(_LAST_WORDS):
+            self._session.bye(f"you are logged out: {self._sent_away}")
+            await self._connection.send(self._session.outgoing())
 
     async def _converse(self) -> None:
         while True:
@@ -150,6 +169,7 @@ class _Visit:
                     return
                 case managesieve_events.Unauthenticate():
                     self._account = None
+                    self._visitor.leave()
                     self._session.done()
                 case asked:
                     await self._answer(asked)
@@ -183,6 +203,7 @@ class _Visit:
             self._account = answer
             self._extend()
             self._session.logged_in(answer.address)
+            self._visitor.stay(self._send_away)
 
     async def _answer(self, asked: managesieve_events.Event) -> None:
         assert self._account is not None

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from engine.index import Index
 from engine.mailbox import Mailboxes
 from engine.mailbox.commands import Answer, AnyCommand
 from engine.operations.sharing import Mail
@@ -22,6 +23,15 @@ PATIENCE = 60.0
 def reading(context: Context) -> Callable[[], AbstractContextManager[Mailboxes]]:
     """The mailboxes of this process, which stay open."""
     return lambda: nullcontext(context.mailboxes())
+
+
+def index(context: Context) -> Index:
+    """The index of this process, which stays open."""
+    return context.one(_index)
+
+
+def _index(context: Context) -> Index:
+    return Index.open(context.data / "index")
 
 
 def change(context: Context) -> Callable[[AnyCommand], Answer]:

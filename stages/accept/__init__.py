@@ -44,7 +44,7 @@ class Accept(Terms):
         except ConnectionLost:
             pass  # the client hung up; what it had not finished was never ours
         finally:
-            session.forget()
+            session.end()
             self._sessions.discard(session)
 
     async def drain(self) -> None:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from engine import Defer, Delivered, Discard, Each, Envelope, Message, MessageId, Recipient, Reject, Verdict
 from engine import Session as Facts
-from engine.authentication.author import authors
-from engine.authentication.fields import split_message
+from engine.authentication.author import agents, authors
+from engine.authentication.fields import Fields, split_message
 from engine.deadline import Deadline
 from engine.directory import Unavailable, asked
 from engine.history import history
@@ -89,6 +89,7 @@ class Session:
         self._idle = False
         self._submitted = False
         self._early = False  # it spoke before its time
+        self._sent_away = ""  # why it may not be in any more
         # Errors up to which replies are not held up.
         self._forgiven = terms.tarpit_after if terms.tarpit and not trusted else math.inf
 
@@ -151,6 +152,8 @@ class Session:
     async def _close_late(self) -> None:
         if self._terms.draining:
             self._smtp.close("4.3.2", SHUTTING_DOWN)
+        elif self._sent_away:
+            self._smtp.close("4.7.0", f"You are logged out: {self._sent_away}")
         else:
             event("client-too-slow", peer=self._peer)
             self._smtp.close("4.4.2", "Too slow, goodbye")
@@ -189,7 +192,7 @@ class Session:
             if self._smtp.errors > self._forgiven:
                 await self._hold_up(between)
             await self._connection.send(replies)
-        if between and self._terms.draining:
+        if between and (self._terms.draining or self._sent_away):
             self._deadline.pass_by()
         self._idle = between
         octets = await self._connection.receive()
@@ -213,6 +216,16 @@ class Session:
         """End it now, unless a whole message waits for its verdict: the queue may hold it already."""
         if not self._submitted:
             self._deadline.pass_by()
+
+    def _send_away(self, why: str) -> None:
+        """Whoever has logged in may not be in any more."""
+        self._sent_away = why
+        self.cut()
+
+    def end(self) -> None:
+        """It is over."""
+        self.forget()
+        self._visitor.leave()
 
     def forget(self) -> None:
         """Drop the transaction, and what it has written."""
@@ -264,6 +277,7 @@ class Session:
             self._smtp.take_keys(answer)
         elif answer is not None:
             self._smtp.authenticated(answer.address)
+            self._visitor.stay(self._send_away)
         else:
             self._smtp.refuse(535, "5.7.8", "Wrong user name or password", counts=True)
 
@@ -312,7 +326,10 @@ class Session:
                 self._smtp.refuse(530, "5.7.0", f"{first}AUTH: this is for those who have an account", counts=True)
             return self._trusted
         try:
-            allowed = await self._terms.may_send_as(login, sender)
+            # On behalf of others: bounces go to who is away. That Sender says who it was is asked behind the content.
+            allowed = await self._terms.may_send_as(login, sender) or (
+                await self._terms.may_send_on_behalf(login, sender)
+            )
         except Unavailable as error:
             event("login-unavailable", peer=self._peer, error=str(error))
             self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")
@@ -322,27 +339,47 @@ class Session:
             self._smtp.refuse(553, "5.7.1", f"{login} may not send as {sender}", counts=True)
         return allowed
 
-    async def _may_write(self, login: str, content: MessageContent) -> bool:
-        """Whether the account may have written what it sends; otherwise the client has been told why not."""
+    async def _agent(self, login: str, content: MessageContent) -> str | None:
+        """Who is to be named in Sender, as the account may write on behalf of the author alone; empty: nobody.
+
+        None: it may not have written what it sends, and the client has been told why not.
+        """
         if not login or self._terms.login != "required" or self._terms.senders != "own":
-            return True
+            return ""
         fields, _ = split_message(content.chunks())
         try:
             if fields.flaw:
                 raise ValueError(fields.flaw)  # readers may find another From than we
-            for author in map(str, authors(fields)):
-                if not await self._terms.may_send_as(login, author):
-                    event("author-refused", peer=self._peer, login=login, author=author)
-                    self._smtp.refuse(550, "5.7.1", f"{login} may not write as {author}, whom From names", counts=True)
-                    return False
+            return await self._agent_of(login, fields)
         except ValueError as error:
             self._smtp.refuse(550, "5.6.0", str(error), counts=True)
-            return False
         except Unavailable as error:
             event("login-unavailable", peer=self._peer, error=str(error))
             self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")
-            return False
-        return True
+        return None
+
+    async def _agent_of(self, login: str, fields: Fields) -> str | None:
+        """As ``_agent``. Unavailable; ValueError: nobody can say who wrote it, or has sent it."""
+        others = [one for one in map(str, authors(fields)) if not await self._terms.may_send_as(login, one)]
+        for author in others:
+            if not await self._terms.may_send_on_behalf(login, author):
+                self._refuse_author(login, author, "From")
+                return None
+        if not others:
+            return ""
+        named = list(map(str, agents(fields)))
+        if not named and not fields.named("sender"):
+            return login
+        if len(named) != 1 or len(fields.named("sender")) != 1:
+            raise ValueError("Sender must name one address (RFC 5322 3.6.2)")
+        if not await self._terms.may_send_as(login, named[0]):
+            self._refuse_author(login, named[0], "Sender")
+            return None
+        return ""
+
+    def _refuse_author(self, login: str, author: str, field: str) -> None:
+        event("author-refused", peer=self._peer, login=login, author=author)
+        self._smtp.refuse(550, "5.7.1", f"{login} may not write as {author}, whom {field} names", counts=True)
 
     async def _is_within(
         self, sender: Sender | None, weigh: Callable[[Sender, int], Excess | None], *, recipients: int
@@ -456,7 +493,8 @@ class Session:
 
     async def _submit(self, transaction: _Transaction, content: MessageContent) -> None:
         assert transaction.identity is not None
-        if not await self._may_write(transaction.facts.login, content):
+        agent = await self._agent(transaction.facts.login, content)
+        if agent is None:
             self.forget()
             return
         if not await self._is_within(
@@ -464,7 +502,7 @@ class Session:
         ):
             self.forget()  # another session has used up what there was
             return
-        message = self._message(transaction, transaction.identity, content)
+        message = self._message(transaction, transaction.identity, content, agent)
         # From here on the message is no longer ours to drop, nor its time ours to keep: a client that hangs up now,
         # or a worker that is told to end, must not take away content that the queue may already hold.
         writer, transaction.content = transaction.content, None
@@ -483,7 +521,7 @@ class Session:
             self._answer(one, transaction.identity)
         self.forget()
 
-    def _message(self, transaction: _Transaction, identity: MessageId, content: MessageContent) -> Message:
+    def _message(self, transaction: _Transaction, identity: MessageId, content: MessageContent, agent: str) -> Message:
         mail, facts, recipients = transaction.mail, transaction.facts, tuple(transaction.recipients)
         arrived = time.time()
         envelope = Envelope(
@@ -491,7 +529,8 @@ class Session:
             recipients=recipients,
             session=_origin(facts, transaction.forwarded),
             prepended=self._terms.received(facts, recipients, identity, arrived, mail.timing.priority)
-            + self._terms.lacking(content, identity, arrived),
+            + self._terms.lacking(content, identity, arrived)
+            + (f"Sender: {agent}\r\n".encode() if agent else b""),
             arrived=arrived,
             smtputf8=mail.smtputf8,
             body=mail.body,

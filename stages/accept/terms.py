@@ -8,7 +8,7 @@ from typing import Any, Literal
 from engine import Duration, Envelope, Message, MessageId, Rate, Recipient, Size
 from engine import Session as Facts
 from engine.deadline import Watch
-from engine.directory import Directory, asked, may_send_as
+from engine.directory import Directory, asked, may_send_as, may_send_on_behalf
 from engine.login import Logins, Rates, Sender
 from engine.message import Content as MessageContent
 from engine.net.connection import Connection
@@ -198,6 +198,10 @@ class Terms:
         if not sender or self.senders == "any":
             return True
         return await asked(self.directory, may_send_as, self.directory, account, sender)
+
+    async def may_send_on_behalf(self, account: str, author: str) -> bool:
+        """Whether the account may send what that author wrote, if the message says who has sent it."""
+        return await asked(self.directory, may_send_on_behalf, self.directory, account, author)
 
     def counted(self, session: Facts) -> Sender | None:
         """Who is counted for what comes in this session; None where nobody's mail is limited."""

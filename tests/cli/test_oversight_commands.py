@@ -167,3 +167,63 @@ def test_nothing_of_a_held_account_goes_without_a_server_either(folder: Path) ->
     assert trio.run(expunge) == 3
     (row,) = json.loads(run(folder, "hold", "list", "--json").output)
     assert (row["kept"], row["kept_size"]) == (3, 63)
+
+
+def test_domains_and_groups_are_held(folder: Path) -> None:
+    with Embedded.open(folder / "var" / "directory", ["example.org"]) as directory:
+        directory.add_group("team@example.org", [BOB])
+    done = run(folder, "hold", "add", "example.org", "team@example.org", "--reason", "Case 17")
+    assert (done.exit_code, done.output.splitlines()) == (
+        0,
+        [
+            "Held: nothing of example.org is removed for good: 2 accounts now, and all that come.",
+            "Held: nothing of team@example.org is removed for good: 1 account now, and all that come.",
+        ],
+    )
+    rows = json.loads(run(folder, "hold", "list", "--json").output)
+    assert [(row["address"], row["kind"], row["accounts"]) for row in rows] == [
+        ("example.org", "domain", 2), ("team@example.org", "group", 1),
+    ]  # fmt: skip
+    assert run(folder, "hold", "add", "elsewhere.test", "--reason", "Case 17").exit_code == 1
+    assert run(folder, "hold", "add", "example.org", "--reason", "Case 17").exit_code == 1
+    lifted = run(folder, "hold", "lift", "example.org", "--reason", "closed")
+    assert lifted.output == "Lifted the hold on example.org; 1 account not held any more.\n"
+    assert run(folder, "hold", "lift", "team@example.org", "--reason", "closed").exit_code == 0
+    assert run(folder, "hold", "lift", "team@example.org", "--reason", "closed").exit_code == 1
+    assert kinds(folder) == ["hold-begun"] * 2 + ["hold-lifted"] * 2
+
+
+def test_mail_is_searched_and_read_by_a_grant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_user(monkeypatch, "auditor")
+    assert run(folder, "oversight", "ask", ANN, "--reason", "Case 17").exit_code == 0
+    assert run(folder, "oversight", "search", "1", "hello").exit_code == 1  # nobody has consented
+    as_user(monkeypatch, "boss")
+    assert run(folder, "oversight", "consent", "1").exit_code == 0
+    assert run(folder, "oversight", "search", "1", "hello").exit_code == 1  # it is not for who has consented
+    as_user(monkeypatch, "auditor")
+    found = json.loads(run(folder, "oversight", "search", "1", "hello subject:1", "--json").output)
+    ((one,), after) = found["items"], found["next"]
+    assert (one["address"], one["folder"], one["subject"], after) == (ANN, "INBOX", "1", "")
+    assert "\tINBOX\t" in run(folder, "oversight", "search", "1", "hello").output
+    assert len(json.loads(run(folder, "oversight", "search", "1", "hello", "--json").output)["items"]) == 3
+    assert run(folder, "oversight", "search", "1", "hello", "--after", "x").exit_code == 1
+    octets = run(folder, "oversight", "read", "1", ANN, "INBOX", str(one["uid"])).stdout_bytes
+    assert octets == b"Subject: 1\r\n\r\nHello\r\n"
+    for place in ((BOB, "INBOX", "1"), (ANN, "INBOX", "99"), (ANN, "Nothing", "1")):
+        assert run(folder, "oversight", "read", "1", *place).exit_code == 1
+    assert kinds(folder)[2:] == ["searched"] * 3 + ["message-opened"]
+    assert run(folder, "oversight", "end", "1").exit_code == 0
+    assert run(folder, "oversight", "search", "1", "hello").exit_code == 1
+    assert run(folder, "oversight", "read", "1", ANN, "INBOX", "1").exit_code == 1
+    assert kinds(folder)[2:] == ["searched"] * 3 + ["message-opened", "grant-ended"]
+
+
+def test_a_token_looks_by_the_grants_of_one_auditor(folder: Path) -> None:
+    def token(name: str, *arguments: str) -> Result:
+        return run(folder, "token", "add", name, "--json", *arguments)
+
+    made = json.loads(token("legal", "--scope", "oversight:look", "--auditor", "Auditor@example.org").output)
+    assert (made["scopes"], made["auditor"]) == (["oversight:look"], "auditor@example.org")
+    assert "oversight:look" not in json.loads(token("all", "--scope", "all").output)["scopes"]
+    assert token("without", "--scope", "oversight:look").exit_code == 2
+    assert token("needless", "--scope", "queue:read", "--auditor", "auditor@example.org").exit_code == 2

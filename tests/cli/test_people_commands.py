@@ -1,4 +1,4 @@
-"""`postroad account suspend` and `postroad group rule`, and that roles leave a trail."""
+"""`postroad account suspend`, `group rule` and `quota forecast`, and that roles leave a trail."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli import main
-from engine.directory import Embedded
+from engine.directory import Embedded, Limit
+from engine.growth import Growth
+from engine.operations import filling
 from tests.support.server import BASE, toml
 
 ANN, TEAM = "ann@example.org", "team@example.org"
@@ -65,3 +67,18 @@ def test_roles_leave_a_trail(folder: Path) -> None:
     assert run(folder, "account", "role", "remove", ANN, "owner").exit_code == 0
     lines = (folder / "var" / "trail.jsonl").read_text().splitlines()
     assert [json.loads(line)["what"] for line in lines] == ["roles owner", "roles none"]
+
+
+def test_who_will_be_full(folder: Path) -> None:
+    assert "Nothing is known yet" in run(folder, "quota", "forecast").output
+    with directory(folder) as opened, Growth.open(folder / "var") as growth:
+        account = opened.account(ANN)
+        assert account is not None
+        opened.limit(ANN, Limit(2_000, None))
+        for day in range(10):
+            growth.note(filling.today() - 10 + day, {account.id: (day * 100, 1)})
+    assert json.loads(run(folder, "quota", "forecast", "--json").output) == [
+        {"address": ANN, "days": 11.0, "rests_on": 10}
+    ]
+    assert ANN in run(folder, "quota", "forecast").output
+    assert json.loads(run(folder, "quota", "forecast", "--within", "10", "--json").output) == []

@@ -74,3 +74,31 @@ def test_mailboxes_are_shared_and_public_folders_made(tmp_path: Path) -> None:
     done = server.command("folder", "create", "Late")
     assert done.returncode == 1
     assert "no server runs" in done.stderr
+
+
+def test_who_else_works_in_a_mailbox(tmp_path: Path) -> None:
+    with Postroad(tmp_path) as server:
+        server.account(ANN, BOB)
+        assert server.command("group", "add", "sales@example.org", BOB).returncode == 0
+
+        def people() -> list[dict[str, str]]:
+            done = server.command("mailbox", "people", ANN, "--json")
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+        let = ("mailbox", "let", ANN)
+        said = server.command(*let, BOB, "--level", "read", "--sends", "on-behalf")
+        assert said.stdout == f"{BOB} in the mailbox of {ANN}: read; sends for it: on-behalf.\n", said.stderr
+        assert server.command(*let, "sales@example.org", "--level", "write").returncode == 0
+        assert people() == [
+            {"who": BOB, "kind": "account", "level": "read", "sends": "on-behalf"},
+            {"who": "sales@example.org", "kind": "group", "level": "write", "sends": "no"},
+        ]
+        assert server.command(*let, BOB, "--level", "nothing", "--sends", "as").returncode == 0
+        assert people()[0] == {"who": BOB, "kind": "account", "level": "nothing", "sends": "as"}
+        assert server.command(*let, BOB, "--level", "nothing").returncode == 0
+        assert [one["who"] for one in people()] == ["sales@example.org"]
+        for arguments in ((ANN, "--level", "read"), ("x@example.org", "--level", "read")):
+            assert server.command(*let, *arguments).returncode == 1
+        assert server.command(*let, "sales@example.org", "--level", "read", "--sends", "as").returncode == 1
+        assert server.command(*let, BOB, "--level", "all").returncode == 2

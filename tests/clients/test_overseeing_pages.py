@@ -1,6 +1,7 @@
 """What is overseen in a browser: parked mail, suppression, bans, shaping, DNS, certificates; with a real server."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +129,26 @@ def test_the_dns_is_asked_beside_the_page_and_a_record_is_copied(server: Postroa
         button.click()
         expect(button).to_have_text("Copied")
         assert page.evaluate("navigator.clipboard.readText()").startswith("v=DKIM1; k=ed25519; p=")
+
+
+def test_what_one_does_another_sees_in_each_list(server: Postroad, browser: Browser) -> None:
+    """The time that it takes is printed, and fails nothing."""
+    deeds: list[tuple[str, tuple[str, ...], str]] = [
+        ("/admin/bans", ("ban", "add", "198.51.100.7"), "198.51.100.7"),
+        ("/admin/suppression", ("suppression", "add", "gone.example"), "gone.example"),
+        ("/admin/shaping", ("shaping", "suspend", "mx.far.example"), "mx.far.example"),
+        ("/admin/holds", ("hold", "add", BOB, "--reason", "A case"), BOB),
+        ("/admin/audit", ("hold", "lift", BOB, "--reason", "Closed"), "A hold was lifted"),
+    ]
+    with opened(browser, server, "/admin/overview") as page:
+        for path, words, shown in deeds:
+            page.goto(site(server, path))
+            expect(page.locator("[data-live]").get_by_text(shown)).to_have_count(0)
+            done = server.command(*words)
+            assert done.returncode == 0, done.stderr
+            began = time.monotonic()
+            expect(page.locator("[data-live]").get_by_text(shown).first).to_be_visible()
+            print(f"{path}: {time.monotonic() - began:.2f} s after the command had ended")
 
 
 def test_somebody_is_kept_out_and_let_in(server: Postroad, browser: Browser) -> None:

@@ -99,8 +99,8 @@ def test_an_auditor_asks_an_owner_consents_and_mail_is_read(
 def test_what_a_held_account_deletes_is_kept(server: Postroad, browser: Browser) -> None:
     with visit(browser) as page:
         sign_in(page, server, OWNER, path="/admin/holds")
-        page.get_by_text("Hold accounts").click()
-        page.get_by_role("textbox", name="Whose mail: addresses").fill(BOB)
+        page.get_by_text("Begin a hold").click()
+        page.get_by_role("textbox", name="Whose mail: addresses, groups, domains").fill(BOB)
         page.get_by_role("textbox", name="Reason").fill("A case")
         page.get_by_role("button", name="Hold", exact=True).click()
         expect(page.get_by_role("heading", name=BOB)).to_be_visible()
@@ -115,7 +115,12 @@ def test_what_a_held_account_deletes_is_kept(server: Postroad, browser: Browser)
         page.get_by_text("Lift the hold").first.click()
         page.get_by_role("textbox", name="Reason").last.fill("Closed")
         page.get_by_role("button", name="Lift the hold").click()
-        expect(page.get_by_text("No account is held.")).to_be_visible()
+        expect(page.get_by_text("Nothing is held.")).to_be_visible()
+        # What somebody else does by a command is there by itself, and who comes later is held too.
+        assert server.command("hold", "add", "example.org", "--reason", "Another case").returncode == 0
+        expect(page.get_by_role("heading", name="example.org")).to_be_visible()
+        server.account("late@example.org")
+        server.wait_for("audited", what="hold-widened", about=["late@example.org", "example.org"])
 
 
 @in_each_look

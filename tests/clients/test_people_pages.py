@@ -90,12 +90,13 @@ def test_two_people_work_in_a_shared_mailbox(server: Postroad, browser: Browser)
         for who, level in ((BOB, "write"), (EVE, "read")):
             page.get_by_label("Account or group").fill(who)
             page.get_by_label("In its folders").select_option(level)
-            page.get_by_label("sends in its name").set_checked(level == "write")
+            page.get_by_label("In From").select_option("as" if level == "write" else "behalf")
             page.get_by_role("button", name="Save").click()
             expect(page.get_by_role("rowheader", name=who)).to_be_visible()
         picture(page, "account-people")
         went(page, "Shared mailboxes")
         expect(page.get_by_text("reads and files, sends in its name")).to_be_visible()
+        expect(page.get_by_text("reads, sends on its behalf")).to_be_visible()
         server.send(letter("an order"), "sales@example.org")
         with visit(browser) as bob, visit(browser) as eve:
             for one, who in ((bob, BOB), (eve, EVE)):
@@ -105,6 +106,17 @@ def test_two_people_work_in_a_shared_mailbox(server: Postroad, browser: Browser)
             bob.click(".write")
             expect(bob.locator("select[name=sender]")).to_contain_text("sales@example.org")
             picture(bob, "shared-mailbox")
+            eve.click(".write")
+            eve.locator("select[name=sender]").select_option("sales@example.org")
+            eve.get_by_label("To", exact=True).fill(BOB)
+            eve.get_by_label("Subject").fill("for the office")
+            eve.get_by_role("button", name="Send", exact=True).click()
+            eve.wait_for_url("**/mail/")
+            bob.goto(site(server, "/mail/"))
+            bob.locator("#lines").get_by_text("for the office").click()
+            expect(bob.locator(".fields")).to_contain_text("Sent by")
+            expect(bob.locator(".fields")).to_contain_text("eve@example.org")
+            picture(bob, "on-behalf")
 
 
 def test_an_account_from_its_invitation_to_its_suspension(server: Postroad, browser: Browser) -> None:

@@ -18,6 +18,7 @@ from engine.mailbox.commands import Begin
 from engine.net.connection import Connection
 from engine.protocols.sasl import Credentials
 from tests.mailbox.mailbox_samples import written
+from tests.support.staying import Staying
 
 START = 1_800_000_000.0
 """What the clock of the store says: UIDVALIDITY and dates are the same each time."""
@@ -26,7 +27,7 @@ PASSWORD = "s3cret"
 ACCOUNTS = {"ann@example.org": 1, "bob@example.org": 2}
 
 
-class Visitor:
+class Visitor(Staying):
     """Lets everyone in who knows the password."""
 
     mechanisms = ("PLAIN",)

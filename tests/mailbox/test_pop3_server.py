@@ -22,11 +22,12 @@ from engine.mailbox import Limits, MailboxLocks, MailboxOwner, Pop3Server, Stora
 from engine.net.connection import Connection
 from engine.protocols.sasl import Credentials
 from tests.support.programs import needs
+from tests.support.staying import Staying
 
 ANN, ADDRESS, PASSWORD = 1, "ann@example.org", "s3cret word"
 
 
-class Visitor:
+class Visitor(Staying):
     """Lets Ann in by her password."""
 
     mechanisms = ("PLAIN",)

@@ -184,3 +184,50 @@ def test_what_an_operator_may_say_instead(server: Postroad) -> None:
     finally:
         server.change({"stage": {"submit": {"senders": None, "relay_networks": None, "auth": None}}})
         assert server.reload().returncode == 0
+
+
+def letter_of(author: str, subject: str, *fields: str) -> bytes:
+    lines = [f"From: {author}", *fields, f"Subject: {subject}", "", "hello", ""]
+    return "\r\n".join(lines).encode()
+
+
+def senders_of(message: bytes) -> list[bytes]:
+    header = message.partition(b"\r\n\r\n")[0]
+    return re.findall(rb"^Sender: (.*)\r$", header + b"\r", re.MULTILINE)
+
+
+def test_on_behalf_of_somebody_sender_says_who_has_sent_it(server: Postroad) -> None:
+    """RFC 5322 3.6.2: From is the author, Sender who has sent it, if that is somebody else."""
+    chief = "chief@example.org"
+    done = server.command("account", "grant", EVE, chief, "--on-behalf")
+    assert done.stdout == f"{EVE} may send on behalf of {chief}.\n", done
+    for number, (sender, fields, named) in enumerate(
+        [
+            (chief, (), EVE),  # as mail programs do
+            (EVE, (), EVE),
+            (EVE, (f"Sender: Eve <{EVE.upper()}>",), f"Eve <{EVE.upper()}>"),
+        ]
+    ):
+        with server.logged_in(EVE) as client:
+            client.sendmail(sender, [BOB], letter_of(f"The chief <{chief}>", f"for the chief {number}", *fields))
+        found = arrived(server, f"for the chief {number}")
+        assert senders_of(found) == [named.encode()]
+        assert f"From: The chief <{chief}>\r\n".encode() in found
+    for fields, text in (
+        ((f"Sender: {BOB}",), "5.7.1 eve@example.org may not write as bob@example.org, whom Sender names"),
+        ((f"Sender: {chief}",), "5.7.1"),  # then nobody would know
+        ((f"Sender: {EVE}", f"Sender: {BOB}"), "5.6.0 Sender must name one address"),
+        ((f"Sender: {EVE}, {BOB}",), "5.6.0 Sender must name one address"),
+        (("Sender: ",), "5.6.0"),
+        (("Sender: <eve",), "5.6.0 Sender holds no address"),
+    ):
+        with server.logged_in(EVE) as client, pytest.raises(smtplib.SMTPDataError) as refused:
+            client.sendmail(EVE, [BOB], letter_of(chief, "never", *fields))
+        assert refused.value.smtp_code == 550
+        assert text in refused.value.smtp_error.decode(), fields
+    with server.logged_in(EVE) as client:  # in whose name one may send, for that nothing is written
+        client.sendmail(EVE, [BOB], letter_of("boss@example.org", "as the boss"))
+    assert senders_of(arrived(server, "as the boss")) == []
+    assert server.command("account", "grant", EVE, chief, "--on-behalf", "--revoke").returncode == 0
+    with server.logged_in(EVE) as client, pytest.raises(smtplib.SMTPDataError, match="whom From names"):
+        client.sendmail(EVE, [BOB], letter_of(chief, "no more"))

@@ -16,12 +16,13 @@ from engine.mailbox.commands import Answer, AnyCommand
 from engine.net.connection import Connection
 from engine.protocols.sasl import Credentials
 from engine.sorting.managesieve import ManageSieveServer, Quota, Times
+from tests.support.staying import Staying
 
 ANN, PASSWORD = "ann@example.org", "secret"
 LOGIN = base64.b64encode(f"\0{ANN}\0{PASSWORD}".encode()).decode()
 
 
-class Visitor:
+class Visitor(Staying):
     mechanisms = ("PLAIN",)
 
     def __init__(self, peer: str) -> None:

@@ -278,6 +278,26 @@ def test_who_may_write_to_a_group(directory: Embedded, route: Route, posting: st
     assert route.at_recipient(Session(), "x@elsewhere.test", "team@example.org") is None
 
 
+def test_a_rule_holds_through_all_that_leads_to_the_group(directory: Embedded, route: Route) -> None:
+    """Through a group that everybody may write to, an alias, both in a ring, and what catches all."""
+    directory.add_group("board@example.org", ["ann@example.org", "x@elsewhere.test"])
+    directory.rule_group("board@example.org", "members")
+    directory.add_group("all@example.org", ["bob@example.org", "board@example.org", "everybody@example.org"])
+    directory.add_alias("everybody@example.org", ["all@example.org"])
+    directory.add_alias("@second.test", ["everybody@example.org"])
+    for address in ("all@example.org", "everybody@example.org", "whoever@second.test"):
+        for login in ("", "bob@example.org", "ann@example.org"):
+            answer = route.at_recipient(Session(login=login, trusted=True), "ann@example.org", address)
+            assert answer == (None if login == "ann@example.org" else NOT_A_WRITER), (login, address)
+    directory.rule_group("board@example.org", "accounts")
+    assert route.at_recipient(Session(login="bob@example.org"), "bob@example.org", "all@example.org") is None
+    directory.rule_group("all@example.org", "members")  # both rules count
+    assert route.at_recipient(Session(login="boss@example.org"), "", "everybody@example.org") == NOT_A_WRITER
+    directory.rule_group("all@example.org", "anybody")
+    directory.rule_group("board@example.org", "anybody")
+    assert route.at_recipient(Session(), "x@elsewhere.test", "all@example.org") is None
+
+
 async def test_a_change_counts_for_the_next_message(directory: Embedded, route: Route) -> None:
     assert await route(message("x@new.test")) == To("remote")
     directory.add_domain("new.test")

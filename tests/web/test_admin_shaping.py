@@ -8,6 +8,7 @@ from engine.net.zone import Zone, serve_zone
 from engine.operations.shaping import suspension
 from engine.runtime.services import MEASURES_SERVICE
 from engine.shaping.actions import Action
+from engine.web.admin import standing
 from tests.support.site import ADMIN, BASIC, OWNER, PEER, posted, site_of
 
 EVIL = "421 4.7.0 <b>slow</b> down\r\n\x1b[31m"
@@ -79,7 +80,10 @@ async def test_a_site_is_left_alone_by_hand(site, told):
     assert len(site.role.actions.all()) == 1
 
 
-async def test_sites_are_those_that_workers_tell_of_the_busiest_first(site):
+async def test_sites_are_those_that_workers_tell_of_the_busiest_first(site, monkeypatch):
+    """The same table stands on the page of the pipeline."""
+    monkeypatch.setattr(standing, "FRESH", 0.0)
+
     def sites(_worker):
         return [
             {"site": name, "source": None, "connections": 1, "limit": 5, "waiting": waiting, "paused_until": 0.0,
@@ -88,13 +92,15 @@ async def test_sites_are_those_that_workers_tell_of_the_busiest_first(site):
         ]  # fmt: skip
 
     browser = site.known(OWNER)
-    assert "No mail is being sent" in (await browser.get("/admin/shaping/sites")).text
+    assert "No mail is on its way" in (await browser.get("/admin/shaping/sites")).text
     site.answers.known[MEASURES_SERVICE, "sites"] = sites
     for path in ("", "/sites"):
         text = (await browser.get(f"/admin/shaping{path}")).text
         assert text.index("b.test") < text.index("a.test")
         assert "<b>slow" not in text
-    assert "<html" not in (await browser.get("/admin/shaping/sites")).text
+    piece = (await browser.get("/admin/shaping/sites")).text
+    assert "<html" not in piece
+    assert piece.strip().partition("<table")[2] in (await browser.get("/admin/pipeline")).text
 
 
 async def test_it_is_for_owners_alone(site):

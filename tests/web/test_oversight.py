@@ -285,6 +285,27 @@ async def test_owners_hold_and_lift_and_auditors_look(mail) -> None:
     ]
 
 
+async def test_owners_hold_domains_and_groups(mail) -> None:
+    owner, auditor = mail.site.known(OWNER), mail.site.known(AUDITOR)
+    mail.site.directory.add_group("team@example.org", [ANN])
+    for addresses in ("elsewhere.test", "x@example.org", f"{ANN} x@example.org"):
+        answer = await posted(owner, "/admin/holds", addresses=addresses, reason="a case")
+        assert (answer.status_code, mail.owner.reader.holds()) == (422, set())
+    asked = {"addresses": "example.org, Team@example.org", "reason": "a case"}
+    assert (await posted(owner, "/admin/holds", **asked)).status_code == 303
+    everybody = {one.id for one in mail.site.directory.accounts_of("example.org")}
+    assert mail.owner.reader.holds() == everybody
+    page = (await auditor.get("/admin/holds")).text
+    assert '<h2 id="hold-example.org"' in page
+    assert "1 account, as members of the group" in page
+    assert (await posted(auditor, "/admin/holds/lift", name="example.org", reason="settled")).status_code == 403
+    assert (await posted(owner, "/admin/holds/lift", name="example.org", reason="settled")).status_code == 303
+    assert mail.owner.reader.holds() == {mail.id()}
+    assert (await posted(owner, "/admin/holds/lift", name="team@example.org", reason="settled")).status_code == 303
+    assert (await posted(owner, "/admin/holds/lift", name="team@example.org", reason="settled")).status_code == 404
+    assert mail.owner.reader.holds() == set()
+
+
 # The log
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import trio
 
-from engine.directory import Limit, may_send_as
+from engine.directory import Limit, may_send_as, may_send_on_behalf
 from engine.mailbox import Access
 from engine.operations import filling
 from engine.web.admin.growing import Growing
@@ -134,7 +134,7 @@ async def test_a_shared_mailbox_and_who_works_in_it(site):
     added = await posted(browser, "/admin/shared", name="sales", domain="one.example")
     assert added.status_code == 303
     sales = "sales@one.example"
-    let = await posted(browser, "/admin/account/people", address=sales, who=ANN, level="write", sends="yes")
+    let = await posted(browser, "/admin/account/people", address=sales, who=ANN, level="write", sends="as")
     assert let.status_code == 303, let.text
     site.directory.add_group("team@one.example", [CARL])
     await posted(browser, "/admin/account/people", address=sales, who="team@one.example", level="read")
@@ -160,7 +160,7 @@ async def test_a_shared_mailbox_and_who_works_in_it(site):
 async def test_one_says_oneself_who_works_in_ones_mailbox(site):
     ann = site.known(ANN)
     assert "/account/people" in (await ann.get("/account")).text
-    assert (await posted(ann, "/account/people", who=BOB, level="read", sends="yes")).status_code == 303
+    assert (await posted(ann, "/account/people", who=BOB, level="read", sends="as")).status_code == 303
     text = (await ann.get("/account/people")).text
     assert BOB in text
     assert "reads, sends in its name" in text
@@ -170,6 +170,13 @@ async def test_one_says_oneself_who_works_in_ones_mailbox(site):
     assert (await ann.post("/account/people", data={"who": BOB, "level": "write"})).status_code == 403
     assert (await posted(ann, "/account/people", who=BOB, level="nothing")).status_code == 303
     assert not may_send_as(site.directory, BOB, ANN)
+    assert (await posted(ann, "/account/people", who=BOB, level="nothing", sends="behalf")).status_code == 303
+    assert may_send_on_behalf(site.directory, BOB, ANN)
+    assert not may_send_as(site.directory, BOB, ANN)
+    assert "sends on its behalf" in (await ann.get("/account/people")).text
+    assert (await posted(ann, "/account/people", who=BOB, level="nothing", sends="as")).status_code == 303
+    assert (may_send_as(site.directory, BOB, ANN), may_send_on_behalf(site.directory, BOB, ANN)) == (True, False)
+    assert (await posted(ann, "/account/people", who=BOB, level="nothing")).status_code == 303
     assert "Nobody else." in (await ann.get("/account/people")).text
     assert {by for _, by in told(site)} == {ANN}
 
@@ -181,7 +188,9 @@ async def test_one_says_oneself_who_works_in_ones_mailbox(site):
         ("nobody@one.example", "read", "", 422),
         ("sales@one.example", "read", "", 422),
         ("info@one.example", "read", "", 422),
-        ("team@one.example", "read", "yes", 422),
+        ("team@one.example", "read", "as", 422),
+        ("team@one.example", "read", "behalf", 422),
+        (ANN, "read", "yes", 422),
         (BOB, "read", "", 403),
         ("anyone", "read", "", 403),
     ],

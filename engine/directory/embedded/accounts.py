@@ -120,18 +120,22 @@ class Accounts(Logins):
             raise NotFound(f"{'@'.join(name)} does not have the role {role}")
         return self._change(txn, name, {"roles": changed_roles(before, added, removed)})
 
-    def grant(self, address: str, added: Iterable[str], removed: Iterable[str] = ()) -> Account:
+    def grant(
+        self, address: str, added: Iterable[str], removed: Iterable[str] = (), *, on_behalf: bool = False
+    ) -> Account:
         """Let the account send in other names, or no longer: addresses, or ``@domain`` for all of one.
 
-        Invalid, NotFound. That a name is one of ours is not asked.
+        ``on_behalf``: with its own name in Sender alone. Invalid, NotFound. That a name is one of ours is not asked.
         """
-        return self._write(self._grant, known_name(address), list(map(sender_of, added)), set(map(sender_of, removed)))
+        come, gone = list(map(sender_of, added)), set(map(sender_of, removed))
+        return self._write(self._grant, known_name(address), come, gone, "on_behalf" if on_behalf else "send_as")
 
-    def _grant(self, txn: Transaction, name: Name, added: list[str], removed: set[str]) -> Account:
-        before = self._record_or_error(txn, name).send_as
+    def _grant(self, txn: Transaction, name: Name, added: list[str], removed: set[str], which: str) -> Account:
+        before = getattr(self._record_or_error(txn, name), which)
         for sender in removed - set(before):
-            raise NotFound(f"{'@'.join(name)} was not granted to send as {sender}")
+            how = "on behalf of" if which == "on_behalf" else "as"
+            raise NotFound(f"{'@'.join(name)} was not granted to send {how} {sender}")
         after = tuple(sender for sender in dict.fromkeys([*before, *added]) if sender not in removed)
         if len(after) > MOST_GRANTS:
             raise Invalid(f"an account may send in {MOST_GRANTS} other names at most; grant a whole domain")
-        return self._change(txn, name, {"send_as": after})
+        return self._change(txn, name, {which: after})

@@ -79,6 +79,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     roles: tuple[str, ...] = ()
     changed: float = 0.0  # when its password or second factor was set anew
     suspended: float = 0.0  # since when; 0: it is not
+    on_behalf: tuple[str, ...] = ()
 
 
 class StoredLimits(msgspec.Struct, frozen=True, array_like=True):
@@ -116,6 +117,7 @@ def account_of(name: Name, record: Record) -> Account:
         record.roles,
         record.changed,
         record.suspended,
+        record.on_behalf,
     )
 
 

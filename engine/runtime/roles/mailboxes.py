@@ -61,7 +61,7 @@ class MailboxesRole(Role):
             nursery.start_soon(owner.tend)
             nursery.start_soon(Leavers(owner, self.directory).run)
             nursery.start_soon(Warnings(owner, self.directory, self.quotas).run)
-            nursery.start_soon(Holding(owner, lambda: self.oversight).run)
+            nursery.start_soon(Holding(owner, lambda: self.oversight, self.directory).run)
             nursery.start_soon(Notices(owner, lambda: self.oversight, lambda: self.config.oversight).run)
             nursery.start_soon(Retaining(owner, self.directory, lambda: self.config.retention).run)
             nursery.start_soon(self._noting.run)

@@ -163,6 +163,7 @@ class Role:
     def start(self, nursery: trio.Nursery) -> None:
         """The first revision is in force: begin."""
         nursery.start_soon(self._watch.run)
+        nursery.start_soon(self.logins.stays.run)
         nursery.start_soon(self.tally.run)
         nursery.start_soon(self.sessions.run)
         nursery.start_soon(self.seen_tls.run)

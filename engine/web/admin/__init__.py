@@ -53,7 +53,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/admin", _start, methods=["GET"]),
         *overview.routes(watch),
-        *pipeline.routes(watch, Standing(context)),
+        *pipeline.routes(watch, context.one(Standing)),
         *passing.routes(context),
         *charts.ROUTES,
         *reported.ROUTES,

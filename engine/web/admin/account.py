@@ -30,7 +30,7 @@ from engine.web.context import context_of
 from engine.web.languages import translator
 from engine.web.means import mail
 from engine.web.pages.account import own
-from engine.web.pages.delegates import refusal
+from engine.web.pages.delegates import refusal, sends_of
 from engine.web.pages.invited import link
 from engine.web.pages.passkeys import of as passkeys_of
 from engine.web.pages.signing_in import field
@@ -269,7 +269,7 @@ async def _let(request: Request) -> Response:
     """Say what one person may do there, or nothing."""
     directory, account = changeable(request, await field(request, "address"))
     who, level = (await field(request, "who")).strip(), await field(request, "level")
-    sends = bool(await field(request, "sends"))
+    sends = sends_of(await field(request, "sends"))
     by, means = operator(request), mail(context_of(request))
     let = partial(delegating.let, means, directory, by, account, who, level=level, sends=sends)
     if why := await refusal(request, let):

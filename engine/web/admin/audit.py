@@ -58,6 +58,7 @@ def _kinds(request: Request) -> dict[str, str]:
         "export-removed": _("An export was removed"),
         "mailbox-exported": _("A mailbox was exported by a command"),
         "hold-begun": _("A hold began"),
+        "hold-widened": _("Somebody came to what is held"),
         "hold-lifted": _("A hold was lifted"),
         "oversight-changed": _("The settings of oversight changed"),
         "retention-changed": _("The retention rules changed"),

@@ -20,9 +20,14 @@ from starlette.routing import Route
 
 from engine.directory import AUDITOR
 from engine.exchange.letters import pieces_of
+from engine.finding import words
+from engine.finding.boxes import Box, parsed
+from engine.finding.listing import Line
+from engine.finding.search import Hit, TooLong, place_of
 from engine.mailbox import MessageGone
 from engine.message import MessageId
 from engine.operations import oversight as operations
+from engine.operations.looking import boxes
 from engine.oversight import Grant, Refusal
 from engine.oversight.export import MANIFEST, MBOX, Place
 from engine.oversight.store import FOLDER
@@ -30,11 +35,8 @@ from engine.web.admin.overseer import kept, overseeing, overseer
 from engine.web.admin.oversight import granted, number_of, to_grant, values
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.mail import frame, reading, words
-from engine.web.mail.boxes import Box, parsed
+from engine.web.mail import frame, reading
 from engine.web.mail.desk import Desk, desk_of, number, read
-from engine.web.mail.finding import Hit, TooLong
-from engine.web.mail.listing import Line
 from engine.web.mail.opened import Opened, section_of
 from engine.web.mail.passes import PartPass
 from engine.web.mail.pictures import NoPicture
@@ -82,11 +84,11 @@ async def _show(request: Request) -> Response:
         look = partial(operations.look, opened, overseer(request), grant.number, "searched", query=text)
         await _noted(look)
         try:
-            hits, after, mistakes = await _search(request, grant, text, reading.hit_of(query.get("after", "")))
+            hits, after, mistakes = await _search(request, grant, text, reading.hit_at(query.get("after", "")))
         except TooLong:
             slow, hits, after = True, [], None
         found = await read(_lines, desk_of(request), grant, hits)
-        following = reading.place_of(after) if after else ""
+        following = place_of(after) if after else ""
     exports = await read(_exports, request, grant) if shown["may_look"] else []
     return page(
         request, "admin/grant.html", found=found, query=text, searched="q" in query, following=following,
@@ -108,41 +110,27 @@ async def _noted(look: "partial[Grant]") -> Grant:
         raise HTTPException(403) from error
 
 
-def _boxes(desk: Desk, grant: Grant, wanted: str = "") -> list[Box]:
-    """The mailboxes of the people whom it is about; with a word those that it may mean."""
-    found = [
-        Box(one.account, folder.number, folder.name, folder.use, "r")
-        for one in grant.whose
-        for folder in desk.mailboxes.folders(one.account)
-        if folder.number
-    ]
-    wanted = wanted.casefold()
-    if not wanted or wanted in words.EVERYWHERE:
-        return found
-    return [box for box in found if wanted in (box.name.casefold(), box.label.casefold(), box.use[1:].casefold())]
-
-
 async def _search(
     request: Request, grant: Grant, text: str, after: Hit | None
 ) -> tuple[list[Hit], Hit | None, tuple[str, ...]]:
     desk = desk_of(request)
     search = words.read(text, datetime.now().astimezone().date())
-    views = await desk.finding.views(await read(_boxes, desk, grant, search.box))
+    views = await desk.finding.views(await read(boxes, desk.mailboxes, grant, search.box))
     hits, following = await desk.search(own(request).account.id, views, search, after)
     return hits, following, search.mistakes
 
 
 def _lines(desk: Desk, grant: Grant, hits: Sequence[Hit]) -> list[Found]:
     """The hits as they are listed, in their order."""
-    boxes = {box.id: box for box in _boxes(desk, grant)}
+    among = {box.id: box for box in boxes(desk.mailboxes, grant)}
     addresses = {one.account: one.address for one in grant.whose}
     lines = {
         (name, line.uid): line
         for name in {hit.box for hit in hits}
-        for line in desk.listing(boxes[name]).lines([hit.uid for hit in hits if hit.box == name])
+        for line in desk.listing(among[name]).lines([hit.uid for hit in hits if hit.box == name])
     }
     return [
-        Found(lines[hit.box, hit.uid], boxes[hit.box], addresses[boxes[hit.box].account])
+        Found(lines[hit.box, hit.uid], among[hit.box], addresses[among[hit.box].account])
         for hit in hits
         if (hit.box, hit.uid) in lines
     ]
@@ -169,8 +157,8 @@ async def _asked(request: Request) -> Asked:
     except Refusal as error:
         raise HTTPException(403) from error
     place = parsed(path["box"])
-    boxes = await read(_boxes, desk, grant)
-    box = next((box for box in boxes if (box.account, box.number) == place), None)
+    among = await read(boxes, desk.mailboxes, grant)
+    box = next((box for box in among if (box.account, box.number) == place), None)
     if box is None:
         raise HTTPException(404)
     return Asked(desk, grant, box, number(path["uid"]))
@@ -343,10 +331,10 @@ async def _export(request: Request) -> Response:
 
 async def _all_found(request: Request, grant: Grant, text: str) -> set[Place]:
     places, after = set[Place](), None
-    boxes = {box.id: box for box in await read(_boxes, desk_of(request), grant)}
+    among = {box.id: box for box in await read(boxes, desk_of(request).mailboxes, grant)}
     while len(places) < MOST:
         hits, after, _ = await _search(request, grant, text, after)
-        places |= {Place(boxes[hit.box].account, boxes[hit.box].number, hit.uid) for hit in hits}
+        places |= {Place(among[hit.box].account, among[hit.box].number, hit.uid) for hit in hits}
         if after is None:
             break
     return places

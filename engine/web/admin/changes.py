@@ -62,6 +62,17 @@ def kinds(request: Request) -> Mapping[str, str]:
         "keys-made": _("Keys made"),
         "keys-used": _("Keys in use"),
         "key-removed": _("Key removed"),
+        "queue-ordered": _("Order about mail in the queue"),
+        "reloaded": _("Configuration put in force"),
+        "ban-set": _("Kept out"),
+        "ban-lifted": _("Ban lifted"),
+        "rate-lifted": _("Rate forgotten"),
+        "suspicion-lifted": _("Suspicion lifted"),
+        "site-suspended": _("Site suspended"),
+        "shaping-action-lifted": _("Action of shaping ended"),
+        "certificate-wanted": _("Certificate wanted"),
+        "migration-begun": _("Move from another server begun"),
+        "audited": _("Entry in the audit log"),
     }
 
 
@@ -104,6 +115,7 @@ def deeds(request: Request) -> Sequence[tuple[str, str]]:
         ("no admin", _("gets no more mail of the postmaster")),
         ("admin", _("gets the mail of the postmaster")),
         ("sends as", _("sends as:")),
+        ("sends on behalf of", _("sends on behalf of:")),
         ("not suspended", _("suspension ended")),
         ("suspended", _("suspended")),
         ("invitation", _("invited")),

@@ -1,4 +1,4 @@
-"""Holds: accounts of which nothing is removed for good. Owners and auditors see them; owners begin and end them."""
+"""Holds: accounts, domains, groups of which nothing goes for good. Auditors see them; owners begin and end them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from engine.directory import OWNER
+from engine.directory import OWNER, NotFound
 from engine.mailbox import Mailboxes
 from engine.operations import holding
 from engine.operations.reading import Change
@@ -18,7 +18,7 @@ from engine.oversight import Refusal
 from engine.web.admin.overseer import kept, overseeing, overseer, whose
 from engine.web.context import Context, context_of
 from engine.web.languages import translator
-from engine.web.pages.account import own
+from engine.web.pages.account import embedded, own
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require
@@ -50,33 +50,55 @@ async def _listed(request: Request, status: int = 200, *, why: str = "", address
 async def _add(request: Request) -> Response:
     _ = translator(request)
     opened, context = await kept(request), context_of(request)
-    addresses, reason = await field(request, "addresses"), await field(request, "reason")
-    found, unknown = await trio.to_thread.run_sync(whose, request, addresses)
+    text, reason = await field(request, "addresses"), await field(request, "reason")
+    wide, people = await trio.to_thread.run_sync(_parted, request, text)
+    found, unknown = await trio.to_thread.run_sync(whose, request, " ".join(people))
     if unknown:
-        why = _("There is no account %(address)s.") % {"address": unknown[0]}
-        return await _listed(request, 422, why=why, addresses=addresses)
-    if not found or not reason.strip():
+        why = _("There is no account and no group %(address)s.") % {"address": unknown[0]}
+        return await _listed(request, 422, why=why, addresses=text)
+    if not (found or wide) or not reason.strip():
         why = _("Write whose mail it is about, and the reason.")
-        return await _listed(request, 422, why=why, addresses=addresses)
-    change = _change(context)
+        return await _listed(request, 422, why=why, addresses=text)
+    by, change = overseer(request), _change(context)
     for one in found:
         with contextlib.suppress(Refusal):  # it is held already
-            await trio.to_thread.run_sync(partial(holding.hold, opened, change, overseer(request), one, reason))
+            await trio.to_thread.run_sync(partial(holding.hold, opened, change, by, one, reason))
+    for name in wide:
+        hold = partial(holding.hold_wide, opened, embedded(request), change, by, name, reason=reason)
+        try:
+            with contextlib.suppress(Refusal):
+                await trio.to_thread.run_sync(hold)
+        except NotFound:
+            why = _("%(domain)s is no local domain.") % {"domain": name}
+            return await _listed(request, 422, why=why, addresses=text)
     return RedirectResponse("/admin/holds", 303)
+
+
+def _parted(request: Request, text: str) -> tuple[list[str], list[str]]:
+    """Domains and groups, and all others, of what somebody has written. Blocks."""
+    words = list(dict.fromkeys(text.replace(",", " ").lower().split()))
+    wide = [word for word in words if holding.is_wide(embedded(request), word)]
+    return wide, [word for word in words if word not in wide]
 
 
 @require(OWNER)
 async def _lift(request: Request) -> Response:
     _ = translator(request)
     opened, context = await kept(request), context_of(request)
-    number, reason = await field(request, "account"), await field(request, "reason")
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
+    number, name = await field(request, "account"), await field(request, "name")
+    reason, by = await field(request, "reason"), overseer(request)
+    if not name and not (number.isascii() and number.isdigit() and len(number) < 19):
         raise HTTPException(404)
     if not reason.strip():
         return await _listed(request, 422, why=_("Write the reason."))
     ways = holding.Ways(partial(_read, context), _change(context))
+    lift = (
+        partial(holding.lift_wide, opened, ways.change, by, name, reason)
+        if name
+        else partial(holding.lift, opened, ways, by, int(number), reason)
+    )
     try:
-        await trio.to_thread.run_sync(partial(holding.lift, opened, ways, overseer(request), int(number), reason))
+        await trio.to_thread.run_sync(lift)
     except Refusal as error:
         raise HTTPException(404) from error
     return RedirectResponse("/admin/holds", 303)

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.directory import AUDITOR, OWNER
-from engine.observe.events import event
 from engine.operations.operator import Operator
 from engine.oversight import Oversight, Whose
 from engine.web.context import context_of
@@ -39,7 +38,8 @@ def overseeing(endpoint: Endpoint) -> Endpoint:
 
 def overseer(request: Request) -> Operator:
     """Whoever asks."""
-    return Operator(own(request).account.address, note=event, peer=context_of(request).peer(request))
+    context = context_of(request)
+    return Operator(own(request).account.address, note=context.note, peer=context.peer(request))
 
 
 def store(request: Request) -> Oversight:
@@ -55,7 +55,7 @@ async def kept(request: Request) -> Oversight:
 def whose(request: Request, text: str) -> tuple[list[Whose], list[str]]:
     """The accounts that somebody has written, those too that are gone and held; and what is none. Blocks."""
     found, unknown = dict[int, Whose](), list[str]()
-    held = {one.address: one.account for one in store(request).holds()}
+    held = {address: account for account, address in store(request).held().items()}
     directory = embedded(request)
     for address in dict.fromkeys(text.replace(",", " ").lower().split()):
         account = directory.account(address)

@@ -17,7 +17,7 @@ from engine.queue.orders import MEANT, Order, Word
 from engine.queue.search import STATES, Selection
 from engine.storage.environment import StorageError
 from engine.web.admin.looking import looked
-from engine.web.admin.scope import reach
+from engine.web.admin.scope import operator, reach
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import ngettext, translator
@@ -135,6 +135,8 @@ async def _carried_out(request: Request, config: Config, word: Word, chosen: Cho
         _ = translator(request)
         why = _("It was done to some of them, then it stopped: %(why)s") % {"why": str(error)}
         return page(request, "admin/stopped.html", 503, why=why, report=report)
+    finally:
+        await orders.noted(operator(request), word, report)
     return RedirectResponse(f"/admin/queue?done={report.done}", 303)
 
 

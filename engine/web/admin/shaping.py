@@ -13,12 +13,12 @@ from starlette.routing import Route
 from engine.config.rules import PAUSE, VALUES
 from engine.directory import OWNER
 from engine.observe.visible import on_one_line
-from engine.operations import shaping, sites
+from engine.operations import shaping
 from engine.operations.impossible import Impossible
 from engine.operations.shaping import Explained
-from engine.operations.sites import Site
 from engine.units import Duration
 from engine.web.admin.scope import operator
+from engine.web.admin.standing import Busy, Standing
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import translator
@@ -135,11 +135,9 @@ def _as_written(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-async def _sites(request: Request) -> list[Site]:
-    """Those that have most to do."""
-    context = context_of(request)
-    found = await sites.listed(context.ask, context.workers())
-    return sorted(found, key=lambda one: (-one.waiting, -one.connections, one.site, one.source))[:MOST]
+async def _sites(request: Request) -> Sequence[Busy]:
+    """Those that have most to do, as the page of the pipeline shows them."""
+    return await context_of(request).one(Standing).now()
 
 
 @require(OWNER)

@@ -203,6 +203,12 @@ async def change_senders(call: Call, *, path: OneAccount, body: Senders) -> Acco
     )  # fmt: skip
 
 
+async def change_delegations(call: Call, *, path: OneAccount, body: Senders) -> AccountRow:
+    """Let an account send on behalf of others, or no longer: it stands in Sender then (RFC 5322 3.6.2)."""
+    grant = partial(accounts.grant, embedded(call), operator_of(call), path.address, on_behalf=True)
+    return await call.blocking(grant, body.add, body.remove)
+
+
 async def list_app_passwords(call: Call, *, path: OneAccount) -> list[AppPasswordRow]:
     """List the app passwords of an account, and when each was last used."""
     guard = call.context.login.guard
@@ -333,6 +339,7 @@ ROWS = (
     ),
     Operation("PUT", "/accounts/{address}/password", function=set_password, **_CHANGE, problems=(409,)),
     Operation("POST", "/accounts/{address}/send-as", function=change_senders, **_CHANGE, problems=(409,)),
+    Operation("POST", "/accounts/{address}/on-behalf", function=change_delegations, **_CHANGE, problems=(409,)),
     Operation("GET", "/accounts/{address}/app-passwords", function=list_app_passwords, **_READ, problems=(409, 422)),
     Operation(
         "DELETE",

@@ -31,6 +31,8 @@ class Caller:
     name: str
     scopes: frozenset[str]
     domains: frozenset[str] | None = None  # A-labels that it is limited to; None: it is not
+    auditor: str = ""  # by whose grants it may look at people's mail
+    peer: str = ""  # the IP address that it asks from
 
     @property
     def by(self) -> str:
@@ -79,7 +81,7 @@ class Callers:
             self._refuse(token, peer)
         await self._note(token)
         domains = frozenset(map(a_label, token.domains)) or None
-        return Caller(token.id, token.name, frozenset(token.scopes), domains)
+        return Caller(token.id, token.name, frozenset(token.scopes), domains, token.auditor, peer)
 
     def _refuse(self, token: Token | None, peer: str) -> NoReturn:
         why = "wrong" if token is None else "over" if token.is_over(self.clock()) else "from elsewhere"

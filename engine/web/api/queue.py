@@ -19,6 +19,7 @@ from engine.queue.orders import Order as OrderName
 from engine.queue.search import STATES, Selection
 from engine.web.api.cursors import cursor_of, position_of
 from engine.web.api.jobs import Job, Progress
+from engine.web.api.operating import operator_of
 from engine.web.api.operation import Asked, Call, Operation, Page
 from engine.web.api.problems import missing, unmeant
 from engine.web.api.trying import by_program
@@ -333,6 +334,7 @@ async def order_messages(call: Call, *, body: Order) -> Job[Ordered]:
             elif not body.dry_run:
                 await orders.carry_out(call.config, word, chosen, report, progress.told)
         finally:
+            await orders.noted(operator_of(call), word, report)
             progress.result = Ordered(word.order, report.total, report.done, report.open, body.dry_run, missed)
 
     return await call.job(work)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.directory import Limit
-from engine.operations import quotas
+from engine.operations import filling, quotas
+from engine.operations.filling import FillingRow
 from engine.operations.quotas import QuotaPart, QuotaRow
 from engine.web.api.operating import SEGMENT, Paged, embedded, operator_of, page, reading
 from engine.web.api.operation import Asked, Call, Operation, Page
@@ -17,6 +18,10 @@ Most = Annotated[int, Meta(ge=0, le=2**53 - 1, description="0: as much as it lik
 
 class Fullness(Paged, frozen=True):
     over: Annotated[Share | None, Meta(description="Only those so many per cent full, or fuller.")] = None
+
+
+class Ahead(Asked, frozen=True):
+    within: Annotated[int, Meta(ge=0, le=3650, description="Days.")] = int(filling.SOON)
 
 
 class OneQuota(Asked, frozen=True):
@@ -42,6 +47,15 @@ async def list_quotas(call: Call, *, query: Fullness) -> Page[QuotaRow]:
     return page(rows, lambda row: row.address, query)
 
 
+async def forecast_quotas(call: Call, *, query: Ahead) -> list[FillingRow]:
+    """List who will be full, and in how many days, by a straight line through the last weeks; who comes first first.
+
+    It rests on what was written down day by day. Nothing is said of accounts of which less than a week is known.
+    """
+    directory, growth, by = embedded(call), call.context.growth, operator_of(call)
+    return await call.blocking(filling.soon, directory, growth, call.config.quota, by, query.within)
+
+
 async def show_quota(call: Call, *, path: OneQuota) -> list[QuotaPart]:
     """Show what an account holds, what it may hold, and who says so; or what was said for a group or a domain."""
     directory, by = call.context.directory(), operator_of(call)
@@ -64,6 +78,7 @@ _WRITE: dict[str, Any] = {"scope": "accounts:write", "by_domain": True, "problem
 
 ROWS = (
     Operation("GET", "/quotas", function=list_quotas, **_READ, problems=(409,)),
+    Operation("GET", "/quotas/forecast", function=forecast_quotas, **_READ, problems=(409,)),
     Operation("GET", "/quotas/{name}", function=show_quota, **_READ, problems=(422,)),
     Operation("PUT", "/quotas/{name}", function=set_quota, **_WRITE),
     Operation("DELETE", "/quotas/{name}", function=unset_quota, **_WRITE),

@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from engine.directory import Account
+from engine.finding.boxes import DELETE, EXPUNGE, INSERT, WRITE, Box, Boxes
+from engine.finding.boxes import SEEN as MAY_SEE
 from engine.mailbox.commands import Answer, Command, Create, Delete, Expunge, Move, Problem, Rename, Store
 from engine.mailbox.flags import FLAGGED, SEEN, Mode
 from engine.mailbox.layout import INBOX
@@ -20,8 +22,6 @@ from engine.mailbox.names import canonical, is_reserved
 from engine.mailbox.quotas import NO_QUOTA
 from engine.web.bounds import bounded
 from engine.web.languages import translated
-from engine.web.mail.boxes import DELETE, EXPUNGE, INSERT, WRITE, Box, Boxes
-from engine.web.mail.boxes import SEEN as MAY_SEE
 from engine.web.mail.desk import Desk, desk_of, read, said, session
 from engine.web.sessions import require
 from engine.web.text import N_

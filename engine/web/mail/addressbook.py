@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from engine.directory import split
+from engine.finding.words import plain
 from engine.storage.environment import Full
 from engine.web.bounds import bounded
 from engine.web.languages import ngettext, translated, translator
@@ -19,7 +20,7 @@ from engine.web.mail import drafts, vcard
 from engine.web.mail.contacts import Contact, TooMany
 from engine.web.mail.desk import Desk, desk_of, read, session
 from engine.web.mail.opened import Person
-from engine.web.mail.people import Proposal, groups_in, learn, plain, proposals
+from engine.web.mail.people import Proposal, groups_in, learn, proposals
 from engine.web.mail.vcard import Broken, Card
 from engine.web.rendering import page
 from engine.web.sessions import require

@@ -10,18 +10,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from engine.directory import Unavailable, asked
+from engine.finding.boxes import Box, Boxes
+from engine.finding.listing import Listing
+from engine.finding.search import Finding, Hit
+from engine.finding.words import Search
 from engine.index import Index
 from engine.mailbox import Access, Mailboxes, View
 from engine.mailbox.commands import Begin
 from engine.mailbox.layout import INBOX
+from engine.net.https import Https
 from engine.observe.events import event
 from engine.storage.environment import StorageError
 from engine.storage.store import OnDemand
+from engine.web import means
 from engine.web.context import Context, context_of
-from engine.web.mail.boxes import Box, Boxes
 from engine.web.mail.contacts import Contacts
-from engine.web.mail.finding import Finding, Hit
-from engine.web.mail.listing import Listing
 from engine.web.mail.opened import Opener
 from engine.web.mail.passes import Passes
 from engine.web.mail.people import Colleagues
@@ -29,7 +32,6 @@ from engine.web.mail.pictures import Fetching
 from engine.web.mail.teaching import Teaching
 from engine.web.mail.uploads import Uploads
 from engine.web.mail.ways import Ways
-from engine.web.mail.words import Search
 from engine.web.sessions import Session, session_of
 
 P = ParamSpec("P")
@@ -54,7 +56,6 @@ class Desk:
         self.colleagues = Colleagues()
         self.waiting: dict[str, trio.Event] = {}  # what is about to be sent by this process
         self._searching: dict[int, trio.Lock] = {}  # by account
-        self._index: Index | None = None
         self._finding: Finding | None = None
         self._fetching: Fetching | None = None
         self._contacts = OnDemand(partial(Contacts.open, context.data / "web" / "contacts", self._reserve))
@@ -92,9 +93,7 @@ class Desk:
 
     @property
     def index(self) -> Index:
-        if self._index is None:
-            self._index = Index.open(self.context.data / "index")
-        return self._index
+        return means.index(self.context)
 
     @property
     def finding(self) -> Finding:
@@ -123,6 +122,11 @@ class Desk:
         if self._fetching is None:
             self._fetching = Fetching.by(self.context.resolver())
         return self._fetching
+
+    @property
+    def https(self) -> Https:
+        """By which what letters name is asked, at public addresses alone."""
+        return self.fetching.https
 
     async def boxes(self, request: Request) -> Boxes:
         """The mailboxes of whoever asks, which are made if this is their first use. StorageError, Unavailable."""

@@ -11,6 +11,9 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from engine.directory import Account
+from engine.directory import asked as looked_up
+from engine.finding.boxes import Box
 from engine.mailbox import MessageGone
 from engine.mailbox.commands import Append, Appended, Expunge
 from engine.mailbox.flags import DRAFT, SEEN
@@ -18,11 +21,11 @@ from engine.mailbox.incoming import IncomingFile
 from engine.mailbox.layout import INLINE
 from engine.web.mail import writing
 from engine.web.mail.acting import change
-from engine.web.mail.boxes import Box
 from engine.web.mail.cleaning import cleaned
 from engine.web.mail.desk import Desk, number, read, said, session
 from engine.web.mail.opened import File, Opened, Person, same_id, section_of
 from engine.web.mail.pictures import kind
+from engine.web.mail.settings import settings
 from engine.web.mail.writing import Mistake, Piece, Written
 from engine.web.text import N_
 
@@ -75,14 +78,29 @@ async def keep(desk: Desk, request: Request, draft: Draft, name: str) -> str:
     400 for a Mistake, 409 where it cannot be kept.
     """
     account = session(request).account
+    sender, agent = Person(name, draft.sender or account.address), None
+    if sender.address in authors(account):
+        sender, agent = Person(await _called(desk, sender.address), sender.address), Person(name, account.address)
     try:
         pieces = [await _piece(desk, request, one) for one in draft.attached]
-        octets = await read(_octets, draft, Person(name, draft.sender or account.address), pieces, desk)
+        octets = await read(_octets, draft, (sender, agent), pieces, desk)
     except Mistake as error:
         raise HTTPException(400, error.text) from error
     place = await put(desk, request, octets)
     await drop(desk, request, draft.draft)
     return place
+
+
+def authors(account: Account) -> list[str]:
+    """On behalf of whom alone somebody may write; of whole domains none is known."""
+    return [one for one in account.on_behalf if not one.startswith("@") and one not in account.send_as]
+
+
+async def _called(desk: Desk, address: str) -> str:
+    """The name that somebody here has given themselves; empty: none is known."""
+    directory = desk.context.directory()
+    account = await looked_up(directory, directory.account, address)
+    return (await read(settings, desk.mailboxes, account.id)).name if account is not None else ""
 
 
 async def put(desk: Desk, request: Request, octets: bytes) -> str:
@@ -128,8 +146,9 @@ async def found(desk: Desk, request: Request, place: str) -> tuple[Box, int]:
     return await desk.box(request, name), number(uid)
 
 
-def _octets(draft: Draft, sender: Person, pieces: list[Piece], desk: Desk) -> bytes:
-    """Mistake."""
+def _octets(draft: Draft, by: tuple[Person, Person | None], pieces: list[Piece], desk: Desk) -> bytes:
+    """``by``: who stands in From, and who in Sender. Mistake."""
+    sender, agent = by
     html = draft.html
     if html:
         html, pieces = _with_pictures(html, draft, pieces)
@@ -145,6 +164,7 @@ def _octets(draft: Draft, sender: Person, pieces: list[Piece], desk: Desk) -> by
             in_reply_to=draft.in_reply_to,
             references=draft.references,
             pieces=tuple(pieces),
+            agent=agent,
         ),
         message_id=new_id(desk),
         now=time.time(),

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
+from engine.finding.words import plain
 from engine.mailbox import Mailboxes
 from engine.mailbox.commands import Command, SetMetadata
 from engine.spam.learning import KEYWORDS
-from engine.web.mail.people import plain
 
 ENTRY: Final = "/private/vendor/postroad/labels"
 

@@ -17,6 +17,7 @@ from engine.mime.parameters import value_of
 from engine.mime.part import Part
 from engine.mime.sections import numbered
 from engine.mime.transfer import decoded
+from engine.unsubscribe import Offer, offer
 from engine.web.mail.cleaning import LONGEST
 
 Numbers = tuple[int, ...]
@@ -24,6 +25,8 @@ Numbers = tuple[int, ...]
 
 PIECES: Final = 64
 """Parts of text that are shown one below the other; what follows is attached."""
+
+_LIST: Final = (b"list-unsubscribe", b"list-unsubscribe-post", b"dkim-signature")
 
 NAME: Final = 150
 """Characters of the name of a file."""
@@ -83,6 +86,13 @@ class Opened:
     texts: tuple[Text, ...]
     files: tuple[File, ...]
     inline: tuple[File, ...]  # pictures that the text may refer to
+    agents: tuple[Person, ...] = ()  # who has sent it on behalf of its senders
+    offer: Offer = Offer()  # by which one leaves the list that it is of
+
+
+def _offer(header: bytes) -> Offer:
+    values = [[fields.unfolded(value) for _, value in fields.named(header, name)] for name in _LIST]
+    return offer(*([value.decode("ascii", "replace") for value in some] for some in values))
 
 
 class Opener:
@@ -102,10 +112,12 @@ class Opener:
         def people(name: bytes) -> tuple[Person, ...]:
             return tuple(persons(values.get(name, b"")))
 
+        senders = people(b"from")
+        known = {one.address.lower() for one in senders}
         return Opened(
             uid=uid,
             subject=fields.text(values.get(b"subject", b"")),
-            senders=people(b"from"),
+            senders=senders,
             to=people(b"to"),
             cc=people(b"cc"),
             bcc=people(b"bcc"),
@@ -118,6 +130,8 @@ class Opener:
             texts=tuple(sorter.texts),
             files=tuple(sorter.files),
             inline=tuple(sorter.inline),
+            offer=_offer(letter.header),
+            agents=tuple(one for one in people(b"sender") if one.address.lower() not in known),
         )
 
     def text(self, uid: int, numbers: Numbers) -> str:

@@ -4,17 +4,16 @@ Whom somebody writes to is learnt from what comes into Sent, whichever program h
 """
 
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 from engine.directory import Account, Embedded
+from engine.finding.words import plain
 from engine.imap.letters import Shelf
 from engine.index import Index
 from engine.mailbox import Mailboxes, MessageGone
 from engine.mime import fields
-from engine.mime.search import folded
 from engine.web.mail.contacts import Contact, Contacts, Learnt, Owner
 from engine.web.mail.opened import Person, persons
 from engine.web.mail.settings import settings
@@ -38,7 +37,6 @@ FADES: Final = 30 * 86_400.0
 """Seconds after which that somebody was written to counts half."""
 
 _FIELDS: Final = frozenset({b"to", b"cc", b"bcc"})
-_NAMELESS = str.maketrans({"đ": "d", "Đ": "D", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss"})
 
 
 class Proposal(NamedTuple):
@@ -148,11 +146,3 @@ def fits(name: str, address: str, wanted: str) -> bool:
     """Whether the address, the name or a word of it begins so."""
     known = plain(name)
     return any(text.startswith(wanted) for text in (address, known, *known.split()))
-
-
-def plain(text: str) -> str:
-    """In one case and without accents: who types "nguyen" may mean Nguyễn."""
-    if text.isascii():
-        return text.lower()
-    parted = unicodedata.normalize("NFD", folded(text).translate(_NAMELESS))
-    return "".join(one for one in parted if not unicodedata.combining(one))

@@ -66,7 +66,7 @@ class Fetching:
     """Fetches pictures for the readers of one process."""
 
     def __init__(self, https: Https) -> None:
-        self._https = https
+        self.https = https
         self._turns = trio.CapacityLimiter(AT_ONCE)
 
     @classmethod
@@ -79,7 +79,7 @@ class Fetching:
         async with self._turns:
             with trio.move_on_after(SECONDS):
                 try:
-                    response = await self._https.ask("GET", host, target, _FIELDS, port=port, limit=SIZE)
+                    response = await self.https.ask("GET", host, target, _FIELDS, port=port, limit=SIZE)
                 except Unreached as error:
                     raise NoPicture(str(error)) from error
                 media = kind(response.body[:16]) if response.status == 200 else ""

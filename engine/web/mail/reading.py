@@ -12,17 +12,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from engine.directory import asked
+from engine.finding import words
+from engine.finding.boxes import READ, Box, counted
+from engine.finding.listing import Conversation, Window
+from engine.finding.search import Hit, TooLong, hit_of, place_of
 from engine.mailbox import Access, MessageGone
 from engine.web.languages import language_of, translator
-from engine.web.mail import drafts, frame, invitations, words
+from engine.web.mail import drafts, frame, invitations
 from engine.web.mail.acting import MESSAGES
-from engine.web.mail.boxes import READ, Box, counted
 from engine.web.mail.cleaning import Cleaned, TooDeep, cleaned
 from engine.web.mail.desk import Desk, desk_of, number, read, session
 from engine.web.mail.fates import fates
-from engine.web.mail.finding import Hit, TooLong
 from engine.web.mail.labels import keywords_by_name, labels
-from engine.web.mail.listing import Conversation, Window
+from engine.web.mail.leaving import way
 from engine.web.mail.opened import File, Opened, Opener, Text, same_id, section_of
 from engine.web.mail.passes import PartPass, RemotePass
 from engine.web.mail.pictures import NoPicture, kind
@@ -116,7 +118,7 @@ async def _found(desk: Desk, request: Request, box: Box, text: str, after: str) 
         among = [box]
     views = await desk.finding.views(among)
     try:
-        hits, following = await desk.search(session(request).account.id, views, search, hit_of(after))
+        hits, following = await desk.search(session(request).account.id, views, search, hit_at(after))
     except TooLong as error:
         raise HTTPException(503, N_("the search takes too long; say more of what you look for")) from error
     lines = await read(_lines, desk, {box.id: box for box in among}, hits)
@@ -133,19 +135,14 @@ def _lines(desk: Desk, boxes: dict[str, Box], hits: Iterable[Hit]) -> Iterable[C
     return [found[hit.box, hit.uid] for hit in hits if (hit.box, hit.uid) in found]
 
 
-def place_of(hit: Hit) -> str:
-    return f"{hit.received}.{hit.box}.{hit.uid}"
-
-
-def hit_of(text: str) -> Hit | None:
-    """404 for what ``place_of`` did not make."""
+def hit_at(text: str) -> Hit | None:
+    """Where a list goes on; None: it begins. 404 for what ``place_of`` did not make."""
     if text in ("", "0"):
         return None
-    received, _, rest = text.partition(".")
-    box, _, uid = rest.partition(".")
-    if not (received.isascii() and received.isdigit() and len(received) < 16):
-        raise HTTPException(404)
-    return Hit(int(received), box, number(uid))
+    try:
+        return hit_of(text)
+    except ValueError as error:
+        raise HTTPException(404) from error
 
 
 @require()
@@ -163,7 +160,7 @@ async def message(request: Request) -> Response:
         invitation=await _invitation(desk, request, box, found),
         fates=await read(fates, desk.context.data, session(request).account.address, found) if box.outgoing else [],
         shown=request.query_params.get("remote") == "1", plain=request.query_params.get("plain") == "1",
-        print=request.query_params.get("print") == "1",
+        print=request.query_params.get("print") == "1", leaving=way(found.offer),
     )  # fmt: skip
 
 
@@ -354,6 +351,12 @@ async def in_threads(first: bytes, pieces: Iterator[bytes]) -> Any:
     while piece is not None:
         yield piece
         piece = await trio.to_thread.run_sync(next, pieces, None)
+
+
+async def opened_for(request: Request) -> tuple[Desk, Opened]:
+    """The message that an address is about, read. 404."""
+    desk, box, uid = await _asked(request)
+    return desk, await _open(desk, box, uid, plain=False)
 
 
 async def _asked(request: Request) -> tuple[Desk, Box, int]:

@@ -90,7 +90,7 @@ async def write(request: Request) -> Response:
     begun = await drafts.begun(desk, request)
     return page(
         request, "mail/write.html", begun=begun, settings=wanted, senders=[account.address, *named(account.send_as)],
-        may_send=way(desk.context.config) is not None,
+        authors=drafts.authors(account), may_send=way(desk.context.config) is not None,
     )  # fmt: skip
 
 
@@ -230,7 +230,8 @@ async def _send(desk: Desk, request: Request, order: Order) -> list[dict[str, An
     recipients = list(dict.fromkeys(one.address for one in (*opened.to, *opened.cc, *opened.bcc)))
     if not recipients or not opened.senders:
         raise HTTPException(400, N_("the letter is to nobody"))
-    told = await _submitted(desk, request, [opened.senders[0].address, *recipients], without_bcc(octets), order.at)
+    by = (opened.agents or opened.senders)[0].address  # who hears of failures: whoever has sent it
+    told = await _submitted(desk, request, [by, *recipients], without_bcc(octets), order.at)
     refused = [
         {"to": to, "code": code, "text": text}
         for to, (code, _, text) in zip(recipients, told, strict=True)

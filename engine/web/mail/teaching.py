@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
+from engine.finding.boxes import Box
 from engine.runtime.roles.opened import controller_of
 from engine.spam import Words
 from engine.spam.learning import Learner, flagged, moved
 from engine.web.context import Context
-from engine.web.mail.boxes import Box
 
 
 class Teaching:

@@ -74,6 +74,7 @@ class Written:
     in_reply_to: str = ""
     references: str = ""
     pieces: tuple[Piece, ...] = ()
+    agent: Person | None = None  # who has written it on behalf of the sender (RFC 5322 3.6.2)
     reply: str = ""  # a calendar of METHOD REPLY, which stands for the text (RFC 6047)
     fields: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,6 +111,8 @@ def message(written: Written, *, message_id: str, now: float, bcc: bool) -> byte
     """The message as octets, with CRLF. ``bcc``: with the field that only its writer may see."""
     found = EmailMessage(policy=SMTP)
     found["From"] = _listed((written.sender,))
+    if written.agent is not None:
+        found["Sender"] = _listed((written.agent,))[0]
     for name, some in (("To", written.to), ("Cc", written.cc), ("Bcc", written.bcc if bcc else ())):
         if some:
             found[name] = _listed(some)

@@ -3,6 +3,7 @@
 from functools import partial
 
 import trio
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -10,6 +11,7 @@ from starlette.routing import Route
 from engine.directory import Invalid, NotFound
 from engine.links.request import Unanswered
 from engine.operations import delegating
+from engine.operations.delegating import Sends
 from engine.operations.operator import Operator
 from engine.storage.environment import StorageError
 from engine.web.context import context_of
@@ -25,6 +27,14 @@ def _oneself(request: Request) -> Operator:
     """Whoever asks. Colleagues may be of any domain here: what one lets them do is about one's own mailbox alone."""
     context = context_of(request)
     return Operator(own(request).account.address, None, partial(context.note, peer=context.peer(request) or None))
+
+
+def sends_of(text: str) -> Sends:
+    """How somebody sends, as a form says it. 422."""
+    for known in delegating.SENDS:
+        if text == known:
+            return known
+    raise HTTPException(422)
 
 
 async def refusal(request: Request, let: partial[None]) -> str:
@@ -56,7 +66,7 @@ async def _shown(request: Request, status: int = 200, *, why: str = "") -> Respo
 async def _let(request: Request) -> Response:
     directory, means, account = embedded(request), mail(context_of(request)), own(request).account
     who, level = (await field(request, "who")).strip(), await field(request, "level")
-    sends = bool(await field(request, "sends"))
+    sends = sends_of(await field(request, "sends"))
     let = partial(
         delegating.let, means, directory, _oneself(request), account, who, level=level, sends=sends
     )  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from engine.directory import Limit
 from engine.directory.totp import new_secret
+from engine.operations import filling
 from engine.web.api.rows import ROWS
 from tests.support.api import api_of
 from tests.support.parked import parked
@@ -35,6 +36,9 @@ async def test_an_account_comes_changes_and_goes(tmp_path, told):
         granted = await program.post(f"/accounts/{ANN}/send-as", json={"add": ["@example.net"]})
         assert good(granted)["send_as"] == ["@example.net"]
         assert good(await program.post(f"/accounts/{ANN}/send-as", json={"remove": ["@example.net"]}))["send_as"] == []
+        for change, after in (({"add": [EVE]}, [EVE]), ({"remove": [EVE]}, [])):
+            changed = good(await program.post(f"/accounts/{ANN}/on-behalf", json=change))
+            assert (changed["on_behalf"], changed["send_as"]) == (after, [])
         found = good(await program.get("/accounts/find", params={"address": "ann+tag@example.org"}))
         assert (found["kind"], found["address"]) == ("account", ANN)
         gone = good(await program.delete(f"/accounts/{ANN}", params={"keep_mail": "true"}))
@@ -44,7 +48,7 @@ async def test_an_account_comes_changes_and_goes(tmp_path, told):
     changes = [(name, values["by"]) for name, values in told if name.startswith("account-")]
     assert changes == [
         ("account-added", "token:t0"),
-        *[("account-changed", "token:t0")] * 6,
+        *[("account-changed", "token:t0")] * 8,
         ("account-removed", "token:t0"),
     ]
 
@@ -71,6 +75,7 @@ async def test_mail_that_nobody_erases_now_is_left_to_the_server(tmp_path):
         ("DELETE", "/totp", None),
         ("PATCH", "", {"admin": True}),
         ("POST", "/send-as", {"add": ["x@example.org"]}),
+        ("POST", "/on-behalf", {"add": ["x@example.org"]}),
         ("DELETE", "/app-passwords/phone", None),
         ("DELETE", "", None),
     ],
@@ -198,6 +203,21 @@ async def test_domains_aliases_groups_and_quotas(tmp_path):
         assert (await program.delete("/groups/staff@example.org")).status_code == 204
 
 
+async def test_who_will_be_full(tmp_path):
+    async with api_of(tmp_path) as api, api.with_scopes("accounts:read") as program:
+        directory, growth = api.site.directory, api.site.context.growth
+        numbers = [directory.add_account(address).id for address in (ANN, EVE)]
+        for address in (ANN, EVE):
+            directory.limit(address, Limit(2_000, None))
+        for day in range(10):
+            growth.note(filling.today() - 10 + day, dict.fromkeys(numbers, (day * 100, 1)))
+        rows = good(await program.get("/quotas/forecast"))
+        assert rows == [{"address": address, "days": 11.0, "rests_on": 10} for address in (ANN, EVE)]
+        assert good(await program.get("/quotas/forecast", params={"within": 10})) == []
+        async with api.with_scopes("accounts:read", domains=["example.net"]) as limited:
+            assert [row["address"] for row in good(await limited.get("/quotas/forecast"))] == [EVE]
+
+
 async def test_lists_and_suppressions(tmp_path):
     async with api_of(tmp_path) as api, api.with_scopes() as program:
         put = {"word": "block", "entries": ["Example.com", "192.0.2.1"], "for": "@example.org"}
@@ -310,6 +330,7 @@ CONTENTS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any] | None]] = 
     ("PATCH", "/accounts/{address}"): ({}, {"admin": True}),
     ("PUT", "/accounts/{address}/password"): ({}, {"password": "x"}),
     ("POST", "/accounts/{address}/send-as"): ({}, {"add": [ANN]}),
+    ("POST", "/accounts/{address}/on-behalf"): ({}, {"add": [ANN]}),
     ("GET", "/accounts/{address}/rights"): ({"folder": "INBOX"}, None),
     ("POST", "/accounts/{address}/rights"): ({}, {"folder": "INBOX", "who": ANN, "rights": "lr"}),
     ("POST", "/aliases"): ({}, {"address": "@example.net", "targets": [ANN]}),
@@ -327,7 +348,16 @@ CONTENTS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any] | None]] = 
 }
 
 OURS = ("accounts", "aliases", "groups", "domains", "quotas", "lists", "reports")
-CUT = {"/aliases", "/groups", "/domains", "/quotas", "/keys", "/quarantine", "/quarantine/decisions"}
+CUT = {
+    "/aliases",
+    "/groups",
+    "/domains",
+    "/quotas",
+    "/quotas/forecast",
+    "/keys",
+    "/quarantine",
+    "/quarantine/decisions",
+}
 """Lists that are cut to what the token may see."""
 
 
@@ -342,7 +372,8 @@ async def test_a_token_of_some_domains_touches_no_others(tmp_path, row):
         path, query, body = elsewhere(row)
         response = await program.request(row.method, path, params=query, json=body)
         if row.method == "GET" and row.path in CUT:
-            items = good(response)["items"]
+            found = good(response)
+            items = found if isinstance(found, list) else found["items"]
             assert not [one for one in items if "example.net" in str(one)]
         else:
             assert response.status_code == (422 if "import" in path else 403), response.text

@@ -5,10 +5,11 @@ from contextlib import AsyncExitStack
 import pytest
 from mail_site import ANN, BOB, browser, letter, mail_of
 
+from engine.finding.words import plain
 from engine.web.mail import contacts, people
 from engine.web.mail.contacts import Contact, Contacts, Learnt, Owner, TooMany
 from engine.web.mail.opened import Person
-from engine.web.mail.people import Proposal, plain, proposals
+from engine.web.mail.people import Proposal, proposals
 from tests.support.site import BASIC
 
 NOW = 1_800_000_000.0

@@ -9,7 +9,7 @@ import trio
 from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, mail_of
 
 from engine.runtime.services import SUBMIT_SERVICE
-from engine.web.mail import sending, writing
+from engine.web.mail import sending, settings, writing
 from engine.web.mail.desk import Desk
 from engine.web.mail.opened import Opened, Person
 from engine.web.mail.writing import Mistake, Piece, Written
@@ -253,6 +253,34 @@ async def test_a_letter_is_sent_by_submission_and_a_copy_is_kept(mail, autojump_
     assert (mail.uids("Drafts"), len(mail.uids("Sent"))) == ([], 1)
     assert b"Bcc: dora@elsewhere.test" in mail.content(1, "Sent")
     assert mail.flags() == [2]
+
+
+async def test_a_letter_on_behalf_of_somebody_says_who_has_sent_it(mail, autojump_clock):
+    directory, sent = mail.site.directory, []
+    directory.grant(ANN, [BOB], on_behalf=True)
+
+    def submit(worker, who, to, at):
+        sent.append(to)
+        return [[250, "2.0.0", "queued"] for _ in to[1:]]
+
+    mail.site.answers.known[SUBMIT_SERVICE, "submit"] = submit
+    await mail.owner.change(settings.command(mail.id(BOB), settings.Settings("Bob the Chief")))
+    ann = await browser(mail)
+    assert f'<option value="{BOB}">{ANN} on behalf of {BOB}</option>' in (await ann.get("/mail/write")).text
+    said = {"sender": BOB, "to": "carl@elsewhere.test", "text": "x"}
+    draft = (await ann.post("/mail/draft", said)).json()["draft"]
+    kept = read(mail.content(mail.uids("Drafts")[0], "Drafts"))
+    assert (kept["From"], kept["Sender"]) == (f"Bob the Chief <{BOB}>", ANN)
+    assert (
+        '<dt>Sent by</dt><dd><span class="person" title="ann@example.org">'
+        in (await ann.get(f"/mail/message/{draft}")).text
+    )
+    assert (await ann.post("/mail/send", {"draft": draft, "token": "t"})).json() == {"sent": True, "refused": []}
+    assert sent == [[ANN, "carl@elsewhere.test"]]  # who has sent it hears of failures
+    directory.grant(ANN, [BOB])  # in whose name one may send, for that nothing is written
+    assert f'<option value="{BOB}">' not in (await ann.get("/mail/write")).text
+    draft = (await ann.post("/mail/draft", said)).json()["draft"]
+    assert read(mail.content(mail.uids("Drafts")[0], "Drafts"))["Sender"] is None
 
 
 async def test_a_letter_that_is_refused_stays_in_drafts(mail, autojump_clock):

@@ -36,12 +36,14 @@ const REST = 700; // milliseconds between two looks: an import changes something
 let wanted = "";
 let turn = null;
 let last = 0;
+let took = 0; // milliseconds: what is slow to make, such as a long queue, is asked for less often
 
 const look = async () => {
   turn = null;
   last = Date.now();
   const stale = parts().flatMap((part, number) => (part.dataset.state === wanted ? [] : [number]));
   for (const number of stale) if (!isBegun(parts()[number])) await renew(number).catch(() => {});
+  took = Date.now() - last;
   if (parts().some((part) => part.dataset.state !== wanted && isBegun(part))) turn ??= setTimeout(look, 1000);
 };
 
@@ -49,6 +51,7 @@ if (parts().length)
   listen("/admin/changes/live", {
     changed: (state) => {
       wanted = state;
-      turn ??= setTimeout(look, Math.max(50, last + REST - Date.now())); // several changes at once are one look
+      const rest = Math.max(REST, 4 * took);
+      turn ??= setTimeout(look, Math.max(50, last + rest - Date.now())); // several changes at once are one look
     },
   });

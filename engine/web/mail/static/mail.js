@@ -306,6 +306,16 @@ reader.addEventListener("click", (event) => {
       tell(texts.sent);
     });
   }
+  const leave = event.target.closest("[data-leave]");
+  if (leave) {
+    const { box, uid } = reader.querySelector(".message").dataset;
+    if (!window.confirm(leave.dataset.leave)) return;
+    return void trying(async () => {
+      await ask(`/mail/leave/${box}/${uid}`, {});
+      tell(leave.dataset.left);
+      leave.remove();
+    });
+  }
   const kind = event.target.closest("[data-act]")?.dataset.act;
   if (kind) {
     const { box, uid } = reader.querySelector(".message").dataset;

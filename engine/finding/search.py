@@ -6,6 +6,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final, NamedTuple
 
+from engine.finding.boxes import Box
+from engine.finding.listing import WINDOW, has_attachment
 from engine.imap.columns import Columns
 from engine.imap.letters import Shelf
 from engine.imap.matching import Matching
@@ -14,8 +16,6 @@ from engine.index import Index
 from engine.mailbox import Mailboxes, MessageGone, View
 from engine.protocols.imap.search_keys import SearchKey
 from engine.protocols.imap.view import View as Numbers
-from engine.web.mail.boxes import Box
-from engine.web.mail.listing import WINDOW, has_attachment
 
 LONGEST: Final = 20.0
 """Seconds of a search: what the index does not know is read from the messages, and that may be all of them."""
@@ -34,6 +34,19 @@ class Hit(NamedTuple):
     received: int  # Unix milliseconds
     box: str  # Box.id
     uid: int
+
+
+def place_of(hit: Hit) -> str:
+    """A hit as it is written where a list goes on behind it."""
+    return f"{hit.received}.{hit.box}.{hit.uid}"
+
+
+def hit_of(text: str) -> Hit:
+    """The same read. ValueError."""
+    received, box, uid = text.split(".")
+    if not (received.isascii() and received.isdigit() and uid.isascii() and uid.isdigit() and len(text) < 100):
+        raise ValueError(f"{text!r} is no place in a list of ours")
+    return Hit(int(received), box, int(uid))
 
 
 class Finding:

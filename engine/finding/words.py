@@ -1,11 +1,13 @@
 """What is written into the search field, as a search key: ``from:ann has:attachment before:2026-01-01 -draft``."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from engine.mime.search import folded
 from engine.protocols.imap.search_keys import (
     And,
     Contains,
@@ -18,7 +20,6 @@ from engine.protocols.imap.search_keys import (
     SearchKey,
     Sized,
 )
-from engine.web.mail.people import plain
 
 LONGEST: Final = 1000
 """Characters of a search."""
@@ -48,6 +49,8 @@ _STATES: Final[Mapping[str, SearchKey]] = {
     "deleted": HasFlag("\\Deleted"),
 }
 
+
+_NAMELESS = str.maketrans({"đ": "d", "Đ": "D", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss"})
 
 _NONE: Final[Mapping[str, str]] = {}
 
@@ -174,3 +177,11 @@ OPERATORS: Final[Mapping[str, Callable[[str, date], SearchKey | None]]] = {
     "older": _aged(True),
     "newer": _aged(False),
 }
+
+
+def plain(text: str) -> str:
+    """In one case and without accents: who types "nguyen" may mean Nguyễn."""
+    if text.isascii():
+        return text.lower()
+    parted = unicodedata.normalize("NFD", folded(text).translate(_NAMELESS))
+    return "".join(one for one in parted if not unicodedata.combining(one))

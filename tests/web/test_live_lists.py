@@ -1,0 +1,72 @@
+"""Lists that several people work at: each says by which state it was made, and another one is told when it is stale."""
+
+import html
+import re
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.support.site import AUDITOR, BASIC, OWNER, posted, site_of
+from tests.web.mail.mail_site import ANN
+
+OTHER = "other@example.org"
+
+LISTS = {
+    "/admin/bans": ("/admin/bans", {"who": "203.0.113.9", "lasts": "3600"}, "203.0.113.9"),
+    "/admin/suppression": (
+        "/admin/suppression", {"entries": "x@elsewhere.test", "class": "unknown", "lasts": ""}, "x@elsewhere.test",
+    ),
+    "/admin/shaping": ("/admin/shaping/suspend", {"site": "mx.elsewhere.test", "lasts": "900"}, "mx.elsewhere.test"),
+    "/admin/holds": ("/admin/holds", {"addresses": ANN, "reason": "a case"}, "a case"),
+    "/admin/audit": ("/admin/holds", {"addresses": ANN, "reason": "a case"}, "A hold began"),
+    "/admin/changes": ("/admin/bans", {"who": "203.0.113.9", "lasts": "3600"}, "Kept out"),
+}  # fmt: skip
+"""By page: what another owner does, and what stands there then."""
+
+
+@pytest.fixture
+async def site(tmp_path):
+    async with AsyncExitStack() as stack:
+        found = await stack.enter_async_context(site_of(tmp_path, BASIC))
+        found.staff()
+        found.account(OTHER, "owner", password=None)
+        found.account(ANN, password=None)
+        yield found
+
+
+def live(text: str) -> list[tuple[str, str, str]]:
+    """Of each part that is live: where it is asked for anew, of which state it is, and what stands in it and behind."""
+    return [
+        (html.unescape(a), b, c) for a, b, c in re.findall(r'data-live="([^"]*)" data-state="([^"]*)"(.*)', text, re.S)
+    ]
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_what_one_does_another_is_shown(site, path):
+    mine, others = site.known(OWNER), site.known(OTHER)
+    place, values, shown = LISTS[path]
+    ((again, state, before),) = live((await mine.get(path)).text)[:1]
+    assert shown not in before
+    assert again.partition("?")[0] == path
+    assert (await posted(others, place, **values)).status_code == 303
+    assert ":".join(map(str, site.context.changes.state)) != state  # of which /admin/changes/live tells
+    ((_, renewed, after),) = live((await mine.get(again, headers={"x-live": "1"})).text)[:1]
+    assert shown in after
+    assert renewed == ":".join(map(str, site.context.changes.state))
+
+
+async def test_a_grant_that_is_asked_for_is_shown_to_who_may_consent(site):
+    owner, auditor = site.known(OWNER), site.known(AUDITOR)
+    ((again, _, before),) = live((await owner.get("/admin/oversight")).text)
+    assert "Grant 1" not in before
+    asked = await posted(auditor, "/admin/oversight", addresses=ANN, reason="a leak", lasts="1d")
+    assert asked.status_code == 303
+    assert "Grant 1" in live((await owner.get(again)).text)[0][2]
+
+
+@pytest.mark.parametrize("path", ["/admin/queue?by=size", "/admin/quarantine", "/admin/configuration"])
+async def test_what_others_order_is_asked_for_anew(site, path):
+    ((again, state, _),) = live((await site.known(OWNER).get(path)).text)
+    assert (await site.known(OWNER).get(again)).status_code == 200
+    site.context.note("queue-ordered", by=OTHER, order="hold", messages=1)
+    assert live((await site.known(OWNER).get(again)).text)[0][1] != state
