@@ -33,6 +33,7 @@ from engine.web.mail.teaching import Teaching
 from engine.web.mail.uploads import Uploads
 from engine.web.mail.ways import Ways
 from engine.web.sessions import Session, session_of
+from engine.web.turns import Turns
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,7 +56,7 @@ class Desk:
         self.ways = Ways(context)
         self.colleagues = Colleagues()
         self.waiting: dict[str, trio.Event] = {}  # what is about to be sent by this process
-        self._searching: dict[int, trio.Lock] = {}  # by account
+        self.turns = Turns()  # of accounts: at searches, and at letters that are made and sent
         self._finding: Finding | None = None
         self._fetching: Fetching | None = None
         self._contacts = OnDemand(partial(Contacts.open, context.data / "web" / "contacts", self._reserve))
@@ -107,15 +108,10 @@ class Desk:
     ) -> tuple[list[Hit], Hit | None]:
         """What ``Finding.find`` finds for an account: one search at a time, so that nobody keeps others from theirs.
         TooLong."""
-        lock = self._searching.setdefault(account, trio.Lock())
-        try:
-            async with lock:
-                return await trio.to_thread.run_sync(
-                    self.finding.find, views, search.key, search.attached, after, limiter=_SEARCHES
-                )
-        finally:
-            if not lock.locked():
-                self._searching.pop(account, None)
+        async with self.turns.of(("search", account)):
+            return await trio.to_thread.run_sync(
+                self.finding.find, views, search.key, search.attached, after, limiter=_SEARCHES
+            )
 
     @property
     def fetching(self) -> Fetching:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -31,6 +31,9 @@ from engine.web.text import N_
 
 PIECES: Final = 100
 """Files of a letter."""
+
+LARGEST: Final = 100 * 1024 * 1024
+"""Octets of the files of a letter, all together: more than servers take. The same file may be named a hundred times."""
 
 
 class Attached(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +85,7 @@ async def keep(desk: Desk, request: Request, draft: Draft, name: str) -> str:
     if sender.address in authors(account):
         sender, agent = Person(await _called(desk, sender.address), sender.address), Person(name, account.address)
     try:
-        pieces = [await _piece(desk, request, one) for one in draft.attached]
+        pieces = await _pieces(desk, request, draft.attached)
         octets = await read(_octets, draft, (sender, agent), pieces, desk)
     except Mistake as error:
         raise HTTPException(400, error.text) from error
@@ -185,6 +188,17 @@ def _with_pictures(html: str, draft: Draft, pieces: list[Piece]) -> tuple[str, l
         else:
             named.append(piece)
     return writing.clean(html, shown), named
+
+
+async def _pieces(desk: Desk, request: Request, attached: Iterable[Attached]) -> list[Piece]:
+    """All that is attached, whole. Mistake, 404."""
+    found, room = list[Piece](), LARGEST
+    for one in attached:
+        found.append(await _piece(desk, request, one))
+        room -= len(found[-1].octets)
+        if room < 0:
+            raise Mistake(N_("the letter is too large"))
+    return found
 
 
 async def _piece(desk: Desk, request: Request, one: Attached) -> Piece:

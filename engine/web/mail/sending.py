@@ -106,7 +106,8 @@ async def draft(request: Request) -> Response:
     desk = desk_of(request)
     letter = await drafts.asked(request)
     name = (await read(settings, desk.mailboxes, session(request).account.id)).name
-    return JSONResponse({"draft": await drafts.keep(desk, request, letter, name)})
+    async with desk.turns.of(("draft", session(request).account.id)):  # each is in memory whole
+        return JSONResponse({"draft": await drafts.keep(desk, request, letter, name)})
 
 
 @require()
@@ -219,6 +220,11 @@ async def unsend(request: Request) -> Response:
 
 async def _send(desk: Desk, request: Request, order: Order) -> list[dict[str, Any]]:
     """Submit it, keep a copy, take it out of Drafts; the recipients that were refused. 409 if all were."""
+    async with desk.turns.of(("send", session(request).account.id)):  # as above
+        return await _sent(desk, request, order)
+
+
+async def _sent(desk: Desk, request: Request, order: Order) -> list[dict[str, Any]]:
     box, uid = await drafts.found(desk, request, order.draft)
     opener = desk.opener(box)
     try:

@@ -9,7 +9,7 @@ import trio
 from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, mail_of
 
 from engine.runtime.services import SUBMIT_SERVICE
-from engine.web.mail import sending, settings, writing
+from engine.web.mail import drafts, sending, settings, writing
 from engine.web.mail.desk import Desk
 from engine.web.mail.opened import Opened, Person
 from engine.web.mail.writing import Mistake, Piece, Written
@@ -169,6 +169,38 @@ async def test_only_drafts_are_thrown_away_as_drafts(mail):
     assert (await ann.post(f"/mail/draft?draft={mail.box()}/1", {}, "DELETE")).status_code == 200
     await ann.post("/mail/draft", {"to": BOB, "draft": f"{mail.box()}/1"})
     assert mail.uids() == [1]
+
+
+async def test_the_files_of_a_letter_have_a_bound_however_often_one_is_named(mail, monkeypatch):
+    monkeypatch.setattr(drafts, "LARGEST", 1000)
+    ann = await browser(mail)
+    file = {"name": "a.txt", "upload": (await ann.post("/mail/upload", b"x" * 400)).json()["upload"]}
+    for count, status in ((1, 200), (2, 200), (3, 400), (100, 400)):
+        kept = await ann.post("/mail/draft", {"to": BOB, "text": "x", "attached": [file] * count})
+        assert kept.status_code == status, count
+    assert "too large" in kept.text
+
+
+async def test_letters_of_an_account_are_made_one_after_the_other(mail, monkeypatch):
+    ann, keep, running, most = await browser(mail), drafts.keep, 0, 0
+
+    async def slowly(*args):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(20):
+            await trio.lowlevel.checkpoint()
+        try:
+            return await keep(*args)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(drafts, "keep", slowly)
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(ann.post, "/mail/draft", {"to": BOB, "text": str(number)})
+    assert most == 1
+    assert len(mail.uids("Drafts")) == 5
 
 
 async def test_files_that_were_uploaded_and_pictures_in_the_text(mail):
