@@ -12,10 +12,10 @@ from starlette.routing import BaseRoute, Route
 from engine.directory import OWNER
 from engine.watching.wording import time_taken
 from engine.web.admin.charts import sparks
-from engine.web.admin.reasons import said
 from engine.web.admin.watch import Watch
 from engine.web.bounds import bounded
-from engine.web.languages import language_of, texts
+from engine.web.languages import language_of
+from engine.web.phrases import said
 from engine.web.rendering import page
 from engine.web.sessions import require
 from engine.web.streams import Emit, EventStream
@@ -60,8 +60,8 @@ def _told(watch: Watch, language: str) -> dict[str, Any]:
         "queued": _number(queued, language),
         "oldest": time_taken(reading.oldest) if reading and reading.oldest else "–",
         "workers": f"{answering}/{expected}",
-        "reasons": said(texts(language).gettext, watch.reasons),
-        "warnings": said(texts(language).gettext, watch.warnings),
+        "reasons": [said(language, one) for one in watch.reasons],
+        "warnings": [said(language, one) for one in watch.warnings],
         "point": list(point) if point else None,
     }
 

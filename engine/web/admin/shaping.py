@@ -23,6 +23,7 @@ from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import translator
 from engine.web.pages.signing_in import field
+from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 
@@ -85,7 +86,7 @@ async def _explained(request: Request, domain: str, source: str, mx: Sequence[st
         except ValueError:
             return None, _("This is no name of a domain.")
         except Impossible as error:
-            return None, _("Nobody can say how its mail leaves: %(why)s") % {"why": error}
+            return None, _("Nobody can say how its mail leaves: %(why)s") % {"why": worded(request, error)}
     return None, _("The DNS does not answer in time.")
 
 
