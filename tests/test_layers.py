@@ -62,19 +62,22 @@ ARROWS: dict[str, set[str]] = {
     "suppression": {"bounces", "observe", "config", "storage", "directory"},
     "webhooks": {"bounces", "message", "observe", "storage", "net", "scanning", "config"},
     "return_path": {"protocols", "message", "delivery_status", "config", "directory"},
-    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
-    "shaping": {
-        "protocols", "message", "verdict", "units", "observe", "storage", "sieve", "config", "bounces", "abuse",
+    "abuse": {
+        "wording", "protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login",
     },
-    "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
+    "shaping": {
+        "wording", "protocols", "message", "verdict", "units", "observe", "storage", "sieve", "config", "bounces",
+        "abuse",
+    },
+    "mailbox": {"wording", "protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
     "imap": {
         "protocols", "mime", "net", "observe", "storage", "links", "directory", "login", "mailbox", "index", "spam",
     },
     "sorting": {
-        "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config", "directory", "login",
-        "mailbox",
+        "wording", "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config",
+        "directory", "login", "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
     "migration": {"protocols", "net", "observe", "storage", "links", "directory", "mailbox", "exchange"},
@@ -93,10 +96,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "traces": {"message", "observe", "config", "history"},
     "quarantine": {
-        "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
+        "wording", "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory",
+        "queue",
     },
     "runtime": {
-        "oversight",
+        "oversight", "wording",
         "protocols",
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
@@ -129,7 +133,7 @@ ARROWS: dict[str, set[str]] = {
         "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "growth", "history", "imap",
         "index", "links", "lists", "login", "mailbox", "message", "mime", "migration", "net", "observe", "operations",
         "oversight", "policies", "protocols", "quarantine", "queue", "reports", "revisions", "runtime", "scanning",
-        "shaping", "sieve", "signing", "spam", "storage", "suppression", "units", "unsubscribe", "watching",
+        "shaping", "sieve", "signing", "spam", "storage", "suppression", "units", "unsubscribe", "watching", "wording",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse
 
 from engine.units import measured
 from engine.web.languages import LANGUAGES, language_of, texts
-from engine.web.phrases import said
 from engine.web.sessions.session import session_of
 from engine.web.static_files import StaticFiles
+from engine.wording.phrases import said
 
 _FOLDER = Path(__file__).parent
 

@@ -18,8 +18,7 @@ from engine.storage.environment import StorageError
 from engine.web import admin, api, mail, pages
 from engine.web import open as open_
 from engine.web.context import Context
-from engine.web.languages import translated, translator
-from engine.web.phrases import worded
+from engine.web.languages import translated, translator, worded
 from engine.web.rendering import page
 from engine.web.sessions.session import Sessioned
 from engine.web.static_files import StaticFiles

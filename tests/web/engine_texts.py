@@ -1,4 +1,4 @@
-"""The texts in the source that can reach a page, as the catalogues in `engine/web/locale/LANGUAGE/engine` have them."""
+"""The texts in the source that can reach a page, as the catalogues in `engine/wording/catalogue/LANGUAGE` have them."""
 
 import ast
 import re

@@ -9,7 +9,7 @@ from engine.web.application import Access, application
 from engine.web.collecting import Collected
 from engine.web.exposition import render
 from engine.web.health import reasons, warnings
-from engine.web.phrases import said
+from engine.wording.phrases import said
 
 FAMILIES = {
     "postroad_revision": ("gauge", "Number of the configuration."),

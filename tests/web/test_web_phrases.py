@@ -8,13 +8,13 @@ from engine_texts import LEFT, ROOT, SILENT, engine_texts, texts
 
 from engine.config.errors import nearest
 from engine.web.languages import LANGUAGES
-from engine.web.phrases import LONGEST, Phrases, pieces, read_catalogue, said
+from engine.wording.phrases import LONGEST, Phrases, pieces, read_catalogue, said
 
 OTHERS = sorted(set(LANGUAGES) - {"en"})
 
 
 def catalogues(language, name="*"):
-    for path in sorted((ROOT / "engine/web/locale" / language / "engine").glob(f"{name}.po")):
+    for path in sorted((ROOT / "engine/wording/catalogue" / language).glob(f"{name}.po")):
         with path.open("rb") as file:
             yield from (one for one in read_po(file, locale=language) if one.id)
 

@@ -22,9 +22,8 @@ from engine.operations.presence import PresenceRow
 from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.pages.account import own
-from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 

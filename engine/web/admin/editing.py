@@ -31,10 +31,9 @@ from engine.runtime.state import Running
 from engine.web.admin.wordings import saying
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import language_of, texts, translator
+from engine.web.languages import language_of, texts, translator, worded
 from engine.web.pages.account import own
 from engine.web.pages.signing_in import field
-from engine.web.phrases import worded
 from engine.web.rendering import environment, page
 from engine.web.sessions import require
 from engine.web.streams import Emit, EventStream

@@ -22,11 +22,10 @@ from engine.web.admin.imports import Import, Imports, Progress
 from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import Context, context_of
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.pages.account import embedded, own
 from engine.web.pages.invited import link
 from engine.web.pages.signing_in import field
-from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 

@@ -18,11 +18,10 @@ from engine.operations.migrating import ForAll, Sheet, Task, kept
 from engine.operations.sheets import LineMistake
 from engine.web.admin.scope import administered, operator, outranks
 from engine.web.context import Context
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.moves import FORM, SHOWN, Move, Moves, states, wishes_in
 from engine.web.pages.account import embedded, own
 from engine.web.pages.signing_in import field
-from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 

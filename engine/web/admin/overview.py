@@ -15,10 +15,10 @@ from engine.web.admin.charts import sparks
 from engine.web.admin.watch import Watch
 from engine.web.bounds import bounded
 from engine.web.languages import language_of
-from engine.web.phrases import said
 from engine.web.rendering import page
 from engine.web.sessions import require
 from engine.web.streams import Emit, EventStream
+from engine.wording.phrases import said
 
 
 def routes(watch: Watch) -> Sequence[BaseRoute]:

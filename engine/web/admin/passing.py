@@ -27,9 +27,8 @@ from engine.web.admin.scope import reach
 from engine.web.admin.stories import Stories
 from engine.web.bounds import bounded
 from engine.web.context import Context, context_of
-from engine.web.languages import language_of, translator
+from engine.web.languages import language_of, translator, worded
 from engine.web.pages.account import own
-from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 from engine.web.sessions.session import cookie, found

@@ -20,10 +20,9 @@ from engine.web.admin.looking import looked
 from engine.web.admin.scope import reach
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import ngettext, translator
+from engine.web.languages import ngettext, translator, worded
 from engine.web.pages.account import own
 from engine.web.pages.signing_in import field
-from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 

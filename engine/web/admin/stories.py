@@ -9,7 +9,7 @@ from functools import partial
 
 from engine.web.admin.wordings import figures
 from engine.web.languages import FALLBACK
-from engine.web.phrases import LONGEST, said
+from engine.wording.phrases import LONGEST, said
 
 Translate = Callable[[str], str]
 

@@ -21,9 +21,8 @@ from engine.suppression import Row, Suppressions
 from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.pages.signing_in import field
-from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 

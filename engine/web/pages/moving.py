@@ -17,12 +17,11 @@ from engine.migration import Login, server_at
 from engine.migration.server import PORTS
 from engine.operations.migrating import Task, kept
 from engine.web.context import Context
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.moves import SHOWN, Move, Moves, states, wishes_in
 from engine.web.pace import Pace
 from engine.web.pages.account import oneself, own
 from engine.web.pages.signing_in import field
-from engine.web.phrases import worded
 from engine.web.rendering import page
 from engine.web.sessions import require
 

@@ -1,7 +1,7 @@
 """What the engine says, in the reader's language: texts that are whole and English by the time a page has them.
 
 Reasons lie in the queue and the history, mistakes come through sockets, and commands and events say the same in
-English. So a catalogue in `locale/LANGUAGE/engine` has their forms, "{} is no address", and a text is known by its
+English. So a catalogue in `catalogue/LANGUAGE` has their forms, "{} is no address", and a text is known by its
 form. What is of no form is the word of another server or of a person, and stays as it is.
 """
 
@@ -14,9 +14,6 @@ from typing import Final, NamedTuple
 
 from babel.messages.pofile import read_po
 from babel.numbers import get_decimal_symbol, get_group_symbol
-from starlette.requests import HTTPConnection
-
-from engine.web.languages import FALLBACK, language_of
 
 LONGEST: Final = 4000
 """Characters of a text that is looked at: it may have come from anywhere."""
@@ -39,7 +36,7 @@ _REMEMBERED: Final = 4096
 _REPLY = re.compile(r"[245]\d\d[ -]")
 """So begins what another server has said (RFC 5321 4.2), which may be one like this."""
 
-_FOLDER: Final = Path(__file__).parent / "locale"
+_FOLDER: Final = Path(__file__).parent / "catalogue"
 _MEASURE = re.compile(
     r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)( (?:octets|seconds|minutes|hours|days|ms|[kMGT]?i?B))?"
 )
@@ -69,7 +66,7 @@ class Form(NamedTuple):
 
 
 class Phrases:
-    """The texts of one language. ``said`` and ``worded`` are what other modules want."""
+    """The texts of one language. ``said`` and ``figure`` are what other modules want."""
 
     def __init__(self, catalogue: Mapping[str, str], language: str) -> None:
         forms = {text: pieces(text) for text in catalogue}
@@ -106,11 +103,16 @@ class Phrases:
 
     def _value(self, value: str, depth: int) -> str:
         """A number is written as in this language; what may itself be a text of ours is."""
-        if found := _MEASURE.fullmatch(value):
-            number = "".join(self._signs.get(sign, sign) for sign in found[1]) if found[2] or "," in value else found[1]
-            unit = found[2] or ""
-            return self._known(f"{found[1]}{unit}", 1).replace(found[1], number) or number + unit
-        return self._known(value, depth) or value
+        return self.figure(value) if _MEASURE.fullmatch(value) else self._known(value, depth) or value
+
+    def figure(self, text: str) -> str:
+        """A number, perhaps with its unit; a version or a code may look like one without."""
+        found = _MEASURE.fullmatch(text)
+        if found is None:
+            return text
+        number = "".join(self._signs.get(sign, sign) for sign in found[1]) if found[2] or "," in text else found[1]
+        unit = found[2] or ""
+        return self._known(f"{found[1]}{unit}", 1).replace(found[1], number) or number + unit
 
     def _of_lines(self, text: str, depth: int) -> str:
         """Several in one, each for itself."""
@@ -158,15 +160,15 @@ def pieces(text: str) -> tuple[str, ...]:
 
 @cache
 def phrases(language: str) -> Phrases | None:
-    """Those of a language; None for the one that the engine speaks."""
-    if language == FALLBACK:
+    """Those of a language; None where there are none: for the one that the engine speaks, and those without pages."""
+    if not (_FOLDER / language).is_dir():
         return None
     return Phrases(dict(read_catalogue(language)), language)
 
 
 def read_catalogue(language: str) -> Iterable[tuple[str, str]]:
     """The texts of a language, each with what it is in English."""
-    for path in sorted((_FOLDER / language / "engine").glob("*.po")):
+    for path in sorted((_FOLDER / language).glob("*.po")):
         with path.open("rb") as file:
             yield from ((str(one.id), str(one.string)) for one in read_po(file, locale=language) if one.id)
 
@@ -177,6 +179,7 @@ def said(language: str, text: str) -> str:
     return known.said(text) if known is not None else text
 
 
-def worded(request: HTTPConnection, text: object) -> str:
-    """The same of an error, or whatever has a text, in the reader's language."""
-    return said(language_of(request), str(text))
+def figure(language: str, text: str) -> str:
+    """A number or a measure as that language writes it: "4.1 GB" is "4,1 GB", and "30 days" is "30 ngày"."""
+    known = phrases(language)
+    return known.figure(text) if known is not None else text
