@@ -38,7 +38,7 @@ _REPLY = re.compile(r"[245]\d\d[ -]")
 
 _FOLDER: Final = Path(__file__).parent / "catalogue"
 _MEASURE = re.compile(
-    r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)( (?:octets|seconds|minutes|hours|days|ms|[kMGT]?i?B))?"
+    r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)( (?:octets|seconds|minutes|hours|days|ms|[kKMGT]?i?B))?"
 )
 
 

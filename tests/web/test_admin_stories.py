@@ -95,6 +95,7 @@ def test_what_comes_next(text: str) -> None:
     assert "minutes" not in vietnamese
     assert "attempt" not in vietnamese
     assert "parked" not in vietnamese
+    assert "(in " not in vietnamese
 
 
 def test_a_long_quotation_takes_no_time() -> None:

@@ -9,14 +9,14 @@ from functools import partial
 
 from engine.web.admin.wordings import figures
 from engine.web.languages import FALLBACK
-from engine.wording.phrases import LONGEST, said
+from engine.wording.phrases import LONGEST, figure, said
 
 Translate = Callable[[str], str]
 
 MOST = 3
 """Pieces that a line of ours has at its end; what looks so and goes on is somebody's words."""
 
-_TIME = re.compile(r"(\d+) (days|hours|minutes|seconds)")
+_SOON = re.compile(r"\(in (\d+ (?:days|hours|minutes|seconds))\)")
 _ENTRY = re.compile(r"(?P<clock>\S+ \S+Z)  (?P<first>.*)  (?P<worker>\[[^\]]+\])", re.DOTALL)
 _WORKER = re.compile(r"\[(?P<worker>[^\],]+)(?:, revision (?P<number>\d+))?\]")
 _CODED = re.compile(
@@ -28,17 +28,15 @@ class Stories:
     """Translates lines; ``_`` is the reader's language, and what that is called."""
 
     def __init__(self, _: Translate, language: str) -> None:
-        self._ours, self._figures = partial(said, language), partial(figures, language=language)
+        self._ours, self._figure = partial(said, language), partial(figure, language)
+        self._figures = partial(figures, language=language)
         self._verdicts = _verdicts(_) if language != FALLBACK else {}  # English has them as stages say them
         self._by_server = _(" by %(server)s")
         self._words = _words(_)
         self._whole = _compiled(_whole(_))
         self._open = _compiled(_open(_))
         self._took, *self._ends = _compiled({rf"(?P<rest>.*){end}": form for end, form in _ends(_).items()})
-        self._units = {
-            "days": _("%(number)s days"), "hours": _("%(number)s hours"), "minutes": _("%(number)s minutes"),
-            "seconds": _("%(number)s seconds"),
-        }  # fmt: skip
+        self._soon = _("(in %(time)s)")
         self._revision = _("revision %(number)s")
 
     def line(self, text: str) -> str:
@@ -82,14 +80,13 @@ class Stories:
     def _value(self, name: str, value: str) -> str:
         if name == "what":
             return self._words.get(value, value)
-        if name in ("time", "until"):
-            return _TIME.sub(lambda span: self._units[span[2]] % {"number": span[1]}, self._number(name, value))
-        if name in ("size", "ms"):
-            return self._number(name, value)
+        if name == "until":
+            return _SOON.sub(lambda span: self._soon % {"time": self._figure(span[1])}, value)
+        if name in ("time", "size"):
+            return self._figure(value)
+        if name == "ms":
+            return self._figures(value)
         return self.verdict(value) if name == "verdict" else self._text(value) if name == "text" else value
-
-    def _number(self, name: str, value: str) -> str:
-        return self._figures(value) if name != "until" else value
 
     def _text(self, value: str) -> str:
         """Why, behind a code, and with who says so."""
