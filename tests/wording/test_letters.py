@@ -82,7 +82,7 @@ def test_a_mailbox_that_fills_up_in_vietnamese() -> None:
 def test_letters_to_the_postmaster_in_vietnamese() -> None:
     suspected = suspect_letter(Suspect(ANN, 1000.0, ["recipients: 50 in an hour, usually 2"], "192.0.2.1"), "vi")
     assert isinstance(suspected.content, bytes)
-    assert "người nhận: 50 trong một giờ, bình thường 2" in read(suspected.content).get_content()
+    assert "người nhận: 50 trong một giờ, thường là 2" in read(suspected.content).get_content()
     action = Action("a", "gmail", "suspend", "site.example", 1000.0, 8200.0, reply="550 No")
     told = action_letter(action, "postmaster@example.org", "vi").content
     assert isinstance(told, bytes)

@@ -13,6 +13,7 @@ from engine.directory import OWNER
 from engine.watching.wording import time_taken
 from engine.web.admin.charts import sparks
 from engine.web.admin.watch import Watch
+from engine.web.admin.wordings import figures
 from engine.web.bounds import bounded
 from engine.web.languages import language_of
 from engine.web.rendering import page
@@ -58,7 +59,7 @@ def _told(watch: Watch, language: str) -> dict[str, Any]:
         "arriving": _number(reading.arriving if reading else 0, language),
         "leaving": _number(reading.leaving if reading else 0, language),
         "queued": _number(queued, language),
-        "oldest": time_taken(reading.oldest) if reading and reading.oldest else "–",
+        "oldest": figures(time_taken(reading.oldest), language) if reading and reading.oldest else "–",
         "workers": f"{answering}/{expected}",
         "reasons": [said(language, one) for one in watch.reasons],
         "warnings": [said(language, one) for one in watch.warnings],
