@@ -63,11 +63,14 @@ ARROWS: dict[str, set[str]] = {
     "suppression": {"bounces", "observe", "config", "storage", "directory"},
     "webhooks": {"bounces", "message", "observe", "storage", "net", "scanning", "config"},
     "return_path": {"protocols", "message", "delivery_status", "config", "directory"},
-    "abuse": {"protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login"},
-    "shaping": {
-        "protocols", "message", "verdict", "units", "observe", "storage", "regex", "config", "bounces", "abuse",
+    "abuse": {
+        "wording", "protocols", "message", "verdict", "storage", "observe", "scanning", "config", "directory", "login",
     },
-    "mailbox": {"protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
+    "shaping": {
+        "wording", "protocols", "message", "verdict", "units", "observe", "storage", "regex", "config", "bounces",
+        "abuse",
+    },
+    "mailbox": {"wording", "protocols", "mime", "message", "storage", "net", "observe", "links", "directory",
         "login", "wakeup", "units", "verdict", "config"},
     "index": {"mime", "message", "storage", "observe", "links", "wakeup", "mailbox"},
     "imap": {
@@ -75,8 +78,8 @@ ARROWS: dict[str, set[str]] = {
     },
     "finding": {"protocols", "mime", "index", "imap", "mailbox"},
     "sorting": {
-        "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config", "directory", "login",
-        "mailbox",
+        "wording", "protocols", "message", "verdict", "units", "sieve", "links", "net", "observe", "config",
+        "directory", "login", "mailbox",
     },
     "exchange": {"protocols", "message", "storage", "mailbox"},
     "migration": {"protocols", "net", "observe", "storage", "links", "directory", "mailbox", "exchange"},
@@ -95,10 +98,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "traces": {"message", "observe", "config", "history"},
     "quarantine": {
-        "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory", "queue",
+        "wording", "protocols", "mime", "message", "units", "verdict", "observe", "storage", "config", "directory",
+        "queue",
     },
     "runtime": {
-        "oversight",
+        "oversight", "wording",
         "protocols",
         "message", "units", "verdict", "observe", "condition", "stage", "lanes", "storage", "net", "config", "links",
         "directory", "login", "return_path", "mailbox", "imap", "index", "sieve", "sorting", "queue", "wakeup",
@@ -107,8 +111,8 @@ ARROWS: dict[str, set[str]] = {
         "traces", "figures",
     },
     "rehearsal": {
-        "mime", "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
-        "quarantine", "wakeup", "stage", "runtime",
+        "mime", "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange",
+        "queue", "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
         "protocols", "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes",
@@ -128,10 +132,10 @@ ARROWS: dict[str, set[str]] = {
         "rehearsal", "stage", "migration", "figures", "growth", "finding",
     },
     "web": {
-        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "finding", "growth", "history", "imap",
-        "index", "links", "lists", "login", "mailbox", "message", "mime", "migration", "net", "observe", "operations",
+        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "finding", "growth", "history",
+        "imap", "index", "links", "lists", "login", "mailbox", "message", "mime", "migration", "net", "observe", "operations",
         "oversight", "policies", "protocols", "quarantine", "queue", "reports", "revisions", "runtime", "scanning",
-        "shaping", "sieve", "signing", "spam", "storage", "suppression", "units", "unsubscribe", "watching",
+        "shaping", "sieve", "signing", "spam", "storage", "suppression", "units", "unsubscribe", "watching", "wording",
     },
     "__main__": {"cli"},
 }  # fmt: skip

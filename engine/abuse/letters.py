@@ -13,6 +13,9 @@ from engine.message import Envelope, Message, MessageId, Octets, Recipient, Sess
 from engine.observe.events import event
 from engine.storage.environment import StorageError
 from engine.verdict import Defer, Verdict
+from engine.wording import ENGLISH
+from engine.wording.letters import LanguageOf, english, letters
+from engine.wording.phrases import said
 
 LOOK = 20.0
 """Seconds between two looks for somebody who is new among the suspects."""
@@ -21,10 +24,13 @@ LOOK = 20.0
 class Letters:
     """The task that writes them. One in the whole server."""
 
-    def __init__(self, habits: Habits, submit: Callable[[Message], Awaitable[Verdict]]) -> None:
+    def __init__(
+        self, habits: Habits, submit: Callable[[Message], Awaitable[Verdict]], language: LanguageOf = english
+    ) -> None:
         """``submit`` takes a message to the queue."""
         self._habits = habits
         self._submit = submit
+        self._language = language
 
     async def run(self) -> NoReturn:
         while True:
@@ -38,30 +44,28 @@ class Letters:
         """Write about all whom nobody has been told of. StorageError."""
         for _, value in self._habits.tables["suspects"].local.entries():
             found = suspect(value)
-            if not found.told and not isinstance(await self._submit(letter(found)), Defer):
+            if not found.told and not isinstance(
+                await self._submit(letter(found, self._language(_domain(found)))), Defer
+            ):
                 await self._habits.told(found.account)
 
 
-def letter(found: Suspect) -> Message:
+def _domain(found: Suspect) -> str:
+    return found.account.rpartition("@")[2]
+
+
+def letter(found: Suspect, language: str = ENGLISH) -> Message:
     """From the null sender (RFC 5321 4.5.5): if it cannot be delivered, nobody hears of that."""
-    postmaster = f"postmaster@{found.account.rpartition('@')[2]}"
+    postmaster, words = f"postmaster@{_domain(found)}", letters(language).suspect
     identity = MessageId.new(found.since)
     message = EmailMessage(policy=SMTP.clone(utf8=not found.account.isascii()))
     message["From"] = message["To"] = postmaster
-    message["Subject"] = f"The mail of {found.account} is parked"
+    message["Subject"] = words["subject"].format(account=found.account)
     message["Date"] = formatdate(found.since, localtime=True)
     message["Message-ID"] = f"<{identity}.suspect@{postmaster.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 5
-    reasons = "".join(f"  {reason}\n" for reason in found.reasons)
-    message.set_content(
-        f"The account {found.account} sends unlike itself:\n\n{reasons}\n"
-        f"The last message came from {found.peer}. Somebody else may have its password.\n"
-        "What it sends is parked from now on, until you say otherwise.\n\n"
-        f"If it was somebody else: set another password (postroad account passwd {found.account}),\n"
-        "and delete what is parked (postroad queue list --state quarantined, postroad queue delete ID).\n"
-        "If it was the account itself: postroad queue release ID.\n"
-        f"In both cases, then: postroad suspect lift {found.account}\n"
-    )
+    reasons = "".join(f"  {said(language, reason)}\n" for reason in found.reasons)
+    message.set_content(words["text"].format(account=found.account, reasons=reasons, peer=found.peer))
     envelope = Envelope(
         "",
         (Recipient(postmaster, notify="NEVER"),),

@@ -20,23 +20,24 @@ from engine.storage.environment import StorageError
 from engine.storage.writer import Batch
 from engine.units import measured
 from engine.wakeup import Wakeup
+from engine.wording import ENGLISH
+from engine.wording.letters import LanguageOf, english, letters
+from engine.wording.phrases import figure
 
 PAUSE = 60.0
 """Seconds until it is tried again when a letter could not be delivered."""
-
-_FATE = {
-    "defer": "waits with those who sent it, and goes back to them if there is no room within some days",
-    "reject": "goes back to those who sent it",
-}
 
 
 class Warnings:
     """The task that delivers what the mailboxes' owner has put down to be told. One in the whole server."""
 
-    def __init__(self, owner: MailboxOwner, directory: Directory, quotas: Quotas) -> None:
+    def __init__(
+        self, owner: MailboxOwner, directory: Directory, quotas: Quotas, language: LanguageOf = english
+    ) -> None:
         self._owner = owner
         self._directory = directory
         self._quotas = quotas
+        self._language = language
         self._some = Wakeup()
         owner.fuller = self._some.wake
 
@@ -64,13 +65,16 @@ class Warnings:
     async def _tell(self, account: int, row: TellRow) -> None:
         settings, identity = self._quotas.settings, MessageId(row.id)
         event("mailbox-filling", address=row.quota.address, share=row.quota.share(row.size, row.messages))
+        domain = _domain(row.quota.address)
         if any(row.above < share <= row.level for share in settings.warn):
-            await self._deliver(identity, to_owner(row, settings.full), {account: row.quota.address})
+            language = await trio.to_thread.run_sync(self._language, domain, account)
+            await self._deliver(identity, to_owner(row, settings.full, language), {account: row.quota.address})
         if settings.tell_postmaster and row.level >= 100:
             # A message of its own, whose id follows from the first one.
             other = MessageId(row.id[:-1] + bytes([row.id[-1] ^ 1]))
-            found = await asked(self._directory, self._postmasters, _domain(row.quota.address))
-            await self._deliver(other, to_postmaster(row, settings.full), found)
+            found = await asked(self._directory, self._postmasters, domain)
+            language = await trio.to_thread.run_sync(self._language, domain)
+            await self._deliver(other, to_postmaster(row, settings.full, language), found)
 
     async def _deliver(self, identity: MessageId, letter: bytes, to: dict[int, str]) -> None:
         if to:
@@ -90,29 +94,22 @@ def _told(databases: Databases, account: int, identity: bytes, batch: Batch) -> 
         batch.delete(databases.quota, tell_key(account))
 
 
-def to_owner(row: TellRow, full: str) -> bytes:
+def to_owner(row: TellRow, full: str, language: str = ENGLISH) -> bytes:
     """The letter to the person whose mailbox fills up."""
-    share = row.quota.share(row.size, row.messages)
-    state = "full" if share >= 100 else f"{share} % full"
-    when = "New mail is not taken any more: it" if share >= 100 else "When it is full, new mail"
-    text = (
-        f"Your mailbox {row.quota.address} is {state}: it holds {_uses(row)}.\n\n"
-        f"{when} {_FATE[full]}.\n\n"
-        "To make room, delete mail that you do not need any more, and then empty the folder Trash:\n"
-        "what lies there counts as well. It goes fastest with the largest messages.\n"
-    )
-    return _letter(row, row.quota.address, f"Your mailbox is {state}", text)
+    words, share = letters(language).quota, row.quota.share(row.size, row.messages)
+    state = words["full"] if share >= 100 else words["part"].format(share=share)
+    when = words["gone" if share >= 100 else "will"]
+    text = words["text"].format(
+        address=row.quota.address, state=state, uses=_uses(row, language), when=when, fate=words[full]
+    )  # fmt: skip
+    return _letter(row, row.quota.address, words["subject"].format(state=state), text)
 
 
-def to_postmaster(row: TellRow, full: str) -> bytes:
+def to_postmaster(row: TellRow, full: str, language: str = ENGLISH) -> bytes:
     """The letter to whoever looks after the server."""
-    address = row.quota.address
-    text = (
-        f"The mailbox {address} is full: it holds {_uses(row)}.\n"
-        f"New mail for it {_FATE[full]}.\n\n"
-        f"What it may hold, and who says so: postroad quota show {address}\n"
-    )
-    return _letter(row, f"postmaster@{_domain(address)}", f"The mailbox {address} is full", text)
+    address, words = row.quota.address, letters(language).quota
+    text = words["postmaster"].format(address=address, uses=_uses(row, language), fate=words[full])
+    return _letter(row, f"postmaster@{_domain(address)}", words["postmaster_subject"].format(address=address), text)
 
 
 def _letter(row: TellRow, to: str, subject: str, text: str) -> bytes:
@@ -129,15 +126,16 @@ def _letter(row: TellRow, to: str, subject: str, text: str) -> bytes:
     return message.as_bytes()
 
 
-def _uses(row: TellRow) -> str:
-    return " and ".join(_parts(row, row.quota))
+def _uses(row: TellRow, language: str) -> str:
+    return letters(language).quota["and"].join(_parts(row, row.quota, language))
 
 
-def _parts(row: TellRow, quota: Quota) -> Iterator[str]:
+def _parts(row: TellRow, quota: Quota, language: str) -> Iterator[str]:
+    words, told = letters(language).quota, partial(figure, language)
     if quota.octets:
-        yield f"{measured(row.size)} of {measured(quota.octets)}"
+        yield words["octets"].format(part=told(measured(row.size)), whole=told(measured(quota.octets)))
     if quota.messages:
-        yield f"{row.messages:,} of {quota.messages:,} messages"
+        yield words["messages"].format(part=told(f"{row.messages:,}"), whole=told(f"{quota.messages:,}"))
 
 
 def _domain(address: str) -> str:

@@ -9,6 +9,8 @@ from html import escape
 
 from engine.message import MessageId
 from engine.mime.preview import shortened
+from engine.wording.letters import letters
+from engine.wording.phrases import figure, said
 
 _CELL = "padding:10px 8px;border-bottom:1px solid #d8dce0;vertical-align:top"
 _BUTTON = (
@@ -41,6 +43,7 @@ class About:
     more: int = 0  # parked messages that have no line
     expire: str = ""  # how long they are kept, in words; empty: for ever
     linked: bool = True  # lines have links, and not codes
+    language: str = "en"  # of the recipient
 
     @property
     def domain(self) -> str:
@@ -50,11 +53,12 @@ class About:
 def letter(about: About, lines: Sequence[Line]) -> bytes:
     """The whole message, with CRLF."""
     count = len(lines) + about.more
-    what = "1 message is" if count == 1 else f"{count:,} messages are"
+    words = letters(about.language).digest
+    what = words["one"] if count == 1 else words["many"].format(count=figure(about.language, f"{count:,}"))
     message = EmailMessage(policy=SMTP.clone(utf8=not (about.to + about.sender).isascii()))
-    message["From"] = f"Quarantine <{about.sender}>"
+    message["From"] = f"{words['name']} <{about.sender}>"
     message["To"] = about.to
-    message["Subject"] = f"{what} in quarantine"
+    message["Subject"] = words["subject"].format(what=what)
     message["Date"] = formatdate(about.identity.time, localtime=True)
     message["Message-ID"] = f"<{about.identity}.quarantine@{about.domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 5: nobody's autoresponder answers
@@ -65,39 +69,47 @@ def letter(about: About, lines: Sequence[Line]) -> bytes:
 
 
 def _text(about: About, lines: Sequence[Line], what: str) -> str:
-    parts = [f"{what} in quarantine for {about.to}, since the last letter like this."]
+    words = letters(about.language).digest
+    parts = [words["begin"].format(what=what, to=about.to)]
     for line in lines:
-        said = [f"From:    {_plain(line.sender)}", f"Subject: {_plain(line.subject)}", f"Date:    {line.date}"]
-        said.append(f"Reason:  {_reason(line)}")
+        found = [
+            words["line"].format(
+                sender=_plain(line.sender, about), subject=_plain(line.subject, about), date=line.date,
+                reason=_reason(line, about),
+            )
+        ]  # fmt: skip
         if line.release:
-            said.append(f"Release: {line.release}")
+            found.append(words["line_release"].format(target=line.release))
         if line.delete:
-            said.append(f"Delete:  {line.delete}")
-        parts.append("\n".join(said))
+            found.append(words["line_delete"].format(target=line.delete))
+        parts.append("\n".join(found))
     return "\n\n".join([*parts, *_end(about)]) + "\n"
 
 
 def _html(about: About, lines: Sequence[Line], what: str) -> str:
-    rows = "\n".join(_row(line, linked=about.linked) for line in lines)
+    words = letters(about.language)
+    rows = "\n".join(_row(line, about) for line in lines)
     end = "".join(f'<p style="{_QUIET}">{escape(text)}</p>' for text in _end(about))
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Quarantine</title></head>\n'
+        f'<!DOCTYPE html>\n<html lang="{words.language}"><head><meta charset="utf-8">'
+        f"<title>{words.digest['name']}</title></head>\n"
         '<body style="margin:0;padding:16px;font-family:Helvetica,Arial,sans-serif;font-size:15px;color:#1d2329;'
         'background:#ffffff">\n<div style="max-width:760px">\n'
-        f'<h1 style="font-size:19px;margin:0 0 4px">{what} in quarantine</h1>\n'
-        f'<p style="{_QUIET};margin:0 0 12px">for {escape(about.to)}, since the last letter like this</p>\n'
+        f'<h1 style="font-size:19px;margin:0 0 4px">{words.digest["heading"].format(what=what)}</h1>\n'
+        f'<p style="{_QUIET};margin:0 0 12px">{words.digest["for"].format(to=escape(about.to))}</p>\n'
         '<table role="presentation" cellspacing="0" cellpadding="0" '
         'style="width:100%;border-collapse:collapse;border-top:1px solid #d8dce0">\n'
         f"{rows}\n</table>\n{end}\n</div>\n</body></html>\n"
     )
 
 
-def _row(line: Line, *, linked: bool) -> str:
-    buttons = "<br>".join(_button(name, target, linked) for name, target in _targets(line) if target)
+def _row(line: Line, about: About) -> str:
+    buttons = "<br>".join(_button(name, target, about.linked) for name, target in _targets(line, about) if target)
     return (
-        f'<tr><td style="{_CELL};word-break:break-word"><strong>{escape(_plain(line.subject))}</strong><br>'
-        f'{escape(_plain(line.sender))}<br><span style="{_QUIET}">{escape(line.date)} &middot; '
-        f'{escape(_reason(line))}</span></td>\n<td style="{_CELL};text-align:right;line-height:2.2">{buttons}</td></tr>'
+        f'<tr><td style="{_CELL};word-break:break-word"><strong>{escape(_plain(line.subject, about))}</strong><br>'
+        f'{escape(_plain(line.sender, about))}<br><span style="{_QUIET}">{escape(line.date)} &middot; '
+        f"{escape(_reason(line, about))}</span></td>\n"
+        f'<td style="{_CELL};text-align:right;line-height:2.2">{buttons}</td></tr>'
     )
 
 
@@ -107,25 +119,27 @@ def _button(name: str, target: str, linked: bool) -> str:
     return f'<span style="{_QUIET};word-break:break-all">{name}: {escape(target)}</span>'
 
 
-def _targets(line: Line) -> Sequence[tuple[str, str]]:
-    return ("Release", line.release), ("Delete", line.delete)
+def _targets(line: Line, about: About) -> Sequence[tuple[str, str]]:
+    words = letters(about.language).digest
+    return (words["release"], line.release), (words["delete"], line.delete)
 
 
 def _end(about: About) -> list[str]:
-    said = []
+    words, found = letters(about.language).digest, list[str]()
     if about.more:
-        said.append(f"There are {about.more:,} more, which this letter does not name.")
+        found.append(words["more"].format(count=figure(about.language, f"{about.more:,}")))
     if not about.linked:
-        said.append("To have a message released or deleted, give its code to whoever looks after your mail.")
+        found.append(words["codes"])
     if about.expire:
-        said.append(f"What nobody asks for is deleted after {about.expire}.")
-    return said
+        found.append(words["expire"].format(time=figure(about.language, about.expire)))
+    return found
 
 
-def _reason(line: Line) -> str:
-    return _plain(line.reason) + ("" if line.score is None else f" (score {line.score:g})")
+def _reason(line: Line, about: About) -> str:
+    score = "" if line.score is None else letters(about.language).digest["score"].format(score=f"{line.score:g}")
+    return said(about.language, _plain(line.reason, about)) + score
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, about: About) -> str:
     """The beginning of what a stranger wrote, on one line and without what a program would obey."""
-    return shortened([text]) or "(none)"
+    return shortened([text]) or letters(about.language).digest["none"]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from engine.storage.environment import StorageError
 from engine.storage.files import write
 from engine.units import spelled
 from engine.verdict import Defer, Discard, Reject, Verdict
+from engine.wording.letters import LanguageOf, english, letters
 
 LOOK = 20.0
 """Seconds between two looks at the clock."""
@@ -50,6 +52,7 @@ class Post:
     directory: Directory
     submit: Callable[[Message], Awaitable[Verdict]]  # takes a message to the queue
     is_queued: Callable[[MessageId], bool]  # whether that has it still
+    language: LanguageOf = english  # of whom a letter is for
 
 
 class Digests:
@@ -103,7 +106,8 @@ class Digests:
         identity = letter_id(one.account.id, until)
         address = one.account.address
         if not self._post.is_queued(identity):
-            octets = await trio.to_thread.run_sync(_octets, one, identity, settings, secrets, until)
+            write_it = partial(_octets, one, identity, settings, secrets, until)
+            octets = await trio.to_thread.run_sync(lambda: write_it(language=self._language(one)))
             verdict = await self._post.submit(_message(octets, identity, address, self._clock()))
             if isinstance(verdict, Defer):
                 event("digest-put-off", to=address, text=verdict.text)
@@ -114,6 +118,9 @@ class Digests:
                 event("digest-sent", id=identity, to=address, messages=len(one.parked) + one.more)
         self._done[1].add(one.account.id)
         return True
+
+    def _language(self, one: Gathered) -> str:
+        return self._post.language(one.account.domain, one.account.id)
 
     def _told(self) -> float:
         try:
@@ -140,7 +147,9 @@ def letter_id(account: int, until: float) -> MessageId:
     return MessageId(milliseconds.to_bytes(6, "big") + unique)
 
 
-def _octets(one: Gathered, identity: MessageId, settings: Quarantine, secrets: Sequence[bytes], until: float) -> bytes:
+def _octets(
+    one: Gathered, identity: MessageId, settings: Quarantine, secrets: Sequence[bytes], until: float, *, language: str
+) -> bytes:
     domain = one.account.domain
     about = About(
         identity,
@@ -149,12 +158,13 @@ def _octets(one: Gathered, identity: MessageId, settings: Quarantine, secrets: S
         more=one.more,
         expire=spelled(settings.expire) if settings.expire else "",
         linked=bool(settings.url),
+        language=language,
     )
     expires = int(until + (settings.expire or FOR_EVER))
-    return letter(about, [_line(parked, settings, secrets, expires) for parked in one.parked])
+    return letter(about, [_line(parked, settings, secrets, expires, language) for parked in one.parked])
 
 
-def _line(parked: Parked, settings: Quarantine, secrets: Sequence[bytes], expires: int) -> Line:
+def _line(parked: Parked, settings: Quarantine, secrets: Sequence[bytes], expires: int, language: str) -> Line:
     def link(action: links.Action) -> str:
         token = links.sign(links.Link(action, parked.identity, parked.recipient, expires), secrets)
         return f"{settings.url}?token={quote(token)}" if settings.url else token
@@ -162,7 +172,7 @@ def _line(parked: Parked, settings: Quarantine, secrets: Sequence[bytes], expire
     return Line(
         parked.sender,
         parked.subject,
-        formatdate(parked.arrived, localtime=True),
+        letters(language).day(parked.arrived) or formatdate(parked.arrived, localtime=True),
         parked.reason,
         parked.score,
         release=link("release") if may_release(parked.reason, settings.release) else "",

@@ -15,17 +15,12 @@ from engine.shaping.actions import Action, ActionStore
 from engine.storage.environment import StorageError
 from engine.units import spelled
 from engine.verdict import Verdict
+from engine.wording import ENGLISH
+from engine.wording.letters import LanguageOf, english, letters
+from engine.wording.phrases import figure
 
 LOOK = 2.0
 """Seconds between two looks for actions that nobody has been told of."""
-
-_DOES = {
-    "suspend": "Nothing is sent there until then.",
-    "slow": "It is sent more slowly until then.",
-    "use_source": "Another source sends it until then.",
-    "expire": "What waits is returned to its senders.",
-    "notify": "Nothing else is done about it.",
-}
 
 
 class Telling:
@@ -40,11 +35,13 @@ class Telling:
         note: Callable[[Entry], None],
         submit: Callable[[Message], Awaitable[Verdict]],
         postmaster: Callable[[], str],
+        language: LanguageOf = english,
     ) -> None:
         self._store = store
         self._note = note
         self._submit = submit
         self._postmaster = postmaster
+        self._language = language
         self._seen = -1
 
     async def run(self) -> NoReturn:
@@ -63,7 +60,8 @@ class Telling:
         for action in begun:
             self._note(_entry("action", action))
             if action.notify:
-                await self._submit(letter(action, self._postmaster()))
+                postmaster = self._postmaster()
+                await self._submit(letter(action, postmaster, self._language(postmaster.rpartition("@")[2])))
         for action in ended:
             event("shaping-action-over", id=action.id, name=action.name, site=action.site)
             self._note(_entry("lifted", action))
@@ -84,7 +82,7 @@ def _entry(what: str, action: Action) -> Entry:
     )
 
 
-def letter(action: Action, postmaster: str) -> Message:
+def letter(action: Action, postmaster: str, language: str = ENGLISH) -> Message:
     """From the null sender (RFC 5321 4.5.5): if it cannot be delivered, nobody hears of that."""
     identity = MessageId.new(action.since)
     message = EmailMessage(policy=SMTP.clone(utf8=not postmaster.isascii()))
@@ -99,12 +97,11 @@ def letter(action: Action, postmaster: str) -> Message:
         for name, value in (("site", action.site), ("source", action.source), ("tenant", action.tenant))
         if value
     )
+    words, lasts = letters(language).action, figure(language, spelled(action.until - action.since))
     message.set_content(
-        f"What a site says has led to an action, {action.name}:\n\n{about}\n"
-        f"It has said: {action.reply}\n\n"
-        f"{_DOES[action.act]} That is for {spelled(action.until - action.since)}.\n\n"
-        f"All actions in force: postroad shaping actions\n"
-        f"To end this one: postroad shaping lift {action.id}\n"
+        words["text"].format(
+            name=action.name, about=about, reply=action.reply, does=words[action.act], time=lasts, id=action.id
+        )
     )
     envelope = Envelope(
         "",

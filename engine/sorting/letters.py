@@ -11,6 +11,7 @@ from engine.directory import split
 from engine.message import EDITED, HEADER_LIMIT, Envelope, Message, MessageId, Octets, Recipient, end_of_header
 from engine.sieve import Letter
 from engine.sorting.world import Person, Surroundings
+from engine.wording.letters import letters
 
 TRACE = b"Delivered-To"
 """The header field by which a message is known to have been here before, as qmail and Postfix have it."""
@@ -81,14 +82,11 @@ def trouble(world: Surroundings, error: str, subject: str) -> Message:
     """A word to the owner of a script about a message that was kept because it failed."""
     person = world.person
     letter = EmailMessage(policy=SMTP)
-    letter["From"] = f"Mail delivery <postmaster@{world.hostname}>"
+    words = letters(world.language(person.address.rpartition("@")[2], person.account)).script
+    letter["From"] = f"{words['name']} <postmaster@{world.hostname}>"
     letter["To"] = person.address
-    letter["Subject"] = "Your mail filter does not work"
+    letter["Subject"] = words["subject"]
     letter["Auto-Submitted"] = "auto-generated"
-    about = f' "{subject}"' if subject else ""
-    letter.set_content(
-        f"Your mail filter (Sieve script) was stopped by an error:\n\n    {error}\n\n"
-        f"The message{about} was put into your inbox as it came, and so will others be for which\nthe filter fails. "
-        "You will not be told of this error again before the filter is changed,\nor a month has passed.\n"
-    )
+    about = words["about"].format(subject=subject) if subject else ""
+    letter.set_content(words["text"].format(error=error, about=about))
     return finished(world, letter.as_bytes(), [person.address])

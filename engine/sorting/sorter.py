@@ -22,6 +22,7 @@ from engine.sorting.library import Library, limits_of
 from engine.sorting.plan import Plan, Planner, Variants
 from engine.sorting.world import MaySendAs, Person, Surroundings
 from engine.verdict import Delivered, Discard, Reject
+from engine.wording.letters import LanguageOf, english
 
 THREADS = 2
 """Scripts that run at once. They compute, so that more would only take turns."""
@@ -80,11 +81,14 @@ class Sorter:
         hostname: str,
         may_send_as: MaySendAs,
         clock: Callable[[], float] = time.time,
+        *,
+        language: LanguageOf = english,
     ) -> None:
         self._scripted = owner.scripted
         self._mailboxes = owner.reader
         self._hostname = hostname
         self._may_send_as = may_send_as
+        self._language = language
         self._clock = clock
         self._threads = trio.CapacityLimiter(THREADS)
         self._budget = Budget()
@@ -142,7 +146,14 @@ class Sorter:
         self, message: Message, letter: Octets, variants: Variants, person: Person, active: Active | None
     ) -> Plan:
         world = Surroundings(
-            self._mailboxes, self._library, message, person, self._hostname, self._clock(), self._may_send_as
+            self._mailboxes,
+            self._library,
+            message,
+            person,
+            self._hostname,
+            self._clock(),
+            self._may_send_as,
+            self._language,
         )
         planner = Planner(world, letter, variants, self._rules.sieve.sends_per_day)
         own, error = self._own(person.account, active)

@@ -13,6 +13,7 @@ from engine.mailbox.views import mailbox_id
 from engine.message import Message, Recipient
 from engine.sieve import Location, Script, ScriptError
 from engine.sorting.library import Library
+from engine.wording.letters import LanguageOf, english
 
 MaySendAs: TypeAlias = "Callable[[str, str], bool]"
 """Whether the account of an address may send in the name of another one. It may block; Unavailable."""
@@ -51,6 +52,7 @@ class Surroundings:
     hostname: str
     time: float  # Unix time, seconds
     may_send_as: MaySendAs
+    language: LanguageOf = english
     looked_up: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -17,11 +17,13 @@ def warnings(collected: Collected) -> list[str]:
     late = [labels["certificate"] for _, labels, when in collected.values("postroad_certificate_late_seconds")
             if time.time() > when]  # fmt: skip
     ends = {labels["certificate"]: when for _, labels, when in collected.values("postroad_certificate_expiry_seconds")}
-    return [f"the certificate of {name} {_ending(ends.get(name, 0.0))}" for name in late]
+    return [_ending(name, ends.get(name, 0.0)) for name in late]
 
 
-def _ending(when: float) -> str:
-    return f"{'expires' if when > time.time() else 'has expired'} on {day(when)}"
+def _ending(name: str, when: float) -> str:
+    if when > time.time():
+        return f"the certificate of {name} expires on {day(when)}"
+    return f"the certificate of {name} has expired on {day(when)}"
 
 
 def _missing(collected: Collected) -> Iterator[str]:

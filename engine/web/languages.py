@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 
 from engine.web.sessions.session import session_of
 from engine.web.text import Text
+from engine.wording.phrases import said
 
 LANGUAGES = {"en": "English", "vi": "Tiếng Việt"}
 """Those that there are, each as its own people call it."""
@@ -83,6 +84,11 @@ def translated(request: HTTPConnection, text: str) -> str:
     if isinstance(text, Text):
         return _(text.template) % text.values if text.values else _(text.template)
     return text
+
+
+def worded(request: HTTPConnection, text: object) -> str:
+    """What the engine says, such as an error, in the reader's language; what is none of its texts as it is."""
+    return said(language_of(request), str(text))
 
 
 def ngettext(request: HTTPConnection, one: str, many: str, num: int) -> str:

@@ -15,6 +15,7 @@ from engine.units import measured
 from engine.web.languages import LANGUAGES, language_of, texts
 from engine.web.sessions.session import session_of
 from engine.web.static_files import StaticFiles
+from engine.wording.phrases import said
 
 _FOLDER = Path(__file__).parent
 
@@ -53,6 +54,7 @@ def environment(language: str) -> Environment:
     found.filters["ago"] = partial(shown_ago, language=language)
     found.filters["number"] = partial(format_decimal, locale=language)
     found.filters["percent"] = partial(format_percent, locale=language)
+    found.filters["ours"] = partial(said, language)
     found.filters["size"] = partial(shown_size, language=language)
     return found
 

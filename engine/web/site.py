@@ -19,7 +19,7 @@ from engine.storage.environment import StorageError
 from engine.web import admin, api, mail, pages
 from engine.web import open as open_
 from engine.web.context import Context, context_of
-from engine.web.languages import translated, translator
+from engine.web.languages import translated, translator, worded
 from engine.web.rendering import page
 from engine.web.sessions.session import Sessioned
 from engine.web.static_files import StaticFiles
@@ -121,7 +121,8 @@ def told(request: Request, status: int, detail: str, headers: object = None) -> 
     if "text/html" in request.headers.get("Accept", ""):
         response: Response = page(request, "error.html", status, code=status, what=_what(request, status, detail))
     else:
-        response = JSONResponse({"status": status, "detail": translated(request, detail)}, status)
+        words = translated(request, detail) if isinstance(detail, Text) else worded(request, detail)
+        response = JSONResponse({"status": status, "detail": words}, status)
     if isinstance(headers, dict):
         response.headers.update(headers)
     return response

@@ -54,6 +54,10 @@ class Languages:
         """For a sender at that domain, whose message has the fields ``said``, by their names in READS and WRITES."""
         return self.words(next(self._wanted(domain, said), self.default))
 
+    def written_to(self, domain: str, chosen: str = "") -> Words:
+        """For somebody of ours at that domain, who may have chosen a language for themselves."""
+        return self.words(chosen) if chosen in self.known else self.chosen(domain, {})
+
     def _wanted(self, domain: str, said: Mapping[str, str | None]) -> Iterator[str]:
         if self.follow:
             yield from self._of(said.get(name) for name in READS)

@@ -205,10 +205,10 @@ async def test_a_letter_that_cannot_be_written_stops_no_other(
     for address in (ANN, BEN):
         await put(owner, number(directory, address), Quota(messages=1, warn=SHARES, address=address))
 
-    def fails(row: TellRow, full: str) -> bytes:
+    def fails(row: TellRow, full: str, language: str) -> bytes:
         if row.quota.address == ANN:
             raise ValueError("a strange name")
-        return to_owner(row, full)
+        return to_owner(row, full, language)
 
     monkeypatch.setattr("engine.mailbox.warnings.to_owner", fails)
     await Warnings(owner, directory, given).tell()

@@ -34,7 +34,7 @@ async def test_an_owner_sees_the_whole_server_over_each_span(site, span, languag
     assert names(response.text) == SERVER
     assert 'style="' not in response.text
     assert response.text.count('role="img"') == len(SERVER)
-    assert ("Mail taken in, by lane" if language == "en" else "Thư đã nhận vào, theo làn") in response.text
+    assert ("Mail taken in, by lane" if language == "en" else "Thư đã nhận vào, theo tuyến") in response.text
     assert "None" not in re.sub(r"<[^>]+>", "", response.text)
 
 

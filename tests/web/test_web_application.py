@@ -5,12 +5,11 @@ import json
 import pytest
 from web_client import answer, get
 
-from engine.web.admin.reasons import said
 from engine.web.application import Access, application
 from engine.web.collecting import Collected
 from engine.web.exposition import render
 from engine.web.health import reasons, warnings
-from engine.web.languages import texts
+from engine.wording.phrases import said
 
 FAMILIES = {
     "postroad_revision": ("gauge", "Number of the configuration."),
@@ -171,11 +170,10 @@ def test_all_that_health_says_is_known_to_the_pages():
     now = collected(("mail-0", "mail-1", "web"), mail_0=samples, mail_1=[("postroad_revision", (), 2)])
     told = [*reasons(now), *warnings(now)]
     assert len(told) == 6
-    vietnamese = said(texts("vi").gettext, told)
+    vietnamese = [said("vi", one) for one in told]
     assert not set(told) & set(vietnamese)
     assert "web không trả lời" in vietnamese
-    assert said(texts("en").gettext, told) == told
-    assert said(texts("vi").gettext, ["something else"]) == ["something else"]
+    assert [said("en", one) for one in told] == told
 
 
 @pytest.mark.parametrize(

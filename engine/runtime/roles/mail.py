@@ -26,6 +26,7 @@ from engine.queue.store import Shard, shard_numbers
 from engine.runtime.canary import InForce
 from engine.runtime.door import Door
 from engine.runtime.journey import Departure
+from engine.runtime.people import People
 from engine.runtime.places import between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
@@ -36,6 +37,7 @@ from engine.storage.ownership import held
 from engine.storage.readers import free_readers
 from engine.verdict import Verdict
 from engine.webhooks.posting import Posters
+from engine.wording.letters import LanguageOf
 
 if TYPE_CHECKING:
     from engine.quarantine.sending import Digests
@@ -87,12 +89,13 @@ class MailRole(Role):
         )
         if self.here.process.index == 0:
             nursery.start_soon(self.suppressions.run)
-            nursery.start_soon(Telling(self.actions, undelivered.note, self._queued, self._postmaster).run)
+            language = People(self.data, lambda: self.config.languages).language
+            nursery.start_soon(Telling(self.actions, undelivered.note, self._queued, self._postmaster, language).run)
             nursery.start_soon(Posters(lambda: self.config.webhooks, lambda: undelivered.outbox).run)
             for sender in self._reports_senders():
                 nursery.start_soon(sender.run)
-            nursery.start_soon(self._digests().run)
-            nursery.start_soon(Letters(Habits(self.tables), self._queued).run)
+            nursery.start_soon(self._digests(language).run)
+            nursery.start_soon(Letters(Habits(self.tables), self._queued, language).run)
 
     async def _came_back(self, login: str, recipients: int) -> None:
         try:
@@ -145,7 +148,7 @@ class MailRole(Role):
 
             yield Sender(kind, office, submit)
 
-    def _digests(self) -> "Digests":
+    def _digests(self, language: LanguageOf) -> "Digests":
         from engine.quarantine.sending import Digests, Post
 
         async def submit(message: Message) -> Verdict:
@@ -156,7 +159,7 @@ class MailRole(Role):
             return [self.shard(number) for number in shard_numbers(self.data)]
 
         assert self._owner is not None
-        post = Post(lambda: self.config.quarantine, shards, self.directory, submit, self._owner.shard.holds)
+        post = Post(lambda: self.config.quarantine, shards, self.directory, submit, self._owner.shard.holds, language)
         return Digests(post, self.data / "quarantine" / "told.json")
 
     def switched(self, config: Config) -> None:

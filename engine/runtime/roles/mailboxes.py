@@ -24,6 +24,7 @@ from engine.oversight.noting import Noting
 from engine.oversight.retention import Retaining
 from engine.revisions.archive import Archive
 from engine.runtime.canary import InForce
+from engine.runtime.people import People
 from engine.runtime.places import between
 from engine.runtime.revision import Here
 from engine.runtime.roles.role import Role
@@ -50,7 +51,10 @@ class MailboxesRole(Role):
             reserve=_mailbox_reserve(self.config),
             keep_expunged=self.config.mailboxes.keep_expunged,
         )
-        self._sorter = Sorter(owner, self.config.server.hostname, partial(may_send_as, self.directory))
+        language = People(self.data, lambda: self.config.languages).language
+        self._sorter = Sorter(
+            owner, self.config.server.hostname, partial(may_send_as, self.directory), language=language
+        )  # fmt: skip
         here = self.here
         endpoint = between(here.folder, here.process.name, here.life, REMOVE)
         directly = between(here.folder, here.process.name, here.life, CHANGE_DIRECTLY)
@@ -60,7 +64,7 @@ class MailboxesRole(Role):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(owner.tend)
             nursery.start_soon(Leavers(owner, self.directory).run)
-            nursery.start_soon(Warnings(owner, self.directory, self.quotas).run)
+            nursery.start_soon(Warnings(owner, self.directory, self.quotas, language).run)
             nursery.start_soon(Holding(owner, lambda: self.oversight, self.directory).run)
             nursery.start_soon(Notices(owner, lambda: self.oversight, lambda: self.config.oversight).run)
             nursery.start_soon(Retaining(owner, self.directory, lambda: self.config.retention).run)

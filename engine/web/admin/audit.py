@@ -36,7 +36,8 @@ async def _listed(request: Request, verified: auditing.Verified | None = None) -
     )  # fmt: skip
     found = await trio.to_thread.run_sync(look)
     return page(
-        request, "admin/audit.html", entries=[(one, _details(one)) for one in found[:PAGE]], kinds=_kinds(request),
+        request, "admin/audit.html", kinds=_kinds(request),
+        entries=[(one, _details(request, one)) for one in found[:PAGE]],
         following=found[PAGE - 1].number if len(found) > PAGE else 0, about=about, what=what, verified=verified,
     )  # fmt: skip
 
@@ -66,10 +67,24 @@ def _kinds(request: Request) -> dict[str, str]:
     }
 
 
-def _details(entry: Entry) -> list[tuple[str, str]]:
-    """Names and values as they stand in the log."""
+def _fields(request: Request) -> dict[str, str]:
+    """What an entry says besides, in words. Values stand as they do in the log, for they can be verified."""
+    _: Callable[[str], str] = translator(request)
+    return {
+        "grant": _("Grant"), "accounts": _("Accounts"), "account": _("Account"), "reason": _("Reason"),
+        "seconds": _("For how many seconds"), "consent": _("Consent"), "until": _("until"), "since": _("since"),
+        "query": _("Search"), "messages": _("Messages"), "folder": _("Folder"), "mailbox": _("Mailbox"),
+        "part": _("Part"), "export": _("Export"), "size": _("Size"), "folders": _("Folders"), "to": _("To"),
+        "from": _("From"), "revision": _("Revision"), "uid": "UID", "message_id": "Message-ID", "sha256": "SHA-256",
+        "manifest_sha256": _("SHA-256 of the manifest"), "file": _("File"), "found": _("Found"),
+    }  # fmt: skip
+
+
+def _details(request: Request, entry: Entry) -> list[tuple[str, str]]:
+    """Names in words, and values as they stand in the log."""
+    names = _fields(request)
     return [
-        (name, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+        (names.get(name, name), value if isinstance(value, str) else msgspec.json.encode(value).decode())
         for name, value in entry.details.items()
     ]
 

@@ -1,16 +1,11 @@
 """Bans and abuse: who is kept out, who has sent too much, whose mail is parked because it is unlike them."""
 
-import re
-from collections.abc import Callable
-from functools import partial
-
 import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from engine.abuse.habits import Suspect
 from engine.directory import ADMINISTRATOR, valid_address
 from engine.directory.errors import Invalid
 from engine.login.rates import Sent
@@ -31,8 +26,6 @@ LASTS = {"3600": 3600.0, "86400": 86_400.0, "604800": 604_800.0, "2592000": 2_59
 MOST = 500
 """Lines of each list."""
 
-_REASON = re.compile(r"([a-z ]+): (\d+) in an hour, usually (\d+)")
-
 
 @require(ADMINISTRATOR)
 async def _list(request: Request) -> Response:
@@ -40,7 +33,7 @@ async def _list(request: Request) -> Response:
 
 
 async def _listed(request: Request, status: int = 200, why: str = "") -> Response:
-    stores, by, _ = context_of(request).stores, operator(request), translator(request)
+    stores, by = context_of(request).stores, operator(request)
     suspects = await trio.to_thread.run_sync(abuse.suspects, stores.tables)
     sent = await trio.to_thread.run_sync(stores.rates.sent)
     found = await trio.to_thread.run_sync(abuse.bans, context_of(request).login.guard, by)
@@ -53,7 +46,6 @@ async def _listed(request: Request, status: int = 200, why: str = "") -> Respons
         count=len(found),
         limited=sorted(limited, key=_end)[:MOST],
         suspects=[one for one in suspects if by.may(one.account)][:MOST],
-        reasons=partial(_reasons, _),
         lasts=LASTS,
         has_all=by.domains is None,
         why=why,
@@ -74,23 +66,6 @@ def _done(request: Request, what: str) -> str:
         "suspect": _("The account may send again. What is parked stays so, until somebody decides."),
     }
     return known.get(what, "")
-
-
-def _reasons(_: Callable[[str], str], one: Suspect) -> list[str]:
-    """In what an account is unlike itself, in the reader's language."""
-    signals = {
-        "recipients": _("recipients"), "new recipients": _("new recipients"), "domains": _("domains"),
-        "networks": _("networks"), "countries": _("countries"), "spam": _("spam"), "refused": _("refused"),
-    }  # fmt: skip
-    form = _("%(signal)s: %(count)s in an hour, usually %(usual)s")
-
-    def said(reason: str) -> str:
-        found = _REASON.fullmatch(reason)
-        if found is None or found[1] not in signals:
-            return reason
-        return form % {"signal": signals[found[1]], "count": found[2], "usual": found[3]}
-
-    return [said(reason) for reason in one.reasons]
 
 
 @require(ADMINISTRATOR)

@@ -1,8 +1,6 @@
 """Certificates: whose they are and until when, which listeners offer them, how it goes with those that ACME gets."""
 
 import re
-from collections.abc import Callable
-from functools import partial
 
 import trio
 from starlette.exceptions import HTTPException
@@ -56,29 +54,9 @@ async def _shown(request: Request, status: int = 200, why: str = "") -> Response
         lacking=[one for one in standings if one.folder not in there],
         silent=silent,
         plain=on_one_line,
-        flaw=partial(_flaw, _),
         why=why,
         done=done.get(request.query_params.get("done", ""), ""),
     )
-
-
-_FLAWS = (
-    re.compile(r"is not valid before (?P<day>\S+)"), re.compile(r"expired on (?P<day>\S+)"),
-    re.compile(r"expires on (?P<day>\S+), in (?P<days>\d+) days"),
-    re.compile(r"has a key that every user can read; (?P<command>.+)"),
-)  # fmt: skip
-
-
-def _flaw(_: Callable[[str], str], text: str) -> str:
-    """What is wrong with a certificate, in the reader's language."""
-    forms = (
-        _("is not valid before %(day)s"), _("expired on %(day)s"), _("expires on %(day)s, in %(days)s days"),
-        _("has a key that every user can read; %(command)s"),
-    )  # fmt: skip
-    for pattern, form in zip(_FLAWS, forms, strict=True):
-        if found := pattern.fullmatch(text):
-            return form % found.groupdict()
-    return text
 
 
 @require(OWNER)

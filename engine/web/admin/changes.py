@@ -16,9 +16,9 @@ from engine.directory import AUDITOR, HELPDESK, OWNER
 from engine.runtime.changes import Change
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import translator
+from engine.web.languages import language_of, translator, worded
 from engine.web.pages.account import own
-from engine.web.rendering import page
+from engine.web.rendering import page, shown_date, shown_size
 from engine.web.sessions import require
 from engine.web.streams import Emit, EventStream
 
@@ -32,6 +32,9 @@ _LONGEST = 200
 """Characters of what is looked for."""
 
 _NOT_TOLD = frozenset({"peer", "account"})
+_SIZES = frozenset({"octets", "total_octets", "size"})
+_MOMENTS = frozenset({"until"})
+_SETS = frozenset({"what", "decision", "word", "mail", "state", "posting"})
 
 
 def kinds(request: Request) -> Mapping[str, str]:
@@ -64,15 +67,18 @@ def kinds(request: Request) -> Mapping[str, str]:
         "key-removed": _("Key removed"),
         "queue-ordered": _("Order about mail in the queue"),
         "reloaded": _("Configuration put in force"),
+        "parked-read": _("Parked mail read"),
         "ban-set": _("Kept out"),
-        "ban-lifted": _("Ban lifted"),
-        "rate-lifted": _("Rate forgotten"),
-        "suspicion-lifted": _("Suspicion lifted"),
+        "ban-lifted": _("Let in again"),
+        "rate-lifted": _("May send on"),
+        "suspicion-lifted": _("Not suspected any more"),
         "site-suspended": _("Site suspended"),
-        "shaping-action-lifted": _("Action of shaping ended"),
-        "certificate-wanted": _("Certificate wanted"),
-        "migration-begun": _("Move from another server begun"),
-        "audited": _("Entry in the audit log"),
+        "shaping-action-lifted": _("Action on a site ended"),
+        "certificate-wanted": _("Certificate asked for"),
+        "migration-begun": _("Moving in begun"),
+        "migration-changed": _("Moving in changed"),
+        "migration-ended": _("Moving in ended"),
+        "audited": _("Entry of the audit log"),
     }
 
 
@@ -97,7 +103,45 @@ def fields(request: Request) -> Mapping[str, str]:
         "messages": _("Messages"),
         "mail": _("Mail"),
         "to": _("To"),
+        "id": _("Message"),
+        "account": _("Account"),
+        "admin": _("Mail of the postmaster"),
+        "total_octets": _("Size of all"),
+        "total_messages": _("Messages of all"),
+        "decision": _("Decision"),
+        "entries": _("Entries"),
+        "count": _("Entries"),
+        "tenant": _("Tenant"),
+        "list": _("List"),
+        "word": _("What"),
+        "selector": _("Key"),
+        "selectors": _("Keys"),
+        "until": _("until"),
+        "site": _("Destination"),
+        "certificate": _("Certificate"),
+        "server": _("Server"),
+        "user": _("User there"),
+        "state": _("State"),
+        "why": _("Why"),
+        "before": _("Had come before"),
+        "size": _("Size"),
+        "left": _("Could not be taken"),
+        "number": _("Number"),
+        "about": _("About the mail of"),
+        "hash": _("Hash"),
     }
+
+
+def values(request: Request) -> Mapping[str, str]:
+    """Words of closed sets that stand as values, in the reader's language."""
+    _ = translator(request)
+    return {
+        "release": _("Release"), "delete": _("Delete"), "allow": _("allowed"), "block": _("blocked"),
+        "remove": _("removed"), "import": _("imported"), "kept": _("kept"), "erased": _("erased"),
+        "pause": _("Pause"), "resume": _("Go on"), "forget": _("Take off the list"), "done": _("done"),
+        "failed": _("ended with an error"), "full": _("full"), "refused": _("refused"), "stopped": _("stopped"),
+        "everybody": _("everybody"), "members": _("members"),
+    }  # fmt: skip
 
 
 def deeds(request: Request) -> Sequence[tuple[str, str]]:
@@ -137,8 +181,21 @@ def details(change: Change) -> list[tuple[str, str]]:
     return [(name, _plain(value)) for name, value in change.values.items() if name not in _NOT_TOLD]
 
 
-def _worded(told: Sequence[tuple[str, str]], known: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(name, deed(known, text) if name == "what" else text) for name, text in told]
+def _worded(request: Request, told: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names and values as the page shows them."""
+    names, words, known = fields(request), values(request), deeds(request)
+    language = language_of(request)
+
+    def value(name: str, text: str) -> str:
+        if name in _SIZES and text.isdigit():
+            return shown_size(int(text), language)
+        if name in _MOMENTS:
+            return shown_date(float(text), language=language)
+        if name in _SETS:
+            return words.get(text) or deed(known, text)
+        return worded(request, text) if name == "why" else text
+
+    return [(names.get(name, name), value(name, text)) for name, text in told]
 
 
 def _plain(value: Any) -> str:
@@ -188,8 +245,7 @@ async def _show(request: Request) -> Response:
     return page(
         request,
         "admin/changes.html",
-        rows=[(one, _worded(details(one), deeds(request))) for one in found.changes],
-        fields=fields(request),
+        rows=[(one, _worded(request, details(one))) for one in found.changes],
         rest=found.rest,
         kinds=kinds(request),
         asked=asked | days,

@@ -4,7 +4,6 @@ The questions go to the servers that the server itself asks, but not by way of w
 a record wants to know of it. The page does not wait for them: its script asks for the answers.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,7 +22,7 @@ from engine.operations.presence import PresenceRow
 from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.pages.account import own
 from engine.web.rendering import page
 from engine.web.sessions import require
@@ -58,10 +57,11 @@ async def _show(request: Request) -> Response:
         try:
             lines = await trio.to_thread.run_sync(presence.zone, config, by, domain)
         except (Impossible, Invalid) as error:
-            why = str(error)
+            why = worded(request, error)
     looks = bool(domain and not why and request.query_params.get("look"))
     return page(
-        request, "admin/dns.html", domains=_domains(request), domain=domain, lines=lines, why=why, looks=looks,
+        request, "admin/dns.html", domains=_domains(request), domain=domain, why=why, looks=looks,
+        lines=[_line(request, one) for one in lines],
         **_words(request), findings=await _findings(request, domain) if looks else [],
     )  # fmt: skip
 
@@ -93,7 +93,6 @@ def _words(request: Request) -> dict[str, Any]:
     _ = translator(request)
     return {
         "plain": on_one_line,
-        "subject": partial(_subject, _),
         "verdicts": {
             "good": (_("good"), "good"), "missing": (_("missing"), "warn"), "wrong": (_("wrong"), "bad"),
             "unknown": (_("nobody could say"), "info"),
@@ -112,29 +111,12 @@ def _words(request: Request) -> dict[str, Any]:
             "SRV": _("Where mail programs find this service."),
             "autoconfig": _("Where some mail programs ask for their settings."),
         },
-        "wishes": {
-            "a policy": _("a policy"), "an address": _("an address"), "our key": _("our key"), "pass": "pass",
-            "a signed zone": _("a signed zone"), "a policy (RFC 8461)": _("a policy (RFC 8461)"),
-            "a policy that names every MX": _("a policy that names every MX"),
-            "the address of this server": _("the address of this server"),
-            "a web server, for some programs": _("a web server, for some programs"),
-            "no certificate here to compare with": _("no certificate here to compare with"),
-            "nothing": _("nothing"), "no keys": _("no keys"),
-            "the resolver vouches for it (AD)": _("the resolver vouches for it (AD)"),
-            "signed; this resolver does not vouch for it": _("signed; this resolver does not vouch for it"),
-        },
     }  # fmt: skip
 
 
-def _subject(_: Callable[[str], str], what: str) -> str:
-    """What a finding is about, in the reader's language."""
-    forms = {
-        "A, AAAA of ": _("A, AAAA of %(name)s"), "PTR of ": _("PTR of %(name)s"), "SPF for ": _("SPF for %(name)s"),
-    }  # fmt: skip
-    for beginning, form in forms.items():
-        if what.startswith(beginning):
-            return form % {"name": what.removeprefix(beginning)}
-    return what
+def _line(request: Request, line: str) -> str:
+    """One of a zone file; comments are in the reader's language."""
+    return f"; {worded(request, line[2:])}" if line.startswith("; ") else line
 
 
 ROUTES = [

@@ -31,7 +31,7 @@ from engine.runtime.state import Running
 from engine.web.admin.wordings import saying
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import language_of, texts, translator
+from engine.web.languages import language_of, texts, translator, worded
 from engine.web.pages.account import own
 from engine.web.pages.signing_in import field
 from engine.web.rendering import environment, page
@@ -169,7 +169,7 @@ async def _edit(request: Request) -> Response:
     try:
         stands = await _in_turn(editing.read, file)
     except Impossible as error:
-        return await _shown(request, 409, why=str(error))
+        return await _shown(request, 409, why=worded(request, error))
     looked = await _in_turn(editing.looked_over, config, Edit(name, stands.text))
     return _editor(request, Edit(name, stands.text), stands.digest, looked)
 
@@ -243,7 +243,7 @@ async def _review(request: Request) -> Response:
     try:
         looked = await _in_turn(editing.looked_over, config, edit)
     except Impossible as error:
-        return await _shown(request, 409, why=str(error))
+        return await _shown(request, 409, why=worded(request, error))
     if looked.problems:
         return _editor(request, edit, digest, looked, 422)
     return _reviewed(request, edit, digest, looked)
@@ -379,7 +379,7 @@ async def _tell(request: Request, wanted: Wanted, source: str, emit: Emit) -> No
         if time_left.cancelled_caught:
             await emit("refused", _("It took too long. Try it on less mail."))
     except* Impossible as group:
-        await emit("refused", str(group.exceptions[0]))
+        await emit("refused", worded(request, group.exceptions[0]))
     finally:
         _TRIALS.release_on_behalf_of(send)
 
@@ -412,7 +412,7 @@ async def _apply(request: Request) -> Response:
     except (Impossible, Disobeyed) as error:
         _note(request, "not-applied", file=edit.name)
         looked = await _in_turn(editing.looked_over, config, edit)
-        return _reviewed(request, edit, digest, looked, why=str(error))
+        return _reviewed(request, edit, digest, looked, why=worded(request, error))
     _note(request, "applied", file=edit.name, revision=_number(running))
     return _back_to(running, "trial" if running.trial else "applied")
 
@@ -506,7 +506,7 @@ async def _changed(request: Request, change: Any, what: str) -> Response:
     except Missing as error:
         raise HTTPException(404) from error
     except (Impossible, Disobeyed) as error:
-        return await _shown(request, 409, why=str(error))
+        return await _shown(request, 409, why=worded(request, error))
     _note(request, what, revision=_number(running))
     return _back_to(running, "applied" if what == "back" else "ended")
 

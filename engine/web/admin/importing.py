@@ -19,11 +19,10 @@ from engine.operations.operator import Forbidden, Operator
 from engine.operations.sheets import LineMistake
 from engine.storage.environment import StorageError
 from engine.web.admin.imports import Import, Imports, Progress
-from engine.web.admin.mistakes import worded
 from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import Context, context_of
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.pages.account import embedded, own
 from engine.web.pages.invited import link
 from engine.web.pages.signing_in import field
@@ -51,8 +50,8 @@ async def _ask(request: Request) -> Response:
 def _form(
     request: Request, status: int = 200, *, why: str = "", mistakes: Sequence[LineMistake] = (), count: int = 0
 ) -> Response:
-    told = worded(mistakes[:_MISTAKES], translator(request))
-    return page(request, "admin/import.html", status, columns=COLUMNS, why=why, mistakes=told, count=count)
+    some = [(one.line, worded(request, one.text)) for one in mistakes[:_MISTAKES]]
+    return page(request, "admin/import.html", status, columns=COLUMNS, why=why, mistakes=some, count=count)
 
 
 @bounded(body=_FILE + 64 * 1024, seconds=120.0)

@@ -19,7 +19,7 @@ from engine.web.admin.scope import reach
 from engine.web.admin.stories import Stories
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import translator
+from engine.web.languages import language_of, translator
 from engine.web.rendering import page
 from engine.web.sessions import require
 
@@ -59,7 +59,7 @@ async def _show(request: Request) -> Response:
     which = request.query_params.get("q", "").strip()[:_LONGEST]
     config, whose = context_of(request).config, reach(request)
     found = await looked(_found, config, which, whose) if which else _NOTHING
-    told = Stories(translator(request)).line
+    told = Stories(translator(request), language_of(request)).line
     return page(request, "admin/message.html", which=which, found=found, told=told)
 
 

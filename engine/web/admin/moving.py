@@ -1,6 +1,6 @@
 """Moving in: mail is taken from other servers, for one account or many, and one sees how far it is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -18,7 +18,7 @@ from engine.operations.migrating import ForAll, Sheet, Task, kept
 from engine.operations.sheets import LineMistake
 from engine.web.admin.scope import administered, operator, outranks
 from engine.web.context import Context
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.moves import FORM, SHOWN, Move, Moves, states, wishes_in
 from engine.web.pages.account import embedded, own
 from engine.web.pages.signing_in import field
@@ -66,7 +66,7 @@ async def _begin(moves: Moves, request: Request) -> Response:
     try:
         server, named = _server_at(request, await field(request, "server"))
     except ValueError as error:
-        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": error})
+        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": worded(request, error)})
     address = (await field(request, "address")).strip()
     user, secret = (await field(request, "user")).strip(), await field(request, "password")
     if not secret:
@@ -85,7 +85,7 @@ async def _begin_many(moves: Moves, request: Request) -> Response:
     try:
         server = _server_at(request, place)[0] if isinstance(place, str) and place.strip() else None
     except ValueError as error:
-        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": error})
+        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": worded(request, error)})
     said = ForAll(server, at=partial(_server_at, request))
     sheet = migrating.parsed(StringIO(text if isinstance(text, str) else "", newline=""), said)
     return await _started(moves, request, sheet)
@@ -96,7 +96,7 @@ async def _started(moves: Moves, request: Request, sheet: Sheet) -> Response:
     _, directory, by = translator(request), embedded(request), operator(request)
     mistakes = await trio.to_thread.run_sync(migrating.checked, directory, by, sheet)
     if mistakes or not sheet.tasks:
-        return _shown(request, moves, 422, why=_in_words(_, mistakes) or _("There is no account in it."))
+        return _shown(request, moves, 422, why=_in_words(request, mistakes) or _("There is no account in it."))
     accounts = [directory.account(task.address) for task in sheet.tasks]
     if any(one is None or not outranks(own(request).roles, one) for one in accounts):
         raise HTTPException(403)
@@ -129,6 +129,7 @@ def _server_at(request: Request, text: str) -> tuple[Server, str]:
     return replace(server, public_only=OWNER not in own(request).roles.given), user
 
 
-def _in_words(_: Callable[[str], str], mistakes: Sequence[LineMistake]) -> str:
-    line = _("Line %(line)s: %(why)s")
-    return "; ".join(line % {"line": one.line, "why": one.text} if one.line else one.text for one in mistakes[:20])
+def _in_words(request: Request, mistakes: Sequence[LineMistake]) -> str:
+    _ = translator(request)
+    line, some = _("Line %(line)s: %(why)s"), [(one.line, worded(request, one.text)) for one in mistakes[:20]]
+    return "; ".join(line % {"line": number, "why": why} if number else why for number, why in some)

@@ -12,13 +12,14 @@ from starlette.routing import BaseRoute, Route
 from engine.directory import OWNER
 from engine.watching.wording import time_taken
 from engine.web.admin.charts import sparks
-from engine.web.admin.reasons import said
 from engine.web.admin.watch import Watch
+from engine.web.admin.wordings import figures
 from engine.web.bounds import bounded
-from engine.web.languages import language_of, texts
+from engine.web.languages import language_of
 from engine.web.rendering import page
 from engine.web.sessions import require
 from engine.web.streams import Emit, EventStream
+from engine.wording.phrases import said
 
 
 def routes(watch: Watch) -> Sequence[BaseRoute]:
@@ -58,10 +59,10 @@ def _told(watch: Watch, language: str) -> dict[str, Any]:
         "arriving": _number(reading.arriving if reading else 0, language),
         "leaving": _number(reading.leaving if reading else 0, language),
         "queued": _number(queued, language),
-        "oldest": time_taken(reading.oldest) if reading and reading.oldest else "–",
+        "oldest": figures(time_taken(reading.oldest), language) if reading and reading.oldest else "–",
         "workers": f"{answering}/{expected}",
-        "reasons": said(texts(language).gettext, watch.reasons),
-        "warnings": said(texts(language).gettext, watch.warnings),
+        "reasons": [said(language, one) for one in watch.reasons],
+        "warnings": [said(language, one) for one in watch.warnings],
         "point": list(point) if point else None,
     }
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +24,10 @@ from engine.runtime.state import State
 from engine.runtime.taps import DOMAINS
 from engine.watching.tapped import Order, Tapping, Told
 from engine.web.admin.scope import reach
+from engine.web.admin.stories import Stories
 from engine.web.bounds import bounded
 from engine.web.context import Context, context_of
-from engine.web.languages import translator
+from engine.web.languages import language_of, translator, worded
 from engine.web.pages.account import own
 from engine.web.rendering import page
 from engine.web.sessions import require
@@ -137,7 +138,7 @@ def _order(request: Request, config: Config) -> Order | str:
     try:
         parse_condition(when or "True")
     except ValueError as error:
-        return str(error)
+        return worded(request, error)
     return Order(name, when, int(sample) if sample in map(str, SAMPLES) else 1)
 
 
@@ -159,7 +160,7 @@ async def _look_on(request: Request, order: Order, emit: Emit) -> None:
             if time_left.cancelled_caught:
                 why = _("That was long enough. Look on again if you want to see more.")
         else:
-            why = "; ".join(tapping.refusals) or _("No worker has this link now.")
+            why = "; ".join(worded(request, one) for one in tapping.refusals) or _("No worker has this link now.")
         nursery.cancel_scope.cancel()
     await emit("ended", why)
 
@@ -178,13 +179,14 @@ async def _noted(request: Request, order: Order, shown: Shown) -> AsyncIterator[
 async def _show_each(request: Request, told: "trio.MemoryReceiveChannel[Told]", shown: Shown, emit: Emit) -> bool:
     """False: whoever looks on may not any more."""
     whose, until = reach(request), trio.current_time() + _ROLE
+    verdict = Stories(translator(request), language_of(request)).verdict
     async for one in told:
         if trio.current_time() > until:
             if not await _still_may(request, whose):
                 return False
             until = trio.current_time() + _ROLE
         if (whose.is_all or await trio.to_thread.run_sync(_is_within, whose, one.passed)) and shown.take(time.time()):
-            await emit("message", _row(one))
+            await emit("message", _row(one, verdict))
     return True
 
 
@@ -217,8 +219,8 @@ async def _count(request: Request, tapping: Tapping, shown: Shown, emit: Emit) -
         await trio.sleep(_LOOK)
 
 
-def _row(told: Told) -> dict[str, Any]:
-    """One message, as the page shows it. What strangers wrote is made visible, and stays text."""
+def _row(told: Told, verdict: Callable[[str], str]) -> dict[str, Any]:
+    """One message, as the page shows it; ``verdict`` puts one into words. What strangers wrote is made visible."""
     passed, answer = told.passed, told.answer
     return {
         "id": passed["id"],
@@ -227,9 +229,9 @@ def _row(told: Told) -> dict[str, Any]:
         "to": list(map(on_one_line, passed["to"])),
         "more": max(passed["recipients"] - len(passed["to"]), 0),
         "size": passed["size"],
-        "verdict": on_one_line(answer["verdict"]) if answer else "",
+        "verdict": verdict(on_one_line(answer["verdict"])) if answer else "",
         "ms": answer["ms"] if answer else None,
-        "way": [[stage, on_one_line(words), took] for stage, words, took in answer["way"]] if answer else [],
+        "way": [[stage, verdict(on_one_line(words)), took] for stage, words, took in answer["way"]] if answer else [],
         "facts": {name: on_one_line(str(value)) for name, value in answer["facts"].items()} if answer else {},
         "again": told.again,
     }

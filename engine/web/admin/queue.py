@@ -20,7 +20,7 @@ from engine.web.admin.looking import looked
 from engine.web.admin.scope import operator, reach
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import ngettext, translator
+from engine.web.languages import ngettext, translator, worded
 from engine.web.pages.account import own
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
@@ -69,7 +69,7 @@ async def _list(request: Request) -> Response:
     try:
         selection = _chosen(request, [which], [state] if state in STATES else STATES)
     except ValueError as error:
-        why = str(error)
+        why = worded(request, error)
     rows, total, groups = list[Row](), Counted(""), list[Counted]()
     if not why:
         look = (context_of(request).config, selection, by if by in queue.SORTED else "")
@@ -133,7 +133,7 @@ async def _carried_out(request: Request, config: Config, word: Word, chosen: Cho
         await orders.carry_out(config, word, chosen, report)
     except (Unanswered, StorageError) as error:
         _ = translator(request)
-        why = _("It was done to some of them, then it stopped: %(why)s") % {"why": str(error)}
+        why = _("It was done to some of them, then it stopped: %(why)s") % {"why": worded(request, error)}
         return page(request, "admin/stopped.html", 503, why=why, report=report)
     finally:
         await orders.noted(operator(request), word, report)

@@ -21,7 +21,7 @@ from engine.web.admin.scope import operator
 from engine.web.admin.standing import Busy, Standing
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require
@@ -85,7 +85,7 @@ async def _explained(request: Request, domain: str, source: str, mx: Sequence[st
         except ValueError:
             return None, _("This is no name of a domain.")
         except Impossible as error:
-            return None, _("Nobody can say how its mail leaves: %(why)s") % {"why": error}
+            return None, _("Nobody can say how its mail leaves: %(why)s") % {"why": worded(request, error)}
     return None, _("The DNS does not answer in time.")
 
 

@@ -1,33 +1,42 @@
 """The story of a message in the reader's language: what `engine.operations` tells in English, line by line.
 
-What servers, stages and scripts have said is quoted, and stays as it is; so does a line that is none of ours.
+What other servers and scripts have said is quoted, and stays as it is; so does a line that is none of ours.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
+
+from engine.web.admin.wordings import figures
+from engine.web.languages import FALLBACK
+from engine.wording.phrases import LONGEST, figure, said
 
 Translate = Callable[[str], str]
 
 MOST = 3
 """Pieces that a line of ours has at its end; what looks so and goes on is somebody's words."""
 
-_TIME = re.compile(r"(\d+) (days|hours|minutes|seconds)")
+_SOON = re.compile(r"\(in (\d+ (?:days|hours|minutes|seconds))\)")
 _ENTRY = re.compile(r"(?P<clock>\S+ \S+Z)  (?P<first>.*)  (?P<worker>\[[^\]]+\])", re.DOTALL)
 _WORKER = re.compile(r"\[(?P<worker>[^\],]+)(?:, revision (?P<number>\d+))?\]")
+_CODED = re.compile(
+    r"(?P<head>:? ?(?:[245]\.\d{1,3}\.\d{1,3} )?)(?P<text>.*?)(?: by (?P<server>\S+)(?P<rest> .*)?)?", re.DOTALL
+)
 
 
 class Stories:
-    """Translates lines; ``_`` is the reader's language."""
+    """Translates lines; ``_`` is the reader's language, and what that is called."""
 
-    def __init__(self, _: Translate) -> None:
+    def __init__(self, _: Translate, language: str) -> None:
+        self._ours, self._figure = partial(said, language), partial(figure, language)
+        self._figures = partial(figures, language=language)
+        self._verdicts = _verdicts(_) if language != FALLBACK else {}  # English has them as stages say them
+        self._by_server = _(" by %(server)s")
         self._words = _words(_)
         self._whole = _compiled(_whole(_))
         self._open = _compiled(_open(_))
         self._took, *self._ends = _compiled({rf"(?P<rest>.*){end}": form for end, form in _ends(_).items()})
-        self._units = {
-            "days": _("%(number)s days"), "hours": _("%(number)s hours"), "minutes": _("%(number)s minutes"),
-            "seconds": _("%(number)s seconds"),
-        }  # fmt: skip
+        self._soon = _("(in %(time)s)")
         self._revision = _("revision %(number)s")
 
     def line(self, text: str) -> str:
@@ -35,7 +44,13 @@ class Stories:
         if entry := _ENTRY.fullmatch(text):
             worker = _WORKER.sub(self._worker, entry["worker"])
             return f"{entry['clock']}  {self.line(entry['first'])}  {worker}"
-        return self._known(text) or text
+        return self._known(text) or self._ours(text)
+
+    def verdict(self, value: str) -> str:
+        """What a stage has decided, and why."""
+        name, sign, text = value.partition(": ")
+        name, space, lane = name.partition(" ")
+        return f"{self._verdicts.get(name, name)}{space}{lane}{sign}{self._ours(text)}"
 
     def _worker(self, found: re.Match[str]) -> str:
         revision = self._revision % {"number": found["number"]}
@@ -65,9 +80,22 @@ class Stories:
     def _value(self, name: str, value: str) -> str:
         if name == "what":
             return self._words.get(value, value)
-        if name in ("time", "until"):
-            return _TIME.sub(lambda span: self._units[span[2]] % {"number": span[1]}, value)
-        return value
+        if name == "until":
+            return _SOON.sub(lambda span: self._soon % {"time": self._figure(span[1])}, value)
+        if name in ("time", "size"):
+            return self._figure(value)
+        if name == "ms":
+            return self._figures(value)
+        return self.verdict(value) if name == "verdict" else self._text(value) if name == "text" else value
+
+    def _text(self, value: str) -> str:
+        """Why, behind a code, and with who says so."""
+        found = _CODED.fullmatch(value) if len(value) <= LONGEST else None
+        if found is None or (text := self._ours(found["text"])) == found["text"]:
+            return value
+        server = self._by_server % {"server": found["server"]} if found["server"] else ""
+        rest = found["rest"] or ""
+        return f"{found['head']}{text}{server}{rest[:1]}{self._ours(rest[1:])}"
 
 
 _Forms = list[tuple[re.Pattern[str], str]]
@@ -100,10 +128,20 @@ def _words(_: Translate) -> Mapping[str, str]:
     }  # fmt: skip
 
 
+def _verdicts(_: Translate) -> Mapping[str, str]:
+    """What stages decide."""
+    return {
+        "pass": _("passed on"), "changed": _("changed"), "reject": _("refused"), "defer": _("put off"),
+        "discard": _("dropped"), "quarantine": _("parked"), "delivered": _("delivered"), "each": _("each its own"),
+        "lane": _("lane"), "held": _("held"),
+    }  # fmt: skip
+
+
 _NOTES = (
     "let go on by an operator|deleted by an operator|deleted, parked too long|parked|put into a line|"
     "an operator wants it tried now|given up by an operator"
 )
+_VERDICTS = r"(?:pass|changed|lane \S+|(?:reject|defer|discard|quarantine)(?=:))"
 _OUTCOMES = "delivered|deferred|failed|discarded|parked|held|expanded"
 
 
@@ -121,6 +159,10 @@ def _whole(_: Translate) -> Mapping[str, str]:
             _("left in the queue, %(what)s%(line)s, due %(clock)s"),
         rf"(?P<what>{_NOTES}): (?P<about>.+)": "%(what)s: %(about)s",
         r"(?P<peer>\S+) turned away: (?P<text>.*)": _("%(peer)s turned away: %(text)s"),
+        r"(?P<stage>[\w.-]+): (?P<verdict>.+), (?P<ms>[\d.]+) ms(?P<worker>  \[[^\]]+\])?":
+            "%(stage)s: %(verdict)s, %(ms)s ms%(worker)s",
+        rf"(?P<to>\S+@\S+(?:, \S+@\S+)*): (?P<verdict>{_VERDICTS}.*)":
+            "%(to)s: %(verdict)s",
         r"for (?P<to>\S+@\S+(?:, \S+@\S+)*)": _("for %(to)s"),
         r"(?P<host>\S+(?: \[[^\]]+\])?) for (?P<to>\S+@\S+(?:, \S+@\S+)*)": _("%(host)s for %(to)s"),
         r"it is parked: (?P<command>`[^`]+`) lets it go on, `delete` in its place ends it\.":

@@ -21,7 +21,7 @@ from engine.suppression import Row, Suppressions
 from engine.web.admin.scope import operator
 from engine.web.bounds import bounded
 from engine.web.context import context_of
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require
@@ -99,7 +99,9 @@ async def _add(request: Request) -> Response:
     try:
         rows = await trio.to_thread.run_sync(add)
     except Invalid as error:
-        return await _listed(request, 422, _("This cannot be put onto the list: %(why)s") % {"why": error})
+        return await _listed(
+            request, 422, _("This cannot be put onto the list: %(why)s") % {"why": worded(request, error)}
+        )
     return _to(tenant, added=len(rows))
 
 
@@ -112,7 +114,7 @@ async def _remove(request: Request) -> Response:
     try:
         gone = await trio.to_thread.run_sync(suppressions.remove, opened, by, entries, tenant)
     except Invalid as error:
-        return await _listed(request, 422, _("This is not on the list: %(why)s") % {"why": error})
+        return await _listed(request, 422, _("This is not on the list: %(why)s") % {"why": worded(request, error)})
     return _to(tenant, removed=sum(gone.values()))
 
 
@@ -131,7 +133,7 @@ async def _take_in(request: Request) -> Response:
     try:
         count = await trio.to_thread.run_sync(suppressions.take_in, opened, by, io.StringIO(text))
     except Invalid as error:
-        why = _("What stands before it was taken in: %(why)s") % {"why": error}
+        why = _("What stands before it was taken in: %(why)s") % {"why": worded(request, error)}
         return JSONResponse({"detail": why}, 422) if is_file else await _listed(request, 422, why)
     return JSONResponse({"count": count}) if is_file else _to("", added=count)
 

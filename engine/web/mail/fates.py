@@ -12,7 +12,6 @@ from engine.history.story import Story
 from engine.message import MessageId
 from engine.storage.environment import StorageError
 from engine.web.mail.opened import Opened
-from engine.web.text import N_, Text
 
 LOOKED_AT: Final = 50
 """Entries with the same Message-ID: there may be one for each time that it was sent."""
@@ -21,32 +20,13 @@ _LOGIN: Final = 4
 """Where in the session of an arrival the account is."""
 
 
-REASONS: Final[frozenset[Text]] = frozenset({
-    N_("the mailbox is full"), N_("the mailbox is busy"), N_("no such user here"), N_("the mailboxes have no room now"),
-    N_("the mailboxes cannot be written now"), N_("the directory cannot be asked now"), N_("Cannot deliver now"),
-    N_("The next mail server cannot be found"), N_("No address may send there now"), N_("The next server refused it"),
-    N_("The next server cannot be reached from here"), N_("The address has no domain"),
-    N_("This message goes round in a circle"), N_("Mail for this destination is returned for now"),
-    N_("This server does not send mail over IPv6"), N_("you may not post to this folder"),
-    N_("The administrator of this server has given its delivery up"),
-    N_("It could not be delivered by the time that its sender has set"),
-})  # fmt: skip
-"""What this server says for itself, and what can be said in the reader's language. All else is quoted as it came."""
-
-_KNOWN: Final = {str(reason): reason for reason in REASONS}
-
-
 class Fate(NamedTuple):
     """Of one recipient."""
 
     to: str
     what: str  # delivered, deferred, failed, held, parked …; "waiting": nothing has been tried yet
     text: str = ""  # why, if it is not delivered
-
-    @property
-    def reason(self) -> Text | None:
-        """Why, where it is one of ours."""
-        return _KNOWN.get(self.text)
+    reply: str = ""  # what another server has said to it, in its own words
 
 
 def fates(data: Path, address: str, opened: Opened) -> list[Fate]:
@@ -66,7 +46,7 @@ def fates(data: Path, address: str, opened: Opened) -> list[Fate]:
 def _of(story: Story, arrived: Arrived) -> list[Fate]:
     outcomes = story.outcomes
     return [
-        Fate(to, outcome.what, "" if outcome.what == "delivered" else outcome.reply or outcome.text)
+        Fate(to, outcome.what, *(("", "") if outcome.what == "delivered" else (outcome.text, outcome.reply)))
         for to, outcome in outcomes.items()
     ] + [Fate(to, "waiting") for to in arrived.to if to not in outcomes and not _expanded(to, story)]
 

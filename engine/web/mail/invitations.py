@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from icalendar import Calendar, Event, vCalAddress
 
 from engine.web.mail.opened import File
+from engine.web.text import N_
 
 LONGEST: Final = 128 * 1024
 """Octets of a calendar that is read."""
@@ -72,7 +73,7 @@ def answer(octets: bytes, me: str, how: How) -> tuple[str, str, str]:
         _, event = _event(octets)
         organizer = _address(event.get("ORGANIZER"))
         if "@" not in organizer or "UID" not in event:
-            raise ValueError("it does not say who asks")
+            raise ValueError(N_("it does not say who asks"))
         attendee = vCalAddress(f"mailto:{me}")
         attendee.params["PARTSTAT"] = how
         reply, said = Calendar(), Event()
@@ -87,7 +88,7 @@ def answer(octets: bytes, me: str, how: How) -> tuple[str, str, str]:
         reply.add_component(said)
         return organizer, _text(event.get("SUMMARY")), reply.to_ical().decode()
     except _BROKEN as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(error.args[0] if isinstance(error, ValueError) and error.args else str(error)) from error
 
 
 def _event(octets: bytes) -> tuple[Any, Any]:

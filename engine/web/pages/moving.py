@@ -17,7 +17,7 @@ from engine.migration import Login, server_at
 from engine.migration.server import PORTS
 from engine.operations.migrating import Task, kept
 from engine.web.context import Context
-from engine.web.languages import translator
+from engine.web.languages import translator, worded
 from engine.web.moves import SHOWN, Move, Moves, states, wishes_in
 from engine.web.pace import Pace
 from engine.web.pages.account import oneself, own
@@ -56,7 +56,7 @@ async def _begin(moves: Moves, pace: Pace, request: Request) -> Response:
     try:
         server, named = server_at((await field(request, "server")).strip())
     except ValueError as error:
-        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": error})
+        return _shown(request, moves, 422, why=_("This is no server: %(why)s") % {"why": worded(request, error)})
     if server.port not in PORTS.values():
         return _shown(request, moves, 422, why=_("Only the usual ports of IMAP can be reached from here."))
     secret = await field(request, "password")
