@@ -156,6 +156,7 @@ ORDINARY: dict[tuple[str, str], str] = {
     ("engine/config/reading.py", "tenant"): "a table",
     ("engine/operations/certificates.py", "lmtp"): "a listener",
     ("engine/web/admin/suppression.py", "tenant"): "a field of a form",
+    ("engine/web/admin/changes.py", "tenant"): "a value of an event",
     ("engine/config/tables.py", "tenant"): "a table",
     ("engine/config/tenants.py", "tenant"): "a table",
     ("engine/cli/bounces.py", "tenant"): "whose mail it was",

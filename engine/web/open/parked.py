@@ -23,8 +23,8 @@ from engine.protocols.sealed import Expired, Forged
 from engine.quarantine.links import Link, verify
 from engine.quarantine.meant import NotParked, NotTheirs, meant
 from engine.queue.store import shard_numbers
+from engine.web import means
 from engine.web.admin.looking import looked
-from engine.web.admin.operating import asking
 from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.rendering import page
@@ -72,7 +72,7 @@ async def parked(request: Request) -> Response:
         return _page(request, "ask", link, letter)
     peer = context.peer(request)
     by = Operator(link.recipient, note=partial(context.note, peer=peer), peer=peer)
-    if said := await trio.to_thread.run_sync(decide, asking(request), by, link.action, chosen):
+    if said := await trio.to_thread.run_sync(decide, means.ask(context), by, link.action, chosen):
         raise Unanswered(said)
     return _page(request, "done", link, letter)
 
