@@ -335,8 +335,8 @@ class Session:
                     event("author-refused", peer=self._peer, login=login, author=author)
                     self._smtp.refuse(550, "5.7.1", f"{login} may not write as {author}, whom From names", counts=True)
                     return False
-        except ValueError as error:
-            self._smtp.refuse(550, "5.6.0", str(error), counts=True)
+        except ValueError as flaw:
+            self._smtp.refuse(550, "5.6.0", str(flaw), counts=True)
             return False
         except Unavailable as error:
             event("login-unavailable", peer=self._peer, error=str(error))
