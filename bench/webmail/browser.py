@@ -27,6 +27,10 @@ class Answer(NamedTuple):
     seconds: float  # from the first octet of the request to the last one of the answer
 
 
+class _Ended(Failed):
+    """A connection was closed before anything was answered."""
+
+
 @dataclass
 class Browser:
     """Somebody's, with one connection that stays open."""
@@ -66,6 +70,11 @@ class Browser:
         """Failed when the server hangs up, or takes too long."""
         with trio.move_on_after(_PATIENCE):
             try:
+                if self._stream is not None:
+                    try:
+                        return await self._ask(method, path, body, headers)
+                    except _Ended:  # the server did not know that it is asked: browsers ask again, too
+                        await self.close()
                 return await self._ask(method, path, body, headers)
             except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise Failed(f"{path}: {error!r}") from error
@@ -79,7 +88,11 @@ class Browser:
         said |= {"content-length": str(len(body)), **headers} if method == "POST" else headers
         head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
         began = time.perf_counter()
-        await self._stream.send_all(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        try:
+            await self._stream.send_all(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+            await self._more()
+        except (trio.BrokenResourceError, Failed) as error:
+            raise _Ended("the server hung up") from error
         answered = await self._until(b"\r\n\r\n")
         low = answered.lower()
         if b"transfer-encoding: chunked" in low:

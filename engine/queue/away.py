@@ -71,8 +71,8 @@ class Away:
         return place
 
     def forget(self, place: int) -> None:
-        """It is back."""
-        if place:
+        """It is back. After the end that is of no interest."""
+        if place and not self._map.closed:
             self._map[place : place + _PLACE.size] = _NOBODY
             self._free.append(place)
 

@@ -338,7 +338,7 @@ class Lines:
         if not line.flows and not line.until:
             self._disperse(line)
             if not line.away:
-                line.window = 0
+                line.window = 0.0
                 self._writer.submit(lambda batch: self._shard.end_line(batch, line.name), partial(self._ended, line))
 
     def _give(self, line: Line, room: int) -> None:

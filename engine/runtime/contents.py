@@ -1,12 +1,16 @@
 """Contents that come with a verdict: which of them a stage has made, and others in their place."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
+import trio
 from msgspec.structs import replace
 
-from engine.message import Content, Message
-from engine.verdict import Changed, Each, Route, Verdict
+from engine.message import Content, Message, Octets
+from engine.observe.events import event
+from engine.queue.content import set_aside
+from engine.verdict import Changed, Defer, Each, Route, Verdict
 
 Said: TypeAlias = "Verdict | Changed | tuple[Route, ...]"
 """What comes back from a leg."""
@@ -23,6 +27,23 @@ def new_contents(asked: Message, verdict: Said) -> list[Content]:
     found = {id(message.content): message.content for message in _messages(verdict)}
     found.pop(id(asked.content), None)
     return list(found.values())
+
+
+def aside(verdict: Said, large: Sequence[Octets], folder: Path, then: Callable[[Said], None]) -> None:
+    """Have ``then`` hear the verdict with files in place of those contents: how much is under way must not show in
+    memory.
+    """
+    trio.lowlevel.spawn_system_task(_filed, verdict, large, folder, then)
+
+
+async def _filed(verdict: Said, large: Sequence[Octets], folder: Path, then: Callable[[Said], None]) -> None:
+    try:
+        files = {id(one): await trio.to_thread.run_sync(set_aside, one, folder) for one in large}
+        verdict = with_contents(verdict, files)
+    except Exception as error:
+        event("content-failed", error=str(error))
+        verdict = Defer("The message cannot be stored now, try again later", "4.3.1", log=str(error))
+    then(verdict)
 
 
 def with_contents(verdict: Said, others: Mapping[int, Content]) -> Said:

@@ -24,8 +24,7 @@ from engine.oversight.journaling import reports
 from engine.queue.bounce import Failure, Letters, back, bounce, expanded, wants_report
 from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
 from engine.queue.delivery import Delivery
-from engine.queue.owner import Owner
-from engine.runtime.contents import Said, new_contents, with_contents
+from engine.runtime.contents import Said, aside, new_contents
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 _ARRIVALS = Counter(
@@ -80,6 +79,14 @@ class Roads(Protocol):
     def left(self) -> None: ...
 
 
+class Desk(Protocol):
+    """Where it is settled what becomes of a message that was given out: with the queue's owner."""
+
+    def progress(self, delivery: Delivery) -> None: ...
+
+    def settle(self, delivery: Delivery) -> None: ...
+
+
 class _Part:
     """Recipients of a message that go on together."""
 
@@ -131,8 +138,9 @@ class Journey:
         else:
             part.index += 1
             part.start = 0
-        if large := self._roads.aside.of(new_contents(part.message, verdict)):
-            trio.lowlevel.spawn_system_task(self._set_aside, part, verdict, large)
+        made = new_contents(part.message, verdict)
+        if made and (large := self._roads.aside.of(made)):
+            aside(verdict, large, self._roads.aside.folder, partial(self._followed, part))
         else:
             self._followed(part, verdict)
 
@@ -140,17 +148,6 @@ class Journey:
         to = part.message.recipients
         whom, self._for = () if to == self._for else to, to
         self.legs.append(LegNoted(time.time(), part.legs[part.index].name, whom, way))
-
-    async def _set_aside(self, part: _Part, verdict: Said, large: Sequence[Octets]) -> None:
-        """What a stage has made goes on as a file, if it is large: how much is under way must not show in memory."""
-        try:
-            folder = self._roads.aside.folder
-            files = {id(one): await trio.to_thread.run_sync(set_aside, one, folder) for one in large}
-            verdict = with_contents(verdict, files)
-        except Exception as error:
-            event("content-failed", error=str(error))
-            verdict = Defer("The message cannot be stored now, try again later", "4.3.1", log=str(error))
-        self._followed(part, verdict)
 
     def _followed(self, part: _Part, verdict: Said) -> None:
         try:
@@ -499,11 +496,11 @@ class Onward(Journey):
 class Departure(Onward):
     """From the queue's owner to where each recipient's mail goes, then settled with the owner."""
 
-    __slots__ = ("_delivery", "_owner")
+    __slots__ = ("_delivery", "_desk")
 
-    def __init__(self, roads: Roads, owner: Owner, delivery: Delivery, lane: str) -> None:
+    def __init__(self, roads: Roads, desk: Desk, delivery: Delivery, lane: str) -> None:
         super().__init__(roads, delivery.message)
-        self._owner = owner
+        self._desk = desk
         self._delivery = delivery
         self._set_out(delivery.message, lane)
 
@@ -524,9 +521,9 @@ class Departure(Onward):
         if not delivery.waiting:
             delivery.way, delivery.legs, delivery.revision = self.way, self.legs, self._roads.number
             self._roads.left()
-            self._owner.settle(delivery)
+            self._desk.settle(delivery)
         elif isinstance(verdict, Delivered):
-            self._owner.progress(delivery)
+            self._desk.progress(delivery)
 
 
 def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:

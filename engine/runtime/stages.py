@@ -174,8 +174,8 @@ class RunningStage:
             if said is not None and inspect.isawaitable(said):
                 with trio.fail_after(min(self.stage.timeout, 60)):
                     said = await said
-        except Unreachable as error:
-            event("stage-failed", stage=self.name, error=str(error))
+        except Unreachable as trouble:
+            event("stage-failed", stage=self.name, error=str(trouble))
             _FAILURES.of(self.name).value += 1
             broke()
             return None

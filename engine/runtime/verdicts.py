@@ -1,11 +1,12 @@
 """What stages return: whether it makes sense, what becomes of what was released, and how it is told."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from operator import is_not
 from types import MappingProxyType
-from typing import get_args
+from typing import Any, get_args
 
 from engine.history import history
 from engine.links.link import Step
@@ -37,7 +38,8 @@ def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
         flaw = _flaw_of_one(verdict.message, asked, effect)
         return flaw or flaw_of(later, verdict.message, effect=effect)
     if isinstance(verdict, Each):
-        flaws = (_flaw_of_one(found, asked, effect) for found in verdict.verdicts.values())
+        found: Iterable[object] = verdict.verdicts.values()
+        flaws = (_flaw_of_one(one, asked, effect) for one in found)
         return next((f"for one recipient {flaw}" for flaw in flaws if flaw), "")
     return _flaw_of_one(verdict, asked, effect) if not isinstance(verdict, tuple) else _strange(verdict)
 
@@ -51,12 +53,18 @@ def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
         return _strange(verdict)
     if isinstance(verdict, Delivered) and not effect:
         return "Delivered, which only an effect may say (`effect = True`)"
-    if isinstance(verdict, Defer) and verdict.retry_after is not None:
-        seconds = verdict.retry_after
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
-            return f"a retry_after of {seconds!r}; it is a number of seconds"
-    if isinstance(verdict, Defer) and not (isinstance(verdict.line, str) and len(verdict.line) <= LINE_LIMIT):
-        return f"a line named {verdict.line!r:.80}; it is a text of at most {LINE_LIMIT} characters"
+    return _flaw_of_deferral(verdict) if isinstance(verdict, Defer) else ""
+
+
+def _flaw_of_deferral(verdict: Any) -> str:
+    """Its fields are looked at as what they are, not as what they should be."""
+    seconds, line = verdict.retry_after, verdict.line
+    if seconds is not None and (
+        isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds)
+    ):
+        return f"a retry_after of {seconds!r}; it is a number of seconds"
+    if not (isinstance(line, str) and len(line) <= LINE_LIMIT):
+        return f"a line named {line!r:.80}; it is a text of at most {LINE_LIMIT} characters"
     return ""
 
 
@@ -67,7 +75,8 @@ def _flaw_of_message(message: Message, asked: Message) -> str:
     if message.envelope.recipients != asked.envelope.recipients:
         return "other recipients; return Route(lane, to=…) or Each for that"
     old = asked.envelope.facts
-    for name, value in message.envelope.facts.items():
+    facts: Mapping[Any, object] = message.envelope.facts
+    for name, value in facts.items():
         if not (isinstance(name, str) and ((name in old and old[name] is value) or _is_fact(value))):
             return (
                 f"the fact {name} = {value!r:.80}; facts are texts, numbers, lists, tables with texts as keys, or None"

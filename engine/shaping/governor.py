@@ -151,7 +151,7 @@ class Governor:
 
     def refused(self, established: int, now: float) -> None:
         """The site wants no further connection beside those."""
-        self._bound = max(established, 1)
+        self._bound = float(max(established, 1))
         self.window = min(self.window, self._bound)
         self._more_after = now + self._patience
         self._patience = min(2 * self._patience, 60 * REFUSED)

@@ -83,7 +83,8 @@ class Valve:
 
     def use(self, shape: Shape, connections: int) -> None:
         """What holds from now on. ``connections``: where the shape says nothing."""
-        self._connections = self.governor.most = shape.connections or connections
+        self._connections = shape.connections or connections
+        self.governor.most = float(self._connections)
         if shape is self._shape:
             return
         self._shape = shape

@@ -351,8 +351,8 @@ class Session:
             if fields.flaw:
                 raise ValueError(fields.flaw)  # readers may find another From than we
             return await self._agent_of(login, fields)
-        except ValueError as error:
-            self._smtp.refuse(550, "5.6.0", str(error), counts=True)
+        except ValueError as flaw:
+            self._smtp.refuse(550, "5.6.0", str(flaw), counts=True)
         except Unavailable as error:
             event("login-unavailable", peer=self._peer, error=str(error))
             self._smtp.refuse(451, "4.3.0", "Local trouble, please try again later")

@@ -181,9 +181,9 @@ async def test_what_the_disk_does_not_take_is_put_off(aside: Aside, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for name in ("set_aside", "put_in_place"):
+    for name in ("contents.set_aside", "journey.put_in_place"):
         with monkeypatch.context() as patched:
-            patched.setattr(f"engine.runtime.journey.{name}", full)
+            patched.setattr(f"engine.runtime.{name}", full)
             answer, roads = await arrived(aside, message(B), change(LARGE))
         assert isinstance(answer, Defer)
         assert not roads.links["in/queue"].seen
