@@ -4,7 +4,7 @@ import pytest
 
 from engine.protocols.smtp_parameters import parse_mail
 from engine.protocols.smtp_transaction import To, Transaction, mail_command, objection
-from engine.protocols.timing import NOTHING, UNTIMED, Offers, Timing, lines, read, written
+from engine.protocols.timing import NOTHING, UNTIMED, Offers, Timing, lacks_time, lines, read, written
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 ALL = Offers(priority=True, hold=86_400, deliver_by=True)
@@ -125,3 +125,41 @@ def test_what_must_not_be_late_goes_only_where_that_is_known(
 
 def test_nothing_is_written_for_a_server_that_offers_nothing() -> None:
     assert written(Timing(9, NOW, NOW, "N"), {}, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("offers", "known"),
+    [
+        (Offers(priority=True), {"MT-PRIORITY=1"}),
+        (Offers(hold=60), {"HOLDFOR=60", "holduntil=2027-01-15t08:01:00z"}),
+        (Offers(deliver_by=True), {"BY=60;N"}),
+    ],
+)
+def test_each_is_known_where_it_is_offered_alone(offers: Offers, known: set[str]) -> None:
+    for parameter in ("MT-PRIORITY=1", "HOLDFOR=60", "holduntil=2027-01-15t08:01:00z", "BY=60;N"):
+        event = parse_mail(f"FROM:<a@example.org> {parameter}", offers, NOW)
+        assert isinstance(event, bytes) == (parameter not in known), parameter
+
+
+def test_what_is_held_still_is_passed_on_as_the_seconds_that_are_left() -> None:
+    held = Timing(release=NOW + 90)
+    assert command(held, FUTURERELEASE="86400 2027-01-16T08:00:00Z") == b"MAIL FROM:<a@example.org> HOLDFOR=90\r\n"
+    assert command(held, NOW + 30, FUTURERELEASE="86400 x") == b"MAIL FROM:<a@example.org> HOLDFOR=60\r\n"
+    assert command(held, NOW + 90, FUTURERELEASE="86400 x") == b"MAIL FROM:<a@example.org>\r\n"
+    assert command(held, SIZE="1000") == b"MAIL FROM:<a@example.org> SIZE=5\r\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "returns", "traced"), [("R", True, False), ("RT", True, True), ("N", False, False), ("NT", False, True)]
+)
+def test_what_becomes_of_what_is_late(mode: str, returns: bool, traced: bool) -> None:
+    late = Timing(by=NOW, by_mode=mode)
+    assert (late.returns, late.traced) == (returns, traced)
+    refused = parse_mail(f"FROM:<a@example.org> BY=0;{mode}", ALL, NOW)
+    assert isinstance(refused, bytes) == returns
+
+
+def test_less_time_than_the_next_server_wants_is_none() -> None:
+    for left, wants, can in ((60, "60", True), (59, "60", False), (1, "", True), (0, "", False), (60, "60, x", True)):
+        found = lacks_time(Timing(by=NOW + left, by_mode="RT"), {"DELIVERBY": wants}, NOW)
+        assert (found == "") == can, (left, wants)
