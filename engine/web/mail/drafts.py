@@ -107,9 +107,8 @@ async def append(desk: Desk, request: Request, box: Box, octets: bytes, flags: i
         answer = await change(desk, send(messages=(Appended(octets, flags=flags),)))
     else:
         reserve = 2 * int(desk.context.config.queue.reserve)
-        with await read(IncomingFile, desk.mailboxes.path, reserve) as file:
-            held = await read(file.hold, octets)
-            answer = await change(desk, send(messages=(Appended(file=held, flags=flags),)))
+        with await read(IncomingFile.holding, octets, desk.mailboxes.path, reserve) as file:
+            answer = await change(desk, send(messages=(Appended(file=file.name, flags=flags),)))
     return answer.uids[0]
 
 
