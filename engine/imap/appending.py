@@ -172,7 +172,7 @@ class Appending:
     async def _catenate(self, url: bytes) -> None:
         """Octets of another message."""
         session = self._session
-        found = parse(url)
+        found = parse(url, host=session.service.hostname, user=session.account.address)
         bad = No("This URL leads to no message", codes.bad_url(url))
         if found is None:
             raise bad

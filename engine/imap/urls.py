@@ -1,4 +1,4 @@
-"""IMAP URLs as CATENATE has them: relative to the server or to the selected mailbox (RFC 5092 6, RFC 4469 3)."""
+"""IMAP URLs as CATENATE has them: relative to the server or to the selected mailbox, or whole (RFC 5092, 4469 3)."""
 
 import re
 from typing import NamedTuple
@@ -13,6 +13,9 @@ _URL = re.compile(
     rb"/;UID=(?P<uid>[0-9]{1,10})(?:/;SECTION=(?P<section>[^;?]+?))?(?:/;PARTIAL=(?P<start>[0-9]{1,10})(?:\.(?P<size>[0-9]{1,10}))?)?",
     re.IGNORECASE,
 )
+_SERVER = re.compile(
+    rb"imap://(?:(?P<user>[^@/;:]*)(?:;AUTH=[^@/;:]*)?@)?(?P<host>[^@/;:]+)(?::[0-9]{1,5})?(?=/)", re.IGNORECASE
+)
 _MOST = 2**32 - 1
 
 
@@ -26,8 +29,15 @@ class Url(NamedTuple):
     partial: tuple[int, int] | None
 
 
-def parse(url: bytes) -> Url | None:
-    """None for what leads to no message here."""
+def parse(url: bytes, *, host: str, user: str) -> Url | None:
+    """None for what leads to no message here: on the server of that name, for the account of that address."""
+    server = _SERVER.match(url)
+    if server is not None:
+        if server["host"].decode("latin-1").lower() != host.lower():
+            return None
+        if server["user"] and unquote_to_bytes(server["user"]).lower() != user.encode().lower():
+            return None
+        url = url[server.end() :]
     found = _URL.fullmatch(url if url.startswith(b"/") else b"/" + url)
     if found is None:
         return None

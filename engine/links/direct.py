@@ -206,14 +206,16 @@ async def answer_directly(endpoint: str, functions: Mapping[str, Function]) -> N
         listening.setblocking(False)
         listening.bind(path)
         listening.listen(_WAITING)
-        async with trio.open_nursery() as nursery:
-            while True:
-                try:
-                    sock, _ = listening.accept()
-                except BlockingIOError:
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
                     await trio.lowlevel.wait_readable(listening)
-                    continue
-                nursery.start_soon(_answer_all, _Frames(sock), functions, nursery)
+                    with suppress(BlockingIOError):
+                        sock, _ = listening.accept()
+                        nursery.start_soon(_answer_all, _Frames(sock), functions, nursery)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 async def _answer_all(frames: _Frames, functions: Mapping[str, Function], tasks: trio.Nursery) -> None:

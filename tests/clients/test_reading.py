@@ -226,3 +226,17 @@ def test_an_account_may_have_to_wait_between_two_logins(tmp_path: Path) -> None:
         uidl(server)
         with pytest.raises(poplib.error_proto, match=r"\[LOGIN-DELAY\]"):
             uidl(server)
+
+
+def test_an_account_hears_after_how_many_days_its_mail_goes(tmp_path: Path) -> None:
+    """The least of all before the login, and then its own (RFC 2449 6.7)."""
+    rules = {"some": {"keep": "90d", "who": [BOB]}, "trash": {"keep": "30d", "folders": ["\\Trash"]}}
+    with Postroad(tmp_path, {"retention": rules}) as server:
+        for address, says in ((BOB, ["90"]), ("carol@example.org", ["NEVER"])):
+            server.account(address)
+            client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=PATIENCE)
+            assert client.capa()["EXPIRE"] == ["90", "USER"]
+            client.user(address)
+            client.pass_(PASSWORD)
+            assert client.capa()["EXPIRE"] == says
+            client.quit()

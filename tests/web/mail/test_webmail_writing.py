@@ -163,6 +163,13 @@ async def test_a_draft_is_kept_in_the_place_of_the_one_before(mail):
     assert mail.uids("Drafts") == []
 
 
+async def test_a_draft_that_does_not_lie_in_the_database(mail):
+    ann = await browser(mail)
+    text = "A line of some length, again and again.\n" * 5000
+    assert (await ann.post("/mail/draft", {"to": BOB, "text": text})).json()["draft"] == f"{mail.box('Drafts')}/1"
+    assert lf(read(mail.content(1, "Drafts")).get_content()) == text
+
+
 async def test_only_drafts_are_thrown_away_as_drafts(mail):
     await mail.put(letter("keep me"))
     ann = await browser(mail)
