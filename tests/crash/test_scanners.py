@@ -148,11 +148,14 @@ class Campaign:
         *,
         limit: float = 2.0,
         clients: int = CLIENTS,
+        more: int = 20,
     ) -> None:
-        """``limit``: seconds that each scanner has for an answer. ``clients``: those that send clean mail."""
+        """``limit``: seconds that each scanner has for an answer. ``clients``: those that send clean mail. ``more``:
+        messages that must have come through after a fault before there is another one."""
         self.system = system
         self.scanners = scanners
         self.limit = limit
+        self.more = more
         self.load = Load(system.server, messages=0, clients=clients)
         self.villains = Villains(system.server, letters)
         self.recoveries: list[float] = []  # seconds from the end of a fault until mail flowed, and spam was refused
@@ -188,7 +191,7 @@ class Campaign:
         until(lambda: len(self.load.ledger.answered) > answered, f"mail to flow again after {about}")
         until(lambda: self.villains.refused > refused, f"spam to be refused again after {about}")
         self.recoveries.append(time.monotonic() - over)
-        until(lambda: len(self.load.ledger.answered) >= answered + 20, f"more mail after {about}")
+        until(lambda: len(self.load.ledger.answered) >= answered + self.more, f"more mail after {about}")
         until(lambda: self.villains.refused >= refused + 2, f"more spam to be refused after {about}")
 
     def settle(self, marks: Sequence[bytes]) -> None:
@@ -269,7 +272,7 @@ def test_nothing_comes_by_milters_commands_and_hooks(
     judges.server = system.server
     letters = (virus, spam, villain("hook-villain"), villain("pool-villain"))
     # Each letter passes five of them, one after the other: more clients would only wait for one another.
-    campaign = Campaign(system, (clamd, milter, opendkim, spamd, hooks, judges), letters, limit=10.0, clients=5)
+    campaign = Campaign(system, (clamd, milter, opendkim, spamd, hooks, judges), letters, limit=10.0, clients=5, more=5)
     campaign.run()
     campaign.settle(
         marks=[b"\r\nX-Virus-Scanned: ", b"Authentication-Results: opendkim.test", b"X-Hook: ", b"X-Judge: "]

@@ -89,13 +89,13 @@ def test_a_parked_message_is_let_go_by_the_link_of_its_recipient(
     settings = {
         **SETTINGS,
         "tls": certificates.settings,
-        "lane": {"inbound": {"stages": ["accept", "park", "queue", "route"]}},
+        "lane": {"inbound": {"stages": ["accept", "suppress", "park", "queue", "route"]}},
         "stage": {"park": {"use": "filters/park.py"}},
         "quarantine": {"secret_file": "links.secrets", "url": "https://mx.example.org/quarantine"},
     }
     with Postroad(tmp_path, settings, park=PARK).account(BOB, EVE) as server:
         server.send(letter("odd"), BOB, EVE)
-        identity = MessageId.parse(server.wait_for("quarantined")["id"])
+        identity = MessageId.parse(server.wait_for("accepted")["id"])
         link = Parked("release", identity, BOB, int(time.time()) + 3600)
         path = f"/quarantine?token={sign_parked(link, [SECRET.encode()])}"
         status, page = Over(server, trusting).asked("GET", path)
