@@ -105,8 +105,8 @@ ARROWS: dict[str, set[str]] = {
         "traces", "figures",
     },
     "rehearsal": {
-        "mime", "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange", "queue",
-        "quarantine", "wakeup", "stage", "runtime",
+        "mime", "message", "verdict", "observe", "lanes", "storage", "net", "config", "links", "mailbox", "exchange",
+        "queue", "quarantine", "wakeup", "stage", "runtime",
     },
     "operations": {
         "protocols", "message", "mime", "condition", "units", "observe", "storage", "net", "config", "links", "lanes",
