@@ -47,6 +47,7 @@ class Postroad:
             "relay-tls",
             "relay-signed",
             "relay-history",
+            "queue",
             "deliver",
             "inbound",
             "scanned",

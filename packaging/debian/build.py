@@ -30,8 +30,8 @@ FILES = {
 SCRIPTS = ("postinst", "prerm", "postrm")
 
 
-def main(into: Path) -> Path:
-    """Build the package in the folder ``into``; its path."""
+def main(into: Path, *, quickly: bool = False) -> Path:
+    """Build the package in the folder ``into``; its path. ``quickly``: larger than need be, for a test."""
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="postroad-deb-") as temporary:
         root = Path(temporary) / "root"
@@ -39,7 +39,8 @@ def main(into: Path) -> Path:
         _copy(root)
         _control(root)
         package = into / f"postroad_{version('postroad')}_{_said('dpkg', '--print-architecture')}.deb"
-        _run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(package))
+        packed = ("-Zgzip", "-z1") if quickly else ("-Zxz",)
+        _run("dpkg-deb", "--root-owner-group", *packed, "--build", str(root), str(package))
     return package
 
 
@@ -144,4 +145,5 @@ if __name__ == "__main__":
     theirs = _said(str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_python_version())")
     if theirs != sysconfig.get_python_version():
         sys.exit(f"{PYTHON} is another Python, {theirs}: `make clean`, and `make deb PYTHON={PYTHON}`")
-    print(main(Path(sys.argv[1] if len(sys.argv) > 1 else "dist")))
+    options, folders = [[one for one in sys.argv[1:] if one.startswith("--") is begins] for begins in (True, False)]
+    print(main(Path(*folders or ("dist",)), quickly="--quick" in options))

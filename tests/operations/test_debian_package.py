@@ -136,8 +136,9 @@ def test_what_the_package_says(package: Path) -> None:
     for line in files.splitlines():
         assert " root/root " in line
         assert line.startswith("l") or line[8] != "w", f"everybody could write {line}"
-    for tool in ("/pytest/", "/mypy/", "/ruff", "/hypothesis/", "/pip/"):
-        assert tool not in files
+    for tool in ("pytest/", "mypy/", "ruff", "hypothesis/", "pip/"):
+        assert f"/site-packages/{tool}" not in files
+        assert f"/usr/lib/postroad/bin/{tool.rstrip('/')}" not in files
     for part in ("./usr/share/doc/postroad/docs/operating.md", "bench/files/pipeline.toml", "engine/__pycache__/"):
         assert part in files
 
