@@ -127,7 +127,8 @@ ARROWS: dict[str, set[str]] = {
         "rehearsal", "stage", "migration", "figures", "growth", "finding",
     },
     "web": {
-        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "finding", "growth", "history", "imap",
+        "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "finding", "growth",
+        "history", "imap",
         "index", "links", "lists", "login", "mailbox", "message", "mime", "migration", "net", "observe", "operations",
         "oversight", "policies", "protocols", "quarantine", "queue", "reports", "revisions", "runtime", "scanning",
         "shaping", "sieve", "signing", "spam", "storage", "suppression", "units", "unsubscribe", "watching",
