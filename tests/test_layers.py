@@ -133,7 +133,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "web": {
         "abuse", "condition", "config", "directory", "drawing", "exchange", "figures", "finding", "growth",
-        "history", "imap", "index", "links", "lists", "login", "mailbox", "message", "mime", "migration",
+        "history", "imap", "index", "links", "lists", "login", "mailbox", "message", "migration", "mime",
         "net", "observe", "operations", "oversight", "policies", "protocols", "quarantine", "queue", "reports",
         "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression",
         "units", "unsubscribe", "watching", "wording",

@@ -57,10 +57,14 @@ class Changes:
 
         def noted(name: str, /, **values: Any) -> None:
             tell(name, **values)
-            line = {"time": round(self._clock(), 3), "event": name}
-            self.keep([encoded(line | {key: value for key, value in values.items() if value is not None}) + b"\n"])
+            self.put(name, **values)
 
         return noted
+
+    def put(self, name: str, /, **values: Any) -> None:
+        """Keep what the log has by another way."""
+        line = {"time": round(self._clock(), 3), "event": name}
+        self.keep([encoded(line | {key: value for key, value in values.items() if value is not None}) + b"\n"])
 
     def keep(self, lines: Sequence[bytes]) -> None:
         """Append lines of the log. What has been done stays done where the disk does not take them: the log says so."""

@@ -403,8 +403,9 @@ class Supervisor:
                 event("reload-refused", error=trouble)
             else:
                 if before.turn != self._put.turn:
-                    tell = Changes(self._config.server.data).note(event) if order.by else event
-                    tell("reloaded", revision=self._put.number, by=order.by)
+                    event("reloaded", revision=self._put.number, by=order.by)
+                    if order.by:
+                        Changes(self._config.server.data).put("reloaded", revision=self._put.number, by=order.by)
             self._state.write(os.getpid(), self._put.number, trouble)
             self._notices.ready(self._put.number, trouble)
 
