@@ -448,7 +448,10 @@ async def test_accounts_of_a_file_get_passwords(site):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("address\r\nann@two.example\r\nno address\r\n", "ann@two.example is in no domain that admin@one.example may touch"),
+        (
+            "address\r\nann@two.example\r\nno address\r\n",
+            "ann@two.example is in no domain that admin@one.example may touch",
+        ),
         ("address\r\nann@one.example\r\nno address\r\n", "&#39;no address&#39; is no address"),
         ("address,size\r\nx@one.example,much\r\n", "is no size; write it like"),
         ("address,admin\r\nx@one.example,perhaps\r\n", "admin: &#39;perhaps&#39; is neither"),
