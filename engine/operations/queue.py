@@ -174,12 +174,11 @@ def counted_by(config: Basis, selection: Selection, group: str) -> tuple[Counted
 
     Messages that are for several count for each of them. StorageError.
     """
-    now = selection.now
     total, groups = Counted(""), dict[str, Counted]()
     for part, some in of_each(config, lambda shard: tallied(shard, selection, group)).values():
-        total.add(named("", part, now))
+        total.add(named("", part))
         for name, sums in some:
-            groups.setdefault(name, Counted(name)).add(named(name, sums, now))
+            groups.setdefault(name, Counted(name)).add(named(name, sums))
     return total, sorted(groups.values(), key=lambda one: (-one.messages, one.name))
 
 

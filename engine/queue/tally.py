@@ -1,9 +1,9 @@
 """Counts messages of a shard by what they have in common: a million in a second, so no call that can be spared."""
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import add
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,12 +16,13 @@ from engine.queue.store import Shard
 AGES = (300.0, 1800.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 86400.0, 3 * 86400.0)
 """Seconds up to which the columns of such a count go; a last one has what is older."""
 
-_OCTETS, _FIRST = len(AGES) + 1, len(AGES) + 2
+_BOUNDS = (-inf, *AGES, inf)
+_OCTETS, _OLDEST = len(AGES) + 1, len(AGES) + 2
 _MOST = 100_000
 """Values whose groups are remembered: where each message has one of its own, memory does not grow with the queue."""
 
 Sums: TypeAlias = list[Any]
-"""Of a group: messages by age, then octets, then when the first one came."""
+"""Of a group: messages by age, then octets, then the age of the oldest."""
 
 
 class Grouping(NamedTuple):
@@ -54,13 +55,14 @@ def tallied(shard: Shard, selection: Selection, group: str) -> tuple[Sums, list[
     tally = _Tally(GROUPED[group], selection.now)
     for page in seen(shard, selection, NEEDED[group] | {"arrived", "size"}):
         tally.add(page)
-    return tally.total, list(tally.groups().items())
+    groups = list(tally.groups().items())
+    return tally.total, groups
 
 
-def named(name: str, sums: Sums, now: float) -> Counted:
-    """The group of that name, as it was at the Unix time ``now``."""
+def named(name: str, sums: Sums) -> Counted:
+    """The group of that name."""
     ages = sums[:_OCTETS]
-    return Counted(name, sum(ages), sums[_OCTETS], now - sums[_FIRST], ages)
+    return Counted(name, sum(ages), sums[_OCTETS], sums[_OLDEST], ages)
 
 
 class _Tally(dict[Hashable, Sums]):
@@ -69,21 +71,19 @@ class _Tally(dict[Hashable, Sums]):
     def __init__(self, grouping: Grouping, now: float) -> None:
         super().__init__()
         self._grouping, self._now = grouping, now
-        self.total = self._blank()
+        self.total = _blank()
         self._groups: dict[str, Sums] = {}
-
-    def _blank(self) -> Sums:
-        return [*([0] * _OCTETS), 0, self._now]
 
     def __missing__(self, value: Hashable) -> Sums:
         if len(self) >= _MOST:
             self.groups()
-        begun = self[value] = self._blank()
+        begun = self[value] = _blank()
         return begun
 
     def groups(self) -> dict[str, Sums]:
         """Those of each name so far."""
         for value, sums in self.items():
+            self.total = _added(self.total, sums)
             for name in dict.fromkeys(self._grouping.names(value)):
                 group = self._groups.get(name)
                 self._groups[name] = list(sums) if group is None else _added(group, sums)
@@ -91,32 +91,26 @@ class _Tally(dict[Hashable, Sums]):
         return self._groups
 
     def add(self, page: Sequence[Seen]) -> None:
-        """Count some more."""
-        sizes = [one.size for one in page]
-        times = [one.envelope.arrived for one in page]
-        columns = self._columns(times)
-        self._add_to_total(sizes, times, columns)
-        for value, size, arrived, column in zip(self._grouping.values(page), sizes, times, columns, strict=True):
+        """Count some more. Ids are in the order of time, so that the next one nearly always has the same column."""
+        now, column, above, up_to = self._now, 0, _BOUNDS[0], _BOUNDS[1]
+        for one, value in zip(page, self._grouping.values(page), strict=True):
+            age = now - one.envelope.arrived
+            if not above < age <= up_to:
+                column = bisect_left(AGES, age)
+                above, up_to = _BOUNDS[column], _BOUNDS[column + 1]
             sums = self[value]
             sums[column] += 1
-            sums[_OCTETS] += size
-            if arrived < sums[_FIRST]:  # noqa: PLR1730 (min() is a call)
-                sums[_FIRST] = arrived
+            sums[_OCTETS] += one.size
+            if age > sums[_OLDEST]:  # noqa: PLR1730 (max() is a call)
+                sums[_OLDEST] = age
 
-    def _columns(self, times: Sequence[float]) -> Sequence[int]:
-        """The column of each. Ids are in the order of time, so that nearly all pages have a single one."""
-        first, last = (bisect_left(AGES, self._now - when) for when in (max(times, default=0), min(times, default=0)))
-        return [first] * len(times) if first == last else [bisect_left(AGES, self._now - when) for when in times]
 
-    def _add_to_total(self, sizes: Sequence[int], times: Sequence[float], columns: Sequence[int]) -> None:
-        for column, count in Counter(columns).items():
-            self.total[column] += count
-        self.total[_OCTETS] += sum(sizes)
-        self.total[_FIRST] = min(self.total[_FIRST], *times, self._now)
+def _blank() -> Sums:
+    return [*([0] * _OCTETS), 0, 0.0]
 
 
 def _added(one: Sums, other: Sums) -> Sums:
-    return [*map(add, one[:_FIRST], other[:_FIRST]), min(one[_FIRST], other[_FIRST])]
+    return [*map(add, one[:_OLDEST], other[:_OLDEST]), max(one[_OLDEST], other[_OLDEST])]
 
 
 def _behind_at(address: str) -> str:
@@ -128,15 +122,14 @@ def _domain(behind: str) -> str:
     return folded(behind[1:]) if behind.startswith("@") else ""
 
 
-def _recipients(page: Sequence[Seen]) -> Iterator[Hashable]:
+def _recipients(page: Sequence[Seen]) -> list[Hashable]:
     """Of nearly all a single text: what stands behind the recipient's @."""
-    for one in page:
-        recipients = one.envelope.recipients
-        if len(recipients) == 1:
-            address = recipients[0].address
-            yield address[address.rfind("@") :]
-        else:
-            yield tuple([_behind_at(some.address) for some in recipients])
+    return [
+        (address := some[0].address)[address.rfind("@") :]
+        if len(some := one.envelope.recipients) == 1
+        else tuple([_behind_at(each.address) for each in some])
+        for one in page
+    ]
 
 
 def _domains(value: str | tuple[str, ...]) -> Iterable[str]:

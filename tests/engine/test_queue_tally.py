@@ -37,7 +37,7 @@ def test_as_a_plain_count(records: list[Record], group: str) -> None:
         total, groups = tallied(shard, Selection.told([], NOW), group)
     assert {name for name, _ in groups} == members.keys()
     for name, sums, some in [("", total, records), *((name, sums, members[name]) for name, sums in groups)]:
-        counted = named(name, sums, NOW)
+        counted = named(name, sums)
         assert (counted.messages, counted.octets) == (len(some), sum(one.size for one in some))
         assert counted.oldest == max((NOW - one.envelope.arrived for one in some), default=0.0)
         ages = Counter(sum(NOW - one.envelope.arrived > age for age in AGES) for one in some)
@@ -48,8 +48,8 @@ def test_only_what_is_selected_counts() -> None:
     small, large = a_record(size=10), a_record(size=9000)
     with shard_of([small, large]) as shard:
         total, groups = tallied(shard, Selection.told(["size > 1KB"], NOW), "domain")
-    assert [(name, named(name, sums, NOW).octets) for name, sums in groups] == [("b.test", 9000)]
-    assert named("", total, NOW).messages == 1
+    assert [(name, named(name, sums).octets) for name, sums in groups] == [("b.test", 9000)]
+    assert named("", total).messages == 1
 
 
 def test_many_different_values_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
