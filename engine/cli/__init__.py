@@ -1,11 +1,11 @@
 """The command `postroad`: one file a command."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import click
 
+from engine.cli.by_name import ByName
 from engine.cli.errors import readable
 from engine.compiled import is_compiled
 
@@ -61,17 +61,8 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """Loads a command's file only when it is asked for, so that each starts at once."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(importlib.import_module(f"engine.cli.{cmd_name}"), cmd_name)
-        return command
+class _Commands(ByName):
+    """All commands, with what each does, so that none need be loaded to tell it."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -91,7 +82,11 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=_Commands,
+    places={name: f"{name}:{name}" for name in COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--config",
     "-c",

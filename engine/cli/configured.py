@@ -6,12 +6,14 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from engine.config import Config, ConfigError, load
+from engine.config import Basis, Config, ConfigError, load, load_basis
 from engine.observe.visible import visible
+
+T = TypeVar("T")
 
 
 def _override(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
@@ -36,10 +38,19 @@ def configuration(ctx: click.Context) -> Config:
     return loaded(ctx.obj)
 
 
+def basis(ctx: click.Context) -> Basis:
+    """What of it needs no stage, in the same way: other tables may have mistakes, which `postroad check` tells."""
+    return _loaded(load_basis, ctx.obj)
+
+
 def loaded(path: Path) -> Config:
     """The configuration in that file, in the same way."""
+    return _loaded(load, path)
+
+
+def _loaded(read: Callable[[Path], T], path: Path) -> T:
     try:
-        return load(path)
+        return read(path)
     except ConfigError as error:
         print_problems(error)
         sys.exit(2)

@@ -16,7 +16,7 @@ from engine.scanning.guard import Unreachable
 
 if TYPE_CHECKING:
     from engine.abuse import Tables
-    from engine.config import Config
+    from engine.config import Basis
     from engine.lists import Lists
     from engine.login import Guard, Rates
     from engine.storage.store import Store
@@ -52,8 +52,8 @@ def open_rates(ctx: click.Context) -> "Rates":
     return Rates.open(_config(ctx).server.data / "rates")
 
 
-def configured(ctx: click.Context) -> "Config":
-    """The configuration; a wrong one ends the command."""
+def configured(ctx: click.Context) -> "Basis":
+    """What of the configuration needs no stage; a wrong one ends the command."""
     return _config(ctx)
 
 
@@ -81,11 +81,11 @@ def lists(ctx: click.Context) -> Iterator["Lists"]:
         yield opened
 
 
-def _config(ctx: click.Context) -> "Config":
-    from engine.config import ConfigError, load
+def _config(ctx: click.Context) -> "Basis":
+    from engine.config import ConfigError, load_basis
 
     try:
-        return load(ctx.obj)
+        return load_basis(ctx.obj)
     except ConfigError as error:
         raise Unusable(str(error)) from error
 

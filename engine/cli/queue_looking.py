@@ -1,26 +1,19 @@
-"""`postroad queue list`, `show` and `top`: what is in the queue, and why."""
+"""`postroad queue list` and `top`: what is in the queue, and how much of it."""
 
-import contextlib
 import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
-import msgspec
 
 from engine.cli import tables
-from engine.cli.configured import config_option, configuration, fail
+from engine.cli.configured import basis, config_option
 from engine.cli.selecting import selected
-from engine.config import Config
-from engine.message import MessageId
-from engine.observe.visible import on_one_line, visible
-from engine.operations import parts
+from engine.observe.visible import visible
 from engine.operations import queue as operations
 from engine.operations.shards import counted
-from engine.queue.store import HELD, WAITING
-from engine.storage.environment import StorageError
+from engine.queue.tally import GROUPED, Counted
 from engine.units import measured, spelled
 
 SHOWN = 100
@@ -56,7 +49,7 @@ def list_(
     columns: tuple[str, ...], only_count: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show the messages in the queue, the oldest first: all, or those that a CONDITION holds for."""
-    config, selection = configuration(ctx), selected(which)
+    config, selection = basis(ctx), selected(which)
     if only_count:
         count = operations.count(config, selection)
         click.echo(json.dumps({"messages": count}) if as_json else tables.counted(count, "message"))
@@ -112,111 +105,8 @@ def _time(seconds: float) -> str:
     return tables.timestamp(seconds) if seconds else ""
 
 
-@click.command()
-@click.argument("identity", metavar="ID")
-@click.option("--content", "whole", is_flag=True, help="Print the message itself, as it would go out.")
-@click.option("--part", metavar="N", default="", help="Print one of its parts, decoded: 1, or 2.1 for one in another.")
-@click.option("--raw", is_flag=True, help="With --part: as it stands in the message.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@config_option
-@click.pass_context
-def show(ctx: click.Context, *, identity: str, whole: bool, part: str, raw: bool, as_json: bool) -> None:
-    """Show a message: its envelope, what stages found, what its last attempt met, its parts, and what happens next."""
-    if raw and not part:
-        raise click.UsageError("--raw goes with --part")
-    config = configuration(ctx)
-    try:
-        wanted = MessageId.parse(identity)
-    except ValueError:
-        raise click.BadParameter(f"{identity!r} is no message id; `postroad queue list` shows them") from None
-    if whole or part:
-        _print_content(_chunks(config, wanted, part, raw=raw), identity)
-        return
-    about = operations.about(config, wanted)
-    if about is None:
-        fail(f"{identity}: there is no such message")
-    about["parts"] = [msgspec.structs.asdict(one) for one in _parts(config, wanted)]
-    if as_json:
-        tables.show_json(about)
-        return
-    for line in _told(about, time.time()):
-        click.echo(on_one_line(line))
-
-
-def _chunks(config: Config, wanted: MessageId, part: str, *, raw: bool) -> Iterator[bytes] | None:
-    if not part:
-        return operations.content(config, wanted)
-    try:
-        return parts.part(config, wanted, part, raw=raw)
-    except parts.NoSuchPart as error:
-        fail(str(error))
-
-
-def _parts(config: Config, wanted: MessageId) -> Sequence[parts.PartRow]:
-    """Nothing where the content cannot be read, which its header says."""
-    with contextlib.suppress(StorageError):
-        return parts.parts(config, wanted) or ()
-    return ()
-
-
-def _print_content(chunks: Iterator[bytes] | None, identity: str) -> None:
-    if chunks is None:
-        fail(f"{identity}: there is no such message")
-    stream = sys.stdout.buffer
-    for chunk in chunks:
-        stream.write(chunk)
-    stream.flush()
-
-
-def _told(about: dict[str, Any], now: float) -> Iterator[str]:
-    """Line by line, for people."""
-    session = {name: value for name, value in about["session"].items() if value}
-    yield f"id: {about['id']}"
-    yield f"state: {about['state']}"
-    yield f"from: {about['sender'] or '<>'}"
-    for one in about["recipients"]:
-        asked = "".join(f", {name} {one[name]}" for name in ("lane", "notify", "original") if one[name])
-        yield f"to: {one['address']}{asked}"
-    yield f"arrived: {tables.timestamp(about['arrived'])}, {spelled(max(now - about['arrived'], 0))} ago"
-    yield f"by: {', '.join(f'{name} {value}' for name, value in session.items())}"
-    yield f"size: {measured(about['size'])}"
-    yield f"lane: {about['lane']}"
-    if about["tenant"]:
-        yield f"tenant: {about['tenant']}"
-    if any(about["timing"].values()):
-        yield f"asked for: {', '.join(f'{name} {value}' for name, value in about['timing'].items() if value)}"
-    yield f"attempts: {about['attempts']}"
-    if about["sites"]:
-        yield f"site: {', '.join(about['sites'])}"
-    if about["reply"]:
-        yield f"last: {about['reply']}"
-    yield f"next: {_next(about, now)}"
-    yield from ("", "facts:")
-    yield from (f"  {name} = {value}" for name, value in sorted(about["facts"].items()))
-    yield from ("", "parts:")
-    for part in about["parts"]:
-        yield "  " + " ".join(filter(None, (part["number"], part["type"], part["name"], measured(part["size"]))))
-    yield from ("", "header:")
-    yield from (f"  {line}" for line in about["header"].expandtabs().split("\n"))
-
-
-def _next(about: dict[str, Any], now: float) -> str:
-    """What happens to it by itself."""
-    since = tables.timestamp(about["decided"])
-    if about["state"] == HELD:
-        where = f", then it stands in the line {about['line']} again" if about["line"] else ""
-        return f"nothing: held since {since}; `postroad queue release {about['id']}` lets it go{where}"
-    if about["state"] != WAITING:
-        return f"nothing: parked since {since}; `postroad queue release {about['id']}` lets it go on"
-    when = "now" if about["due"] <= now else f"in {spelled(about['due'] - now)}, at {tables.timestamp(about['due'])}"
-    given_up = f"given up at {tables.timestamp(about['expires'])}"
-    if about["line"]:
-        return f"its line {about['line']} has its turn {when}; {given_up}"
-    return f"tried {when}; {given_up}"
-
-
 def _group(function: Callable[..., Any]) -> Callable[..., Any]:
-    groups = click.Choice(list(operations.GROUPED))
+    groups = click.Choice(list(GROUPED))
     return click.option("--by", "group", type=groups, default="domain", show_default=True, help="What to count.")(
         function
     )
@@ -231,7 +121,7 @@ def _group(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.pass_context
 def top(ctx: click.Context, which: tuple[str, ...], group: str, limit: int, as_json: bool) -> None:
     """Count messages by domain, or whatever else they have in common, and by age: where most of them wait."""
-    config, selection = configuration(ctx), selected(which)
+    config, selection = basis(ctx), selected(which)
     total, groups = operations.counted_by(config, selection, group)
     shown = groups[: limit or None]
     if as_json:
@@ -245,7 +135,7 @@ def top(ctx: click.Context, which: tuple[str, ...], group: str, limit: int, as_j
         click.echo(f"and {tables.counted(len(groups) - len(shown), 'other')}; --limit 0 shows all", err=True)
 
 
-def _counts(one: operations.Counted) -> dict[str, Any]:
+def _counts(one: Counted) -> dict[str, Any]:
     return {
         "messages": one.messages,
         "octets": one.octets,
@@ -254,7 +144,7 @@ def _counts(one: operations.Counted) -> dict[str, Any]:
     }
 
 
-def _cells(one: operations.Counted) -> dict[str, Any]:
+def _cells(one: Counted) -> dict[str, Any]:
     oldest = spelled(max(one.oldest, 0.0)) if one.messages else ""
     ages = {name: count or "" for name, count in zip(_AGES, one.ages, strict=True)}
     return {"messages": one.messages, "size": measured(one.octets), "oldest": oldest, **ages}

@@ -10,11 +10,11 @@ import trio
 from msgspec.structs import replace
 
 from engine.cli import opening, tables
-from engine.cli.configured import config_option, configuration, fail
+from engine.cli.configured import basis, config_option, configuration, fail
 from engine.cli.errors import inner
 from engine.cli.progress import progress
 from engine.cli.selecting import selected
-from engine.config import Config
+from engine.config import Basis
 from engine.links.request import Unanswered
 from engine.observe.visible import visible
 from engine.operations import orders
@@ -129,7 +129,7 @@ def _order(
         raise click.UsageError("say which: by ids, by a condition, or --all")
     if which and everything:
         raise click.UsageError("say either which, or --all")
-    config, selection = configuration(ctx), selected(which, MEANT[word.order])
+    config, selection = basis(ctx), selected(which, MEANT[word.order])
     chosen = operations.choose(config, selection)
     count = sum(map(len, chosen.values()))
     missing = _say_missing(config, selection, chosen)
@@ -159,7 +159,7 @@ def _ask(order: Order, count: int, *, yes: bool) -> None:
     click.confirm(f"{what}. Go on?", abort=True, err=True)
 
 
-def _carried_out(config: Config, word: Word, selection: Selection, chosen: operations.Chosen) -> Report:
+def _carried_out(config: Basis, word: Word, selection: Selection, chosen: operations.Chosen) -> Report:
     """How far it came. If it broke off, that is said, and the command ends with exit code 1."""
     report = Report(sum(map(len, chosen.values())))
     try:
@@ -198,7 +198,7 @@ def _say_done(word: Word, selection: Selection, report: Report) -> None:
     click.echo(f"{tables.counted(report.done, 'message')} {DONE[word.order]}.{others}")
 
 
-def _say_missing(config: Config, selection: Selection, chosen: operations.Chosen) -> int:
+def _say_missing(config: Basis, selection: Selection, chosen: operations.Chosen) -> int:
     """How many of the ids cannot be meant; of each it is said why."""
     missing = operations.missing(config, selection, chosen)
     for identity, why in missing:

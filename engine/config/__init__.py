@@ -13,7 +13,7 @@ from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS, WEB
 from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
 from engine.config.oversight import Journal, Oversight, Retention, days_of, days_of_all
-from engine.config.reading import load, parse
+from engine.config.reading import load, load_basis, parse
 from engine.config.rules import Place, Provider, Rule, Rules
 from engine.config.sign_in import EMAIL, OidcProvider
 from engine.config.smart_hosts import SmartHost
@@ -23,6 +23,7 @@ from engine.config.tables import (
     OPTIONAL,
     SECTIONS,
     Acme,
+    Basis,
     Batv,
     Bounces,
     Config,
@@ -71,6 +72,7 @@ __all__ = [
     "SECTIONS",
     "WEB",
     "Acme",
+    "Basis",
     "Batv",
     "Bounces",
     "Campaign",
@@ -130,6 +132,7 @@ __all__ = [
     "days_of",
     "days_of_all",
     "load",
+    "load_basis",
     "nearest",
     "noted",
     "parse",

@@ -21,7 +21,7 @@ from engine.config.shaping import read_rules
 from engine.config.sign_in import read_providers
 from engine.config.smart_hosts import read_smart_hosts
 from engine.config.stages import read_stages
-from engine.config.tables import NAMED, OPTIONAL, SECTIONS, Config, Quarantine, Reports, Stage, Web
+from engine.config.tables import BASIC, NAMED, OPTIONAL, SECTIONS, Basis, Config, Quarantine, Reports, Stage, Web
 from engine.config.tenants import read_tenants
 from engine.lanes import QUEUE, Lane, Placing, plan
 
@@ -31,8 +31,22 @@ _ACTED_ON = ("reports", "srs", "batv", "verp", "egress", "tenant", "smart_host",
 
 def load(path: Path) -> Config:
     """Read the file. ConfigError with every mistake."""
+    return parse(_text(path), path)
+
+
+def load_basis(path: Path) -> Basis:
+    """Read of the file what no stage is needed for. ConfigError with every mistake of the whole, if one is in that."""
+    document = Document(_text(path), path)
+    basis = _basis(document)
+    if document.problems:
+        load(path)
+        raise ConfigError(path, document.problems)  # somebody has mended the file meanwhile
+    return Basis(path=document.path, **basis)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text()
+        return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         hint = (
@@ -41,7 +55,6 @@ def load(path: Path) -> Config:
             else ""
         )
         raise ConfigError(path, [Problem(0, "", f"{reason}{hint}")]) from error
-    return parse(text, path)
 
 
 def parse(text: str, path: Path, files: Mapping[str, str] | None = None) -> Config:
@@ -62,14 +75,32 @@ def parse(text: str, path: Path, files: Mapping[str, str] | None = None) -> Conf
     return config
 
 
+def _basis(document: Document) -> dict[str, Any]:
+    """The fields of the basis, but for its path."""
+    basis = {name: document.section(name, SECTIONS[name]) for name in BASIC}
+    basis["shared"] = _optional(document, "shared")
+    _check_sections(document, basis)
+    return {**basis, "directory": read_directory(document)}
+
+
+def _optional(document: Document, name: str) -> Any:
+    return document.section(name, OPTIONAL[name]) if name in document.tables else None
+
+
+def _check_sections(document: Document, sections: Mapping[str, Any]) -> None:
+    for name, section in sections.items():
+        if section is not None and name in CHECKS:
+            CHECKS[name](document, section)
+
+
 def _read(document: Document) -> Config:
-    sections: dict[str, Any] = {name: document.section(name, kind) for name, kind in SECTIONS.items() if name != "web"}
+    others = SECTIONS.keys() - {*BASIC, "web"}
+    sections: dict[str, Any] = {name: document.section(name, SECTIONS[name]) for name in others}
     sections["web"] = _read_web(document)
-    for name in ("oidc", "srs", "batv", "verp", "shared", "traces"):
-        sections[name] = document.section(name, OPTIONAL[name]) if name in document.tables else None
-    for name, check in CHECKS.items():
-        if sections[name] is not None:
-            check(document, sections[name])
+    for name in ("oidc", "srs", "batv", "verp", "traces"):
+        sections[name] = _optional(document, name)
+    _check_sections(document, sections)
+    sections |= _basis(document)
     lanes = read_lanes(document)
     stages = read_stages(document, lanes)
     _check_tables(document, stages)
@@ -89,7 +120,6 @@ def _read(document: Document) -> Config:
         open=read_open(document),
         reports=_read_reports(document, lanes),
         quarantine=_read_quarantine(document, lanes),
-        directory=read_directory(document),
         languages=read_languages(document, sections["delivery_reports"]),
         egress=egress,
         retention=read_retention(document),

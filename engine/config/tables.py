@@ -452,45 +452,52 @@ class ProxiedPort:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """The whole of `pipeline.toml`, checked."""
+class Basis:
+    """The tables that say where things are kept, and how: enough to look at them, and to change them. No stage is
+    needed for it, so that a command starts in a fraction of the time."""
 
     path: Path
-    text: str
-    files: Mapping[str, str]  # others that it names and that were read with it: their texts, by path
     server: Server
     domains: Domains
-    listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
-    sockets: Mapping[str, UnixSocket]
-    proxied: Mapping[str, tuple[Network, ...]]  # listeners where these clients begin with the PROXY protocol
-    tls: Tls | None
-    acme: Acme | None
     dns: Dns
     log: Log
     queue: Queue
     history: History
     figures: Figures
-    shaping: Shaping
-    rules: Rules  # what its file says
     mailboxes: Mailboxes
     quota: Quota
-    sieve: Sieve
     login: Login
+    oversight: Oversight
+    directory: Elsewhere | None  # None: the embedded one
+    shared: Shared | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config(Basis):
+    """The whole of `pipeline.toml`, checked."""
+
+    text: str
+    files: Mapping[str, str]  # others that it names and that were read with it: their texts, by path
+    listen: Mapping[str, tuple[str, int]]  # of a Unix socket, its path and 0
+    sockets: Mapping[str, UnixSocket]
+    proxied: Mapping[str, tuple[Network, ...]]  # listeners where these clients begin with the PROXY protocol
+    tls: Tls | None
+    acme: Acme | None
+    shaping: Shaping
+    rules: Rules  # what its file says
+    sieve: Sieve
     metrics: Metrics
     traces: Traces | None
     web: Web
     open: Open  # what the listener `web` has for everybody
-    oversight: Oversight
     retention: Mapping[str, Retention]
     journals: Mapping[str, Journal]
     oidc: Oidc | None
     reports: Reports | None
     quarantine: Quarantine | None  # None: parked mail stays until an operator decides
-    directory: Elsewhere | None  # None: the embedded one
     srs: Srs | None
     batv: Batv | None
     verp: Verp | None
-    shared: Shared | None
     delivery_reports: DeliveryReports
     languages: Languages  # that these are in
     egress: Egress
@@ -517,6 +524,11 @@ OPTIONAL: dict[str, type] = {
     "srs": Srs, "batv": Batv, "verp": Verp, "shared": Shared, "traces": Traces, **TABLES,
 }  # fmt: skip
 """Tables without which there is no such thing."""
+
+BASIC = (
+    "server", "domains", "dns", "log", "queue", "history", "figures", "mailboxes", "quota", "login", "oversight",
+)  # fmt: skip
+"""Those of the former that belong to the basis."""
 
 DIRECTORIES: dict[str, type[Elsewhere]] = {"ldap": Ldap, "postgresql": Postgresql}
 """Where people may be kept but in our own store: `[directory.NAME]`, of which there is one."""

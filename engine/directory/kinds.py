@@ -1,11 +1,11 @@
 """Which directory pipeline.toml names."""
 
-from engine.config import Config, Ldap, Postgresql
+from engine.config import Basis, Ldap, Postgresql
 from engine.directory.embedded import Embedded
 from engine.directory.interface import Directory
 
 
-def open_directory(config: Config) -> Directory:
+def open_directory(config: Basis) -> Directory:
     """The directory of this configuration, which must be closed. Invalid, Unavailable.
 
     No server is asked yet: one that is away now may be there when it is needed.

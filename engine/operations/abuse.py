@@ -6,7 +6,7 @@ from engine.abuse import Habits, Tables
 from engine.abuse.habits import Suspect
 from engine.abuse.habits import suspect as decoded
 from engine.abuse.valkey import RATES, Valkey
-from engine.config import Config
+from engine.config import Basis
 from engine.directory import split
 from engine.login import Guard, Rates
 from engine.login.guard import NETWORK, Ban
@@ -69,7 +69,7 @@ async def let_send(tables: Tables, by: Operator, account: str) -> bool:
     return cleared
 
 
-async def lift_rates(config: Config, rates: Rates, by: Operator, who: str) -> list[Sent]:
+async def lift_rates(config: Basis, rates: Rates, by: Operator, who: str) -> list[Sent]:
     """Forget what an account or a network has sent, on the shared server too, if there is one; that which counted.
 
     Forbidden. Unreachable: here it is forgotten already.
@@ -82,7 +82,7 @@ async def lift_rates(config: Config, rates: Rates, by: Operator, who: str) -> li
     return sent
 
 
-async def forget_elsewhere(config: Config, sent: Sequence[Sent]) -> None:
+async def forget_elsewhere(config: Basis, sent: Sequence[Sent]) -> None:
     """Forget it on the shared server, if there is one. Unreachable."""
     if config.shared is not None and sent:
         keys = {key_of(one.kind, one.name) for one in sent}

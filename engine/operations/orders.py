@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from engine.condition.meaning import folded
-from engine.config import Config
+from engine.config import Basis, Config
 from engine.lanes import MAIL
 from engine.message import MessageId
 from engine.net.targets import host_and_port
@@ -75,7 +75,7 @@ def check_way(config: Config, lane: str, to_site: str) -> None:
 
 
 async def carry_out(
-    config: Config, word: Word, chosen: Chosen, report: Report, told: Told = lambda _done, _total: None
+    config: Basis, word: Word, chosen: Chosen, report: Report, told: Told = lambda _done, _total: None
 ) -> None:
     """Have it done to these messages, some hundreds at a time. ``report`` tells how far it came, also when it breaks
     off: each message is as it was, or it is done. Unanswered, StorageError."""
@@ -96,7 +96,7 @@ async def noted(by: Operator, word: Word, report: Report) -> None:
         await by.told("queue-ordered", order=word.order, which=word.which or None, messages=report.done)
 
 
-async def put_back(config: Config, folder: Path, by: str, told: Told = lambda _done, _total: None) -> PutBack:
+async def put_back(config: Basis, folder: Path, by: str, told: Told = lambda _done, _total: None) -> PutBack:
     """Take in what is in a queue that was unpacked into ``folder``, but for what is in ours; what waited there is held.
     Unanswered, StorageError."""
     ours = shard_numbers(config.server.data)
@@ -118,7 +118,7 @@ async def put_back(config: Config, folder: Path, by: str, told: Told = lambda _d
     return found
 
 
-def _missing(config: Config, folder: Path, number: int) -> tuple[list[MessageId], int]:
+def _missing(config: Basis, folder: Path, number: int) -> tuple[list[MessageId], int]:
     """The messages of a shard there that are in none of ours, and how many are."""
     with closing(Shard(folder, number, map_size=config.queue.map_size, read_only=True)) as saved:
         there = [record.id for record in saved.all_records()]
@@ -129,7 +129,7 @@ def _missing(config: Config, folder: Path, number: int) -> tuple[list[MessageId]
     return [identity for identity in there if identity not in present], len(present)
 
 
-async def take_turn(config: Config, line: str, by: str = "") -> int:
+async def take_turn(config: Basis, line: str, by: str = "") -> int:
     """Let that line have its turn now in every shard; in how many it is. ``by``: the operator, for the log. Unanswered,
     StorageError."""
     turns = 0
@@ -140,14 +140,14 @@ async def take_turn(config: Config, line: str, by: str = "") -> int:
     return turns
 
 
-def _lines(config: Config, number: int, line: str) -> list[str]:
+def _lines(config: Basis, number: int, line: str) -> list[str]:
     """The lines of a shard that have this name."""
     with opened(config, number) as shard:
         return [name for name in shard.line_names() if folded(name) == folded(line)]
 
 
 @asynccontextmanager
-async def _owner(config: Config, number: int) -> AsyncIterator[Ask]:
+async def _owner(config: Basis, number: int) -> AsyncIterator[Ask]:
     """Whom to ask about the mail of a shard."""
     running = State(config.server.data).running()
     served = asking(running, f"{MAIL}-{number}", QUEUE_SERVICE, PATIENCE) if running else _by_ourselves(config, number)
@@ -156,7 +156,7 @@ async def _owner(config: Config, number: int) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def _by_ourselves(config: Config, number: int) -> AsyncIterator[Ask]:
+async def _by_ourselves(config: Basis, number: int) -> AsyncIterator[Ask]:
     lock = held(config.server.data / "queue" / str(number))
     try:
         with (

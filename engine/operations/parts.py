@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from engine.config import Config
+from engine.config import Basis
 from engine.message import MessageId
 from engine.mime.parameters import value_of
 from engine.mime.part import Part
@@ -27,7 +27,7 @@ class NoSuchPart(Exception):
     """The message has no part of that number."""
 
 
-def parts(config: Config, identity: MessageId) -> list[PartRow] | None:
+def parts(config: Basis, identity: MessageId) -> list[PartRow] | None:
     """All that are no multipart themselves; None when the message is not there. StorageError."""
     chunks = content(config, identity)
     if chunks is None:
@@ -38,7 +38,7 @@ def parts(config: Config, identity: MessageId) -> list[PartRow] | None:
     ]
 
 
-def part(config: Config, identity: MessageId, number: str, *, raw: bool = False) -> Iterator[bytes] | None:
+def part(config: Basis, identity: MessageId, number: str, *, raw: bool = False) -> Iterator[bytes] | None:
     """The octets of one in chunks; None when the message is not there. NoSuchPart, StorageError.
 
     ``raw``: as they stand in the message, in their transfer encoding.

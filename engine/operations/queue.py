@@ -1,21 +1,19 @@
 """What operators see of the queue: messages that are found, listed, counted, and looked at."""
 
 import heapq
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import msgspec
 
-from engine.condition.meaning import folded
-from engine.config import Config
+from engine.config import Basis
 from engine.message import TENANT, MessageId
 from engine.operations.shards import counted, of_each, opened
-from engine.queue.replies import alike
-from engine.queue.search import NEEDED, Seen, Selection, Within, found, words
+from engine.queue.search import Seen, Selection, Within, found, pages, seen
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, shard_numbers
+from engine.queue.tally import Counted, named, tallied
 from engine.storage.environment import StorageError
 
 Chosen: TypeAlias = Mapping[int, Sequence[MessageId]]
@@ -32,26 +30,10 @@ SORTED: Mapping[str, tuple[str, Callable[[Seen], Any]]] = {
 }
 """By what a list may be sorted, besides ids: the field, and its order; what is much comes first."""
 
-GROUPED: Mapping[str, Callable[[str], str]] = {
-    "domain": str,
-    "site": str,
-    "sender": folded,
-    "sender.domain": folded,
-    "tenant": str,
-    "reply": alike,
-    "line": str,
-    "lane": str,
-    "state": str,
-}
-"""By what messages may be counted, and what stands for those that are alike."""
-
 _IS = {WAITING: "it waits", HELD: "it is held", QUARANTINED: "it is parked"}
 
 _TOGETHER = 1000
 """Records that are read whole in one view of the store."""
-
-AGES = (300.0, 1800.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 86400.0, 3 * 86400.0)
-"""Seconds up to which the columns of such a count go; a last one has what is older."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -74,25 +56,7 @@ class Row(msgspec.Struct, frozen=True):
     reply: str
 
 
-@dataclass(slots=True)
-class Counted:
-    """Messages of one group."""
-
-    name: str
-    messages: int = 0
-    octets: int = 0
-    oldest: float = 0.0  # seconds
-    ages: list[int] = field(default_factory=lambda: [0] * (len(AGES) + 1))
-
-    def add(self, other: "Counted") -> None:
-        """All of another group."""
-        self.messages += other.messages
-        self.octets += other.octets
-        self.ages = [mine + theirs for mine, theirs in zip(self.ages, other.ages, strict=True)]
-        self.oldest = max(self.oldest, other.oldest)
-
-
-def choose(config: Config, selection: Selection) -> Chosen:
+def choose(config: Basis, selection: Selection) -> Chosen:
     """Those that are selected, by their shards, each the oldest first. StorageError."""
 
     def ids(shard: Shard) -> bytes:
@@ -106,15 +70,15 @@ def _cut(joined: bytes) -> Iterator[bytes]:
     return (joined[at : at + 16] for at in range(0, len(joined), 16))
 
 
-def count(config: Config, selection: Selection) -> int:
+def count(config: Basis, selection: Selection) -> int:
     """How many are selected. StorageError."""
     if selection.is_everything:
         return counted(config)
-    return sum(of_each(config, lambda shard: sum(len(page) for page in found(shard, selection))).values())
+    return sum(of_each(config, lambda shard: sum(map(len, seen(shard, selection)))).values())
 
 
 def listed(
-    config: Config, selection: Selection, *, limit: int = 0, by: str = "", reverse: bool = False, after: bytes = b""
+    config: Basis, selection: Selection, *, limit: int = 0, by: str = "", reverse: bool = False, after: bytes = b""
 ) -> Iterator[Row]:
     """Those that are selected, in order; 0: however many they are. StorageError.
 
@@ -135,7 +99,7 @@ def listed(
     yield from (rows[identity] for _, identity, _ in chosen if identity in rows)
 
 
-def _all_rows(config: Config, selection: Selection) -> Iterator[Row]:
+def _all_rows(config: Basis, selection: Selection) -> Iterator[Row]:
     """One after the other: nobody waits until all have been read."""
     with ExitStack() as stack:
         numbers = shard_numbers(config.server.data)
@@ -154,15 +118,13 @@ def _first(
     shard: Shard, selection: Selection, limit: int, by: str, *, reverse: bool, after: bytes
 ) -> list[tuple[Any, bytes]]:
     """The first ones of a shard, with what they are sorted by."""
-    if by:
-        name, key = SORTED[by]
-        keyed = (
-            (key(seen), identity) for page in found(shard, selection, {name}, after=after) for identity, seen in page
-        )
-    else:
-        keyed = ((identity, identity) for page in found(shard, selection, after=after) for identity, _ in page)
-        if limit and not reverse:
-            return [one for one, _ in zip(keyed, range(limit), strict=False)]
+    if not by:
+        ids = chain.from_iterable(page.ids for page in pages(shard, selection, after=after, reverse=reverse))
+        return [(identity, identity) for identity in islice(ids, limit or None)]
+    name, key = SORTED[by]
+    keyed = chain.from_iterable(
+        zip(map(key, page.seen), page.ids, strict=True) for page in pages(shard, selection, {name}, after)
+    )
     if not limit:
         return list(keyed)
     return (heapq.nlargest if reverse else heapq.nsmallest)(limit, keyed)
@@ -198,7 +160,7 @@ def next_attempt(shard: Shard, record: Record) -> float:
     return max(record.due if turn is None else min(turn, record.due), 0.0)
 
 
-def find(config: Config, identity: MessageId) -> tuple[int, Record] | None:
+def find(config: Basis, identity: MessageId) -> tuple[int, Record] | None:
     """The message of that id, and its shard. StorageError."""
     for number in shard_numbers(config.server.data):
         with opened(config, number) as shard:
@@ -207,57 +169,20 @@ def find(config: Config, identity: MessageId) -> tuple[int, Record] | None:
     return None
 
 
-def counted_by(config: Config, selection: Selection, group: str) -> tuple[Counted, list[Counted]]:
+def counted_by(config: Basis, selection: Selection, group: str) -> tuple[Counted, list[Counted]]:
     """How many are selected in all, and how many for each domain, or whatever else of ``GROUPED``, the most first.
 
     Messages that are for several count for each of them. StorageError.
     """
     total, groups = Counted(""), dict[str, Counted]()
-    for part, some in of_each(config, lambda shard: _tallied(shard, selection, group)).values():
-        total.add(part)
-        for one in some:
-            groups.setdefault(one.name, Counted(one.name)).add(one)
+    for part, some in of_each(config, lambda shard: tallied(shard, selection, group)).values():
+        total.add(named("", part))
+        for name, sums in some:
+            groups.setdefault(name, Counted(name)).add(named(name, sums))
     return total, sorted(groups.values(), key=lambda one: (-one.messages, one.name))
 
 
-def _tallied(shard: Shard, selection: Selection, group: str) -> tuple[Counted, list[Counted]]:
-    known = words(selection.now).known[group]
-    get, several, now = known.get, known.several, selection.now
-    blank = [*([0] * (len(AGES) + 1)), 0, now]  # messages by age, octets, when the first one came
-    total, groups = list(blank), dict[str, list[Any]]()
-    for page in found(shard, selection, NEEDED[group] | {"arrived", "size"}):
-        for _, seen in page:  # a million times in a second: no calls that can be spared
-            arrived = seen.envelope.arrived
-            column = bisect_left(AGES, now - arrived)
-            total[column] += 1
-            total[-2] += seen.size
-            total[-1] = min(total[-1], arrived)
-            for name in (get(seen) or ("",)) if several else (get(seen),):
-                one = groups.get(name)
-                if one is None:
-                    one = groups[name] = list(blank)
-                one[column] += 1
-                one[-2] += seen.size
-                one[-1] = min(one[-1], arrived)
-    named = (_counted(name, one, now) for name, one in groups.items())
-    return _counted("", total, now), list(_merged(named, GROUPED[group]).values())
-
-
-def _counted(name: str, sums: Sequence[Any], now: float) -> Counted:
-    *ages, octets, first = sums
-    return Counted(name, sum(ages), octets, now - first, ages)
-
-
-def _merged(groups: Iterable[Counted], name: Callable[[str], str]) -> dict[str, Counted]:
-    """Those that come to the same name are one."""
-    merged: dict[str, Counted] = {}
-    for one in groups:
-        named = name(one.name)
-        merged.setdefault(named, Counted(named)).add(one)
-    return merged
-
-
-def missing(config: Config, selection: Selection, chosen: Chosen) -> list[tuple[MessageId, str]]:
+def missing(config: Basis, selection: Selection, chosen: Chosen) -> list[tuple[MessageId, str]]:
     """Of the ids that are named, those that cannot be meant, each with the reason. StorageError."""
     if not selection.ids:
         return []
@@ -265,7 +190,7 @@ def missing(config: Config, selection: Selection, chosen: Chosen) -> list[tuple[
     return [(one, _why_missing(config, selection, one)) for one in selection.ids if one not in there]
 
 
-def _why_missing(config: Config, selection: Selection, identity: MessageId) -> str:
+def _why_missing(config: Basis, selection: Selection, identity: MessageId) -> str:
     where = find(config, identity)
     if where is None or not _is_within(selection.within, where[1]):
         return "there is no such message"
@@ -279,7 +204,7 @@ def _is_within(within: Within | None, record: Record) -> bool:
     return within is None or within(envelope.session.login, [one.address for one in envelope.recipients])
 
 
-def about(config: Config, identity: MessageId, within: Within | None = None) -> dict[str, Any] | None:
+def about(config: Basis, identity: MessageId, within: Within | None = None) -> dict[str, Any] | None:
     """All that is known of a message in the queue; None when it is not there, or not within. StorageError."""
     where = find(config, identity)
     if where is None or not _is_within(within, where[1]):
@@ -313,12 +238,12 @@ def _header(shard: Shard, record: Record) -> str:
         return f"({error})"
 
 
-def content(config: Config, identity: MessageId) -> Iterator[bytes] | None:
+def content(config: Basis, identity: MessageId) -> Iterator[bytes] | None:
     """The whole message in chunks; None when it is not there. StorageError."""
     where = find(config, identity)
     return None if where is None else _chunks(config, *where)
 
 
-def _chunks(config: Config, number: int, record: Record) -> Iterator[bytes]:
+def _chunks(config: Basis, number: int, record: Record) -> Iterator[bytes]:
     with opened(config, number) as shard:
         yield from shard.message(record).chunks()

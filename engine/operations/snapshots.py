@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 import msgspec
 import trio
 
-from engine.config import Config, parse
+from engine.config import Basis, Config, parse
 from engine.operations.impossible import Impossible, Missing
 from engine.operations.moments import moment
 from engine.storage.environment import plain
@@ -111,7 +111,7 @@ def check_room(config: Config, name: str) -> None:
         raise Impossible("there is not room enough for a snapshot beside [queue] reserve")
 
 
-def verified(config: Config, told: Told) -> Verified:
+def verified(config: Basis, told: Told) -> Verified:
     """Look at all of it, beside the running server or without it. StorageError."""
     from engine.operations.shards import counted, opened
     from engine.queue.store import shard_numbers
@@ -129,7 +129,7 @@ def verified(config: Config, told: Told) -> Verified:
     return Verified(messages, len(numbers), problems)
 
 
-def taken(config: Config, name: str, told: Told) -> Taken:
+def taken(config: Basis, name: str, told: Told) -> Taken:
     """Take one. StorageError, OSError."""
     from engine.operations.shards import counted
     from engine.queue.snapshot import take
@@ -140,7 +140,7 @@ def taken(config: Config, name: str, told: Told) -> Taken:
     return Taken(name, count, file.stat().st_size)
 
 
-def restored(config: Config, file: Path, by: str, told: Told) -> Restored:
+def restored(config: Basis, file: Path, by: str, told: Told) -> Restored:
     """Put back what is in a snapshot and not in the queue, while the server runs or does not. StorageError, Unanswered,
     in groups too."""
     from engine.operations.orders import put_back

@@ -1,9 +1,13 @@
 """Finds messages in a shard by a condition. Of each record only what is asked is read, in views that are soon over."""
 
+import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Self, TypeAlias
+from itertools import accumulate
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 
@@ -16,8 +20,8 @@ from engine.queue.store import HELD, QUARANTINED, WAITING, Shard
 
 Seen: TypeAlias = Any  # the fields of a record that were asked for
 
-Page: TypeAlias = list[tuple[bytes, bytes]]
-"""Ids, each with its record as it is stored."""
+Packed: TypeAlias = Sequence[bytes | memoryview]
+"""Records as they are stored."""
 
 Within: TypeAlias = Callable[[str, Iterable[str]], bool]
 """Whether a message may be known of: by the account that handed it in, if any, and its recipients."""
@@ -28,17 +32,49 @@ Found: TypeAlias = list[tuple[bytes, Seen]]
 PAGE = 10_000
 """Records in one view of the store: some ten milliseconds. Pages that become free meanwhile cannot be used again."""
 
+_TOGETHER = 200
+"""Records that are searched, or read, at once: a hundred KiB or so, which the caches of a core hold. To put them
+together costs less than to begin with each, and brings them from memory in the order in which they lie there."""
+
+_SHORTEST = 2
+"""Octets that are worth a search: a single one is in nearly every record."""
+
 STATES = (WAITING, HELD, QUARANTINED)
+
+
+class _Passed(msgspec.Struct, array_like=True, gc=False):
+    """Stands for an array that nobody has asked for."""
+
+
+class _PassedMap(msgspec.Struct, gc=False):
+    """The same for a map."""
 
 
 class Address(msgspec.Struct, array_like=True, gc=False):
     """A recipient, as far as it is asked for."""
 
     address: str
-    notify: msgspec.Raw
-    original: msgspec.Raw
+
+
+class Directed(msgspec.Struct, array_like=True, gc=False):
+    """The same, with the lane that it is in by itself."""
+
+    address: str
+    notify: str
+    original: str
     lane: str
 
+
+class _Tenant(msgspec.Struct, gc=False, rename={"tenant": TENANT}):
+    """The facts, if of them only the tenant is asked for."""
+
+    tenant: Any = ""
+
+    def get(self, _name: str, _default: str) -> Any:
+        return self.tenant
+
+
+_State: TypeAlias = Literal["waiting", "held", "quarantined"]
 
 _ENVELOPE: tuple[tuple[str, Any], ...] = (
     ("sender", str), ("recipients", list[Address]), ("session", tuple[str, str, str, str, str, bool]),
@@ -46,9 +82,12 @@ _ENVELOPE: tuple[tuple[str, Any], ...] = (
     ("body", str), ("ret", str), ("envid", str), ("left_out", Any), ("requiretls", Any), ("timing", Any),
 )  # fmt: skip
 _RECORD: tuple[tuple[str, Any], ...] = (
-    ("lane", str), ("size", int), ("in_file", bool), ("state", str), ("due", float), ("reason", str), ("line", str),
+    ("lane", str), ("size", int), ("in_file", bool), ("state", _State), ("due", float), ("reason", str), ("line", str),
     ("deaths", int), ("decided", float), ("warned", bool), ("sites", tuple[str, ...]), ("back", str),
 )  # fmt: skip
+_PASSED: dict[str, Any] = {"recipients": _Passed, "session": _Passed, "facts": _PassedMap, "sites": _Passed}
+"""What is made of a field that is passed over, where that costs less than to read it."""
+
 _LATER: dict[str, Any] = {
     "left_out": (), "requiretls": False, "timing": None, "deaths": 0, "decided": 0.0, "warned": False, "sites": (),
     "back": "",
@@ -62,12 +101,12 @@ NEEDED: dict[str, frozenset[str]] = {
     for name, fields in {
         "sender": "sender", "sender.domain": "sender", "recipient": "recipients", "domain": "recipients",
         "site": "sites", "size": "size", "age": "arrived", "attempts": "attempts", "reply": "reason",
-        "lane": "lane recipients", "state": "state", "line": "line", "tenant": "facts", "priority": "timing",
+        "lane": "lane recipients directed", "state": "state", "line": "line", "tenant": "tenant", "priority": "timing",
         "session.peer": "session", "session.helo": "session", "session.tls": "session", "session.login": "session",
         "session.trusted": "session",
     }.items()
 }  # fmt: skip
-"""The fields by which each name is known; all others are facts."""
+"""The fields by which each name is known; all others are facts. ``directed``: recipients with their lanes."""
 
 
 def words(now: float) -> Vocabulary[Seen]:
@@ -153,26 +192,81 @@ class Selection:
         return _equal(tree, "line") if tree else ""
 
 
+class Page(NamedTuple):
+    """Those of a page that are selected. ``ids``: theirs, if they were wanted."""
+
+    ids: Sequence[bytes]
+    seen: Sequence[Seen]
+    looked: int  # records that were looked at
+
+
 def found(
     shard: Shard,
     selection: Selection,
     fields: Set[str] = frozenset(),
     told: Callable[[int], None] = lambda _: None,
     after: bytes = b"",
+    *,
+    reverse: bool = False,
 ) -> Iterator[Found]:
     """Those that are selected, with these ``fields``, in the order of their ids; in lists that may be empty.
 
     Only what is behind ``after``, an id. ``told`` hears how many records have been looked at. What changes meanwhile is
-    seen as it was or as it has become.
+    seen as it was or as it has become. ``reverse``: the last ones first.
     """
-    looking = Looking(selection, fields)
-    candidates = _candidates(shard, selection)
-    seen = 0
-    some = sorted(one for one in candidates if one > after) if candidates is not None else []
-    for page in _walked(shard, after) if candidates is None else _picked(shard, some):
-        seen += len(page)
-        told(seen)
-        yield looking.among(page)
+    looked = 0
+    for page in pages(shard, selection, fields, after, reverse=reverse):
+        looked += page.looked
+        told(looked)
+        yield list(zip(page.ids, page.seen, strict=True))
+
+
+def seen(shard: Shard, selection: Selection, fields: Set[str] = frozenset()) -> Iterator[Sequence[Seen]]:
+    """The same where nobody asks which they are."""
+    return (page.seen for page in pages(shard, selection, fields, named=False))
+
+
+def pages(
+    shard: Shard,
+    selection: Selection,
+    fields: Set[str] = frozenset(),
+    after: bytes = b"",
+    *,
+    reverse: bool = False,
+    named: bool = True,
+) -> Iterator[Page]:
+    """Page by page, as ``found`` has them. Not ``named``: their ids may be left out."""
+    looking, candidates = Looking(selection, fields), _candidates(shard, selection)
+    if candidates is None:
+        return _walked(shard, looking, after, reverse=reverse, named=named)
+    return _picked(shard, looking, sorted({one for one in candidates if one > after}, reverse=reverse))
+
+
+def _walked(shard: Shard, looking: "Looking", after: bytes, *, reverse: bool, named: bool) -> Iterator[Page]:
+    position = b"" if reverse else after
+    while True:
+        with shard.view(position, PAGE, reverse=reverse) as view:
+            places, some = looking.among(view.records)
+            ids = view.ids() if named and places else ()
+            page = Page([bytes(ids[place]) for place in places] if named else (), some, len(view.records))
+            position = view.last
+        is_last = not position or (reverse and position <= after)
+        yield _down_to(after, page) if is_last and reverse else page
+        if is_last:
+            return
+
+
+def _down_to(after: bytes, page: Page) -> Page:
+    """What is behind that id of a page that begins with the last ones."""
+    count = sum([one > after for one in page.ids])
+    return Page(page.ids[:count], page.seen[:count], page.looked)
+
+
+def _picked(shard: Shard, looking: "Looking", identities: Sequence[MessageId]) -> Iterator[Page]:
+    for start in range(0, len(identities), PAGE):
+        page = shard.packed(identities[start : start + PAGE])
+        places, some = looking.among([packed for _, packed in page])
+        yield Page([page[place][0] for place in places], some, len(page))
 
 
 class Looking:
@@ -190,7 +284,7 @@ class Looking:
         within = selection.within
         if within is not None:
             fields |= {"recipients", "session"}
-        self._decode = decoder(frozenset(fields))
+        self._read = reader(frozenset(fields))
         self._needle = _needle(condition.tree) if condition else b""
         test = condition.test if condition else None
         self._test: Callable[[Seen], Any] | None = test if within is None else _both(test, within)
@@ -198,26 +292,32 @@ class Looking:
             test = self._test
             self._test = lambda seen: seen.state in states and (test is None or test(seen))
 
-    def among(self, page: Page) -> Found:
-        """Those of a page that are selected. What cannot be read is not; `queue verify` tells of it."""
-        if needle := self._needle:
-            page = [one for one in page if needle in one[1].lower()]
-        try:
-            return self._selected(page)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return [one for single in page for one in self._readable(single)]
+    def among(self, records: Packed) -> tuple[Sequence[int], list[Seen]]:
+        """The places of those that are selected, and what was asked of them. What cannot be read is not selected;
+        `queue verify` tells of it."""
+        if len(self._needle) < _SHORTEST:
+            return self._selected(range(len(records)), records)
+        places = having(self._needle, records)
+        return self._selected(places, [records[place] for place in places])
 
-    def _selected(self, page: Page) -> Found:
-        decode, test = self._decode, self._test
+    def _selected(self, places: Sequence[int], records: Packed) -> tuple[Sequence[int], list[Seen]]:
+        test = self._test
+        try:
+            some = self._read.together(records)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            places, some = self._readable(places, records)
         if test is None:
-            return [(key, decode(packed)) for key, packed in page]
-        return [(key, seen) for key, packed in page if test(seen := decode(packed))]
+            return places, some
+        chosen = [number for number, one in enumerate(some) if test(one)]
+        return [places[number] for number in chosen], [some[number] for number in chosen]
 
-    def _readable(self, one: tuple[bytes, bytes]) -> Found:
-        try:
-            return self._selected([one])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return []
+    def _readable(self, places: Sequence[int], records: Packed) -> tuple[Sequence[int], list[Seen]]:
+        there, some = [], []
+        for place, packed in zip(places, records, strict=True):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                some += self._read.together([packed])
+                there.append(place)
+        return there, some
 
 
 def _both(test: Callable[[Seen], Any] | None, within: Within) -> Callable[[Seen], Any]:
@@ -229,15 +329,24 @@ def _both(test: Callable[[Seen], Any] | None, within: Within) -> Callable[[Seen]
     return holds
 
 
-def _walked(shard: Shard, position: bytes) -> Iterator[Page]:
-    while page := shard.packed_from(position, PAGE):
-        yield page
-        position = page[-1][0]
+def having(needle: bytes, records: Packed) -> list[int]:
+    """The places of records that have these octets, in whatever case.
 
-
-def _picked(shard: Shard, identities: Sequence[MessageId]) -> Iterator[Page]:
-    for start in range(0, len(identities), PAGE):
-        yield shard.packed(identities[start : start + PAGE])
+    They are searched some hundred at once, for few of them have it.
+    """
+    found: list[int] = []
+    for start in range(0, len(records), _TOGETHER):
+        some = records[start : start + _TOGETHER]
+        joined = b"".join(some).lower()
+        at = joined.find(needle)
+        ends = list(accumulate(map(len, some))) if at >= 0 else []
+        while at >= 0:
+            place = bisect_right(ends, at)
+            is_within = at + len(needle) <= ends[place]  # else it begins in one record and ends in the next
+            if is_within:
+                found.append(start + place)
+            at = joined.find(needle, ends[place] if is_within else at + 1)
+    return found
 
 
 def _candidates(shard: Shard, selection: Selection) -> list[MessageId] | None:
@@ -295,21 +404,48 @@ def _needle(tree: Node) -> bytes:
     return needle.encode()
 
 
+class Reader:
+    """Reads some fields of records, and passes over the others."""
+
+    def __init__(self, shape: Any) -> None:
+        """``shape``: a struct of them; None: there is nothing to read."""
+        self._decode = msgspec.msgpack.Decoder(list[shape]).decode if shape is not None else None
+
+    def together(self, records: Packed) -> list[Seen]:
+        """What is read of each. DecodeError, UnicodeDecodeError."""
+        decode = self._decode
+        if decode is None:
+            return [None] * len(records)
+        found: list[Seen] = []
+        for start in range(0, len(records), _TOGETHER):
+            some = records[start : start + _TOGETHER]
+            found += decode(b"".join([_ARRAY.pack(0xDC, len(some)), *some]))
+        return found
+
+
+_ARRAY = struct.Struct(">BH")
+"""How an array begins in MessagePack whose length is written with 16 bits."""
+
+
 @lru_cache(maxsize=64)
-def decoder(fields: frozenset[str]) -> Callable[[bytes], Seen]:
-    """Reads these fields of a record, and skips the others."""
-    inner = _shaped("Envelope", _ENVELOPE, fields)
-    outer = _shaped("Seen", (("envelope", inner or msgspec.Raw), *_RECORD), fields | ({"envelope"} if inner else set()))
-    return (lambda _: None) if outer is None else msgspec.msgpack.Decoder(outer).decode
+def reader(fields: frozenset[str]) -> Reader:
+    """One that reads these fields."""
+    narrow: dict[str, Any] = {"recipients": list[Directed]} if "directed" in fields else {}
+    if "tenant" in fields and "facts" not in fields:
+        narrow["facts"] = _Tenant
+    inner = _shaped("Envelope", [(name, narrow.get(name, kind)) for name, kind in _ENVELOPE], fields | narrow.keys())
+    wanted = fields | {"envelope"} if inner else fields
+    return Reader(_shaped("Seen", (("envelope", inner or _Passed), *_RECORD), wanted))
 
 
 def _shaped(name: str, known: Sequence[tuple[str, Any]], fields: Set[str]) -> Any:
-    """A struct of all fields up to the last one that is wanted; those between are not read."""
+    """A struct of all fields up to the last one that is wanted; None: none is. Of those between, texts and numbers are
+    read too, which costs no more than to keep the place where they stand."""
     last = max((place for place, (field, _) in enumerate(known) if field in fields), default=-1)
     if last < 0:
         return None
     shaped: list[Any] = []
     for field, kind in known[: last + 1]:
-        shape = kind if field in fields else msgspec.Raw
+        shape = kind if field in fields else _PASSED.get(field, kind)
         shaped.append((field, shape, _LATER[field]) if field in _LATER else (field, shape))
     return msgspec.defstruct(name, shaped, array_like=True, gc=False)

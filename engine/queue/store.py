@@ -14,6 +14,7 @@ turns      time + line → decided the lines by that time
 import os
 import struct
 from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -78,6 +79,32 @@ class Counts(NamedTuple):
     parked: int
     in_line: int
     held: int
+
+
+class View:
+    """Records of a page where they lie in the map, uncopied: once the transaction is over, others may be there."""
+
+    def __init__(self, cursor: Any, position: bytes, limit: int, *, reverse: bool) -> None:
+        self._cursor, self._position, self._limit, self._reverse = cursor, position, limit, reverse
+        self.records: Sequence[memoryview] = self._each(values=True)
+        self.last = bytes(cursor.key()) if len(self.records) == limit else b""  # its id; empty: behind it is none
+
+    def ids(self) -> Sequence[memoryview]:
+        """The ids of these records."""
+        return self._each(values=False)
+
+    def _each(self, *, values: bool) -> Sequence[memoryview]:
+        if not self._find():
+            return ()
+        step = self._cursor.iterprev if self._reverse else self._cursor.iternext
+        return list(islice(step(keys=not values, values=values), self._limit))
+
+    def _find(self) -> bool:
+        """Put the cursor on the first one, if there is any."""
+        cursor, position = self._cursor, self._position
+        if not self._reverse:
+            return bool(cursor.set_range(position + b"\0"))
+        return bool(cursor.prev() if position and cursor.set_range(position) else cursor.last())
 
 
 class Shard:
@@ -382,10 +409,11 @@ class Shard:
             found: list[tuple[bytes, bytes]] = cursor.getmulti(identities)
             return found
 
-    def packed_from(self, position: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """The same of the next ``limit`` ids above ``position``."""
-        with self.environment.begin() as transaction, transaction.cursor(self._envelopes) as cursor:
-            return list(islice(cursor, limit)) if cursor.set_range(position + b"\0") else []
+    @contextmanager
+    def view(self, position: bytes, limit: int, *, reverse: bool = False) -> Iterator["View"]:
+        """The next ``limit`` records above ``position``, or below it; empty: from the beginning, or the end."""
+        with self.environment.begin(buffers=True) as transaction, transaction.cursor(self._envelopes) as cursor:
+            yield View(cursor, position, limit, reverse=reverse)
 
     def count(self) -> int:
         """Messages in the shard."""

@@ -202,6 +202,28 @@ def test_pages_lose_nothing(records: list[Record], page: int) -> None:
         search.PAGE = before
 
 
+@settings(max_examples=50)
+@given(st.lists(RECORDS, max_size=8), st.integers(1, 3), st.sampled_from(["True", "size > 1KB", "state == 'held'"]))
+def test_the_last_ones_first(records: list[Record], page: int, text: str) -> None:
+    before, search.PAGE = search.PAGE, page
+    try:
+        with shard_of(records) as shard:
+            selection = Selection.told([text], NOW)
+            there = ids(shard, selection)
+            for after in (b"", *there, b"\xff" * 16):
+                backwards = [one for some in found(shard, selection, after=after, reverse=True) for one, _ in some]
+                assert backwards == [one for one in reversed(there) if one > after]
+    finally:
+        search.PAGE = before
+
+
+@given(st.lists(st.text("ab!B", max_size=6).map(str.encode), max_size=8), st.text("ab!", min_size=1, max_size=4))
+def test_octets_are_found_in_single_records(records: list[bytes], needle: str) -> None:
+    octets = needle.encode()
+    plain = [place for place, record in enumerate(records) if octets in record.lower()]
+    assert search.having(octets, [memoryview(record) for record in records]) == plain
+
+
 def a_record(**changes: Any) -> Record:
     envelope = Envelope("ann@a.test", (Recipient("bob@b.test"),), arrived=1000.0)
     return replace(Record(MessageId.new(1000.0), envelope, "inbound", 10, in_file=True, due=NOW), **changes)

@@ -12,9 +12,10 @@ from engine.config import Config
 from engine.directory import ADMINISTRATOR
 from engine.links.request import Unanswered
 from engine.operations import orders, queue
-from engine.operations.queue import Chosen, Counted, Row
+from engine.operations.queue import Chosen, Row
 from engine.queue.orders import MEANT, Order, Word
 from engine.queue.search import STATES, Selection
+from engine.queue.tally import Counted
 from engine.storage.environment import StorageError
 from engine.web.admin.looking import looked
 from engine.web.admin.scope import operator, reach

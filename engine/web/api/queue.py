@@ -17,6 +17,7 @@ from engine.operations.snapshots import Restored, Snapshot, Taken, Verified
 from engine.queue.orders import MEANT, RETURNED, RETURNED_CODE, Word
 from engine.queue.orders import Order as OrderName
 from engine.queue.search import STATES, Selection
+from engine.queue.tally import Counted
 from engine.web.api.cursors import cursor_of, position_of
 from engine.web.api.jobs import Job, Progress
 from engine.web.api.operating import operator_of
@@ -281,7 +282,7 @@ async def group_queue(call: Call, *, query: Grouped) -> Groups:
 _AGES = ("5m", "30m", "1h", "4h", "12h", "1d", "3d", "older")
 
 
-def _group(one: operations.Counted) -> GroupCount:
+def _group(one: Counted) -> GroupCount:
     oldest = round(one.oldest) if one.messages else 0
     return GroupCount(one.name, one.messages, one.octets, oldest, dict(zip(_AGES, one.ages, strict=True)))
 
