@@ -161,6 +161,7 @@ def test_the_list(run: Any, config: Path) -> None:
         "has_password": True,
         "has_totp": False,
         "send_as": [],
+        "on_behalf": [],
         "domain_is_local": True,
         "state": ["admin"],
     }

@@ -40,7 +40,7 @@ def test_a_reply_has_its_class(folder: Path) -> None:
     found = json.loads(done.output)
     assert [(one["class"], one["permanent"], one["retry"]) for one in found] == [
         ("mailbox-full", "no", "patient"),
-        ("rate", "no", "patient"),
+        ("rate", "no", "usual"),
     ]
 
 

@@ -58,7 +58,7 @@ UNSAID = re.compile(
 
 LEFT = {
     # Names that other modules give words to, or parts of a name.
-    "domain not local", "no password", "public folder", "no admin", "sends as {}", "not suspended", "roles {}",
+    "domain not local", "no password", "public folder", "no admin", "sends as {}", "sends on behalf of {}", "mailbox.change directly", "not suspended", "roles {}",
     "second factor", "no second factor", "app password {}", "no app password {}", "the same", "it waits", "it is held",
     "it is parked", "was in force", "was on trial", "was to be opened", "in force", "on trial", "by hand", "tried now",
     "given up", "in line", "turned away", "soft reject", "add header", "rewrite subject", "[server] {}",

@@ -13,7 +13,7 @@ SAFE = {"GET", "HEAD", "OPTIONS"}
 
 OPEN_CHANGES = {
     "/sign-in", "/sign-in/code", "/sign-in/passkey", "/sign-in/passkey/options", "/invitation", "/unsubscribe/{token}",
-    "/reports/tls", "/sign-out/by/{name}",
+    "/quarantine", "/reports/tls", "/sign-out/by/{name}",
 }  # fmt: skip
 """What strangers may post: each has a proof of its own, or believes nothing."""
 
@@ -22,7 +22,7 @@ BY_PAGES = {"/sign-in", "/sign-in/code", "/sign-in/passkey", "/sign-in/passkey/o
 
 OPEN_PAGES = {
     "/", "/static/{hash}/{name:path}", "/sign-in", "/sign-in/with/{name}", "/sign-in/with/{name}/back", "/invitation",
-    "/unsubscribe/{token}", "/.well-known/mta-sts.txt", "/mail/seen/{pass}", "/admin/oversight/seen/{pass}",
+    "/unsubscribe/{token}", "/quarantine", "/.well-known/mta-sts.txt", "/mail/seen/{pass}", "/admin/oversight/seen/{pass}",
 }  # fmt: skip
 """What strangers may ask for. The last two open by a pass of which nobody can make one."""
 

@@ -133,8 +133,10 @@ class Accounts(Logins):
     def _grant(self, txn: Transaction, name: Name, added: list[str], removed: set[str], which: str) -> Account:
         before = getattr(self._record_or_error(txn, name), which)
         for sender in removed - set(before):
-            how = "on behalf of" if which == "on_behalf" else "as"
-            raise NotFound(f"{'@'.join(name)} was not granted to send {how} {sender}")
+            who = "@".join(name)
+            if which == "on_behalf":
+                raise NotFound(f"{who} was not granted to send on behalf of {sender}")
+            raise NotFound(f"{who} was not granted to send as {sender}")
         after = tuple(sender for sender in dict.fromkeys([*before, *added]) if sender not in removed)
         if len(after) > MOST_GRANTS:
             raise Invalid(f"an account may send in {MOST_GRANTS} other names at most; grant a whole domain")

@@ -77,6 +77,7 @@ def _fields(request: Request) -> dict[str, str]:
         "part": _("Part"), "export": _("Export"), "size": _("Size"), "folders": _("Folders"), "to": _("To"),
         "from": _("From"), "revision": _("Revision"), "uid": "UID", "message_id": "Message-ID", "sha256": "SHA-256",
         "manifest_sha256": _("SHA-256 of the manifest"), "file": _("File"), "found": _("Found"),
+        "freed": _("Let go"),
     }  # fmt: skip
 
 

@@ -129,6 +129,8 @@ def fields(request: Request) -> Mapping[str, str]:
         "number": _("Number"),
         "about": _("About the mail of"),
         "hash": _("Hash"),
+        "order": _("Order"),
+        "which": _("Which mail"),
     }
 
 

@@ -12,7 +12,7 @@ from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, lines, mail_of, 
 from engine.mailbox.commands import DeleteAcl, SetAcl
 from engine.mailbox.flags import FLAGGED, SEEN
 from engine.web.mail.desk import Desk
-from engine.web.mail.finding import Finding
+from engine.finding.search import Finding
 
 
 @pytest.fixture
