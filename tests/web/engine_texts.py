@@ -58,7 +58,8 @@ UNSAID = re.compile(
 
 LEFT = {
     # Names that other modules give words to, or parts of a name.
-    "domain not local", "no password", "public folder", "no admin", "sends as {}", "sends on behalf of {}", "mailbox.change directly", "not suspended", "roles {}",
+    "sends on behalf of {}",
+    "domain not local", "no password", "public folder", "no admin", "sends as {}", "not suspended", "roles {}",
     "second factor", "no second factor", "app password {}", "no app password {}", "the same", "it waits", "it is held",
     "it is parked", "was in force", "was on trial", "was to be opened", "in force", "on trial", "by hand", "tried now",
     "given up", "in line", "turned away", "soft reject", "add header", "rewrite subject", "[server] {}",
@@ -66,6 +67,7 @@ LEFT = {
     # Put around words that have their own form.
     "{} by {}{}", "{} for {}", "{} from {}", " at {}",
     # What is written for programs.
+    "mailbox.change directly",
     "postroad dkim new {}", "postroad shaping actions: {}", 'rspamd = {{ url = "http://127.0.0.1:11333" }}',
     'clamav = {{ socket = "/path" }}', " - at `\\$(.*)`$", "Expected `array`", " \\(at line (\\d+), column (\\d+)\\)$",
     '_mta-sts.{}. IN TXT "v=STSv1; id=1"',

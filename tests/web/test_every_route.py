@@ -22,7 +22,8 @@ BY_PAGES = {"/sign-in", "/sign-in/code", "/sign-in/passkey", "/sign-in/passkey/o
 
 OPEN_PAGES = {
     "/", "/static/{hash}/{name:path}", "/sign-in", "/sign-in/with/{name}", "/sign-in/with/{name}/back", "/invitation",
-    "/unsubscribe/{token}", "/quarantine", "/.well-known/mta-sts.txt", "/mail/seen/{pass}", "/admin/oversight/seen/{pass}",
+    "/unsubscribe/{token}", "/quarantine", "/.well-known/mta-sts.txt", "/mail/seen/{pass}",
+    "/admin/oversight/seen/{pass}",
 }  # fmt: skip
 """What strangers may ask for. The last two open by a pass of which nobody can make one."""
 

@@ -9,10 +9,10 @@ import pytest
 import trio
 from mail_site import ANN, BOB, PICTURE, RICH, browser, letter, lines, mail_of, subjects
 
+from engine.finding.search import Finding
 from engine.mailbox.commands import DeleteAcl, SetAcl
 from engine.mailbox.flags import FLAGGED, SEEN
 from engine.web.mail.desk import Desk
-from engine.finding.search import Finding
 
 
 @pytest.fixture
