@@ -44,7 +44,7 @@ LEAVING = {
     "delivered, the queue not told": Point("mailboxes", WRITER, "Writer._commit", count=3),
 }
 CHANGING = {
-    "a changed content in a file": Point("mail-", "engine.runtime.journey", "set_aside"),
+    "a changed content in a file": Point("mail-", "engine.runtime.contents", "set_aside"),
     "a changed content in its place": Point("mail-", "engine.runtime.journey", "put_in_place"),
     "a changed content, committed": Point("mail-", OWNER, "Owner._stored", "before", count=20),
     "a changed content found, not sent back": Point("after-", "engine.links.host", "Host._answer", "before"),
