@@ -57,7 +57,8 @@ def ended(client: httpx2.Client, answer: httpx2.Response) -> dict:
 
 @pytest.fixture(scope="module")
 def everything(server) -> str:
-    return token_of(server, "everything", "--scope", "all", "--rate", "1000000/1m")
+    look = ("--scope", "oversight:look", "--auditor", BOB)
+    return token_of(server, "everything", "--scope", "all", *look, "--rate", "1000000/1m")
 
 
 @pytest.fixture(scope="module")
