@@ -210,9 +210,14 @@ async def answer_directly(endpoint: str, functions: Mapping[str, Function]) -> N
             async with trio.open_nursery() as nursery:
                 while True:
                     await trio.lowlevel.wait_readable(listening)
-                    with suppress(BlockingIOError):
+                    try:
                         sock, _ = listening.accept()
-                        nursery.start_soon(_answer_all, _Frames(sock), functions, nursery)
+                    except BlockingIOError:
+                        continue
+                    except OSError:  # there are no descriptors left: whoever waits is taken once there are
+                        await trio.sleep(_AGAIN)
+                        continue
+                    nursery.start_soon(_answer_all, _Frames(sock), functions, nursery)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)

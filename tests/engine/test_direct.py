@@ -1,5 +1,6 @@
 """Questions over a socket between two processes: order, size, and the death of either side."""
 
+import errno
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -159,3 +160,21 @@ async def _sent(sock: socket.socket, octets: bytes) -> None:
     while octets:
         await trio.lowlevel.wait_writable(sock)
         octets = octets[sock.send(octets) :]
+
+
+async def test_who_comes_while_there_are_no_descriptors_is_answered_later(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept, refused = socket.socket.accept, []
+
+    def few(listening: socket.socket) -> Any:
+        if len(refused) < 3:
+            refused.append(listening)
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(listening)
+
+    monkeypatch.setattr(socket.socket, "accept", few)
+    with trio.fail_after(60):
+        async with served(endpoint, There()), asking(endpoint) as asker:
+            assert await asker.ask("length", "abc") == [3]
+    assert len(refused) == 3
