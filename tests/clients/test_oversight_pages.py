@@ -81,7 +81,7 @@ def test_an_auditor_asks_an_owner_consents_and_mail_is_read(
 
         other.goto(site(server, "/admin/audit"))
         other.locator("summary", has_text="A message was opened").click()
-        expect(other.get_by_text("message_id")).to_be_visible()
+        expect(other.get_by_text("Message-ID", exact=True)).to_be_visible()
         shot(other, "oversight-audit")
         other.get_by_role("button", name="Verify the log").click()
         expect(other.get_by_role("status")).to_contain_text("each as it was written")
