@@ -3,6 +3,7 @@
 A server reads the parameters of MAIL by these, and says in its reply to EHLO that it does; a client writes them.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -116,7 +117,7 @@ def written(timing: Timing, offers: Mapping[str, str], now: float) -> list[bytes
         left = min(max(int(timing.by - now), -LONGEST_BY), LONGEST_BY)
         found.append(b"BY=%d;%b" % (left, timing.by_mode.encode("ascii")))
     if timing.release > now and "FUTURERELEASE" in offers:
-        found.append(b"HOLDFOR=%d" % (timing.release - now))
+        found.append(b"HOLDFOR=%d" % math.ceil(timing.release - now))  # rather late than early
     return found
 
 

@@ -163,3 +163,8 @@ def test_less_time_than_the_next_server_wants_is_none() -> None:
     for left, wants, can in ((60, "60", True), (59, "60", False), (1, "", True), (0, "", False), (60, "60, x", True)):
         found = lacks_time(Timing(by=NOW + left, by_mode="RT"), {"DELIVERBY": wants}, NOW)
         assert (found == "") == can, (left, wants)
+
+
+def test_a_part_of_a_second_is_held_whole() -> None:
+    """Rather late than early."""
+    assert written(Timing(release=NOW + 30.2), {"FUTURERELEASE": "86400"}, NOW) == [b"HOLDFOR=31"]
