@@ -2,6 +2,9 @@
 
 import base64
 import re
+import time
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.chromium import chromium, picture
 from tests.support.pages import SETTINGS, site
-from tests.support.server import PASSWORD, Postroad
+from tests.support.server import PASSWORD, Postroad, until
 
 pytestmark = pytest.mark.client
 
@@ -19,6 +22,10 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da6364f8cf500f00030601805a34"
     "7d6b0000000049454e44ae426082"
 )
+
+
+_LOCAL = "at => new Date((at - 60 * new Date(1000 * at).getTimezoneOffset()) * 1000).toISOString().slice(0, 16)"
+"""A Unix time as a field for local time takes it."""
 
 
 @pytest.fixture
@@ -125,6 +132,52 @@ def test_sending_is_undone_and_the_letter_is_there_again(server):
         expect(ann.locator("#lines .nothing")).to_be_visible()
         assert ann.mistakes == []
     assert server.mailbox(BOB) == []
+
+
+def test_a_letter_is_sent_at_the_time_that_was_chosen(server):
+    with chromium() as browser:
+        ann = sign_in(browser, server, ANN)
+        ann.click(".write")
+        ann.fill('input[name="to"]', BOB)
+        ann.fill('input[name="subject"]', "Not before")
+        ann.click("#sheet")
+        ann.keyboard.type("In a minute")
+        ann.click("summary:has-text('Later')")
+        at = (time.time() + 80) // 60 * 60  # the page takes whole minutes, by the clock of the browser
+        ann.fill("#at", ann.evaluate(_LOCAL, at))
+        ann.click('button[type="submit"]')
+        ann.wait_for_selector("#lines")
+        assert server.mailbox(BOB) == []
+        (come,) = until(lambda: server.mailbox(BOB), "the letter at its time")
+        assert b"Subject: Not before" in come
+        assert time.time() >= at
+        assert ann.mistakes == []
+
+
+def test_a_picture_that_is_pasted_stands_in_the_letter(server):
+    with chromium() as browser:
+        ann = sign_in(browser, server, ANN)
+        ann.click(".write")
+        ann.fill('input[name="to"]', BOB)
+        ann.fill('input[name="subject"]', "A pixel")
+        ann.evaluate(
+            """octets => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(octets)], "dot.png", { type: "image/png" }));
+                const pasted = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+                document.querySelector("#sheet").dispatchEvent(pasted);
+            }""",
+            list(PIXEL),
+        )
+        expect(ann.locator("#sheet img")).to_have_count(1)
+        ann.click('button[type="submit"]')
+        ann.wait_for_selector("#lines")
+        (come,) = until(lambda: server.mailbox(BOB), "the letter")
+        parts = {part.get_content_type(): part for part in message_from_bytes(come, policy=default).walk()}
+        identity = parts["image/png"]["Content-ID"].strip("<>")
+        assert f'src="cid:{identity}"' in parts["text/html"].get_content()
+        assert parts["image/png"].get_content() == PIXEL
+        assert ann.mistakes == []
 
 
 def test_two_browsers_of_one_person_see_each_others_changes(server):
