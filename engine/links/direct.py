@@ -11,14 +11,14 @@ import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import count, islice
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 import trio
 
 from engine.links import wire
-from engine.links.request import Function, Unanswered
-from engine.wakeup import Answer, Wakeup
+from engine.links.request import Function, Questions, answer_to
+from engine.wakeup import Wakeup
 
 _HEAD: Final = struct.Struct(">II")
 
@@ -152,25 +152,15 @@ class DirectAsker:
 
     def __init__(self) -> None:
         self._frames: _Frames | None = None
-        self._open: dict[int, Answer] = {}
-        self._numbers = count(1)
+        self._questions = Questions()
         self._connected = trio.Event()
 
     async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
         """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
         await self._connected.wait()
-        number = next(self._numbers)
-        answer = self._open[number] = Answer()
         assert self._frames is not None
-        self._frames.send(wire.pack([number, name, arguments]), octets)
-        try:
-            found: Any = await answer.wait()
-        finally:
-            self._open.pop(number, None)
-        done, value = found
-        if not done:
-            raise Unanswered(value)
-        return value
+        send = self._frames.send
+        return await self._questions.answered(name, arguments, lambda asked: send(asked, octets))
 
     async def serve(self, endpoint: str) -> None:
         """Be connected to ``endpoint`` until cancelled."""
@@ -186,15 +176,12 @@ class DirectAsker:
             finally:
                 self._connected = trio.Event()
                 self._frames.close()
-                for answer in self._open.values():
-                    answer.give((False, "the process that was asked has ended"))
+                self._questions.lost()
 
     async def _take(self, frames: _Frames) -> None:
         while come := await frames.read():
             for packed, _ in come:
-                number, done, value = wire.unpack(packed)
-                if number in self._open:
-                    self._open[number].give((done, value))
+                self._questions.heard(packed)
 
 
 async def answer_directly(endpoint: str, functions: Mapping[str, Function]) -> None:
@@ -241,11 +228,7 @@ async def _answer_all(frames: _Frames, functions: Mapping[str, Function], tasks:
 async def _answer(
     frames: _Frames, number: int, functions: Mapping[str, Function], name: str, arguments: Sequence[Any]
 ) -> None:
-    try:
-        done, value = True, await functions[name](*arguments)
-    except Exception as error:  # the asker must hear of it, whatever it is
-        done, value = False, f"{type(error).__name__}: {error}"
-    frames.send(wire.pack([number, done, value]))
+    frames.send(await answer_to(number, functions, name, arguments))
 
 
 async def _connected(endpoint: str) -> socket.socket:

@@ -1,6 +1,6 @@
 """Questions from one process to another that are no message: a name and arguments there, an answer back."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -18,24 +18,18 @@ class Unanswered(Exception):
     """The other process died, or could not do it. What was asked may or may not have been done."""
 
 
-class Asker:
-    """Asks whoever serves at the endpoint that it was last connected to."""
+class Questions:
+    """Those that wait for their answers, by number."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        self._context = context
-        self._socket: Socket | None = None
+    def __init__(self) -> None:
         self._open: dict[int, Answer] = {}
         self._numbers = count(1)
-        self._connected = trio.Event()
 
-    async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
-        """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
-        await self._connected.wait()
+    async def answered(self, name: str, arguments: Sequence[Any], send: Callable[[bytes], None]) -> Any:
+        """The answer to what is sent. Unanswered when there is none."""
         number = next(self._numbers)
         answer = self._open[number] = Answer()
-        assert self._socket is not None
-        asked = wire.pack([number, name, arguments])
-        self._socket.send([asked, octets] if octets else [asked])  # a frame of their own: packed they would be copied
+        send(wire.pack([number, name, arguments]))
         try:
             found: Any = await answer.wait()
         finally:
@@ -45,6 +39,44 @@ class Asker:
             raise Unanswered(value)
         return value
 
+    def heard(self, packed: bytes) -> None:
+        """An answer has come."""
+        number, done, value = wire.unpack(packed)
+        if number in self._open:
+            self._open[number].give((done, value))
+
+    def lost(self) -> None:
+        """No more answers will come to what has been sent."""
+        for answer in self._open.values():
+            answer.give((False, "the process that was asked has ended"))
+
+
+async def answer_to(number: int, functions: Mapping[str, Function], name: str, arguments: Sequence[Any]) -> bytes:
+    """What ``Questions.heard`` takes: what the function gives, or why there is nothing."""
+    try:
+        done, value = True, await functions[name](*arguments)
+    except Exception as error:  # the asker must hear of it, whatever it is
+        done, value = False, f"{type(error).__name__}: {error}"
+    return wire.pack([number, done, value])
+
+
+class Asker:
+    """Asks whoever serves at the endpoint that it was last connected to."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self._context = context
+        self._socket: Socket | None = None
+        self._questions = Questions()
+        self._connected = trio.Event()
+
+    async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
+        """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
+        await self._connected.wait()
+        assert self._socket is not None
+        behind = [octets] if octets else []  # a frame of their own: packed they would be copied
+        send = self._socket.send
+        return await self._questions.answered(name, arguments, lambda asked: send([asked, *behind]))
+
     async def serve(self, endpoint: str) -> None:
         """Be connected to ``endpoint`` until cancelled."""
         self._socket = Socket(self._context, zmq.DEALER)
@@ -53,14 +85,11 @@ class Asker:
         try:
             while True:
                 for frames in await self._socket.receive_many():
-                    number, done, value = wire.unpack(frames[0])
-                    if number in self._open:
-                        self._open[number].give((done, value))
+                    self._questions.heard(frames[0])
         finally:
             self._connected = trio.Event()
             self._socket.close()
-            for answer in self._open.values():
-                answer.give((False, "the process that was asked has ended"))
+            self._questions.lost()
 
 
 async def answer_requests(
@@ -71,11 +100,7 @@ async def answer_requests(
     socket.bind(endpoint)
 
     async def answer(identity: bytes, number: int, name: str, arguments: list[Any]) -> None:
-        try:
-            done, value = True, await functions[name](*arguments)
-        except Exception as error:  # the asker must hear of it, whatever it is
-            done, value = False, f"{type(error).__name__}: {error}"
-        socket.send([identity, wire.pack([number, done, value])])
+        socket.send([identity, await answer_to(number, functions, name, arguments)])
 
     try:
         async with trio.open_nursery() as nursery:
