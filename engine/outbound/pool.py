@@ -2,7 +2,6 @@
 
 import heapq
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -379,11 +378,11 @@ class Pool:
     async def _serve(self, site: _Site, session: Session) -> None:
         """Deliver one message after the other, until there are no more or the connection has done its share."""
         turns = site.turns
-        spell = trio.current_time() + SPELL if site.shares_places else math.inf
+        spell = trio.current_time() + SPELL if site.shares_places else None
 
         def following(quick: bool) -> Job | None:
             site.take_back(session)
-            full = session.served + len(session.open) >= self._most(site, session) or trio.current_time() >= spell
+            full = session.served + len(session.open) >= self._most(site, session) or _is_over(spell)
             job = None if full else site.follower(session, quick=quick)
             if job is None or (turns is not None and not turns.take(job)):
                 return None
@@ -391,7 +390,7 @@ class Pool:
 
         fresh = True
         while session.served < self._most(site, session) and not self._leaves(site, session):
-            if turns is not None and trio.current_time() >= spell:
+            if turns is not None and _is_over(spell):
                 if await turns.valve.is_wanted(0):
                     break
                 spell = trio.current_time() + 1.0
@@ -567,3 +566,8 @@ def _standing(site: _Site) -> Standing:
         paused_for=max(turns.wait(), 0.0) if turns else 0.0,
         last_reply=turns.valve.last_reply if turns else "",
     )
+
+
+def _is_over(spell: float | None) -> bool:
+    """Whether that time has come; None: there is none, as nearly always, and the clock need not be asked."""
+    return spell is not None and trio.current_time() >= spell
