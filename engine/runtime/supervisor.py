@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -405,7 +406,9 @@ class Supervisor:
                 if before.turn != self._put.turn:
                     event("reloaded", revision=self._put.number, by=order.by)
                     if order.by:
-                        Changes(self._config.server.data).put("reloaded", revision=self._put.number, by=order.by)
+                        put = Changes(self._config.server.data).put
+                        done = partial(put, "reloaded", revision=self._put.number, by=order.by)
+                        await trio.to_thread.run_sync(done)  # it waits for the disk
             self._state.write(os.getpid(), self._put.number, trouble)
             self._notices.ready(self._put.number, trouble)
 
