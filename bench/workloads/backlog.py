@@ -25,10 +25,10 @@ async def measure(work: Work, backlog: Backlog | None, count: int) -> Run:
     if backlog is not None:
         backlog.turn_anew()
         await work.disk.settled()
-    kept = None if backlog is None else backlog.data.parent
+    folder = None if backlog is None else backlog.data.parent
     async with AsyncExitStack() as stack:
         port, arrived = await stack.enter_async_context(sink())
-        running, used = await stack.enter_async_context(started(work, "backlog", kept=kept, next_hop=port))
+        running, used = await stack.enter_async_context(started(work, "backlog", kept=folder, next_hop=port))
         anonymous = await stack.enter_async_context(usage.most(running.group.anonymous))
         before = arrived()
         first = await send(work.cell, 1, running.port, lambda: arrived() - before, limit=work.limit)
@@ -41,6 +41,21 @@ async def measure(work: Work, backlog: Backlog | None, count: int) -> Run:
         run = Run(count, sent.arrived, figures=figures, **used())
         await holds(running, backlog.messages if backlog else 0)
     return run
+
+
+async def kept(disk: Disk, name: str, messages: int) -> Backlog:
+    """So many messages in a folder of that name, made for the first round of them."""
+    folder = disk.folder / f"{name}-{messages}"
+    folder.mkdir(exist_ok=True)
+    backlog = Backlog(folder / "var", messages)
+    await backlog.make()
+    return backlog
+
+
+def beside(server: Postroad, backlog: Backlog) -> Postroad:
+    """The server, which finds the sites that mail waits for."""
+    changes = {**server.changes, "stage.relay.allow_networks": ["127.0.0.0/8"]}
+    return replace(server, changes=changes, zones=(zone(DOMAIN), backlog.zone()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +80,11 @@ class Waiting:
 
     async def trials(self, servers: Sequence[Server], cell: Cell, disk: Disk, wanted: Wanted) -> Sequence[Trial]:
         limit = max(120.0, 20 * wanted.seconds)
-        kept = disk.folder / f"backlog-{cell.backlog}"
-        kept.mkdir(exist_ok=True)
-        backlog = Backlog(kept / "var", cell.backlog)
-        await backlog.make()
+        backlog = await kept(disk, self.name, cell.backlog)
         found = []
         for server in servers:
             if isinstance(server, Postroad) and self.name in server.workloads:
-                changes = {**server.changes, "stage.relay.allow_networks": ["127.0.0.0/8"]}
-                work = Work(replace(server, changes=changes, zones=(zone(DOMAIN), backlog.zone())), cell, disk, limit)
+                work = Work(beside(server, backlog), cell, disk, limit)
                 name = f"{server.name}, {cell.backlog:,} waiting"
                 found.append(trial(server, partial(measure, work, None), name=f"{server.name}, nothing waiting"))
                 found.append(trial(server, partial(measure, work, backlog), key=f"{server.key}@backlog", name=name))

@@ -4,7 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from bench.disks import Disk
 from bench.load import send, sink
 from bench.measure import Cell, Part, Run, Trial, Wanted
 from bench.servers.base import DOMAIN, Server
-from bench.servers.postroad import ROOT, Postroad, zone
-from bench.workloads.backlog import WAITING
+from bench.servers.postroad import ROOT, Postroad
+from bench.workloads.backlog import WAITING, beside, kept
 from bench.workloads.base import Choice, Work, started, trial
 
 LIMIT = 1.0
@@ -95,15 +95,11 @@ class Asked:
 
     async def trials(self, servers: Sequence[Server], cell: Cell, disk: Disk, wanted: Wanted) -> Sequence[Trial]:
         limit = max(120.0, 20 * wanted.seconds)
-        kept = disk.folder / f"queue-{cell.backlog}"
-        kept.mkdir(exist_ok=True)
-        backlog = Backlog(kept / "var", cell.backlog)
-        await backlog.make()
+        backlog = await kept(disk, self.name, cell.backlog)
         found = []
         for server in servers:
             if isinstance(server, Postroad) and self.name in server.workloads:
-                changes = {**server.changes, "stage.relay.allow_networks": ["127.0.0.0/8"]}
-                work = Work(replace(server, changes=changes, zones=(zone(DOMAIN), backlog.zone())), cell, disk, limit)
+                work = Work(beside(server, backlog), cell, disk, limit)
                 found.append(trial(server, partial(measure, work, backlog, busy=False)))
                 busy, name = partial(measure, work, backlog, busy=True), f"{server.name}, relaying"
                 found.append(trial(server, busy, key=f"{server.key}@busy", name=name))
