@@ -75,6 +75,8 @@ def sign_in(page: Page, who: str) -> None:
     page.locator("#rcmloginpwd").fill(PASSWORD)
     page.locator("#rcmloginsubmit").click()
     expect(page.locator("#messagelist")).to_be_attached()
+    # Its answers to what the page asks meanwhile write the whole session, and with it what a page after it has begun.
+    page.wait_for_load_state("networkidle")
 
 
 def row(page: Page, subject: str) -> Any:

@@ -160,6 +160,7 @@ def test_a_picture_that_is_pasted_stands_in_the_letter(server):
         ann.click(".write")
         ann.fill('input[name="to"]', BOB)
         ann.fill('input[name="subject"]', "A pixel")
+        ann.wait_for_load_state()  # until the page listens for what is pasted
         ann.evaluate(
             """octets => {
                 const data = new DataTransfer();

@@ -97,8 +97,8 @@ def test_a_webhook_that_does_not_answer_holds_up_no_mail_and_is_told_later(post:
     until(lambda: any(one.recipients == (BOB,) for one in post.remote.received), "mail at far.test")
     post.server.kill()
     post.hook.status = 200
-    post.server.start()
     post.hook.asked.clear()
+    post.server.start()
     until(post.posted, "the webhook to be told")
     assert [event["to"] for event in post.posted()] == [GONE]
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -407,14 +408,23 @@ def program(
     end: int = signal.SIGTERM,
     address: str = "127.0.0.1",
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A foreign server that runs meanwhile, from the moment at which it answers on its port; ``end`` ends it."""
+    """A foreign server that runs meanwhile, from the moment at which it answers on its port; ``end`` ends it.
+
+    What it says is read all the while: a pipe that nobody reads is full once, and then it stands still."""
     popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, user=user)
+    assert popen.stderr is not None
+    said: deque[bytes] = deque(maxlen=50)
+    reader = threading.Thread(target=said.extend, args=(popen.stderr,), daemon=True)
+    reader.start()
     try:
         until(lambda: popen.poll() is not None or _answers(port, address), f"{command[0]} to listen")
+        assert popen.poll() is None, f"{command[0]} ended with {popen.returncode}: {b''.join(said).decode()}"
         yield popen
     finally:
         popen.send_signal(end)
-        popen.communicate()
+        popen.wait()
+        reader.join()  # then its children have ended too
+        popen.stderr.close()
 
 
 def free_port() -> int:
