@@ -21,7 +21,7 @@ from engine.protocols.timing import UNTIMED, Timing
 from engine.queue import search
 from engine.queue.search import STATES, Selection, found
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, pack
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from engine.units import Duration, Size
 from tests.support.conditions import plainly
 from tests.support.post import MAP_SIZE

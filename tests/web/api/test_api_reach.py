@@ -20,7 +20,7 @@ from engine.message import Octets
 from engine.operations.explaining import is_within
 from engine.operations.reach import Reach
 from engine.queue.store import WAITING, Record, Shard
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from engine.units import Rate
 from tests.support.api import api_of, ended
 
