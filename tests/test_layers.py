@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,7 @@ ORDINARY: dict[tuple[str, str], str] = {
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 
 
+@cache
 def modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
@@ -223,6 +225,7 @@ def part(path: Path, folder: str) -> str:
     return path.relative_to(ROOT / folder).with_suffix("").parts[0]
 
 
+@cache
 def parts_of_the_engine() -> set[str]:
     return {part(path, "engine") for path in modules("engine")} - {"__init__"}
 
