@@ -9,6 +9,7 @@ import pytest
 import zmq
 from hypothesis import HealthCheck, settings
 
+from tests.support import costs
 from tests.support.examples import TIMES
 from tests.support.redis import Redis
 
@@ -39,6 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         if drives_servers(item.path, item.module):
             item.add_marker(pytest.mark.system)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cheap_passwords(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where no server in another process hashes them too, with costs of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not drives_servers(request.path, request.module):
+            costs.lower(patch)
+        yield
 
 
 @pytest.fixture
