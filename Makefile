@@ -27,6 +27,10 @@ crash: $(READY)  ## break everything for CRASH_SECONDS while mail flows, and loo
 soak: $(READY)  ## let mail flow for SOAK_SECONDS, an hour if not said, and look for what leaks
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest -s tests/crash/test_soak.py
 
+.PHONY: examples
+examples: $(READY)  ## the tests that hypothesis makes examples for, with EXAMPLES times as many, 10 if not said
+	EXAMPLES=$(or $(EXAMPLES),10) $(PYTEST) $(shell expr 1 + $(CORES)) -m "hypothesis and not system"
+
 .PHONY: reload-campaign
 reload-campaign: $(READY)  ## reload every second while mail flows and is read, for SECONDS, 600 if not said
 	RELOAD_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -s tests/crash/test_reload_campaign.py

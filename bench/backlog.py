@@ -15,7 +15,7 @@ from engine.config import Queue
 from engine.message import Octets
 from engine.net.zone import Zone
 from engine.queue.store import Record, Shard, shard_numbers
-from engine.storage.writer import Batch, committed
+from engine.storage.batch import Batch, committed
 
 ORIGIN = "dead.test"
 """The domains of the sites are below it."""

@@ -1,5 +1,4 @@
-"""Attachments: what kinds of files a message may bring, by their content and their names, also within archives. A pure
-stage."""
+"""Attachments: what kinds of files a message may bring, by content and name, also within archives. A pure stage."""
 
 import fnmatch
 import os

@@ -1,5 +1,7 @@
-"""Sign: DKIM for the domain of the author (RFC 6376), by every key of it that is in force; and ARC (RFC 8617) for what
-others wrote and an alias of ours sends on. A pure stage."""
+"""Sign: DKIM (RFC 6376) for the author's domain, ARC (RFC 8617) for what an alias of ours sends on. A pure stage.
+
+Every key of the domain that is in force signs.
+"""
 
 import os
 import time

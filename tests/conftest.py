@@ -3,27 +3,52 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import zmq
 from hypothesis import HealthCheck, settings
 
+from tests.support import costs
+from tests.support.examples import TIMES
 from tests.support.redis import Redis
 
 # A busy machine fails no test.
-settings.register_profile("postroad", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "postroad", max_examples=100 * TIMES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("postroad")
 
 TESTS = Path(__file__).parent
 SYSTEM = {"bench", "clients", "crash", "operations"}
 
 
+def drives_servers(path: Path, module: ModuleType) -> bool:
+    """Whether the tests of a module drive whole servers."""
+    return path.relative_to(TESTS).parts[0] in SYSTEM or hasattr(module, "Postroad")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Every process of `make test` would import what it leaves out."""
+    left_out = collection_path.parent == TESTS and collection_path.name in SYSTEM
+    return True if left_out and config.option.markexpr.endswith("not system") else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Mark what `make test` leaves to `make test-system`, and begin with what takes longest."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in SYSTEM or hasattr(item.module, "Postroad"):
+        if drives_servers(item.path, item.module):
             item.add_marker(pytest.mark.system)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cheap_passwords(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where no server in another process hashes them too, with costs of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not drives_servers(request.path, request.module):
+            costs.lower(patch)
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,7 @@ ORDINARY: dict[tuple[str, str], str] = {
 """Texts in the engine that happen to be a stage's name, each with the reason why it is another word."""
 
 
+@cache
 def modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
@@ -206,16 +208,18 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Dotted names of all that a module imports, wherever in it; ``from a import b`` gives ``a.b`` as well."""
+    found: set[str] = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: write the whole name"
             assert node.module is not None
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(found)
 
 
 def part(path: Path, folder: str) -> str:
@@ -223,6 +227,7 @@ def part(path: Path, folder: str) -> str:
     return path.relative_to(ROOT / folder).with_suffix("").parts[0]
 
 
+@cache
 def parts_of_the_engine() -> set[str]:
     return {part(path, "engine") for path in modules("engine")} - {"__init__"}
 

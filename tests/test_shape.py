@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TOPS = ("engine", "stages")
 
 LONGEST = 50
 """Lines of a function, with its signature and docstring; half of all functions have six or less."""
@@ -14,7 +15,7 @@ LONGEST = 50
 def named() -> dict[str, Path]:
     """The modules of the engine and the stages."""
     found = {}
-    for path in (path for top in ("engine", "stages") for path in sorted((ROOT / top).rglob("*.py"))):
+    for path in (path for top in TOPS for path in sorted((ROOT / top).rglob("*.py"))):
         parts = path.relative_to(ROOT).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
@@ -32,6 +33,15 @@ def imported(module: str) -> Iterator[str]:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 yield from (name for name in (whole if whole in MODULES else node.module,) if name in MODULES)
+
+
+def test_every_file_opens_by_saying_in_one_line_what_it_is() -> None:
+    found = []
+    for path in (path for top in (*TOPS, "filters", "tests") for path in sorted((ROOT / top).rglob("*.py"))):
+        first, _, rest = path.read_text().partition("\n")
+        if first and not (first.startswith(('"""', 'r"""')) and (first.endswith('"""') or rest.startswith("\n"))):
+            found.append(str(path.relative_to(ROOT)))
+    assert found == []
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -22,7 +22,8 @@ from engine.queue.content import PIECE
 from engine.queue.incoming import ContentWriter
 from engine.queue.store import Record, Shard, content_folder
 from engine.queue.verify import Verification
-from engine.storage.writer import Batch, Writer
+from engine.storage.batch import Batch
+from engine.storage.writer import Writer
 
 _ACCOUNTS = 100
 

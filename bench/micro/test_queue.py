@@ -13,7 +13,8 @@ from bench.micro.measure import Measure
 from bench.micro.samples import KIB, letter, message
 from engine.message import MessageId, Octets
 from engine.queue.store import Record, Shard
-from engine.storage.writer import Batch, Writer
+from engine.storage.batch import Batch
+from engine.storage.writer import Writer
 from engine.wakeup import Wakeup
 
 pytestmark = pytest.mark.benchmark(group="Queue on a disk")

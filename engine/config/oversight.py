@@ -1,6 +1,4 @@
-"""`[oversight]`, `[retention.NAME]` and `[journal.NAME]`: who may look at people's mail, how long it is kept, who gets
-copies of it.
-"""
+"""`[oversight]`, `[retention.NAME]`, `[journal.NAME]`: who sees people's mail, how long it stays, who has copies."""
 
 import dataclasses
 import fnmatch

@@ -82,7 +82,7 @@ def hashed(password: str) -> str:
 
 def verifier(password: str) -> str:
     """The keys of SCRAM to store, with a salt of their own. Blocks (see scram.ITERATIONS)."""
-    return scram.verifier(password, os.urandom(16))
+    return scram.verifier(password, os.urandom(16), scram.ITERATIONS)
 
 
 def matches(stored: str, password: str) -> bool:

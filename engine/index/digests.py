@@ -25,8 +25,8 @@ from engine.index.layout import (
 from engine.index.row import Row
 from engine.mime.digest import dump
 from engine.observe.events import event
+from engine.storage.batch import Batch, Database, committed
 from engine.storage.environment import Full, StorageError, translated
-from engine.storage.writer import Batch, Database, committed
 
 MANY = 1000
 """Keys that are looked at in one transaction."""

@@ -19,8 +19,8 @@ from typing import NamedTuple, Self
 import lmdb
 
 from engine.mime.digest import VERSION
+from engine.storage.batch import Database
 from engine.storage.environment import StorageError, open_environment
-from engine.storage.writer import Database
 
 FORMAT = bytes([1, VERSION])
 """Of what is here, and of what it is computed by. Another one is thrown away and built anew."""

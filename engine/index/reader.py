@@ -13,8 +13,8 @@ from engine.index.query import Found, Text
 from engine.index.row import headers
 from engine.mime.bodystructure import body
 from engine.mime.digest import Digest, load
+from engine.storage.batch import Database
 from engine.storage.environment import StorageError
-from engine.storage.writer import Database
 
 LOOK = 1.0
 """Seconds until it is looked again whether there is an index, or another one than the last time."""

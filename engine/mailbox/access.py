@@ -18,7 +18,7 @@ from engine.mailbox.rights import ANYONE, GROUP, MINUS, RIGHTS, Identity, held
 from engine.mailbox.rows import EntryRow, MailboxRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.views import Folder
-from engine.storage.writer import Database
+from engine.storage.batch import Database
 
 __all__ = ["Access", "Identity", "Place"]
 

@@ -30,7 +30,7 @@ from engine.mailbox.commands import (
 )
 from engine.mailbox.layout import INBOX, Databases
 from engine.mailbox.opened import Effects, OpenAccount
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 Applied = Callable[[OpenAccount], Answer]
 

@@ -7,7 +7,7 @@ from engine.mailbox.large import Staged
 from engine.mailbox.layout import Databases, chunk_key, chunk_keys, file_name
 from engine.mailbox.rows import NO_FILE, ContentRow, pack_content
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch, Database
+from engine.storage.batch import Batch, Database
 
 
 def refer(batch: Batch, databases: Databases, key: bytes, added: int, staged: Staged) -> bool:

@@ -14,7 +14,7 @@ from engine.mailbox.quota import Quota
 from engine.mailbox.remembered import Remembered, is_stale, remember
 from engine.mailbox.rows import MessageRow
 from engine.message import MessageId
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 _LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\0"))
 

@@ -14,7 +14,7 @@ from engine.mailbox.layout import (
 from engine.mailbox.rights import Grant
 from engine.mailbox.rows import GrantRow
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 
 def grants(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -> list[Grant]:

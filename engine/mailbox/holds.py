@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from engine.mailbox.layout import HELD, Databases, held_key
 from engine.mailbox.opened import Effects
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from functools import lru_cache
 import lmdb
 
 from engine.message import CHANGED, Message, MessageId
-from engine.storage.writer import Database
+from engine.storage.batch import Database
 
 FORMAT = 3
 

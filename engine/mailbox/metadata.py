@@ -12,7 +12,7 @@ from engine.mailbox.layout import PUBLIC, Databases, metadata_key, metadata_pref
 from engine.mailbox.opened import OpenAccount
 from engine.mailbox.rows import MetadataRow
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 LARGEST = 16 * 1024
 """Octets of a value: mail programs store comments, colours and small settings."""

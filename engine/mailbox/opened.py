@@ -38,7 +38,7 @@ from engine.mailbox.rows import (
     restated,
 )
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 
 class News(NamedTuple):

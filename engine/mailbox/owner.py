@@ -50,10 +50,11 @@ from engine.mailbox.undelete import undelete
 from engine.mailbox.upgrade import bring_up
 from engine.message import Message
 from engine.observe.events import event
+from engine.storage.batch import Batch
 from engine.storage.environment import Full, StorageError, open_environment, reason, translated
 from engine.storage.ownership import held
 from engine.storage.room import Room
-from engine.storage.writer import Batch, Writer
+from engine.storage.writer import Writer
 
 RESERVE = 64 * 2**20
 """Octets of disk that deliveries leave free, so that removals, which write too, still find room."""

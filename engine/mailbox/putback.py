@@ -36,7 +36,7 @@ from engine.mailbox.restored import jumped, jumped_account
 from engine.mailbox.rights import Grant
 from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, GrantRow, KeptRow, MailboxRow, MessageRow, MetadataRow
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch, committed
+from engine.storage.batch import Batch, committed
 
 Row: TypeAlias = tuple[str, bytes, bytes]
 """The database, the key without the account's number, and the value."""

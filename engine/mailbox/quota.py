@@ -11,7 +11,7 @@ import msgpack
 
 from engine.mailbox.layout import tell_key, told_key
 from engine.message import MessageId
-from engine.storage.writer import Batch, Database
+from engine.storage.batch import Batch, Database
 
 
 class Quota(NamedTuple):

@@ -34,8 +34,8 @@ from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
 from engine.mailbox.views import Changes, Folder, Usage, View
 from engine.message import MessageId
+from engine.storage.batch import Database
 from engine.storage.environment import StorageError, open_environment, reason, translated
-from engine.storage.writer import Database
 
 CHUNKS_AT_ONCE = 16
 """Chunks read in one transaction: pieces of at most 64 KiB."""

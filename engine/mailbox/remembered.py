@@ -11,7 +11,7 @@ from typing import NamedTuple
 from engine.mailbox.layout import Databases, digest_key
 from engine.mailbox.opened import Effects
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 _ROW = struct.Struct(">QI")
 

@@ -20,7 +20,7 @@ from engine.mailbox.layout import (
 from engine.mailbox.opened import Effects, OpenAccount, OpenMailbox
 from engine.mailbox.rows import AccountRow, KeptRow
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 
 @dataclass(slots=True)

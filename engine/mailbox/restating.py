@@ -10,7 +10,7 @@ from engine.mailbox.records import stored
 from engine.mailbox.rows import State
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.states import SPAN, Block, Items, by_block, lows, uids_in
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 FEW = 8
 """Messages that are looked up one by one: a scan would first write all that has gathered in the batch."""

@@ -12,7 +12,7 @@ from engine.mailbox.layout import UIDVALIDITY_KEY, Databases, account_key
 from engine.mailbox.opened import Effects
 from engine.mailbox.rows import AccountRow, MailboxRow
 from engine.mailbox.snapshot import Snapshot
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 UIDS = 2**20
 """More messages than come into one mailbox between two backups; a mailbox has room for 4,000 such jumps."""

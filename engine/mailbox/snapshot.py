@@ -7,7 +7,7 @@ from typing import cast
 
 import lmdb
 
-from engine.storage.writer import Database
+from engine.storage.batch import Database
 
 _u32 = struct.Struct(">I").pack
 

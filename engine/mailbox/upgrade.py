@@ -25,8 +25,8 @@ from engine.mailbox.opened import OpenAccount
 from engine.mailbox.rows import AccountRow, EntryRow, MailboxRow
 from engine.mailbox.snapshot import Snapshot
 from engine.observe.events import event
+from engine.storage.batch import Batch, committed
 from engine.storage.environment import StorageError
-from engine.storage.writer import Batch, committed
 
 STEP = 500
 """Accounts in one commit."""

@@ -24,7 +24,7 @@ from engine.mailbox.records import Records, joined, put, some, stored, whole
 from engine.mailbox.rows import AccountRow, EntryRow, MailboxRow, modseq_in
 from engine.mailbox.snapshot import Snapshot
 from engine.protocols.imap.sets import places
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 _TOTAL = struct.Struct(">QQ")  # messages, octets
 

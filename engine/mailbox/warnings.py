@@ -16,8 +16,8 @@ from engine.mailbox.quota import Quota, TellRow
 from engine.mailbox.quotas import Quotas
 from engine.message import Envelope, Message, MessageId, Octets
 from engine.observe.events import event
+from engine.storage.batch import Batch
 from engine.storage.environment import StorageError
-from engine.storage.writer import Batch
 from engine.units import measured
 from engine.wakeup import Wakeup
 from engine.wording import ENGLISH

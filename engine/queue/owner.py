@@ -37,10 +37,11 @@ from engine.queue.parked import Parked
 from engine.queue.shares import Shares, flow_of, tenant_line
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
 from engine.queue.waits import ALONE, Wait, Waits
+from engine.storage.batch import Batch, committed
 from engine.storage.environment import StorageError, reason
 from engine.storage.files import sync
 from engine.storage.room import Room
-from engine.storage.writer import Batch, Writer, committed
+from engine.storage.writer import Writer
 from engine.verdict import Defer, Delivered, Reject, Verdict, is_held
 from engine.wakeup import Wakeup
 

@@ -13,7 +13,8 @@ from engine.observe.events import event
 from engine.queue.content import remove
 from engine.queue.descendants import set_apart
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard, with_recipients
-from engine.storage.writer import Batch, Writer
+from engine.storage.batch import Batch
+from engine.storage.writer import Writer
 
 PAGE = 500
 """Messages that expire in one commit: mail that comes in does not wait long behind it."""

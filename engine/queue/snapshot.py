@@ -15,10 +15,10 @@ from typing import BinaryIO
 import msgspec
 
 from engine.queue.store import EARLIER, FORMAT, Shard, content_folder, shard_numbers
+from engine.storage.batch import committed
 from engine.storage.environment import StorageError
 from engine.storage.files import give_to, sync
 from engine.storage.ownership import held, workspace
-from engine.storage.writer import committed
 
 Told = Callable[[int], None]
 """Hears now and then how many messages, or octets, there have been."""

@@ -1,5 +1,4 @@
-"""What has become known of recipients by what came back: told to whoever wants to hear, a list of suppressed addresses
-for one."""
+"""What has become known of recipients by what came back, for whoever wants to hear: the suppression list for one."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field

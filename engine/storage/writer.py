@@ -17,11 +17,9 @@ import trio
 
 from engine.observe.events import event
 from engine.observe.measures import SIZES, Counter, Gauge, Histogram
-from engine.storage.batch import Batch, Database, committed
+from engine.storage.batch import Batch, committed
 from engine.storage.environment import StorageError, translated
 from engine.wakeup import Wakeup
-
-__all__ = ["Batch", "Database", "Writer", "committed"]
 
 T = TypeVar("T")
 Done = Callable[[outcome.Outcome[T]], None]

@@ -48,6 +48,7 @@ def servers(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.system
 def test_every_ending_is_seen(demo: "subprocess.Popen[str]", tmp_path: Path) -> None:
     shown, complaint = demo.communicate(timeout=120)
     assert (demo.returncode, complaint) == (0, ""), shown
@@ -68,6 +69,7 @@ def test_every_ending_is_seen(demo: "subprocess.Popen[str]", tmp_path: Path) -> 
     assert servers(tmp_path) == []
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_cleans_up_when_it_is_stopped(demo: "subprocess.Popen[str]", tmp_path: Path, number: signal.Signals) -> None:
     assert demo.stdout is not None

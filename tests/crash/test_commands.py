@@ -12,7 +12,7 @@ from engine import MessageId
 from engine.operations.orders import TOGETHER
 from engine.queue.snapshot import RESTORE, SNAPSHOT
 from engine.queue.store import Record, Shard, content_folder
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from tests.crash.points import Point, environment, points
 from tests.support.messages import message
 from tests.support.server import PASSWORD, Postroad, letter

@@ -1,4 +1,5 @@
-"""Reloads every second, while mail comes in, goes out and is read, for RELOAD_SECONDS (15 if not said):
+"""Reloads every second, while mail comes in, goes out and is read, for RELOAD_SECONDS (15 if not said).
+
 `make reload-campaign`. Nothing is lost or doubled, no connection is dropped, and nothing grows.
 
 Edits take turns: harmless ones, changed filters and numbers of their processes, a listener that comes and goes, wrong

@@ -43,6 +43,7 @@ def test_no_shell_block_is_left_out() -> None:
     assert told == {block.text for block in SHELL}
 
 
+@pytest.mark.system
 @pytest.mark.client
 @needs("curl")
 def test_a_message_is_sent_and_read(trial: Trial) -> None:
@@ -58,6 +59,7 @@ def test_a_message_is_sent_and_read(trial: Trial) -> None:
     trial.wait_for("login")
 
 
+@pytest.mark.system
 def test_what_run_prints_is_what_the_page_shows(trial: Trial) -> None:
     shown = next(block.text for block in blocks(README) if block.text.startswith("ready "))
     lines = [line for line in shown.splitlines() if line and line != "…"]
@@ -68,6 +70,7 @@ def test_what_run_prints_is_what_the_page_shows(trial: Trial) -> None:
         assert re.search(f"^{pattern}$", printed, re.MULTILINE), line
 
 
+@pytest.mark.system
 def test_the_accounts_example(trial: Trial) -> None:
     (example,) = commands(".venv/bin/postroad account list")
     done = trial.shell(example)
@@ -78,6 +81,7 @@ def test_the_accounts_example(trial: Trial) -> None:
         client.sendmail("you@example.net", ["info@example.org"], "Subject: to the alias\r\n\r\nHello.\r\n")
 
 
+@pytest.mark.system
 def test_adding_the_filter(trial: Trial) -> None:
     """The two places are uncommented in pipeline.toml as it is shipped, and the page's commands put them in force."""
     (toml,) = blocks(README, "toml")
@@ -105,6 +109,7 @@ def test_adding_the_filter(trial: Trial) -> None:
     assert refused.value.smtp_error == f"{promised[1]} {promised[2]}".encode()
 
 
+@pytest.mark.system
 def test_the_filter_is_the_file(trial: Trial) -> None:
     (shown,) = blocks(README, "python")
     shipped = (ROOT / "filters" / "needs_subject.py").read_text()

@@ -17,8 +17,8 @@ from engine.queue.content import FileContent
 from engine.queue.snapshot import RESTORE
 from engine.queue.store import Record, Shard, content_folder
 from engine.runtime.leftovers import sweep
+from engine.storage.batch import committed
 from engine.storage.ownership import workspace
-from engine.storage.writer import committed
 from tests.support.messages import message
 
 MAP_SIZE = 2**26

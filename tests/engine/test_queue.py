@@ -31,8 +31,8 @@ from engine.queue.store import (
     position_before,
     shard_numbers,
 )
+from engine.storage.batch import committed
 from engine.storage.environment import StorageError, open_environment
-from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 from tests.support.post import MAP_SIZE, SETTINGS, Clock, Open, Post
 

@@ -18,7 +18,7 @@ from engine.queue.orders import MEANT, Order, Orders, Word
 from engine.queue.owner import Owner
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, content_folder
 from engine.queue.verify import Verification
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from tests.support.messages import message
 from tests.support.post import MAP_SIZE, SETTINGS, Clock, Post, standing
 

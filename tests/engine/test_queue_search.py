@@ -9,7 +9,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,9 +21,10 @@ from engine.protocols.timing import UNTIMED, Timing
 from engine.queue import search
 from engine.queue.search import STATES, Selection, found
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, pack
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from engine.units import Duration, Size
 from tests.support.conditions import plainly
+from tests.support.examples import examples
 from tests.support.post import MAP_SIZE
 
 NOW = 5000.0
@@ -168,7 +169,7 @@ def ids(shard: Shard, selection: Selection) -> list[bytes]:
     return [identity for page in found(shard, selection) for identity, _ in page]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(RECORDS, max_size=8), CONDITIONS, st.sets(st.sampled_from(STATES), min_size=1))
 def test_as_a_plain_look_at_every_record(records: list[Record], condition: Node, states: set[str]) -> None:
     selection = Selection.told([str(condition)], NOW, states)
@@ -184,7 +185,7 @@ def test_as_a_plain_look_at_every_record(records: list[Record], condition: Node,
         assert ids(shard, named) == [identity for identity in plain if identity in there[::2]]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(RECORDS, max_size=8), st.integers(1, 3))
 def test_pages_lose_nothing(records: list[Record], page: int) -> None:
     before, search.PAGE = search.PAGE, page
@@ -202,7 +203,7 @@ def test_pages_lose_nothing(records: list[Record], page: int) -> None:
         search.PAGE = before
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(RECORDS, max_size=8), st.integers(1, 3), st.sampled_from(["True", "size > 1KB", "state == 'held'"]))
 def test_the_last_ones_first(records: list[Record], page: int, text: str) -> None:
     before, search.PAGE = search.PAGE, page

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from engine.queue.search import Selection
 from engine.queue.store import Record
 from engine.queue.tally import AGES, GROUPED, named, tallied
 from tests.engine.test_queue_search import NOW, RECORDS, a_record, known_of, shard_of
+from tests.support.examples import examples
 
 NAMES = {"domain": folded, "sender": folded, "sender.domain": folded, "reply": alike}
 
@@ -26,7 +27,7 @@ def names_of(known: Mapping[str, Any], group: str) -> set[str]:
     return {NAMES.get(group, str)(one) for one in values}
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(RECORDS, max_size=8, unique_by=lambda record: record.id), st.sampled_from(sorted(GROUPED)))
 def test_as_a_plain_count(records: list[Record], group: str) -> None:
     members = defaultdict[str, list[Record]](list)

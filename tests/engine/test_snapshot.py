@@ -13,9 +13,9 @@ from engine.queue.content import FileContent
 from engine.queue.snapshot import SNAPSHOT, restore, take
 from engine.queue.store import Record, Shard, content_folder, shard_numbers
 from engine.queue.verify import Verification
+from engine.storage.batch import committed
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held, workspace
-from engine.storage.writer import committed
 from tests.support.messages import LETTER, message
 from tests.support.post import MAP_SIZE
 

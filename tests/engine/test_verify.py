@@ -12,7 +12,7 @@ from engine.message import Octets
 from engine.queue.content import CHUNK, FileContent, chunk_key
 from engine.queue.store import HELD, QUARANTINED, Record, Shard, content_folder, digest, due_key, line_key, pack
 from engine.queue.verify import Verification
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from tests.support.messages import LETTER, message
 
 Break = Callable[[Any, Callable[[str], Any], dict[str, Record]], None]

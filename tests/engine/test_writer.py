@@ -9,8 +9,9 @@ import pytest
 import trio
 import trio.testing
 
+from engine.storage.batch import Batch
 from engine.storage.environment import Full, StorageError, free_space, open_environment, translated
-from engine.storage.writer import Batch, Writer
+from engine.storage.writer import Writer
 
 MAP_SIZE = 2**20
 

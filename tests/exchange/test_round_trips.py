@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from exchange_samples import ANN, BEN, LARGE, LETTER, THEN, Seen, add, filled, seen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.exchange import mbox
@@ -21,6 +21,7 @@ from engine.mailbox.commands import Appended, Create, Expunge
 from engine.mailbox.commands import Store as SetFlags
 from engine.mailbox.flags import DELETED, DRAFT, SEEN, Mode
 from engine.mailbox.layout import INBOX
+from tests.support.examples import examples
 
 
 def quiet(_done: int, _total: int) -> None:
@@ -106,7 +107,7 @@ def clean(octets: bytes) -> bytes:
 @given(
     st.lists(st.tuples(CONTENTS, st.integers(0, 31), st.integers(0, 2**31)), min_size=1, max_size=5), st.integers(0, 9)
 )
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_messages_come_back_from_an_mbox(letters: list[tuple[bytes, int, int]], cut: int) -> None:
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"{os.getpid()}.mbox"
     bodies = [b"Subject: x\r\n\r\n" + clean(content) for content, _, _ in letters]

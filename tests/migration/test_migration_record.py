@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.exchange.store import Store
@@ -15,6 +15,7 @@ from engine.mailbox.commands import Append, Appended, Begin
 from engine.mailbox.layout import INBOX
 from engine.migration import Left, Record
 from engine.migration.record import FOLDER, digest_of
+from tests.support.examples import examples
 
 ACCOUNT = 3
 
@@ -26,7 +27,7 @@ BATCHES = st.lists(
 
 
 @given(BATCHES)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_what_is_known_is_what_is_there(batches: list[tuple[list[int], str, int]]) -> None:
     """Whoever takes what is not known, whenever it was killed, ends with each message of the source once."""
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +80,7 @@ async def _some(store: Store, source: dict[int, int], count: int, end: str, lost
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_what_is_no_record_is_none(octets: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trio.run(_read, Path(folder), octets)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from hypothesis import settings
 
 from tests.support.described import DOCUMENT, EXCLUDED, schema
+from tests.support.examples import examples
 from tests.support.load import Load
 from tests.support.server import PASSWORD, Postroad, letter, until
 
@@ -70,7 +70,7 @@ def load(server) -> Iterator[Load]:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=8)
+@examples(8)
 def test_answers_are_as_the_document_says_under_load(case, server, everything, load):
     base = f"http://127.0.0.1:{server.ports['web']}/api/v1"
     headers = {"authorization": f"Bearer {everything}"}

@@ -1,5 +1,7 @@
-"""A whole server with rspamd and ClamAV: what is refused at the end of DATA, what passes, and what mail does meanwhile
-when a scanner stands still, is killed, and comes back."""
+"""A whole server with rspamd and ClamAV: what is refused at the end of DATA, and what passes.
+
+And what mail does meanwhile when a scanner stands still, is killed, and comes back.
+"""
 
 import json
 import re

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.protocols.imap_client.answers import (
@@ -20,6 +20,7 @@ from engine.protocols.imap_client.answers import (
 )
 from engine.protocols.imap_client.client import ImapClient, quoted
 from engine.protocols.imap_client.data import Fetched, Listed, fetched, listed
+from tests.support.examples import examples
 
 SAID = (
     b'* OK [CAPABILITY IMAP4rev1 SASL-IR] hi "x"\r\n'
@@ -94,7 +95,7 @@ def test_what_is_no_answer_ends_it(said: bytes) -> None:
 
 
 @given(st.binary(max_size=400) | st.text(alphabet='* 1()[]{}"\\\r\nAFETCHUIDBODY+', max_size=200).map(str.encode))
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 def test_whatever_comes_is_understood_or_refused(said: bytes) -> None:
     try:
         found = items([said, b"\r\n"], Limits(line=200, held=20, largest=100))

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from engine.protocols.imap import sets
 from engine.protocols.imap.sets import SAVED, SequenceSet
 from engine.protocols.imap.view import Changed, May, View
+from tests.support.examples import TIMES
 
 
 def numbers(text: bytes) -> SequenceSet:
@@ -174,5 +175,5 @@ class Sessions(RuleBasedStateMachine):
         assert all(self.view.number(uid) == number for number, (uid, _) in enumerate(self.client, 1))
 
 
-Sessions.TestCase.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+Sessions.TestCase.settings = settings(max_examples=50 * TIMES, stateful_step_count=20)
 TestSessions = Sessions.TestCase

@@ -17,7 +17,7 @@ from engine.quarantine.digest import DIGEST, MOST
 from engine.quarantine.links import verify
 from engine.quarantine.sending import Digests, Post, last_time, letter_id
 from engine.queue.store import QUARANTINED, WAITING, Record, Shard
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from tests.support.messages import message
 from tests.support.post import MAP_SIZE, Clock
 

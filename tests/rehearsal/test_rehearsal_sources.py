@@ -13,7 +13,7 @@ from engine.queue.store import QUARANTINED, Record, Shard
 from engine.rehearsal import Told, parked, queued, told
 from engine.rehearsal.archive import reported
 from engine.rehearsal.sources import as_it_came
-from engine.storage.writer import Batch
+from engine.storage.batch import Batch
 
 PREPENDED = (
     b"X-Tag: a stage's\r\n"

@@ -1,5 +1,6 @@
-"""What other servers do to us, each with its class, its retry decision and its outcome: nothing is lost, and nothing
-comes twice but where a 250 was on its way.
+"""What other servers do to us, each with its class, its retry decision and its outcome.
+
+Nothing is lost, and nothing comes twice but where a 250 was on its way.
 
 All cases share one server and one simulator, and go through them side by side.
 """

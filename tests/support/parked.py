@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from engine.message import Envelope, MessageId, Octets, Recipient
 from engine.queue.store import QUARANTINED, Record, Shard
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 
 CONTENT = Octets(b"Subject: buy\r\n\r\nWatches, cheap\r\n")
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from engine import Envelope, MessageId, Recipient, Session
 from engine.message import TENANT, Octets
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 
 AT_ONCE = 10_000
 DAYS = 3

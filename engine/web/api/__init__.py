@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 import msgspec
 import trio
@@ -68,9 +69,14 @@ class Api:
 
 def _described() -> Route:
     """The document that says what there is: no secret, so nobody needs a token for it."""
-    octets = msgspec.json.encode(document(ROWS, PARTS))
+    octets = _document()
 
     def told(_: Request) -> Response:
         return Response(octets, headers={"content-type": "application/json", "cache-control": "max-age=300"})
 
     return Route("/openapi.json", told)
+
+
+@cache
+def _document() -> bytes:
+    return msgspec.json.encode(document(ROWS, PARTS))

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Envelope, MessageId, Recipient, Session
@@ -20,9 +20,10 @@ from engine.message import Octets
 from engine.operations.explaining import is_within
 from engine.operations.reach import Reach
 from engine.queue.store import WAITING, Record, Shard
-from engine.storage.writer import committed
+from engine.storage.batch import committed
 from engine.units import Rate
 from tests.support.api import api_of, ended
+from tests.support.examples import examples
 
 OURS, THEIRS, FAR = "example.org", "example.net", "far.test"
 """The domain that the token is limited to, another one of this server, one of nobody here."""
@@ -68,7 +69,7 @@ def put(data: Path, messages) -> dict[str, bool]:
 
 
 @given(MESSAGES)
-@settings(max_examples=25)
+@examples(25)
 def test_of_the_queue_it_sees_and_changes_what_is_of_its_domains_alone(messages):
     with tempfile.TemporaryDirectory() as folder:
         trio.run(look, Path(folder), messages)

@@ -7,7 +7,6 @@ import httpx2
 import pytest
 import requests
 import trio
-from hypothesis import settings
 from msgspec import inspect
 
 from engine.net.zone import Zone
@@ -16,6 +15,7 @@ from engine.web.api.rows import ROWS
 from tests.support.api import BASE, CONFIG, ApiSite, api_of
 from tests.support.background import dns, in_thread
 from tests.support.described import DOCUMENT, EXCLUDED, schema
+from tests.support.examples import examples
 
 SCHEMA = schema()
 
@@ -47,7 +47,7 @@ def ask(tmp_path_factory):
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=15)
+@examples(15)
 def test_answers_are_as_the_document_says(case, ask):
     asked = case.as_transport_kwargs(base_url=f"http://localhost:8080{BASE}")
     wanted = ("method", "url", "headers", "params", "data", "json")
