@@ -39,6 +39,9 @@ NUMBERS = 60_000
 _PORTS = range(20000, 30000)
 """Below the ports that the kernel gives to outgoing connections (ip_local_port_range), which would take a free one."""
 
+_claims: list[socket.socket] = []
+"""The names of ports that this process was given."""
+
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"))
 
 
@@ -122,14 +125,38 @@ def said(*command: str) -> str:
     return "unknown"
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on, and that no outgoing connection will be given."""
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((HOST, port))
+def free_port(ports: Sequence[int] = _PORTS) -> int:
+    """A port on 127.0.0.1 that nobody listens on, that no outgoing connection will be given, and that no other call of
+    this is given before the process ends: neither here nor in another process of this machine."""
+    for port in random.sample(ports, len(ports)):
+        if claim(port):
             return port
-    raise Failed(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free on {HOST}")
+    raise Failed(f"no port from {ports[0]} to {ports[-1]} is free on {HOST}")
+
+
+def claim(port: int) -> bool:
+    """Take a port in the way of ``free_port``; whether it was to be had."""
+    return _is_free(port) and _is_named(port)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried, contextlib.suppress(OSError):
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tried.bind((HOST, port))
+        return True
+    return False
+
+
+def _is_named(port: int) -> bool:
+    """Take the name of the port, which one process can have at a time (unix(7): abstract), and keep it."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0postroad-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _claims.append(name)
+    return True
 
 
 async def answering(port: int, name: str, *, log: Path | None = None, seconds: float = 30.0) -> None:

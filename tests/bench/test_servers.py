@@ -151,6 +151,22 @@ async def test_who_does_not_answer_is_shown_with_its_log(tmp_path: Path) -> None
         await answering(free_port(), "Exim", log=log, seconds=0.1)
 
 
+def test_a_free_port_is_given_to_nobody_else() -> None:
+    few, ours = range(29_000, 29_020), list[int]()
+    code = "from bench.servers.base import free_port; print(free_port(range(29_000, 29_020)), flush=True); input()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as other:
+        assert other.stdout is not None
+        theirs = int(other.stdout.readline())
+        with pytest.raises(Failed, match="no port from 29000 to 29019 is free"):  # noqa: PT012 - once all are given
+            while True:
+                ours.append(free_port(few))
+        other.communicate("\n")
+    assert theirs not in ours
+    assert len(ours) == len(set(ours))
+    assert free_port([theirs]) == theirs
+
+
 # -- disks
 
 

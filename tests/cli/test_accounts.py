@@ -385,7 +385,7 @@ def test_a_running_server_sees_what_the_command_changed(config: Path) -> None:
             text=True,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "Added the account bob@example.org.\n", "")
         assert directory.verify("bob@example.org", PASSWORD)

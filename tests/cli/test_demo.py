@@ -50,7 +50,7 @@ def servers(folder: Path) -> list[str]:
 
 @pytest.mark.system
 def test_every_ending_is_seen(demo: "subprocess.Popen[str]", tmp_path: Path) -> None:
-    shown, complaint = demo.communicate(timeout=120)
+    shown, complaint = demo.communicate(timeout=300)
     assert (demo.returncode, complaint) == (0, ""), shown
     assert "\x1b" not in shown  # plain, for this is no terminal
     assert "✘" not in shown
@@ -77,7 +77,7 @@ def test_it_cleans_up_when_it_is_stopped(demo: "subprocess.Popen[str]", tmp_path
         assert demo.poll() is None
     assert servers(tmp_path)
     demo.send_signal(number)
-    _, complaint = demo.communicate(timeout=60)
+    _, complaint = demo.communicate(timeout=300)
     assert (demo.returncode, complaint) == (130, "Stopped; nothing is left behind.\n")
     assert not any(tmp_path.iterdir())
     assert servers(tmp_path) == []

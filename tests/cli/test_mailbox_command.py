@@ -5,13 +5,13 @@ import poplib
 from pathlib import Path
 
 from tests.support.load import subjects
-from tests.support.server import PASSWORD, Postroad, letter
+from tests.support.server import PASSWORD, PATIENCE, Postroad, letter
 
 BOB = "bob@example.org"
 
 
 def remove_all(server: Postroad) -> None:
-    client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=30)
+    client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=PATIENCE)
     client.user(BOB)
     client.pass_(PASSWORD)
     for number in range(1, client.stat()[0] + 1):

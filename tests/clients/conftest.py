@@ -46,6 +46,7 @@ def bob(post_office: Postroad) -> str:
     address = f"bob.{next(_numbers)}@example.org"
     post_office.account(address)
     post_office.send(letter("first", ".dot\r\n..dots"), address)
+    post_office.wait_for("delivered", to=address)  # of two workers the later one may be the quicker
     post_office.send(letter("second"), address)
     until(lambda: len(post_office.all("delivered", to=address)) == 2, "two messages for Bob")
     return address
@@ -59,9 +60,17 @@ def elsewhere(post_office: Postroad, bob: str) -> Iterator[imaplib.IMAP4]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def started_browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
+
+
+@pytest.fixture
+def browser(started_browser: Browser) -> Iterator[Browser]:
+    """One in which no page of another test is left, which would ask its server for ever."""
+    yield started_browser
+    for context in started_browser.contexts:
+        context.close()
 
 
 @pytest.fixture(scope="session")

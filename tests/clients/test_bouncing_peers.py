@@ -22,6 +22,7 @@ from tests.support.dsn_grammar import strict
 from tests.support.messages import message
 from tests.support.programs import marks
 from tests.support.remote import Remote, serving
+from tests.support.server import PATIENCE
 
 SERVERS = {server.key: server for server in all_servers()}
 PEERS = [
@@ -55,14 +56,14 @@ def present(key: str) -> Server:
 async def between(key: str, folder: Path, remote: Remote) -> AsyncIterator[int]:
     """The peer, which hands everything to ``remote``; gives its port."""
     server = present(key)
-    with trio.fail_after(120):
+    with trio.fail_after(300):
         async with serving(remote), server.start(Task("relay", folder, next_hop=remote.port)) as running:
             yield running.port
 
 
 async def sent(port: int, sender: str, to: list[str], content: bytes, asked: str = "") -> None:
     def send() -> None:
-        with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
             client.ehlo()
             offers = client.has_extn("dsn")
             options = ["ENVID=QQ314"] if offers else []

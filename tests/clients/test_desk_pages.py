@@ -1,5 +1,6 @@
 """What stands around the mail as people use it: contacts, labels, the way of a letter, Junk, print, two browsers."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.net.zone import Zone
 from tests.support.background import dns
-from tests.support.chromium import picture
+from tests.support.chromium import patient, picture
 from tests.support.pages import SETTINGS, WIDE, Look, faults, in_each_look, site
 from tests.support.programs import needs
 from tests.support.server import PASSWORD, PATIENCE, Postroad, until
@@ -44,7 +45,7 @@ def letter(subject: str, text: str = "Hello") -> bytes:
 
 
 def sign_in(browser: Browser, server: Postroad, address: str, **options: Any) -> Page:
-    page = browser.new_context(**{"viewport": WIDE, **options}).new_page()
+    page = patient(browser.new_context(**{"viewport": WIDE, **options}).new_page())
     page.mistakes = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.mistakes.append(str(error)))  # type: ignore[attr-defined]
     page.on("console", lambda said: said.type == "error" and page.mistakes.append(said.text))  # type: ignore[attr-defined]
@@ -54,6 +55,7 @@ def sign_in(browser: Browser, server: Postroad, address: str, **options: Any) ->
     page.fill('input[name="password"]', PASSWORD)
     page.press('input[name="password"]', "Enter")
     page.wait_for_selector("#lines")
+    page.wait_for_load_state()  # until it listens for keys
     return page
 
 
@@ -113,7 +115,7 @@ def test_whether_it_will_be_encrypted_is_said_before_it_is_sent(server: Postroad
     expect(ways).to_have_count(3)
     expect(ways.nth(0)).to_contain_text("must prove who it is (DANE)")
     expect(ways.nth(1)).to_contain_text("stays on this server")
-    assert ways.nth(2).get_attribute("data-state") in ("unknown", "nowhere")
+    expect(ways.nth(2)).to_have_attribute("data-state", re.compile("^(unknown|nowhere)$"))
     picture(ann, "ways")
     ann.fill('input[name="to"]', BOB)
     expect(ways).to_have_count(2)

@@ -154,6 +154,7 @@ def test_the_configuration_is_edited_reviewed_tried_put_in_force_and_taken_back(
         page.get_by_role("button", name="Go back to it").click()
         expect(page.get_by_text("Revision 1 is in force.").first).to_be_visible()
         assert server.config.read_text() == before
+    until(lambda: len(server.all("web-configuration-changed", by=ANN)) >= 4, "each to be told")
     done = [event["what"] for event in server.all("web-configuration-changed", by=ANN)]
     assert done == ["tried", "tried", "applied", "back"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import needs, run
-from tests.support.server import PATIENCE, Dialogue, Postroad, body, letter
+from tests.support.server import PATIENCE, Dialogue, Postroad, body, letter, until
 
 BOB, EVE, PAT, SALES = "bob@example.org", "eve@example.org", "pat@example.org", "sales@example.org"
 
@@ -92,6 +92,7 @@ def test_replies_come_in_the_order_of_the_recipients(server: Postroad) -> None:
         for beginning in ("550 5.7.2", "250 2.0.0", "451 4.2.1", "250 2.0.0"):
             client.expect(beginning)
         client.ask("QUIT", "221")
+    until(lambda: len(server.all("recipient-refused")) >= 2, "both refusals to be told")
     assert [event["code"] for event in server.all("recipient-refused")] == ["5.7.2", "4.2.1"]
     server.mail_for(BOB)
 

@@ -130,6 +130,7 @@ def test_axe_finds_nothing_in_oversight(server: Postroad, browser: Browser, axe:
     with visit(browser) as page:
         sign_in(page, server, AUDITOR, path="/admin/oversight")
         ask(page, f"{ANN} {BOB}", "A leak of the offer to people who were not to have it")
+        expect(page.get_by_text("has to consent before you may look")).to_be_visible()
         number = page.url.rpartition("=")[2]
     server.command("hold", "add", BOB, "--reason", "A case")
     server.command("oversight", "consent", number)

@@ -6,13 +6,13 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from tests.support.chromium import picture
+from tests.support.chromium import patient, picture
 from tests.support.programs import Certificates, needs
 from tests.support.reading import append, folders, held, signed_in
 from tests.support.roundcube import HOME, roundcube
-from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
+from tests.support.server import PASSWORD, Postroad, letter, until
 
 pytestmark = [
     pytest.mark.client,
@@ -62,8 +62,7 @@ def address(server: Postroad, authority: Certificates, tmp_path_factory: pytest.
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """Nobody has signed in."""
     context = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-US")
-    found = context.new_page()
-    found.set_default_timeout(PATIENCE * 1000)
+    found = patient(context.new_page())
     found.on("dialog", lambda dialog: dialog.accept())
     found.goto(address)
     yield found
@@ -89,6 +88,12 @@ def go(page: Page, address: str, what: str) -> None:
 
 def frame(page: Page, name: str) -> FrameLocator:
     return page.frame_locator(f"#{name}")
+
+
+def ready(element: Locator) -> Locator:
+    """The element, once what it stands in has loaded, and listens."""
+    element.evaluate("() => document.readyState === 'complete' || new Promise(done => addEventListener('load', done))")
+    return element
 
 
 def idle(page: Page) -> None:
@@ -169,7 +174,7 @@ def test_a_folder_is_made(server: Postroad, page: Page, address: str) -> None:
     go(page, address, "_task=settings&_action=folders")
     page.locator("a.create").first.click()
     edit = frame(page, "preferences-frame")
-    edit.locator("#_name").fill("Dự án")
+    ready(edit.locator("#_name")).fill("Dự án")
     edit.locator("button.submit").click()
     with signed_in(server, ANN) as client:
         until(lambda: "D&HvE- &AOE-n" in folders(client), "a folder")
@@ -195,7 +200,7 @@ def test_a_filter_files_a_letter(server: Postroad, page: Page, address: str) -> 
     go(page, address, "_task=settings&_action=plugin.managesieve")
     page.locator("#layout-content a.create").click()
     form = frame(page, "filter-box")
-    form.locator("#_name").fill("Bills")
+    ready(form.locator("#_name")).fill("Bills")
     form.locator("#header0").select_option("subject")
     form.locator("#rule_op0").select_option("contains")
     form.locator("#rule_target0_list input").fill("invoice")
@@ -217,7 +222,7 @@ def test_a_folder_is_shared(server: Postroad, page: Page, address: str) -> None:
     go(page, address, "_task=settings&_action=folders")
     page.locator("#subscription-table a", has_text="Archive").first.click()
     edit = frame(page, "preferences-frame")
-    edit.locator("#acllist-footer a.create").click()
+    ready(edit.locator("#acllist-footer a.create")).click()
     shot(page, "sharing")
     page.locator("#acluser").fill(BOB)
     page.locator(".ui-dialog button.submit").click()

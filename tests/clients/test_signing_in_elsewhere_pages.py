@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.chromium import picture
+from tests.support.chromium import patient, picture
 from tests.support.programs import needs, run
-from tests.support.server import PATIENCE, Postroad, until
+from tests.support.server import Postroad, free_port, until
 
 pytestmark = pytest.mark.client
 
@@ -33,11 +32,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    """One that is free."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        found: int = taken.getsockname()[1]
-        return found
+    return free_port()
 
 
 @pytest.fixture
@@ -74,8 +69,7 @@ def visit(browser: Browser, server: Postroad) -> Iterator[Page]:
     context = browser.new_context(locale="en-GB", base_url=site)
     try:
         context.route("**://fonts.googleapis.com/**", lambda asked: asked.abort())  # which the provider's pages want
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
+        page = patient(context.new_page())
         page.on(
             "console",
             lambda said: (

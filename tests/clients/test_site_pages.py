@@ -22,7 +22,7 @@ from tests.support.pages import (
     visit,
 )
 from tests.support.programs import needs
-from tests.support.server import PASSWORD, Postroad, letter, until
+from tests.support.server import PASSWORD, Postroad, free_port, letter, until
 
 pytestmark = pytest.mark.client
 
@@ -202,9 +202,13 @@ def test_the_pipeline_is_drawn_as_it_runs(server: Postroad, browser: Browser) ->
 
 def test_a_restart_ends_no_session_and_there_may_be_several_processes(server: Postroad, browser: Browser) -> None:
     with visit(browser) as page:
+        port = free_port()
+        server.change({"listen": {"web": f"127.0.0.1:{port}"}})
+        assert server.reload().returncode == 0
+        server.ports["web"] = port
         sign_in(page, server, ANN, path="/account")
         assert server.stop() == 0
-        server.change({"listen": {"web": f"127.0.0.1:{server.ports['web']}"}, "web": {"processes": 2}})
+        server.change({"web": {"processes": 2}})
         server.start()
         assert {"web", "web-1"} <= server.workers().keys()
         page.goto(site(server))

@@ -161,7 +161,8 @@ def test_by_postfix_and_dovecot(tmp_path: Path, mechanism: str) -> None:
         with Postroad(tmp_path / "near", settings) as near:
             sends(near, "by Postfix", FAR)
         until(lambda: remote.received, "the mail behind Postfix")
-        assert f"sasl_method={mechanism.upper()}, sasl_username={WILLY}" in running.log
+        said = f"sasl_method={mechanism.upper()}, sasl_username={WILLY}"
+        until(lambda: said in running.log, "the log to have the login")
 
 
 @pytest.mark.parametrize("mechanism", with_marks("plain", "cram-md5"))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.issuer import Provider
 from tests.support.programs import Certificates, needs, run
-from tests.support.server import Postroad, letter
+from tests.support.server import Postroad, letter, until
 
 ANN = "ann@example.org"
 
@@ -41,6 +41,7 @@ def test_curl_sends_and_reads(server: Postroad, certificates: Certificates, prov
     (message,) = server.mail_for(ANN)
     assert b"with ESMTPSA id" in message
     assert "Subject: by a token" in curl(f"pop3://127.0.0.1:{server.ports['pop3']}/1", provider.token())
+    until(lambda: len(server.all("login", mechanism="OAUTHBEARER")) >= 3, "each login to be told")
     assert [event["ok"] for event in server.all("login", mechanism="OAUTHBEARER")] == [True, False, True]
 
 

@@ -18,7 +18,7 @@ from tests.crash.system import WORKERS
 from tests.support.clock import Clock
 from tests.support.programs import path_of
 from tests.support.remote import DROP, FLOOD, LINE, NONSENSE, SILENCE, TRICKLE, Remote
-from tests.support.server import Postroad
+from tests.support.server import Postroad, until
 
 MEMORY = 2**20
 """Octets that a process gets beside those that it has when it is to run out of memory."""
@@ -51,7 +51,7 @@ def refusing(pid: int, what: str) -> Iterator[None]:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        time.sleep(0.3)
+        until(lambda: tracer.poll() is not None or _traced(pid, tracer.pid), "strace to attach")
         assert tracer.poll() is None, "strace could not attach"
         yield
     finally:
@@ -61,6 +61,15 @@ def refusing(pid: int, what: str) -> Iterator[None]:
         except subprocess.TimeoutExpired:  # it waits for a process that is dying, which waits for it
             tracer.kill()
             tracer.wait()
+
+
+def _traced(pid: int, tracer: int) -> bool:
+    """Whether each thread of a process is traced by that one; so are those that it begins later."""
+    threads = Path(f"/proc/{pid}/task").glob("*/status")
+    try:
+        return all(f"\nTracerPid:\t{tracer}\n" in one.read_text() for one in threads)
+    except OSError:  # one of them has ended
+        return not Path(f"/proc/{pid}").exists()
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ def arrived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]
             for number, (_, name) in enumerate(FAULTS.values()):
                 _mend(zone, name.format(number))
             until(lambda: len(remote.received) >= len(FAULTS), "all of the mail")
-            until(lambda: "0 messages" in server.command("queue", "verify").stdout, "an empty queue")
+            until(lambda: server.queued() == 0, "an empty queue")
             yield tokens([received.content for received in remote.received])
 
 

@@ -59,7 +59,7 @@ def all_have_arrived(store: Remote, sent: list[str]) -> bool:
 
 
 def settle(server: Postroad) -> None:
-    until(lambda: "0 messages" in server.command("queue", "verify").stdout, "an empty queue")
+    until(lambda: server.queued() == 0, "an empty queue")
 
 
 @pytest.mark.parametrize(

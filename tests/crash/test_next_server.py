@@ -98,7 +98,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
                 zone.set(f"m{case.number}", "A", f"127.0.2.{case.number}")
             for name, case in made.items():
                 until(lambda case=case: {*case.sent} <= {*case.arrived}, f"the mail of {name}")  # type: ignore[misc]
-            until(lambda: "0 messages" in server.command("queue", "verify").stdout, "an empty queue")
+            until(lambda: server.queued() == 0, "an empty queue")
             assert server.all("worker-died") == server.all("bug") == server.all("failed") == []
         yield made
 

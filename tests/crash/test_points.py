@@ -384,7 +384,7 @@ def test_the_mailboxes_die_while_mail_is_removed(dies, prepared: Postroad, point
     server = dies(point)
     server.send(letter("token-0-", "line\r\n" * 50_000), BOB)
     server.mail_for(BOB)
-    client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=30)
+    client = poplib.POP3("127.0.0.1", server.ports["pop3"], timeout=PATIENCE)
     client.user(BOB)
     client.pass_(PASSWORD)
     client.dele(1)
@@ -393,6 +393,8 @@ def test_the_mailboxes_die_while_mail_is_removed(dies, prepared: Postroad, point
     server.wait_for("worker-restarted")
     committed = point is TAKING["removed, the file is left"]
     assert len(server.mailbox(BOB)) == (not committed)
+    if committed:
+        server.wait_for("leftovers-removed")
     assert len(server.all("leftovers-removed")) == committed
     assert len(list((server.folder / "var" / "mailbox" / "large").iterdir())) == (not committed)
 

@@ -66,8 +66,8 @@ def test_a_worker_that_hangs_is_replaced_and_acts_no_more(server: Postroad, remo
     load.until_answered(20)
     pid = server.worker(victim)
     os.kill(pid, signal.SIGSTOP)
-    server.wait_for("worker-hangs", seconds=60, worker=victim)
-    server.wait_for("worker-restarted", seconds=30, worker=victim)
+    server.wait_for("worker-hangs", worker=victim)
+    server.wait_for("worker-restarted", worker=victim)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)  # it is dead, and wakes up no more
     load.wait()

@@ -25,7 +25,7 @@ from tests.crash.crowd import Readers
 from tests.crash.system import BOB, FILTER, LANES, Ledger, Load, settle_accounts, verify
 from tests.crash.test_soak import CANNOT_OPEN, Headings
 from tests.support.remote import Remote
-from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
+from tests.support.server import PASSWORD, PATIENCE, Postroad, free_port, letter, until
 
 SECONDS = float(os.environ.get("RELOAD_SECONDS") or 15)
 
@@ -111,8 +111,7 @@ class Edits:
         self._dice = dice
         self._notes = itertools.count()
         self._taken = socket.create_server(("127.0.0.1", 0))
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self._by_the_other_door: smtplib.SMTP | None = None
 
     def turns(self) -> Iterator[Callable[[], bool]]:

@@ -12,7 +12,7 @@ import pytest
 from tests.crash.faults import MEMORY, limited
 from tests.crash.system import EVERY, OF_EACH_KIND, Load, reasons, settle_accounts, verify
 from tests.support.remote import Remote
-from tests.support.server import Postroad, until
+from tests.support.server import PATIENCE, Postroad, until
 
 SECONDS = 1.0
 
@@ -53,7 +53,7 @@ def test_accepting_without_descriptors_waits_and_recovers(server: Postroad) -> N
         assert len(server.all("out-of-descriptors")) == len(pids)  # told once
     for connection in waiting:  # those that waited are served
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             assert connection.recv(3) == b"220"
 
 

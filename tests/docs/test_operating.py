@@ -56,7 +56,7 @@ class Machine:
             SYSTEMCTL[line](self.server)
             return ""
         done = subprocess.run(
-            ["/bin/sh", "-ec", line], env=self._environment, capture_output=True, text=True, timeout=90, check=False
+            ["/bin/sh", "-ec", line], env=self._environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, f"{line}: {done.stderr}"
         return done.stdout

@@ -57,7 +57,7 @@ def test_it_is_refused_and_nothing_stays(server: Postroad, name: str, octets: by
         server.send(letter("no", (name, octets), ("big.bin", bytes(300_000))), BOB)
     assert raised.value.smtp_code == 550
     assert raised.value.smtp_error == f"5.7.1 Attachments of this kind are not taken here: {kind}".encode()
-    assert list((server.folder / "var" / "content").iterdir()) == []
+    until(lambda: not list((server.folder / "var" / "content").iterdir()), "its content to be gone")
 
 
 def test_it_is_parked_as_it_came(server: Postroad) -> None:

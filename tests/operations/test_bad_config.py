@@ -201,7 +201,7 @@ def test_a_data_folder_that_may_not_be_used(tmp_path: Path, mode: int) -> None:
     done = subprocess.run(
         [*powerless, sys.executable, "-m", "engine", "--config", str(server.config), "run"],
         cwd=server.folder, env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     data.chmod(0o755)
     assert done.returncode == 1, done.stderr

@@ -15,7 +15,7 @@ from engine.net.zone import Zone
 from tests.support.background import dns, smtp_server
 from tests.support.load import subjects
 from tests.support.remote import Remote
-from tests.support.server import Dialogue, Postroad, Settings, free_port, letter, until
+from tests.support.server import PATIENCE, Dialogue, Postroad, Settings, free_port, letter, until
 
 BOB = "bob@example.org"
 NEEDS_SUBJECT = (Path(__file__).parents[2] / "filters" / "needs_subject.py").read_text()
@@ -235,8 +235,12 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postroad]:
         assert server.all("bug") == []
 
 
+OCTETS = 500
+"""At least, of somebody who sends them one by one. A command may have more."""
+
+
 def trickle(client: Dialogue, octets: bytes, pause: float = 0.2) -> None:
-    """Send octet by octet until the server has had enough."""
+    """Send octet by octet until the server has had enough, long before the last one: that would be two minutes on."""
     with contextlib.suppress(OSError):
         for octet in octets:
             client.send(bytes([octet]))
@@ -248,7 +252,8 @@ def trickle(client: Dialogue, octets: bytes, pause: float = 0.2) -> None:
             except TimeoutError:
                 pass
             finally:
-                client.socket.settimeout(30)
+                client.socket.settimeout(PATIENCE)
+        pytest.fail("all of it was taken")
 
 
 SLOW: dict[str, Callable[[Dialogue], None]] = {
@@ -256,15 +261,15 @@ SLOW: dict[str, Callable[[Dialogue], None]] = {
     "says nothing after EHLO": lambda client: void(client.ask("EHLO client.example.net", "250")),
     "says nothing after RCPT": lambda client: void(client.start(BOB)),
     "says nothing in the content": lambda client: void(client.start(BOB).ask("DATA", "354")),
-    "sends a command octet by octet": lambda client: trickle(client, b"NOOP " + b"x" * 50),
-    "sends RCPT octet by octet": lambda client: trickle(client.start(BOB), b"RCPT TO:<" + b"x" * 50),
+    "sends a command octet by octet": lambda client: trickle(client, b"NOOP " + b"x" * OCTETS),
+    "sends RCPT octet by octet": lambda client: trickle(client.start(BOB), b"RCPT TO:<" + b"x" * OCTETS),
     "sends the content octet by octet": lambda client: (
         client.start(BOB).ask("DATA", "354"),
-        trickle(client, b"x\r\n" * 50),
+        trickle(client, b"x\r\n" * OCTETS),
     )[1],
     "sends a chunk octet by octet": lambda client: (
         client.start(BOB).send(b"BDAT 5000 LAST\r\n"),
-        trickle(client, b"x" * 50),
+        trickle(client, b"x" * OCTETS),
     )[1],
 }
 
@@ -277,12 +282,9 @@ def void(_: object) -> None:
 def test_a_slow_client_is_sent_away(impatient: Postroad, what: str) -> None:
     impatient.forget()
     with impatient.dialogue() as client:
-        began = time.monotonic()
         SLOW[what](client)
         client.expect("421 4.4.2")
         assert client.ended()
-        # Far less than the octets would take; the server has 2 s, and what the machine makes of them.
-        assert time.monotonic() - began < 8
     impatient.wait_for("client-too-slow")
 
 
@@ -291,7 +293,7 @@ def test_a_client_that_never_reads_is_sent_away(impatient: Postroad) -> None:
     impatient.forget()
     with impatient.dialogue() as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.socket.settimeout(15)
+        client.socket.settimeout(PATIENCE)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012 - as soon as the server has closed
             while True:
                 client.send(b"HELP\r\n" * 10_000)
@@ -381,7 +383,7 @@ def test_hundreds_of_connections_at_once(tmp_path: Path) -> None:
         server.account(BOB)
         with contextlib.ExitStack() as stack:
             sockets = [
-                stack.enter_context(socket.create_connection(("127.0.0.1", server.ports["smtp"]), 30))
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.ports["smtp"]), PATIENCE))
                 for _ in range(400)
             ]
             assert all(sock.recv(4) == b"220 " for sock in sockets)
@@ -390,7 +392,7 @@ def test_hundreds_of_connections_at_once(tmp_path: Path) -> None:
 
 
 def _gets_in(port: int, source: str) -> bool:
-    with socket.create_connection(("127.0.0.1", port), 30, (source, 0)) as probe:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0)) as probe:
         return probe.recv(3) == b"220"
 
 

@@ -33,8 +33,8 @@ def test_a_guesser_is_kept_out_until_an_operator_lets_it_in(tmp_path: Path) -> N
         server.kill()
         server.start()
         assert [(ban["kind"], ban["name"]) for ban in bans(server)] == [("network", f"{GUESSER}/32")]
-        attempt(server, PASSWORD, GUESSER)
-        server.wait_for("login", peer=GUESSER, ok=False, why="the network is banned")
+        with attempt(server, PASSWORD, GUESSER):
+            server.wait_for("login", peer=GUESSER, ok=False, why="the network is banned")
         attempt(server, PASSWORD, "127.0.0.1").expect("+OK")
 
         done = server.command("ban", "lift", GUESSER)
@@ -50,8 +50,8 @@ def test_somebody_is_kept_out_by_hand(tmp_path: Path) -> None:
         done = server.command("ban", "add", f"{GUESSER}/31", "--for", "1h")
         assert done.stdout.startswith(f"{GUESSER}/31 is kept out until "), done.stderr
         assert {(ban["name"], ban["guesses"]) for ban in bans(server)} == {("127.0.0.8/32", 0), (f"{GUESSER}/32", 0)}
-        attempt(server, PASSWORD, GUESSER)
-        server.wait_for("login", peer=GUESSER, ok=False, why="the network is banned")
+        with attempt(server, PASSWORD, GUESSER):
+            server.wait_for("login", peer=GUESSER, ok=False, why="the network is banned")
         assert server.wait_for("ban-set")["who"] == f"{GUESSER}/31"
         assert server.command("ban", "lift", f"{GUESSER}/31").returncode == 0
         assert server.wait_for("ban-lifted")["who"] == f"{GUESSER}/31"

@@ -34,13 +34,15 @@ def serial(server: Postroad, name: str | None = None, listener: str = "pop3s") -
 
 
 def names(server: Postroad, name: str) -> set[str]:
+    """Those of the certificate that is shown for a name; none if it is another one's."""
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     AUTHORITY.configure_trust(trusting)
-    with (
-        socket.create_connection(("127.0.0.1", server.ports["pop3s"]), PATIENCE) as plain,
-        trusting.wrap_socket(plain, server_hostname=name) as under_tls,
-    ):
-        found: Any = under_tls.getpeercert()
+    with socket.create_connection(("127.0.0.1", server.ports["pop3s"]), PATIENCE) as plain:
+        try:
+            with trusting.wrap_socket(plain, server_hostname=name) as under_tls:
+                found: Any = under_tls.getpeercert()
+        except ssl.SSLCertVerificationError:
+            return set()
         return {value for _, value in found["subjectAltName"]}
 
 
@@ -84,8 +86,8 @@ def test_each_domain_has_its_own(tmp_path: Path) -> None:
         issue(tmp_path / "tls" / "net", "mail.example.net", "*.example.com")
         server.wait_for("certificate-taken-up", names=["mail.example.net", "*.example.com"])
         until(lambda: serial(server, "mail.example.net") != serial(server), "the new name")
-        for asked in ("mail.example.net", "pop.example.com"):
-            assert names(server, asked) == {"mail.example.net", "*.example.com"}
+        for asked in ("mail.example.net", "pop.example.com"):  # each reader takes it up by itself
+            until(lambda asked=asked: names(server, asked) == {"mail.example.net", "*.example.com"}, asked)
         with server.smtp() as client:
             client.starttls(context=blind())
             assert client.sock is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import needs, path_of
-from tests.support.server import free_port
+from tests.support.server import port_offset
 
 _LAYER = """
 set -e
@@ -149,7 +149,7 @@ def test_the_package_is_installed_used_and_purged(package: Path, room: Path) -> 
     if tried.returncode:  # in a container that may not mount
         pytest.skip(f"no layer can be put over this machine: {tried.stdout.strip()}")
     before = set(Path("/var/lib").iterdir())
-    offset = free_port() % 20_000 + 20_000
+    offset = port_offset()
     said = here(room, package, _INSTALLED + _USED.format(offset=offset, messages=MESSAGES))
     parts = dict(part.split("\n", 1) for part in said.split("== ")[1:])
     assert "/etc/postroad root postroad 750\n/var/lib/postroad postroad postroad 700\n" in parts["folders"]

@@ -110,7 +110,8 @@ def test_a_pool_of_programs_under_load_is_killed_and_stopped(tmp_path: Path) -> 
             more(load, 5)
         for message in all_there(server, load):
             assert b"X-Judge: " in message
-        assert refused(server, letter("virus")) == (550, "5.7.1 No viruses")
+        # What a busy machine has not judged in time is put off.
+        until(lambda: refused(server, letter("virus")) == (550, "5.7.1 No viruses"), "a judgement")
         assert refused(server, letter("die"))[0] == 451
         pids = judges(server)
         assert server.stop() == 0
@@ -124,9 +125,12 @@ def test_programs_end_with_the_worker_that_runs_them(tmp_path: Path) -> None:
     with Postroad(tmp_path, settings).account(BOB) as server:
         server.send(letter("one"), BOB)
         [pid] = judges(server)
-        for worker in server.workers().values():
+        workers = server.workers()
+        for worker in workers.values():
             os.kill(worker, signal.SIGKILL)
         until(lambda: not alive(pid), "the end of the program")
+        for worker in workers:
+            server.wait_for("worker-restarted", worker=worker)
         server.send(letter("two"), BOB)
         server.mail_for(BOB, 2)
 
@@ -187,16 +191,17 @@ def test_hooks_that_are_away_under_load_lose_nothing(tmp_path: Path) -> None:
     web = HttpServer(hook)
     web.port = free_port()
     settings = lane("hooks", url=f"http://127.0.0.1:{web.port}/", time_limit="2s")
-    with Postroad(tmp_path, settings).account(BOB) as server, Load(server, BOB) as load:
-        for _ in range(2):
+    with Postroad(tmp_path, settings).account(BOB) as server:
+        with Load(server, BOB) as load:
+            for _ in range(2):
+                with web.serving(port=web.port):
+                    more(load, 20)
+                server.wait_for("unreachable")
+                server.forget()
             with web.serving(port=web.port):
                 more(load, 20)
-            server.wait_for("unreachable")
-            server.forget()
-        with web.serving(port=web.port):
-            more(load, 20)
-            for message in all_there(server, load):
-                assert b"X-Hook: " in message
+        for message in all_there(server, load):
+            assert b"X-Hook: " in message
 
 
 # -- an SMTP filter behind the queue
@@ -267,7 +272,8 @@ def test_spampd_is_stopped_killed_and_started_under_load(tmp_path: Path) -> None
                 with spampd(tmp_path, port, back) as popen:
                     until(lambda before=before: len(server.mailbox(BOB)) > before + 3, "mail through the filter")
                     for pid in map(int, Path(f"/proc/{popen.pid}/task/{popen.pid}/children").read_text().split()):
-                        os.kill(pid, end)
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, end)
                     popen.send_signal(end)
                 more(load, 3)
         with spampd(tmp_path, port, back):

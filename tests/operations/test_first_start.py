@@ -1,34 +1,21 @@
 """The first start: a person answers `postroad init`, the server runs by it, and mail flows."""
 
 import imaplib
-import random
 import smtplib
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.load import Load
-from tests.support.server import PASSWORD, ROOT, Postroad, blind, letter, until
+from tests.support.server import PASSWORD, ROOT, Postroad, blind, letter, port_offset, until
 from tests.support.terminal import in_terminal
 
 
 @pytest.fixture
-def offset() -> Iterator[int]:
-    """What to add to the ports so that all of them are free."""
-    while True:
-        number = random.randrange(20_000, 50_000)
-        if all(_free(port + number) for port in (25, 80, 465, 587, 993, 4190)):
-            yield number
-            return
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) != 0
+def offset() -> int:
+    return port_offset()
 
 
 def begun(folder: Path) -> Postroad:

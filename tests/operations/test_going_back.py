@@ -72,7 +72,8 @@ def revisions(server: Postroad) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("name", BAD)
 def test_what_cannot_be_opened_everywhere_is_in_force_nowhere(tmp_path: Path, name: str, workers: int) -> None:
     how, why = BAD[name]
-    with Postroad(tmp_path, {"server": {"opening": "2s"}}, model=OPENS % how) as server:
+    # Where nothing hangs, nothing is to be late on a busy machine.
+    with Postroad(tmp_path, {"server": {"opening": "2s"}} if "hangs" in name else {}, model=OPENS % how) as server:
         server.account(BOB)
         good = server.settings
         server.change(with_model(workers))

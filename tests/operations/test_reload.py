@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.load import Load, subjects
 from tests.support.programs import Certificates
-from tests.support.server import Postroad, Settings, letter, refuses, until
+from tests.support.server import Postroad, Settings, free_port, letter, refuses, until
 
 BOB = "bob@example.org"
 NEEDS_SUBJECT = (Path(__file__).parents[2] / "filters" / "needs_subject.py").read_text()
@@ -91,20 +91,23 @@ def test_a_changed_filter_file(tmp_path: Path) -> None:
             client.start(BOB).content(letter("edited, not reloaded"))
             assert server.reload().returncode == 0
             client.start(BOB).content(letter("after"))
-        codes = [stamp[2] for stamp in stamps(server.mail_for(BOB, 3))]
-        assert codes == ["1", "1", "2"]
+        mail = server.mail_for(BOB, 3)
+        codes = dict(zip(subjects(mail), (stamp[2] for stamp in stamps(mail)), strict=True))
+        assert codes == {"before": "1", "edited, not reloaded": "1", "after": "2"}
 
 
 def test_a_filter_in_processes_of_its_own(tmp_path: Path) -> None:
     settings = {"lane": lane("stamp"), "stage": {"stamp": {"use": "filters/stamp.py", "workers": 2}}}
     with Postroad(tmp_path, settings, stamp=STAMP % 1) as server:
         server.account(BOB)
-        with Load(server, BOB, clients=8, pause=0) as load:
-            load.flows()
-        all_arrived(server, load)
         workers = server.workers()
-        met = {int(stamp[4]) for stamp in stamps(server.mailbox(BOB))}
-        assert met == {workers["stamp-0"], workers["stamp-1"]}
+
+        def met() -> set[int]:
+            return {int(stamp[4]) for stamp in stamps(server.mailbox(BOB))}
+
+        with Load(server, BOB, clients=8, pause=0) as load:
+            until(lambda: met() == {workers["stamp-0"], workers["stamp-1"]}, "mail through both processes")
+        all_arrived(server, load)
         assert {process for _, process in [(0, event["process"]) for event in server.all("accepted")]} <= {
             "mail-0",
             "mail-1",
@@ -205,9 +208,7 @@ def test_a_worker_that_was_dead_during_a_refused_reload_comes_back(tmp_path: Pat
 def test_listeners_come_and_go(tmp_path: Path) -> None:
     with Postroad(tmp_path) as server:
         server.account(BOB)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         with Load(server, BOB) as load:
             server.change(
                 {"lane": {"inbound": {"listen": ["smtp", "submission"]}}, "listen": {"submission": f"127.0.0.1:{port}"}}
@@ -280,6 +281,7 @@ class Holds:
         self.closed = True
 
     async def __call__(self, message: Message) -> Message:
+        Path(__file__).with_name("come").touch()
         while not Path(__file__).with_name("go").exists():
             await trio.sleep(0.05)
         return message.with_header("X-Held", f"{self.text} {self.closed}")
@@ -294,6 +296,7 @@ def test_a_stage_that_two_former_revisions_share_is_open_until_both_are_through(
     with Postroad(tmp_path, settings, holds=HOLDS) as server:
         server.account(BOB)
         server.send(letter("held"), BOB)
+        until((tmp_path / "filters" / "come").exists, "it to be held")
         server.change({"queue": {"delay_warning": "3h"}})
         assert server.reload().returncode == 0
         server.change({"stage": {"holds": {"text": "second"}}})
@@ -314,6 +317,7 @@ def test_a_message_is_not_left_waiting_for_a_worker_that_died_after_a_reload(tmp
         server.account(BOB)
         client.start(BOB).ask("DATA", "354")
         client.send(letter("held") + b".\r\n")
+        until((tmp_path / "filters" / "come").exists, "it to be held")
         server.change({"queue": {"delay_warning": "3h"}})
         assert server.reload().returncode == 0
         os.kill(server.worker("holds-0"), signal.SIGKILL)

@@ -33,7 +33,7 @@ from tests.support.journald import Journald, journald, rooms_apart
 from tests.support.programs import Certificates
 from tests.support.remote import USUAL, Remote
 from tests.support.scram import Client
-from tests.support.server import PASSWORD, PATIENCE, Postroad, blind, until
+from tests.support.server import PASSWORD, PATIENCE, Postroad, blind, free_port, until
 from tests.support.shift import BOB, FAR, SCRIPT, Shift, on_shift
 
 ANN = "ann@example.org"
@@ -164,9 +164,7 @@ def heard() -> Iterator[tuple[list[bytes], str]]:
 
 def by_smart_host(settings: dict[str, object], remote: Remote) -> dict[str, object]:
     """All that leaves goes by the next server, with a login. Its port is that which the test's own stack gives it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        remote.port = free.getsockname()[1]
+    remote.port = free_port()
     table = {"host": "127.0.0.1", "port": remote.port, "login_file": "provider.login", "tls": "never"}
     return {
         **settings, "smart_host": {"provider": table}, "stage": {
@@ -246,7 +244,7 @@ def told(post: Post, listener: str, *lines: str) -> bytes:
         file.readline()
         with blind().wrap_socket(bare) as client:
             client.sendall("".join(f"{line}\r\n" for line in lines).encode())
-            client.settimeout(60)
+            client.settimeout(PATIENCE)
             heard = b""
             with contextlib.suppress(TimeoutError, OSError):
                 while octets := client.recv(65536):
@@ -350,17 +348,17 @@ def searched(post: Post, where: str, octets: bytes, *without: str) -> None:
 def search_logs(post: Post) -> None:
     server = post.server
     server.wait_for("login", ok=False)
-    refused = server.wait_for("deferred", to=FAR)
-    assert "it repeats our login" in json.dumps(refused)
+    # Whoever's message was the first that left.
+    until(lambda: "it repeats our login" in json.dumps(server.all("deferred")), "the refusal of our login")
     post.shift.load.flows()
     searched(post, "standard error", (json.dumps(server.events) + "".join(server.noise)).encode())
     searched(post, "the log", b"".join(path.read_bytes() for path in (server.folder / "log").iterdir()))
-    assert any(b'"event":"login"' in line for line in post.syslog)
+    until(lambda: any(b'"event":"login"' in line for line in list(post.syslog)), "a login in syslog")
     searched(post, "syslog", b"\n".join(post.syslog))
     if post.journal:
-        kept = post.journal.entries()
-        assert {"login", "deferred", "accepted"} <= {one["POSTROAD_EVENT"] for one in kept}
-        searched(post, "the journal", json.dumps(kept).encode())
+        journal, wanted = post.journal, {"login", "deferred", "accepted"}
+        until(lambda: wanted <= {one["POSTROAD_EVENT"] for one in journal.entries()}, f"{wanted} in the journal")
+        searched(post, "the journal", json.dumps(journal.entries()).encode())
 
 
 def search_measures_traces_and_webhooks(post: Post) -> None:
@@ -416,18 +414,26 @@ def search_what_a_command_says(post: Post, line: str) -> None:
 
 def search_files_and_processes(post: Post) -> None:
     """But for files that somebody has put there for that: what the server keeps is hashed."""
-    unpacked = b""
-    for path in sorted((post.server.folder / "var").rglob("*")):
-        if path.is_file():
-            octets = path.read_bytes()
-            searched(post, str(path), octets)
-            unpacked += b"".join(streams(octets))
-    assert FAR.encode() in unpacked  # the history
-    searched(post, "what is compressed", unpacked)
+    until(lambda: FAR.encode() in unpacked(post), "the history")
+    for path, octets in files(post):
+        searched(post, str(path), octets)
+    searched(post, "what is compressed", unpacked(post))
     searched(post, "the snapshot", (post.server.folder / "saved.tar").read_bytes())
     for pid in (post.server.pid, *post.server.workers().values()):
         for name in ("cmdline", "environ", "comm"):
             searched(post, f"{name} of a process", Path(f"/proc/{pid}/{name}").read_bytes())
+
+
+def files(post: Post) -> Iterator[tuple[Path, bytes]]:
+    """All that the server keeps, but for what goes while it is looked for."""
+    for path in sorted((post.server.folder / "var").rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                yield path, path.read_bytes()
+
+
+def unpacked(post: Post) -> bytes:
+    return b"".join(one for _, octets in files(post) for one in streams(octets))
 
 
 def streams(octets: bytes) -> Iterator[bytes]:

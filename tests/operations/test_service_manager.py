@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+import bench.servers.base
 from tests.support.load import Load
 from tests.support.programs import needs, path_of
-from tests.support.server import PATIENCE, Postroad, letter, until
+from tests.support.server import PATIENCE, Postroad, free_port, letter, until
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "packaging" / "systemd" / "postroad.service"
@@ -148,7 +149,7 @@ def test_who_comes_while_we_are_restarted_waits(tmp_path: Path) -> None:
         server.change({"listen": {"lmtp": "127.0.0.1:0"}, "lane": {"handed_in": LMTP}, "stage": {"hand_in": STAGE}})
         server.change({"stage": {"accept": None}})
         assert server.reload().returncode == 0
-        assert server.all("sockets-handed")[-1]["unused"] == [f"127.0.0.1:{port}"]
+        server.wait_for("sockets-handed", unused=[f"127.0.0.1:{port}"])
         server.mail_for(BOB, 2)
 
 
@@ -189,12 +190,9 @@ def handed_over(folder: Path, name: str, *, listens: bool = True) -> Iterator[tu
             yield server, port
 
 
-def free_port(low: int = 0) -> int:
-    """A port of loopback; below 1024 if ``low``, which root alone may ask."""
-    for port in range(600, 1024) if low else (0,):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as sock:
-            return int(sock.getsockname()[1])
-    raise AssertionError("no port is free")
+def low_port() -> int:
+    """One below 1024, for which root alone may ask."""
+    return bench.servers.base.free_port(range(600, 1024))
 
 
 def connects(port: int) -> bool:
@@ -216,7 +214,7 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root binds ports 
 
 @only_root
 def test_root_is_given_up_once_the_ports_are_bound(open_folder: Path) -> None:
-    port = free_port(low=1)
+    port = low_port()
     settings = {"server": {"user": "nobody"}, "listen": {"smtp": f"127.0.0.1:{port}"}}
     with Postroad(open_folder, settings) as server:
         assert server.ports["smtp"] == port
@@ -233,7 +231,7 @@ def test_root_is_given_up_once_the_ports_are_bound(open_folder: Path) -> None:
 @only_root
 @needs("setpriv")
 def test_a_capability_for_ports_stays_with_the_supervisor(open_folder: Path) -> None:
-    port, other = free_port(low=1), free_port(low=1)
+    port, other = low_port(), low_port()
     os.chown(open_folder, NOBODY.pw_uid, NOBODY.pw_gid)
     server = Postroad(open_folder, {"listen": {"smtp": f"127.0.0.1:{port}"}})
     server.starter = (
@@ -245,7 +243,7 @@ def test_a_capability_for_ports_stays_with_the_supervisor(open_folder: Path) -> 
         for pid in server.workers().values():
             found = about(pid)
             assert {found[f"Cap{kind}"][0] for kind in ("Eff", "Prm", "Amb")} == {"0" * 16}
-        other = free_port(low=1)
+        other = low_port()
         server.change({"listen": {"smtp": f"127.0.0.1:{other}"}})
         assert server.reload().returncode == 0  # the supervisor can still bind
         with socket.create_connection(("127.0.0.1", other), PATIENCE) as client:

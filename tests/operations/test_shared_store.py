@@ -66,6 +66,7 @@ def test_nodes_know_the_same_and_go_on_without_the_store(nodes: list[Postroad], 
     assert all(reply.startswith("250") for reply in known), "this node has a copy of what it has changed"
     assert attempt(other, "b@x.test").startswith("451 4.7.1")
     until(lambda: attempt(other, "b@x.test").startswith("250"), "the second try, without the store")
+    until(lambda: one.all("unreachable"), "the loss of the store to be told")
     assert len(one.all("unreachable")) == 1
     assert one.all("bug") == other.all("bug") == []
 

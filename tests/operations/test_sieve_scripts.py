@@ -62,7 +62,7 @@ def test_mail_is_redirected_under_a_return_path_of_ours(post: Post) -> None:
     assert near.startswith(b"Return-Path: <sue@far.test>\r\nDelivered-To: ben@example.org\r\n")
     assert b"\r\nDelivered-To: ann@example.org\r\n" in near
     assert post.server.mailbox(ANN) == []
-    sent = post.server.all("sent")
+    sent = until(lambda: len(found := post.server.all("sent")) >= 2 and found, "both to be told")
     assert sorted(one["to"] for one in sent) == [["ben@example.org"], ["bob@far.test"]]
     for one in sent:
         post.server.wait_for("delivered", id=one["new"])

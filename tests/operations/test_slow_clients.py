@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import Postroad, letter
+from tests.support.server import PATIENCE, Postroad, letter
 
 BOB = "bob@example.org"
 IDLE = 2000
@@ -27,7 +27,7 @@ def descriptors() -> Iterator[None]:
 
 
 def _connected(port: int, octets: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), 30)
+    connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
     connection.sendall(octets)
     return connection
 

@@ -13,7 +13,7 @@ from engine.net.zone import Zone
 from tests.support.background import dns, smtp_server
 from tests.support.load import Load, subjects
 from tests.support.remote import SILENCE, Remote
-from tests.support.server import Postroad, Settings, letter, refuses, until
+from tests.support.server import PATIENCE, Postroad, Settings, letter, refuses, until
 
 BOB = "bob@example.org"
 
@@ -58,7 +58,7 @@ def test_a_client_in_the_midst_of_a_message_may_finish_it(tmp_path: Path) -> Non
             busy.send(b"the end\r\n.\r\n")
             busy.expect("250")
             busy.expect("421 4.3.2")
-        assert server._popen.wait(60) == 0
+        assert server._popen.wait(PATIENCE) == 0
         server.start()
         assert subjects(server.mail_for(BOB)) == ["slow"]
 
@@ -96,7 +96,7 @@ def test_a_relay_that_is_stuck_holds_up_the_stop_for_its_grace_at_most(tmp_path:
 def test_ctrl_c_is_as_good(tmp_path: Path) -> None:
     with Postroad(tmp_path) as server:
         server._popen.send_signal(signal.SIGINT)
-        assert server._popen.wait(60) == 0
+        assert server._popen.wait(PATIENCE) == 0
         assert server.noise == []
 
 

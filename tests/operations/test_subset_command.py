@@ -90,6 +90,7 @@ def test_a_part_of_what_waits_is_counted_then_tried(waiting: Postroad) -> None:
 
 
 def test_a_line_has_its_turn(waiting: Postroad) -> None:
+    waiting.wait_for("line-held")
     held = waiting.all("line-held")
     assert {event["line"] for event in held} == {"busy.test/out"}
     assert not waiting.all("deferred", to="x@busy.test")
@@ -227,7 +228,7 @@ def test_an_operator_is_asked_on_a_terminal(waiting: Postroad) -> None:
         terminal.type("y\r")
         until(lambda: "5 messages deleted." in terminal.shown, "the answer")
     assert rows(waiting) == []
-    assert len(waiting.all("deleted")) == 5
+    until(lambda: len(waiting.all("deleted")) == 5, "five lines in the log")
 
 
 def test_a_running_server_under_load(tmp_path: Path) -> None:
@@ -247,6 +248,7 @@ def test_a_running_server_under_load(tmp_path: Path) -> None:
         assert deleted > 0
         open_sink(server)
         until(lambda: command(server, "retry", "--all", "--yes") and rows(server) == [], "an empty queue")
+        until(lambda: len(server.all("delivered", to="x@a.test")) >= count - deleted, "the rest to be delivered")
         assert len(server.all("delivered", to="x@a.test")) == count - deleted
         assert "no contradiction" in command(server, "verify")
 

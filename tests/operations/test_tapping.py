@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.load import Load
-from tests.support.server import Postroad, letter, until
+from tests.support.server import PATIENCE, Postroad, letter, until
 from tests.support.watched import BOB, NOTE, SETTINGS, flowing, watched
 
 
@@ -50,7 +50,7 @@ def tapping(server: Postroad, *arguments: str) -> Iterator["subprocess.Popen[str
 def read(popen: "subprocess.Popen[str]", count: int) -> list[dict[str, object]]:
     """So many objects of a tap, which comes in time or the test ends by force."""
     assert popen.stdout is not None
-    guard = threading.Timer(100, popen.kill)
+    guard = threading.Timer(PATIENCE, popen.kill)
     guard.start()
     lines = [popen.stdout.readline() for _ in range(count)]
     guard.cancel()
@@ -85,7 +85,7 @@ def test_tap_of_a_sample(server: Postroad, load: Load) -> None:
     with tapping(server, "inbound/note", "--sample", "1/4", "--json") as tap:
         told = read(tap, 5)
         tap.send_signal(signal.SIGINT)
-        assert tap.wait(60) == 0
+        assert tap.wait(PATIENCE) == 0
     assert len({one["id"] for one in told}) == 5
 
 
@@ -94,11 +94,10 @@ def test_a_tap_whose_reader_is_gone_ends_and_mail_flows_on(server: Postroad, loa
     server.forget()
     with tapping(server, "local/enqueue", "--json") as tap:
         read(tap, 2)
-        opened = len(server.all("tap-opened", link="local/enqueue"))
-        assert opened == 2  # in both mail workers
+        until(lambda: len(server.all("tap-opened", link="local/enqueue")) == 2, "a tap in both mail workers")
         tap.send_signal(how)
         load.flows()
-        until(lambda: len(server.all("tap-ended", link="local/enqueue")) == opened, "the end of the tap")
+        until(lambda: len(server.all("tap-ended", link="local/enqueue")) == 2, "the end of the tap")
     load.flows()
 
 
@@ -124,7 +123,7 @@ def test_a_tap_goes_on_over_a_reload_and_the_death_of_a_worker(tmp_path: Path) -
         assert server.reload().returncode == 0
         until(lambda: heard_of(revision=2), "news of mail under the new revision")
         os.kill(server.worker("mail-0"), signal.SIGKILL)
-        until(lambda: len(server.all("tap-opened", process="mail-0")) == 2, "a tap in its successor")
+        until(lambda: len(server.all("tap-opened", process="mail-0")) >= 2, "a tap in its successor")
         load.broken.clear()
 
 

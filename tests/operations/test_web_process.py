@@ -18,7 +18,7 @@ import pytest
 
 from engine.runtime.state import State
 from tests.support.programs import Certificates, needs, path_of
-from tests.support.server import Postroad, blind, letter, refuses, until
+from tests.support.server import PATIENCE, Postroad, blind, free_port, letter, refuses, until
 
 ROOT = Path(__file__).parents[2]
 METRICS = {"listen": {"metrics": "127.0.0.1:0"}}
@@ -28,9 +28,11 @@ LINE = re.compile(r"(?P<name>\w+)\{(?P<labels>[^}]*)\} (?P<value>\S+)")
 def fetched(port: int, path: str = "/metrics", *, tls: bool = False, **headers: str) -> tuple[int, str]:
     """Status and body."""
     if tls:
-        client: http.client.HTTPConnection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=blind())
+        client: http.client.HTTPConnection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=PATIENCE, context=blind()
+        )
     else:
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     with contextlib.closing(client):
         client.request("GET", path, headers=headers)
         response = client.getresponse()
@@ -49,6 +51,16 @@ def numbers(text: str, name: str, **labels: str) -> float:
 
 def measured(server: Postroad, name: str, **labels: str) -> float:
     return numbers(fetched(server.ports["metrics"])[1], name, **labels)
+
+
+def scrape_of_all(server: Postroad) -> str:
+    """A scrape to which every worker has answered in time."""
+
+    def found() -> str:
+        text = fetched(server.ports["metrics"])[1]
+        return text if numbers(text, "postroad_up") == len(server.workers()) else ""
+
+    return str(until(found, "an answer of every worker"))
 
 
 def ready(server: Postroad) -> list[str]:
@@ -83,7 +95,7 @@ def test_what_is_told_is_what_happened(tmp_path):
         server.mail_for("bob@example.org", 20)
         until(lambda: measured(server, "postroad_recipients_total", outcome="delivered") == 20, "twenty deliveries")
         until(lambda: measured(server, "postroad_queue_messages") == 0, "an empty queue")
-        _, text = fetched(server.ports["metrics"])
+        text = scrape_of_all(server)
         assert numbers(text, "postroad_link_messages_total", link="inbound/queue") == 20
         assert numbers(text, "postroad_stage_messages_total", stage="enqueue", verdict="delivered") == 20
         assert numbers(text, "postroad_stage_seconds_count", stage="enqueue") == 20
@@ -98,7 +110,6 @@ def test_what_is_told_is_what_happened(tmp_path):
         assert numbers(text, "postroad_storage_bytes", store="mailbox") > 4096
         assert numbers(text, "postroad_storage_limit_bytes", store="mailbox") > 1e9
         assert numbers(text, "postroad_disk_free_bytes") > numbers(text, "postroad_disk_reserve_bytes") > 0
-        assert numbers(text, "postroad_up") == len(server.workers())
         assert numbers(text, "postroad_revision", worker="web") == 1
         assert 0 <= numbers(text, "postroad_loop_lag_seconds", worker="mail-0") < 60
         for worker in server.workers():
@@ -107,7 +118,7 @@ def test_what_is_told_is_what_happened(tmp_path):
             files = numbers(text, "postroad_process_open_files", worker=worker)
             assert 3 < files < numbers(text, "postroad_process_open_files_limit", worker=worker)
             assert 0 < time.time() - numbers(text, "postroad_process_start_time_seconds", worker=worker) < 600
-        assert ready(server) == []
+        until(lambda: ready(server) == [], "it to be ready")
         assert "bob" not in text
         assert "127.0.0.1" not in text
 
@@ -163,16 +174,13 @@ async def park(message: Message) -> Verdict:
 
 def test_a_worker_that_does_not_answer_is_told_of_and_delays_nobody(tmp_path):
     with Postroad(tmp_path, {**METRICS, "server": {"hang": "60s"}}) as server:
-        assert ready(server) == []
+        until(lambda: ready(server) == [], "it to be ready")
         pid = server.worker("mail-1")
         os.kill(pid, signal.SIGSTOP)
         try:
-            time.sleep(1.1)  # what was just asked holds for a second
-            assert ready(server) == ["mail-1 does not answer"]
-            _, text = fetched(server.ports["metrics"])
-            assert numbers(text, "postroad_up", worker="mail-1") == 0
-            assert numbers(text, "postroad_up", worker="mail-0") == 1
-            assert numbers(text, "postroad_queue_accepts", worker="mail-0") == 1
+            until(lambda: ready(server) == ["mail-1 does not answer"], "that to be noticed")
+            until(lambda: measured(server, "postroad_queue_accepts", worker="mail-0") == 1, "the other one")
+            assert measured(server, "postroad_up", worker="mail-1") == 0
         finally:
             os.kill(pid, signal.SIGCONT)
         until(lambda: ready(server) == [], "it to be ready again")
@@ -196,22 +204,19 @@ def test_a_full_disk_is_no_reason_to_be_sent_mail(tmp_path):
         reserve = shutil.disk_usage(tmp_path).total
         server.change({"queue": {"reserve": reserve}})
         server.reload()
-        until(lambda: len(ready(server)) == 2, "both shards to say so")
-        assert ready(server) == [f"shard {n}: the disk has no more room than [queue] reserve" for n in (0, 1)]
+        said = [f"shard {n}: the disk has no more room than [queue] reserve" for n in (0, 1)]
+        until(lambda: ready(server) == said, "both shards to say so")
         assert measured(server, "postroad_disk_reserve_bytes") == reserve
 
 
 def test_a_reload_brings_it_up_and_takes_it_away(tmp_path):
     with Postroad(tmp_path) as server:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         server.change({"listen": {"metrics": f"127.0.0.1:{port}"}})
         server.reload()
         until(lambda: not refuses(port), "it to listen")
-        status, text = fetched(port)
-        assert status == 200
-        assert numbers(text, "postroad_revision", worker="mail-0") == 2
+        assert fetched(port)[0] == 200
+        until(lambda: numbers(fetched(port)[1], "postroad_revision", worker="mail-0") == 2, "news of the revision")
         server.change({"listen": {"metrics": None}})
         server.reload()
         until(lambda: refuses(port), "it to be gone")
@@ -230,12 +235,12 @@ async def look(message: Message) -> Message:
     return message
 '''
     with Postroad(tmp_path, settings, look=source) as server:
-        assert measured(server, "postroad_up", worker="look-0") == 1
+        until(lambda: measured(server, "postroad_up", worker="look-0") == 1, "an answer")
         server.change({"stage": {"look": {"workers": 0}}})
         server.reload()
         until(lambda: "look-0" not in server.workers(), "it to leave")
         until(lambda: ready(server) == [], "the others to be ready")
-        assert 'worker="look-0"' not in fetched(server.ports["metrics"])[1]
+        until(lambda: 'worker="look-0"' not in fetched(server.ports["metrics"])[1], "nothing to be told of it")
 
 
 def test_others_than_this_machine_need_tls_and_a_token(tmp_path):
@@ -256,7 +261,7 @@ def test_others_than_this_machine_need_tls_and_a_token(tmp_path):
         assert numbers(text, "postroad_tls_connections_total", side="server", version="TLSv1.3") >= 2
         assert numbers(text, "postroad_certificate_expiry_seconds") > time.time()
         assert "sesame" not in text
-        assert json.loads(fetched(port, "/health/ready", tls=True)[1]) == {"ready": True}
+        until(lambda: json.loads(fetched(port, "/health/ready", tls=True)[1]) == {"ready": True}, "it to be ready")
         token.write_text("sesame\nsecond\n")
         server.reload()
         assert fetched(port, tls=True, Authorization="Bearer second")[0] == 200
@@ -269,7 +274,7 @@ def crowd(port: int, *greetings: bytes) -> Iterator[list[socket.socket]]:
     held: list[socket.socket] = []
     try:
         for number in range(300):
-            client = socket.create_connection(("127.0.0.1", port), 10)
+            client = socket.create_connection(("127.0.0.1", port), PATIENCE)
             held.append(client)
             with contextlib.suppress(OSError):
                 client.sendall(greetings[number % len(greetings)])
@@ -309,9 +314,9 @@ def test_hostile_clients_hurt_neither_the_mail_nor_who_asks_later(tmp_path):
             with crowd(server.ports["metrics"], *HOSTILE):
                 before = len(sent)
                 until(lambda: len(sent) > before + 20, "mail to flow meanwhile")
-                time.sleep(1)
+                server.wait_for("connection-refused", process="web")
             until(lambda: _answers(server.ports["metrics"]), "a place")
-            assert ready(server) == []
+            until(lambda: ready(server) == [], "it to be ready")
         finally:
             stop.set()
             sender.join()
@@ -319,14 +324,13 @@ def test_hostile_clients_hurt_neither_the_mail_nor_who_asks_later(tmp_path):
         assert server.all("worker-died") == []
         assert server.all("bug") == []
         assert measured(server, "postroad_worker_restarts_total") == 0
-        assert server.all("connection-refused", process="web")
 
 
 @pytest.mark.slow
 def test_it_has_a_place_for_who_comes_when_the_slow_have_had_their_time(tmp_path):
     with Postroad(tmp_path, METRICS) as server:
         port = server.ports["metrics"]
-        slow = [socket.create_connection(("127.0.0.1", port), 60) for _ in range(50)]
+        slow = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(50)]
         for client in slow:
             client.sendall(b"GET /metrics HTTP/1.1\r\n")
         with pytest.raises((OSError, http.client.HTTPException)):

@@ -19,7 +19,7 @@ SITES = 12
 RULES = f"""
 [provider.rated]
 domains = ["rated-*.{ORIGIN}"]
-provider_messages = ["60/6s"]
+provider_messages = ["60/15s"]
 
 [provider.quick]
 domains = ["quick-*.{ORIGIN}"]
@@ -27,7 +27,7 @@ provider_messages = ["10/1s"]
 
 [provider.peopled]
 domains = ["peopled-*.{ORIGIN}"]
-provider_recipients = ["60/6s"]
+provider_recipients = ["60/15s"]
 
 [provider.narrow]
 domains = ["narrow-*.{ORIGIN}"]
@@ -49,10 +49,10 @@ action = "suspend"
 """
 
 
-def sees(folder: Path, site: Mapping[str, object], *nodes: Mapping[str, object]) -> list[Seen]:
-    """What the sites have seen of 20 messages for each, of two recipients, from nodes of three workers each."""
+def sees(folder: Path, site: Mapping[str, object], *nodes: Mapping[str, object], each: int = 20) -> list[Seen]:
+    """What the sites have seen of so many messages for each, of two recipients, from nodes of three workers each."""
     name = str(site["name"])
-    messages = [[f"{one}{n}@{name}-{n % SITES}.{ORIGIN}" for one in "mn"] for n in range(20 * SITES)]
+    messages = [[f"{one}{n}@{name}-{n % SITES}.{ORIGIN}" for one in "mn"] for n in range(each * SITES)]
     share = len(messages) // len(nodes)
     with simulated(folder / "sites", {"sites": SITES, **site}) as simulator, ExitStack() as stack:
         settings = simulator.settings(retry=["2s"])
@@ -85,21 +85,21 @@ def at_once(seen: Sequence[Seen]) -> int:
 
 
 def test_messages_to_all_sites_together(tmp_path: Path) -> None:
-    seen = sees(tmp_path, {"name": "rated"}, {})
-    assert most_within((moment for one in seen for moment in one.asked), 6 * LATE) <= 60 * 1.01
+    seen = sees(tmp_path, {"name": "rated"}, {}, each=12)
+    assert most_within((moment for one in seen for moment in one.asked), 15 * LATE) <= 60 * 1.01
     assert all(one.asked for one in seen)
 
 
 def test_a_rate_over_a_second_is_shared_as_well(tmp_path: Path) -> None:
     seen = sees(tmp_path, {"name": "quick"}, {})
-    # Ten in each tenth of six seconds are sixty: what a busy machine delays by tenths of a second falls into no window
-    # as long as this.
-    assert most_within((moment for one in seen for moment in one.asked), 6.0) <= 60 + 10
+    # Ten in each of six seconds are sixty, and what a busy machine delays by up to three seconds comes besides. Of
+    # workers that share nothing there would be 180.
+    assert most_within((moment for one in seen for moment in one.asked), 6.0) <= 60 + 30
 
 
 def test_recipients_at_all_sites_together(tmp_path: Path) -> None:
-    seen = sees(tmp_path, {"name": "peopled"}, {})
-    assert most_within((moment for one in seen for moment in one.recipients), 6 * LATE) <= 60 * 1.01
+    seen = sees(tmp_path, {"name": "peopled"}, {}, each=5)
+    assert most_within((moment for one in seen for moment in one.recipients), 15 * LATE) <= 60 * 1.01
 
 
 def test_connections_to_all_sites_together_are_used_and_never_more(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import trio
 
 from engine.net.zone import Zone, serve_zone
 from tests.support.remote import Remote, serving
+from tests.support.server import PATIENCE
 
 Value = TypeVar("Value")
 
@@ -34,7 +35,7 @@ def in_thread(opened: Callable[[], AbstractAsyncContextManager[Value]]) -> Itera
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    found = begun.get(timeout=10)
+    found = begun.get(timeout=PATIENCE)
     if isinstance(found, BaseException):
         raise found
     value, token, over = found
@@ -42,7 +43,8 @@ def in_thread(opened: Callable[[], AbstractAsyncContextManager[Value]]) -> Itera
         yield value
     finally:
         token.run_sync_soon(over.set)
-        thread.join(10)
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "a peer in a thread never came to its end"
 
 
 def dns(*zones: Zone) -> contextlib.AbstractContextManager[str]:

@@ -33,6 +33,15 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+def patient(page: Page) -> Page:
+    """Whoever does something on it waits, however long it takes, until it has loaded: a browser shows what one can
+    click before the scripts have run that listen for clicks."""
+    page.set_default_timeout(1000 * PATIENCE)
+    page.add_init_script("addEventListener('load', () => { document.documentElement.dataset.loaded = '' })")
+    page.add_locator_handler(page.locator("html:not([data-loaded])"), lambda _: page.wait_for_load_state())
+    return page
+
+
 def picture(page: Page, name: str, *, whole: bool = False) -> None:
     """Keep what the page looks like, the part that is seen or the whole of it, if that is wanted."""
     if PICTURES:

@@ -17,6 +17,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    status: int = 200  # of the response
 
 
 class HttpServer:
@@ -29,7 +30,7 @@ class HttpServer:
         self.asked: list[Asked] = []
         self.connections = 0
         self.port = 0
-        self._open: set[socket.socket] = set()
+        self.open: set[socket.socket] = set()
 
     @contextlib.contextmanager
     def serving(self, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator["HttpServer"]:
@@ -45,7 +46,7 @@ class HttpServer:
         finally:
             server.shutdown()
             server.server_close()
-            for one in list(self._open):
+            for one in list(self.open):
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
@@ -56,10 +57,10 @@ class HttpServer:
             def setup(self) -> None:
                 super().setup()
                 outer.connections += 1
-                outer._open.add(self.connection)
+                outer.open.add(self.connection)
 
             def finish(self) -> None:
-                outer._open.discard(self.connection)
+                outer.open.discard(self.connection)
                 with contextlib.suppress(OSError):  # it was broken off
                     super().finish()
 
@@ -70,9 +71,9 @@ class HttpServer:
                 self.respond(self.rfile.read(int(self.headers["Content-Length"])))
 
             def respond(self, body: bytes) -> None:
-                outer.asked.append(asked := Asked(self.path, dict(self.headers), body))
+                outer.asked.append(asked := Asked(self.path, dict(self.headers), body, outer.status))
                 said = outer.answer(asked)
-                self.send_response(outer.status)
+                self.send_response(asked.status)
                 self.send_header("Content-Length", str(len(said)))
                 for name, value in outer.fields.items():
                     self.send_header(name, value)

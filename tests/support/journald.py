@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.programs import path_of
-from tests.support.server import until
+from tests.support.server import PATIENCE, until
 
 JOURNALD = next(filter(os.path.exists, (f"{where}/systemd/systemd-journald" for where in ("/usr/lib", "/lib"))), "")
 
@@ -47,16 +47,18 @@ def journald(folder: Path) -> Iterator[Journald]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "machine").write_text(f"{os.urandom(16).hex()}\n")
     script = _ROOM.format(machine=folder / "machine", journald=JOURNALD)
-    process = subprocess.Popen([*_apart(), "sh", "-c", script], stderr=subprocess.PIPE)
+    noise = folder / "noise"
+    with noise.open("wb") as file:
+        process = subprocess.Popen([*_apart(), "sh", "-c", script], stderr=file)
     running = Journald(process.pid, folder)
     socket = [*running.inside, "test", "-S", "/run/systemd/journal/socket"]
     try:
         until(lambda: process.poll() is not None or not subprocess.run(socket, check=False).returncode, "the journal")
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, noise.read_text()
         yield running
     finally:
         process.terminate()
-        process.communicate()
+        process.wait(PATIENCE)
 
 
 def _apart() -> tuple[str, ...]:

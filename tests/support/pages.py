@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.support.chromium import picture
-from tests.support.server import PASSWORD, PATIENCE, Postroad
+from tests.support.chromium import patient, picture
+from tests.support.server import PASSWORD, Postroad
 
 PHONE = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 860}
@@ -58,8 +58,7 @@ def visit(browser: Browser, *, expected: str = "", **options: Any) -> Iterator[P
     mistakes: list[str] = []
     context: BrowserContext = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
     try:
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
+        page = patient(context.new_page())
         page.on("pageerror", lambda error: mistakes.append(str(error)))
         page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.support.server import PATIENCE
+
 # Debian has Postfix's programs in sbin, and PostgreSQL's in a folder for each of its versions.
 _PATH = os.pathsep.join(
     (os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *sorted(glob("/usr/lib/postgresql/*/bin")))
@@ -52,8 +54,8 @@ def marks(*programs: str, perl: str = "", header: str = "") -> list[pytest.MarkD
 def run(*command: str, stdin: bytes = b"", good: bool = True) -> str:
     """Run a program to its end; what it said. AssertionError unless it ends well, or badly if not ``good``."""
     done = subprocess.run(
-        [path_of(command[0]), *command[1:]], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
-        check=False,
+        [path_of(command[0]), *command[1:]], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=4 * PATIENCE, check=False,
     )  # fmt: skip
     said = done.stdout.decode("utf-8", "replace")
     assert (done.returncode == 0) is good, f"{command[0]} ended with {done.returncode}:\n{said}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.programs import path_of
-from tests.support.server import until
+from tests.support.server import PATIENCE, until
 
 CONFIGURATION = """
 module(load="imuxsock" SysSock.Use="off")
@@ -32,8 +32,13 @@ def rsyslog(folder: Path, port: int = 0) -> Iterator[None]:
     command = [path_of("rsyslogd"), "-n", "-f", str(folder / "rsyslog.conf"), "-i", str(folder / "pid")]
     process = subprocess.Popen(command)
     try:
-        until((folder / "log").exists, "rsyslog's socket")
+        until(lambda: (folder / "log").exists() and (not port or _hears(port)), "rsyslog's sockets")
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
+
+
+def _hears(port: int) -> bool:
+    """Whether somebody is bound to the port of UDP."""
+    return any(f":{port:04X} " in line for line in Path("/proc/net/udp").read_text().splitlines())

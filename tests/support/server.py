@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import poplib
+import random
 import re
 import signal
 import smtplib
@@ -12,14 +13,15 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import bench.servers.base
 from engine.directory import Embedded
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +149,10 @@ class Postroad:
     def reload(self) -> "subprocess.CompletedProcess[str]":
         return self.command("reload", "--timeout", "240")
 
+    def queued(self) -> int:
+        """How many messages are in its queue."""
+        return int(json.loads(self.command("queue", "verify", "--json").stdout)["messages"])
+
     # -- life
 
     def __enter__(self) -> Self:
@@ -205,7 +211,7 @@ class Postroad:
     def stop(self) -> int:
         """SIGTERM, as an operator would; the exit code."""
         self._popen.send_signal(signal.SIGTERM)
-        return self._popen.wait(90)
+        return self._popen.wait(PATIENCE)
 
     def kill(self) -> None:
         """SIGKILL for every process at once, as near as can be."""
@@ -390,6 +396,11 @@ def anonymous_memory(pid: int) -> int:
     return 0
 
 
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that is written all the while: the last one may not be whole yet."""
+    return path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
+
+
 def body(message: bytes) -> bytes:
     """What stands behind the header section."""
     return message.partition(b"\r\n\r\n")[2]
@@ -410,27 +421,35 @@ def program(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A foreign server that runs meanwhile, from the moment at which it answers on its port; ``end`` ends it.
 
-    What it says is read all the while: a pipe that nobody reads is full once, and then it stands still."""
-    popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, user=user)
-    assert popen.stderr is not None
-    said: deque[bytes] = deque(maxlen=50)
-    reader = threading.Thread(target=said.extend, args=(popen.stderr,), daemon=True)
-    reader.start()
-    try:
-        until(lambda: popen.poll() is not None or _answers(port, address), f"{command[0]} to listen")
-        assert popen.poll() is None, f"{command[0]} ended with {popen.returncode}: {b''.join(said).decode()}"
-        yield popen
-    finally:
-        popen.send_signal(end)
-        popen.wait()
-        reader.join()  # then its children have ended too
-        popen.stderr.close()
+    What it says goes into a file: a pipe that nobody reads is full once, and then it stands still."""
+    with tempfile.TemporaryFile() as said:
+        popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, user=user, start_new_session=True)
+        try:
+            until(lambda: popen.poll() is not None or _answers(port, address), f"{command[0]} to listen")
+            words = os.pread(said.fileno(), 9999, 0).decode(errors="replace")
+            assert popen.poll() is None, f"{command[0]} ended with {popen.returncode}: {words}"
+            yield popen
+        finally:
+            popen.send_signal(end)
+            try:
+                popen.wait(PATIENCE)
+            finally:  # whatever would outlive it keeps its port
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(popen.pid, signal.SIGKILL)
+                popen.wait()
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that is free and stays so: no connection is given it, and no other test beside this one."""
+    return bench.servers.base.free_port()
+
+
+def port_offset() -> int:
+    """What to add to the ports of mail so that all of them are free, in the way of ``free_port``."""
+    while True:
+        offset = random.randrange(20_000, 25_000)
+        if all(bench.servers.base.claim(port + offset) for port in (25, 80, 465, 587, 993, 4190)):
+            return offset
 
 
 def refuses(port: int) -> bool:

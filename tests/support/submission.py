@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -90,7 +91,10 @@ def postfix(sasl: str, certificates: Certificates, onward: int, *, tls: bool = T
         )  # fmt: skip
         (folder / "etc" / "main.cf").write_text(main)
         with program([path_of("postfix"), "-c", str(folder / "etc"), "start-fg"], running.port):
-            yield running
+            try:
+                yield running
+            finally:  # the script that started it would not take it along
+                os.kill(int((folder / "spool" / "pid" / "master.pid").read_text()), signal.SIGTERM)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

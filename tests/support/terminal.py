@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 
 from tests.support.programs import path_of
+from tests.support.server import PATIENCE
 
 
 class Terminal:
@@ -40,7 +41,7 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def in_terminal(*command: str, environment: Mapping[str, str], seconds: float = 90.0) -> Iterator[Terminal]:
+def in_terminal(*command: str, environment: Mapping[str, str], seconds: float = PATIENCE) -> Iterator[Terminal]:
     """Run the program; at the end of the context it must end by itself, and well."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))

@@ -197,7 +197,7 @@ async def test_the_text_of_an_opened_message_is_for_the_one_who_opened_it(mail, 
     assert "The price is 7" in (await auditor.get(text)).text
     assert (await mail.site.known(SECOND).get(text)).status_code == 404
     assert (await mail.site.known(ANN).get(text)).status_code == 403
-    assert (await auditor.get(text[:-3] + "AAA")).status_code == 404
+    assert (await auditor.get(text[:-3] + ("AAA" if text[-3:] != "AAA" else "BBB"))).status_code == 404
     await posted(auditor, "/admin/oversight/decide", number=number, what="end")
     assert (await auditor.get(text)).status_code == 403
 
