@@ -7,7 +7,8 @@
     end = 18:00:00
     days = [1, 2, 3, 4, 5]      # Monday is 1
 
-Stands behind `queue`. To let some mail pass: `when = "not session.login"`, or a condition on a fact.
+With `begin` behind `end` they are open through the night, from the evenings of these days on. Stands behind `queue`. To
+let some mail pass: `when = "not session.login"`, or a condition on a fact.
 """
 
 from datetime import datetime, time, timedelta
@@ -33,7 +34,11 @@ async def business_hours(
 
 def until_open(now: datetime, begin: time, end: time, days: tuple[int, ...]) -> timedelta:
     """How long it is until the doors open; nothing while they are. By the machine's time zone."""
-    if now.isoweekday() in days and begin <= now.time() < end:
+    clock, opened = now.time(), now.date()  # the day on which they have opened last
+    is_open = begin <= clock < end if begin < end else not end <= clock < begin
+    if begin >= end and clock < end:
+        opened -= timedelta(days=1)
+    if is_open and opened.isoweekday() in days:
         return timedelta(0)
     openings = (datetime.combine(now.date() + timedelta(ahead), begin).astimezone() for ahead in range(8))
     return min((when - now for when in openings if when > now and when.isoweekday() in days), default=timedelta(0))

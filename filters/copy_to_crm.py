@@ -12,8 +12,9 @@ from engine import Each, Message, Route, Verdict, domain_of
 
 
 async def copy_to_crm(message: Message, *, people: tuple[str, ...], to: str) -> Verdict:
-    own = domain_of(message.sender)
-    outside = [address for address in message.recipients if domain_of(address) != own and address != to]
-    if message.sender.lower() not in people or not outside:
+    own, theirs = domain_of(message.sender), {address.lower() for address in people}
+    outside = [address for address in message.recipients if domain_of(address) != own]
+    has_it = to.lower() in map(str.lower, message.recipients)
+    if message.sender.lower() not in theirs or has_it or not outside:
         return message
     return Each({outside[0]: (Route("", (outside[0],)), Route("", (to,), notify="NEVER"))})

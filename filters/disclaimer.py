@@ -9,8 +9,10 @@
     footers = [{ domain = "example.org", text = "ACME Ltd, London", html = "<p>ACME Ltd, London</p>" }]
 
 Stands before `sign`. Mail that is signed or encrypted by its author stays as it is, and so does mail that has the text
-already: an answer that quotes it, for instance.
+already: an answer that quotes it, for instance. Where senders get other addresses (`return_path`), stand before that.
 """
+
+import re
 
 import msgspec
 
@@ -31,7 +33,13 @@ def disclaimer(message: Message, *, footers: tuple[Footer, ...], largest: Size =
     if footer is None or message.size > largest:
         return message
     octets = b"".join(message.chunks())
-    shown = rewriting.bodies(structure([octets]))
-    if any(footer.text in rewriting.text(octets, part).replace("\r\n", "\n") for part in shown):
+    wanted = {plain(footer.text), plain(footer.html)} - {""}
+    texts = [plain(rewriting.text(octets, part)) for part in rewriting.bodies(structure([octets]))]
+    if any(one in text for one in wanted for text in texts):
         return message
     return message.with_content(rewriting.with_footer(octets, footer.text, footer.html))
+
+
+def plain(text: str) -> str:
+    """A text without the marks of quotations, and however its lines are broken."""
+    return " ".join(re.sub(r"(?m)^[> ]+", "", text).split())

@@ -17,8 +17,12 @@ def invitations(message: Message, *, tag: str = "[OUTSIDE INVITATION]") -> Verdi
     if message.session.trusted:
         return message
     parts = structure(message.chunks()).walk()
-    if not any(part.media == b"text/calendar" or rewriting.name(part).lower().endswith(".ics") for part in parts):
+    if not any(part.media == b"text/calendar" or any(map(is_calendar, rewriting.names(part))) for part in parts):
         return message
     subject = message.header("Subject") or ""
     marked = message.with_fact("invitations.outside", True).with_header("X-Outside-Invitation", "yes")
     return marked if tag in subject else marked.with_sole_header("Subject", f"{tag} {subject}")
+
+
+def is_calendar(name: str) -> bool:
+    return name.lower().rstrip(". ").endswith(".ics")

@@ -13,7 +13,7 @@ from engine import Each, Message, Route, Verdict, domain_of
 
 async def journal(message: Message, *, domain: str, archive: str) -> Verdict:
     addresses = (message.sender, *message.recipients)
-    if archive in addresses or domain.lower() not in map(domain_of, addresses):
+    if archive.lower() in map(str.lower, addresses) or domain.lower() not in map(domain_of, addresses):
         return message
     first = message.recipients[0]
     return Each({first: (Route("", (first,)), Route("", (archive,), notify="NEVER"))})

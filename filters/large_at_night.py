@@ -29,7 +29,7 @@ async def large_at_night(
 def until_night(now: datetime, begin: time, end: time) -> timedelta:
     """How long it is until the night begins; nothing in the night. By the machine's time zone."""
     clock = now.time()
-    if (begin <= clock < end) if begin <= end else (clock >= begin or clock < end):
+    if (begin <= clock < end) if begin < end else (clock >= begin or clock < end):
         return timedelta(0)
     evening = now.date() + timedelta(days=clock >= begin)
     return datetime.combine(evening, begin).astimezone() - now

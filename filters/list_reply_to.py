@@ -11,9 +11,10 @@ from engine import Each, Message, Verdict
 
 
 async def list_reply_to(message: Message, *, lists: tuple[str, ...]) -> Verdict:
+    names = {address.lower() for address in lists}
     found = {
         address: message.with_sole_header("Reply-To", address).with_sole_header("Precedence", "list")
         for address in message.recipients
-        if address.lower() in lists
+        if address.lower() in names
     }
     return Each(found) if found else message

@@ -12,7 +12,8 @@ from engine import Discard, Each, Message, Reject, Verdict
 
 
 async def no_reply(message: Message, *, addresses: tuple[str, ...], refuse: str = "") -> Verdict:
-    theirs = [address for address in message.recipients if address.lower() in addresses]
+    unread = {address.lower() for address in addresses}
+    theirs = [address for address in message.recipients if address.lower() in unread]
     automatic = not message.sender or (message.header("Auto-Submitted") or "no").lower() != "no"
     said = Reject(refuse) if refuse and not automatic else Discard("nobody reads this address")
     return Each(dict.fromkeys(theirs, said)) if theirs else message

@@ -12,10 +12,10 @@ from engine import Each, Message, Route, Verdict
 
 
 async def plus_user(message: Message, *, teams: tuple[str, ...]) -> Verdict:
-    found = {}
+    found, names = {}, {address.lower() for address in teams}
     for address in message.recipients:
         local, _, domain = address.rpartition("@")
         team, plus, user = local.partition("+")
-        if plus and user and f"{team}@{domain}".lower() in teams:
+        if plus and user and f"{team}@{domain}".lower() in names:
             found[address] = Route("", (f"{user}@{domain}",))
     return Each(found) if found else message

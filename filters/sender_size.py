@@ -5,7 +5,8 @@
     most = "10 MB"
     others = [{ sender = "scanner@example.org", most = "50 MB" }, { sender = "partner.example.net", most = "25 MB" }]
 
-Stands before `queue`. `max_size` of `accept` holds for all besides.
+Stands before `queue`. The limit of an address goes before that of its domain. `max_size` of `accept` holds for all
+besides.
 """
 
 import msgspec
@@ -19,8 +20,8 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def sender_size(message: Message, *, most: Size, others: tuple[Limit, ...] = ()) -> Verdict:
-    names = {message.sender.lower(), domain_of(message.sender)}
-    limit = next((one.most for one in others if one.sender.lower() in names), most)
+    limits = {one.sender.lower(): one.most for one in reversed(others)}
+    limit = limits.get(message.sender.lower(), limits.get(domain_of(message.sender), most))
     if message.size > limit:
         return Reject(f"Your mail may have {limit} octets, this has {message.size}", code="5.3.4")
     return message

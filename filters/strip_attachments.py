@@ -19,9 +19,11 @@ def strip_attachments(
     endings: tuple[str, ...] = (".exe", ".scr", ".com", ".bat", ".cmd", ".js", ".vbs", ".iso", ".lnk"),
     note: str = "The attachment {name} was removed.",
 ) -> Verdict:
-    def said(part: Part) -> str | None:
-        name = rewriting.name(part)
-        return note.replace("{name}", name) if name.lower().rstrip(". ").endswith(endings) else None
+    ends = tuple(one.lower() for one in endings)
+
+    def said(part: Part) -> str | None:  # a part may have two names, and readers differ in which they take
+        names = [name for name in rewriting.names(part) if name.lower().rstrip(". ").endswith(ends)]
+        return note.replace("{name}", names[0]) if names else None
 
     octets = b"".join(message.chunks())
     changed = message.with_content(rewriting.replaced(octets, said))

@@ -1,14 +1,14 @@
 """Habits: park the mail of an account that suddenly sends unlike itself. A pure stage, for the lane of submissions."""
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from engine import Message, Quarantine, Verdict, domain_of
+from engine import Message, MessageId, Quarantine, Reject, Session, Verdict, domain_of
 from engine.abuse import Habits as Remembered
 from engine.abuse import Tables
 from engine.abuse.habits import Limits, Sending
@@ -60,7 +60,7 @@ class Habits:
     # Messages with a score (the fact scan.score) of spam_score or more.
     spam: int = _USUAL.spam
     spam_score: float = 6.0
-    # Recipients that came back.
+    # Recipients that came back, and messages that were refused at once.
     refused: int = _USUAL.refused
     # So many times what is usual is suspicious.
     times: float = _USUAL.times
@@ -121,11 +121,23 @@ class Habits:
                 return Quarantine(REASON)
             limits = await asked(self.directory, self._limits_of, login)
             if reasons := await self._habits.weigh(self._sending(message), limits):
-                await self._suspect(message, reasons)
+                await self._suspect(message.session, reasons, message.id)
                 return Quarantine(REASON)
         except (StorageError, Unavailable) as error:
             event("habits-unknown", id=message.id, login=login, error=str(error))
         return message
+
+    async def at_refusal(self, session: Session, _refusal: Reject, is_content: bool) -> None:
+        """A message that is refused here goes nowhere, but it shows who sends: it counts like one that came back."""
+        login = session.login
+        try:
+            if not login or not is_content or await self._habits.is_suspect(login):
+                return
+            limits = await asked(self.directory, self._limits_of, login)
+            if reasons := await self._habits.weigh(replace(self._from(session), refused=1), limits):
+                await self._suspect(session, reasons)
+        except (StorageError, Unavailable) as error:
+            event("habits-unknown", login=login, error=str(error))
 
     async def rehearse(self, message: Message) -> Verdict:
         """Whether the account is suspicious already: what it sent before is not counted once more."""
@@ -138,19 +150,20 @@ class Habits:
         return Quarantine(REASON) if parks else message
 
     def _sending(self, message: Message) -> Sending:
-        session, score = message.session, message.fact("scan.score")
+        score = message.fact("scan.score")
+        is_spam = isinstance(score, int | float) and score >= self.spam_score
+        return replace(self._from(message.session), recipients=message.recipients, is_spam=is_spam)
+
+    def _from(self, session: Session) -> Sending:
         return Sending(
             account=session.login,
             network=network_of(session.peer, self.network_ipv4, self.network_ipv6) if session.peer else "",
             country=self._countries.of(session.peer) if self._countries and session.peer else "",
-            recipients=message.recipients,
-            is_spam=isinstance(score, int | float) and score >= self.spam_score,
         )
 
-    async def _suspect(self, message: Message, reasons: list[str]) -> None:
-        session = message.session
+    async def _suspect(self, session: Session, reasons: list[str], identity: MessageId | None = None) -> None:
         if await self._habits.suspect(session.login, reasons, session.peer):
-            event("account-suspicious", id=message.id, login=session.login, peer=session.peer, reasons=reasons)
+            event("account-suspicious", id=identity, login=session.login, peer=session.peer, reasons=reasons)
 
     def _limits_of(self, login: str) -> Limits:
         for allowance in self.allow:

@@ -44,7 +44,7 @@ class Limits:
     networks: int = 5  # that it sends from
     countries: int = 3  # of these: a journey has two, and a telephone may seem to be in a third
     spam: int = 5  # messages that a scanner took for spam
-    refused: int = 20  # recipients that came back
+    refused: int = 20  # recipients that came back, and messages that were refused at once
     times: float = 10.0  # what is usual
     signals: int = 2  # that must be above their limit
 
@@ -55,7 +55,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What an account wants to send; or (``refused``) how many recipients of what it has sent came back."""
+    """What an account wants to send; or (``refused``) how many recipients of what it has sent came back, or how many
+    messages were refused."""
 
     account: str
     network: str = ""

@@ -102,6 +102,19 @@ def value_of(among: Parameters, name: bytes) -> str:
     return ""
 
 
+def values_of(among: Parameters, name: bytes) -> Iterator[str]:
+    """Every value of a parameter that is no empty one, that of `value_of` first: where there are several, by RFC 2231
+    and plain, or the same one twice, readers differ in which they take."""
+    found = [value_of(among, name)]
+    for written, value in among:
+        key = written.lower()
+        if key == name:
+            found.append(decoded(guess(value)))
+        elif key == name + b"*":
+            found.append(value_of(((key, value),), name))
+    return filter(None, dict.fromkeys(found))
+
+
 def _pieces(among: Parameters, name: bytes) -> tuple[list[bytes], str]:
     """The octets of an extended or continued parameter, in order, and their charset (RFC 2231 3, 4)."""
     sections: dict[int, tuple[bytes, bool]] = {}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from engine.mime.charsets import codec, decode
-from engine.mime.parameters import value_of
+from engine.mime.parameters import values_of
 from engine.mime.part import Part
 from engine.mime.structure import structure
 from engine.mime.transfer import decoded, is_known
@@ -50,8 +50,14 @@ def text(octets: bytes, part: Part) -> str:
 
 def name(part: Part) -> str:
     """The name of the file that a part is, decoded; empty where it has none (RFC 2183 2.3, RFC 2231)."""
-    given = value_of(part.details.disposition_parameters, b"filename") if part.details else ""
-    return given or value_of(part.parameters, b"name")
+    return next(names(part), "")
+
+
+def names(part: Part) -> Iterator[str]:
+    """All names that a part gives to its file, that of `name` first: by which a reader keeps it, is for the reader."""
+    if part.details:
+        yield from values_of(part.details.disposition_parameters, b"filename")
+    yield from values_of(part.parameters, b"name")
 
 
 def is_sealed(part: Part) -> bool:

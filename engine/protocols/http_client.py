@@ -58,6 +58,7 @@ class HttpClient:
         self._kind = ""
         self._left: int | None = None  # octets of the body to come; None: as the connection or the chunks end
         self._chunked = False
+        self._ends = False  # a chunk is whole, but for its line end
         self._body: list[bytes] = []
         self._size = 0
 
@@ -142,15 +143,18 @@ class HttpClient:
     def _chunks(self) -> Response | None:
         """RFC 9112 7.1."""
         while True:
-            if self._left:
-                if len(self._held) < self._left + 2:
-                    self._bound(self._size + len(self._held))
+            if self._left:  # taken as it comes: what is held would be copied with each piece of it
+                self._take(min(self._left, len(self._held)))
+                if self._left:
                     return None
-                self._take(self._left)
+                self._ends = True
+            if self._ends:
+                if len(self._held) < 2:
+                    return None
                 if not self._held.startswith(b"\r\n"):
                     raise HttpError("a chunk that does not end")
                 self._held = self._held[2:]
-                self._left = None
+                self._left, self._ends = None, False
             elif self._left is None:
                 line, found, rest = self._held.partition(b"\r\n")
                 if not found:

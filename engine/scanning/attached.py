@@ -125,6 +125,7 @@ class Examination:
         head, pieces = _head(chunks)
         seen, form = kinds.by_content(head)
         seen |= kinds.by_name(path[-1])
+        form = kinds.opened_by_name(path[-1], form)
         inside: list[File] = []
         try:
             if form in CONTAINERS and len(path) > self._limits.depth:
@@ -168,7 +169,7 @@ class Examination:
             for part, name, content in _parts(_read(file), root):
                 self._one_more()
                 self._look((*path, name), content, inside)
-                inside += _unreadable((*path, name), part)
+                inside += _of_part(path, name, part)
         return {"unreadable"} if is_overfull(root) else set()
 
     def _zip(self, path: tuple[str, ...], chunks: Chunks, inside: list[File]) -> set[str]:
@@ -252,7 +253,7 @@ def examined(chunks: Callable[[], Iterable[bytes]], root: Part, limits: Limits) 
     """Each attachment of a message with what it is and holds. ``chunks`` gives the whole message from its start."""
     examination = Examination(limits)
     for part, name, content in _parts(chunks(), root):
-        yield part, examination.of(name, content) + _unreadable((name,), part)
+        yield part, examination.of(name, content) + _of_part((), name, part)
 
 
 def _parts(chunks: Iterable[bytes], root: Part) -> Iterator[tuple[Part, str, Chunks]]:
@@ -261,8 +262,12 @@ def _parts(chunks: Iterable[bytes], root: Part) -> Iterator[tuple[Part, str, Chu
         yield part, rewriting.name(part), decoded(forward.between(part.body, part.end), part.encoding)
 
 
-def _unreadable(path: tuple[str, ...], part: Part) -> list[File]:
-    """A piece of a message (RFC 2046 5.2.2), and what is encoded in a way that we do not know, only readers see."""
+def _of_part(path: tuple[str, ...], name: str, part: Part) -> list[File]:
+    """What a part says of its file beside ``name``: other names, by which some readers keep it; and that nobody here
+    can read it. A piece of a message (RFC 2046 5.2.2), and what is encoded in a way that we do not know, only readers
+    see."""
+    others = dict.fromkeys(rewriting.names(part))
+    found = [File((*path, other), frozenset(kinds.by_name(other))) for other in others if other != name]
     if part.media == b"message/partial" or not is_known(part.encoding):
-        return [File(path, frozenset({"unreadable"}))]
-    return []
+        found.append(File((*path, name), frozenset({"unreadable"})))
+    return found

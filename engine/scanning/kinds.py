@@ -76,22 +76,25 @@ _HTML = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAIL = re.compile(
-    rb"(?:(?:Return-Path|Received|From|To|Subject|Date|Message-ID|MIME-Version|Content-Type|DKIM-Signature)[ \t]*+:)",
+    rb"(?:From [^\n]*+\n)?(?>[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){0,30}?"
+    rb"(?:Return-Path|Received|From|To|Subject|Date|Message-ID|MIME-Version|Content-Type|DKIM-Signature)[ \t]*+:",
     re.IGNORECASE,
 )
+"""A field that every letter has stands among the first: which one is the first, each program decides for itself."""
 _ELSEWHERE = 1024
 """Octets within which a PDF may begin (Acrobat takes it), and HTML is looked for."""
 
 _ENDINGS: dict[str, str] = {
     "executable": """exe scr com pif cpl dll ocx sys drv efi msi msix msixbundle msp mst appx appxbundle appinstaller
-        jar apk app deb rpm dmg pkg gadget xll""",
+        jar apk app deb rpm dmg pkg gadget xll vxd xbap ex_""",
     "script": """js jse mjs vbs vbe vb ws wsf wsc wsh sct hta bat cmd ps1 ps1xml ps2 psc1 psd1 psm1 sh bash csh ksh py
-        pyw pyz pl rb php ahk au3 reg inf scf diagcab settingcontent-ms msc application jnlp""",
+        pyw pyz pl rb php ahk au3 reg inf scf diagcab settingcontent-ms msc application jnlp diagcfg
+        diagpkg ins isp nsh shb shs""",
     "shortcut": "lnk url website desktop library-ms search-ms",
     "disk-image": "iso img vhd vhdx vmdk udf nrg wim",
     "help": "chm hlp",
     "onenote": "one onepkg",
-    "macros": "docm dotm xlsm xltm xlam xlsb pptm potm ppam ppsm sldm slk iqy",
+    "macros": "docm dotm xlsm xltm xlam xlsb pptm potm ppam ppsm sldm slk iqy ade adp mde accde",
     "office": "doc dot docx dotx xls xlt xlsx xltx ppt pot pps pptx potx ppsx odt ods odp",
     "html": "html htm xhtml shtml xht mht mhtml svg",
     "pdf": "pdf",
@@ -144,6 +147,15 @@ def by_name(name: str) -> set[str]:
         if kind in _DANGEROUS and len(pieces) > 2 and pieces[-2] in _HARMLESS:
             kinds.add("double-extension")
     return kinds
+
+
+def opened_by_name(name: str, form: str) -> str:
+    """The format by which a file is opened: that which its first octets show, or that of its name where programs go by
+    it. A letter may begin with any field, and a zip with anything, since its directory stands at its end."""
+    ending = name.lower().rstrip(". \t").rpartition(".")[2]
+    if ending in {"zip", "zipx"} and form not in CONTAINERS and form != CLOSED:
+        return ZIP
+    return MAIL if ending in {"eml", "mht", "mhtml"} and not form else form
 
 
 MARKS: dict[str, dict[bytes, str]] = {

@@ -80,14 +80,23 @@ def _directory(file: BinaryIO, most: int) -> Iterator[tuple[tuple[int, ...], byt
         raise Flaw("its directory begins before it")
     file.seek(start)
     shift = start - offset  # something stands in front of the archive
-    for _ in range(count):
-        fields = _ENTRY.unpack(file.read(_ENTRY.size))
+    # To the end of the directory, whatever number it gives: programs differ in which of the two they believe.
+    while file.tell() < end:
+        fields = _ENTRY.unpack(file.read(_ENTRY.size).ljust(_ENTRY.size, b"\0"))
         if fields[0] != b"PK\x01\x02":
-            raise Flaw("its directory is damaged")
+            if count > 0:
+                raise Flaw("its directory is damaged")
+            return  # its signature (4.3.13)
+        count -= 1
+        most -= 1
+        if most < 0:
+            raise TooMany("it has more files than it says")
         name, extra = file.read(fields[10]), file.read(fields[11])
         place = file.seek(fields[12], 1)
         yield fields, name, extra, shift
         file.seek(place)
+    if count > 0:
+        raise Flaw("its directory is cut off")
 
 
 def _local(file: BinaryIO, fields: tuple[int, ...], name: bytes, extra: bytes, shift: int) -> Entry:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 
+from engine.mime import rewriting
 from engine.mime.fields import Fields, end_of_header, fields, text
-from engine.mime.parameters import value_of
 from engine.mime.part import Part
 from engine.mime.search import text_of
 from engine.mime.structure import structure
@@ -43,8 +43,9 @@ class Attachment:
 
     @property
     def suffixes(self) -> list[str]:
-        """What the name ends in, in lower case: ``["pdf", "exe"]`` of ``bill.pdf.exe``."""
-        return [one.strip().lower() for one in self.name.split(".")[1:]][-2:]
+        """What the name ends in, in lower case: ``["pdf", "exe"]`` of ``bill.pdf.exe``, and of ``bill.pdf.exe.``, for
+        Windows leaves dots and blanks at the end out."""
+        return [one.strip().lower() for one in self.name.rstrip(". ").split(".")[1:]][-2:]
 
 
 class Letter:
@@ -119,13 +120,9 @@ class Letter:
         return [self._attachment(part) for part in self.leaves if not _is_shown(part)]
 
     def _attachment(self, part: Part) -> Attachment:
-        name = ""
-        if part.details is not None:
-            name = value_of(part.details.disposition_parameters, b"filename")
-        name = name or value_of(part.parameters, b"name")
         body = self.octets[part.body : min(part.end, part.body + HEAD)]
         head = b"".join(decoded((body,), part.encoding))
-        return Attachment(name[:200], part.media.decode("ascii", "replace"), part.size, head)
+        return Attachment(rewriting.name(part)[:200], part.media.decode("ascii", "replace"), part.size, head)
 
     def _text(self, part: Part) -> str:
         return _bounded(text_of(part, self._body(part)))

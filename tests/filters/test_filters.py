@@ -23,7 +23,10 @@ from tests.support.server import ROOT
 ANN, BOB, CAT = "ann@example.org", "bob@example.org", "cat@far.test"
 OUTSIDE = Session(peer="192.0.2.1")
 INSIDE = Session(peer="192.0.2.2", login=ANN, trusted=True)
-DAY, NIGHT = {"begin": time.min, "end": time.max}, {"begin": time.min, "end": time.min}
+DAY, NIGHT = {"begin": time.min, "end": time.max}, {"begin": time.max.replace(microsecond=999_998), "end": time.max}
+"""Always within, and hardly ever: a microsecond before midnight."""
+
+ALL_DAY = {"begin": time(8), "end": time(8)}
 
 
 def letter(text: str, *recipients: str, sender: str = "x@far.test", session: Session = OUTSIDE) -> Message:
@@ -79,23 +82,35 @@ async def test_subject_tag() -> None:
         ("Ann Example <x@far.test>", "Ann Example"),
         ('"EXAMPLE, Ann" <x@far.test>', "Ann Example"),
         ("=?utf-8?q?=C3=81nn_Example?= <x@far.test>", "Ann Example"),
-        ("Ann Example <ann@home.test>", None),
+        ("=?utf-8?q?Example=2C_Ann?= <x@far.test>", "Ann Example"),
+        ("Ann\u200b Exam\u00adple <x@far.test>", "Ann Example"),
+        ('"Ann Example (CEO) via Portal" <x@far.test>', "Ann Example"),
+        ("x@far.test, Bob Sample <y@far.test>", "Bob Sample"),
+        ("Ann Example", "Ann Example"),
+        ("Ann Example <ANN@home.test>", None),
+        ("Ann <x@far.test>", None),
         ("Ann Examples <x@far.test>", None),
         ("x@far.test", None),
     ],
 )
 async def test_colleagues(author: str, colleague: str | None) -> None:
-    settings = {"names": ["Ann Example", "Bob Sample"], "known": ["ann@home.test"], "tag": "[!]"}
+    settings = {"names": ["Ann Example", "Bob Sample"], "known": ["Ann@home.test"], "tag": "[!]"}
     about = letter(f"From: {author}\nSubject: x\n\n")
     verdict = await said("colleagues", about, **settings)
     assert isinstance(verdict, Message)
     assert (verdict.fact("colleagues.name"), verdict.header("Subject")) == (colleague, "[!] x" if colleague else "x")
     inside = replace(about, envelope=replace(about.envelope, session=INSIDE))
     assert await said("colleagues", inside, **settings) is inside
+    assert await said("colleagues", about, names=["", "--"]) is about
 
 
 @pytest.mark.parametrize(
-    "content", ["Content-Type: text/calendar\n\n", 'Content-Type: application/octet-stream; name="A.ICS"\n\n']
+    "content",
+    [
+        "Content-Type: text/calendar\n\n",
+        'Content-Type: application/octet-stream; name="A.ICS"\n\n',
+        'Content-Type: text/plain; name="a.ics"\nContent-Disposition: attachment; filename="a.txt"\n\n',
+    ],
 )
 async def test_invitations(content: str) -> None:
     after = await changed("invitations", letter(f"Subject: x\n{content}"))
@@ -132,7 +147,16 @@ async def test_foreign_scripts() -> None:
         assert isinstance(await said("foreign_scripts", letter(text)), Reject)
         about = letter(text)
         assert await said("foreign_scripts", about, read=["LATIN", "CYRILLIC"]) is about
-    for text in ("Subject: Grüße, cœur\n\n", "\n", "Subject: 123\n\nA longer text in Latin. Да.\n"):
+    styled = f"Content-Type: text/html; charset=utf-8\n\n<style>p {{color: red}}</style><p class=longer>{russian}</p>\n"
+    assert isinstance(await said("foreign_scripts", letter(styled)), Reject)
+    about = letter(styled)
+    assert await said("foreign_scripts", about, read=["cyrillic"]) is about
+    for text in (
+        "Subject: Grüße, cœur\n\n",
+        "\n",
+        "Subject: 123\n\nA longer text in Latin. Да.\n",
+        "Subject: \U0001d401\U0001d428\U0001d425\U0001d41d \uff2c\uff21\uff34\uff29\uff2e\n\n",  # bold, full width
+    ):
         about = letter(text)
         assert await said("foreign_scripts", about) is about
 
@@ -142,11 +166,13 @@ async def test_foreign_scripts() -> None:
 
 async def test_sender_size() -> None:
     settings = {"most": 100, "others": [{"sender": "far.test", "most": "1 KB"}, {"sender": ANN, "most": 0}]}
+    settings["others"].append({"sender": "Boss@far.test", "most": "2 KB"})
     for sender, size, passes in (
         ("x@far.test", 900, True),
         ("x@far.test", 1001, False),
         (ANN, 1, False),
         (BOB, 200, False),
+        ("boss@far.test", 1500, True),
     ):
         about = letter("." * size, sender=sender)
         verdict = await said("sender_size", about, **settings)
@@ -155,7 +181,7 @@ async def test_sender_size() -> None:
 
 
 async def test_allow_only() -> None:
-    settings = {"recipient": "board@example.org", "senders": [ANN, "partner.test"]}
+    settings = {"recipient": "board@example.org", "senders": ["Ann@example.org", "Partner.test"]}
     for sender, passes in ((ANN.upper(), True), ("z@Partner.test", True), (BOB, False), ("", False)):
         about = letter("\n", "Board@example.org", BOB, sender=sender)
         verdict = await said("allow_only", about, **settings)
@@ -165,8 +191,20 @@ async def test_allow_only() -> None:
         assert (refusal is None) == passes
 
 
+@pytest.mark.parametrize(
+    "address", ['"board"@example.org', "BOARD@Example.ORG", "board+x@example.org", '"board+x"@example.org']
+)
+async def test_a_guarded_address_is_guarded_however_it_is_written(address: str) -> None:
+    running = stage("allow_only", recipient="Board@example.org", senders=[ANN])
+    assert isinstance(await running.hook("at_recipient", OUTSIDE, BOB, address), Reject)
+    assert (
+        await each("allow_only", letter("\n", address, BOB), recipient="board@example.org", senders=[ANN])
+    ).keys() == {address}
+    assert await running.hook("at_recipient", OUTSIDE, BOB, "board@far.test") is None
+
+
 async def test_no_reply() -> None:
-    settings = {"addresses": ["noreply@example.org"]}
+    settings = {"addresses": ["NoReply@Example.org"]}
     about = letter("\n", "NoReply@example.org", BOB)
     assert await each("no_reply", about, **settings) == {"NoReply@example.org": Discard("nobody reads this address")}
     refused = await each("no_reply", about, refuse="Write to help@", **settings)
@@ -186,6 +224,8 @@ async def test_no_reply() -> None:
         ("Precedence: bulk\n\n", 1, False),
         ("List-Id: <x>\n\n", 1, False),
         ("Precedence: bulk\nList-Unsubscribe: <https://x.test>\n\n", 1, True),
+        ("Precedence: bulk\nAuto-Submitted: auto-replied (vacation)\n\n", 1, True),
+        ("Precedence: bulk\nAuto-Submitted: auto-generated\n\n", 1, False),
         ("\n", 49, True),
         ("\n", 50, False),
     ],
@@ -194,6 +234,8 @@ async def test_needs_unsubscribe(text: str, recipients: int, passes: bool) -> No
     about = letter(text, *(f"{number}@far.test" for number in range(recipients)))
     verdict = await said("needs_unsubscribe", about)
     assert verdict is about if passes else isinstance(verdict, Reject)
+    bounce = replace(about, envelope=replace(about.envelope, sender=""))
+    assert await said("needs_unsubscribe", bounce) is bounce
 
 
 async def test_business_hours() -> None:
@@ -202,7 +244,8 @@ async def test_business_hours() -> None:
     held = await each("business_hours", about, **settings, **NIGHT)
     assert held.keys() == {BOB}
     assert 0 < held[BOB].retry_after <= timedelta(days=1).total_seconds()
-    assert await said("business_hours", about, **settings, **DAY) is about
+    for opened in (DAY, ALL_DAY):
+        assert await said("business_hours", about, **settings, **opened) is about
     other = letter("\n", CAT)
     assert await said("business_hours", other, **settings, **NIGHT) is other
 
@@ -225,12 +268,31 @@ def test_when_the_doors_open(now: str, opens: str | None) -> None:
     assert until_open(moment, time(8), time(18), ()) == timedelta(0)  # never: then nothing is held
 
 
+@pytest.mark.parametrize(
+    ("now", "opens"),
+    [
+        ("2026-03-02 22:00", None),  # a Monday
+        ("2026-03-03 05:59", None),
+        ("2026-03-03 06:00", "2026-03-03 22:00"),
+        ("2026-03-07 05:59", None),  # of Friday's night
+        ("2026-03-07 06:00", "2026-03-09 22:00"),
+        ("2026-03-07 23:00", "2026-03-09 22:00"),
+        ("2026-03-09 03:00", "2026-03-09 22:00"),
+    ],
+)
+def test_when_the_doors_open_for_the_night(now: str, opens: str | None) -> None:
+    moment = datetime.fromisoformat(now).astimezone()
+    pause = until_open(moment, time(22), time(6), (1, 2, 3, 4, 5))
+    assert pause == (datetime.fromisoformat(opens).astimezone() - moment if opens else timedelta(0))
+
+
 async def test_large_at_night() -> None:
     about = letter("." * 1000)
     verdict = await said("large_at_night", about, limit=999, **NIGHT)
     assert isinstance(verdict, Defer)
     assert 0 < verdict.retry_after <= timedelta(days=1).total_seconds()
-    assert await said("large_at_night", about, limit=999, **DAY) is about
+    for night in (DAY, ALL_DAY):
+        assert await said("large_at_night", about, limit=999, **night) is about
     assert await said("large_at_night", about, limit=1000, **NIGHT) is about
 
 
@@ -251,32 +313,33 @@ async def test_journal() -> None:
     copy = Route("", ("all@archive.test",), notify="NEVER")
     for about in (letter("\n", CAT, BOB), letter("\n", CAT, sender=ANN)):
         assert await each("journal", about, **settings) == {CAT: (Route("", (CAT,)), copy)}
-    for about in (letter("\n", CAT), letter("\n", BOB, "all@archive.test"), letter("\n", CAT, sender="")):
+    for about in (letter("\n", CAT), letter("\n", BOB, "All@archive.test"), letter("\n", CAT, sender="")):
         assert await said("journal", about, **settings) is about
 
 
 async def test_copy_to_crm() -> None:
-    settings = {"people": [ANN], "to": "in@crm.test"}
+    settings = {"people": ["Ann@example.org"], "to": "in@crm.test"}
     found = await each("copy_to_crm", letter("\n", BOB, CAT, sender=ANN), **settings)
     assert found == {CAT: (Route("", (CAT,)), Route("", ("in@crm.test",), notify="NEVER"))}
     for about in (
         letter("\n", BOB, sender=ANN),
         letter("\n", CAT, sender=BOB),
         letter("\n", "in@crm.test", sender=ANN),
+        letter("\n", CAT, "In@crm.test", sender=ANN),
     ):
         assert await said("copy_to_crm", about, **settings) is about
 
 
 async def test_plus_user() -> None:
     about = letter("\n", "Team+anna@example.org", "other+anna@example.org", "team+@example.org", BOB)
-    found = await each("plus_user", about, teams=["team@example.org"])
+    found = await each("plus_user", about, teams=["Team@example.org"])
     assert found == {"Team+anna@example.org": Route("", ("anna@example.org",))}
     assert await said("plus_user", about, teams=[]) is about
 
 
 async def test_list_reply_to() -> None:
     about = letter("Reply-To: x@far.test\n\n", "Crew@example.org", BOB)
-    (address, after), *others = (await each("list_reply_to", about, lists=["crew@example.org"])).items()
+    (address, after), *others = (await each("list_reply_to", about, lists=["CREW@example.org"])).items()
     assert (address, after.headers("Reply-To"), others) == ("Crew@example.org", ["Crew@example.org"], [])
     assert await said("list_reply_to", about, lists=[]) is about
 
@@ -320,6 +383,23 @@ async def test_disclaimer() -> None:
         assert await said("disclaimer", other, footers=FOOTERS, **more) is other
 
 
+@pytest.mark.parametrize(
+    ("text", "has_it"),
+    [
+        ("\n> ACME Ltd,\n> London\n", True),
+        ("\n>> ACME Ltd, London\n", True),
+        ("Content-Type: text/html\n\n<blockquote><p>ACME\nLtd, London</p></blockquote>\n", True),
+        ("\nACME Ltd of London\n", False),
+        ("\n", False),
+        ("Content-Type: text/html\n\n", False),
+    ],
+)
+async def test_a_footer_is_not_added_to_what_quotes_it(text: str, has_it: bool) -> None:
+    footer = {"domain": "example.org", "text": "ACME Ltd,\nLondon", "html": "<p>ACME Ltd, London</p>"}
+    about = letter(text, sender=ANN)
+    assert (await said("disclaimer", about, footers=[footer]) is about) == has_it
+
+
 ATTACHED = """Content-Type: multipart/mixed; boundary=b
 
 --b
@@ -335,12 +415,19 @@ MZ
 
 @pytest.mark.parametrize("name", ["a.exe", "A.EXE", "a.pdf.exe", "a.exe. "])
 async def test_strip_attachments(name: str) -> None:
-    after = await changed("strip_attachments", letter(ATTACHED.replace("{name}", name)))
+    after = await changed("strip_attachments", letter(ATTACHED.replace("{name}", name)), endings=[".EXE"])
     assert f"The attachment {name.strip()}".encode() in whole(after).replace(b"=\r\n", b"")
     assert b"MZ" not in whole(after)
     assert b"Hello" in whole(after)
     assert [part.media for part in structure([whole(after)]).walk()][1:] == [b"text/plain"] * 2
     assert after.fact("strip_attachments.done") is True
+
+
+async def test_each_name_of_an_attachment_counts() -> None:
+    text = ATTACHED.replace("{name}", "a.exe").replace(
+        "\n\nMZ", "\nContent-Disposition: attachment; filename=a.txt\n\nMZ"
+    )
+    assert b"The attachment a.exe" in whole(await changed("strip_attachments", letter(text)))
 
 
 async def test_strip_attachments_leaves_others() -> None:
@@ -377,12 +464,20 @@ UTF_16 = "Content-Type: text/html; charset=utf-16\nContent-Transfer-Encoding: ba
 
 
 async def test_data_leaks() -> None:
-    for text in (f"\n{CARD}\n", f"Content-Type: text/csv\n\na;{IBAN};b\n", UTF_16):
+    shown = CARD.replace(" 1111 ", "&nbsp;<b>1111</b> ")
+    for text in (
+        f"\n{CARD}\n",
+        f"Content-Type: text/csv\n\na;{IBAN};b\n",
+        UTF_16,
+        f"Subject: {CARD}\n\n",
+        f"Content-Type: text/html\n\n<p>{shown}</p>\n",
+    ):
         about = letter(text)
         assert await said("data_leaks", about) == Quarantine("numbers of cards or accounts")
         assert await said("data_leaks", about, most=1) is about
-    about = letter(f"Content-Type: image/png\n\n{CARD}\n")
-    assert await said("data_leaks", about) is about
+    for text in (f"Content-Type: image/png\n\n{CARD}\n", f"Content-Type: text/html\n\n<p id='{CARD}'>x</p>\n"):
+        about = letter(text)
+        assert await said("data_leaks", about) is about
 
 
 # -- their manuals

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.mime.parameters import media_type, parameter, parameters, token_and_parameters, value_of
+from engine.mime.parameters import media_type, parameter, parameters, token_and_parameters, value_of, values_of
 
 TYPES = [
     (b"text/plain; charset=us-ascii (Plain text)", (b"text", b"plain", ((b"charset", b"us-ascii"),))),  # RFC 2045 5.1
@@ -53,6 +53,24 @@ def test_a_parameter_is_text(value: bytes, name: bytes, expected: str) -> None:
     assert parameter(token_and_parameters(value)[1], name).decode("utf-8", "replace") in {expected, expected} | {
         pair[1].decode("utf-8", "replace") for pair in token_and_parameters(value)[1]
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"attachment; filename=a.txt", ["a.txt"]),
+        (b"attachment; filename=a.exe; filename=A.TXT; FileName=a.exe", ["a.exe", "A.TXT"]),
+        (b"attachment; filename=a.exe; filename*=utf-8''b%20.txt", ["b .txt", "a.exe"]),
+        (b"attachment; filename*=utf-8''; filename=a.exe", ["a.exe"]),
+        (b"attachment; filename*=''a.txt; filename*=''b.exe", ["a.txt", "b.exe"]),
+        (b"attachment; filename*0=a.; filename*1=exe; filename=b", ["a.exe", "b"]),
+        (b"attachment; filename==?utf-8?q?a=2Eexe?=", ["a.exe"]),
+        (b'attachment; filename=""', []),
+        (b"attachment", []),
+    ],
+)
+def test_every_value_of_a_parameter(value: bytes, expected: list[str]) -> None:
+    assert list(values_of(token_and_parameters(value)[1], b"filename")) == expected
 
 
 @given(

@@ -115,6 +115,40 @@ def test_a_stranger_s_network_may_send_no_more_but_its_neighbour_may(server: Pos
         client.start(BOB).content(letter("again"))
 
 
+def test_a_sender_a_domain_and_a_recipient_have_limits_over_all_networks(server: Postroad) -> None:
+    """Each comes from a network of its own, and over a connection of its own: to whichever worker takes it."""
+    server.change({
+        "lane": {"inbound": {"stages": ["accept", "limit_rates", "queue", "route"]}},
+        "stage": {"limit_rates": {
+            "sender_messages": ["2/1h"], "domain_messages": ["3/1h"], "recipient_messages": ["5/1h"],
+        }},
+    })  # fmt: skip
+    done = server.reload()
+    assert done.returncode == 0, done.stderr
+    networks = (f"127.0.1.{number}" for number in range(1, 100))
+
+    def says(sender: str, recipient: str = BOB) -> str:
+        with server.dialogue(next(networks)) as client:
+            client.ask("EHLO client.example.net", "250")
+            if not (said := client.ask(f"MAIL FROM:<{sender}>")).startswith("250"):
+                return said
+            if not (said := client.ask(f"RCPT TO:<{recipient}>")).startswith("250"):
+                return said
+            return client.content(letter("counted"), "")
+
+    assert [says("ann@one.test")[:3] for _ in range(2)] == ["250", "250"]
+    assert says("Ann+tag@one.test").startswith("451 4.7.1 For this sender 2 messages within 60 minutes are taken")
+    assert says("bob@one.test").startswith("250")
+    assert says("cat@one.test").startswith("451 4.7.1 For this domain 3 messages within 60 minutes are taken")
+    assert [says(f"x@{number}.test")[:3] for number in range(2)] == ["250", "250"]
+    assert says("x@9.test", "Bob+x@example.org").startswith(
+        "451 4.7.1 For this recipient 5 messages within 60 minutes are taken"
+    )
+    assert says("x@9.test", EVE).startswith("250")
+    for who in ({"sender": "ann@one.test"}, {"domain": "one.test"}, {"recipient": BOB}):
+        server.wait_for("limited", **who)
+
+
 def test_what_cannot_be_meant(server: Postroad) -> None:
     server.change({"stage": {"submit": {"account_messages": ["1/1h", "2/60m"], "account_recipients": ["many"]}}})
     done = server.command("check")

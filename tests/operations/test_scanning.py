@@ -3,9 +3,13 @@
 And what mail does meanwhile when a scanner stands still, is killed, and comes back.
 """
 
+import itertools
 import json
 import re
 import smtplib
+import socketserver
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from engine.scanning.guard import FAILURES, PAUSE
 from tests.support.programs import Certificates, marks
 from tests.support.reading import good, held, signed_in
 from tests.support.scanners import EICAR, GTUBE, VIRUS, Clamd, Daemon, Rspamd, attached, zipped
@@ -165,6 +170,38 @@ def test_mail_that_need_not_be_scanned_goes_on(start: Callable[[Mapping[str, Any
     said = scanned.server.wait_for("scanned")
     assert said["action"] == "none"
     assert "refused" in said["found"]["rspamd"]
+
+
+class Dying(socketserver.BaseRequestHandler):
+    """Takes a connection and ends, as something does that is about to die. Each is counted."""
+
+    def handle(self) -> None:
+        self.server.asked.append(time.monotonic())  # type: ignore[attr-defined]
+
+
+def test_a_dead_rspamd_costs_a_connection_every_few_seconds_and_not_one_a_message(tmp_path: Path) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), Dying) as dying:
+        asked: list[float] = []
+        dying.asked = asked  # type: ignore[attr-defined]
+        threading.Thread(target=dying.serve_forever, daemon=True).start()
+        scan = {"rspamd": {"url": f"http://127.0.0.1:{dying.server_address[1]}"}}
+        inbound = {"inbound": {"stages": ["accept", "scan", "queue", "route"]}}
+        changes = {"server": {"workers": 1}, "lane": inbound, "stage": {"scan": scan}}
+        with Postroad(tmp_path, changes) as server:
+            server.account(BOB)
+            began = time.monotonic()
+            for number in range(150):
+                with server.dialogue() as client:
+                    assert client.start(BOB).content(letter(f"{number}"), "").startswith("451 4.3.0")
+            seconds = time.monotonic() - began
+            # Every one was answered; those of the pause without a question.
+            said = until(lambda: len(found := server.all("put-off")) == 150 and found, "all events")
+            put_off = [one["log"] for one in said]
+            unasked = [log for log in put_off if "is left alone for a while" in log]
+            assert (len(put_off), len(put_off) - len(unasked)) == (150, len(asked))
+            assert 3 <= len(asked) <= FAILURES + 1 + seconds / PAUSE
+            assert all(later - earlier >= PAUSE - 0.5 for earlier, later in itertools.pairwise(asked[FAILURES - 1 :]))
+        dying.shutdown()
 
 
 @pytest.mark.slow

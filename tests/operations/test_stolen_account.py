@@ -2,12 +2,14 @@
 
 import json
 import re
+import smtplib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.programs import Certificates
+from tests.support.scanners import GTUBE
 from tests.support.server import Postroad, letter, until
 
 ANN, BOB, ROOT = "ann@example.org", "bob@example.org", "root@example.org"
@@ -80,6 +82,24 @@ def test_two_thousand_recipients_in_minutes_are_held_and_go_on_when_an_operator_
         assert client.sendmail(ANN, [BOB], letter("again", author=ANN)) == {}
     assert len(server.mail_for(BOB, 42)) == 42
     assert len(server.mailbox(ROOT)) == 1, "one letter"
+
+
+def test_spam_that_is_refused_at_once_is_suspicious(server: Postroad) -> None:
+    server.change({
+        "lane": {"outbound": {"listen": ["submissions"], "stages": ["submit", "scan", "habits", "queue", "route"]}},
+        "stage": {"scan": {"spam": {}}},
+    })  # fmt: skip
+    done = server.reload()
+    assert done.returncode == 0, done.stderr
+    with server.logged_in(ANN) as client:
+        for number in range(20):
+            with pytest.raises(smtplib.SMTPDataError, match="looks like spam"):
+                client.sendmail(ANN, [BOB], letter(f"spam {number}", GTUBE, author=ANN))
+        said = server.wait_for("account-suspicious", login=ANN)
+        assert said["reasons"] == ["refused: 13 in an hour, usually 0"]
+        assert client.sendmail(ANN, [BOB], letter("a harmless one", author=ANN)) == {}
+    assert [row["reason"] for row in parked(server)] == ["the account sends unlike itself"]
+    assert len(server.all("account-suspicious")) == 1
 
 
 def test_mail_that_mostly_comes_back_is_suspicious(server: Postroad) -> None:

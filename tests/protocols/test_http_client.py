@@ -107,3 +107,27 @@ def test_a_request() -> None:
 def test_no_value_adds_a_field() -> None:
     head = HttpClient().begin("POST", "/", [("Helo", "a\r\nUser: root\0")], 0)
     assert head == b"POST / HTTP/1.1\r\nHelo: a??User: root?\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_a_large_chunk_is_taken_as_it_comes() -> None:
+    """What is held until it is whole would be copied with each further piece: 14 seconds of a core for 50 MB."""
+    client = HttpClient()
+    client.begin("POST", "/", [], 0)
+    assert client.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % (32 * 1000)) is None
+    for number in range(32):
+        assert client.receive(bytes([number]) * 1000) is None
+        assert client._held == b""
+    for octet in b"\r\n3\r\nabc\r":
+        assert client.receive(bytes([octet])) is None
+    response = client.receive(b"\n0\r\n\r\n")
+    assert response is not None
+    assert (len(response.body), response.body[-3:]) == (32_003, b"abc")
+
+
+@pytest.mark.parametrize("behind", [b"x", b"\rx", b"\n"])
+def test_a_chunk_that_does_not_end_where_it_says(behind: bytes) -> None:
+    client = HttpClient()
+    client.begin("POST", "/", [], 0)
+    client.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab")
+    with pytest.raises(HttpError, match="a chunk that does not end"):
+        client.receive(behind + b"0\r\n")

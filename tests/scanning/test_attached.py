@@ -101,6 +101,8 @@ def test_the_first_octets_tell(head: bytes, kind: str) -> None:
         ("invoice.pdf" + " " * 40 + ".exe", {"executable", "double-extension", "hidden-name"}),
         ("a.docm", {"macros"}),
         ("a.docx", {"office"}),
+        ("a.mde", {"macros"}),
+        ("a.SHS", {"script"}),
         ("exe", set()),
         ("", set()),
     ],
@@ -193,9 +195,51 @@ def test_a_mail_in_a_mail_is_opened() -> None:
     assert look("x.zip", zipped(y_eml=inside))["x.zip/y.eml/a.bin"] == {"executable"}
 
 
-def test_something_may_stand_in_front_of_a_zip() -> None:
-    octets = b"PK00" + zipped(b_bin=EXE)
+@pytest.mark.parametrize(
+    "first",
+    ["Delivered-To: a@b.test", "X-Mozilla-Status: 0001", "ARC-Seal: i=1;\r\n a=rsa", "From a@b.test Sun Nov 29 2026"],
+)
+def test_a_mail_is_known_whatever_field_it_begins_with(first: str) -> None:
+    """As other servers and programs write it: only its own header fields, and no name, tell what it is."""
+    fields = f"{first}\r\nX-More: x\r\nContent-Type: application/x; name=a.bin\r\n"
+    inside = f"{fields}Content-Transfer-Encoding: base64\r\n\r\nTVqQAA==".encode()
+    assert look("x", inside)["x/a.bin"] == {"executable"}
+
+
+def test_a_mail_is_known_by_its_name() -> None:
+    inside = b"X-Strange: 1\r\nContent-Disposition: attachment; filename=a.exe\r\n\r\nx"
+    assert look("x.EML", inside)["x.EML/a.exe"] == {"executable"}
+    assert look("x.dat", inside) == {"x.dat": set()}
+
+
+@pytest.mark.parametrize("front", [b"PK00", b"x", b"\xff\xd8\xff\xe0" + bytes(70_000), PDF, b"<html>"])
+def test_something_may_stand_in_front_of_a_zip(front: bytes) -> None:
+    octets = front + zipped(b_bin=EXE)
     assert look("x.zip", octets)["x.zip/b.bin"] == {"executable"}
+
+
+def test_a_name_makes_no_zip() -> None:
+    assert look("x.zip", b"<html>not found") == {"x.zip": {"archive", "html", "unreadable"}}
+
+
+@pytest.mark.parametrize("said", [0, 1])
+def test_a_zip_has_the_files_of_its_directory_whatever_their_number_is_said_to_be(said: int) -> None:
+    octets = zipped(a_txt=TEXT, b_bin=EXE)
+    end = octets.rindex(b"PK\x05\x06")
+    fields = list(struct.unpack("<4s4H2LH", octets[end:]))
+    fields[3] = fields[4] = said
+    found = look("x.zip", octets[:end] + struct.pack("<4s4H2LH", *fields))
+    assert found["x.zip/b.bin"] == {"executable"}
+    fields[3] = fields[4] = 3
+    assert "unreadable" in look("x.zip", octets[:end] + struct.pack("<4s4H2LH", *fields))["x.zip"]
+
+
+def test_more_files_than_a_zip_says_are_counted() -> None:
+    octets = zipped(**{f"f{number}": b"" for number in range(51)})
+    end = octets.rindex(b"PK\x05\x06")
+    fields = list(struct.unpack("<4s4H2LH", octets[end:]))
+    fields[3] = fields[4] = 1
+    assert "bomb" in look("x.zip", octets[:end] + struct.pack("<4s4H2LH", *fields))["x.zip"]
 
 
 def test_a_zip_with_wide_numbers_is_opened() -> None:

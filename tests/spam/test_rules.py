@@ -105,6 +105,7 @@ CASES: list[tuple[str, Case]] = [
     ("LINK_IS_NO_ADDRESS", link("javascript:x()")),
     ("PROGRAM_ATTACHED", attached("bill.scr", b"x")),
     ("PROGRAM_ATTACHED", attached("bill.pdf", b"MZ" + bytes(300))),
+    ("PROGRAM_ATTACHED", attached("bill.scr. ", b"x")),
     ("DOUBLE_SUFFIX", attached("bill.pdf.exe", b"x")),
     ("TURNED_NAME", attached("bill\u202efdp.exe", b"x")),
     ("ACTIVE_PAGE_ATTACHED", attached("form.html", b"<script>x()</script>", "text/html")),

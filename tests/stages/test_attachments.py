@@ -1,5 +1,6 @@
 """Attachments: what is done about files of each kind, and what facts are left."""
 
+import base64
 import io
 import zipfile
 from email.message import EmailMessage
@@ -77,6 +78,36 @@ async def test_what_mail_has_no_business_to_bring_is_refused(name: str, octets: 
     assert verdict.text == f"Attachments of this kind are not taken here: {kind}"
     assert verdict.log.isprintable()
     assert isinstance(await said(letter((name, octets)), reject=[]), Message)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        'Content-Type: text/plain; name="a.exe"\nContent-Disposition: attachment; filename="a.txt"',
+        'Content-Type: application/x; name="a.txt"\nContent-Disposition: attachment; filename="a.exe"',
+        "Content-Type: text/plain\nContent-Disposition: attachment; filename=a.txt; filename=a.exe",
+        "Content-Type: text/plain\nContent-Disposition: attachment; filename=a.exe; filename*=utf-8''a.txt",
+        "Content-Type: text/plain\nContent-Disposition: inline; filename*=utf-8''; filename=a.exe",
+        "Content-Type: text/plain; name=a.txt; name*0=a.e; name*1=xe",
+    ],
+)
+async def test_each_name_that_a_part_gives_to_its_file_counts(fields: str) -> None:
+    """Readers differ in which of them they take."""
+    about = message(content=f"{fields}\n\nhello\n".replace("\n", "\r\n").encode())
+    assert isinstance(await said(about), Reject)
+    inside = f"Content-Type: message/rfc822\n\n{fields}\n\nhello\n".replace("\n", "\r\n").encode()
+    assert isinstance(await said(message(content=inside)), Reject)
+    attached = letter(("a.eml", about.content))  # type: ignore[arg-type]
+    assert isinstance(await said(attached), Reject)
+    stripped = await passed(about, reject=[], strip=["executable"])
+    assert b"was removed here" in b"".join(stripped.chunks())
+
+
+async def test_a_mail_that_is_attached_in_base64_is_opened() -> None:
+    """RFC 2046 5.2.1 forbids it, and mail programs open it."""
+    inside = base64.encodebytes(b"X-First: 1\r\n" + letter(("a.exe", TEXT)).content)  # type: ignore[operator]
+    head = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert isinstance(await said(message(content=head + inside.replace(b"\n", b"\r\n"))), Reject)
 
 
 async def test_the_worst_counts() -> None:

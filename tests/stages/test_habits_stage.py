@@ -1,5 +1,6 @@
 """The stage `habits`: whose mail it parks, by which limits, and what it leaves alone."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from engine import Message, Quarantine, Session
+from engine import Message, Quarantine, Reject, Session
 from engine.abuse import Tables
 from engine.directory import Embedded
 from engine.message import RELEASED
@@ -87,6 +88,28 @@ async def test_the_score_of_a_scanner_counts(tables: Tables, directory: Embedded
     stage = Habits(tables, directory, spam=2, signals=1)
     said = [await stage(mail(ANN, score=score)) for score in (5.9, 6.0, 7.5, 0.1, 8.0)]
     assert [isinstance(one, Quarantine) for one in said] == [False, False, False, False, True]
+
+
+async def test_what_is_refused_at_once_counts(
+    tables: Tables, directory: Embedded, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage = Habits(tables, directory, refused=3)
+    session = Session(peer="192.0.2.1", login=ANN)
+    for _ in range(12):
+        await stage.at_refusal(session, Reject("spam"), True)
+        await stage.at_refusal(session, Reject("a recipient"), False)
+    assert isinstance(await stage(mail(ANN)), Message), "four times the limit, and no more"
+    for _ in range(3):
+        await stage.at_refusal(session, Reject("spam"), True)
+    assert await stage(mail(ANN)) == Quarantine(REASON)
+    events = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (said,) = [one for one in events if one["event"] == "account-suspicious"]
+    assert (said["login"], said["peer"], said["reasons"]) == (
+        ANN, "192.0.2.1", ["refused: 13 in an hour, usually 0"],
+    )  # fmt: skip
+    for _ in range(100):  # nobody has logged in
+        await stage.at_refusal(Session(peer="192.0.2.1"), Reject("spam"), True)
+    assert not await stage._habits.is_suspect("")
 
 
 async def test_networks_are_about_those_of_providers(tables: Tables, directory: Embedded) -> None:
