@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
 
+import pytest
+
 from tests.relay.behaviour import ORIGIN
 from tests.relay.sending import send
 from tests.relay.simulator import simulated
@@ -24,6 +26,11 @@ provider_messages = ["60/6s"]
 [provider.quick]
 domains = ["quick-*.{ORIGIN}"]
 provider_messages = ["10/1s"]
+
+[provider.lone]
+domains = ["lone-*.{ORIGIN}"]
+connections = 2
+messages = ["1/1s"]
 
 [provider.peopled]
 domains = ["peopled-*.{ORIGIN}"]
@@ -49,10 +56,10 @@ action = "suspend"
 """
 
 
-def sees(folder: Path, site: Mapping[str, object], *nodes: Mapping[str, object]) -> list[Seen]:
-    """What the sites have seen of 20 messages for each, of two recipients, from nodes of three workers each."""
+def sees(folder: Path, site: Mapping[str, object], *nodes: Mapping[str, object], each: int = 20) -> list[Seen]:
+    """What the sites have seen of so many messages for each, of two recipients, from nodes of three workers each."""
     name = str(site["name"])
-    messages = [[f"{one}{n}@{name}-{n % SITES}.{ORIGIN}" for one in "mn"] for n in range(20 * SITES)]
+    messages = [[f"{one}{n}@{name}-{n % SITES}.{ORIGIN}" for one in "mn"] for n in range(each * SITES)]
     share = len(messages) // len(nodes)
     with simulated(folder / "sites", {"sites": SITES, **site}) as simulator, ExitStack() as stack:
         settings = simulator.settings(retry=["2s"])
@@ -95,6 +102,15 @@ def test_a_rate_over_a_second_is_shared_as_well(tmp_path: Path) -> None:
     # Ten in each tenth of six seconds are sixty: what a busy machine delays by tenths of a second falls into no window
     # as long as this.
     assert most_within((moment for one in seen for moment in one.asked), 6.0) <= 60 + 10
+
+
+@pytest.mark.slow
+def test_a_rate_over_a_second_is_kept_to_a_hundredth(tmp_path: Path) -> None:
+    """By three workers, in any minute. `tests/shaping/test_shared_rates.py` has single seconds, in virtual time."""
+    seen = sees(tmp_path, {"name": "quick"}, {}, each=65)
+    moments = [moment for one in seen for moment in one.asked]
+    assert len(moments) == 65 * SITES
+    assert most_within(moments, 60.0) <= 600 * 1.01
 
 
 def test_recipients_at_all_sites_together(tmp_path: Path) -> None:
@@ -143,3 +159,11 @@ class TestNodes:
         shared = {"shared": {"url": redis.settings.url, "password_file": str(redis.settings.password_file)}}
         seen = sees(tmp_path, {"name": "narrow", "delays": {".": 0.1}}, shared, shared)
         assert at_once(seen) <= 4
+
+    def test_nodes_that_send_to_the_same_sites(self, tmp_path: Path, redis: Redis) -> None:
+        """Connections to a site, and a rate over a second, are those of both together."""
+        shared = {"shared": {"url": redis.settings.url, "password_file": str(redis.settings.password_file)}}
+        seen = sees(tmp_path, {"name": "lone", "delays": {".": 0.1}}, shared, shared)
+        assert max(at_once([one]) for one in seen) <= 2
+        # Twenty, if each had a rate of its own; what is late by less than a second changes nothing.
+        assert max(most_within(one.asked, 10.0) for one in seen) <= 10 + 1
