@@ -39,10 +39,12 @@ class Failure:
 def wants_report(recipient: Recipient, verdict: Reject | Delivered | Defer, *, traced: bool = False) -> bool:
     """RFC 3461 4.1: failures unless NOTIFY says otherwise, success where it was asked for and no other server tells.
 
-    And a delay, where whoever asks finds that it is one. ``traced``: each server that passes it on tells (RFC 2852 4).
+    And a delay, where whoever asks finds that it is one. ``traced``: each server that passes it on tells, and so does
+    the last that knows by when it is to be delivered (RFC 2852 4.1.4).
     """
-    if traced and isinstance(verdict, Delivered) and verdict.remote and verdict.tell != "delivered":
-        return recipient.notify.upper() != "NEVER"
+    if isinstance(verdict, Delivered) and verdict.remote:
+        if verdict.tell == "untimed" or (traced and verdict.tell != "delivered"):
+            return recipient.notify.upper() != "NEVER"
     if isinstance(verdict, Delivered) and verdict.tell == "nothing":
         return False
     asked = recipient.notify.upper().split(",") if recipient.notify else ["FAILURE", "DELAY"]
@@ -92,6 +94,7 @@ def bounce(
         original=b"".join(message.chunks()) if whole else None,
         smtputf8=envelope.smtputf8,
         received_from=_brought_by(envelope),
+        timing=envelope.timing,
         log_id=str(message.id),
     )
 
@@ -137,7 +140,8 @@ def _action(verdict: Reject | Delivered | Defer) -> Action:
         return "delayed"
     if verdict.tell == "expanded":
         return "expanded"
-    return "relayed" if verdict.tell in ("relayed", "nothing") or (verdict.remote and not verdict.tell) else "delivered"
+    is_relayed = verdict.tell in ("relayed", "nothing", "untimed") or (verdict.remote and not verdict.tell)
+    return "relayed" if is_relayed else "delivered"
 
 
 def _status(verdict: Reject | Delivered | Defer) -> str:

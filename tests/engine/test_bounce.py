@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from engine import Defer, Delivered, MessageId, Recipient, Reject, Session
 from engine.message import Message
+from engine.protocols.timing import Timing
 from engine.queue.bounce import ORDINARY, WHOLE_LIMIT, Failure, Letters, back, bounce, expanded, wants_report
 from engine.wording import Languages
 from tests.support.dsn_grammar import Report, strict
@@ -51,6 +52,16 @@ def test_what_is_told_of_a_refusal() -> None:
     assert "Final-Recipient: rfc822; b@rcpt.test\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.rcpt.test" in told
     assert "Diagnostic-Code: smtp; 550 5.1.1 Unknown\nLast-Attempt-Date: Thu, 01 Jan 1970 00:33:20 +0000" in told
     assert "Original-" not in told
+    assert "Deliver-By" not in told
+    assert "Future-Release" not in told
+
+
+def test_what_was_asked_for_as_to_time_is_told_back() -> None:
+    """RFC 2852 5, RFC 4865 6."""
+    one = message()
+    told = fields(replace(one, envelope=replace(one.envelope, timing=Timing(0, 1500.0, 1800.0, "R"))))
+    assert "Deliver-By-Date: Thu, 01 Jan 1970 00:30:00 +0000\n" in told
+    assert "Future-Release-Request: until; 1970-01-01T00:25:00Z\n" in told
 
 
 @pytest.mark.parametrize(
@@ -58,6 +69,7 @@ def test_what_is_told_of_a_refusal() -> None:
     [
         (Delivered("250 2.0.0 queued", "mx.rcpt.test"), "relayed\nStatus: 2.0.0\nRemote-MTA: dns; mx.rcpt.test\nDiag"),
         (Delivered("250 ok", "mx.rcpt.test", tell="relayed"), "relayed\nStatus: 2.0.0\nRemote-MTA: dns; mx.rcpt.test"),
+        (Delivered("250 ok", "mx.rcpt.test", tell="untimed"), "relayed\nStatus: 2.0.0\nRemote-MTA: dns; mx.rcpt.test"),
         (Delivered("250 ok", "store.test", tell="delivered"), "delivered\nStatus: 2.0.0\nRemote-MTA: dns; store.test"),
         (Delivered("stored"), "delivered\nStatus: 2.0.0\nLast-Attempt-Date"),
     ],
