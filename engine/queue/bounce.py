@@ -42,14 +42,17 @@ def wants_report(recipient: Recipient, verdict: Reject | Delivered | Defer, *, t
     And a delay, where whoever asks finds that it is one. ``traced``: each server that passes it on tells, and so does
     the last that knows by when it is to be delivered (RFC 2852 4.1.4).
     """
-    if isinstance(verdict, Delivered) and verdict.remote:
-        if verdict.tell == "untimed" or (traced and verdict.tell != "delivered"):
-            return recipient.notify.upper() != "NEVER"
+    if isinstance(verdict, Delivered) and verdict.remote and _tells_of_time(verdict, traced=traced):
+        return recipient.notify.upper() != "NEVER"
     if isinstance(verdict, Delivered) and verdict.tell == "nothing":
         return False
     asked = recipient.notify.upper().split(",") if recipient.notify else ["FAILURE", "DELAY"]
     wanted = "FAILURE" if isinstance(verdict, Reject) else "DELAY" if isinstance(verdict, Defer) else "SUCCESS"
     return wanted in asked
+
+
+def _tells_of_time(verdict: Delivered, *, traced: bool) -> bool:
+    return verdict.tell == "untimed" or (traced and verdict.tell != "delivered")
 
 
 def expanded(recipient: Recipient) -> Failure | None:
