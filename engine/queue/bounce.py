@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from engine.message import Envelope, Message, MessageId, Recipient
 from engine.protocols.address import domain_of
 from engine.protocols.dsn import Action, RecipientReport, report
+from engine.protocols.timing import UNTIMED, Timing
 from engine.verdict import Defer, Delivered, Reject
 from engine.wording import Languages, human
 from engine.wording.choice import READS, WRITES
@@ -111,6 +112,7 @@ def back(envelope: Envelope, octets: bytes, now: float) -> Envelope:
         smtputf8=envelope.smtputf8 or not envelope.sender.isascii(),
         body="7BIT" if octets.isascii() else "8BITMIME",
         requiretls=envelope.requiretls,
+        timing=Timing(envelope.timing.priority) if envelope.timing.priority else UNTIMED,  # RFC 6710 4.6
     )
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engine import Defer, Delivered, MessageId, Recipient, Reject, Session
 from engine.message import Message
-from engine.protocols.timing import Timing
+from engine.protocols.timing import UNTIMED, Timing
 from engine.queue.bounce import ORDINARY, WHOLE_LIMIT, Failure, Letters, back, bounce, expanded, wants_report
 from engine.wording import Languages
 from tests.support.dsn_grammar import Report, strict
@@ -248,6 +248,12 @@ def test_the_envelope_of_the_report(sender: str, octets: bytes, smtputf8: bool, 
     found = back(with_envelope(sender=sender).envelope, octets, 2000.0)
     assert (found.sender, found.recipients) == ("", (Recipient(sender, notify="NEVER"),))
     assert (found.smtputf8, found.body, found.arrived) == (smtputf8, body, 2000.0)
+
+
+def test_the_report_is_as_urgent_as_the_message_and_has_no_other_time() -> None:
+    """RFC 6710 4.6."""
+    for timing, kept in ((Timing(7, 5.0, 9.0, "NT"), Timing(7)), (Timing(-2), Timing(-2)), (Timing(by=9.0), UNTIMED)):
+        assert back(with_envelope(timing=timing).envelope, b"", 2000.0).timing == kept
 
 
 def test_a_sender_with_smtputf8_gets_the_address_as_it_is() -> None:
