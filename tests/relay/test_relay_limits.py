@@ -87,8 +87,9 @@ def test_a_rate_of_recipients_is_not_exceeded(tmp_path: Path) -> None:
 
 
 def test_slots_are_used_while_there_is_work_and_never_more(tmp_path: Path) -> None:
-    with shaped(tmp_path, {"name": "slots", "delays": {".": 0.25}}) as (simulator, server):
-        messages = to("slots", 240)
+    """A message of a second leaves 50 ms for all that is not under way to the site, on a busy machine too."""
+    with shaped(tmp_path, {"name": "slots", "delays": {".": 1.0}}) as (simulator, server):
+        messages = to("slots", 80)
         send(server, *messages)
         seen = arrived(simulator, "slots", messages)
         assert seen.most_open <= 4
