@@ -349,9 +349,18 @@ async def test_processes_share_exactly_and_a_killed_one_blocks_nobody_for_ever(t
 class TestNodes:
     pytestmark = marks("redis-server")
 
-    def test_nodes_share_exactly(self, tmp_path: Path, redis: Redis) -> None:
+    async def test_nodes_share_exactly_and_one_that_is_gone_blocks_nobody_for_ever(
+        self, tmp_path: Path, redis: Redis
+    ) -> None:
         place = [redis.settings.url, str(redis.settings.password_file)]
         assert held(holders(*([str(tmp_path / name), *place] for name in ("one", "two")))) == MOST
+        clock = Clock(time.time())
+        with Tables.open(tmp_path / "three", clock) as tables:
+            tables.server = Valkey(redis.settings)
+            one = Applicant(Claims(tables, clock))
+            assert not await one.take()
+            clock.now += LEASE + 1
+            assert await one.take()
 
     async def test_who_waits_on_another_node_is_woken(self, tmp_path: Path, redis: Redis) -> None:
         with Tables.open(tmp_path / "one") as here, Tables.open(tmp_path / "two") as there:
