@@ -34,7 +34,7 @@ class Turns:
         """Whether it may wait here. If not, it has failed."""
         now = job.since = trio.current_time()
         job.heard = self._heard
-        wait = self.valve.wait(now)
+        wait = self.valve.wait(now, len(job.transaction.recipients))
         if len(self._queue) >= self._room:
             self.trim()
         if wait <= READY and len(self._queue) < self._room:
@@ -92,8 +92,10 @@ class Turns:
         if now < self._looked + LOOK and not (at_once or self._closing):
             return
         self._looked = now
-        self._room = 0 if self._closing and self.valve.wait(now) else min(self.valve.room(now), self._served(now))
-        wait = self.valve.wait(now)
+        wait = self.valve.wait(now, *self._sizes(min(len(self._queue), 1)))
+        # Nothing passes the first one: with many recipients it would never have its turn.
+        is_shut = wait > READY or (self._closing and wait)
+        self._room = 0 if is_shut else min(self.valve.room(now), self._served(now))
         while len(self._queue) > self._room:
             self._put_off(self._queue.pop(), wait)
         if not self._queue:

@@ -86,6 +86,22 @@ async def test_what_goes_back_to_the_disk_is_waited_for_no_more(autojump_clock: 
     assert all(isinstance(job.trouble, NoTurn) for job in jobs)
 
 
+async def test_a_message_for_many_that_has_no_turn_soon_is_not_waited_for_on_a_connection(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What is behind it neither: it would take the places that the first one waits for."""
+    turns = turns_of(Shape(recipients=(Rate("50/1h"),)))
+    many, few = job_of(letter(50)), job_of(letter())
+    turns._queue.clear()
+    turns._queue.extend([many, few])
+    assert await waited(turns) == 0.0
+    assert isinstance(many.trouble, NoTurn)
+    assert isinstance(few.trouble, NoTurn)
+    await trio.sleep(1.0)  # after which it counts anew how many may wait
+    assert not turns.admits(job_of(letter(50)))
+    assert turns.admits(job_of(letter(49)))
+
+
 async def test_what_has_no_turn_soon_goes_back_at_once(autojump_clock: trio.testing.MockClock) -> None:
     turns = turns_of(Shape(messages=(Rate("1/1h"),)))
     assert await waited(turns) == 0.0
