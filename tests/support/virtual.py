@@ -318,6 +318,31 @@ class OneRoof(dict[str, Counted]):
         return Claims(self, lambda: 1e9 + trio.current_time())  # type: ignore[arg-type]
 
 
+def _pool(nursery: trio.Nursery, shaping: Shaping) -> Pool:
+    """That of one more worker."""
+    watch = Watch()
+    nursery.start_soon(shaping.claims.run)
+    nursery.start_soon(watch.run)
+    terms = Terms("mx.example.org", lambda _: None, Timeouts(), watch)  # type: ignore[arg-type, return-value]
+    return Pool(nursery, Bounds(20, 3.0, 1000, terms), valves=shaping.valve)
+
+
+async def among_nodes(
+    monkeypatch: pytest.MonkeyPatch, provider: Provider, shape: Shape, nodes: int, *, seconds: float
+) -> list[Sender]:
+    """So many nodes with endless mail for one site."""
+    monkeypatch.setattr(module, "open_session", provider.session)
+    tables, senders = OneRoof(), []
+    tables.server = object()
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for _ in range(nodes):
+                pool = _pool(nursery, Shaping(allowances=tables.rates(), claims=tables.claims()))
+                senders.append(Sender(pool, Way("mx.example.net"), shape, waiting=20))
+                nursery.start_soon(senders[-1].run)
+    return senders
+
+
 async def _finite(pool: Pool, way: Way, shape: Shape, count: int) -> None:
     async def one() -> None:
         trouble: Trouble | None = NoTurn("", 0.0)
@@ -364,11 +389,7 @@ async def provided(
         async with trio.open_nursery() as nursery:
             for share in shares:
                 claims = tables.claims()
-                watch = Watch()
-                nursery.start_soon(claims.run)
-                nursery.start_soon(watch.run)
-                terms = Terms("mx.example.org", lambda _: None, Timeouts(), watch)  # type: ignore[arg-type, return-value]
-                pool = Pool(nursery, Bounds(20, 3.0, 1000, terms), valves=Shaping(claims=claims).valve)
+                pool = _pool(nursery, Shaping(claims=claims))
                 for count in share:
                     number += 1
                     way = Way(f"mx{number}.example.net")
