@@ -88,7 +88,7 @@ class Route:
 
 
 Routes: TypeAlias = tuple[Route, ...]
-Tell: TypeAlias = Literal["", "delivered", "relayed", "expanded", "nothing"]
+Tell: TypeAlias = Literal["", "delivered", "relayed", "expanded", "nothing", "untimed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ class Delivered:
 
     ``tell`` is what a sender hears who has asked for it (RFC 3461 4.1): `delivered`, `relayed`, or `nothing`, because
     the next server will tell (5.2.1). Empty: `relayed` where there is a ``remote``, else `delivered`. `expanded` is
-    said by the engine, of a list whose members get the message.
+    said by the engine, of a list whose members get the message. `untimed`: `relayed`, whether or not it was asked for:
+    the next server does not know by when it was to be delivered.
     """
 
     reply: str = ""

@@ -21,9 +21,9 @@ _PREFIX = "\0postroad-bell-"
 
 
 class Afar(Protocol):
-    """A store that carries rings to other nodes. Both may raise Unreachable."""
+    """A store that carries rings to other nodes, and says whether anybody heard. Both may raise Unreachable."""
 
-    async def ring(self, who: str) -> None: ...
+    async def ring(self, who: str) -> bool: ...
 
     async def hear(self, who: str, heard: Callable[[], None], wanted: Callable[[], bool]) -> None: ...
 
@@ -33,10 +33,9 @@ class Bells:
 
     def __init__(self, afar: Callable[[], Afar | None] = lambda: None) -> None:
         self._afar = afar
-        self._out: socket.socket | None = None
 
     async def listen(self, me: str, heard: Callable[[], None]) -> NoReturn:
-        """Call ``heard`` after each ring for ``me``, and once after several that came together."""
+        """Call ``heard`` at the beginning, and after each ring for ``me``: once after several that came together."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen_afar, me, heard)
             await self._listen_here(me, heard)
@@ -48,6 +47,7 @@ class Bells:
                 await bell.bind(_PREFIX + me)
             except (OSError, ValueError):  # there are no such sockets here: then it is looked now and then
                 await trio.sleep_forever()
+            heard()  # who rang before took us for gone
             while True:
                 await bell.recv(1)
                 heard()
@@ -62,22 +62,27 @@ class Bells:
     def _is(self, afar: Afar) -> bool:
         return self._afar() is afar
 
-    async def ring(self, those: Iterable[str]) -> None:
-        """Wake them, as far as they can be reached."""
-        for who in those:
-            afar = None if self._rung_here(who) else self._afar()
-            if afar is not None:
-                with contextlib.suppress(Unreachable):
-                    await afar.ring(who)
+    async def ring(self, those: Iterable[str]) -> list[str]:
+        """Wake them, as far as they can be reached. Those who heard nothing for sure are gone, or not here yet."""
+        return [who for who in those if not (self._rung_here(who) or await self._rung_afar(who))]
 
-    def _rung_here(self, who: str) -> bool:
-        """Whether there is such a process on this machine."""
-        if self._out is None:
-            self._out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    async def _rung_afar(self, who: str) -> bool:
+        """False: there is no such process, as far as a store can say."""
+        afar = self._afar()
         try:
-            self._out.sendto(b"", _PREFIX + who)
-        except BlockingIOError:  # it has rings enough
-            return True
-        except OSError:
-            return False
+            return afar is not None and await afar.ring(who)
+        except Unreachable:
+            return True  # nobody knows
+
+    @staticmethod
+    def _rung_here(who: str) -> bool:
+        """Whether there is such a process on this machine."""
+        # A socket for each ring: what one process does not read would fill that of all others.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as out:
+            try:
+                out.sendto(b"", _PREFIX + who)
+            except BlockingIOError:  # it has rings enough
+                return True
+            except OSError:
+                return False
         return True

@@ -81,9 +81,9 @@ class Valkey:
 
         return await self._guard.call(changed)
 
-    async def ring(self, who: str) -> None:
-        """Wake a process of any node."""
-        await self._guard.call(lambda: self._ask(request("PUBLISH", _channel(who), b"")))
+    async def ring(self, who: str) -> bool:
+        """Wake a process of any node. Whether it listens."""
+        return await self._guard.call(lambda: self._ask(request("PUBLISH", _channel(who), b""))) != 0
 
     async def hear(self, who: str, heard: Callable[[], None], wanted: Callable[[], bool]) -> None:
         """Call ``heard`` for each ring, and once at the beginning, as long as that is ``wanted``."""

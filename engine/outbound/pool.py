@@ -93,11 +93,13 @@ class _Site:
 
     def again(self) -> bool:
         """A place may have become free. Whether it was asked for: see Valve.place."""
-        if self.turns is None or not self.queue:
+        if self.turns is None:
+            return False
+        self.turns.valve.hope()
+        if not self.queue:
             return False
         if not self.asking:
             opening = self.opening
-            self.turns.valve.hope()
             self._grow(self)
             return self.opening > opening
         return True

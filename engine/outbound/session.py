@@ -482,7 +482,7 @@ class Session:
         self.open.remove(job)
         self.served += 1
         self._quick = trio.current_time() - self._asked_at < QUICK
-        job.tell = self._tell
+        job.tell = self._tell(job)
         if history.on:
             self.note(job, finished.replies)
         job.settle(self._parted(job, finished.replies), self.host)
@@ -501,9 +501,10 @@ class Session:
         self.parted.append(job.part(stay))
         return tuple(compress(replies, stay))
 
-    @property
-    def _tell(self) -> Tell:
+    def _tell(self, job: Job) -> Tell:
         """Who takes a message by LMTP has it delivered (RFC 2033 4.2); who knows DSN tells the sender."""
+        if job.transaction.timing.by and not self._terms.lmtp and "DELIVERBY" not in self._client.extensions:
+            return "untimed"  # RFC 2852 4.1.4.2; what had to be returned was not sent there
         if "DSN" in self._client.extensions:
             return "nothing"
         return "delivered" if self._terms.lmtp else "relayed"

@@ -7,9 +7,6 @@ import trio
 from engine.outbound.session import Job, NoTurn, Session, Trouble
 from engine.shaping.valve import ASK, READY, Valve
 
-NAP = 0.25
-"""Seconds after which it is looked again whether a site takes mail."""
-
 LOOK = 0.5
 """Seconds for which it counts how many may wait here."""
 
@@ -37,7 +34,7 @@ class Turns:
         """Whether it may wait here. If not, it has failed."""
         now = job.since = trio.current_time()
         job.heard = self._heard
-        wait = self.valve.wait(now)
+        wait = self.valve.wait(now, len(job.transaction.recipients))
         if len(self._queue) >= self._room:
             self.trim()
         if wait <= READY and len(self._queue) < self._room:
@@ -72,31 +69,37 @@ class Turns:
 
     async def _next(self) -> None:
         while self._queue:
-            self.trim()
             now = trio.current_time()
-            wait = self.valve.wait(now, self._sizes(1)[0]) if self._queue else 0.0
+            wait = self.valve.wait(now, self._sizes(1)[0])
+            if not wait:
+                return
             if wait == ASK:
                 await self.valve.ask(now, self._sizes(self.valve.batch(len(self._queue))))
                 self._looked = -LOOK
-            elif wait:
-                await trio.sleep(min(wait, NAP))
-            else:
-                return
+                continue
+            self.trim(at_once=wait > READY)
+            if self._queue:
+                with trio.move_on_after(wait):  # exactly: what would make it shorter wakes us
+                    await self.valve.moved.wait()
 
     def _sizes(self, count: int) -> list[int]:
         """Recipients of the first messages."""
         return [len(self._queue[index].transaction.recipients) for index in range(count)]
 
-    def trim(self) -> None:
-        """Put off what will not have its turn soon."""
+    def trim(self, *, at_once: bool = False) -> None:
+        """Put off what will not have its turn soon. ``at_once``: though it was looked just before."""
         now = trio.current_time()
-        if now < self._looked + LOOK:
+        if now < self._looked + LOOK and not (at_once or self._closing):
             return
         self._looked = now
-        self._room = 0 if self._closing and self.valve.wait(now) else min(self.valve.room(now), self._served(now))
-        wait = self.valve.wait(now)
+        wait = self.valve.wait(now, *self._sizes(min(len(self._queue), 1)))
+        # Nothing passes the first one: with many recipients it would never have its turn.
+        is_shut = wait > READY or (self._closing and wait)
+        self._room = 0 if is_shut else min(self.valve.room(now), self._served(now))
         while len(self._queue) > self._room:
             self._put_off(self._queue.pop(), wait)
+        if not self._queue:
+            self.valve.move()  # who waits for the next one has nothing to wait for
 
     def _served(self, now: float) -> float:
         """How many will be done with soon, if that goes on as it did. It counts once one has waited for long."""

@@ -13,6 +13,7 @@ from email.utils import format_datetime
 from typing import Literal, TypeAlias
 
 from engine.protocols.orcpt import EMBEDDED, character, unicode_xtext
+from engine.protocols.timing import UNTIMED, Timing, moment
 
 Action: TypeAlias = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
 
@@ -108,13 +109,14 @@ def report(
     smtputf8: bool = False,
     received_from: str = "",
     log_id: str = "",
+    timing: Timing = UNTIMED,
 ) -> bytes:
     """The whole report as a message (RFC 5322), the same for the same arguments.
 
     It goes to ``sender``, the original's reverse-path. ``arrived`` and ``date`` are Unix times in seconds,
     ``message_id`` comes without its angle brackets, ``envid`` is xtext as given. ``original`` is the whole message,
     where RET=FULL asked for it and it is small enough; else only ``original_headers`` go back. ``received_from`` is the
-    name and address of the client that brought it, ``log_id`` what our log calls it.
+    name and address of the client that brought it, ``log_id`` what our log calls it, ``timing`` what was asked for.
     ``smtputf8``: the sender can do with the forms of RFC 6533, which what is not ASCII then brings; otherwise all but
     the person's part and a returned message is ASCII. The report needs SMTPUTF8 when ``sender`` is not ASCII, and
     8BITMIME when it holds octets above 127. ValueError for an empty sender (nobody gets a report on a report), no
@@ -129,6 +131,8 @@ def report(
         ("Reporting-MTA", f"dns; {hostname}"),
         ("Received-From-MTA", f"dns; {received_from}" if received_from else ""),
         ("Arrival-Date", _date(arrived) if arrived else ""),
+        ("Deliver-By-Date", _date(timing.by) if timing.by else ""),  # RFC 2852 5
+        ("Future-Release-Request", f"until; {moment(timing.release)}" if timing.release else ""),  # RFC 4865 6
     ]
     groups = [about, *(_recipient_fields(recipient, log_id, utf8=utf8) for recipient in recipients)]
     parts = [_text_part(human), _status(groups, utf8=utf8), _returned(original_headers, original, able=able)]

@@ -76,9 +76,13 @@ def lines(offers: Offers, now: float) -> list[str]:
     """Those of the reply to EHLO."""
     found = ["MT-PRIORITY"] if offers.priority else []
     if offers.hold:
-        latest = datetime.fromtimestamp(int(now) + offers.hold, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        found.append(f"FUTURERELEASE {offers.hold} {latest}")
+        found.append(f"FUTURERELEASE {offers.hold} {moment(int(now) + offers.hold)}")
     return found + (["DELIVERBY"] if offers.deliver_by else [])
+
+
+def moment(when: float) -> str:
+    """A Unix time as RFC 4865 writes it, by RFC 3339: "2026-12-24T08:00:00Z"."""
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read(given: Mapping[str, str], offers: Offers, now: float) -> Timing | bytes:

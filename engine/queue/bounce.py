@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from engine.message import Envelope, Message, MessageId, Recipient
 from engine.protocols.address import domain_of
 from engine.protocols.dsn import Action, RecipientReport, report
+from engine.protocols.timing import UNTIMED, Timing
 from engine.verdict import Defer, Delivered, Reject
 from engine.wording import Languages, human
 from engine.wording.choice import READS, WRITES
@@ -39,15 +40,20 @@ class Failure:
 def wants_report(recipient: Recipient, verdict: Reject | Delivered | Defer, *, traced: bool = False) -> bool:
     """RFC 3461 4.1: failures unless NOTIFY says otherwise, success where it was asked for and no other server tells.
 
-    And a delay, where whoever asks finds that it is one. ``traced``: each server that passes it on tells (RFC 2852 4).
+    And a delay, where whoever asks finds that it is one. ``traced``: each server that passes it on tells, and so does
+    the last that knows by when it is to be delivered (RFC 2852 4.1.4).
     """
-    if traced and isinstance(verdict, Delivered) and verdict.remote and verdict.tell != "delivered":
+    if isinstance(verdict, Delivered) and verdict.remote and _tells_of_time(verdict, traced=traced):
         return recipient.notify.upper() != "NEVER"
     if isinstance(verdict, Delivered) and verdict.tell == "nothing":
         return False
     asked = recipient.notify.upper().split(",") if recipient.notify else ["FAILURE", "DELAY"]
     wanted = "FAILURE" if isinstance(verdict, Reject) else "DELAY" if isinstance(verdict, Defer) else "SUCCESS"
     return wanted in asked
+
+
+def _tells_of_time(verdict: Delivered, *, traced: bool) -> bool:
+    return verdict.tell == "untimed" or (traced and verdict.tell != "delivered")
 
 
 def expanded(recipient: Recipient) -> Failure | None:
@@ -92,6 +98,7 @@ def bounce(
         original=b"".join(message.chunks()) if whole else None,
         smtputf8=envelope.smtputf8,
         received_from=_brought_by(envelope),
+        timing=envelope.timing,
         log_id=str(message.id),
     )
 
@@ -105,6 +112,7 @@ def back(envelope: Envelope, octets: bytes, now: float) -> Envelope:
         smtputf8=envelope.smtputf8 or not envelope.sender.isascii(),
         body="7BIT" if octets.isascii() else "8BITMIME",
         requiretls=envelope.requiretls,
+        timing=Timing(envelope.timing.priority) if envelope.timing.priority else UNTIMED,  # RFC 6710 4.6
     )
 
 
@@ -137,7 +145,8 @@ def _action(verdict: Reject | Delivered | Defer) -> Action:
         return "delayed"
     if verdict.tell == "expanded":
         return "expanded"
-    return "relayed" if verdict.tell in ("relayed", "nothing") or (verdict.remote and not verdict.tell) else "delivered"
+    is_relayed = verdict.tell in ("relayed", "nothing", "untimed") or (verdict.remote and not verdict.tell)
+    return "relayed" if is_relayed else "delivered"
 
 
 def _status(verdict: Reject | Delivered | Defer) -> str:

@@ -38,6 +38,7 @@ class Allowances:
 
     def __init__(self, tables: Tables | None, clock: Callable[[], float] = time.time) -> None:
         """Without ``tables`` they are this process's own."""
+        self._tables = tables
         self._table = shared(tables, TABLE)
         self._clock = clock
         self._shut: dict[tuple[bytes, int], tuple[int, float]] = {}
@@ -47,23 +48,36 @@ class Allowances:
         """Those of this process alone."""
         return cls(None)
 
+    @property
+    def among_nodes(self) -> bool:
+        """Whether other nodes take from them as well."""
+        return self._tables is not None and self._tables.server is not None
+
     async def take(self, wanted: Sequence[tuple[str, Rate, int]]) -> float:
-        """Take (name, rate, how many) of all these, or of none.
+        """Take (name, rate, how many) of all these, or of none, for now.
 
         Seconds until all of them may be had: 0.0 when they were taken. One rate may stand under several names, and one
         name may have rates over several periods. More than a rate ever allows is taken when nothing else was within its
         period. StorageError.
         """
+        return (await self.lease(wanted, 0.0))[0]
+
+    async def lease(self, wanted: Sequence[tuple[str, Rate, int]], lasts: float) -> tuple[float, float]:
+        """The same, for use at any time until ``lasts`` seconds later; and how many seconds from now these begin.
+
+        It counts as if it were used at the end, and is asked for as if that were at the beginning: so no rate is
+        exceeded, whenever within that time it is used. StorageError.
+        """
         asked = _together(wanted)
+        began = self._clock()
         if not asked:
-            return 0.0
-        now = self._clock()
-        if wait := max(self._known(one, now) for one in asked):
-            return wait
-        decide = partial(_decided, asked, self._clock)  # which is looked at when it is our turn
+            return 0.0, 0.0
+        if wait := max(self._known(one, began) for one in asked):
+            return wait, 0.0
+        decide = partial(_decided, asked, self._clock, lasts)  # the clock is looked at when it is our turn
         waits, now = await self._table.change([key for key, _, _ in asked], decide)
         self._note(asked, waits, now)
-        return max(waits)
+        return max(waits), now - began
 
     def _known(self, one: tuple[bytes, Rate, int], now: float) -> float:
         """Seconds until there can be room, as far as we know without a look."""
@@ -94,7 +108,10 @@ def _together(wanted: Sequence[tuple[str, Rate, int]]) -> list[tuple[bytes, Rate
 
 
 def _decided(
-    asked: Sequence[tuple[bytes, Rate, int]], clock: Callable[[], float], values: Sequence[bytes | None]
+    asked: Sequence[tuple[bytes, Rate, int]],
+    clock: Callable[[], float],
+    lasts: float,
+    values: Sequence[bytes | None],
 ) -> tuple[tuple[list[float], float], Changes]:
     """How long to wait for each, from what time on, and what is to be written."""
     now = clock()
@@ -104,8 +121,8 @@ def _decided(
         return (waits, now), {}
     changes: dict[bytes, Kept | None] = {}
     for window, (key, rate, count) in zip(windows, asked, strict=True):
-        window.take(now, count)
-        changes[key] = Kept(_encode(window.slices()), rate.period * (1 + 1 / SLICES) + _AHEAD)
+        window.take(now + lasts, count)
+        changes[key] = Kept(_encode(window.slices()), rate.period * (1 + 1 / SLICES) + lasts + _AHEAD)
     return (waits, now), changes
 
 

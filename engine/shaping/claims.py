@@ -2,9 +2,11 @@
 
 Who opens one claims it before, in a table that all share (`engine/abuse/tables.py`). A claim ends by itself: what a
 process held that was killed is free again after `LEASE`. Who is turned away waits, by name, in the same table: what
-becomes free is whose turn it is, and he is woken by its bell (`engine/abuse/bells.py`).
+becomes free is whose turn it is, and he is woken by its bell (`engine/abuse/bells.py`). What ends without a word of
+anybody, who waits looks for at the moment at which it does.
 """
 
+import math
 import os
 import time
 from bisect import bisect_left, insort
@@ -20,14 +22,18 @@ from engine.abuse import Tables
 from engine.abuse.bells import Bells
 from engine.abuse.table import key_of
 from engine.observe.events import event
-from engine.shaping.places import Asked, Outcome, Said, Turn, decided, held, is_first, told
+from engine.shaping.places import LEASE, Asked, Outcome, Said, Turn, cleared, decided, held, is_first, told
 from engine.shaping.shared import shared
 from engine.storage.environment import StorageError
 
 TABLE = "connections"
 
 RENEW = 5.0
-"""Seconds between two renewals: several fit into a lease, even where clocks of nodes differ by seconds."""
+"""Seconds between two renewals: several fit into a lease, even where clocks of nodes differ by seconds. After one, who
+waits looks whether a ring was lost."""
+
+_LATER = 0.001
+"""Seconds after the end of what is looked for: it is over then in spite of rounding."""
 
 GATHER = 0.05
 """Seconds for which a place is kept that has become free and that nobody waits for."""
@@ -37,10 +43,6 @@ CALM = 0.25
 
 Again = Callable[[], bool]
 """Asks again for who was turned away. False: he wants nothing any more."""
-
-
-AGAIN = 0.5
-"""Seconds between two times at which it is told who waits, and looked whether somebody before him is gone."""
 
 
 class _Waiting(NamedTuple):
@@ -64,6 +66,8 @@ class Claims:
         self._claimed: Counter[str] = Counter()  # as the table has it, or less
         self._most: dict[str, int] = {}  # of all that are claimed or waited for here
         self._full: dict[str, float] = {}  # until when there is no place
+        self._ends: dict[str, float] = {}  # when there may be one though nobody says so
+        self._sooner = trio.Event()
         self._waiting: dict[Again, _Waiting] = {}
         self._queues: defaultdict[str, list[_Waiting]] = defaultdict(list)
         self._count = 0
@@ -131,6 +135,8 @@ class Claims:
         if any(self._used[name] + bisect_left(self._queues[name], waiting) >= self._claimed[name] for name in wanted):
             return False
         values = await self._table.read([key_of(name) for name in wanted])
+        if any(self._me in held(value).waiting for value in values):
+            self._look()  # which may be true no more
         return is_first(self._me, waiting.turn, self._clock(), values)
 
     async def _claim(self, wanted: Mapping[str, int], again: Again, waiting: _Waiting) -> bool:
@@ -151,14 +157,24 @@ class Claims:
         if outcome.taken and outcome.more and self._waiting:
             self._look(rung=True)
         if not outcome.taken:
-            self._lacks(waiting, [name for name, one in zip(wanted, asked, strict=True) if one.key in outcome.full])
-        await self._bells.ring(outcome.ring)
+            names = dict(zip([one.key for one in asked], wanted, strict=True))
+            self._lacks(waiting, {names[key]: ends for key, ends in outcome.full})
+        await self._ring([one.key for one in asked], outcome.ring)
         return outcome.taken
 
-    def _lacks(self, waiting: _Waiting, names: Sequence[str]) -> None:
-        """There is no place for him of these: for them he waits, and stands in nobody's way who wants others."""
+    async def _ring(self, keys: Sequence[bytes], those: Sequence[str]) -> None:
+        """Wake these. Who is gone stands in nobody's way any more."""
+        if gone := await self._bells.ring(those):
+            await self._table.change(keys, partial(cleared, keys, gone))
+            await self._bells.ring([who for who in those if who not in gone])  # they may have looked before
+            self._look(rung=True)
+
+    def _lacks(self, waiting: _Waiting, names: Mapping[str, float]) -> None:
+        """There is no place for him of these, until somebody says so or that time: for them he waits, and stands in
+        nobody's way who wants others."""
         self._stand(waiting._replace(names=tuple(names)))
         self._full.update(dict.fromkeys(names, self._clock() + CALM))
+        self._expect(names)
         if self._has_spare(names):
             self._look()
         self._end_rest(names)
@@ -230,6 +246,10 @@ class Claims:
 
     # -- what others have
 
+    def _expect(self, ends: Mapping[str, float]) -> None:
+        self._ends.update(ends)
+        self._sooner.set()
+
     def _look(self, *, rung: bool = False) -> None:
         self._rung = self._rung or rung
         self._stirred.set()
@@ -268,10 +288,15 @@ class Claims:
         entry, now = held(values[0]), self._clock()
         others, mine = entry.queue(self._me, now), self._first(name)
         spare = self._claimed[name] - self._used[name]
+        if mine is not None:
+            self._expect({name: entry.ends(self._me, now)})
         if mine is not None and not (others and others[0][0] < mine):
             is_room = spare > 0 or (rung and entry.others(self._me, now) + self._used[name] < self._most.get(name, 0))
             if is_room and not self._wake([name]):
                 self._look()
+            return False
+        if mine is not None and rung and self._me not in entry.waiting:
+            await self._tell_safely(name)  # who rang while nobody listened here took us for gone
             return False
         if spare <= 0 and others:
             self._end_rest([name])
@@ -285,13 +310,29 @@ class Claims:
             if not self._most:
                 self._in_use = trio.Event()
                 await self._in_use.wait()
-            await trio.sleep(AGAIN)
-            is_due = trio.current_time() >= renewed + RENEW
-            renewed = trio.current_time() if is_due else renewed
-            for name in [name for name in self._most if is_due or self._queues[name]]:
-                await self._tell_safely(name)
+                renewed = trio.current_time()
+            is_due = not await self._is_over(renewed + RENEW)
+            if is_due:
+                renewed = trio.current_time()
+                for name in list(self._most):
+                    await self._tell_safely(name)
             if self._waiting:
                 self._look(rung=True)
+
+    async def _is_over(self, due: float) -> bool:
+        """Wait until something of others is over that they have not renewed. False: not until ``due``."""
+        while (now := trio.current_time()) < due:
+            first = min(self._ends.values(), default=math.inf)
+            self._sooner = trio.Event()
+            with trio.move_on_at(min(due, now + min(first - self._clock(), LEASE) + _LATER)):
+                await self._sooner.wait()
+                continue
+            over = [name for name, end in self._ends.items() if end <= self._clock()]
+            for name in over:
+                del self._ends[name]
+            if over:
+                return True
+        return False
 
     async def _tell_safely(self, name: str) -> None:
         try:
@@ -304,12 +345,20 @@ class Claims:
 
         StorageError.
         """
+        freed = self._claimed[name] - self._used[name]
+        wake = 0 if freed <= 0 and self._queues[name] else max(freed, 1)
+        gone = await self._bells.ring(await self._tell(name, wake))
+        while gone:  # then it is the turn of who stands behind them
+            gone = await self._bells.ring(await self._tell(name, wake, gone))
+
+    async def _tell(self, name: str, wake: int, gone: Sequence[str] = ()) -> Sequence[str]:
+        """The same; who is to be woken."""
         async with self._one:
             used, first = self._used[name], self._first(name)
-            said = Said(key_of(name), used, self._claimed[name] - used, first)
+            said = Said(key_of(name), used, first, wake, gone)
             self._claimed[name] = used
             ring = await self._table.change([said.key], lambda values: told(self._me, said, self._clock(), values))
             if not (self._used[name] or self._claimed[name] or self._queues[name]):
-                for each in (self._used, self._claimed, self._full, self._most, self._queues):
+                for each in (self._used, self._claimed, self._full, self._most, self._queues, self._ends):
                     each.pop(name, None)
-        await self._bells.ring(ring)
+        return ring

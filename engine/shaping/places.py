@@ -1,6 +1,7 @@
 """What the table says of the connections to one place: which process has how many, and who waits; and what follows."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,8 +11,9 @@ from engine.abuse.table import Changes, Kept
 LEASE = 20.0
 """Seconds for which a claim counts that nobody renews."""
 
-WAITS = 1.5
-"""Seconds for which a process counts as waiting that does not say so again: then it is gone."""
+WAITS = LEASE
+"""Seconds for which a process counts as waiting that does not say so again: then it is gone. Who rings for it in vain
+finds that out before."""
 
 
 class Turn(NamedTuple):
@@ -36,6 +38,18 @@ class _Held(msgspec.Struct, frozen=True, array_like=True):
         if first is not None:
             waiting[me] = *first, now + WAITS
         return _Held(claims, waiting)
+
+    def without(self, gone: Collection[str]) -> "_Held":
+        """The same, where those wait no more. What they had claimed may still be open, for all that we know."""
+        if not self.waiting.keys() & set(gone):
+            return self
+        return _Held(self.claims, {who: one for who, one in self.waiting.items() if who not in gone})
+
+    def ends(self, me: str, now: float) -> float:
+        """The first moment at which something of others is over that they do not renew."""
+        claims = (until for who, (_, until) in self.claims.items() if who != me and until > now)
+        waiting = (one[2] for who, one in self.waiting.items() if who != me and _is_live(one, now))
+        return min((*claims, *waiting), default=math.inf)
 
     def others(self, me: str, now: float) -> int:
         return sum(count for who, (count, until) in self.claims.items() if who != me and until > now)
@@ -93,12 +107,13 @@ class Asked(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """``more``: there would be one more. ``ring``: who else should look. ``full``: keys of what there is none of."""
+    """``more``: there would be one more. ``ring``: who else should look. ``full``: keys of what there is none of, and
+    the first moment at which that may change without a word of anybody."""
 
     taken: bool
     more: bool = False
     ring: tuple[str, ...] = ()
-    full: frozenset[bytes] = frozenset()
+    full: tuple[tuple[bytes, float], ...] = ()
 
 
 def is_first(me: str, turn: Turn, now: float, values: Sequence[bytes | None]) -> bool:
@@ -122,11 +137,8 @@ def decided(me: str, asked: Sequence[Asked], now: float, values: Sequence[bytes 
             news[one.key] = _kept(entry.by(me, one.claimed, waits, now))
         if free <= 0:
             ring |= dict.fromkeys(_to_ring(me, entry, one, now, known=known))
-    return Outcome(False, ring=tuple(ring), full=frozenset(_full(asked, frees))), news
-
-
-def _full(asked: Sequence[Asked], frees: Sequence[int]) -> Iterator[bytes]:
-    return (one.key for one, free in zip(asked, frees, strict=True) if free <= 0)
+    full = tuple((one.key, entry.ends(me, now)) for (entry, one), free in zip(looks, frees, strict=True) if free <= 0)
+    return Outcome(False, ring=tuple(ring), full=full), news
 
 
 def _to_ring(me: str, entry: _Held, one: Asked, now: float, *, known: bool) -> list[str]:
@@ -144,20 +156,29 @@ def _free(me: str, entry: _Held, one: Asked, now: float) -> int:
 
 
 class Said(NamedTuple):
-    """What a process tells of one place: it has ``used``, gives up ``freed``, and waits by ``first`` if at all."""
+    """What a process tells of one place: it has ``used``, and waits by ``first`` if at all. So many are to be woken.
+
+    ``gone``: who was rung for in vain.
+    """
 
     key: bytes
     used: int
-    freed: int
     first: Turn | None
+    wake: int = 0
+    gone: Collection[str] = ()
 
 
 def told(me: str, said: Said, now: float, values: Sequence[bytes | None]) -> tuple[tuple[str, ...], Changes]:
     """Who else should look, and what is to be written."""
-    entry = held(values[0])
-    queue = entry.queue(me, now) if said.freed > 0 or said.first is None else []
-    ring = tuple(who for _, who in queue[: max(said.freed, 1)])
+    entry = held(values[0]).without(said.gone)
+    ring = tuple(who for _, who in entry.queue(me, now)[: said.wake])
     return ring, {said.key: _kept(entry.by(me, said.used, said.first, now))}
+
+
+def cleared(keys: Sequence[bytes], gone: Collection[str], values: Sequence[bytes | None]) -> tuple[None, Changes]:
+    """What is to be written once it is known that those are gone."""
+    entries = zip(keys, map(held, values), strict=True)
+    return None, {key: _kept(entry.without(gone)) for key, entry in entries if entry.waiting.keys() & set(gone)}
 
 
 def _kept(entry: _Held) -> Kept:

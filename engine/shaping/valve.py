@@ -2,9 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+
+import trio
 
 from engine.observe.events import event
 from engine.shaping.allowances import Allowances
@@ -20,15 +22,18 @@ READY = 5.0
 """Seconds within which a message must have its turn to wait in memory."""
 
 OWN = 10.0
-"""Seconds: rates over less time are counted in this process alone, others outlive it."""
+"""Seconds: rates over less time are counted in this process alone, unless nodes share them. Others outlive it."""
 
 TROUBLE = 5.0
 """Seconds until a rate is asked for again that could not be told."""
 
 LEASE = 0.5
-"""Seconds for which what was taken of a shared rate may be used: less than the slack of any of them."""
+"""Seconds for which what was taken of a shared rate may be used, at most: for so long it counts beyond its time."""
 
-AWAIT = 5.0
+ASKING = 2.0
+"""A lease lasts for so many times as long as it took to ask for one, or it would be over when it is there."""
+
+AWAIT = 60.0
 """Seconds after which a place is asked for again in any case, though it is told when it is worth asking."""
 
 TELL = 30.0
@@ -64,6 +69,7 @@ class Valve:
         self.governor = governor
         self.users = 0  # pools that have the way open
         self.established = 0  # connections of all of them
+        self.moved = trio.Event()  # set, and another one made, when less is to be waited for than was said
         self._with = shared or Shared()
         self._wall = wall
         self._shape = UNSHAPED
@@ -74,7 +80,8 @@ class Valve:
         self._shared_recipients: list[tuple[str, Rate]] = []
         self._lease = (0, 0, -math.inf)  # messages, recipients, until when
         self._lasts = LEASE
-        self._places: Mapping[str, int] = {}  # a connection takes one of each, of which there are so many
+        self._asked = 0.0  # seconds that it takes to ask
+        self._places: dict[str, int] = {}  # a connection takes one of each, of which there are so many
         self._placed = 0  # connections that have theirs
         self._full = -math.inf  # until when there is no place
         self._shut = -math.inf  # no shared rate has room before
@@ -89,22 +96,26 @@ class Valve:
             return
         self._shape = shape
         self._shut = -math.inf
+        self.move()
         self._messages, self._shared = self._sorted("messages", shape.messages, self._messages)
         self._recipients, self._shared_recipients = self._sorted("recipients", shape.recipients, self._recipients)
         names = [(f"provider/{one.provider}/{self._source}", one) for one in shape.together]
         self._places = {name: one.connections for name, one in names if one.connections is not None}
+        if self._with.rates.among_nodes and shape.connections is not None:
+            self._places[f"site/{self.name}"] = shape.connections
         self._shared += [(f"{name}/messages", rate) for name, one in names for rate in one.messages]
         self._shared_recipients += [(f"{name}/recipients", rate) for name, one in names for rate in one.recipients]
-        # A place in a short rate is free again soon after its time: what was taken of it must be used at once.
-        short = (rate.period / SLICES for one in shape.together for rate in (*one.messages, *one.recipients))
-        self._lasts = min([LEASE, *short])
+        # No longer than a slice, so that as little is lost by it as by these.
+        slices = (rate.period / SLICES for _, rate in (*self._shared, *self._shared_recipients))
+        self._lasts = min([LEASE, *slices])
 
     def _sorted(
         self, what: str, rates: Sequence[Rate], windows: Sequence[Window]
     ) -> tuple[list[Window], list[tuple[str, Rate]]]:
         """Windows for what is counted here, names for what is counted with others."""
         counted = {window.rate.period: window.slices() for window in windows}
-        here = [rate for rate in rates if self._with.alone or rate.period < OWN]
+        own = 0.0 if self._with.rates.among_nodes else OWN
+        here = [rate for rate in rates if self._with.alone or rate.period < own]
         there = [(f"site/{self.name}/{what}", rate) for rate in rates if rate not in here]
         return [Window(rate, counted.get(rate.period, ())) for rate in here], there
 
@@ -177,6 +188,11 @@ class Valve:
 
     # -- turns
 
+    def move(self) -> None:
+        """Wake who waits for a turn: the time that he was told may be too long."""
+        moved, self.moved = self.moved, trio.Event()
+        moved.set()
+
     def wait(self, now: float, recipients: int = 1) -> float:
         """Seconds until a message may leave; ASK: nobody knows without asking."""
         wait = max(self.governor.wait(now) if self._shape.adaptive else 0.0, self._shut - now, 0.0)
@@ -206,14 +222,15 @@ class Valve:
 
     async def ask(self, now: float, recipients: Sequence[int]) -> None:
         """Take of the shared rates what messages to so many recipients need: of all of them, else of the first one."""
-        began = self._wall()
+        lasts = max(self._lasts, min(ASKING * self._asked, LEASE))
         try:
             for some in (recipients, recipients[:1]):
-                wait = await self._with.rates.take(self._wanted(len(some), sum(some)))
+                asked = trio.current_time()
+                wait, later = await self._with.rates.lease(self._wanted(len(some), sum(some)), lasts)
                 if not wait:
-                    # To ask has taken its time, in which nothing could be used.
-                    took = max(self._wall() - began, 0.0) if self._lasts < LEASE else 0.0
-                    self._lease = len(some), sum(some), now + took + self._lasts
+                    took = trio.current_time() - asked
+                    self._asked = max(took, self._asked / 2)
+                    self._lease = len(some), sum(some), asked + min(later, took) + lasts
                     return
         except StorageError as error:
             event("shaping-unknown", way=self.name, error=str(error))
@@ -246,18 +263,27 @@ class Valve:
         """What the site replied to a message that left at ``sent``."""
         self.last_reply = f"{code} {text}"
         kind = push_back(code, status, text, first=first)
-        if not kind:
-            self.governor.got_through(sent, now)
-            if self._told:
-                self._told = False
-                rate = self.governor.rate
-                event("site-takes-mail", way=self.name, rate=round(rate, 3) if rate != math.inf else None)
-            return
         if kind == "connection":
             self.refused(now)
             return
-        self.governor.pushed_back(sent, now, self.established, sure=kind == "sure")
+        before = self.governor.wait(now)
+        if kind:
+            self._pushed_back(now, sent, f"{code} {text}", sure=kind == "sure")
+        else:
+            self._got_through(now, sent)
+        if self.governor.wait(now) < before:
+            self.move()
+
+    def _got_through(self, now: float, sent: float) -> None:
+        self.governor.got_through(sent, now)
+        if self._told:
+            self._told = False
+            rate = self.governor.rate
+            event("site-takes-mail", way=self.name, rate=round(rate, 3) if rate != math.inf else None)
+
+    def _pushed_back(self, now: float, sent: float, reply: str, *, sure: bool) -> None:
+        self.governor.pushed_back(sent, now, self.established, sure=sure)
         pause = self.governor.wait(now)
         if pause >= TELL and not self._told and self._shape.adaptive:
             self._told = True
-            event("site-pushes-back", way=self.name, reply=f"{code} {text}", pause=round(pause))
+            event("site-pushes-back", way=self.name, reply=reply, pause=round(pause))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from engine import Defer, Delivered, MessageId, Recipient, Reject, Session
 from engine.message import Message
+from engine.protocols.timing import UNTIMED, Timing
 from engine.queue.bounce import ORDINARY, WHOLE_LIMIT, Failure, Letters, back, bounce, expanded, wants_report
 from engine.wording import Languages
 from tests.support.dsn_grammar import Report, strict
@@ -51,6 +52,16 @@ def test_what_is_told_of_a_refusal() -> None:
     assert "Final-Recipient: rfc822; b@rcpt.test\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.rcpt.test" in told
     assert "Diagnostic-Code: smtp; 550 5.1.1 Unknown\nLast-Attempt-Date: Thu, 01 Jan 1970 00:33:20 +0000" in told
     assert "Original-" not in told
+    assert "Deliver-By" not in told
+    assert "Future-Release" not in told
+
+
+def test_what_was_asked_for_as_to_time_is_told_back() -> None:
+    """RFC 2852 5, RFC 4865 6."""
+    one = message()
+    told = fields(replace(one, envelope=replace(one.envelope, timing=Timing(0, 1500.0, 1800.0, "R"))))
+    assert "Deliver-By-Date: Thu, 01 Jan 1970 00:30:00 +0000\n" in told
+    assert "Future-Release-Request: until; 1970-01-01T00:25:00Z\n" in told
 
 
 @pytest.mark.parametrize(
@@ -58,6 +69,7 @@ def test_what_is_told_of_a_refusal() -> None:
     [
         (Delivered("250 2.0.0 queued", "mx.rcpt.test"), "relayed\nStatus: 2.0.0\nRemote-MTA: dns; mx.rcpt.test\nDiag"),
         (Delivered("250 ok", "mx.rcpt.test", tell="relayed"), "relayed\nStatus: 2.0.0\nRemote-MTA: dns; mx.rcpt.test"),
+        (Delivered("250 ok", "mx.rcpt.test", tell="untimed"), "relayed\nStatus: 2.0.0\nRemote-MTA: dns; mx.rcpt.test"),
         (Delivered("250 ok", "store.test", tell="delivered"), "delivered\nStatus: 2.0.0\nRemote-MTA: dns; store.test"),
         (Delivered("stored"), "delivered\nStatus: 2.0.0\nLast-Attempt-Date"),
     ],
@@ -236,6 +248,12 @@ def test_the_envelope_of_the_report(sender: str, octets: bytes, smtputf8: bool, 
     found = back(with_envelope(sender=sender).envelope, octets, 2000.0)
     assert (found.sender, found.recipients) == ("", (Recipient(sender, notify="NEVER"),))
     assert (found.smtputf8, found.body, found.arrived) == (smtputf8, body, 2000.0)
+
+
+def test_the_report_is_as_urgent_as_the_message_and_has_no_other_time() -> None:
+    """RFC 6710 4.6."""
+    for timing, kept in ((Timing(7, 5.0, 9.0, "NT"), Timing(7)), (Timing(-2), Timing(-2)), (Timing(by=9.0), UNTIMED)):
+        assert back(with_envelope(timing=timing).envelope, b"", 2000.0).timing == kept
 
 
 def test_a_sender_with_smtputf8_gets_the_address_as_it_is() -> None:

@@ -377,6 +377,9 @@ WANTED = [
     ("FAILURE,DELAY", Delivered(), False),
     ("SUCCESS", Delivered(remote="mx.rcpt.test", tell="relayed"), True),
     ("SUCCESS", Delivered(remote="mx.rcpt.test", tell="nothing"), False),
+    ("", Delivered(remote="mx.rcpt.test", tell="untimed"), True),
+    ("FAILURE", Delivered(remote="mx.rcpt.test", tell="untimed"), True),
+    ("NEVER", Delivered(remote="mx.rcpt.test", tell="untimed"), False),
 ]
 
 

@@ -63,7 +63,7 @@ plain = (
     | st.builds(Defer, text, text, text, st.none() | st.floats(0, 1e9), text, text)
     | st.builds(Discard, text)
     | st.builds(Quarantine, text)
-    | st.builds(Delivered, text, text, tell=st.sampled_from(["", "delivered", "relayed", "nothing"]))
+    | st.builds(Delivered, text, text, tell=st.sampled_from(["", "delivered", "relayed", "nothing", "untimed"]))
     | routes
 )
 

@@ -14,6 +14,11 @@ MANY = 400
 
 HEALTHY = 30
 
+PATIENCE = 300.0
+
+SITES = 2000
+"""One of which gets half of all mail, as `bench fairness` has 10,000, and a hundredth are bad."""
+
 BAD = {
     "slow": {"delays": {"*": 0.5, ".": 2.0}},
     "silent": {"steps": {"CONNECT": "!silence"}},
@@ -40,3 +45,30 @@ def test_others_get_their_mail_beside_a_site_that_is(name: str, tmp_path: Path) 
             assert set(sites.arrived("healthy").values()) == {1}
             assert "mx" in bad or len(sites.arrived(name)) < MANY  # it was still in their way
             assert not server.all("failed")
+
+
+@pytest.mark.slow
+def test_thousands_of_sites_a_hundredth_of_which_are_bad(tmp_path: Path) -> None:
+    """All others have theirs, the small ones too, before a single message for a silent site has come to an end."""
+    bad = SITES // 200
+    tables = [
+        {"name": "small", "sites": SITES},
+        {"name": "large"},
+        {"name": "silent", "sites": bad, "steps": {"CONNECT": "!silence"}},
+        {"name": "stuck", "sites": bad, "steps": {".": "!silence"}},
+    ]
+    with simulated(tmp_path / "sites", *tables) as sites:
+        settings = sites.settings(retry=["1h"], greeting_timeout="1h", final_timeout="1h")
+        with Postroad(tmp_path, merged(settings, {"server": {"workers": 2}})) as server:
+            small = [[f"m{number}@small-{number}.{ORIGIN}"] for number in range(SITES)]
+            large = [[f"m{number}@large-0.{ORIGIN}"] for number in range(SITES)]
+            names = ["silent", "stuck"]
+            wrong = [[f"m{n}@{names[n % 2]}-{n // 2 % bad}.{ORIGIN}"] for n in range(SITES)]
+            # What is bad comes first, and holds what it has all the while.
+            send(server, *wrong, *(one for pair in zip(small, large, strict=True) for one in pair))
+            until(lambda: len(sites.arrived("small")) == SITES, "mail for small sites", PATIENCE)
+            until(lambda: len(sites.arrived("large")) == SITES, "mail for the large site", PATIENCE)
+            assert set(sites.arrived("small").values()) == set(sites.arrived("large").values()) == {1}
+            assert not sites.arrived("silent")
+            assert not sites.arrived("stuck")
+            assert not [*server.all("failed"), *server.all("deferred")]

@@ -3,22 +3,24 @@
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 
 from engine.abuse import Tables
 from engine.abuse.table import Kept, key_of
 from engine.abuse.valkey import Valkey
-from engine.shaping.claims import CALM, Claims
+from engine.shaping.claims import CALM, RENEW, Claims
 from engine.shaping.places import LEASE, WAITS
 from tests.support.post import Clock
 from tests.support.programs import marks
 from tests.support.redis import Redis
 from tests.support.server import ROOT
+from tests.support.virtual import OneRoof
 
 MOST = 5
 WANTED = {"provider/big/mx1": MOST}
@@ -143,33 +145,61 @@ async def test_who_has_none_goes_before_those_who_have(tables: Tables, clock: Cl
     assert await rich.take(hungry=False), "which nobody does any more"
 
 
+@asynccontextmanager
+async def stuck(tables: Tables, *claims: Claims) -> AsyncIterator[None]:
+    """Processes that are there, and do nothing about what they hear."""
+    async with trio.open_nursery() as nursery:
+        for one in claims:
+            nursery.start_soon(tables.bells.listen, one._me, lambda: None)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        yield
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_waits_first_comes_first_in_whichever_process(tables: Tables, clock: Clock) -> None:
     """A process with many sites that want places does not pass them round among these."""
     here, there = Claims(tables, clock), Claims(tables, clock)
     holders, elsewhere, late = Applicant(here), Applicant(there), Applicant(here)
-    assert await holders.takes(MOST) == [True] * MOST
-    for one in (elsewhere, late):
-        clock.now += 0.1
-        assert not await one.take()
-    here.give_back(tuple(WANTED))
-    assert late.told.is_set()
-    assert not await late.take()
-    await here.tell("provider/big/mx1")
-    assert await elsewhere.take()
+    async with stuck(tables, here, there):
+        assert await holders.takes(MOST) == [True] * MOST
+        for one in (elsewhere, late):
+            clock.now += 0.1
+            assert not await one.take()
+        here.give_back(tuple(WANTED))
+        assert late.told.is_set()
+        assert not await late.take()
+        await here.tell("provider/big/mx1")
+        assert await elsewhere.take()
 
 
-async def test_who_waits_and_is_gone_is_waited_for_only_shortly(tables: Tables, clock: Clock) -> None:
-    holder, gone, late = (Applicant(Claims(tables, clock)) for _ in range(3))
+async def freed(clock: Clock, holder: Applicant, *waiting: Applicant) -> None:
+    """Some wait, one after the other, and then a place becomes free."""
     assert await holder.takes(MOST) == [True] * MOST
-    for one in (gone, late):
+    for one in waiting:
         clock.now += 0.1
         assert not await one.take()
     holder.claims.give_back(tuple(WANTED))
     await holder.claims.tell("provider/big/mx1")
     clock.now += CALM + 0.1
-    assert not await late.take()
-    clock.now += WAITS
-    assert await late.take()
+
+
+async def test_who_waits_and_does_nothing_is_waited_for_only_shortly(tables: Tables, clock: Clock) -> None:
+    holder, wedged, late = (Applicant(Claims(tables, clock)) for _ in range(3))
+    async with stuck(tables, wedged.claims, late.claims):
+        await freed(clock, holder, wedged, late)
+        assert not await late.take()
+        clock.now += WAITS
+        assert await late.take()
+
+
+async def test_who_waits_and_is_gone_is_not_waited_for(tables: Tables, clock: Clock) -> None:
+    """Who gives a place back rings in vain for those that were killed, and then for who stands behind them."""
+    holder, gone, another, late = (Applicant(Claims(tables, clock)) for _ in range(4))
+    async with running(late.claims):
+        await freed(clock, holder, gone, another, late)
+        with trio.fail_after(60):
+            await late.told.wait()
+        assert await late.take()
 
 
 async def test_an_entry_of_another_release_is_no_trouble(tables: Tables, clock: Clock) -> None:
@@ -202,6 +232,62 @@ async def test_who_waits_is_woken_by_another_process(tables: Tables) -> None:
             await other.told.wait()
             while not await other.take():
                 await trio.sleep(0.01)
+
+
+async def test_what_a_killed_process_held_is_found_at_the_moment_at_which_its_lease_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Nobody rings then."""
+    virtual = OneRoof()
+    killed, alive, other = (Applicant(virtual.claims()) for _ in range(3))
+    async with running(alive.claims, other.claims):
+        assert await killed.take()
+        ends = trio.current_time() + LEASE
+        await trio.sleep(7)
+        assert await alive.takes(MOST - 1) == [True] * (MOST - 1)
+        assert not await other.take()
+        other.told = trio.Event()
+        with trio.fail_after(LEASE):
+            await other.told.wait()
+        assert ends <= trio.current_time() < ends + 0.1
+        assert await other.take()
+        assert not await other.take(), "those who live have renewed theirs"
+
+
+async def test_a_ring_that_was_lost_costs_as_long_as_a_renewal(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virtual = OneRoof()
+    one, other = Applicant(virtual.claims()), Applicant(virtual.claims())
+    async with running(one.claims, other.claims):
+        assert await one.takes(MOST) == [True] * MOST
+        assert not await other.take()
+        await trio.sleep(RENEW + 1)
+
+        async def lost(those: Iterable[str]) -> list[str]:
+            return []
+
+        monkeypatch.setattr(virtual.bells, "ring", lost)
+        other.told = trio.Event()
+        before = trio.current_time()
+        one.claims.give_back(tuple(WANTED))
+        with trio.fail_after(60):
+            await other.told.wait()
+        assert trio.current_time() <= before + RENEW + 0.1
+        assert await other.take()
+
+
+async def test_who_waits_looks_seldom(autojump_clock: trio.testing.MockClock) -> None:
+    """He is woken; what he says meanwhile is that he is still there."""
+    virtual = OneRoof()
+    one, other = Applicant(virtual.claims()), Applicant(virtual.claims())
+    async with running(one.claims, other.claims):
+        assert await one.takes(MOST) == [True] * MOST
+        assert not await other.take()
+        await trio.sleep(1)
+        before = virtual["connections"].changes
+        await trio.sleep(20 * RENEW)
+        assert virtual["connections"].changes - before <= 2 * 21, "a renewal for each of both"
 
 
 async def test_what_rests_ends_for_who_waits_elsewhere(tables: Tables) -> None:
@@ -263,9 +349,18 @@ async def test_processes_share_exactly_and_a_killed_one_blocks_nobody_for_ever(t
 class TestNodes:
     pytestmark = marks("redis-server")
 
-    def test_nodes_share_exactly(self, tmp_path: Path, redis: Redis) -> None:
+    async def test_nodes_share_exactly_and_one_that_is_gone_blocks_nobody_for_ever(
+        self, tmp_path: Path, redis: Redis
+    ) -> None:
         place = [redis.settings.url, str(redis.settings.password_file)]
         assert held(holders(*([str(tmp_path / name), *place] for name in ("one", "two")))) == MOST
+        clock = Clock(time.time())
+        with Tables.open(tmp_path / "three", clock) as tables:
+            tables.server = Valkey(redis.settings)
+            one = Applicant(Claims(tables, clock))
+            assert not await one.take()
+            clock.now += LEASE + 1
+            assert await one.take()
 
     async def test_who_waits_on_another_node_is_woken(self, tmp_path: Path, redis: Redis) -> None:
         with Tables.open(tmp_path / "one") as here, Tables.open(tmp_path / "two") as there:
@@ -281,3 +376,17 @@ class TestNodes:
                 one.claims.give_back(tuple(WANTED))
                 with trio.fail_after(5):
                     await other.told.wait()
+
+    async def test_who_waits_on_a_node_that_is_gone_is_not_waited_for(self, tmp_path: Path, redis: Redis) -> None:
+        clock = Clock(time.time())
+        with Tables.open(tmp_path / "one", clock) as here, Tables.open(tmp_path / "two", clock) as there:
+            here.server, there.server = Valkey(redis.settings), Valkey(redis.settings)
+            for tables in (here, there):
+                tables.bells._rung_here = lambda _: False  # type: ignore[method-assign]
+            holder, gone = Applicant(Claims(here, clock)), Applicant(Claims(there, clock))
+            late = Applicant(Claims(here, clock))
+            async with running(late.claims):
+                await freed(clock, holder, gone, late)
+                with trio.fail_after(60):
+                    await late.told.wait()
+                assert await late.take()

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import pytest
 import trio.testing
 
-from tests.relay.tally import middle
-from tests.support.virtual import Provider, provided
+from engine import Rate
+from engine.shaping.shape import Shape
+from tests.relay.tally import middle, most_within
+from tests.support.virtual import Provider, among_nodes, provided
 
 NEAR, FAR = 0.002, 0.02
 """Seconds to the provider and back."""
@@ -76,3 +78,29 @@ async def test_a_long_connection_ends_for_those_that_have_none(
     assert provider.most_open == 1
     assert provider.served["mx1.example.net"] == pytest.approx(provider.served["mx2.example.net"], rel=0.05)
     assert provider.used(1, 1.0, 120.0) >= 0.95
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_the_connections_that_a_rule_gives_to_a_site_are_those_of_all_nodes(
+    connections: int, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    provider, shape = Provider(0.2, NEAR), Shape(connections=connections, messages_per_connection=10)
+    senders = await among_nodes(monkeypatch, provider, shape, 3, seconds=60.0)
+    used = provider.used(connections, 1.0, 60.0)
+    print(f"{connections} connections of three nodes: {used:.1%} used")
+    assert provider.most_open == connections
+    assert used >= 0.95
+    counts = [one.delivered for one in senders]
+    assert max(counts) - min(counts) <= 0.2 * max(counts)
+
+
+async def test_nodes_keep_connections_and_rates_of_a_site_at_once(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    provider = Provider(0.2, NEAR)
+    shape = Shape(connections=3, messages=(Rate("5/1s"),), messages_per_connection=10)
+    await among_nodes(monkeypatch, provider, shape, 3, seconds=60.0)
+    began = [begin for begin, _ in provider.spans]
+    assert provider.most_open <= 3
+    assert most_within(began, 1.0 - 1e-6) <= 5
+    assert len(began) >= 0.95 * 5 * 60

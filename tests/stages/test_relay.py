@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from engine.message import Octets
 from engine.net.names import Hostname
 from engine.outbound.pool import PENALTY, Pool
 from engine.protocols.smtp_heard import KEPT
+from engine.protocols.timing import Timing
 from engine.shaping.automation import Actions
 from stages.relay import Relay
 from tests.support.programs import needs, path_of
@@ -666,6 +668,18 @@ async def test_the_sender_is_told_by_one_server_alone() -> None:
         verdict = await send_one(Remote(extensions=extensions))
         assert isinstance(verdict, Delivered)
         assert verdict.tell == tell
+
+
+async def test_the_sender_is_told_who_no_more_knows_by_when() -> None:
+    """RFC 2852 4.1.4.2: of a message that may be late, where it goes on without that; others have been told already."""
+    by = Timing(by=time.time() + 3600, by_mode="N")
+    for extensions, tell in ((USUAL, "untimed"), (("PIPELINING",), "untimed"), ((*USUAL, "DELIVERBY"), "nothing")):
+        remote = Remote(extensions=extensions)
+        async with serving(remote), relay() as stage:
+            verdict = await stage(letter(remote.port, timing=by))
+        assert isinstance(verdict, Delivered)
+        assert verdict.tell == tell
+        assert any("BY=3" in command for command in remote.commands) == ("DELIVERBY" in extensions)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,10 @@ from email import policy
 from email.message import EmailMessage
 from typing import cast
 
-ABOUT_MESSAGE = {"original-envelope-id", "reporting-mta", "dsn-gateway", "received-from-mta", "arrival-date"}
+ABOUT_MESSAGE = {
+    "original-envelope-id", "reporting-mta", "dsn-gateway", "received-from-mta", "arrival-date", "deliver-by-date",
+    "future-release-request",
+}  # fmt: skip
 ABOUT_RECIPIENT = {
     "original-recipient", "final-recipient", "action", "status", "remote-mta", "diagnostic-code", "last-attempt-date",
     "final-log-id", "will-retry-until",
@@ -94,7 +97,8 @@ def _check_message(fields: dict[str, str]) -> None:
     assert TYPED.fullmatch(fields["reporting-mta"])
     for name in ("dsn-gateway", "received-from-mta"):
         assert name not in fields or TYPED.fullmatch(fields[name])
-    assert "arrival-date" not in fields or DATE.fullmatch(fields["arrival-date"])
+    for name in ("arrival-date", "deliver-by-date"):
+        assert name not in fields or DATE.fullmatch(fields[name])
 
 
 def _check_recipient(fields: dict[str, str], *, is_global: bool) -> None:

@@ -1,13 +1,16 @@
 """Sites in virtual time: each takes so much mail as its script says, and pushes the rest back."""
 
 import math
+import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pytest
 import trio
 
+from engine.abuse.table import Decide
 from engine.deadline import Watch
 from engine.message import Envelope, Message, MessageId, Octets, Recipient
 from engine.outbound import pool as module
@@ -18,10 +21,13 @@ from engine.outbound.way import Security, Way
 from engine.protocols.smtp_heard import Reply
 from engine.protocols.smtp_limits import Allowance, Limits
 from engine.protocols.smtp_transaction import To, Transaction
+from engine.shaping.allowances import Allowances
 from engine.shaping.claims import Claims
 from engine.shaping.shape import UNSHAPED, Shape, Together
 from engine.shaping.shaping import Shaping
 from engine.shaping.shared import Here
+
+T = TypeVar("T")
 
 TARGETS = [("mx.example.net", "192.0.2.1")]
 OK = Reply(250, "Ok", "2.0.0")
@@ -260,20 +266,81 @@ class _Ringing:
 
     async def listen(self, me: str, heard: Callable[[], None]) -> None:
         self._heard[me] = heard
+        heard()
         await trio.sleep_forever()
 
-    async def ring(self, those: Sequence[str]) -> None:
+    async def ring(self, those: Sequence[str]) -> list[str]:
         for who in those:
             if who in self._heard:
                 self._heard[who]()
+        return [who for who in those if who not in self._heard]
 
 
-class _Together(dict[str, Here]):
-    """Tables of workers that are all in this process, where nothing takes time."""
+class Counted(Here):
+    """A table that knows how often it was asked to change."""
 
-    def __init__(self) -> None:
-        super().__init__(connections=Here())
+    changes = 0
+
+    async def change(self, keys: Sequence[bytes], decide: Decide[T]) -> T:
+        self.changes += 1
+        return await super().change(keys, decide)
+
+
+class Far(Counted):
+    """One that is asked over a network: there and back it takes so many seconds each, at most."""
+
+    def __init__(self, trip: float, dice: random.Random) -> None:
+        super().__init__()
+        self._trip, self._dice = trip, dice
+
+    async def change(self, keys: Sequence[bytes], decide: Decide[T]) -> T:
+        await trio.sleep(self._dice.uniform(0, self._trip))
+        answer = await super().change(keys, decide)
+        await trio.sleep(self._dice.uniform(0, self._trip))
+        return answer
+
+
+class OneRoof(dict[str, Counted]):
+    """Tables of workers that are all in this process, where nothing takes time, but to ask for rates by ``trip``."""
+
+    server: object = None
+
+    def __init__(self, trip: float = 0.0, dice: random.Random | None = None) -> None:
+        super().__init__(connections=Counted(), allowances=Far(trip, dice or random.Random(0)))
         self.bells = _Ringing()
+
+    def rates(self) -> Allowances:
+        """Those of one more worker."""
+        return Allowances(self, lambda: 1e9 + trio.current_time())  # type: ignore[arg-type]
+
+    def claims(self) -> Claims:
+        """Those of one more worker."""
+        return Claims(self, lambda: 1e9 + trio.current_time())  # type: ignore[arg-type]
+
+
+def _pool(nursery: trio.Nursery, shaping: Shaping) -> Pool:
+    """That of one more worker."""
+    watch = Watch()
+    nursery.start_soon(shaping.claims.run)
+    nursery.start_soon(watch.run)
+    terms = Terms("mx.example.org", lambda _: None, Timeouts(), watch)  # type: ignore[arg-type, return-value]
+    return Pool(nursery, Bounds(20, 3.0, 1000, terms), valves=shaping.valve)
+
+
+async def among_nodes(
+    monkeypatch: pytest.MonkeyPatch, provider: Provider, shape: Shape, nodes: int, *, seconds: float
+) -> list[Sender]:
+    """So many nodes with endless mail for one site."""
+    monkeypatch.setattr(module, "open_session", provider.session)
+    tables, senders = OneRoof(), []
+    tables.server = object()
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for _ in range(nodes):
+                pool = _pool(nursery, Shaping(allowances=tables.rates(), claims=tables.claims()))
+                senders.append(Sender(pool, Way("mx.example.net"), shape, waiting=20))
+                nursery.start_soon(senders[-1].run)
+    return senders
 
 
 async def _finite(pool: Pool, way: Way, shape: Shape, count: int) -> None:
@@ -291,6 +358,20 @@ async def _finite(pool: Pool, way: Way, shape: Shape, count: int) -> None:
             nursery.start_soon(one)
 
 
+async def together(
+    monkeypatch: pytest.MonkeyPatch, site: Site, seconds: float, tables: OneRoof, workers: Sequence[dict[str, object]]
+) -> None:
+    """Workers with endless mail, all of which ``site`` sees: of each, what its sender has."""
+    monkeypatch.setattr(module, "open_session", site.session)
+    terms = Terms("mx.example.org", lambda _: None, Timeouts(), Watch())  # type: ignore[arg-type, return-value]
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            for settings in workers:
+                valves = Shaping(allowances=tables.rates()).valve
+                pool = Pool(nursery, Bounds(20, 3.0, 1000, terms), valves=valves)
+                nursery.start_soon(Sender(pool, **settings).run)  # type: ignore[arg-type]
+
+
 async def provided(
     monkeypatch: pytest.MonkeyPatch,
     provider: Provider,
@@ -303,16 +384,12 @@ async def provided(
     """Workers with so many messages for each of their sites; 0: without an end. All sites are the provider's."""
     monkeypatch.setattr(module, "open_session", provider.session)
     shape = Shape(messages_per_connection=per_connection, together=(Together("big", connections=places),))
-    tables, number = _Together(), 0
+    tables, number = OneRoof(), 0
     with trio.move_on_after(seconds):
         async with trio.open_nursery() as nursery:
             for share in shares:
-                claims = Claims(tables, lambda: 1e9 + trio.current_time())  # type: ignore[arg-type]
-                watch = Watch()
-                nursery.start_soon(claims.run)
-                nursery.start_soon(watch.run)
-                terms = Terms("mx.example.org", lambda _: None, Timeouts(), watch)  # type: ignore[arg-type, return-value]
-                pool = Pool(nursery, Bounds(20, 3.0, 1000, terms), valves=Shaping(claims=claims).valve)
+                claims = tables.claims()
+                pool = _pool(nursery, Shaping(claims=claims))
                 for count in share:
                     number += 1
                     way = Way(f"mx{number}.example.net")
