@@ -5,6 +5,7 @@ which messages are counted a number for the value that it has there, so that tho
 The name of a group is read of one of them.
 """
 
+import struct
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -25,18 +26,27 @@ COLUMNS = ("domain", "reply", "site", "sender", "tenant", "sender.domain", "line
 _VALUES = tuple(GROUPED[name].values for name in COLUMNS)
 
 
+_HEAD = struct.Struct(">BBBdBIBB16sBQ")
+"""Up to the numbers, each by its longest form: there is nothing to choose, for which a packer takes long."""
+
+_ARRAY, _DOUBLE, _UINT32, _BIN8, _UINT64 = 0x90, 0xCB, 0xCE, 0xC4, 0xCF  # how they begin in MessagePack
+
+
 def brief(record: Seen) -> bytes:
     """That of a record."""
     envelope = record.envelope
-    numbers = [_number(*values((record,))) for values in _VALUES]
-    packed: bytes = msgpack.packb([[envelope.arrived, envelope.attempts, record.id], record.size, *numbers])
-    return packed
+    head = _HEAD.pack(
+        _ARRAY + 2 + len(_VALUES), _ARRAY + 3, _DOUBLE, envelope.arrived, _UINT32, min(envelope.attempts, 2**32 - 1),
+        _BIN8, 16, record.id, _UINT64, record.size,
+    )  # fmt: skip
+    one = (record,)
+    return head + b"".join([_number(*values(one)) for values in _VALUES])
 
 
 @lru_cache(maxsize=4096)
-def _number(value: Any) -> int:
+def _number(value: Any) -> bytes:
     """Of 64 bits: two values of a million have the same one as seldom as a disk reads a wrong bit."""
-    return int.from_bytes(blake2b(msgpack.packb(value), digest_size=8).digest(), "big")
+    return b"\xcf" + blake2b(msgpack.packb(value), digest_size=8).digest()
 
 
 class _Known(msgspec.Struct, array_like=True, gc=False):
