@@ -52,7 +52,8 @@ mount -t tmpfs -o mode=755 none run
 mount -t tmpfs none tmp
 rm -rf usr/lib/systemd/system/*.wants usr/lib/systemd/system-generators/* etc/systemd/system
 mkdir -p etc/systemd/system run/systemd/system
-printf '[Unit]\\nWants=is-up.service systemd-journald.service\\nAfter=is-up.service systemd-journald.service\\n' >run/systemd/system/test.target
+printf '[Unit]\\n%s\\n%s\\n' 'Wants=is-up.service systemd-journald.service' \\
+  'After=is-up.service systemd-journald.service' >run/systemd/system/test.target
 printf '[Service]\\nType=oneshot\\nExecStart=touch /run/is-up\\n' >run/systemd/system/is-up.service
 printf '{id}\\n' >etc/machine-id
 exec chroot . env -i container=test PATH={path} {systemd} --unit=test.target --show-status=no --log-target=console
