@@ -22,6 +22,9 @@ _OCTETS, _OLDEST = len(AGES) + 1, len(AGES) + 2
 _MOST = 100_000
 """Values whose groups are remembered: where each message has one of its own, memory does not grow with the queue."""
 
+_NAMED = 20_000
+"""Groups whose names are read each from a record of its own: with more of them all records are read as soon."""
+
 Sums: TypeAlias = list[Any]
 """Of a group: messages by age, then octets, then the age of the oldest."""
 
@@ -72,7 +75,7 @@ def _by_briefs(shard: Shard, selection: Selection, group: str) -> "_Tally":
                 _count(tally, some, tally.grouping.values(some), selection.now)
                 continue
             _count(numbers, some, [one.value for one in some], selection.now)
-            if len(numbers) > _MOST:
+            if len(numbers) > _NAMED:
                 raise NotBriefly
             if len(numbers) > len(values):
                 ids = {one.value: one.envelope.id for one in some if one.value not in values}

@@ -64,6 +64,14 @@ def test_many_different_values_are_not_all_remembered(monkeypatch: pytest.Monkey
     }
 
 
+def test_where_there_are_many_groups_the_records_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "_NAMED", 2)
+    records = [a_record(reason=f"451 no {letter * 3}") for letter in "abcd"]
+    with shard_of(records) as shard:
+        _, groups = tallied(shard, Selection.told([], NOW), "reply")
+    assert sorted(name for name, _ in groups) == [f"451 no {letter * 3}" for letter in "abcd"]
+
+
 def test_a_brief_of_which_the_record_is_lost_counts_no_more() -> None:
     """`queue verify` tells of it; the others are counted by what they are."""
     lost, there = a_record(reason="451 no", size=5), a_record(reason="452 full", size=7)
