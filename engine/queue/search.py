@@ -255,7 +255,7 @@ def briefly(
     """Those that are selected, in the order of the indexes: as briefs, with the number of that group; then the ids of
     those that have none, and with these ``fields`` what their records say. For a selection that ``is_brief``.
     NotBriefly."""
-    looking, test, bare = Looking(selection, fields), selection.condition and selection.condition.test, 0
+    looking, condition, bare = Looking(selection, fields), selection.condition, 0
     for state in sorted(selection.states):
         read = Reader(briefs.shape(state, column))
         for packed, others in indexes.pages(state, PAGE):
@@ -266,7 +266,8 @@ def briefly(
                 some = read.together(packed)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise NotBriefly from error
-            if test is not None:
+            if condition is not None:
+                test = condition.test
                 some = [one for one in some if test(one)]
             yield some, *_records(indexes, looking, others)
 

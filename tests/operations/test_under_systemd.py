@@ -128,6 +128,7 @@ def test_a_reload_is_told_and_a_wrong_one_changes_nothing(server: Machine) -> No
     assert found["StatusText"] == "Revision 2 is in force"
     assert (found["ActiveState"], found["MainPID"]) == ("active", str(pid))
     server.until_said(NAME, "max_sise")  # the words of the command, which systemd keeps
+    server.run(f"sed -i 's/^max_sise/max_size/' {CONFIG}")
     send(server, "after")
     until_arrived(server, before + 1)
 
