@@ -95,10 +95,11 @@ deb: $(READY)  ## a Debian package in dist/, for the Python of this system, with
 	$(BIN)/python packaging/debian/build.py dist
 
 .PHONY: test-deb
-test-deb: $(READY)  ## build it quickly, install it in a layer over this machine, use it, and purge it; as root
+test-deb: $(READY)  ## build it quickly, install it in a layer over this machine, use it, also under a systemd, and purge it; as root
 	rm -rf build/deb
 	$(BIN)/python packaging/debian/build.py --quick build/deb
-	POSTROAD_DEB=$$(ls build/deb/*.deb) $(BIN)/python -m pytest -rs tests/operations/test_debian_package.py
+	POSTROAD_DEB=$$(ls build/deb/*.deb) $(BIN)/python -m pytest -rs tests/operations/test_debian_package.py \
+		tests/operations/test_under_systemd.py
 
 .PHONY: bench-compiled
 bench-compiled: compiled  ## a compiled build in build/compiled, which `make bench` then measures beside the source

@@ -47,6 +47,7 @@ class Postroad:
             "relay-tls",
             "relay-signed",
             "relay-history",
+            "relay-tap",
             "queue",
             "deliver",
             "inbound",

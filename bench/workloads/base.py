@@ -100,7 +100,7 @@ async def started(
 
     ``kept``: a folder with data in it to start on, which stays.
     """
-    with nullcontext(kept) if kept else _fresh(work) as folder:
+    with nullcontext(kept) if kept else fresh(work) as folder:
         task = Task(workload, folder, environment=work.disk.environment, **more)
         async with work.server.start(task) as running, used(running) as figures:
             yield running, figures
@@ -108,7 +108,8 @@ async def started(
 
 
 @contextmanager
-def _fresh(work: Work) -> Iterator[Path]:
+def fresh(work: Work) -> Iterator[Path]:
+    """A folder on its disk, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix=f"{work.server.key}-", dir=work.disk.folder) as name:
         Path(name).chmod(0o755)  # most servers drop their rights
         yield Path(name)

@@ -8,7 +8,7 @@ import click
 
 from engine.cli import tables
 from engine.cli.configured import config_option, print_problems
-from engine.config import Config, ConfigError, Problem, load
+from engine.config import Config, ConfigError, Problem, address_written, load
 from engine.net.tls import ServerTls
 from engine.runtime.certificates import server_tls, troubles
 
@@ -76,5 +76,5 @@ def _row(problem: Problem) -> dict[str, Any]:
 
 
 def _is(config: Config) -> dict[str, Any]:
-    listeners = {name: f"{host}:{port}" if port else host for name, (host, port) in config.listen.items()}
+    listeners = {name: address_written(host, port) for name, (host, port) in config.listen.items()}
     return {"lanes": {lane.name: list(lane.stages) for lane in config.lanes}, "listeners": listeners}

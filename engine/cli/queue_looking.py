@@ -13,7 +13,8 @@ from engine.cli.selecting import selected
 from engine.observe.visible import visible
 from engine.operations import queue as operations
 from engine.operations.shards import counted
-from engine.queue.tally import GROUPED, Counted
+from engine.queue.groups import GROUPED
+from engine.queue.tally import Counted
 from engine.units import measured, spelled
 
 SHOWN = 100

@@ -11,6 +11,7 @@ from engine.config.egress import Egress, EgressPool, EgressSource, Family, WarmU
 from engine.config.errors import ConfigError, Problem, nearest
 from engine.config.files import secrets_in
 from engine.config.listeners import CHALLENGES, IMPLICIT_TLS, LISTENERS, METRICS, READERS, WEB
+from engine.config.names import address_written
 from engine.config.open import MtaSts, Open, TlsReports, Unsubscribe
 from engine.config.oversight import Journal, Oversight, Retention, days_of, days_of_all
 from engine.config.reading import load, load_basis, parse
@@ -127,6 +128,7 @@ __all__ = [
     "WarmUp",
     "Web",
     "Webhook",
+    "address_written",
     "advice",
     "convert",
     "days_of",

@@ -22,6 +22,13 @@ def address_and_port(text: str) -> tuple[str, int]:
     return host, int(match["port"])
 
 
+def address_written(host: str, port: int) -> str:
+    """The same as it is written in pipeline.toml: ``*:25``, ``[::1]:25``; of a Unix socket, its path."""
+    if not port:
+        return host
+    return f"*:{port}" if host == "::" else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def check_name_server(document: Document, key: str, text: str) -> None:
     try:
         address_and_port(text if re.search(r"(\]|^[\d.]+):\d+$", text) else _with_port(text))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.config import READERS, Config, Stage
+from engine.config import READERS, Config, Stage, address_written
 from engine.config.lanes import picked_lanes
 from engine.lanes import MAIL, QUEUE, Course, Leg
 from engine.message import SITE
@@ -95,7 +95,7 @@ def drawn(config: Config) -> Pipeline:
     """The pipeline of a configuration."""
     return Pipeline(
         tuple(_lane(config, course) for course in config.courses.values()),
-        {name: f"{host}:{port}" if port else host for name, (host, port) in config.listen.items()},
+        {name: address_written(host, port) for name, (host, port) in config.listen.items()},
         tuple(name for name in config.listen if name in READERS),
     )
 

@@ -2,7 +2,8 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import chain, islice
 from typing import Any, TypeAlias
 
@@ -11,7 +12,8 @@ import msgspec
 from engine.config import Basis
 from engine.message import TENANT, MessageId
 from engine.operations.shards import counted, of_each, opened
-from engine.queue.search import Seen, Selection, Within, found, pages, seen
+from engine.queue.briefs import NAMES
+from engine.queue.search import NotBriefly, Seen, Selection, Within, briefly, found, how_many, pages
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, shard_numbers
 from engine.queue.tally import Counted, named, tallied
 from engine.storage.environment import StorageError
@@ -74,7 +76,7 @@ def count(config: Basis, selection: Selection) -> int:
     """How many are selected. StorageError."""
     if selection.is_everything:
         return counted(config)
-    return sum(of_each(config, lambda shard: sum(map(len, seen(shard, selection)))).values())
+    return sum(of_each(config, lambda shard: how_many(shard, selection)).values())
 
 
 def listed(
@@ -122,12 +124,23 @@ def _first(
         ids = chain.from_iterable(page.ids for page in pages(shard, selection, after=after, reverse=reverse))
         return [(identity, identity) for identity in islice(ids, limit or None)]
     name, key = SORTED[by]
+    choose = partial(heapq.nlargest if reverse else heapq.nsmallest, limit) if limit else list
+    if by in NAMES and selection.is_brief and not after:
+        with suppress(NotBriefly):
+            return choose(_briefly(shard, selection, by))
     keyed = chain.from_iterable(
         zip(map(key, page.seen), page.ids, strict=True) for page in pages(shard, selection, {name}, after)
     )
-    if not limit:
-        return list(keyed)
-    return (heapq.nlargest if reverse else heapq.nsmallest)(limit, keyed)
+    return choose(keyed)
+
+
+def _briefly(shard: Shard, selection: Selection, by: str) -> Iterator[tuple[Any, bytes]]:
+    """By what the indexes say. NotBriefly."""
+    name, key = SORTED[by]
+    with shard.briefs() as indexes:
+        for some, ids, others in briefly(indexes, selection, {name}):
+            yield from ((key(one), one.envelope.id) for one in some)
+            yield from zip(map(key, others), ids, strict=True)
 
 
 def row(shard: Shard, record: Record) -> Row:

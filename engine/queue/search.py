@@ -16,7 +16,8 @@ from engine.condition.meaning import folded
 from engine.condition.messages import domain_of
 from engine.condition.tree import Comparison, Constant, Name, Node, conjuncts, names
 from engine.message import TENANT, MessageId
-from engine.queue.store import HELD, QUARANTINED, WAITING, Shard
+from engine.queue import briefs
+from engine.queue.store import HELD, QUARANTINED, WAITING, Briefs, Shard
 
 Seen: TypeAlias = Any  # the fields of a record that were asked for
 
@@ -28,6 +29,9 @@ Within: TypeAlias = Callable[[str, Iterable[str]], bool]
 
 Found: TypeAlias = list[tuple[bytes, Seen]]
 """Ids, each with what was asked of its record."""
+
+BARE = 50_000
+"""Messages without a brief of which each may be looked up: from then on all records are better read in their order."""
 
 PAGE = 10_000
 """Records in one view of the store: some ten milliseconds. Pages that become free meanwhile cannot be used again."""
@@ -186,6 +190,13 @@ class Selection:
         return not self.ids and self.condition is None and self.states == set(STATES) and self.within is None
 
     @property
+    def is_brief(self) -> bool:
+        """Whether the indexes can say who is selected."""
+        if self.ids or self.within is not None:
+            return False
+        return self.condition is None or {name.name for name in names(self.condition.tree)} <= briefs.NAMES
+
+    @property
     def line(self) -> str:
         """The line, if nothing is asked but that they stand in it; else empty."""
         tree = None if self.ids or self.condition is None or self.within else self.condition.tree
@@ -224,6 +235,48 @@ def found(
 def seen(shard: Shard, selection: Selection, fields: Set[str] = frozenset()) -> Iterator[Sequence[Seen]]:
     """The same where nobody asks which they are."""
     return (page.seen for page in pages(shard, selection, fields, named=False))
+
+
+def how_many(shard: Shard, selection: Selection) -> int:
+    """How many are selected."""
+    if selection.is_brief:
+        with suppress(NotBriefly), shard.briefs() as indexes:
+            return sum(len(some) + len(others) for some, _, others in briefly(indexes, selection))
+    return sum(map(len, seen(shard, selection)))
+
+
+class NotBriefly(Exception):
+    """The indexes do not say it, or take longer than the records."""
+
+
+def briefly(
+    indexes: Briefs, selection: Selection, fields: Set[str] = frozenset(), column: str = ""
+) -> Iterator[tuple[Sequence[Seen], Sequence[bytes], Sequence[Seen]]]:
+    """Those that are selected, in the order of the indexes: as briefs, with the number of that group; then the ids of
+    those that have none, and with these ``fields`` what their records say. For a selection that ``is_brief``.
+    NotBriefly."""
+    looking, condition, bare = Looking(selection, fields), selection.condition, 0
+    for state in sorted(selection.states):
+        read = Reader(briefs.shape(state, column))
+        for packed, others in indexes.pages(state, PAGE):
+            bare += len(others)
+            if bare > BARE:
+                raise NotBriefly
+            try:
+                some = read.together(packed)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise NotBriefly from error
+            if condition is not None:
+                test = condition.test
+                some = [one for one in some if test(one)]
+            yield some, *_records(indexes, looking, others)
+
+
+def _records(indexes: Briefs, looking: "Looking", ids: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[Seen]]:
+    """Those of them that are selected, and what was asked of them."""
+    items = indexes.records(ids)
+    places, some = looking.among([packed for _, packed in items])
+    return [bytes(items[place][0]) for place in places], some
 
 
 def pages(

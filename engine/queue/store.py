@@ -3,9 +3,9 @@
 envelopes  id → record           every message of the shard, in whatever state
 content    id + number → octets  chunks of content that is not in a file
 due        time + id → decided   waiting messages by the time at which their next attempt is owed, or their last, and
-                                 when that was decided
-parked     time + id → decided   parked messages, by the time at which they were parked
-held       time + id → decided   messages that an operator holds back, by what they were owed, and since when
+                                 when that was decided; behind it a brief, of those that have waited before
+parked     time + id → decided   parked messages, by the time at which they were parked, and a brief
+held       time + id → decided   messages that an operator holds back, by what they were owed, since when, and a brief
 lines      line → turn, name     the lines, with the time at which one is tried next
            line + position → ""  the messages that stand in it: whose they are, how urgent, their ids
 turns      time + line → decided the lines by that time
@@ -13,7 +13,7 @@ turns      time + line → decided the lines by that time
 
 import os
 import struct
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import islice
@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from engine.links import wire
 from engine.message import Content, Envelope, Message, MessageId, Recipient
+from engine.queue.briefs import brief
 from engine.queue.content import CHUNK, FileContent, QueueContent, chunk_key, cut
 from engine.queue.shares import flow_of, mark
 from engine.storage.batch import Batch
@@ -107,6 +108,39 @@ class View:
         return bool(cursor.prev() if position and cursor.set_range(position) else cursor.last())
 
 
+class Briefs:
+    """What the indexes say of messages, in one view of the store."""
+
+    def __init__(self, transaction: Any, indexes: Mapping[str, Any], envelopes: Any) -> None:
+        self._transaction, self._indexes, self._envelopes = transaction, indexes, envelopes
+
+    def pages(self, state: str, limit: int) -> Iterator[tuple[list[memoryview], list[bytes]]]:
+        """Some at a time: the briefs of messages in that state, and the ids of those that have none."""
+        with self._transaction.cursor(self._indexes[state]) as cursor:
+            there = cursor.first()
+            while there:
+                start = bytes(cursor.key())
+                values = list(islice(cursor.iternext(keys=False), limit))
+                if min(map(len, values)) > _TIME.size:
+                    yield [value[_TIME.size :] for value in values], []
+                else:
+                    yield self._parted(state, start, len(values))
+                there = len(values) == limit and cursor.next()
+
+    def _parted(self, state: str, start: bytes, count: int) -> tuple[list[memoryview], list[bytes]]:
+        with self._transaction.cursor(self._indexes[state]) as cursor:
+            cursor.set_range(start)
+            items = list(islice(cursor.iternext(), count))
+        briefs = [value[_TIME.size :] for _, value in items if len(value) > _TIME.size]
+        return briefs, [bytes(key[8:]) for key, value in items if len(value) <= _TIME.size]
+
+    def records(self, identities: Sequence[bytes]) -> list[tuple[memoryview, memoryview]]:
+        """Ids and records as they are stored, of those that are there."""
+        with self._transaction.cursor(self._envelopes) as cursor:
+            found: list[tuple[memoryview, memoryview]] = cursor.getmulti(identities)
+            return found
+
+
 class Shard:
     """Shard ``number`` under the data folder. The owner opens it for writing, other workers to read content."""
 
@@ -170,7 +204,7 @@ class Shard:
         for key, packed in transaction.cursor(self._envelopes) if found in (b"3", b"4") else ():
             record = unpack(MessageId(key), bytes(packed))
             if record.state == QUARANTINED:
-                transaction.put(due_key(record), time_key(record.decided), db=self._parked)
+                transaction.put(due_key(record), noted(record), db=self._parked)
             if record.line:
                 transaction.delete(digest(record.line) + record.id, db=self._lines)
                 transaction.put(line_key(record), b"", db=self._lines)
@@ -188,7 +222,7 @@ class Shard:
     def put_new(self, batch: Batch, record: Record, content: Content) -> None:
         """Store a message that was just accepted."""
         batch.put(self._envelopes, record.id, pack(record))
-        batch.put(self._index(record), due_key(record), time_key(record.decided))
+        batch.put(self._index(record), due_key(record), noted(record))
         if record.line:
             batch.put(self._lines, line_key(record), b"")
         if not record.in_file:
@@ -200,7 +234,9 @@ class Shard:
         batch.put(self._envelopes, new.id, pack(new))
         if (old.state, due_key(old)) != (new.state, due_key(new)):
             batch.delete(self._index(old), due_key(old))
-            batch.put(self._index(new), due_key(new), time_key(new.decided))
+            batch.put(self._index(new), due_key(new), noted(new))
+        elif has_brief(old) or has_brief(new):
+            batch.put(self._index(new), due_key(new), noted(new))
         if old.line and old.line != new.line:
             batch.delete(self._lines, line_key(old))
         if new.line and old.line != new.line:
@@ -286,7 +322,7 @@ class Shard:
             if cursor.set_range(position + b"\0"):
                 for key, decided in islice(cursor, limit):
                     position = bytes(key)
-                    if decided > latest:
+                    if decided[: _TIME.size] > latest:
                         found.append(MessageId(key[8:]))
                 return found, position
         return found, None
@@ -415,6 +451,13 @@ class Shard:
         with self.environment.begin(buffers=True) as transaction, transaction.cursor(self._envelopes) as cursor:
             yield View(cursor, position, limit, reverse=reverse)
 
+    @contextmanager
+    def briefs(self) -> Iterator["Briefs"]:
+        """What the indexes say of all messages. While it is looked at, pages that become free are not used again."""
+        indexes = {WAITING: self._due, HELD: self._held, QUARANTINED: self._parked}
+        with self.environment.begin(buffers=True) as transaction:
+            yield Briefs(transaction, indexes, self._envelopes)
+
     def count(self) -> int:
         """Messages in the shard."""
         with self.environment.begin() as transaction:
@@ -484,6 +527,17 @@ def _time(key: bytes) -> float:
 
 def due_key(record: Record) -> bytes:
     return time_key(record.due) + record.id
+
+
+def has_brief(record: Record) -> bool:
+    """Whether its index has more of it than when it was decided. Mail that passes at once need not pay for that."""
+    return bool(record.reason or record.line) or record.state != WAITING
+
+
+def noted(record: Record) -> bytes:
+    """What stands in its index."""
+    decided = time_key(record.decided)
+    return decided + brief(record) if has_brief(record) else decided
 
 
 def digest(name: str) -> bytes:

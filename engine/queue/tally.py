@@ -1,17 +1,18 @@
 """Counts messages of a shard by what they have in common: a million in a second, so no call that can be spared."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from operator import add
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-from engine.condition.meaning import folded
-from engine.message import TENANT
-from engine.queue.replies import alike, outline, said
-from engine.queue.search import NEEDED, Seen, Selection, seen
-from engine.queue.store import Shard
+from engine.queue.briefs import COLUMNS
+from engine.queue.groups import GROUPED, Grouping
+from engine.queue.search import NEEDED, Looking, NotBriefly, Seen, Selection, briefly, seen
+from engine.queue.store import Briefs, Shard
 
 AGES = (300.0, 1800.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 86400.0, 3 * 86400.0)
 """Seconds up to which the columns of such a count go; a last one has what is older."""
@@ -21,15 +22,11 @@ _OCTETS, _OLDEST = len(AGES) + 1, len(AGES) + 2
 _MOST = 100_000
 """Values whose groups are remembered: where each message has one of its own, memory does not grow with the queue."""
 
+_NAMED = 20_000
+"""Groups whose names are read each from a record of its own: with more of them all records are read as soon."""
+
 Sums: TypeAlias = list[Any]
 """Of a group: messages by age, then octets, then the age of the oldest."""
-
-
-class Grouping(NamedTuple):
-    """By what messages are counted: a value of each that is quickly had, and the names that stand for such a value."""
-
-    values: Callable[[Sequence[Seen]], Iterable[Hashable]]
-    names: Callable[[Any], Iterable[str]]
 
 
 @dataclass(slots=True)
@@ -52,11 +49,49 @@ class Counted:
 
 def tallied(shard: Shard, selection: Selection, group: str) -> tuple[Sums, list[tuple[str, Sums]]]:
     """The sums of all that are selected, and of each of their groups."""
-    tally = _Tally(GROUPED[group], selection.now)
-    for page in seen(shard, selection, NEEDED[group] | {"arrived", "size"}):
-        tally.add(page)
+    tally = None
+    if selection.is_brief:
+        with suppress(NotBriefly):
+            tally = _by_briefs(shard, selection, group)
+    if tally is None:
+        tally = _Tally(GROUPED[group])
+        for page in seen(shard, selection, _needed(group)):
+            _count(tally, page, tally.grouping.values(page), selection.now)
     groups = list(tally.groups().items())
     return tally.total, groups
+
+
+def _needed(group: str) -> frozenset[str]:
+    return NEEDED[group] | {"arrived", "size"}
+
+
+def _by_briefs(shard: Shard, selection: Selection, group: str) -> "_Tally":
+    """By what the indexes say. NotBriefly."""
+    tally, numbers, values = _Tally(GROUPED[group]), defaultdict[int, Sums](_blank), dict[int, Hashable]()
+    with shard.briefs() as briefs:
+        for some, _, others in briefly(briefs, selection, _needed(group), group):
+            _count(tally, others, tally.grouping.values(others), selection.now)
+            if group not in COLUMNS:
+                _count(tally, some, tally.grouping.values(some), selection.now)
+                continue
+            _count(numbers, some, [one.value for one in some], selection.now)
+            if len(numbers) > _NAMED:
+                raise NotBriefly
+            if len(numbers) > len(values):
+                ids = {one.value: one.envelope.id for one in some if one.value not in values}
+                values |= _values(briefs, ids, group)
+    for number, sums in numbers.items():
+        tally[values[number]] = _added(tally[values[number]], sums)
+    return tally
+
+
+def _values(briefs: Briefs, ids: Mapping[int, bytes], group: str) -> dict[int, Hashable]:
+    """The value that each number stands for, by the record of one that has it. NotBriefly: one cannot be read."""
+    packed = [record for _, record in briefs.records(list(ids.values()))]
+    _, records = Looking(Selection(), _needed(group)).among(packed)
+    if len(records) < len(ids):
+        raise NotBriefly
+    return dict(zip(ids, GROUPED[group].values(records), strict=True))
 
 
 def named(name: str, sums: Sums) -> Counted:
@@ -68,9 +103,9 @@ def named(name: str, sums: Sums) -> Counted:
 class _Tally(dict[Hashable, Sums]):
     """The sums of each value; and of each name, once they are put together."""
 
-    def __init__(self, grouping: Grouping, now: float) -> None:
+    def __init__(self, grouping: Grouping) -> None:
         super().__init__()
-        self._grouping, self._now = grouping, now
+        self.grouping = grouping
         self.total = _blank()
         self._groups: dict[str, Sums] = {}
 
@@ -84,25 +119,26 @@ class _Tally(dict[Hashable, Sums]):
         """Those of each name so far."""
         for value, sums in self.items():
             self.total = _added(self.total, sums)
-            for name in dict.fromkeys(self._grouping.names(value)):
+            for name in dict.fromkeys(self.grouping.names(value)):
                 group = self._groups.get(name)
                 self._groups[name] = list(sums) if group is None else _added(group, sums)
         self.clear()
         return self._groups
 
-    def add(self, page: Sequence[Seen]) -> None:
-        """Count some more. Ids are in the order of time, so that the next one nearly always has the same column."""
-        now, column, above, up_to = self._now, 0, _BOUNDS[0], _BOUNDS[1]
-        for one, value in zip(page, self._grouping.values(page), strict=True):
-            age = now - one.envelope.arrived
-            if not above < age <= up_to:
-                column = bisect_left(AGES, age)
-                above, up_to = _BOUNDS[column], _BOUNDS[column + 1]
-            sums = self[value]
-            sums[column] += 1
-            sums[_OCTETS] += one.size
-            if age > sums[_OLDEST]:  # noqa: PLR1730 (max() is a call)
-                sums[_OLDEST] = age
+
+def _count(table: dict[Any, Sums], page: Sequence[Seen], values: Iterable[Hashable], now: float) -> None:
+    """Count some more. Ids are in the order of time, so that the next one nearly always has the same column."""
+    column, above, up_to = 0, _BOUNDS[0], _BOUNDS[1]
+    for one, value in zip(page, values, strict=True):
+        age = now - one.envelope.arrived
+        if not above < age <= up_to:
+            column = bisect_left(AGES, age)
+            above, up_to = _BOUNDS[column], _BOUNDS[column + 1]
+        sums = table[value]
+        sums[column] += 1
+        sums[_OCTETS] += one.size
+        if age > sums[_OLDEST]:  # noqa: PLR1730 (max() is a call)
+            sums[_OLDEST] = age
 
 
 def _blank() -> Sums:
@@ -111,46 +147,3 @@ def _blank() -> Sums:
 
 def _added(one: Sums, other: Sums) -> Sums:
     return [*map(add, one[:_OLDEST], other[:_OLDEST]), max(one[_OLDEST], other[_OLDEST])]
-
-
-def _behind_at(address: str) -> str:
-    """The address from its last @ on; where it has none, something without one."""
-    return address[address.rfind("@") :]
-
-
-def _domain(behind: str) -> str:
-    return folded(behind[1:]) if behind.startswith("@") else ""
-
-
-def _recipients(page: Sequence[Seen]) -> list[Hashable]:
-    """Of nearly all a single text: what stands behind the recipient's @."""
-    return [
-        (address := some[0].address)[address.rfind("@") :]
-        if len(some := one.envelope.recipients) == 1
-        else tuple([_behind_at(each.address) for each in some])
-        for one in page
-    ]
-
-
-def _domains(value: str | tuple[str, ...]) -> Iterable[str]:
-    return (_domain(value),) if isinstance(value, str) else [_domain(one) for one in value] or ("",)
-
-
-def _lanes(page: Sequence[Seen]) -> Iterator[Hashable]:
-    for one in page:
-        yield (one.lane, *[some.lane for some in one.envelope.recipients if some.lane])
-
-
-GROUPED: Mapping[str, Grouping] = {
-    "domain": Grouping(_recipients, _domains),
-    "site": Grouping(lambda page: [one.sites for one in page], lambda sites: sites or ("",)),
-    "sender": Grouping(lambda page: [one.envelope.sender for one in page], lambda sender: (folded(sender),)),
-    "sender.domain": Grouping(
-        lambda page: [_behind_at(one.envelope.sender) for one in page], lambda behind: (_domain(behind),)
-    ),
-    "tenant": Grouping(lambda page: [str(one.envelope.facts.get(TENANT, "")) for one in page], lambda name: (name,)),
-    "reply": Grouping(lambda page: [outline(one.reason) for one in page], lambda outlined: (alike(said(outlined)),)),
-    "line": Grouping(lambda page: [one.line for one in page], lambda line: (line,)),
-    "lane": Grouping(_lanes, lambda lanes: lanes),
-    "state": Grouping(lambda page: [one.state for one in page], lambda state: (state,)),
-}

@@ -7,10 +7,11 @@ import msgpack
 
 from engine.message import MessageId
 from engine.queue.content import CHUNK, chunk_key
-from engine.queue.store import HELD, WAITING, Record, Shard, digest, due_key, line_key, time_key, unpack
+from engine.queue.store import HELD, WAITING, Record, Shard, digest, due_key, line_key, noted, time_key, unpack
 
 _LINE = len(digest(""))
 _IN_LINE = _LINE + 5  # octets before the id of who stands in line
+_TIME = len(time_key(0.0))  # octets of an index that stand before a brief
 _STEP = 1000
 
 
@@ -56,10 +57,13 @@ class Verification:
         if not record.envelope.recipients:
             yield f"{record.id} has no recipient left"
         index, what = _index(record)
-        if transaction.get(due_key(record), db=databases[index]) is None:
+        found = transaction.get(due_key(record), db=databases[index])
+        if found is None:
             yield f"{record.id} {what}, and is not in the index {index}"
         else:
             self._counts[index] += 1
+            if len(found) > _TIME and found != noted(record):
+                yield f"{record.id} {what}, and the index {index} says something else of it than its record"
         if record.line:
             if transaction.get(line_key(record), db=databases["lines"]) is None:
                 yield f"{record.id} does not stand in the line of {record.line}"

@@ -72,6 +72,13 @@ def test_rules_are_told_in_the_words_of_the_file(tmp_path: Path) -> None:
     assert lane.branches[1] == Branch("remote", ("to partner.example, from <>", "to *"))
 
 
+@pytest.mark.parametrize("address", ["*:2525", "[::1]:2525", "127.0.0.1:2525"])
+def test_addresses_are_told_as_they_are_written(tmp_path: Path, address: str) -> None:
+    text = (ROOT / "pipeline.toml").read_text().replace("filters/", f"{ROOT}/filters/")
+    pipeline = drawn(parse(text.replace("127.0.0.1:2525", address), tmp_path / "pipeline.toml"))
+    assert as_text(pipeline).startswith(f"lane inbound: smtp {address}\n")
+
+
 def test_settings_of_the_engine_are_drawn(tmp_path: Path) -> None:
     text = (ROOT / "pipeline.toml").read_text().replace("filters/", f"{ROOT}/filters/")
     text = text.replace("[stage.tag_external]", '[stage.tag_external]\nworkers = 2\nwhen = "size < 5"')

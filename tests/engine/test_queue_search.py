@@ -19,8 +19,8 @@ from engine.links import wire
 from engine.message import TENANT, Octets
 from engine.protocols.timing import UNTIMED, Timing
 from engine.queue import search
-from engine.queue.search import STATES, Selection, found
-from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, pack
+from engine.queue.search import STATES, NotBriefly, Selection, briefly, found, how_many
+from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, due_key, has_brief, pack
 from engine.storage.batch import committed
 from engine.units import Duration, Size
 from tests.support.conditions import plainly
@@ -180,6 +180,7 @@ def test_as_a_plain_look_at_every_record(records: list[Record], condition: Node,
             if record.state in states and plainly(condition, known_of(record), SEVERAL)
         ]
         assert ids(shard, selection) == plain
+        assert how_many(shard, selection) == len(plain)
         there = [record.id for record in shard.all_records()]
         named = Selection.told([*map(str, there[::2]), str(condition)], NOW, states)
         assert ids(shard, named) == [identity for identity in plain if identity in there[::2]]
@@ -201,6 +202,72 @@ def test_pages_lose_nothing(records: list[Record], page: int) -> None:
                 assert looked == sorted(looked)
     finally:
         search.PAGE = before
+
+
+BRIEF = ["True", "attempts >= 2", "age > 2s and size > 1KB", "state == 'held'", "not (attempts == 1 or age < 3s)"]
+
+
+@examples(100)
+@given(st.lists(RECORDS, max_size=8, unique_by=lambda record: record.id), st.integers(1, 3), st.sampled_from(BRIEF))
+def test_the_indexes_say_it_without_the_records(records: list[Record], page: int, text: str) -> None:
+    before, search.PAGE = search.PAGE, page
+    try:
+        with shard_of(records) as shard, shard.briefs() as indexes:
+            selection = Selection.told([text], NOW)
+            condition = selection.condition
+            assert selection.is_brief
+            assert condition is not None
+            by_briefs, by_records = set[bytes](), set[bytes]()
+            for some, others, _ in briefly(indexes, selection):
+                by_briefs |= {one.envelope.id for one in some}
+                by_records |= set(others)
+            plain = {r.id for r in shard.all_records() if plainly(condition.tree, known_of(r), SEVERAL)}
+            assert by_briefs | by_records == plain
+            assert by_records == {r.id for r in shard.all_records() if r.id in plain and not has_brief(r)}
+    finally:
+        search.PAGE = before
+
+
+def test_where_most_have_no_brief_the_records_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "BARE", 1)
+    selection = Selection.told(["size > 5B"], NOW)
+    with shard_of([a_record(), a_record(), a_record(reason="451 no")]) as shard:
+        with pytest.raises(NotBriefly), shard.briefs() as indexes:
+            list(briefly(indexes, selection))
+        assert how_many(shard, selection) == 3
+
+
+def test_a_brief_that_cannot_be_read_is_passed_over() -> None:
+    record = a_record(reason="451 no")
+    with shard_of([record]) as shard:
+        with committed(shard.environment) as batch:
+            batch.put(shard.environment.open_db(b"due", txn=batch.transaction), due_key(record), bytes(8) + b"\xc1")
+        assert how_many(shard, Selection.told(["size > 5B"], NOW)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "is_brief"),
+    [
+        ({"reason": "451 no"}, True),
+        ({"line": "b.test"}, True),
+        ({"size": 9000}, False),
+        ({"reason": "451 no", "due": NOW + 5}, True),
+        ({"state": HELD}, True),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_what_becomes_of_a_message_stands_in_its_index_at_once(change: dict[str, Any], is_brief: bool) -> None:
+    old = a_record()
+    new = replace(old, **change)
+    with shard_of([old]) as shard:
+        for before, after in ((old, new), (new, replace(new, size=77)), (replace(new, size=77), old)):
+            with committed(shard.environment) as batch:
+                shard.replace(batch, before, after)
+            with shard.briefs() as indexes:
+                found = [(len(briefs), ids) for state in STATES for briefs, ids in indexes.pages(state, 9)]
+            assert found == [(1, []) if has_brief(after) else (0, [after.id])]
+            assert has_brief(new) is is_brief
+            assert how_many(shard, Selection.told([f"size == {after.size}B"], NOW)) == 1
 
 
 @examples(50)

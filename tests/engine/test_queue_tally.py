@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from engine.condition.meaning import folded
 from engine.queue import tally
+from engine.queue.groups import GROUPED
 from engine.queue.replies import alike, outline, said
 from engine.queue.search import Selection
 from engine.queue.store import Record
-from engine.queue.tally import AGES, GROUPED, named, tallied
+from engine.queue.tally import AGES, named, tallied
+from engine.storage.batch import committed
 from tests.engine.test_queue_search import NOW, RECORDS, a_record, known_of, shard_of
 from tests.support.examples import examples
 
@@ -61,6 +63,25 @@ def test_many_different_values_are_not_all_remembered(monkeypatch: pytest.Monkey
     assert {name: sum(sums[: len(AGES) + 1]) for name, sums in groups} == {
         f"451 no {letter * 3}": 2 for letter in "abcdefgh"
     }
+
+
+def test_where_there_are_many_groups_the_records_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "_NAMED", 2)
+    records = [a_record(reason=f"451 no {letter * 3}") for letter in "abcd"]
+    with shard_of(records) as shard:
+        _, groups = tallied(shard, Selection.told([], NOW), "reply")
+    assert sorted(name for name, _ in groups) == [f"451 no {letter * 3}" for letter in "abcd"]
+
+
+def test_a_brief_of_which_the_record_is_lost_counts_no_more() -> None:
+    """`queue verify` tells of it; the others are counted by what they are."""
+    lost, there = a_record(reason="451 no", size=5), a_record(reason="452 full", size=7)
+    with shard_of([lost, there]) as shard:
+        with committed(shard.environment) as batch:
+            batch.delete(shard.environment.open_db(b"envelopes", txn=batch.transaction), lost.id)
+        total, groups = tallied(shard, Selection.told([], NOW), "reply")
+    assert [(name, named(name, sums).octets) for name, sums in groups] == [("452 full", 7)]
+    assert named("", total).messages == 1
 
 
 def test_a_tenant_that_is_no_text_counts_too() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from engine import MessageId
 from engine.message import Octets
 from engine.queue.content import CHUNK, FileContent, chunk_key
-from engine.queue.store import HELD, QUARANTINED, Record, Shard, content_folder, digest, due_key, line_key, pack
+from engine.queue.store import HELD, QUARANTINED, Record, Shard, content_folder, digest, due_key, line_key, noted, pack
 from engine.queue.verify import Verification
 from engine.storage.batch import committed
 from tests.support.messages import LETTER, message
@@ -68,6 +68,11 @@ BROKEN: list[tuple[str, str, Break]] = [
         "due",
         "due has an entry for {} that should not be there",
         lambda t, db, r: t.put(due_key(replace(r["due"], due=1.0)), b"", db=db("due")),
+    ),
+    (
+        "held",
+        "{} is held, and the index held says something else of it than its record",
+        lambda t, db, r: t.put(due_key(r["held"]), noted(replace(r["held"], size=7)), db=db("held")),
     ),
     ("held", "{} is held, and is not in the index held", lambda t, db, r: t.delete(due_key(r["held"]), db=db("held"))),
     (

@@ -1,6 +1,5 @@
 """The Debian package: built, installed beside the files of this machine without changing them, used, and purged."""
 
-import os
 import subprocess
 import sysconfig
 import tempfile
@@ -9,16 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.programs import needs, path_of
+from tests.support.layer import LAYER, MARKS, apart, built
+from tests.support.programs import needs
 from tests.support.server import port_offset
-
-_LAYER = """
-set -e
-mount -t tmpfs -o size=2g none {room}
-mkdir {room}/upper {room}/work {room}/root
-mount -t overlay overlay -o lowerdir=/,upperdir={room}/upper,workdir={room}/work {room}/root
-"""
-"""This machine as it is, with a layer on top that takes all changes: in memory of its own, as /dev/shm may be small."""
 
 _INSIDE = """
 mount --bind /proc {room}/root/proc
@@ -86,7 +78,7 @@ ls /var/lib/postroad
 
 @pytest.fixture(scope="module")
 def package() -> Path:
-    return Path(os.environ["POSTROAD_DEB"])
+    return built()
 
 
 @pytest.fixture
@@ -98,32 +90,13 @@ def room() -> Iterator[Path]:
 
 def here(room: Path, package: Path, script: str) -> str:
     """What a script says that runs as root on this machine, and changes nothing of it."""
-    mounted = (_LAYER + _INSIDE).format(room=room, package=package.absolute())
+    mounted = (LAYER + _INSIDE).format(room=room, package=package)
     done = apart(mounted, stdin=script, timeout=300)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
 
-def apart(script: str, stdin: str = "", timeout: float = 20) -> "subprocess.CompletedProcess[str]":
-    """Run it where nobody else sees what it mounts."""
-    return subprocess.run(
-        [path_of("unshare"), "--mount", "--propagation", "private", "sh", "-c", script], input=stdin,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
-
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif("POSTROAD_DEB" not in os.environ, reason="`make test-deb` builds a package and names it"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root installs packages"),
-    pytest.mark.skipif(
-        subprocess.run(
-            ["/usr/bin/python3", "-c", "import sysconfig; print(sysconfig.get_python_version())"],
-            capture_output=True, text=True, check=False,
-        ).stdout.strip() != sysconfig.get_python_version(),
-        reason="these tests run under another Python than that of the system",
-    ),
-]  # fmt: skip
+pytestmark = MARKS
 
 
 @needs("dpkg-deb")
@@ -145,7 +118,7 @@ def test_what_the_package_says(package: Path) -> None:
 
 @needs("dpkg-deb", "unshare", "systemd-analyze")
 def test_the_package_is_installed_used_and_purged(package: Path, room: Path) -> None:
-    tried = apart(_LAYER.format(room=room))
+    tried = apart(LAYER.format(room=room))
     if tried.returncode:  # in a container that may not mount
         pytest.skip(f"no layer can be put over this machine: {tried.stdout.strip()}")
     before = set(Path("/var/lib").iterdir())
