@@ -45,7 +45,7 @@ class Limits:
     login: float = 90.0  # from the greeting to a successful login, all tries together
     idle: float = 600.0  # RFC 1939 section 3: at least ten minutes
     tries: int = 3  # failed logins
-    mistakes: int = 10  # commands that make no sense
+    mistakes: int = 20  # commands that make no sense, in a row
     between_logins: float = 0.0  # of one account, RFC 2449 section 6.5; 0: it may come at any time
 
 

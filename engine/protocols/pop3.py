@@ -96,7 +96,7 @@ class Session(Asking):
         stls: bool = False,
         plaintext: bool = False,
         tries: int = 3,
-        mistakes: int = 10,
+        mistakes: int = 20,
         auth: Sequence[str] = (),
         channel: sasl.Channel = sasl.CLEAR,
         login_delay: int = 0,
@@ -108,7 +108,7 @@ class Session(Asking):
         self._stls = stls
         self._plaintext = plaintext
         self._tries = tries  # failed logins that are left
-        self._mistakes = mistakes  # commands that make no sense that are left
+        self._mistakes = self._allowed_mistakes = mistakes  # commands that make no sense, in a row, that are left
         self._login_delay = login_delay
         self._expire = expire
         self.utf8 = False  # the client takes internationalized header fields; others must get a surrogate
@@ -267,6 +267,7 @@ class Session(Asking):
         return False
 
     def _ok(self, text: str, lines: Iterable[str] | None = None) -> None:
+        self._mistakes = self._allowed_mistakes
         self._outgoing += f"+OK {text}\r\n".encode()
         if lines is not None:
             self._lines = _with_dot(lines)

@@ -264,11 +264,19 @@ def test_refusals_carry_their_code(refusal: Refusal) -> None:
     assert said.count(b"-ERR") == (3 if refusal is Refusal.CREDENTIALS else 4)
 
 
-def test_ten_mistakes_end_the_session() -> None:
+def test_twenty_mistakes_in_a_row_end_the_session() -> None:
     session = Session("mx", plaintext=True)
-    said = converse(session, [b"EHLO x\r\n" * 12])
-    assert said.count(b"-ERR") == 10
+    said = converse(session, [b"EHLO x\r\n" * 22])
+    assert said.count(b"-ERR") == 20
     assert said.endswith(b"unknown command; too many mistakes, good bye\r\n")
+
+
+def test_mistakes_between_commands_that_make_sense_end_nothing() -> None:
+    """As a program makes them that tries what a server takes."""
+    session = Session("mx", plaintext=True)
+    said = converse(session, [(b"EHLO x\r\n" * 19 + b"CAPA\r\n") * 5])
+    assert said.count(b"-ERR") == 95
+    assert session.state is State.AUTHORIZATION
 
 
 @pytest.mark.parametrize("chopped", [False, True])
