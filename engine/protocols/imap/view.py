@@ -45,7 +45,7 @@ NO_NEWS: Final = News()
 
 
 class View:
-    """The messages of the selected mailbox as its session numbers them: four octets each, if nobody else knows the same.
+    """The messages of the selected mailbox as its session numbers them: four octets each, or shared.
 
     ``uids`` ascend. What another session does comes in by ``appeared``, ``changed`` and ``vanished`` at any time, and
     waits until ``tell``: till then a message keeps its number, also one that is gone.
