@@ -111,8 +111,9 @@ class _Reader:
     def _is_in_route(self) -> bool:
         """Whether a comma stands between two hosts of a route (RFC 5322 4.4, obs-route)."""
         angle = self._angle
-        begun = bool(angle) and angle[0] == b"@" and b":" not in angle and not self._is_closed
-        return begun and _ROUTE_GOES_ON.match(self._value, self._position) is not None
+        if not angle or angle[0] != b"@" or b":" in angle or self._is_closed:
+            return False
+        return _ROUTE_GOES_ON.match(self._value, self._position) is not None
 
     def _take(self, token: re.Match[bytes], special: bytes) -> None:
         if token["comment"]:
