@@ -8,7 +8,7 @@ import pytest
 from bench.micro.measure import Measure
 from bench.micro.samples import KIB, letter
 from engine.protocols.asking import Closed, Login
-from engine.protocols.pop3 import Remove, Retrieve, Session, Signal
+from engine.protocols.pop3 import Remove, Retrieve, RetrieveSome, Session, Signal
 
 pytestmark = pytest.mark.benchmark(group="POP3")
 
@@ -46,6 +46,8 @@ def serve(session: Session, mailbox: Sequence[Item], octets: bytes, commands: by
                 for start in range(0, len(octets), PIECE):
                     session.body(octets[start : start + PIECE])
                 session.body_ends()
+            case RetrieveSome(numbers):
+                answers.append(session.some([octets] * len(numbers)))
             case Remove(numbers):
                 removed = numbers
                 session.removed()

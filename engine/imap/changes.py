@@ -39,7 +39,8 @@ async def store(session: Session, command: messages.Store) -> Done:
     selected, imap = session.mailbox, session.imap
     flags, keywords = _permitted(session, command.operation, *parted(command.flags))
     await session.take_in()  # what others did is not hidden by what is done now
-    few = counted(session, selected.numbers.there(chosen(session, command.messages, uid=command.uid)))
+    meant = chosen(session, command.messages, uid=command.uid)
+    few = counted(session, selected.numbers.there(meant))
     uids = few.uids
     before = selected.modseq
     news = selected.numbers.to_be_told(uids)
@@ -73,7 +74,7 @@ async def store(session: Session, command: messages.Store) -> Done:
     if failed:
         shown = sets.of(session.named(sorted(failed), uid=command.uid))
         return few.ended(session, Done("Some have been changed in the meantime", codes.modified(shown)))
-    if before != selected.modseq or uids or command.uid:
+    if before != selected.modseq or uids or command.uid or not len(meant):  # $ may be empty (RFC 5182 2.1)
         return few.ended(session, Done("Stored"))
     raise No("The messages are gone", b"EXPUNGEISSUED")
 

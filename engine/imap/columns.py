@@ -89,14 +89,14 @@ class Columns:
         self._size = 0
         self._lock = threading.Lock()
 
-    def of(self, place: Place, header: Header) -> Column | None:
-        """What is known, which may be of other messages by now. None: it takes longer than to look once, and is new."""
+    def of(self, place: Place) -> Column | None:
+        """What is known, which may be of other messages by now. None: it is new, and to look once takes less time."""
         with self._lock:
             column = self._kept.get(place)
             if column is not None:
                 self._kept.move_to_end(place)
                 return column
-            if header.is_quick or place in self._asked:
+            if place in self._asked:
                 return _NOTHING
             self._asked[place] = None
             if len(self._asked) > 1000:

@@ -26,6 +26,9 @@ AT_ONCE: Final = 500
 MANY: Final = 16
 """Where one message of so many is wanted, a view that is not of now is renewed for it."""
 
+GATHERED: Final = 64 * 1024
+"""Octets of an answer that are sent before more is read; what is less goes with the end of the command."""
+
 SEEN_AT_ONCE: Final = 1024 * 1024
 """Octets of messages that are marked as seen before they are sent: so many, if the client then goes away."""
 
@@ -111,10 +114,14 @@ async def _send(session: Session, writing: Writing, uids: Sequence[int]) -> None
     pieces = writing.pieces(*session.mailbox.numbers.numbered(uids))
     while (piece := await _next(session, writing, pieces)) is not None:
         session.imap.send(piece)
-        await session.flush()
+        if session.imap.unsent > GATHERED:
+            await session.flush()
 
 
 async def _next(session: Session, writing: Writing, pieces: Iterator[bytes]) -> bytes | None:
+    if writing.is_over:
+        writing.is_over = False  # of these messages: others may follow
+        return None
     try:
         if writing.view is None:
             return await session.read(next, pieces, None)

@@ -10,7 +10,7 @@ from typing import Final
 
 from engine.imap.columns import Column, Columns, entries
 from engine.imap.letters import Letter, Shelf
-from engine.imap.texts import Header, Needle, holds, in_body, in_header, may_hold, sent_on
+from engine.imap.texts import Header, Needle, holding, in_body, in_header, may_hold, sent_on
 from engine.index import Text
 from engine.mailbox import MessageGone, View
 from engine.mailbox.flags import SYSTEM
@@ -149,7 +149,7 @@ class Matching:
         """What the field says in all messages of the view; None where it is not worth while to find that out."""
         view, index = self._view, self._shelf.index
         place = (*self._shelf.place, header.octets)
-        known = self._columns.of(place, header)
+        known = self._columns.of(place)
         if known is None:
             return None
         if not view.contents.startswith(known.contents):  # something is gone
@@ -174,11 +174,10 @@ class Matching:
         found, unknown = list[int](), list[int]()
         for some in _some(among, INDEXED):
             known = self._shelf.index.headers(self._view.content_keys(some), {header.octets})
-            for place, section in compress(zip(some, known, strict=True), may_hold(known, header, needle)):
-                if section is None:
-                    unknown.append(place)
-                elif holds(section, header, needle):
-                    found.append(place)
+            maybe = list(compress(zip(some, known, strict=True), may_hold(known, header, needle)))
+            unknown += [place for place, section in maybe if section is None]
+            there = [(place, section) for place, section in maybe if section is not None]
+            found += [there[one][0] for one in holding([section for _, section in there], header, needle)]
             yield
         return found, unknown
 

@@ -1,7 +1,7 @@
 """SEARCH, SORT and THREAD (RFC 9051 6.4.4, RFC 4731, 5182, 5256, 5267, 9394)."""
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, TypeVar
 
 import trio
@@ -11,7 +11,7 @@ from engine.imap.letters import Letter
 from engine.imap.matching import AT_ONCE, Matching
 from engine.imap.reply import Done, No
 from engine.imap.session import Session
-from engine.mailbox import MessageGone, View
+from engine.mailbox import MessageGone, StorageError, View
 from engine.mime import sorting, threads
 from engine.mime.digest import Digest
 from engine.mime.sorting import SortKeys
@@ -38,12 +38,14 @@ class Mail(NamedTuple):
 
 
 async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
-    uids, view, few = await _found(session, command.key, tag)
-    numbers = session.named(uids, uid=command.uid)
     returns = command.returns
+    with _saving(session, returns):
+        key = _readable(command.key)
+        uids, view, few = await _found(session, key, tag)
+    numbers = session.named(uids, uid=command.uid)
     if returns is None and "IMAP4rev2" in session.imap.features:
         returns = Returns(all=True)
-    modseq = _highest(view, _told(returns, uids)) if _asks_modseq(command.key) else None
+    modseq = _highest(view, _told(returns, uids)) if _asks_modseq(key) else None
     if returns is None:
         session.imap.send(responses.search(numbers, modseq=modseq))
     else:
@@ -53,12 +55,14 @@ async def search(session: Session, command: asked.Search, tag: bytes) -> Done:
 
 
 async def sort(session: Session, command: asked.Sort, tag: bytes) -> Done:
-    uids, view, _ = await _found(session, command.key, tag, whole=True)
     criteria = [(criterion.key, criterion.reverse) for criterion in command.criteria]
-    mails = await _in_steps(session, _mails(session, uids), tag)
-    ordered = [mail.uid for mail in await session.read(sorting.ordered, mails, criteria)]
+    with _saving(session, command.returns):
+        key = _readable(command.key)
+        uids, view, _ = await _found(session, key, tag, whole=True)
+        mails = await _in_steps(session, _mails(session, uids), tag)
+        ordered = [mail.uid for mail in await session.read(sorting.ordered, mails, criteria)]
     numbers = session.named(ordered, uid=command.uid)
-    modseq = _highest(view, _told(command.returns, ordered)) if _asks_modseq(command.key) else None
+    modseq = _highest(view, _told(command.returns, ordered)) if _asks_modseq(key) else None
     if command.returns is None:
         session.imap.send(responses.search(numbers, sort=True, modseq=modseq))
     else:
@@ -75,6 +79,23 @@ async def thread(session: Session, command: asked.Thread, tag: bytes) -> Done:
     rendered = await session.read(lambda: threads.rendered(algorithm(mails)))
     session.imap.send(b"* THREAD %b\r\n" % rendered if rendered else b"* THREAD\r\n")
     return Done("Threaded")
+
+
+@contextmanager
+def _saving(session: Session, returns: Returns | None) -> Iterator[None]:
+    """What was to be saved and could not be found is nothing (RFC 5182 2.1)."""
+    try:
+        yield
+    except (No, StorageError):
+        if returns is not None and returns.save:
+            session.mailbox.numbers.saved = []
+        raise
+
+
+def _readable(key: SearchKey | None) -> SearchKey:
+    if key is None:
+        raise No(keys.UNKNOWN_CHARSET.text, keys.UNKNOWN_CHARSET.code)
+    return key
 
 
 async def _found(

@@ -69,6 +69,13 @@ def holds(section: bytes, header: Header, needle: Needle) -> bool:
     return any(needle.is_in(value) for _, value in header_texts(found))
 
 
+def holding(sections: Sequence[bytes], header: Header, needle: Needle) -> list[int]:
+    """The places of those of many sections that hold it."""
+    if not header.is_quick:
+        return [place for place, section in enumerate(sections) if holds(section, header, needle)]
+    return sorted({place for place, value in values_of(sections, header) if needle.encoded in value})
+
+
 def values(section: bytes, header: Header) -> Iterator[bytes]:
     """What the fields of that name say, folded as texts are compared, in UTF-8."""
     for field in named(section, header.octets):

@@ -52,7 +52,9 @@ class Column(NamedTuple):
 
 
 class Writing:
-    """Writes items of messages. ``missed`` counts messages that were gone. To be used in threads, unless it is ready.
+    """Writes items of messages. ``missed`` counts messages that were gone; ``is_over`` says that no piece follows.
+
+    To be used in threads, unless it is ready.
 
     Unknown where BINARY meets a content transfer encoding that nobody knows (RFC 3516 4.3).
     """
@@ -61,6 +63,7 @@ class Writing:
         self, shelf: Shelf, items: Sequence[Item], flags: FlagTexts, *, uid_only: bool = False, utf8: bool = False
     ) -> None:
         self.missed = 0
+        self.is_over = False
         self.view: View | None = None  # what is wanted can be taken from there
         self._shelf = shelf
         self._items = [item for item in items if not (uid_only and item == Attribute("UID"))]
@@ -83,7 +86,7 @@ class Writing:
             waiting = self._known(numbers[start : start + step], uids[start : start + step])
             while waiting.records:
                 count = self._fitting(waiting)
-                taken = waiting.part(0, count)
+                taken, rest = waiting.part(0, count), waiting.part(count, len(waiting.records))
                 if self._wants.content and count == 1 and taken.letters[0].size > SOME:
                     yield from self._large(taken)
                 else:
@@ -92,8 +95,9 @@ class Writing:
                     except MessageGone:  # which are there is found out anew
                         waiting = self._known(waiting.numbers, waiting.records.uids)
                         continue
+                    self.is_over = not rest.records and start + step >= len(uids)
                     yield piece
-                waiting = waiting.part(count, len(waiting.records))
+                waiting = rest
 
     def _known(self, numbers: Sequence[int], uids: Sequence[int]) -> Piece:
         """Those of the messages that are there."""

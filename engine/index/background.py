@@ -26,6 +26,10 @@ AGAIN = 30.0
 SWEEP = 3600.0
 """Seconds between two looks for what has gone."""
 
+REST = 9.0
+"""How many times as long as a bit of a sweep has taken nothing is done after it: nobody waits for a sweep, and where
+there are many messages it would slow all else down for the first seconds after a start."""
+
 
 class Background:
     """Lets a builder work, until cancelled."""
@@ -43,7 +47,9 @@ class Background:
             try:
                 more = await trio.to_thread.run_sync(self._builder.work)
                 if not more and sweeping is not None:
+                    began = trio.current_time()
                     sweeping = await trio.to_thread.run_sync(_step, sweeping)
+                    await trio.sleep(REST * (trio.current_time() - began))
                     more = sweeping is not None
             except (StorageError, OSError) as error:
                 if not failed:

@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 
 _REFUSALS = {Refused.IN_USE: pop3.Refusal.IN_USE, Refused.TOO_SOON: pop3.Refusal.TOO_SOON}
 
-SMALL = 64 * 1024
-"""Octets of a message that is read whole."""
-
 AHEAD = 256 * 1024
 """Octets of messages that are read in one turn in a thread, because the client will probably want them next."""
 
@@ -45,7 +42,7 @@ class Limits:
     login: float = 90.0  # from the greeting to a successful login, all tries together
     idle: float = 600.0  # RFC 1939 section 3: at least ten minutes
     tries: int = 3  # failed logins
-    mistakes: int = 10  # commands that make no sense
+    mistakes: int = 20  # commands that make no sense, in a row
     between_logins: float = 0.0  # of one account, RFC 2449 section 6.5; 0: it may come at any time
 
 
@@ -153,6 +150,8 @@ class _Visit:
                     self._session.tls_started(self._connection.channel)
                 case pop3.Retrieve() as retrieve:
                     await self._retrieve(retrieve)
+                case pop3.RetrieveSome(numbers):
+                    await self._retrieve_some(numbers)
                 case pop3.Remove(numbers):
                     await self._remove(numbers)
                 case Closed():
@@ -204,7 +203,7 @@ class _Visit:
 
     async def _retrieve(self, retrieve: pop3.Retrieve) -> None:
         entry = self._entries[retrieve.number - 1]
-        if retrieve.lines is None and entry.size <= SMALL:
+        if retrieve.lines is None and entry.size <= pop3.SMALL:
             return await self._retrieve_small(retrieve.number, entry)
         return await self._retrieve_in_pieces(retrieve, entry.uid)
 
@@ -220,11 +219,29 @@ class _Visit:
         if octets is None:
             return self._session.not_retrieved(gone=True)
         self._session.body_begins()
-        for piece in [octets] if self._session.utf8 or octets.isascii() else in_ascii(iter([octets])):
-            self._session.body(piece)
+        self._session.body(self._shown(octets))
         if self._session.full:
             await self._flush()
         return self._session.body_ends()
+
+    async def _retrieve_some(self, numbers: Sequence[int]) -> None:
+        """Those that a client asks for together are read in one turn in a thread, and sent in one piece."""
+        uids = [self._entries[number - 1].uid for number in numbers]
+        small, account = self._server.mailboxes.small, self.account
+        try:
+            found = await trio.to_thread.run_sync(small, account, INBOX, uids)
+        except StorageError as error:
+            log.error("pop3 %s: %s", self.peer, error)
+            return self._session.none_retrieved()
+        messages = [self._shown(octets) if (octets := found.get(uid)) is not None else None for uid in uids]
+        if data := self._session.some(messages):
+            await self._connection.send(data)
+            self._extend()
+        return None
+
+    def _shown(self, octets: bytes) -> bytes:
+        """The message as the client can take it."""
+        return octets if self._session.utf8 or octets.isascii() else b"".join(in_ascii(iter([octets])))
 
     def _read_ahead(self, number: int) -> dict[int, bytes]:
         """The message and those behind it, up to one that is not small; by UID."""
@@ -233,7 +250,7 @@ class _Visit:
         for index in range(number - 1, len(self._entries)):  # a slice would copy what may be 200,000 of them
             entry = self._entries[index]
             size += entry.size
-            if entry.size > SMALL or (uids and size > AHEAD):
+            if entry.size > pop3.SMALL or (uids and size > AHEAD):
                 break
             uids.append(entry.uid)
         return self._server.mailboxes.small(self.account, INBOX, uids)

@@ -48,6 +48,7 @@ _TOKEN = re.compile(
 _COMMENT = re.compile(rb"[^()\\]++|\\.|[()]", re.DOTALL)
 _PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _SPACES = re.compile(rb"[ \t\r\n]+")
+_ROUTE_GOES_ON = re.compile(rb"[ \t\r\n,]*+@[^@,;:<>]++[,:]")
 
 
 def addresses(value: bytes) -> list[Address]:
@@ -87,7 +88,9 @@ class _Reader:
             self._position = token.end()
             special = token["special"] or b""
             in_angle = self._angle is not None and not self._is_closed
-            if special == b"," or (special == b";" and (in_group or not in_angle)):
+            if special == b"," and self._is_in_route():
+                self._take(token, special)
+            elif special == b"," or (special == b";" and (in_group or not in_angle)):
                 self._add(found)
                 if not in_group:
                     return self._position
@@ -104,6 +107,13 @@ class _Reader:
         if in_group:
             found.append(END_OF_GROUP)
         return self._position
+
+    def _is_in_route(self) -> bool:
+        """Whether a comma stands between two hosts of a route (RFC 5322 4.4, obs-route)."""
+        angle = self._angle
+        if not angle or angle[0] != b"@" or b":" in angle or self._is_closed:
+            return False
+        return _ROUTE_GOES_ON.match(self._value, self._position) is not None
 
     def _take(self, token: re.Match[bytes], special: bytes) -> None:
         if token["comment"]:

@@ -1,6 +1,6 @@
 """BODY and BODYSTRUCTURE of a message, ready to be sent (RFC 9051 7.5.2)."""
 
-from engine.mime.parameters import Parameters
+from engine.mime.parameters import Parameters, continued
 from engine.mime.part import NO_DETAILS, Part
 from engine.mime.rendering import nstring, string
 
@@ -59,4 +59,4 @@ def _extension(part: Part) -> bytes:
 def _parameters(parameters: Parameters) -> bytes:
     if not parameters:
         return b"NIL"
-    return b"(%b)" % b" ".join([string(text) for pair in parameters for text in pair])
+    return b"(%b)" % b" ".join([string(text) for pair in continued(parameters) for text in pair])

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from engine.mime.charsets import decode, guess
 from engine.mime.words import decoded
 
 Parameters = tuple[tuple[bytes, bytes], ...]
-"""Names and values as they were sent, quotes removed. RFC 2231 is left to IMAP's clients, and to `value_of` here."""
+"""Names and values as they were sent, quotes removed. What RFC 2231 makes of them: see `continued` and `value_of`."""
 
 LIMIT = 200
 """Parameters of one field that are read."""
@@ -23,6 +23,9 @@ _BARE = re.compile(rb"[^;]*+")
 _PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb"\((?>(?:[^()\\]++|\\.)*)\)", re.DOTALL)
 _NUMBERED = re.compile(rb"\*(\d{1,3})(\*)?")
+_CONTINUED = re.compile(rb"([^*]++)\*(\d{1,3})(\*)?")
+_AS_THEY_ARE = "!#$&+-.^_`{|}~"
+"""Signs of an extended value that are not encoded, beside letters and digits (RFC 2231 7, attribute-char)."""
 
 
 def media_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
@@ -89,6 +92,32 @@ def parameter(among: Parameters, name: bytes) -> bytes:
         if key.lower() == name:
             return value
     return value_of(among, name).encode() if any(key.lower().startswith(name + b"*") for key, _ in among) else b""
+
+
+def continued(among: Parameters) -> Parameters:
+    """Continuations put together, as BODYSTRUCTURE must have them (RFC 2231 8); charsets are left to the client."""
+    found = [(key, value, _CONTINUED.fullmatch(key)) for key, value in among]
+    sections: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    for _, value, section in found:
+        if section is not None:
+            sections.setdefault(section[1].lower(), {}).setdefault(int(section[2]), (value, bool(section[3])))
+    whole: list[tuple[bytes, bytes]] = []
+    for key, value, section in found:
+        if section is None or 0 not in sections.get(section[1].lower(), {0: ()}):
+            whole.append((key, value))
+        elif known := sections.pop(section[1].lower(), None):  # in the place of the first that was sent
+            whole.append(_together(section[1], [known[0], *_in_order(known)]))
+    return tuple(whole)
+
+
+def _together(name: bytes, pieces: list[tuple[bytes, bool]]) -> tuple[bytes, bytes]:
+    """An extended value if one of the pieces is."""
+    if not any(is_encoded for _, is_encoded in pieces):
+        return name, b"".join([value for value, _ in pieces])
+    encoded = [
+        value if is_encoded else quote_from_bytes(value, safe=_AS_THEY_ARE).encode() for value, is_encoded in pieces
+    ]
+    return name + b"*", (b"" if pieces[0][1] else b"''") + b"".join(encoded)
 
 
 def value_of(among: Parameters, name: bytes) -> str:

@@ -59,6 +59,10 @@ class Connection:
         """The connection of a socket that trio has opened; ``sock`` is of no more use."""
         return cls(socket.socket(fileno=sock.detach()))
 
+    def fileno(self) -> int:
+        """The descriptor of its socket, to be handed to another process; -1 when it is closed."""
+        return self._socket.fileno()
+
     @property
     def peer(self) -> str:
         """IP address of the other side, or "" when it is gone already; of a Unix socket, that of this machine.

@@ -135,8 +135,13 @@ async def accept_connections(
 
 
 async def _one(client: socket.socket, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:
-    connection, is_open = Connection(client), _OPEN.of(name)
     _CONNECTIONS.of(name).value += 1
+    await serve_open(Connection(client), serve, name)
+
+
+async def serve_open(connection: Connection, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:
+    """Serve a connection that came to the listener of that name, and close it. Never raises, but for cancellation."""
+    is_open = _OPEN.of(name)
     is_open.value += 1
     try:
         await serve(connection)

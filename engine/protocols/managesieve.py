@@ -56,7 +56,7 @@ class Session(Asking):
         starttls: bool = False,
         plaintext: bool = False,
         tries: int = 3,
-        mistakes: int = 10,
+        mistakes: int = 20,
         auth: Sequence[str] = (),
         channel: sasl.Channel = sasl.CLEAR,
     ) -> None:
@@ -71,7 +71,7 @@ class Session(Asking):
         self._starttls = starttls
         self._plaintext = plaintext
         self._tries = tries  # failed logins that are left
-        self._mistakes = mistakes  # commands that make no sense that are left
+        self._mistakes = self._allowed_mistakes = mistakes  # commands that make no sense, in a row, that are left
         self._auth = auth
         self._offer = sasl.Offer(auth, channel)
         self._owner = ""
@@ -190,6 +190,7 @@ class Session(Asking):
     # Replies
 
     def _line(self, kind: bytes, code: bytes | None, text: str) -> None:
+        self._mistakes = self._allowed_mistakes if kind == b"OK" else self._mistakes
         self._outgoing += kind + (b" (%s)" % code if code else b"") + b" " + _string(text.encode()) + b"\r\n"
 
     def _ok(self, text: str) -> None:

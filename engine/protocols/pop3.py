@@ -16,6 +16,12 @@ HIGH_WATER = 64 * 1024
 """Octets of replies that gather before they must be sent: small answers to pipelined commands share one send."""
 
 
+SMALL = 64 * 1024
+"""Octets of a message up to which it is one of several that are asked for together."""
+
+TOGETHER = 512 * 1024
+"""Octets of several messages that are given together, as long as they are no more than that."""
+
 NEVER = "NEVER"
 """EXPIRE where nothing but DELE removes mail (RFC 2449 6.7)."""
 
@@ -56,13 +62,20 @@ class Retrieve:
 
 
 @dataclass(frozen=True, slots=True)
+class RetrieveSome:
+    """Small messages were asked for together, each whole: answer with ``some``, or with ``none_retrieved``."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """QUIT came: remove these messages, and answer with ``removed`` or ``not_removed``."""
 
     numbers: tuple[int, ...]
 
 
-Event: TypeAlias = Login | StartTls | Retrieve | Remove | Closed
+Event: TypeAlias = Login | StartTls | Retrieve | RetrieveSome | Remove | Closed
 
 
 class Refusal(enum.Enum):
@@ -96,7 +109,7 @@ class Session(Asking):
         stls: bool = False,
         plaintext: bool = False,
         tries: int = 3,
-        mistakes: int = 10,
+        mistakes: int = 20,
         auth: Sequence[str] = (),
         channel: sasl.Channel = sasl.CLEAR,
         login_delay: int = 0,
@@ -108,7 +121,7 @@ class Session(Asking):
         self._stls = stls
         self._plaintext = plaintext
         self._tries = tries  # failed logins that are left
-        self._mistakes = mistakes  # commands that make no sense that are left
+        self._mistakes = self._allowed_mistakes = mistakes  # commands that make no sense, in a row, that are left
         self._login_delay = login_delay
         self._expire = expire
         self.utf8 = False  # the client takes internationalized header fields; others must get a surrogate
@@ -139,10 +152,12 @@ class Session(Asking):
         while self.state is not State.CLOSED:
             if not self._listed():
                 return Signal.SEND_FIRST
-            line = self._next_line()
-            if line is None:
-                return Signal.NEED_DATA
-            event = self._respond(line) if self._responding else self._obey(line)
+            event: Event | None = self._several()
+            if event is None:
+                line = self._next_line()
+                if line is None:
+                    return Signal.NEED_DATA
+                event = self._respond(line) if self._responding else self._obey(line)
             if event is not None:
                 self._question = event
                 return event
@@ -196,6 +211,33 @@ class Session(Asking):
         self._answer(Retrieve)
         self._outgoing += b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"
 
+    def some(self, messages: Iterable[bytes | None]) -> bytes:
+        """Answers ``RetrieveSome`` with the octets of each; None: it is gone.
+
+        All that is to be sent now, if enough has gathered: it is not copied once more.
+        """
+        said = [self.outgoing()]
+        for number, octets in zip(self._answer(RetrieveSome).numbers, messages, strict=True):
+            if octets is None:
+                said.append(b"-ERR the message is gone\r\n")
+                continue
+            stuffed = octets.replace(b"\n.", b"\n..")  # as in ``body``
+            said += (
+                b"+OK %d octets\r\n%b" % (self._items[number - 1].size, b"." * octets.startswith(b".")),
+                stuffed,
+                b".\r\n" if not octets or octets.endswith(b"\r\n") else b"\r\n.\r\n",
+            )
+        text = b"".join(said)
+        if len(text) >= HIGH_WATER:
+            return text
+        self._outgoing += text
+        return b""
+
+    def none_retrieved(self) -> None:
+        """None of them can be read now."""
+        for _ in self._answer(RetrieveSome).numbers:
+            self._error("[SYS/TEMP] the message cannot be read now")
+
     def not_retrieved(self, *, gone: bool = False) -> None:
         """``gone``: somebody else has removed it meanwhile, so that trying again is of no use."""
         self._answer(Retrieve)
@@ -209,6 +251,27 @@ class Session(Asking):
         self._answer(Remove)
         self.state = State.CLOSED
         self._error("[SYS/TEMP] some deleted messages not removed")
+
+    def _several(self) -> RetrieveSome | None:
+        """What a client that does not wait asks for: RETR after RETR, of messages that are small."""
+        if self.state is not State.TRANSACTION or (found := _RETRS.match(self._received)) is None:
+            return None
+        numbers: list[int] = []
+        octets = end = 0
+        for line in bytes(self._received[: found.end()]).splitlines(keepends=True):
+            number = int(line[5:])
+            if not 0 < number <= len(self._items) or number in self._deleted:
+                break
+            octets += self._items[number - 1].size
+            if octets > (TOGETHER if self._items[number - 1].size <= SMALL else 0):
+                break
+            numbers.append(number)
+            end += len(line)
+        if len(numbers) < 2:
+            return None
+        self._mistakes = self._allowed_mistakes
+        del self._received[:end]
+        return RetrieveSome(tuple(numbers))
 
     def _next_line(self) -> bytes | None:
         end = self._received.find(b"\n")
@@ -267,6 +330,7 @@ class Session(Asking):
         return False
 
     def _ok(self, text: str, lines: Iterable[str] | None = None) -> None:
+        self._mistakes = self._allowed_mistakes
         self._outgoing += f"+OK {text}\r\n".encode()
         if lines is not None:
             self._lines = _with_dot(lines)
@@ -406,6 +470,9 @@ class Session(Asking):
             return None
         self.state = State.UPDATE
         return Remove(tuple(sorted(self._deleted)))
+
+
+_RETRS = re.compile(rb"(?:RETR [0-9]{1,10}\r?\n){2,100}", re.IGNORECASE)
 
 
 def _with_dot(lines: Iterable[str]) -> Iterator[str]:

@@ -69,7 +69,7 @@ class Times:
     login: float = 90.0  # from the greeting to a successful login, all tries together
     idle: float = 1800.0  # RFC 5804 1.2: at least 30 minutes
     tries: int = 3  # failed logins
-    mistakes: int = 10  # commands that make no sense
+    mistakes: int = 20  # commands that make no sense, in a row
 
 
 class ManageSieveServer:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.imap.columns import Columns, entries
 from engine.imap.letters import Shelf
 from engine.imap.matching import Matching
-from engine.imap.texts import Header, values, values_of
+from engine.imap.texts import Header, Needle, holding, holds, values, values_of
 from engine.index import Index
 from engine.index.digests import Digests
 from engine.index.layout import Stamp
@@ -119,7 +119,9 @@ def test_a_column_is_cut_and_goes_on() -> None:
         [b"Subject: A\r\n\r\n", None, b"X: y\r\n\r\n", b"Subject: b\r\nSUBJECT: ba\r\n"],
     )
     keys = [bytes([number]) * 24 for number in range(4)]
-    whole = Columns().of((1, 1, b"subject"), header)
+    columns, place = Columns(), (1, 1, b"subject")
+    assert columns.of(place) is None, "it may be that nobody asks again"
+    whole = columns.of(place)
     assert whole is not None
     whole = whole.with_more(b"".join(keys), entries(sections, header))
     assert [whole.found(needle) for needle in (b"a", b"b", b"ab", b"")] == [[0, 3], [3], [], [0, 3]]
@@ -151,14 +153,20 @@ def test_many_sections_say_what_each_says(sections: list[bytes | None], name: st
     assert list(values_of(sections, header)) == each
 
 
+@given(SECTIONS, st.sampled_from(["subject", "x-subject", "to", "none"]), st.sampled_from(["", "o", "twö", "y", "1"]))
+def test_many_sections_hold_what_each_holds(sections: list[bytes | None], name: str, text: str) -> None:
+    header, needle = Header(name), Needle(text)
+    there = [one for one in sections if one is not None]
+    assert holding(there, header, needle) == [place for place, one in enumerate(there) if holds(one, header, needle)]
+
+
 def test_not_all_columns_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.imap.columns.MOST", 1000)
-    columns, header = Columns(), Header("subject")
+    columns = Columns()
     for number in range(5):
-        column = columns.of((1, number, b"subject"), header)
+        columns.of((1, number, b"subject"))
+        column = columns.of((1, number, b"subject"))
         assert column is not None
         columns.keep((1, number, b"subject"), column.with_more(bytes(24), [b"x" * 300]))
-    kept = [len(columns.of((1, number, b"subject"), header).text) for number in range(5)]  # type: ignore[union-attr]
+    kept = [len(columns.of((1, number, b"subject")).text) for number in range(5)]  # type: ignore[union-attr]
     assert kept == [0, 0, 0, 300, 300]
-    assert columns.of((1, 1, b"from"), Header("from")) is None
-    assert columns.of((1, 1, b"from"), Header("from")) is not None, "addresses, from the second time on"

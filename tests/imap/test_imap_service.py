@@ -18,6 +18,7 @@ from engine.links.request import Unanswered
 from engine.mailbox.commands import Append, Appended, Expunge, Store
 from engine.mailbox.flags import DELETED, Mode
 from engine.mailbox.incoming import IncomingFile
+from engine.net.connection import Connection
 from engine.storage.environment import Full, StorageError
 from tests.imap.imap_serving import PASSWORD, Client, Post, serving
 
@@ -574,3 +575,46 @@ async def test_under_tls(post: Post) -> None:
     assert await client.hears() == b"* 2 EXISTS"
     await client.says(b"DONE\r\n")
     await client.ends(idling)
+
+
+async def test_small_answers_to_commands_that_came_together_share_a_send(post: Post, monkeypatch) -> None:
+    sends = []
+    send = Connection.send
+
+    async def counted(self: Connection, data: bytes) -> None:
+        sends.append(data)
+        await send(self, data)
+
+    client = await post.client()
+    for _ in range(3):
+        await client.append(b"Subject: x\r\n\r\nbody\r\n")
+    await client.ok("SELECT INBOX")
+    monkeypatch.setattr(Connection, "send", counted)
+    await client.says(
+        b"b1 FETCH 1:2 (UID BODY.PEEK[])\r\nb2 UID FETCH 3 BODY.PEEK[TEXT]\r\nb3 STORE 1 +FLAGS (\\Seen)\r\n"
+    )
+    said = await client.ends("b3")
+    assert [line.split()[-1] for line in said if line.startswith(b"b")] == [b"all"] * 2
+    assert len(said) == 7
+    assert len(sends) == 1
+
+
+async def test_a_long_answer_is_sent_as_it_is_read(post: Post, monkeypatch) -> None:
+    sizes = []
+    send = Connection.send
+
+    async def counted(self: Connection, data: bytes) -> None:
+        sizes.append(len(data))
+        await send(self, data)
+
+    client = await post.client()
+    content = b"Subject: large\r\n\r\n" + b"line\r\n" * 500_000
+    await client.append(content)
+    await client.append(b"Subject: small\r\n\r\nx\r\n")
+    await client.ok("SELECT INBOX")
+    monkeypatch.setattr(Connection, "send", counted)
+    said = await client.ok("FETCH 1:2 BODY.PEEK[]")
+    assert content in said[0]
+    assert b"Subject: small" in said[1]
+    assert len(sizes) > 10
+    assert max(sizes) < 600_000

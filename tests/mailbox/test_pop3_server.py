@@ -390,6 +390,40 @@ async def test_small_answers_to_pipelined_commands_share_a_send(owner: MailboxOw
     assert len(sends) == 1
 
 
+async def test_messages_asked_for_together_are_those_asked_for_one_by_one(owner: MailboxOwner) -> None:
+    """Small and large ones, one in UTF-8, for which there is a surrogate, one that there is not, and one that goes."""
+    await fill(owner)
+    for content in ("Subject: Grüße\r\n\r\nx\r\n", f"\r\n{'.line' * 20_000}", "Subject: last\r\n"):
+        await owner.deliver(written(content.encode()), {ANN: ADDRESS})
+    numbers = [1, 2, 3, 4, 5, 6, 7, 4, 4, 2]
+
+    async def answer(client: Client) -> list[str]:
+        lines = [await client.hears()]
+        while lines[-1] != "." and not lines[-1].startswith("-ERR"):
+            lines.append(await client.hears())
+        return lines
+
+    async def said(*, together: bool, gone: Collection[int] = ()) -> list[list[str]]:
+        async with visiting(pop3_server(owner)) as client:
+            await client.logs_in()
+            await owner.remove(ANN, gone)
+            if together:
+                await client.says(*(f"RETR {number}" for number in numbers))
+                return [await answer(client) for _ in numbers]
+            found = []
+            for number in numbers:
+                await client.says(f"RETR {number}")
+                found.append(await answer(client))
+            return found
+
+    each = await said(together=False)
+    assert [len(lines) > 1 for lines in each] == [number < 7 for number in numbers]
+    assert await said(together=True) == each
+    lacking = await said(together=True, gone=[3])
+    assert lacking[2] == ["-ERR the message is gone"]
+    assert lacking[:2] + lacking[3:] == each[:2] + each[3:]
+
+
 @needs("mpop")
 @pytest.mark.parametrize("tls", ["off", "stls", "implicit"])
 async def test_mpop_fetches_and_deletes(owner, context, authority, tmp_path: Path, tls: str) -> None:

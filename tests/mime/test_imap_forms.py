@@ -107,6 +107,7 @@ ADDRESSES = [
     (b"Ann <a@b", [(b"Ann", None, b"a", b"b")]),
     (b'"open <a@b>', [(None, None, b"open <a@b>", b"")]),
     (b"a@b@c", [(None, None, b"a@b", b"c")]),
+    (b"Ann <@r1,@r2 , @r3:a@b>, c@d", [(b"Ann", b"@r1,@r2,@r3", b"a", b"b"), (None, None, b"c", b"d")]),
     (b"g: a@b, h: c@d;, e@f",
      [(None, None, b"g", None), (None, None, b"a", b"b"), (None, None, b"h:c", b"d"), (None, None, None, None),
       (None, None, b"e", b"f")]),

@@ -1,10 +1,20 @@
 """Content fields: the examples of RFC 2045 and 2231, and what mailers write instead."""
 
+from urllib.parse import quote_from_bytes as quoted
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.mime.parameters import media_type, parameter, parameters, token_and_parameters, value_of, values_of
+from engine.mime.parameters import (
+    continued,
+    media_type,
+    parameter,
+    parameters,
+    token_and_parameters,
+    value_of,
+    values_of,
+)
 
 TYPES = [
     (b"text/plain; charset=us-ascii (Plain text)", (b"text", b"plain", ((b"charset", b"us-ascii"),))),  # RFC 2045 5.1
@@ -84,3 +94,30 @@ def test_no_value_makes_it_fail(pieces: list[bytes]) -> None:
     for name in (b"a", b""):
         assert isinstance(value_of(parameters(value), name), str)
         assert isinstance(parameter(parameters(value), name), bytes)
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"x; a=1; b=2", ((b"a", b"1"), (b"b", b"2"))),
+        (b"x; b=2; n*0=long; c=3; N*1=name.bin", ((b"b", b"2"), (b"n", b"longname.bin"), (b"c", b"3"))),
+        (b"x; n*1=name; n*0=long", ((b"n", b"longname"),)),
+        (b"x; n*0*=utf-8'en'%C3; n*1*=%A4; n*2=\"b c\"", ((b"n*", b"utf-8'en'%C3%A4b%20c"),)),
+        (b"x; n*0=a; n*1*=%20b", ((b"n*", b"''a%20b"),)),
+        (b"x; n*=utf-8''%C3%A4; n=a", ((b"n*", b"utf-8''%C3%A4"), (b"n", b"a"))),
+        (b"x; n*0=a; n*2=c", ((b"n", b"a"),)),
+        (b"x; n*1=a; m*x=b", ((b"n*1", b"a"), (b"m*x", b"b"))),
+    ],
+)
+def test_continuations_are_put_together_for_imap(sent: bytes, told: object) -> None:
+    """RFC 2231 8."""
+    assert continued(token_and_parameters(sent)[1]) == told
+
+
+KEYS = [b"n*0", b"n*0*", b"n*1", b"n*1*", b"N*2", b"m*0"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.binary(max_size=6)), unique_by=lambda pair: pair[0].rstrip(b"*")))
+def test_put_together_they_mean_the_same(sent: list[tuple[bytes, bytes]]) -> None:
+    pairs = tuple((key, quoted(value).encode() if key.endswith(b"*") else value) for key, value in sent)
+    assert value_of(continued(pairs), b"n") == value_of(pairs, b"n")

@@ -1,5 +1,7 @@
 """Sequence sets, and how a session numbers its messages: against simple models."""
 
+from array import array
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -177,3 +179,13 @@ class Sessions(RuleBasedStateMachine):
 
 Sessions.TestCase.settings = settings(max_examples=50 * TIMES, stateful_step_count=20)
 TestSessions = Sessions.TestCase
+
+
+def test_sessions_that_know_the_same_messages_share_them() -> None:
+    uids = array("I", [1, 2, 5])
+    one, other = View(uids), View(uids)
+    assert one.uids is uids
+    one.appeared([7])
+    one.vanished([2])
+    one.tell(May.ALL)
+    assert (list(one.uids), list(other.uids), list(uids)) == ([1, 5, 7], [1, 2, 5], [1, 2, 5])

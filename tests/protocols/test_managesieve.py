@@ -254,6 +254,13 @@ def test_too_many_mistakes() -> None:
     assert replies.endswith(b'NO "unknown command"\r\nBYE "unknown command; too many mistakes, good bye"\r\n')
 
 
+def test_mistakes_between_commands_that_make_sense_end_nothing() -> None:
+    opened = session(mistakes=3)
+    replies = converse(opened, [b"FROB\r\nFROB\r\nNOOP\r\n" * 5])[0]
+    assert replies.count(b'NO "unknown command"') == 10
+    assert b"BYE" not in replies
+
+
 def test_a_script_too_large_is_thrown_away_as_it_comes() -> None:
     opened = session()
     converse(opened, [LOGIN])

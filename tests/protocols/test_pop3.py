@@ -12,12 +12,15 @@ from engine.protocols.pop3 import (
     COMMANDS,
     HIGH_WATER,
     LINE_LIMIT,
+    SMALL,
+    TOGETHER,
     Closed,
     Event,
     Login,
     Refusal,
     Remove,
     Retrieve,
+    RetrieveSome,
     Session,
     Signal,
     StartTls,
@@ -46,8 +49,8 @@ def opened(**options: bool) -> Session:
     return session
 
 
-def answer(session: Session, event: Event) -> None:
-    """What a driver over a healthy store does."""
+def answer(session: Session, event: Event) -> bytes | None:
+    """What a driver over a healthy store does; what it sends by itself."""
     match event:
         case Login(Credentials(_, _, "secret")):
             session.logged_in(ITEMS)
@@ -59,11 +62,14 @@ def answer(session: Session, event: Event) -> None:
             session.body_begins()
             session.body(BODY if lines is None else BODY[:14])
             session.body_ends()
+        case RetrieveSome(numbers):
+            return session.some([BODY] * len(numbers))
         case Remove():
             session.removed()
+    return None
 
 
-def converse(session: Session, pieces: list[bytes], answer: Callable[[Session, Event], None] = answer) -> bytes:
+def converse(session: Session, pieces: list[bytes], answer: Callable[[Session, Event], bytes | None] = answer) -> bytes:
     """All that the session says to these octets."""
     said = session.outgoing()
     for piece in pieces:
@@ -72,7 +78,7 @@ def converse(session: Session, pieces: list[bytes], answer: Callable[[Session, E
             if isinstance(event, Closed):
                 return said + session.outgoing()
             if not isinstance(event, Signal):
-                answer(session, event)
+                said += answer(session, event) or b""
             said += session.outgoing()
         said += session.outgoing()
     return said
@@ -254,6 +260,61 @@ def test_stls_where_it_is_not_offered_and_after_login() -> None:
     assert converse(opened(stls=True), [b"STLS\r\n"]) == b"-ERR not in TRANSACTION state\r\n"
 
 
+def test_messages_that_are_asked_for_together_are_given_together() -> None:
+    session = opened()
+    session.receive(b"NOOP\r\nRETR 1\r\nretr 3\nRETR 03\r\nRETR 4\r\nRETR 2\r\n")
+    event = session.next_event()
+    assert event == RetrieveSome((1, 3, 3)), "up to one that is not there"
+    with pytest.raises(RuntimeError):
+        session.next_event()
+    text = b"+OK %d octets\r\n"
+    ends = b".a\r\n.\r\n", b"", None
+    assert session.some(ends) == b"", "it can be sent with what comes"
+    assert session.next_event() == Retrieve(2, None)
+    assert session.outgoing() == b"+OK done\r\n" + text % 120 + b"..a\r\n..\r\n.\r\n" + text % 30 + (
+        b".\r\n-ERR the message is gone\r\n-ERR no such message\r\n"
+    )
+    session.body_begins()
+    session.body_ends()
+    session.receive(b"RETR 1\r\nRETR 2\r\n")
+    session.next_event()
+    said = session.some([b"x" * HIGH_WATER, b"y"])
+    assert said == text % 200 + b".\r\n" + text % 120 + b"x" * HIGH_WATER + b"\r\n.\r\n" + text % 200 + b"y\r\n.\r\n"
+    assert session.outgoing() == b""
+
+
+@pytest.mark.parametrize(
+    ("sizes", "together"),
+    [
+        ([1, SMALL, SMALL + 1, 1, 1], [(1, 2), 3, (4, 5)]),
+        ([SMALL] * 12, [tuple(range(1, 9)), (9, 10, 11, 12)]),
+        ([SMALL + 1, SMALL + 1, 1], [1, 2, 3]),
+        ([TOGETHER // 9] * 4, [(1, 2, 3, 4)]),
+    ],
+)
+def test_only_small_messages_are_given_together_and_not_too_many(sizes: list[int], together: list[object]) -> None:
+    session = Session("mx", plaintext=True)
+    session.receive(b"USER ann\r\nPASS secret\r\n")
+    session.next_event()
+    session.logged_in([Item(size, f"7.{number}") for number, size in enumerate(sizes)])
+    session.receive(b"".join(b"RETR %d\r\n" % number for number in range(1, len(sizes) + 1)))
+    asked: list[object] = []
+    while not isinstance(event := session.next_event(), Signal):
+        assert isinstance(event, Retrieve | RetrieveSome)
+        asked.append(event.numbers if isinstance(event, RetrieveSome) else event.number)
+        answer(session, event)
+    assert asked == together
+
+
+def test_messages_that_cannot_be_read_are_each_refused() -> None:
+    session = opened()
+    session.receive(b"RETR 1\r\nRETR 2\r\n")
+    session.next_event()
+    session.none_retrieved()
+    assert session.next_event() is Signal.NEED_DATA
+    assert session.outgoing() == b"-ERR [SYS/TEMP] the message cannot be read now\r\n" * 2
+
+
 @pytest.mark.parametrize("refusal", Refusal)
 def test_refusals_carry_their_code(refusal: Refusal) -> None:
     session = Session("mx", plaintext=True)
@@ -264,11 +325,19 @@ def test_refusals_carry_their_code(refusal: Refusal) -> None:
     assert said.count(b"-ERR") == (3 if refusal is Refusal.CREDENTIALS else 4)
 
 
-def test_ten_mistakes_end_the_session() -> None:
+def test_twenty_mistakes_in_a_row_end_the_session() -> None:
     session = Session("mx", plaintext=True)
-    said = converse(session, [b"EHLO x\r\n" * 12])
-    assert said.count(b"-ERR") == 10
+    said = converse(session, [b"EHLO x\r\n" * 22])
+    assert said.count(b"-ERR") == 20
     assert said.endswith(b"unknown command; too many mistakes, good bye\r\n")
+
+
+def test_mistakes_between_commands_that_make_sense_end_nothing() -> None:
+    """As a program makes them that tries what a server takes."""
+    session = Session("mx", plaintext=True)
+    said = converse(session, [(b"EHLO x\r\n" * 19 + b"CAPA\r\n") * 5])
+    assert said.count(b"-ERR") == 95
+    assert session.state is State.AUTHORIZATION
 
 
 @pytest.mark.parametrize("chopped", [False, True])

@@ -88,6 +88,10 @@ class Cursor:
         if self._octets[self.position :].strip(b" "):
             raise Malformed("There is more than the command takes")
 
+    def pass_over(self) -> None:
+        """Whatever there is more."""
+        self.position = len(self._octets)
+
     def sees(self, octets: bytes) -> bool:
         return self._octets.startswith(octets, self.position)
 

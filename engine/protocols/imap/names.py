@@ -71,7 +71,7 @@ class Pattern:
     """What LIST looks for: ``*`` is anything, ``%`` anything without the delimiter (RFC 9051 6.3.9).
 
     The time of a match grows with the length of the name alone: all places in the pattern that may be reached are the
-    bits of one number.
+    bits of one number. Names below INBOX begin with it in capitals, however a client writes that.
     """
 
     __slots__ = ("_any", "_delimiter", "_end", "_level", "_signs")
@@ -81,6 +81,8 @@ class Pattern:
         self._signs: dict[str, int] = {}
         self._any = self._level = 0
         place = 1
+        if text[: len(INBOX) + 1].upper() == INBOX + delimiter:
+            text = INBOX + text[len(INBOX) :]
         for sign in _collapsed(text):
             if sign == "*":
                 self._any |= place

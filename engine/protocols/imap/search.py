@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.protocols.imap.cursor import Cursor, Malformed
-from engine.protocols.imap.search_keys import SearchKey, charset, search_keys
+from engine.protocols.imap.search_keys import UNKNOWN_CHARSET, SearchKey, charset, search_keys
 from engine.protocols.imap.sets import MOST
 
 SORT_KEYS: Final = frozenset(["ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO"])
@@ -29,7 +29,7 @@ class Returns(Struct, frozen=True):
 
 
 class Search(Struct, frozen=True):
-    key: SearchKey
+    key: SearchKey | None  # None: it is in a charset that is unknown here, and its result was to be saved
     uid: bool
     returns: Returns | None = None  # None: a SEARCH response, or what IMAP4rev2 has in its place
 
@@ -41,7 +41,7 @@ class Criterion(Struct, frozen=True):
 
 class Sort(Struct, frozen=True):
     criteria: tuple[Criterion, ...]
-    key: SearchKey
+    key: SearchKey | None  # as of Search
     uid: bool
     returns: Returns | None = None  # RFC 5267
 
@@ -56,10 +56,11 @@ def search(cursor: Cursor, *, uid: bool) -> Search:
     _numbers_wanted(cursor, uid=uid)
     cursor.space()
     returns = _returns(cursor)
+    is_known = True
     if cursor.accept_word(b"CHARSET "):
-        charset(cursor)
+        is_known = charset(cursor)
         cursor.space()
-    return Search(search_keys(cursor), uid, returns)
+    return Search(_keys(cursor, is_known, returns), uid, returns)
 
 
 def sort(cursor: Cursor, *, uid: bool) -> Sort:
@@ -68,9 +69,19 @@ def sort(cursor: Cursor, *, uid: bool) -> Sort:
     returns = _returns(cursor)
     criteria = cursor.items(lambda: _criterion(cursor))
     cursor.space()
-    charset(cursor)
+    is_known = charset(cursor)
     cursor.space()
-    return Sort(criteria, search_keys(cursor), uid, returns)
+    return Sort(criteria, _keys(cursor, is_known, returns), uid, returns)
+
+
+def _keys(cursor: Cursor, is_known: bool, returns: Returns | None) -> SearchKey | None:
+    """What is looked for. Where the charset is unknown, that it was to be saved is not: it becomes nothing."""
+    if is_known:
+        return search_keys(cursor)
+    if returns is None or not returns.save:
+        raise UNKNOWN_CHARSET
+    cursor.pass_over()
+    return None
 
 
 def _criterion(cursor: Cursor) -> Criterion:
@@ -88,7 +99,8 @@ def thread(cursor: Cursor, *, uid: bool) -> Thread:
     if algorithm not in ALGORITHMS:
         raise Malformed(f"The algorithm {algorithm} is unknown here")
     cursor.space()
-    charset(cursor)
+    if not charset(cursor):
+        raise UNKNOWN_CHARSET
     cursor.space()
     return Thread(algorithm, search_keys(cursor), uid)
 

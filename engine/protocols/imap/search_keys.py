@@ -145,10 +145,14 @@ def search_keys(cursor: Cursor) -> SearchKey:
     return found[0] if len(found) == 1 else And(tuple(found))
 
 
-def charset(cursor: Cursor) -> None:
-    """The name of a charset. Every string is taken for UTF-8, as US-ASCII is too."""
-    if cursor.text("A charset").upper() not in ("UTF-8", "US-ASCII"):
-        raise Malformed("The charset is UTF-8 or US-ASCII", code=b"BADCHARSET (US-ASCII UTF-8)", status=b"NO")
+UNKNOWN_CHARSET: Final = Malformed(
+    "The charset is UTF-8 or US-ASCII", code=b"BADCHARSET (US-ASCII UTF-8)", status=b"NO"
+)
+
+
+def charset(cursor: Cursor) -> bool:
+    """Whether the charset of this name is known. Every string is taken for UTF-8, as US-ASCII is too."""
+    return cursor.text("A charset").upper() in ("UTF-8", "US-ASCII")
 
 
 # One function a kind of key; each stands behind the space after the key's name.

@@ -45,7 +45,7 @@ NO_NEWS: Final = News()
 
 
 class View:
-    """The messages of the selected mailbox as its session numbers them: four octets each.
+    """The messages of the selected mailbox as its session numbers them: four octets each, or shared.
 
     ``uids`` ascend. What another session does comes in by ``appeared``, ``changed`` and ``vanished`` at any time, and
     waits until ``tell``: till then a message keeps its number, also one that is gone.
@@ -54,7 +54,8 @@ class View:
     __slots__ = ("_changed", "_gone", "_new", "_told", "_uids", "saved")
 
     def __init__(self, uids: Iterable[int]) -> None:
-        self._uids = array("I", uids)
+        # One array for all sessions that know of the same messages: it is never changed in place.
+        self._uids = uids if isinstance(uids, array) else array("I", uids)
         self._new = array("I")  # appeared, and not told
         self._gone: set[int] = set()  # of those in _uids
         self._changed: dict[int, tuple[bytes, int]] = {}
@@ -169,7 +170,7 @@ class View:
         expunged, vanished = self._expunge() if may is May.ALL and self._gone else ((), NO_NEWS.vanished)
         exists: int | None = None
         if self._new:
-            self._uids += self._new
+            self._uids = self._uids + self._new
             self._new = array("I")
             exists = len(self._uids)
         return News(expunged, vanished, exists, self._flags() if flags else ())

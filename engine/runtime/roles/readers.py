@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from functools import partial
+from pathlib import Path
 
 import trio
 
@@ -18,12 +19,13 @@ from engine.mailbox import (
     Pop3Server,
 )
 from engine.mailbox.commands import Answer, AnyCommand, packed, unpack_answer
+from engine.net.balance import Balance
 from engine.net.connection import Connection
 from engine.net.crowd import Crowd
 from engine.observe.events import event
 from engine.protocols.pop3 import NEVER
 from engine.runtime.canary import InForce
-from engine.runtime.places import MAILBOXES, between
+from engine.runtime.places import MAILBOXES, READING, between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.opened import controller_of
 from engine.runtime.roles.role import Role
@@ -41,6 +43,7 @@ class ReadersRole(Role):
         self._asking: trio.CancelScope | None = None
         self._nursery: trio.Nursery
         self.news = NewsDesk()
+        self._balance = Balance(Path(here.folder), READING, here.process.index)
         self._crowd = Crowd(config.mailboxes.max_connections, config.mailboxes.max_connections_per_network)
         self._pop3 = Pop3Server(
             self.mailboxes(),
@@ -83,6 +86,10 @@ class ReadersRole(Role):
             task_status.started()
             await trio.sleep_forever()
 
+    def start(self, nursery: trio.Nursery) -> None:
+        super().start(nursery)
+        nursery.start_soon(self._balance.take, super().meet)
+
     async def _remove(self, account: int, uids: Collection[int]) -> None:
         await self._asker.ask(REMOVE, account, list(uids))
 
@@ -121,15 +128,24 @@ class ReadersRole(Role):
                 nursery.start_soon(self.news.listen, self.here.context, endpoint)
 
     async def drain(self, revision: Revision) -> None:
+        self._balance.leave()
         await super().drain(revision)
         await self._imap.drain()
+
+    def close(self) -> None:
+        super().close()
+        self._balance.close()
+
+    async def meet(self, listener: str, connection: Connection) -> None:
+        if not self._balance.hand_over(listener, connection):
+            await super().meet(listener, connection)
 
     async def serve(self, listener: str, connection: Connection) -> None:
         network = self.logins.guard.network(connection.peer)
         if refusal := self._crowd.refusal(network):
             event("connection-refused", peer=connection.peer, why=refusal)
             return
-        with self._crowd.joined(network):
+        with self._crowd.joined(network), self._balance.joined():
             await self._serve(listener, connection)
 
     async def _serve(self, listener: str, connection: Connection) -> None:

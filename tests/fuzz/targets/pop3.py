@@ -5,7 +5,7 @@ import re
 
 from engine.protocols import pop3 as protocol
 from engine.protocols import sasl
-from engine.protocols.pop3 import Closed, Login, Refusal, Remove, Retrieve, Session, Signal, StartTls
+from engine.protocols.pop3 import Closed, Login, Refusal, Remove, Retrieve, RetrieveSome, Session, Signal, StartTls
 from engine.protocols.surrogate import in_ascii
 from tests.fuzz.targets.cutting import cut, limits, option
 
@@ -37,6 +37,9 @@ def _pop3(pieces: list[bytes], chosen: int) -> tuple[bytes, list[object]]:
     for piece in pieces:
         session.receive(piece)
         while (event := session.next_event()) is not Signal.NEED_DATA:
+            if isinstance(event, RetrieveSome):
+                said += session.some([_given(number, asked, fussy) for number in event.numbers])
+                continue
             if event is not Signal.SEND_FIRST:
                 asked.append(event)
             no = fussy and len(asked) % 3 == 0
@@ -55,9 +58,15 @@ def _pop3(pieces: list[bytes], chosen: int) -> tuple[bytes, list[object]]:
     return said, asked
 
 
+def _given(number: int, asked: list[object], fussy: bool) -> bytes | None:
+    """As if it had been asked for alone."""
+    asked.append(Retrieve(number, None))
+    return None if fussy and len(asked) % 3 == 0 else BODY
+
+
 def _retrieve(session: Session, no: bool) -> None:
     if no:
-        session.not_retrieved()
+        session.not_retrieved(gone=True)
         return
     session.body_begins()
     session.body(BODY)
