@@ -18,8 +18,10 @@ import trio
 from engine.net.connection import Connection
 from engine.net.listening import serve_open
 
-_PROCESSES = 256
+_PROCESSES = 64
 """That share at most; what more there are serve what comes to them."""
+
+_WHOLE = 2**32 - 1
 
 _NAME = 64
 """Octets of the name of a listener, at most."""
@@ -29,25 +31,31 @@ class Balance:
     """What one process, number ``index``, knows of the others that have ``name`` and a folder in common.
 
     How many connections each has stands in one file that all map: one more than that, for 0 says that it takes none.
-    Beside it each has a socket, to which connections are handed as descriptors. OSError when these cannot be made.
+    So does how many each has handed to each other one, and how many each has taken: of a hundred that come at once,
+    those that are on their way count as well. Beside it each has a socket, to which connections are handed as
+    descriptors. OSError when these cannot be made.
     """
 
     def __init__(self, folder: Path, name: str, index: int) -> None:
         self._folder, self._name, self._index = folder, name, index
         self._open = 0
         self._takes = False
-        size = 4 * _PROCESSES
+        size = 4 * _PROCESSES * (_PROCESSES + 2)
         file = os.open(folder / f"{name}.open", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(file, size)
-            self._counts = memoryview(mmap.mmap(file, size)).cast("I")
+            numbers = memoryview(mmap.mmap(file, size)).cast("I")
         finally:
             os.close(file)
+        self._counts, self._taken = numbers[:_PROCESSES], numbers[_PROCESSES : 2 * _PROCESSES]
+        self._handed = numbers[2 * _PROCESSES :]  # by each, to each
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         path = self._path(index)
         path.unlink(missing_ok=True)  # of a process that had this number, and ended
         self._socket.bind(str(path))
+        if index < _PROCESSES:
+            self._taken[index] = self._given(index)  # or it was lost, with that process
 
     def close(self) -> None:
         self.leave()
@@ -77,11 +85,12 @@ class Balance:
         other = self._lightest()
         if other is None:
             return False
-        descriptors = array("i", [connection.fileno()])
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [connection.fileno()]))]
+        self._count_handed(other, 1)
         try:
             self._socket.sendmsg([listener.encode()], rights, 0, str(self._path(other)))
         except OSError as error:
+            self._count_handed(other, -1)
             if error.errno in (errno.ECONNREFUSED, errno.ENOENT):  # it has ended, and could not say so
                 self._counts[other] = 0
             return False
@@ -95,16 +104,32 @@ class Balance:
             while True:
                 await trio.lowlevel.wait_readable(self._socket)
                 name, descriptors, _, _ = socket.recv_fds(self._socket, _NAME, 1)
+                self._taken[self._index] = (self._taken[self._index] + 1) & _WHOLE
                 for descriptor in descriptors:  # none where we have no room for one more
                     nursery.start_soon(_serve, name.decode(), descriptor, serve)
 
     def _lightest(self) -> int | None:
         """The process with the fewest connections, if these are clearly fewer than ours."""
-        if not self._open:
+        if not self._open or self._index >= _PROCESSES:
             return None
-        counts = self._counts.tolist()
-        least = min(filter(None, counts), default=0)
-        return counts.index(least) if least and 4 * self._open > 5 * (least - 1) else None
+        counts = enumerate(self._counts.tolist())
+        loads = {index: self._load(index, count) for index, count in counts if count and index != self._index}
+        if not loads:
+            return None
+        other = min(loads, key=loads.__getitem__)
+        return other if 8 * self._load(self._index, self._open + 1) > 9 * loads[other] else None
+
+    def _load(self, index: int, count: int) -> int:
+        """How many it has, and will have at once."""
+        return count - 1 + ((self._given(index) - self._taken[index]) & _WHOLE)
+
+    def _given(self, index: int) -> int:
+        """How many were ever handed to it."""
+        return sum(self._handed[index::_PROCESSES]) & _WHOLE
+
+    def _count_handed(self, other: int, more: int) -> None:
+        place = self._index * _PROCESSES + other
+        self._handed[place] = (self._handed[place] + more) & _WHOLE
 
     def _tell(self) -> None:
         if self._index < _PROCESSES:

@@ -56,7 +56,7 @@ async def taking(nursery: trio.Nursery, balance: Balance, served: Served) -> Non
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "handed"),
-    [(0, 0, False), (1, 1, False), (1, 0, True), (0, 1, False), (5, 4, False), (6, 4, True), (100, 80, False)],
+    [(0, 0, False), (1, 1, False), (1, 0, True), (0, 1, False), (5, 4, True), (100, 90, False), (100, 88, True)],
 )
 async def test_who_has_clearly_more_hands_over(
     pair: tuple[Balance, Balance], ours: int, theirs: int, handed: bool
@@ -73,6 +73,24 @@ async def test_who_has_clearly_more_hands_over(
             heard = await trio.to_thread.run_sync(client.recv, 100)
             assert heard == (b"second" if handed else b""), "closed here, it is open there"
             assert served.listeners == ["imap"] * handed
+        nursery.cancel_scope.cancel()
+
+
+async def test_those_on_their_way_count_as_well(pair: tuple[Balance, Balance]) -> None:
+    """Of many that come at once, none has been taken when the last one is handed over."""
+    first, second = pair
+    async with trio.open_nursery() as nursery:
+        served = Served("second")
+        await taking(nursery, second, served)
+        clients = [connected() for _ in range(100)]
+        with connections(first, 60), connections(second, 40):
+            handed = [first.hand_over("imap", connection) for _, connection in clients]
+        for client, connection in clients:
+            client.close()
+            connection.close()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(served.listeners) == sum(handed) <= 20
+        assert handed[0]
         nursery.cancel_scope.cancel()
 
 
