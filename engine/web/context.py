@@ -71,6 +71,11 @@ class Context:
         return found
 
     @property
+    def changed(self) -> str:
+        """Another one when somebody has changed something, in whatever process."""
+        return ":".join(map(str, self.changes.state))
+
+    @property
     def config(self) -> Config:
         """The configuration in force."""
         return self._role.config
