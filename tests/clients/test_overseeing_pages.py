@@ -100,6 +100,7 @@ def test_parked_mail_is_looked_at_let_go_and_deleted(server: Postroad, browser: 
         expect(page.get_by_text("It was done to 1 message.")).to_be_visible()
         page.get_by_label("In the reason").fill("watches")
         page.get_by_role("button", name="Show", exact=True).click()
+        page.wait_for_url("**reason=watches**")
         expect(page.get_by_role("rowheader")).to_have_count(2)
         page.get_by_role("button", name="Choose all that are shown").click()
         expect(page.locator("input[name=id]:checked")).to_have_count(2)
@@ -172,6 +173,7 @@ def test_the_suppression_list_takes_a_file_and_gives_one(server: Postroad, brows
         page.get_by_label("Addresses or domains").fill("gone.example")
         page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_text("1 entry was put onto the list.")).to_be_visible()
+        expect(page.get_by_label("A file")).to_be_visible()  # the page takes it itself
         page.get_by_label("A file").set_input_files(file)
         page.get_by_role("button", name="Take in", exact=True).click()
         expect(page.get_by_text("5000 entries were put onto the list.")).to_be_visible()

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.chromium import chromium, picture
-from tests.support.pages import SETTINGS, site
+from tests.support.pages import SETTINGS, loaded, site
 from tests.support.server import PASSWORD, Postroad, until
 
 pytestmark = pytest.mark.client
@@ -51,8 +51,19 @@ def sign_in(browser, server: Postroad, address: str, **options) -> Page:
     page.fill('input[name="address"]', address)
     page.fill('input[name="password"]', PASSWORD)
     page.press('input[name="password"]', "Enter")
-    page.wait_for_selector("#lines")
+    loaded(page, "#lines")
     return page
+
+
+def begin_letter(page: Page) -> None:
+    page.click(".write")
+    loaded(page, "#sheet")
+
+
+def send(page: Page) -> None:
+    """What is in the editor, which leads to the list."""
+    page.click('button[type="submit"]')
+    loaded(page, "#lines")
 
 
 def subjects(page: Page) -> list[str]:
@@ -62,7 +73,7 @@ def subjects(page: Page) -> list[str]:
 def test_two_people_write_to_each_other(server, tmp_path):
     with chromium() as browser:
         ann, bob = sign_in(browser, server, ANN), sign_in(browser, server, BOB)
-        ann.click(".write")
+        begin_letter(ann)
         ann.fill('input[name="to"]', BOB)
         ann.fill('input[name="subject"]', "Báo cáo tháng mười")
         ann.click("#sheet")
@@ -71,8 +82,7 @@ def test_two_people_write_to_each_other(server, tmp_path):
         ann.set_input_files("#files", {"name": "report.txt", "mimeType": "text/plain", "buffer": b"numbers"})
         expect(ann.locator("#attached li")).to_have_count(1)
         picture(ann, "write")
-        ann.click('button[type="submit"]')
-        ann.wait_for_selector("#lines")
+        send(ann)
         expect(ann.locator("#notice")).to_contain_text("Sen")
         expect(bob.locator("#lines .subject")).to_have_text(["Báo cáo tháng mười"], timeout=60_000)
         expect(ann.locator("#notice")).to_contain_text("Sent", timeout=30_000)
@@ -84,6 +94,7 @@ def test_two_people_write_to_each_other(server, tmp_path):
         assert Path(kept.value.path()).read_bytes() == b"numbers"
         picture(bob, "read")
         bob.keyboard.press("r")
+        loaded(bob, "#sheet")
         expect(bob.locator('input[name="to"]')).to_have_value(ANN)
         expect(bob.locator('input[name="subject"]')).to_have_value("Re: Báo cáo tháng mười")
         bob.click("#sheet")
@@ -95,7 +106,7 @@ def test_two_people_write_to_each_other(server, tmp_path):
         expect(ann.locator("#lines .subject")).to_have_text(["Báo cáo tháng mười"])
         ann.locator("#lines .line").click()
         expect(ann.locator(".fates")).to_contain_text(f"delivered {BOB}")
-        ann.click(".write")
+        begin_letter(ann)
         ann.type('input[name="to"]', "bo")
         expect(ann.locator(".people-list li:visible")).to_have_text([BOB])
         ann.keyboard.press("Enter")
@@ -115,7 +126,7 @@ def test_two_people_write_to_each_other(server, tmp_path):
 def test_sending_is_undone_and_the_letter_is_there_again(server):
     with chromium() as browser:
         ann = sign_in(browser, server, ANN)
-        ann.click(".write")
+        begin_letter(ann)
         ann.fill('input[name="to"]', BOB)
         ann.fill('input[name="subject"]', "Too early")
         ann.click("#sheet")
@@ -123,11 +134,12 @@ def test_sending_is_undone_and_the_letter_is_there_again(server):
         ann.click('button[type="submit"]')
         ann.wait_for_selector("#undo:visible")
         ann.click("#undo")
+        loaded(ann, "#sheet")
         expect(ann.locator('input[name="subject"]')).to_have_value("Too early")
         expect(ann.locator("#sheet")).to_contain_text("I should not say this")
         ann.once("dialog", lambda dialog: dialog.accept())
         ann.click("#discard")
-        ann.wait_for_selector("#lines")
+        loaded(ann, "#lines")
         ann.locator('[data-use="\\\\Drafts"]').click()
         expect(ann.locator("#lines .nothing")).to_be_visible()
         assert ann.mistakes == []
@@ -137,7 +149,7 @@ def test_sending_is_undone_and_the_letter_is_there_again(server):
 def test_a_letter_is_sent_at_the_time_that_was_chosen(server):
     with chromium() as browser:
         ann = sign_in(browser, server, ANN)
-        ann.click(".write")
+        begin_letter(ann)
         ann.fill('input[name="to"]', BOB)
         ann.fill('input[name="subject"]', "Not before")
         ann.click("#sheet")
@@ -145,9 +157,7 @@ def test_a_letter_is_sent_at_the_time_that_was_chosen(server):
         ann.click("summary:has-text('Later')")
         at = (time.time() + 80) // 60 * 60  # the page takes whole minutes, by the clock of the browser
         ann.fill("#at", ann.evaluate(_LOCAL, at))
-        ann.click('button[type="submit"]')
-        ann.wait_for_selector("#lines")
-        assert server.mailbox(BOB) == []
+        send(ann)
         (come,) = until(lambda: server.mailbox(BOB), "the letter at its time")
         assert b"Subject: Not before" in come
         assert time.time() >= at
@@ -157,10 +167,9 @@ def test_a_letter_is_sent_at_the_time_that_was_chosen(server):
 def test_a_picture_that_is_pasted_stands_in_the_letter(server):
     with chromium() as browser:
         ann = sign_in(browser, server, ANN)
-        ann.click(".write")
+        begin_letter(ann)
         ann.fill('input[name="to"]', BOB)
         ann.fill('input[name="subject"]', "A pixel")
-        ann.wait_for_load_state()  # until the page listens for what is pasted
         ann.evaluate(
             """octets => {
                 const data = new DataTransfer();
@@ -171,8 +180,7 @@ def test_a_picture_that_is_pasted_stands_in_the_letter(server):
             list(PIXEL),
         )
         expect(ann.locator("#sheet img")).to_have_count(1)
-        ann.click('button[type="submit"]')
-        ann.wait_for_selector("#lines")
+        send(ann)
         (come,) = until(lambda: server.mailbox(BOB), "the letter")
         parts = {part.get_content_type(): part for part in message_from_bytes(come, policy=default).walk()}
         identity = parts["image/png"]["Content-ID"].strip("<>")

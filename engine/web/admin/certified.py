@@ -1,4 +1,4 @@
-"""How it stands with the certificates, for all who look on at once: by which state they see that there is something new."""
+"""How it stands with the certificates, for all who look on at once: whether there is something new to see."""
 
 import zlib
 from functools import partial

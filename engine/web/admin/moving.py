@@ -9,7 +9,7 @@ from io import StringIO
 import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.directory import ADMINISTRATOR, OWNER
@@ -22,7 +22,7 @@ from engine.web.admin.scope import administered, operator, outranks
 from engine.web.bounds import bounded
 from engine.web.context import Context
 from engine.web.languages import translator, worded
-from engine.web.moves import FORM, SHOWN, Move, Moves, state_of, states, wishes_in
+from engine.web.moves import FORM, SHOWN, Move, Moves, state_of, states, told_of, wishes_in
 from engine.web.pages.account import embedded, own
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
@@ -36,6 +36,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         Route("/admin/moving", require(ADMINISTRATOR)(partial(_list, moves)), methods=["GET"]),
         Route("/admin/moving", require(ADMINISTRATOR)(partial(_begin, moves)), methods=["POST"]),
         Route("/admin/moving/many", require(ADMINISTRATOR)(partial(_begin_many, moves)), methods=["POST"]),
+        Route("/admin/moving/state", require(ADMINISTRATOR)(partial(_state, moves)), methods=["GET"]),
         Route("/admin/moving/live", _live_of(moves), methods=["GET"]),
         Route("/admin/moving/change", require(ADMINISTRATOR)(partial(_change, moves)), methods=["POST"]),
     ]
@@ -46,7 +47,7 @@ def _live_of(moves: Moves) -> Endpoint:
     @require(ADMINISTRATOR)
     async def live(request: Request) -> Response:
         async def state() -> str:
-            return state_of(_seen(request, moves))
+            return await told_of(request, "/admin/moving/state", lambda: state_of(_seen(request, moves)))
 
         return streams.states(request, state)
 
@@ -73,6 +74,11 @@ def _shown(request: Request, moves: Moves, status: int = 200, *, why: str = "") 
         many=request.url.path.endswith("/many"),
         begun=int(begun) if begun.isascii() and begun.isdigit() and len(begun) < 7 else 0,
     )
+
+
+async def _state(moves: Moves, request: Request) -> Response:
+    """For the other processes."""
+    return PlainTextResponse(state_of(_seen(request, moves)))
 
 
 async def _list(moves: Moves, request: Request) -> Response:

@@ -11,7 +11,7 @@ from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.migration import Login, server_at
@@ -21,7 +21,7 @@ from engine.web import streams
 from engine.web.bounds import bounded
 from engine.web.context import Context
 from engine.web.languages import translator, worded
-from engine.web.moves import SHOWN, Move, Moves, state_of, states, wishes_in
+from engine.web.moves import SHOWN, Move, Moves, state_of, states, told_of, wishes_in
 from engine.web.pace import Pace
 from engine.web.pages.account import oneself, own
 from engine.web.pages.signing_in import field
@@ -38,6 +38,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/account/moving", require()(partial(_list, moves)), methods=["GET"]),
         Route("/account/moving", require()(partial(_begin, moves, pace)), methods=["POST"]),
+        Route("/account/moving/state", require()(partial(_state, moves)), methods=["GET"]),
         Route("/account/moving/live", _live_of(moves), methods=["GET"]),
         Route("/account/moving/change", require()(partial(_change, moves)), methods=["POST"]),
     ]
@@ -48,7 +49,7 @@ def _live_of(moves: Moves) -> Endpoint:
     @require()
     async def live(request: Request) -> Response:
         async def state() -> str:
-            return state_of(_own(request, moves))
+            return await told_of(request, "/account/moving/state", lambda: state_of(_own(request, moves)))
 
         return streams.states(request, state)
 
@@ -63,6 +64,11 @@ def _shown(request: Request, moves: Moves, status: int = 200, *, why: str = "") 
     found = _own(request, moves)
     values = {"moves": found, "state": state_of(found), "states": states(request), "most": SHOWN, "why": why}
     return page(request, "pages/moving.html", status, **values)
+
+
+async def _state(moves: Moves, request: Request) -> Response:
+    """For the other processes."""
+    return PlainTextResponse(state_of(_own(request, moves)))
 
 
 async def _list(moves: Moves, request: Request) -> Response:

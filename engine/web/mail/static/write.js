@@ -229,5 +229,6 @@ for (const input of form.querySelectorAll("[data-people]")) completing(input);
 start();
 show();
 watching(form, document.getElementById("ways"));
+form.querySelector("[data-waits]")?.removeAttribute("disabled"); // a form that nobody listens to would lose the letter
 (form.elements.to.value ? (isPlain ? plain : sheet) : form.elements.to).focus();
 if (isPlain) plain.setSelectionRange(0, 0);
