@@ -5,7 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from starlette.requests import Request
@@ -51,6 +51,7 @@ def environment(language: str) -> Environment:
     )
     found.install_gettext_translations(texts(language), newstyle=True)  # type: ignore[attr-defined]
     found.filters["date"] = partial(shown_date, language=language)
+    found.filters["day"] = partial(shown_day, language=language)
     found.filters["ago"] = partial(shown_ago, language=language)
     found.filters["number"] = partial(format_decimal, locale=language)
     found.filters["percent"] = partial(format_percent, locale=language)
@@ -67,6 +68,11 @@ def _loader() -> BaseLoader:
 def shown_date(moment: float, form: str = "medium", *, language: str) -> str:
     """A Unix time as a date and a time of day, in the time zone of the server."""
     return str(format_datetime(datetime.fromtimestamp(moment).astimezone(), form, locale=language))
+
+
+def shown_day(moment: float, language: str) -> str:
+    """The day of a Unix time, in the time zone of the server."""
+    return str(format_date(datetime.fromtimestamp(moment), "full", locale=language))
 
 
 def shown_ago(moment: float, language: str) -> str:

@@ -25,15 +25,21 @@ const put = (element, html) => {
   clocks(element);
 };
 
-// Times as the reader's own clock has them: of today the hour, of this year the day.
+// Times as the reader's own clock has them: of today the hour, of this year the day; or all of it, and until when.
 
 const forms = [{ hour: "numeric", minute: "2-digit" }, { day: "numeric", month: "short" }, { day: "numeric", month: "numeric", year: "2-digit" }]
   .map((form) => new Intl.DateTimeFormat(document.documentElement.lang, form));
+const long = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "full", timeStyle: "short" });
 const counted = (text, count) => text.replace("{count}", new Intl.NumberFormat(document.documentElement.lang).format(count));
 const clocks = (root) => {
   const now = new Date();
   for (const time of all("time[data-time]", root)) {
     const then = new Date(time.dataset.time * 1000);
+    if (time.dataset.form) {
+      const until = new Date((time.dataset.until ?? 0) * 1000);
+      time.textContent = until > then ? long.formatRange(then, until) : long.format(then);
+      continue;
+    }
     const form = then.toDateString() === now.toDateString() ? 0 : then.getFullYear() === now.getFullYear() ? 1 : 2;
     time.title = then.toLocaleString(document.documentElement.lang);
     time.dateTime = then.toISOString();
