@@ -2,6 +2,7 @@
 
 import imaplib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,26 @@ def test_mail_moves_in(server: Postroad, browser: Browser) -> None:
         page.get_by_role("button", name="Take off the list").click()
         expect(state).to_have_count(0)
     assert len(server.mailbox(BOB, lines=0)) == 20
+
+
+def test_another_browser_shows_how_far_it_is(server: Postroad, browser: Browser) -> None:
+    """The time that it takes is printed, and fails nothing."""
+    with visit(browser) as page, visit(browser) as other, visit(browser) as owns:
+        sign_in(page, server, ANN, path="/admin/moving")
+        sign_in(other, server, ANN, path="/admin/moving")
+        sign_in(owns, server, BOB, path="/account/moving")
+        begin(page, 9)  # where nobody answers
+        page.get_by_text("1 account has begun.").wait_for()
+        began = time.monotonic()
+        for one in (other, owns):
+            expect(one.locator(".move .badge")).to_have_text("waits for the other server")
+        print(f"moving in: {time.monotonic() - began:.2f} s until two others showed it")
+        other.get_by_role("button", name="Pause").click()
+        for one in (page, owns):
+            expect(one.locator(".move .badge")).to_have_text("is paused")
+        owns.get_by_role("button", name="Take off the list").click()
+        for one in (page, other, owns):
+            expect(one.locator(".move")).to_have_count(0)
 
 
 @needs("node", "npm")

@@ -87,3 +87,25 @@ async def test_a_page_is_of_the_state_in_which_it_was_begun(site, monkeypatch):
     monkeypatch.setattr(suppressions, "some", slow)
     assert live((await site.known(OWNER).get("/admin/suppression")).text)[0][1] == before
     assert site.context.changed != before
+
+
+async def test_one_s_own_account_is_stale_when_somebody_has_changed_it(site):
+    mine, owner = site.known(ANN), site.known(OWNER)
+    seen = []
+
+    async def is_new() -> bool:
+        page = (await mine.get("/account")).text
+        (state,) = set(re.findall(r'data-live="/account" data-news="/account/live" data-state="(\w+)"', page))
+        seen.append(state)
+        return state not in seen[:-1]
+
+    assert await is_new()
+    assert not await is_new()
+    phone = site.known(ANN)
+    assert await is_new()
+    await posted(owner, "/admin/account/app-passwords", address=ANN, name="desk", services="imap")
+    assert await is_new()
+    await posted(phone, "/account/look", theme="dark", language="")
+    assert await is_new()
+    await posted(owner, "/admin/account/app-passwords", address=OTHER, name="desk", services="imap")
+    assert not await is_new()  # what becomes of others is nothing to her

@@ -18,7 +18,7 @@ from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import language_of, translator, worded
 from engine.web.pages.account import own
-from engine.web.rendering import page, shown_date, shown_size
+from engine.web.rendering import page, shown_moment, shown_size
 from engine.web.sessions import require
 from engine.web.streams import states
 
@@ -189,7 +189,7 @@ def _worded(request: Request, told: Sequence[tuple[str, str]]) -> list[tuple[str
         if name in _SIZES and text.isdigit():
             return shown_size(int(text), language)
         if name in _MOMENTS:
-            return shown_date(float(text), language=language)
+            return shown_moment(float(text), language=language)
         if name in _SETS:
             return words.get(text) or deed(known, text)
         return worded(request, text) if name == "why" else text

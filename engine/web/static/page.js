@@ -1,6 +1,8 @@
 // What every page does: asks before something is done for good, closes notices, lets tables be narrowed as one types,
 // and brings the present page into sight where the navigation scrolls.
 
+import { clocks } from "./clocks.js";
+
 const asks = (form) => form.dataset.ask;
 
 document.addEventListener("submit", (event) => {
@@ -24,6 +26,8 @@ document.addEventListener("click", async ({ target }) => {
   await navigator.clipboard.writeText(document.querySelector(button.dataset.copies).textContent.trim());
   button.textContent = button.dataset.copied;
 });
+
+clocks(document);
 
 const here = document.querySelector(".side [aria-current]");
 if (here) {

@@ -1,5 +1,6 @@
 // Pages that show what others may change meanwhile: each part that is marked data-live is fetched anew when something was.
 
+import { clocks } from "../base/clocks.js";
 import { listen } from "../base/events.js";
 
 const parts = () => [...document.querySelectorAll("[data-live]")];
@@ -77,6 +78,7 @@ const renew = async (address, numbers) => {
   const response = await fetch(address, { headers: { accept: "text/html", "x-live": "1" } });
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  clocks(page); // as they stand here already
   const fresh = page.querySelectorAll("[data-live]");
   for (const number of numbers) {
     const part = parts()[number];

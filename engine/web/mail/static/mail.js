@@ -1,6 +1,7 @@
 // The window: lists, the reader, what the keyboard does, and news of what others change.
 
 import { ask } from "../base/asking.js";
+import { clocks as written } from "../base/clocks.js";
 import { listen } from "../base/events.js";
 
 const panes = document.getElementById("mail");
@@ -25,21 +26,16 @@ const put = (element, html) => {
   clocks(element);
 };
 
-// Times as the reader's own clock has them: of today the hour, of this year the day; or all of it, and until when.
+// Times as the reader's own clock has them: of today the hour, of this year the day.
 
 const forms = [{ hour: "numeric", minute: "2-digit" }, { day: "numeric", month: "short" }, { day: "numeric", month: "numeric", year: "2-digit" }]
   .map((form) => new Intl.DateTimeFormat(document.documentElement.lang, form));
-const long = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "full", timeStyle: "short" });
 const counted = (text, count) => text.replace("{count}", new Intl.NumberFormat(document.documentElement.lang).format(count));
 const clocks = (root) => {
+  written(root);
   const now = new Date();
-  for (const time of all("time[data-time]", root)) {
+  for (const time of all("time[data-time]:not([data-form])", root)) {
     const then = new Date(time.dataset.time * 1000);
-    if (time.dataset.form) {
-      const until = new Date((time.dataset.until ?? 0) * 1000);
-      time.textContent = until > then ? long.formatRange(then, until) : long.format(then);
-      continue;
-    }
     const form = then.toDateString() === now.toDateString() ? 0 : then.getFullYear() === now.getFullYear() ? 1 : 2;
     time.title = then.toLocaleString(document.documentElement.lang);
     time.dateTime = then.toISOString();
