@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+import trio
 from msgspec.structs import replace
 
 from engine.history import history
@@ -171,13 +172,33 @@ class Orders:
 
     async def turn(self, line: str, by: str = "") -> bool:
         """Let a line have its turn now; whether there is such a line. ``by``: the operator. StorageError."""
+        if not await self._turned(line):
+            return False
+        event("ordered", line=line, order="retry", by=by or None)
+        return True
+
+    async def let_go(self, held: Callable[[str, str], bool]) -> int:
+        """Let those lines have their turns now of which ``held`` says so, by their names and the domain of what stands
+        first in them; how many they are. StorageError."""
+        names = await trio.to_thread.run_sync(self._held, held)
+        return sum([await self._turned(name) for name in names])
+
+    def _held(self, held: Callable[[str, str], bool]) -> list[str]:
+        shard = self._owner.shard
+        found = []
+        for name in shard.line_names():
+            first = shard.records(shard.line_from(name, b"", 1)[0])
+            if held(name, domain_of(first[0].envelope.recipients[:1]) if first else ""):
+                found.append(name)
+        return found
+
+    async def _turned(self, line: str) -> bool:
         owner, now = self._owner, self._owner.time()
         if owner.shard.turn(line) is None:
             return False
         await owner.writer.apply(lambda batch: owner.shard.set_turn(batch, line, now, now))
         owner.lines.hasten(line)
         owner.wake()
-        event("ordered", line=line, order="retry", by=by or None)
         return True
 
 

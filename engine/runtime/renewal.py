@@ -56,6 +56,7 @@ class Renewal:
         if known:
             self._hurried.add(folder)
             self._next[folder] = 0.0
+            self._standings[folder] = replace(self._standings[folder], again=time.time())
         return known
 
     async def run(self) -> None:

@@ -27,5 +27,8 @@ SUBMIT_SERVICE = "submit"
 CERTIFICATES_SERVICE = "certificates"
 """Where the process that gets certificates by ACME says how that goes (``standings``), and hurries (``renew``)."""
 
+PAGES_SERVICE = "pages"
+"""Where the first web process answers requests that came to another one, about what it alone has (``answer``)."""
+
 WATCH_SERVICE = "watch"
 """Where every worker lets its links be tapped (``tap``, ``untap``), and says which process it is (``process``)."""

@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +31,9 @@ from engine.verdict import Defer, Delivered, Each, Reject, Verdict
 
 TELL = 1.0
 """Seconds after which the others hear of replies that do not fit, and count for a share alone."""
+
+LIFTED = 0.25
+"""Seconds between two looks whether somebody has lifted a suspension, each of which takes microseconds."""
 
 _OVERLAYS = 10_000
 
@@ -319,6 +322,24 @@ class Actions:
             for_it = [one for one in there if _is_for(self._providers, one, key[:2], domain=domain, tenant=tenant)]
             overlay = self._overlays[key] = _joined(for_it, now)
         return overlay
+
+    async def watch(self, lifted: Callable[[Sequence[Action]], Awaitable[None]]) -> NoReturn:
+        """Tell of suspensions that are over before their time, whoever has lifted them."""
+        before: dict[str, Action] = {}
+        while True:
+            there = {one.id: one for one in self._now() if one.act == "suspend"}
+            now = self._clock()
+            gone = [one for identity, one in before.items() if identity not in there and one.until > now]
+            if gone:
+                await lifted(gone)
+            before = there
+            await trio.sleep(LIFTED)
+
+    def is_held_by(self, action: Action, line: str, domain: str) -> bool:
+        """Whether it has kept back what stands in a line, of which some is for the domain."""
+        site, _, source = line.rpartition("/")
+        way = (site.partition(" ")[0], source)
+        return bool(site) and _is_for(self._providers, action, way, domain=domain, tenant=action.tenant)
 
     def _now(self) -> list[Action]:
         """All actions, as far as anybody knows."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.runtime.roles.role import Role
     from engine.shaping.allowances import Allowances
     from engine.web.collecting import Collected
+    from engine.web.forwarding import HandOn
     from engine.web.sessions.store import Sessions
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Context:
         self.growth = Growth.open(role.data)  # what accounts held, day by day
         self.note = self.changes.note(event)  # takes what operations tell of: it comes into the log, and is kept
         self.tasks: list[Callable[[], Awaitable[None]]] = []  # of parts, which run as long as the process
+        self.hand_on: HandOn | None = None  # has the first process answer; None: this is the first
         self._providers: dict[str, RelyingParty] = {}
         self._shared: dict[object, Any] = {}
         self.closing: list[Callable[[], None]] = []  # what parts have to close when the process ends
@@ -69,6 +71,11 @@ class Context:
             self._shared[kind] = kind(self)
         found: T = self._shared[kind]
         return found
+
+    @property
+    def changed(self) -> str:
+        """Another one when somebody has changed something, in whatever process."""
+        return ":".join(map(str, self.changes.state))
 
     @property
     def config(self) -> Config:

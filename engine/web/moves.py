@@ -1,12 +1,14 @@
 """Mail that is being taken from other servers, begun in the pages.
 
-All of it is in the memory of this process, the passwords too, and those for no longer than they are needed: they go
-when all has come, when the source does not let us in, or after a day. What has come is in records on disk, so after a
-restart the same is begun again with its password, and goes on where it was.
+All of it is in the memory of the first web process, the passwords too, and those for no longer than they are needed:
+they go when all has come, when the source does not let us in, or after a day. What has come is in records on disk, so
+after a restart the same is begun again with its password, and goes on where it was.
 """
 
 import secrets
 import time
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, TypeAlias
@@ -15,14 +17,17 @@ import trio
 from starlette.requests import HTTPConnection, Request
 
 from engine.directory import Account
+from engine.links.request import Unanswered
 from engine.migration import Choice, Progress, Wishes
 from engine.observe.events import event
 from engine.operations import migrating
 from engine.operations.migrating import Task, kept
 from engine.operations.operator import Operator
 from engine.storage.environment import StorageError
-from engine.web.context import Context
+from engine.web.context import Context, context_of
+from engine.web.forwarding import handed_on
 from engine.web.languages import translator
+from engine.web.sessions.session import LIVE
 
 AT_ONCE = 8
 """That run; others wait for their turn."""
@@ -38,6 +43,11 @@ FORM = 64 * 1024
 
 SWEEP = 600.0
 """Seconds between two looks at those that have been known for long enough."""
+
+PLACES = "/admin/moving", "/account/moving"
+"""The pages about it: the first of the web processes has it, and the others hand on what they are asked."""
+
+_OK = 200
 
 State: TypeAlias = Literal["queued", "running", "waiting", "paused", "done", "full", "refused", "failed"]
 
@@ -59,6 +69,18 @@ def states(request: HTTPConnection) -> dict[str, str]:
         "refused": _("the other server refuses"),
         "failed": _("was broken off"),
     }
+
+
+async def told_of(request: Request, path: str, here: Callable[[], str]) -> str:
+    """The state of what is moved that whoever asks may see: ``here``, or at ``path`` of the process that has it."""
+    hand_on = context_of(request).hand_on
+    if hand_on is None:
+        return here()
+    try:
+        status, _, state = await handed_on(hand_on, request, path, (LIVE.encode(), b"1"))
+    except Unanswered:
+        return "unanswered"
+    return state.decode() if status == _OK else "refused"
 
 
 async def wishes_in(request: Request) -> Wishes:
@@ -86,6 +108,7 @@ class Move:
     begun: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    steps: int = 0  # that it has taken
 
     @property
     def is_going(self) -> bool:
@@ -102,11 +125,17 @@ class Move:
 
     def come_to(self, state: State) -> None:
         self.state, self.changed = state, time.time()
+        self.steps += 1
         if not self.is_going and not self.may_resume:
             self.forget_secret()
 
     def forget_secret(self) -> None:
         self.task = replace(self.task, login=replace(self.task.login, secret=kept("")))
+
+
+def state_of(moves: Sequence[Move]) -> str:
+    """Another one when one of them has come further, has come, or has gone."""
+    return f"{zlib.crc32(repr([(move.id, move.steps) for move in moves]).encode()):08x}"
 
 
 class Moves:
@@ -197,6 +226,7 @@ class Moves:
     @staticmethod
     def _told(move: Move, done: Progress) -> None:
         move.done = done
+        move.steps += 1
         if move.state in _GOING and done.state in ("running", "waiting"):
             move.state = done.state
 

@@ -5,9 +5,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -51,6 +52,8 @@ def environment(language: str) -> Environment:
     )
     found.install_gettext_translations(texts(language), newstyle=True)  # type: ignore[attr-defined]
     found.filters["date"] = partial(shown_date, language=language)
+    found.filters["moment"] = partial(shown_moment, language=language)
+    found.filters["day"] = partial(shown_day, language=language)
     found.filters["ago"] = partial(shown_ago, language=language)
     found.filters["number"] = partial(format_decimal, locale=language)
     found.filters["percent"] = partial(format_percent, locale=language)
@@ -67,6 +70,18 @@ def _loader() -> BaseLoader:
 def shown_date(moment: float, form: str = "medium", *, language: str) -> str:
     """A Unix time as a date and a time of day, in the time zone of the server."""
     return str(format_datetime(datetime.fromtimestamp(moment).astimezone(), form, locale=language))
+
+
+def shown_moment(moment: float, form: str = "medium", until: float = 0.0, *, language: str) -> Markup:
+    """A time as an element, which a script of every page writes as the reader's own clock has it (clocks.js)."""
+    text = " – ".join(shown_date(one, form, language=language) for one in ((moment, until) if until else (moment,)))
+    behind = Markup(' data-until="{}"').format(int(until)) if until else ""
+    return Markup('<time data-time="{}"{} data-form="{}">{}</time>').format(int(moment), behind, form, text)
+
+
+def shown_day(moment: float, language: str) -> str:
+    """The day of a Unix time, in the time zone of the server."""
+    return str(format_date(datetime.fromtimestamp(moment), "full", locale=language))
 
 
 def shown_ago(moment: float, language: str) -> str:

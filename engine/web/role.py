@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from engine.config import NOWHERE, WEB, Config, ConfigError, Problem, secrets_in
 from engine.figures.recording import Recorder
+from engine.links.request import Unanswered, answer_requests
 from engine.mailbox import NewsDesk
 from engine.net.connection import Connection
 from engine.net.crowd import Crowd
@@ -21,9 +22,10 @@ from engine.observe.events import event
 from engine.observe.measures import Sample
 from engine.runtime.canary import InForce
 from engine.runtime.places import MAILBOXES, between, processes
+from engine.runtime.places import WEB as WEB_PROCESS
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
-from engine.runtime.services import NEWS
+from engine.runtime.services import NEWS, PAGES_SERVICE
 from engine.storage.environment import StorageError
 from engine.web.application import Access, application
 from engine.web.asking import Asking
@@ -64,6 +66,10 @@ class WebRole(Role):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         async with trio.open_nursery() as self._nursery:
             await self._nursery.start(self._asking.run)
+            if self.here.process.index == 0:
+                here = self.here
+                endpoint = between(here.folder, here.process.name, here.life, PAGES_SERVICE)
+                self._nursery.start_soon(answer_requests, here.context, endpoint, {"answer": self._answer})
             task_status.started()
 
     def start(self, nursery: trio.Nursery) -> None:
@@ -72,6 +78,14 @@ class WebRole(Role):
         if self.here.process.index == 0:  # one writes, and all read
             keep = Recorder(self.figures.opened, self._samples, lambda: self.config.figures.keep)
             nursery.start_soon(keep.run)
+
+    async def _answer(self, *said: Any) -> Any:
+        """What came to another web process, and is about what this one alone has."""
+        from engine.web.forwarding import answered
+
+        if self._site is None:
+            raise Unanswered("the pages are closed")
+        return await answered(self._site.app, *said)
 
     async def _samples(self) -> Mapping[str, Sequence[Sample]]:
         return (await self._collecting.now()).samples
@@ -177,7 +191,9 @@ class _Site:
         with ExitStack() as opened:
             self._sessions = opened.enter_context(closing(Sessions.open(role.data / "web", config.web)))
             self._context = opened.enter_context(closing(Context(role, asking, collecting.now, self._sessions, news)))
-            app = site(self._context, PARTS)
+            if role.here.process.index:
+                self._context.hand_on = partial(asking.ask, WEB_PROCESS, PAGES_SERVICE, seconds=30)
+            self.app = app = site(self._context, PARTS)
             opened.pop_all()
         bounds: Callable[[Scope], Bounds] = partial(bounds_of, app.routes)
         self.http = Http(app, Terms(), bounds)

@@ -19,7 +19,9 @@ from engine.storage.environment import StorageError
 from engine.web import admin, api, mail, pages
 from engine.web import open as open_
 from engine.web.context import Context, context_of
+from engine.web.forwarding import Forwarding
 from engine.web.languages import translated, translator, worded
+from engine.web.moves import PLACES
 from engine.web.rendering import page
 from engine.web.sessions.session import Sessioned
 from engine.web.static_files import StaticFiles
@@ -62,7 +64,11 @@ def site(context: Context, parts: Iterable[Part]) -> Starlette:
     static = StaticFiles()
     found = Starlette(
         routes=[static.route(), *(route for part in parts for route in part.routes(context))],
-        middleware=[Middleware(Headers), Middleware(Sessioned)],
+        middleware=[
+            Middleware(Headers),
+            Middleware(Forwarding, hand_on=context.hand_on, places=PLACES),
+            Middleware(Sessioned),
+        ],
         exception_handlers={
             HTTPException: refused,
             Forbidden: forbidden,

@@ -24,6 +24,9 @@ BEAT = 15.0
 RETRY = 2000
 """Milliseconds after which a browser comes again."""
 
+LOOK = 0.25
+"""Seconds between two looks whether something has changed: what one browser does another shows within a second."""
+
 MOST = 40
 """Streams of one account in a process: more pages than anybody has open, and far fewer than the places of a network,
 which colleagues want too."""
@@ -106,6 +109,20 @@ class EventStream(Response):
     async def _end(self, scope: trio.CancelScope) -> None:
         await self._context.ending.wait()
         scope.cancel()
+
+
+def states(request: Request, state: Callable[[], Awaitable[str]]) -> EventStream:
+    """``changed``, with the state that a page is to be of; what is new in it, the page asks for itself."""
+
+    async def produce(emit: Emit) -> None:
+        told = None
+        while True:
+            if (now := await state()) != told:
+                told = now
+                await emit("changed", now)
+            await trio.sleep(LOOK)
+
+    return EventStream(request, produce)
 
 
 def _emitting(say: Callable[[str], Awaitable[None]]) -> Emit:

@@ -71,6 +71,9 @@ def test_an_administrator_reads_the_charts(server: Postroad, browser: Browser) -
         expect(taken.get_by_role("heading", name="Mail taken in, by lane")).to_be_visible()
         shot(page, "charts-day")
 
+        reader = taken.get_by_role("slider", name="Read the values: Mail taken in, by lane")
+        expect(reader).to_be_visible()  # now the page hears the pointer
+
         # By the pointer: the legend has the values of that moment, and the sums again when it leaves.
         sums = taken.locator("[data-value]").all_inner_texts()
         box = taken.locator(".field").bounding_box()
@@ -84,7 +87,6 @@ def test_an_administrator_reads_the_charts(server: Postroad, browser: Browser) -
         expect(middle).to_be_visible()
 
         # By the keys: the slider says what a screen reader reads.
-        reader = taken.get_by_role("slider", name="Read the values: Mail taken in, by lane")
         reader.focus()
         page.keyboard.press("Home")
         first = taken.locator("tbody tr").first

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from engine.net.zone import Zone
 from tests.support.background import dns
 from tests.support.chromium import patient, picture
-from tests.support.pages import SETTINGS, WIDE, Look, faults, in_each_look, site
+from tests.support.pages import SETTINGS, WIDE, Look, faults, in_each_look, loaded, site
 from tests.support.programs import needs
 from tests.support.server import PASSWORD, PATIENCE, Postroad, until
 
@@ -54,8 +54,7 @@ def sign_in(browser: Browser, server: Postroad, address: str, **options: Any) ->
     page.fill('input[name="address"]', address)
     page.fill('input[name="password"]', PASSWORD)
     page.press('input[name="password"]', "Enter")
-    page.wait_for_selector("#lines")
-    page.wait_for_load_state()  # until it listens for keys
+    loaded(page, "#lines")
     return page
 
 
@@ -69,6 +68,7 @@ def test_contacts_are_noted_carried_and_completed(server: Postroad, browser: Bro
     ann.get_by_label("Groups").fill("Chess")
     ann.get_by_role("button", name="Keep").click()
     expect(ann.locator(".notice.good").first).to_have_text("Kept.")
+    loaded(ann, "#import input")
     cards = "".join(
         f"BEGIN:VCARD\r\nVERSION:3.0\r\nN:Lee;{name};;;\r\nFN:{name} Lee\r\nEMAIL:{name.lower()}@example.net\r\n"
         "CATEGORIES:Chess\r\nEND:VCARD\r\n"

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import picture
-from tests.support.pages import PHONE, SETTINGS, enter, sign_in, site, visit
+from tests.support.pages import PHONE, SETTINGS, enter, loaded, sign_in, site, visit
 from tests.support.server import Postroad, letter
 
 pytestmark = pytest.mark.client
@@ -104,14 +104,16 @@ def test_two_people_work_in_a_shared_mailbox(server: Postroad, browser: Browser)
                 one.locator("nav a[data-box]").filter(has_text="INBOX").last.click()
                 expect(one.locator("#lines .subject").first).to_have_text("an order")
             bob.click(".write")
+            loaded(bob, "#sheet")
             expect(bob.locator("select[name=sender]")).to_contain_text("sales@example.org")
             picture(bob, "shared-mailbox")
             eve.click(".write")
+            loaded(eve, "#sheet")
             eve.locator("select[name=sender]").select_option("sales@example.org")
             eve.get_by_label("To", exact=True).fill(BOB)
             eve.get_by_label("Subject").fill("for the office")
             eve.get_by_role("button", name="Send", exact=True).click()
-            eve.wait_for_url("**/mail/")
+            loaded(eve, "#lines")  # which sends it
             bob.goto(site(server, "/mail/"))
             bob.locator("#lines").get_by_text("for the office").click()
             expect(bob.locator(".fields")).to_contain_text("Sent by")

@@ -15,6 +15,7 @@ from tests.support.pages import (
     enter,
     faults,
     in_each_look,
+    loaded,
     shot,
     sign_in,
     site,
@@ -38,7 +39,8 @@ def server(tmp_path: Path) -> Iterator[Postroad]:
 
 
 def send(page: Page, text: str, **fields: str) -> None:
-    """Write what is in the editor that is open, and send it."""
+    """Write into the editor that is open."""
+    loaded(page, "#sheet")
     for name, value in fields.items():
         page.fill(f'input[name="{name}"]', value)
     page.click("#sheet")
@@ -48,6 +50,7 @@ def send(page: Page, text: str, **fields: str) -> None:
 
 def is_sent(page: Page) -> None:
     page.click('button[type="submit"]')
+    loaded(page, "#lines")
     expect(page.locator("#notice")).to_contain_text("Sent")
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.chromium import patient, picture
 from tests.support.clock import Clock
-from tests.support.pages import SETTINGS, site
+from tests.support.pages import SETTINGS, loaded, site
 from tests.support.programs import needs
 from tests.support.server import PASSWORD, Postroad, until
 
@@ -53,9 +53,19 @@ def sign_in(browser, server: Postroad, address: str, **options) -> Page:
     page.fill('input[name="address"]', address)
     page.fill('input[name="password"]', PASSWORD)
     page.press('input[name="password"]', "Enter")
-    page.wait_for_selector("#lines")
-    page.wait_for_load_state()  # until it listens for keys
+    loaded(page, "#lines")
     return page
+
+
+def begin_letter(page: Page) -> None:
+    page.click(".write")
+    loaded(page, "#sheet")
+
+
+def send(page: Page) -> None:
+    """What is in the editor, which leads to the list."""
+    page.click('button[type="submit"]')
+    loaded(page, "#lines")
 
 
 def subjects(page: Page) -> list[str]:
@@ -64,7 +74,7 @@ def subjects(page: Page) -> list[str]:
 
 def test_two_people_write_to_each_other(server, browser):
     ann, bob = sign_in(browser, server, ANN), sign_in(browser, server, BOB)
-    ann.click(".write")
+    begin_letter(ann)
     ann.fill('input[name="to"]', BOB)
     ann.fill('input[name="subject"]', "Báo cáo tháng mười")
     ann.click("#sheet")
@@ -73,8 +83,7 @@ def test_two_people_write_to_each_other(server, browser):
     ann.set_input_files("#files", {"name": "report.txt", "mimeType": "text/plain", "buffer": b"numbers"})
     expect(ann.locator("#attached li")).to_have_count(1)
     picture(ann, "write")
-    ann.click('button[type="submit"]')
-    ann.wait_for_selector("#lines")
+    send(ann)
     expect(ann.locator("#notice")).to_contain_text("Sen")
     expect(bob.locator("#lines .subject")).to_have_text(["Báo cáo tháng mười"])
     expect(ann.locator("#notice")).to_contain_text("Sent")
@@ -86,6 +95,7 @@ def test_two_people_write_to_each_other(server, browser):
     assert Path(kept.value.path()).read_bytes() == b"numbers"
     picture(bob, "read")
     bob.keyboard.press("r")
+    loaded(bob, "#sheet")
     expect(bob.locator('input[name="to"]')).to_have_value(ANN)
     expect(bob.locator('input[name="subject"]')).to_have_value("Re: Báo cáo tháng mười")
     bob.click("#sheet")
@@ -97,7 +107,7 @@ def test_two_people_write_to_each_other(server, browser):
     expect(ann.locator("#lines .subject")).to_have_text(["Báo cáo tháng mười"])
     ann.locator("#lines .line").click()
     expect(ann.locator(".fates")).to_contain_text(f"delivered {BOB}")
-    ann.click(".write")
+    begin_letter(ann)
     ann.type('input[name="to"]', "bo")
     expect(ann.locator(".people-list li:visible")).to_have_text([BOB])
     ann.keyboard.press("Enter")
@@ -116,7 +126,7 @@ def test_two_people_write_to_each_other(server, browser):
 
 def test_sending_is_undone_and_the_letter_is_there_again(server, browser):
     ann = sign_in(browser, server, ANN)
-    ann.click(".write")
+    begin_letter(ann)
     ann.fill('input[name="to"]', BOB)
     ann.fill('input[name="subject"]', "Too early")
     ann.click("#sheet")
@@ -124,11 +134,12 @@ def test_sending_is_undone_and_the_letter_is_there_again(server, browser):
     ann.click('button[type="submit"]')
     ann.wait_for_selector("#undo:visible")
     ann.click("#undo")
+    loaded(ann, "#sheet")
     expect(ann.locator('input[name="subject"]')).to_have_value("Too early")
     expect(ann.locator("#sheet")).to_contain_text("I should not say this")
     ann.once("dialog", lambda dialog: dialog.accept())
     ann.click("#discard")
-    ann.wait_for_selector("#lines")
+    loaded(ann, "#lines")
     ann.locator('[data-use="\\\\Drafts"]').click()
     expect(ann.locator("#lines .nothing")).to_be_visible()
     assert ann.mistakes == []
@@ -142,7 +153,7 @@ def test_a_letter_is_sent_at_the_time_that_was_chosen(tmp_path, browser):
     server.environment = dict(clock.environment)
     with server:
         ann = sign_in(browser, server, ANN)
-        ann.click(".write")
+        begin_letter(ann)
         ann.fill('input[name="to"]', BOB)
         ann.fill('input[name="subject"]', "Not before")
         ann.click("#sheet")
@@ -150,8 +161,7 @@ def test_a_letter_is_sent_at_the_time_that_was_chosen(tmp_path, browser):
         ann.click("summary:has-text('Later')")
         at = (time.time() + 3600) // 60 * 60  # the page takes whole minutes, by the clock of the browser
         ann.fill("#at", ann.evaluate(_LOCAL, at))
-        ann.click('button[type="submit"]')
-        ann.wait_for_selector("#lines")
+        send(ann)
         server.wait_for("accepted", **{"from": ANN})
         assert server.mailbox(BOB) == []
         clock.set("+1h")
@@ -162,10 +172,9 @@ def test_a_letter_is_sent_at_the_time_that_was_chosen(tmp_path, browser):
 
 def test_a_picture_that_is_pasted_stands_in_the_letter(server, browser):
     ann = sign_in(browser, server, ANN)
-    ann.click(".write")
+    begin_letter(ann)
     ann.fill('input[name="to"]', BOB)
     ann.fill('input[name="subject"]', "A pixel")
-    ann.wait_for_load_state()  # until the page listens for what is pasted
     ann.evaluate(
         """octets => {
             const data = new DataTransfer();
@@ -176,8 +185,7 @@ def test_a_picture_that_is_pasted_stands_in_the_letter(server, browser):
         list(PIXEL),
     )
     expect(ann.locator("#sheet img")).to_have_count(1)
-    ann.click('button[type="submit"]')
-    ann.wait_for_selector("#lines")
+    send(ann)
     (come,) = until(lambda: server.mailbox(BOB), "the letter")
     parts = {part.get_content_type(): part for part in message_from_bytes(come, policy=default).walk()}
     identity = parts["image/png"]["Content-ID"].strip("<>")

@@ -162,6 +162,25 @@ async def test_what_is_deleted_is_gone_whatever_it_was(post: Post, shard: Shard,
     assert sound(shard)
 
 
+async def test_lines_that_nothing_holds_any_more_leave_at_once(post: Post, shard: Shard, mock_clock) -> None:
+    held = [Defer("suspended", "4.3.2", retry_after=30, line=line) for line in ("mx.a.test/out", "mx.b.test/out")]
+    for domain, verdict in zip(("a.test", "b.test"), held, strict=True):
+        await post.admit(message(f"c@{domain}", arrived=NOW))
+        await post.settle(post.given[-1], verdict)
+    seen = []
+
+    def is_of_b(line: str, domain: str) -> bool:
+        seen.append((line, domain))
+        return domain == "b.test"
+
+    assert await Orders(post.owner).let_go(is_of_b) == 1
+    await post.settled()
+    assert sorted(seen) == [("mx.a.test/out", "a.test"), ("mx.b.test/out", "b.test")]
+    assert post.ids == [post.ids[0], post.ids[1], post.ids[1]]
+    assert shard.turn("mx.a.test/out") == NOW + 30
+    assert sound(shard)
+
+
 async def test_what_is_returned_says_why(post: Post, shard: Shard) -> None:
     waits, held, odd = await put_off(post), await put_off(post), await parked(post)
     await ordered(post, "hold", held)

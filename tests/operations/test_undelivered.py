@@ -116,8 +116,8 @@ def test_a_site_is_suspended_and_let_go_on(post: Post) -> None:
     post.server.start()
     assert post.json("shaping", "actions", "--json") == [action]
     assert post.server.command("shaping", "lift", str(action["id"])).returncode == 0
-    post.send("free", BOB)
-    until(lambda: post.remote.received, "mail at far.test")
+    post.server.wait_for("lines-let-go", lines=1, actions=[action["id"]])
+    until(lambda: [one.recipients for one in post.remote.received] == [(BOB,)], "mail at far.test")
     post.server.wait_for("shaping-action-over", id=action["id"])
 
 

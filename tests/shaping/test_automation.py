@@ -1,9 +1,13 @@
 """Automation: what replies lead to, by ours and by an operator's tables, and what is in force then."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
+import trio
+import trio.testing
 
 from engine import Defer, Delivered, Each, Reject
 from engine.bounces import classifier
@@ -11,9 +15,10 @@ from engine.config import ConfigError
 from engine.config.automation import Automation, read_automation, shipped
 from engine.config.document import Document
 from engine.config.rules import Provider, covers
-from engine.shaping.actions import Action, ActionStore
+from engine.shaping.actions import Act, Action, ActionStore
 from engine.shaping.automation import NOTHING, Actions, Said, hosts_of
 from tests.shaping.test_shapes import configured
+from tests.support.post import Clock
 
 NOW = 1_790_000_000.0
 YAHOO = "mta5.am0.yahoodns.net,mta6.am0.yahoodns.net"
@@ -402,3 +407,57 @@ def test_an_expression_that_is_none() -> None:
     ((line, text),) = wrong(TEMPLATE + 'match = ["(a"]')
     assert line == 5
     assert text.startswith("'(a': ")
+
+
+# -- that somebody has lifted
+
+
+async def test_who_keeps_the_lines_hears_of_what_was_lifted_and_of_nothing_else(tmp_path: Path, autojump_clock) -> None:
+    heard: list[str] = []
+    told = trio.Event()
+
+    async def lifted(gone: Sequence[Action]) -> None:
+        heard.extend(one.id for one in gone)
+        told.set()
+
+    def action(act: Act, lasts: float) -> Action:
+        return Action.new("by hand", act, "mx.example.net", NOW, lasts)
+
+    clock = Clock(NOW)
+    with ActionStore.open(tmp_path, clock) as store:
+        known = Actions(store, (), clock=clock)
+        over, slow, mine, other = (
+            action("suspend", 9),
+            action("slow", 900),
+            action("suspend", 900),
+            action("suspend", 90),
+        )
+        for one in (over, slow, mine, other):
+            store.put(one)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(known.watch, lifted)
+            await trio.testing.wait_all_tasks_blocked()
+            clock.now += 10  # the first is over by itself
+            store.lift(slow.id)
+            store.lift(mine.id)
+            await told.wait()
+            nursery.cancel_scope.cancel()
+    assert heard == [mine.id]
+
+
+@pytest.mark.parametrize(
+    ("site", "line", "domain", "held"),
+    [
+        ("mx.far.test:2525", "mx.far.test:2525/out", "", True),
+        ("mx.far.test", "mx.far.test:2525/out", "", True),
+        ("*.far.test", "mx1.far.test,mx2.far.test/out", "", True),
+        ("*.firm.test", "mx.far.test/out", "mail.firm.test", True),
+        ("mx.far.test", "mx.far.test shared/out", "", True),
+        ("mx.far.test", "mx.near.test/out", "near.test", False),
+        ("mx.far.test", "far.test", "far.test", False),
+    ],
+)
+def test_what_an_action_has_held_back(site: str, line: str, domain: str, held: bool) -> None:
+    one = Action.new("by hand", "suspend", site, NOW, 60.0)
+    assert actions("").is_held_by(one, line, domain) is held
+    assert not actions("").is_held_by(msgspec.structs.replace(one, source="other"), line, domain)

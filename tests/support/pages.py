@@ -68,6 +68,12 @@ def visit(browser: Browser, *, expected: str = "", **options: Any) -> Iterator[P
         context.close()
 
 
+def loaded(page: Page, selector: str) -> None:
+    """Until the page that has this has come, and its scripts: before that nobody hears what is pressed there."""
+    page.wait_for_selector(selector)
+    page.wait_for_load_state()
+
+
 def sign_in(page: Page, server: Postroad, address: str, password: str = PASSWORD, path: str = "/") -> None:
     """As somebody does who reads English."""
     page.goto(site(server, path))

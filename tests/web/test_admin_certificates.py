@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+import trio
 
 from engine.net.certificates import ISSUED
 from engine.runtime.services import CERTIFICATES_SERVICE
@@ -36,6 +37,14 @@ async def site(tmp_path):
 def standing(folder: str, **values: Any) -> dict[str, Any]:
     usual = {"folder": folder, "names": [folder], "failures": 0, "error": "", "failed": 0.0, "issued": 0.0}
     return {**usual, "again": 2e9, **values}
+
+
+def state_of(text: str) -> str:
+    """The state of which the page is."""
+    (found,) = re.findall(
+        r'data-live="/admin/certificates" data-news="/admin/certificates/live" data-state="(\w+)"', text
+    )
+    return str(found)
 
 
 async def renewed(browser, folder: str):
@@ -79,6 +88,32 @@ async def test_how_acme_does_is_told_with_the_last_error(site, told):
     assert told == [("certificate-wanted", {"peer": PEER, "by": OWNER, "certificate": "new.example.org"})]
     assert (await renewed(browser, "other.example.org")).status_code == 422
     assert (await renewed(browser, "../../etc")).status_code == 400
+
+
+async def test_who_looks_on_is_shown_what_becomes_of_a_certificate(site, tmp_path):
+    now = [standing("new.example.org", again=1e9)]
+    site.answers.known[CERTIFICATES_SERVICE, "standings"] = lambda _: now
+    browser, seen = site.known(OWNER), set[str]()
+
+    async def shown(text: str) -> None:
+        """The page is of another state, and has this."""
+        with trio.fail_after(60):
+            while (found := state_of(page := (await browser.get("/admin/certificates")).text)) in seen:
+                await trio.sleep(0.02)
+        seen.add(found)
+        assert text in page
+
+    await shown("is being got")
+    now[:] = [standing("new.example.org", failures=1, error="no route", failed=1.8e9)]
+    await shown("It has failed 1 time.")
+    site.context.note("certificate-wanted", by=OWNER, certificate="new.example.org")
+    await shown("no route")
+    made, place = Server("new.example.org"), tmp_path / "var" / ISSUED / "new.example.org"
+    place.mkdir()
+    (place / "privkey.pem").write_bytes(made.key)
+    (place / "privkey.pem").chmod(0o600)
+    (place / "fullchain.pem").write_bytes(made.chain)
+    await shown("new.example.org/fullchain.pem")
 
 
 async def test_a_silent_process_is_told_of(site):

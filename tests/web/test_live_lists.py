@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from engine.operations import suppressions
 from tests.support.site import AUDITOR, BASIC, OWNER, posted, site_of
 from tests.web.mail.mail_site import ANN
 
@@ -19,6 +20,7 @@ LISTS = {
     "/admin/shaping": ("/admin/shaping/suspend", {"site": "mx.elsewhere.test", "lasts": "900"}, "mx.elsewhere.test"),
     "/admin/holds": ("/admin/holds", {"addresses": ANN, "reason": "a case"}, "a case"),
     "/admin/audit": ("/admin/holds", {"addresses": ANN, "reason": "a case"}, "A hold began"),
+    "/admin/dns?domain=example.org": ("/admin/domains", {"name": "second.test"}, "<option>second.test"),
     "/admin/changes": ("/admin/bans", {"who": "203.0.113.9", "lasts": "3600"}, "Kept out"),
 }  # fmt: skip
 """By page: what another owner does, and what stands there then."""
@@ -37,7 +39,8 @@ async def site(tmp_path):
 def live(text: str) -> list[tuple[str, str, str]]:
     """Of each part that is live: where it is asked for anew, of which state it is, and what stands in it and behind."""
     return [
-        (html.unescape(a), b, c) for a, b, c in re.findall(r'data-live="([^"]*)" data-state="([^"]*)"(.*)', text, re.S)
+        (html.unescape(a), b, c)
+        for a, b, c in re.findall(r'data-live="([^"]*)" data-news="[^"]*" data-state="([^"]*)"(.*)', text, re.S)
     ]
 
 
@@ -47,12 +50,12 @@ async def test_what_one_does_another_is_shown(site, path):
     place, values, shown = LISTS[path]
     ((again, state, before),) = live((await mine.get(path)).text)[:1]
     assert shown not in before
-    assert again.partition("?")[0] == path
+    assert again.partition("?")[0] == path.partition("?")[0]
     assert (await posted(others, place, **values)).status_code == 303
-    assert ":".join(map(str, site.context.changes.state)) != state  # of which /admin/changes/live tells
+    assert site.context.changed != state  # of which /admin/changes/live tells
     ((_, renewed, after),) = live((await mine.get(again, headers={"x-live": "1"})).text)[:1]
     assert shown in after
-    assert renewed == ":".join(map(str, site.context.changes.state))
+    assert renewed == site.context.changed
 
 
 async def test_a_grant_that_is_asked_for_is_shown_to_who_may_consent(site):
@@ -70,3 +73,39 @@ async def test_what_others_order_is_asked_for_anew(site, path):
     assert (await site.known(OWNER).get(again)).status_code == 200
     site.context.note("queue-ordered", by=OTHER, order="hold", messages=1)
     assert live((await site.known(OWNER).get(again)).text)[0][1] != state
+
+
+async def test_a_page_is_of_the_state_in_which_it_was_begun(site, monkeypatch):
+    """What is changed while a page is made is perhaps not in it: it must count as stale."""
+    before, list_of = site.context.changed, suppressions.some
+
+    def slow(*arguments, **options):
+        found = list_of(*arguments, **options)
+        site.context.note("ban-set", by=OTHER, who="203.0.113.9")
+        return found
+
+    monkeypatch.setattr(suppressions, "some", slow)
+    assert live((await site.known(OWNER).get("/admin/suppression")).text)[0][1] == before
+    assert site.context.changed != before
+
+
+async def test_one_s_own_account_is_stale_when_somebody_has_changed_it(site):
+    mine, owner = site.known(ANN), site.known(OWNER)
+    seen = []
+
+    async def is_new() -> bool:
+        page = (await mine.get("/account")).text
+        (state,) = set(re.findall(r'data-live="/account" data-news="/account/live" data-state="(\w+)"', page))
+        seen.append(state)
+        return state not in seen[:-1]
+
+    assert await is_new()
+    assert not await is_new()
+    phone = site.known(ANN)
+    assert await is_new()
+    await posted(owner, "/admin/account/app-passwords", address=ANN, name="desk", services="imap")
+    assert await is_new()
+    await posted(phone, "/account/look", theme="dark", language="")
+    assert await is_new()
+    await posted(owner, "/admin/account/app-passwords", address=OTHER, name="desk", services="imap")
+    assert not await is_new()  # what becomes of others is nothing to her

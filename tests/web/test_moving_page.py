@@ -24,6 +24,13 @@ async def site(tmp_path, told):
         yield found
 
 
+def state_of(text: str) -> str:
+    """The state of which the page is, by the words of a stream that it listens to."""
+    ((place, news, state),) = re.findall(r'data-live="([^"]+)" data-news="([^"]+)" data-state="(\w+)"', text)
+    assert news == f"{place}/live"
+    return str(state)
+
+
 def moves_of(site) -> Moves:
     (found,) = [task.__self__ for task in site.context.tasks if isinstance(getattr(task, "__self__", None), Moves)]
     return found
@@ -73,6 +80,24 @@ async def test_mail_comes_and_the_page_shows_it(site, told):
         ("migration-begun", OWNER), ("migration-ended", OWNER),
     ]  # fmt: skip
     assert site.context.mailboxes().usage(site.directory.account(BOB).id).messages == 2
+
+
+async def test_who_looks_on_is_told_that_it_has_come_further(site):
+    mine, others, owns = site.known(OWNER), site.known(OWNER), site.known(BOB)
+    place, own = ("/admin/moving", "/account/moving")
+    states = [state_of((await mine.get(place)).text), state_of((await owns.get(own)).text)]
+    assert state_of((await site.known(ANN).get(own)).text) == states[1]
+    async with serving(a_source()) as source, working(site) as known:
+        await sent(others, address=BOB, server=f"imap://127.0.0.1:{source.port}", user="robert", password=SECRET)
+        (move,) = known.all()
+        await until(lambda: not move.is_going)
+        steps = move.steps
+        assert steps > 2  # it runs, has taken something, and has ended
+        now = [state_of((await mine.get(place)).text), state_of((await owns.get(own)).text)]
+        assert not set(now) & set(states)
+        assert state_of((await site.known(ANN).get(own)).text) == states[1], "what others move is nothing to her"
+        await sent(others, f"{place}/change", id=move.id, what="forget")
+        assert state_of((await mine.get(place)).text) == states[0]
 
 
 async def test_it_is_paused_goes_on_and_is_forgotten(site):

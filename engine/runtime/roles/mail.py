@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from engine.observe.events import event
 from engine.quarantine.expiry import expire
 from engine.queue import bounce
 from engine.queue.delivery import Delivery
-from engine.queue.orders import answers_of
+from engine.queue.orders import Orders, answers_of
 from engine.queue.owner import Owner
 from engine.queue.standing import Standing
 from engine.queue.store import Shard, shard_numbers
@@ -31,6 +31,7 @@ from engine.runtime.places import between
 from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
 from engine.runtime.services import QUEUE_SERVICE
+from engine.shaping.actions import Action
 from engine.shaping.telling import Telling
 from engine.storage.environment import StorageError
 from engine.storage.ownership import held
@@ -87,6 +88,7 @@ class MailRole(Role):
         self._owner.not_delivered = lambda delivery, recipient, verdict: undelivered.heard(
             delivery, recipient, verdict, time.time()
         )
+        nursery.start_soon(self.automation.watch, self._lifted)
         if self.here.process.index == 0:
             nursery.start_soon(self.suppressions.run)
             language = People(self.data, lambda: self.config.languages).language
@@ -96,6 +98,19 @@ class MailRole(Role):
                 nursery.start_soon(sender.run)
             nursery.start_soon(self._digests(language).run)
             nursery.start_soon(Letters(Habits(self.tables), self._queued, language).run)
+
+    async def _lifted(self, actions: Sequence[Action]) -> None:
+        """What they have kept back leaves now, and not when it would have been tried again."""
+        assert self._owner is not None
+        is_held_by = self.automation.is_held_by
+        try:
+            lines = await Orders(self._owner).let_go(
+                lambda line, domain: any(is_held_by(action, line, domain) for action in actions)
+            )
+            if lines:
+                event("lines-let-go", lines=lines, actions=[action.id for action in actions])
+        except StorageError as error:
+            event("shaping-actions-unknown", error=str(error))
 
     async def _came_back(self, login: str, recipients: int) -> None:
         try:

@@ -18,15 +18,12 @@ from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import language_of, translator, worded
 from engine.web.pages.account import own
-from engine.web.rendering import page, shown_date, shown_size
+from engine.web.rendering import page, shown_moment, shown_size
 from engine.web.sessions import require
-from engine.web.streams import Emit, EventStream
+from engine.web.streams import states
 
 PAGE = 100
 """Changes of one page."""
-
-LOOK = 0.25
-"""Seconds between two looks whether something has changed: what one browser does another shows within a second."""
 
 _LONGEST = 200
 """Characters of what is looked for."""
@@ -192,7 +189,7 @@ def _worded(request: Request, told: Sequence[tuple[str, str]]) -> list[tuple[str
         if name in _SIZES and text.isdigit():
             return shown_size(int(text), language)
         if name in _MOMENTS:
-            return shown_date(float(text), language=language)
+            return shown_moment(float(text), language=language)
         if name in _SETS:
             return words.get(text) or deed(known, text)
         return worded(request, text) if name == "why" else text
@@ -258,20 +255,14 @@ async def _show(request: Request) -> Response:
 @bounded(seconds=math.inf)
 @require()
 async def _live(request: Request) -> Response:
-    """``changed``, with the state that a page is to be of; what is new in it, the page asks for itself."""
-    changes, roles = context_of(request).changes, own(request).roles
+    context, roles = context_of(request), own(request).roles
     if not roles.has(HELPDESK) and not roles.has(AUDITOR):
         raise HTTPException(403)
 
-    async def produce(emit: Emit) -> None:
-        told = None
-        while True:
-            if (now := changes.state) != told:
-                told = now
-                await emit("changed", ":".join(map(str, now)))
-            await trio.sleep(LOOK)
+    async def state() -> str:
+        return context.changed
 
-    return EventStream(request, produce)
+    return states(request, state)
 
 
 ROUTES = [

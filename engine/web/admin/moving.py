@@ -1,5 +1,6 @@
 """Moving in: mail is taken from other servers, for one account or many, and one sees how far it is."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -8,7 +9,7 @@ from io import StringIO
 import trio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.directory import ADMINISTRATOR, OWNER
@@ -16,14 +17,17 @@ from engine.migration import Login, Server, server_at
 from engine.operations import migrating
 from engine.operations.migrating import ForAll, Sheet, Task, kept
 from engine.operations.sheets import LineMistake
+from engine.web import streams
 from engine.web.admin.scope import administered, operator, outranks
+from engine.web.bounds import bounded
 from engine.web.context import Context
 from engine.web.languages import translator, worded
-from engine.web.moves import FORM, SHOWN, Move, Moves, states, wishes_in
+from engine.web.moves import FORM, SHOWN, Move, Moves, state_of, states, told_of, wishes_in
 from engine.web.pages.account import embedded, own
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require
+from engine.web.sessions.requiring import Endpoint
 
 
 def routes(context: Context) -> Sequence[BaseRoute]:
@@ -32,8 +36,22 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         Route("/admin/moving", require(ADMINISTRATOR)(partial(_list, moves)), methods=["GET"]),
         Route("/admin/moving", require(ADMINISTRATOR)(partial(_begin, moves)), methods=["POST"]),
         Route("/admin/moving/many", require(ADMINISTRATOR)(partial(_begin_many, moves)), methods=["POST"]),
+        Route("/admin/moving/state", require(ADMINISTRATOR)(partial(_state, moves)), methods=["GET"]),
+        Route("/admin/moving/live", _live_of(moves), methods=["GET"]),
         Route("/admin/moving/change", require(ADMINISTRATOR)(partial(_change, moves)), methods=["POST"]),
     ]
+
+
+def _live_of(moves: Moves) -> Endpoint:
+    @bounded(seconds=math.inf)
+    @require(ADMINISTRATOR)
+    async def live(request: Request) -> Response:
+        async def state() -> str:
+            return await told_of(request, "/admin/moving/state", lambda: state_of(_seen(request, moves)))
+
+        return streams.states(request, state)
+
+    return live
 
 
 def _seen(request: Request, moves: Moves) -> list[Move]:
@@ -43,18 +61,24 @@ def _seen(request: Request, moves: Moves) -> list[Move]:
 
 
 def _shown(request: Request, moves: Moves, status: int = 200, *, why: str = "") -> Response:
-    begun = request.query_params.get("begun", "")
+    begun, seen = request.query_params.get("begun", ""), _seen(request, moves)
     return page(
         request,
         "admin/moving.html",
         status,
-        moves=_seen(request, moves),
+        moves=seen,
+        state=state_of(seen),
         states=states(request),
         most=SHOWN,
         why=why,
         many=request.url.path.endswith("/many"),
         begun=int(begun) if begun.isascii() and begun.isdigit() and len(begun) < 7 else 0,
     )
+
+
+async def _state(moves: Moves, request: Request) -> Response:
+    """For the other processes."""
+    return PlainTextResponse(state_of(_seen(request, moves)))
 
 
 async def _list(moves: Moves, request: Request) -> Response:

@@ -53,6 +53,7 @@ def routes(context: Context) -> Sequence[BaseRoute]:
         Route("/mail/contacts/import", addressbook.imported, methods=["POST"]),
         Route("/mail/contacts/remove", addressbook.removed, methods=["POST"]),
         Route("/mail/contacts/forget", addressbook.forgotten, methods=["POST"]),
+        Route("/mail/contacts/live", addressbook.live, methods=["GET"]),
         Route("/mail/contacts/{id}", addressbook.shown, methods=["GET"]),
         Route("/mail/contacts/{id}", addressbook.kept, methods=["POST"]),
         Route("/mail/write", sending.write, methods=["GET"]),

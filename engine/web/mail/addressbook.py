@@ -1,5 +1,6 @@
 """The pages with one's contacts: a list, one of them, files of vCards, and those whom one has written to."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -24,6 +25,7 @@ from engine.web.mail.people import Proposal, groups_in, learn, proposals
 from engine.web.mail.vcard import Broken, Card
 from engine.web.rendering import page
 from engine.web.sessions import require
+from engine.web.streams import states
 from engine.web.text import N_
 
 PAGE: Final = 100
@@ -39,6 +41,7 @@ async def listed(request: Request) -> Response:
     desk, account = desk_of(request), session(request).account
     await _learn(desk, request)
     query, group = request.query_params.get("q", "")[:100], request.query_params.get("group", "")
+    state = _state(desk)
     everybody = await read(desk.contacts.all, account.id)
     found = sorted(
         ((identity, one) for identity, one in everybody if _is_meant(one, plain(query), group)),
@@ -48,10 +51,26 @@ async def listed(request: Request) -> Response:
     return page(
         request, "mail/contacts.html", contacts=found[start : start + PAGE], count=len(found), start=start,
         page_size=PAGE, query=query, group=group, groups=groups_in(one for _, one in everybody),
-        told=request.query_params.get("told", ""),
+        told=request.query_params.get("told", ""), state=state,
         written=await read(_written, desk, account.id, {a for _, one in everybody for a in one.addresses}),
         as_written=_as_written,
     )  # fmt: skip
+
+
+def _state(desk: Desk) -> str:
+    """Another one when somebody's contacts have changed."""
+    return f"{desk.contacts.changes:x}"
+
+
+@bounded(seconds=math.inf)
+@require()
+async def live(request: Request) -> Response:
+    desk = desk_of(request)
+
+    async def state() -> str:
+        return _state(desk)
+
+    return states(request, state)
 
 
 def _start(request: Request) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from icalendar import Calendar, Event, vCalAddress
@@ -34,8 +34,9 @@ class Invitation:
     place: str
     organizer: str  # an address
     begins: float  # Unix time
-    ends: float  # 0: nothing is said of it
+    ends: float  # 0: nothing is said of it; of whole days, the last of them
     whole_days: bool
+    repeats: bool
     section: str  # of the part of the message
 
     @property
@@ -53,7 +54,7 @@ def read(octets: bytes, section: str) -> Invitation | None:
     """None: it is no invitation, or makes no sense."""
     with suppress(*_BROKEN):
         calendar, event = _event(octets)
-        begins, ends = event["DTSTART"].dt, event["DTEND"].dt if "DTEND" in event else None
+        begins, ends = event["DTSTART"].dt, _end(event)
         return Invitation(
             method=str(calendar.get("METHOD", "")).upper(),
             summary=_text(event.get("SUMMARY")),
@@ -62,6 +63,7 @@ def read(octets: bytes, section: str) -> Invitation | None:
             begins=_moment(begins),
             ends=_moment(ends) if ends is not None else 0.0,
             whole_days=not isinstance(begins, datetime),
+            repeats="RRULE" in event,
             section=section,
         )
     return None
@@ -80,7 +82,7 @@ def answer(octets: bytes, me: str, how: How) -> tuple[str, str, str]:
         reply.add("PRODID", "-//Postroad//webmail//EN")
         reply.add("VERSION", "2.0")
         reply.add("METHOD", "REPLY")
-        for name in ("UID", "SEQUENCE", "DTSTART", "DTEND", "SUMMARY", "ORGANIZER", "RECURRENCE-ID"):
+        for name in ("UID", "SEQUENCE", "DTSTART", "DTEND", "DURATION", "SUMMARY", "ORGANIZER", "RECURRENCE-ID"):
             if name in event:
                 said[name] = event[name]
         said.add("ATTENDEE", attendee, encode=False)
@@ -94,6 +96,19 @@ def answer(octets: bytes, me: str, how: How) -> tuple[str, str, str]:
 def _event(octets: bytes) -> tuple[Any, Any]:
     calendar: Any = Calendar.from_ical(octets[:LONGEST])
     return calendar, next(iter(calendar.walk("VEVENT")))
+
+
+def _end(event: Any) -> date | datetime | None:
+    """When it is over: as it says, or so long after it begins. Of whole days the last, not the one behind (RFC 5545
+    3.6.1)."""
+    begins = event["DTSTART"].dt
+    if "DTEND" in event:
+        ends = event["DTEND"].dt
+    elif "DURATION" in event:
+        ends = begins + event["DURATION"].dt
+    else:
+        return None
+    return ends if isinstance(ends, datetime) else max(ends - timedelta(days=1), begins)
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,9 @@ from engine.mailbox.commands import Command, SetMetadata
 
 ENTRY = "/private/vendor/postroad/webmail"
 
+MOST = 20
+"""Names that may have a signature of their own."""
+
 SIGNATURE = 4000
 """Characters of a signature."""
 
@@ -17,6 +20,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""  # before the address, in From
     signature: str = ""  # plain text
     plain: bool = False  # write plain text
+    signatures: dict[str, str] = {}  # by the name in which one sends; where there is none, the one above
 
 
 _decode = msgspec.json.Decoder(Settings).decode

@@ -1,5 +1,8 @@
 """One's own account: its password, app passwords, sessions, language and look."""
 
+import contextlib
+import math
+import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -10,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from engine.directory import SERVICES, SHORT, AlreadyThere, Directory, Embedded, Invalid, NotFound
+from engine.directory import SERVICES, SHORT, AlreadyThere, AppPassword, Directory, Embedded, Invalid, NotFound
 from engine.operations import accounts
 from engine.operations.operator import Operator
 from engine.protocols.sasl import Credentials
+from engine.web.bounds import bounded
 from engine.web.context import context_of
 from engine.web.languages import LANGUAGES, translator
 from engine.web.pages.agents import in_words
@@ -21,6 +25,7 @@ from engine.web.pages.signing_in import MECHANISM, field, visitor
 from engine.web.rendering import page
 from engine.web.sessions import Session, require, session_of, signed_in
 from engine.web.sessions.store import Person
+from engine.web.streams import states
 
 THEMES = ("", "light", "dark")
 
@@ -58,7 +63,7 @@ async def is_own_password(request: Request, password: str) -> bool:
 
 def shown(request: Request, status: int = 200, *, why: str = "", app_password: str = "") -> Response:
     """The page. ``why``: what could not be done; ``app_password``: one that is told this once."""
-    context, session = context_of(request), own(request)
+    context, session, state = context_of(request), own(request), _state(request)
     directory = context.directory()
     is_ours = isinstance(directory, Embedded)
     guard = context.login.guard
@@ -71,6 +76,7 @@ def shown(request: Request, status: int = 200, *, why: str = "", app_password: s
         "pages/account.html",
         status,
         why=why,
+        state=state,
         app_password=app_password,
         app_passwords=passwords,
         is_ours=is_ours,
@@ -88,6 +94,28 @@ def _owned(directory: Directory, address: str) -> list[str]:
     return (
         [one.address for one in directory.groups() if address in one.owners] if isinstance(directory, Embedded) else []
     )
+
+
+def _state(request: Request) -> str:
+    """Another one when the account, its passkeys or its sessions have become others."""
+    context, mine = context_of(request), own(request).account
+    directory, person = context.directory(), context.sessions.person(mine.id)
+    account, programs = mine, list[AppPassword]()
+    if isinstance(directory, Embedded):
+        account = directory.account(mine.address) or mine
+        with contextlib.suppress(NotFound):  # gone just now: its streams end soon
+            programs = list(directory.app_passwords(mine.address))
+    found = account, programs, person, sorted(one.id for one in context.sessions.of(mine.id))
+    return f"{zlib.crc32(repr(found).encode()):08x}"
+
+
+@bounded(seconds=math.inf)
+@require()
+async def _live(request: Request) -> Response:
+    async def state() -> str:
+        return _state(request)
+
+    return states(request, state)
 
 
 @require()
@@ -180,6 +208,7 @@ ROUTES = [
     Route("/account/password", _set_password, methods=["POST"]),
     Route("/account/app-passwords", _add_app_password, methods=["POST"]),
     Route("/account/app-passwords/revoke", _revoke_app_password, methods=["POST"]),
+    Route("/account/live", _live, methods=["GET"]),
     Route("/account/sessions/end", _end_sessions, methods=["POST"]),
     Route("/account/look", _choose, methods=["POST"]),
 ]

@@ -4,26 +4,30 @@ Whoever has an account may have our server speak to another one by this; so it s
 ports of IMAP, and not too often: it is no way to look around behind the firewall, nor to guess others' passwords.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from engine.migration import Login, server_at
 from engine.migration.server import PORTS
 from engine.operations.migrating import Task, kept
+from engine.web import streams
+from engine.web.bounds import bounded
 from engine.web.context import Context
 from engine.web.languages import translator, worded
-from engine.web.moves import SHOWN, Move, Moves, states, wishes_in
+from engine.web.moves import SHOWN, Move, Moves, state_of, states, told_of, wishes_in
 from engine.web.pace import Pace
 from engine.web.pages.account import oneself, own
 from engine.web.pages.signing_in import field
 from engine.web.rendering import page
 from engine.web.sessions import require
+from engine.web.sessions.requiring import Endpoint
 
 MOST, SECONDS = 20, 3600.0
 """Times that one account may begin within so many seconds."""
@@ -34,8 +38,22 @@ def routes(context: Context) -> Sequence[BaseRoute]:
     return [
         Route("/account/moving", require()(partial(_list, moves)), methods=["GET"]),
         Route("/account/moving", require()(partial(_begin, moves, pace)), methods=["POST"]),
+        Route("/account/moving/state", require()(partial(_state, moves)), methods=["GET"]),
+        Route("/account/moving/live", _live_of(moves), methods=["GET"]),
         Route("/account/moving/change", require()(partial(_change, moves)), methods=["POST"]),
     ]
+
+
+def _live_of(moves: Moves) -> Endpoint:
+    @bounded(seconds=math.inf)
+    @require()
+    async def live(request: Request) -> Response:
+        async def state() -> str:
+            return await told_of(request, "/account/moving/state", lambda: state_of(_own(request, moves)))
+
+        return streams.states(request, state)
+
+    return live
 
 
 def _own(request: Request, moves: Moves) -> list[Move]:
@@ -43,8 +61,14 @@ def _own(request: Request, moves: Moves) -> list[Move]:
 
 
 def _shown(request: Request, moves: Moves, status: int = 200, *, why: str = "") -> Response:
-    values = {"moves": _own(request, moves), "states": states(request), "most": SHOWN, "why": why}
+    found = _own(request, moves)
+    values = {"moves": found, "state": state_of(found), "states": states(request), "most": SHOWN, "why": why}
     return page(request, "pages/moving.html", status, **values)
+
+
+async def _state(moves: Moves, request: Request) -> Response:
+    """For the other processes."""
+    return PlainTextResponse(state_of(_own(request, moves)))
 
 
 async def _list(moves: Moves, request: Request) -> Response:

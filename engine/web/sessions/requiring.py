@@ -42,6 +42,8 @@ def require(role: str = USER, *, largest: int = FIELD, files: int = 0) -> Callab
                 raise HTTPException(403)
             if request.method not in _SAFE and not await _is_genuine(request, session, largest, files):
                 raise HTTPException(403, N_("this did not come from a page of ours; load the page again"))
+            if session.roles.given:
+                request.state.changes = context_of(request).changed  # before anything is read that a page will show
             return await endpoint(request)
 
         return answer

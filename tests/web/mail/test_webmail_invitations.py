@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 from contextlib import AsyncExitStack
 
 import pytest
@@ -49,6 +50,48 @@ def test_what_is_read_of_one():
     assert found is not None
     assert (found.summary, found.place, found.organizer) == ("Họp <b>tuần</b>", "Phòng 3", "carl@elsewhere.test")
     assert (found.begins, found.ends, found.asks) == (1796288400.0, 1796292000.0, True)
+
+
+DAYS = CALENDAR.replace(b"DTSTART:20261203T090000Z", b"DTSTART;VALUE=DATE:20261203")
+END = b"DTEND:20261203T100000Z\r\n"
+
+
+@pytest.mark.parametrize(
+    ("octets", "seconds", "whole"),
+    [
+        (CALENDAR.replace(END, b"DURATION:PT90M\r\n"), 5400, False),
+        (DAYS.replace(END, b"DTEND;VALUE=DATE:20261206\r\n"), 2 * 86_400, True),  # the first day on which it is over
+        (DAYS.replace(END, b"DTEND;VALUE=DATE:20261204\r\n"), 0, True),
+        (DAYS.replace(END, b"DURATION:P1D\r\n"), 0, True),
+        (DAYS.replace(END, b"DTEND;VALUE=DATE:20261201\r\n"), 0, True),
+    ],
+)
+def test_until_when_it_lasts(octets, seconds, whole):
+    found = invitations.read(octets, "2")
+    assert found is not None
+    assert (found.ends - found.begins, found.whole_days) == (seconds, whole)
+
+
+def test_nothing_is_said_of_its_end():
+    for octets in (CALENDAR.replace(END, b""), DAYS.replace(END, b"")):
+        found = invitations.read(octets, "2")
+        assert found is not None
+        assert (found.ends, found.repeats) == (0, False)
+    assert invitations.read(CALENDAR.replace(END, b"RRULE:FREQ=WEEKLY\r\n"), "2").repeats
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "Thursday, December 3, 2026"), ("vi", "Thứ Năm, 3 tháng 12, 2026")]
+)
+async def test_whole_days_are_told_without_an_hour(mail, language, text):
+    octets = DAYS.replace(END, b"DTEND;VALUE=DATE:20261205\r\n")
+    await mail.put(MESSAGE.replace(CALENDAR.decode(), octets.decode()))
+    ann = await browser(mail, language=language)
+    page = (await ann.get(f"/mail/message/{mail.box()}/1")).text
+    first, last = re.findall(r"<time>([^<]+)</time>", page)
+    assert first == text
+    assert first != last
+    assert "12:00" not in page
 
 
 @pytest.mark.parametrize(

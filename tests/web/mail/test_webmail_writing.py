@@ -2,7 +2,10 @@
 
 import email
 import email.policy
+import json
+import re
 from contextlib import AsyncExitStack
+from html import unescape
 
 import pytest
 import trio
@@ -362,6 +365,21 @@ async def test_what_somebody_wants_is_kept(mail):
     assert 'value="Ann Tran"' in html
     draft = (await ann.post("/mail/draft", {"to": BOB, "text": "x"})).json()["draft"]
     assert read(mail.content(int(draft.rpartition("/")[2]), "Drafts"))["From"] == f"Ann Tran <{ANN}>"
+
+
+async def test_who_writes_in_other_names_may_sign_in_each_of_them(mail):
+    for sender in ("sales@example.org", "@other.test"):
+        mail.site.directory.grant(ANN, [sender])
+    ann = await browser(mail)
+    form = {"csrf": ann.token, "signature": "Ann", "signature-sales@example.org": "The <b>office</b>\r\n\r\n",
+            "signature-boss@example.org": "The boss"}  # fmt: skip
+    assert (await ann.client.post("/mail/settings", data=form)).status_code == 303
+    html = (await ann.get("/mail/settings")).text
+    assert "The &lt;b&gt;office&lt;/b&gt;</textarea>" in html
+    assert "other.test" not in html
+    shown = re.search('data-signatures="([^"]+)"', (await ann.get("/mail/write")).text)
+    assert shown is not None
+    assert json.loads(unescape(shown[1])) == {"sales@example.org": "The <b>office</b>"}
 
 
 async def test_addresses_are_completed_by_whom_one_has_written_to(mail):

@@ -1,10 +1,18 @@
 // All boxes of a list at once: of those that are shown, or none of them.
 
-for (const button of document.querySelectorAll("button[data-chooses]")) {
-  const boxes = [...button.form.querySelectorAll(`input[name="${button.dataset.chooses}"][type=checkbox]`)];
-  button.hidden = boxes.length < 2;
-  button.addEventListener("click", () => {
-    const all = boxes.every((box) => box.checked);
-    for (const box of boxes) box.checked = !all;
-  });
-}
+const boxes = (button) => [...button.form.querySelectorAll(`input[name="${button.dataset.chooses}"][type=checkbox]`)];
+
+const show = () => {
+  for (const button of document.querySelectorAll("button[data-chooses]")) button.hidden = boxes(button).length < 2;
+};
+
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("button[data-chooses]");
+  if (!button) return;
+  const found = boxes(button);
+  const all = found.every((box) => box.checked);
+  for (const box of found) box.checked = !all;
+});
+
+document.addEventListener("renewed", show); // others have put something on the list, or taken it off
+show();

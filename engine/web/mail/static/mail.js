@@ -1,6 +1,7 @@
 // The window: lists, the reader, what the keyboard does, and news of what others change.
 
 import { ask } from "../base/asking.js";
+import { clocks as written } from "../base/clocks.js";
 import { listen } from "../base/events.js";
 
 const panes = document.getElementById("mail");
@@ -29,9 +30,11 @@ const put = (element, html) => {
 
 const forms = [{ hour: "numeric", minute: "2-digit" }, { day: "numeric", month: "short" }, { day: "numeric", month: "numeric", year: "2-digit" }]
   .map((form) => new Intl.DateTimeFormat(document.documentElement.lang, form));
+const counted = (text, count) => text.replace("{count}", new Intl.NumberFormat(document.documentElement.lang).format(count));
 const clocks = (root) => {
+  written(root);
   const now = new Date();
-  for (const time of all("time[data-time]", root)) {
+  for (const time of all("time[data-time]:not([data-form])", root)) {
     const then = new Date(time.dataset.time * 1000);
     const form = then.toDateString() === now.toDateString() ? 0 : then.getFullYear() === now.getFullYear() ? 1 : 2;
     time.title = then.toLocaleString(document.documentElement.lang);
@@ -164,33 +167,43 @@ const items = (some) => {
   for (const line of some) (found[line.dataset.box] ??= []).push(...line.dataset.uids.split(",").map(Number));
   return found;
 };
-const act = async (kind, some, { to = "", label = "", quiet = false } = {}) =>
-  trying(async () => {
-    if (!some.length) return;
-    const inTrash = ["\\Trash"].includes(panes.dataset.use) && kind === "trash";
-    if (inTrash && !window.confirm(texts.expunge)) return;
-    const next = some.at(-1).nextElementSibling?.id;
-    const told = await ask("/mail/act", [{ act: inTrash ? "expunge" : kind, items: items(some), to, label }]);
-    if (!quiet || told.trouble) {
-      if (told.undo.length) undos.push(() => undone(told.undo));
-      tell([texts.done.replace("{count}", told.done), told.trouble].filter(Boolean).join(" – "), told.undo.length > 0);
-    }
-    if (whole) {
-      document.getElementById("pick-all").checked = false;
-      for (const line of rows()) select(line, false);
-      chooseWhole();
-    }
-    await refresh();
-    const leaves = !["seen", "unseen", "flag", "unflag", "label", "unlabel"].includes(kind);
-    if (leaves && next) mark(document.getElementById(next), { focus: false });
-    if (leaves) reader.querySelector(".message") && put(reader, "");
-  });
+let doing = Promise.resolve(); // what is not done yet: to undo waits for it
+const act = (kind, some, how = {}) => {
+  const work = trying(() => acted(kind, some, how));
+  doing = Promise.all([doing, work]);
+  return work;
+};
+const acted = async (kind, some, { to = "", label = "", quiet = false }) => {
+  if (!some.length) return;
+  const inTrash = ["\\Trash"].includes(panes.dataset.use) && kind === "trash";
+  if (inTrash && !window.confirm(texts.expunge)) return;
+  const next = some.at(-1).nextElementSibling?.id;
+  const deed = inTrash ? "expunge" : kind;
+  const told = await ask("/mail/act", [{ act: deed, items: items(some), to, label }]);
+  if (!quiet || told.trouble) {
+    if (told.undo.length) undos.push(() => undone(told.undo));
+    tell([counted(texts[`done${deed[0].toUpperCase()}${deed.slice(1)}`], told.done), told.trouble].filter(Boolean).join(" – "), told.undo.length > 0);
+  }
+  if (whole) {
+    document.getElementById("pick-all").checked = false;
+    for (const line of rows()) select(line, false);
+    chooseWhole();
+  }
+  await refresh();
+  const leaves = !["seen", "unseen", "flag", "unflag", "label", "unlabel"].includes(kind);
+  if (leaves && next) mark(document.getElementById(next), { focus: false });
+  if (leaves) reader.querySelector(".message") && put(reader, "");
+};
 const undone = async (acts) => {
   await ask("/mail/act", acts);
   tell(texts.undone);
   await refresh();
 };
-const undo = () => trying(async () => undos.pop()?.());
+const undo = () =>
+  trying(async () => {
+    await doing;
+    await undos.pop()?.();
+  });
 const labelled = (label) => {
   // What all of them have is taken from them; else all get it.
   const some = concerned();
@@ -203,7 +216,7 @@ const everything = document.getElementById("everything");
 const shownSelected = everything.firstElementChild.textContent;
 const chooseWhole = (line = null) => {
   whole = line;
-  everything.firstElementChild.textContent = line ? texts.chosen.replace("{count}", line.dataset.uids.split(",").length) : shownSelected;
+  everything.firstElementChild.textContent = line ? counted(texts.chosen, line.dataset.uids.split(",").length) : shownSelected;
   everything.lastElementChild.hidden = Boolean(line);
   everything.hidden = !line && !(document.getElementById("pick-all").checked && lines.querySelector(".more") && !search.value.trim());
 };

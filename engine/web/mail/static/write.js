@@ -34,8 +34,15 @@ const block = (name, text) => {
   return element;
 };
 const quote = () => begun.quote.trimEnd().split("\n").map((line) => `>${line.startsWith(">") ? "" : " "}${line}`).join("\n");
+const signatures = JSON.parse(begun.signatures);
+const signatureOf = (sender) => {
+  const text = signatures[sender] ?? begun.signature;
+  return text ? `-- \n${text}` : "";
+};
+let signed = "";
+let behind = ""; // what is quoted
 const start = () => {
-  const signature = begun.signature ? `-- \n${begun.signature}` : "";
+  const signature = (signed = signatureOf(form.elements.sender.value));
   const head = begun.forwarded ? `---------- ${begun.intro} ----------\n${begun.forwarded}\n` : begun.intro;
   if (form.dataset.draft) {
     plain.value = begun.text;
@@ -43,12 +50,28 @@ const start = () => {
     sheet.replaceChildren(...parsed.body.childNodes);
     return;
   }
-  const behind = begun.quote ? `${head}\n${begun.forwarded ? begun.quote : quote()}\n` : "";
+  behind = begun.quote ? `${head}\n${begun.forwarded ? begun.quote : quote()}\n` : "";
   plain.value = `\n\n${signature ? `${signature}\n\n` : ""}${behind}`;
   sheet.append(block("div", ""), block("div", ""));
-  if (signature) sheet.append(block("div", signature));
+  const place = block("div", signature);
+  place.className = "signature";
+  sheet.append(place);
   if (begun.quote) sheet.append(block("div", head), block("blockquote", begun.quote.trimEnd()));
 };
+
+// Who writes in another name signs in it, unless the signature was changed by hand.
+const sign = () => {
+  const wanted = signatureOf(form.elements.sender.value);
+  const place = sheet.querySelector(".signature");
+  if (wanted === signed) return;
+  if (place && place.textContent === signed.replaceAll("\n", "")) place.replaceChildren(...block("div", wanted).childNodes);
+  const end = plain.value.length - behind.length;
+  const own = plain.value.slice(0, end);
+  if (signed && own.includes(signed)) plain.value = own.replace(signed, () => wanted) + behind;
+  else if (!signed) plain.value = `${own}${wanted}\n\n${behind}`;
+  signed = wanted;
+};
+form.elements.sender.addEventListener("change", sign);
 
 // The editor
 
@@ -229,5 +252,6 @@ for (const input of form.querySelectorAll("[data-people]")) completing(input);
 start();
 show();
 watching(form, document.getElementById("ways"));
+form.querySelector("[data-waits]")?.removeAttribute("disabled"); // a form that nobody listens to would lose the letter
 (form.elements.to.value ? (isPlain ? plain : sheet) : form.elements.to).focus();
 if (isPlain) plain.setSelectionRange(0, 0);
