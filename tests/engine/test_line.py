@@ -17,6 +17,16 @@ def busy(window: float, *, through: int = 0, rising: bool = False) -> Line:
     return line
 
 
+def test_a_line_begins_with_one_that_goes_ahead() -> None:
+    line = Line("d.test")
+    assert (line.name, line.window, line.away, line.busy) == ("d.test", 1, 0, False)
+    assert (line.until, line.shrunk, line.through, line.rising, line.timed) == (0, 0, 0, True, 0)
+    flow = line.add_flow(mark(""))
+    assert (flow.start, flow.served) == (b"", 0)
+    line.holds(NOW - 1, 5.0, NOW, ours=False)
+    assert line.busy
+
+
 @pytest.mark.parametrize(
     ("window", "away", "is_busy", "room"),
     [(1, 0, False, 1), (1, 1, False, 0), (4, 2, False, 2), (4, 3, False, 0), (4, 3, True, 1), (2.9, 0, True, 2),
