@@ -125,12 +125,14 @@ class Examination:
         head, pieces = _head(chunks)
         seen, form = kinds.by_content(head)
         seen |= kinds.by_name(path[-1])
-        form = kinds.opened_by_name(path[-1], form)
+        named = kinds.opened_by_name(path[-1], form)
         inside: list[File] = []
         try:
             if form in CONTAINERS and len(path) > self._limits.depth:
                 raise Bomb
-            seen |= self._inside(form, path, chain(pieces, chunks), inside)
+            if named != form and len(path) > self._limits.depth:
+                raise Flaw("it is too deep to be looked at, if it is what its name says")
+            seen |= self._inside(named, path, chain(pieces, chunks), inside)
             if len(path) > 1:
                 for _ in chunks:  # all that comes out of an archive is counted
                     pass
