@@ -130,9 +130,7 @@ def report(
         ("Original-Envelope-Id", _decoded(envid, utf8=utf8)),
         ("Reporting-MTA", f"dns; {hostname}"),
         ("Received-From-MTA", f"dns; {received_from}" if received_from else ""),
-        ("Arrival-Date", _date(arrived) if arrived else ""),
-        ("Deliver-By-Date", _date(timing.by) if timing.by else ""),  # RFC 2852 5
-        ("Future-Release-Request", f"until; {moment(timing.release)}" if timing.release else ""),  # RFC 4865 6
+        *_times(arrived, timing),
     ]
     groups = [about, *(_recipient_fields(recipient, log_id, utf8=utf8) for recipient in recipients)]
     parts = [_text_part(human), _status(groups, utf8=utf8), _returned(original_headers, original, able=able)]
@@ -155,6 +153,15 @@ def _check(sender: str, hostname: str, message_id: str, recipients: Sequence[Rec
     for address in (sender, *(recipient.address for recipient in recipients), hostname, message_id):
         if _UNSAFE.search(address):
             raise ValueError(f"{address!r} cannot stand in a header field")
+
+
+def _times(arrived: float, timing: Timing) -> Group:
+    """When it came, and what its sender asked for as to time."""
+    return [
+        ("Arrival-Date", _date(arrived) if arrived else ""),
+        ("Deliver-By-Date", _date(timing.by) if timing.by else ""),  # RFC 2852 5
+        ("Future-Release-Request", f"until; {moment(timing.release)}" if timing.release else ""),  # RFC 4865 6
+    ]
 
 
 def _threading(headers: bytes) -> Iterator[str]:
