@@ -124,16 +124,15 @@ def report(
     """
     _check(sender, hostname, message_id, recipients)
     able = smtputf8 or not sender.isascii()
-    names = (sender, *(name for recipient in recipients for name in (recipient.address, recipient.original)))
-    utf8 = able and not all(name.isascii() for name in names)
+    utf8 = able and not (sender + "".join(one.address + one.original for one in recipients)).isascii()
     about = [
         ("Original-Envelope-Id", _decoded(envid, utf8=utf8)),
         ("Reporting-MTA", f"dns; {hostname}"),
         ("Received-From-MTA", f"dns; {received_from}" if received_from else ""),
         *_times(arrived, timing),
     ]
-    groups = [about, *(_recipient_fields(recipient, log_id, utf8=utf8) for recipient in recipients)]
-    parts = [_text_part(human), _status(groups, utf8=utf8), _returned(original_headers, original, able=able)]
+    status = _status([about, *(_recipient_fields(one, log_id, utf8=utf8) for one in recipients)], utf8=utf8)
+    parts = [_text_part(human), status, _returned(original_headers, original, able=able)]
     head = [
         f"From: {_words(human.name, 'From')} <MAILER-DAEMON@{hostname}>",
         f"To: <{sender}>",
