@@ -124,18 +124,15 @@ def report(
     """
     _check(sender, hostname, message_id, recipients)
     able = smtputf8 or not sender.isascii()
-    names = (sender, *(name for recipient in recipients for name in (recipient.address, recipient.original)))
-    utf8 = able and not all(name.isascii() for name in names)
+    utf8 = able and not (sender + "".join(one.address + one.original for one in recipients)).isascii()
     about = [
         ("Original-Envelope-Id", _decoded(envid, utf8=utf8)),
         ("Reporting-MTA", f"dns; {hostname}"),
         ("Received-From-MTA", f"dns; {received_from}" if received_from else ""),
-        ("Arrival-Date", _date(arrived) if arrived else ""),
-        ("Deliver-By-Date", _date(timing.by) if timing.by else ""),  # RFC 2852 5
-        ("Future-Release-Request", f"until; {moment(timing.release)}" if timing.release else ""),  # RFC 4865 6
+        *_times(arrived, timing),
     ]
-    groups = [about, *(_recipient_fields(recipient, log_id, utf8=utf8) for recipient in recipients)]
-    parts = [_text_part(human), _status(groups, utf8=utf8), _returned(original_headers, original, able=able)]
+    status = _status([about, *(_recipient_fields(one, log_id, utf8=utf8) for one in recipients)], utf8=utf8)
+    parts = [_text_part(human), status, _returned(original_headers, original, able=able)]
     head = [
         f"From: {_words(human.name, 'From')} <MAILER-DAEMON@{hostname}>",
         f"To: <{sender}>",
@@ -155,6 +152,15 @@ def _check(sender: str, hostname: str, message_id: str, recipients: Sequence[Rec
     for address in (sender, *(recipient.address for recipient in recipients), hostname, message_id):
         if _UNSAFE.search(address):
             raise ValueError(f"{address!r} cannot stand in a header field")
+
+
+def _times(arrived: float, timing: Timing) -> Group:
+    """When it came, and what its sender asked for as to time."""
+    return [
+        ("Arrival-Date", _date(arrived) if arrived else ""),
+        ("Deliver-By-Date", _date(timing.by) if timing.by else ""),  # RFC 2852 5
+        ("Future-Release-Request", f"until; {moment(timing.release)}" if timing.release else ""),  # RFC 4865 6
+    ]
 
 
 def _threading(headers: bytes) -> Iterator[str]:

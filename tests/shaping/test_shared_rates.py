@@ -17,9 +17,9 @@ RATES = {
     "ten a second": (["10/1s"], 0.96),
     "a hundred a second": (["100/1s"], 0.96),
     "five hundred a second": (["500/1s"], 0.96),
-    "a second and a minute": (["20/1s", "300/1m"], 0.97),
+    "a second and a minute": (["5/1s", "60/1m"], 0.97),
     "ten seconds": (["1000/10s"], 0.96),
-    "a minute": (["6000/1m"], 0.97),
+    "a minute": (["600/1m"], 0.97),
 }
 """Rates, and the part of the lowest that is used."""
 
