@@ -44,7 +44,7 @@ async def measure(work: Work, count: int, *, options: Sequence[str] | None) -> R
                     sent = await send(work.cell, count, running.port, lambda: arrived() - before, limit=work.limit)
                     run = Run(count, sent.arrived, **used())
                 await holds(running, 0)
-    if options is not None and shown[1] != count:
+    if options is not None and "--sample" not in options and shown[1] != count:  # of a sample no others are counted
         raise Failed(f"of {count} messages that passed {LINK} the tap saw {shown[1]}")
     return replace(run, figures={"taken in, messages/s": count / sent.accepted, "shown": float(shown[0])})
 

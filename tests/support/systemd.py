@@ -56,7 +56,7 @@ printf '[Unit]\\n%s\\n%s\\n' 'Wants=is-up.service systemd-journald.service' \\
   'After=is-up.service systemd-journald.service' >run/systemd/system/test.target
 printf '[Service]\\nType=oneshot\\nExecStart=touch /run/is-up\\n' >run/systemd/system/is-up.service
 printf '{id}\\n' >etc/machine-id
-exec chroot . env -i container=test PATH={path} {systemd} --unit=test.target --show-status=no --log-target=console
+exec chroot . env -i container=test PATH={path} {systemd} --unit=test.target --show-status=no --log-target=journal
 """
 """/proc/sys and /sys cannot be written, for they are those of this machine; no unit of this machine is started."""
 
