@@ -134,10 +134,7 @@ def report(
     status = _status([about, *(_recipient_fields(one, log_id, utf8=utf8) for one in recipients)], utf8=utf8)
     parts = [_text_part(human), status, _returned(original_headers, original, able=able)]
     head = [
-        f"From: {_words(human.name, 'From')} <MAILER-DAEMON@{hostname}>",
-        f"To: <{sender}>",
-        f"Subject: {_words(human.subject, 'Subject')}",
-        f"Date: {_date(date)}",
+        *_begun(human, hostname, sender, date),
         f"Message-ID: <{message_id}>",
         *_threading(original_headers),
         "Auto-Submitted: auto-replied",  # RFC 3834 5: no robot shall answer
@@ -161,6 +158,14 @@ def _times(arrived: float, timing: Timing) -> Group:
         ("Deliver-By-Date", _date(timing.by) if timing.by else ""),  # RFC 2852 5
         ("Future-Release-Request", f"until; {moment(timing.release)}" if timing.release else ""),  # RFC 4865 6
     ]
+
+
+def _begun(human: Human, hostname: str, sender: str, date: float) -> Iterator[str]:
+    """What a person sees first."""
+    yield f"From: {_words(human.name, 'From')} <MAILER-DAEMON@{hostname}>"
+    yield f"To: <{sender}>"
+    yield f"Subject: {_words(human.subject, 'Subject')}"
+    yield f"Date: {_date(date)}"
 
 
 def _threading(headers: bytes) -> Iterator[str]:

@@ -76,7 +76,7 @@ _HTML = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAIL = re.compile(
-    rb"(?:From [^\n]*+\n)?(?>[!-9;-~]++[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){0,30}?"
+    rb"(?:From [^\n]*+\n)?(?>[!-9;-~]++[ \t]*+:[^\n]*+\n(?>(?:[ \t][^\n]*+\n)*)){0,30}?"
     rb"(?:Return-Path|Received|From|To|Subject|Date|Message-ID|MIME-Version|Content-Type|DKIM-Signature)[ \t]*+:",
     re.IGNORECASE,
 )
