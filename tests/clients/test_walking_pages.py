@@ -136,7 +136,7 @@ def test_a_folder_is_made_filled_and_shown_as_a_plain_list(server: Postroad, bro
         picture(page, "folder")
 
 
-def test_a_rule_is_kept_and_holds(server: Postroad, browser: Browser) -> None:
+def test_a_rule_and_an_answer_are_kept_and_hold(server: Postroad, browser: Browser) -> None:
     with visit(browser) as page:
         at_mail(page, server, ANN)
         page.get_by_role("link", name="Rules").click()
@@ -154,6 +154,7 @@ def test_a_rule_is_kept_and_holds(server: Postroad, browser: Browser) -> None:
         page.goto(site(server, "/mail/"))
         page.locator('[data-use="\\\\Archive"]').click()
         expect(page.locator("#lines .subject")).to_have_text(["An invoice"])
+    until(lambda: any(b"I am at sea." in one for one in server.mailbox(BOB)), "an answer")
 
 
 def test_who_writes_in_another_name_signs_in_it(server: Postroad, browser: Browser) -> None:

@@ -85,8 +85,8 @@ def checked(rules: Rules) -> Rules:
 
 
 def written(rules: Rules) -> bytes:
-    """The script."""
-    body = [*map(_rule, rules.rules), *_away(rules.away)]
+    """The script. The answer comes first: behind a rule that fits, the script ends."""
+    body = [*_away(rules.away), *map(_rule, rules.rules)]
     needed = sorted({name for name, word in _NEEDED.items() if any(word in text for text in body)})
     require = f"require [{', '.join(map(_quoted, needed))}];\n" if needed else ""
     said = msgspec.json.encode(rules).decode()

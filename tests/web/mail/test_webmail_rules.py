@@ -6,9 +6,11 @@ import pytest
 from mail_site import browser, mail_of
 
 from engine.mailbox.commands import ActivateScript, PutScript
-from engine.sieve import compile_script
+from engine.sieve import FileInto, Reply, compile_script
 from engine.web.mail import rules
 from engine.web.mail.rules import Away, Rule, Rules
+from tests.sieve.cases import letter
+from tests.sieve.trying import outcome
 
 WHOLE = Rules(
     (
@@ -34,6 +36,16 @@ def test_the_script_holds_what_the_form_said_and_nothing_more(said):
     assert rules.read(octets) == said
     outside = [line for line in octets.decode().split("\r\n")[1:] if line.strip().startswith(("discard", "redirect"))]
     assert [line for line in outside if not line.strip().startswith('redirect \\"')] == []
+
+
+def test_what_a_rule_moves_is_answered_as_well():
+    said = Rules((Rule("subject", "Lunch", "Archive"),), Away(True, text="I am at sea."))
+    fields = ("From: you@example.net", "To: me@example.org", "Subject: Lunch?")
+    found = outcome(rules.written(said).decode(), letter(*fields), sender="you@example.net", recipient="me@example.org")
+    assert not found.error
+    replies = [action for action in found.actions if isinstance(action, Reply)]
+    assert [reply.recipient for reply in replies] == ["you@example.net"]
+    assert [action.folder for action in found.actions if isinstance(action, FileInto)] == ["Archive"]
 
 
 @pytest.mark.parametrize(
