@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from engine.net.zone import Zone
 from tests.support.background import dns
-from tests.support.chromium import patient, picture
+from tests.support.chromium import hear, patient, picture
 from tests.support.pages import SETTINGS, WIDE, Look, faults, in_each_look, loaded, site
 from tests.support.programs import needs
 from tests.support.server import PASSWORD, PATIENCE, Postroad, until
@@ -47,8 +47,7 @@ def letter(subject: str, text: str = "Hello") -> bytes:
 def sign_in(browser: Browser, server: Postroad, address: str, **options: Any) -> Page:
     page = patient(browser.new_context(**{"viewport": WIDE, **options}).new_page())
     page.mistakes = []  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.mistakes.append(str(error)))  # type: ignore[attr-defined]
-    page.on("console", lambda said: said.type == "error" and page.mistakes.append(said.text))  # type: ignore[attr-defined]
+    hear(page, page.mistakes)  # type: ignore[attr-defined]
     page.on("dialog", lambda dialog: dialog.accept())
     page.goto(site(server, "/mail/"))
     page.fill('input[name="address"]', address)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.chromium import patient, picture
+from tests.support.chromium import hear, patient, picture
 from tests.support.clock import Clock
 from tests.support.pages import SETTINGS, loaded, site
 from tests.support.programs import needs
@@ -47,8 +47,7 @@ def sign_in(browser, server: Postroad, address: str, **options) -> Page:
     context = browser.new_context(**options)
     page = patient(context.new_page())
     page.mistakes = []  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.mistakes.append(str(error)))  # type: ignore[attr-defined]
-    page.on("console", lambda said: said.type == "error" and page.mistakes.append(said.text))  # type: ignore[attr-defined]
+    hear(page, page.mistakes)  # type: ignore[attr-defined]
     page.goto(site(server, "/mail/"))
     page.fill('input[name="address"]', address)
     page.fill('input[name="password"]', PASSWORD)

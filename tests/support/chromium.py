@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.server import PATIENCE
 
@@ -40,6 +41,17 @@ def patient(page: Page) -> Page:
     page.add_init_script("addEventListener('load', () => { document.documentElement.dataset.loaded = '' })")
     page.add_locator_handler(page.locator("html:not([data-loaded])"), lambda _: page.wait_for_load_state())
     return page
+
+
+def hear(page: Page, mistakes: list[str]) -> None:
+    """Gather what the page complains of. Not that the script of ``patient`` may not run in the frame of a letter."""
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type == "error" and not re.match("Blocked script execution in '[^']*/mail/body/", message.text):
+            mistakes.append(message.text)
+
+    page.on("pageerror", lambda error: mistakes.append(str(error)))
+    page.on("console", said)
 
 
 def picture(page: Page, name: str, *, whole: bool = False) -> None:

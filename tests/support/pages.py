@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.support.chromium import patient, picture
+from tests.support.chromium import hear, patient, picture
 from tests.support.server import PASSWORD, Postroad
 
 PHONE = {"width": 390, "height": 844}
@@ -59,11 +59,11 @@ def visit(browser: Browser, *, expected: str = "", **options: Any) -> Iterator[P
     context: BrowserContext = browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})
     try:
         page = patient(context.new_page())
-        page.on("pageerror", lambda error: mistakes.append(str(error)))
-        page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
+        hear(page, mistakes)
         page.on("dialog", lambda dialog: dialog.accept())
         yield page
-        assert [one for one in mistakes if not expected or expected not in one] == []
+        complaints = [one for one in mistakes if not expected or expected not in one]
+        assert not complaints, complaints  # pytest shows no more of an assertion that is in no test
     finally:
         context.close()
 
