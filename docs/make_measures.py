@@ -13,8 +13,9 @@ HEAD = "| measure | kind | labels | meaning |\n| --- | --- | --- | --- |\n"
 
 def declared() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     """Name, kind, labels and meaning of each family that the code declares."""
-    for path in sorted(path for folder in ("engine", "stages") for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.parse(path.read_text()).body:
+    paths = sorted(path for folder in ("engine", "stages") for path in (ROOT / folder).rglob("*.py"))
+    for text in filter(re.compile("postroad_").search, [path.read_text() for path in paths]):
+        for node in ast.parse(text).body:
             call = node.value if isinstance(node, ast.Assign) else None
             if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in KINDS and call.args:
                 name, meaning, *labels = map(ast.literal_eval, call.args)

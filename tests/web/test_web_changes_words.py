@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -19,8 +20,10 @@ class _Vietnamese(Request):
 
 
 def calls(*names: str) -> Iterator[ast.Call]:
-    for path in sorted(ENGINE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for text in [path.read_text() for path in sorted(ENGINE.rglob("*.py"))]:
+        if not any(f".{name}(" in text for name in names):
+            continue  # to take a module apart takes long
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
                 yield node
 
@@ -29,6 +32,7 @@ def first_text(node: ast.Call) -> str:
     return node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) and node.keywords else ""
 
 
+@cache
 def told() -> dict[str, set[str]]:
     """Kinds of changes, with the names of what is said of them."""
     found: dict[str, set[str]] = {}
