@@ -204,7 +204,7 @@ def test_the_pipeline_is_drawn_as_it_runs(server: Postroad, browser: Browser) ->
 
 
 def test_a_restart_ends_no_session_and_there_may_be_several_processes(server: Postroad, browser: Browser) -> None:
-    with visit(browser) as page:
+    with visit(browser, expected="ERR_CONNECTION_REFUSED") as page:  # while it starts anew
         port = free_port()
         server.change({"listen": {"web": f"127.0.0.1:{port}"}})
         assert server.reload().returncode == 0

@@ -5,7 +5,7 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,12 +120,18 @@ def ext4(prepared: Postroad, tmp_path: Path) -> Iterator[Ext4]:
 
 @needs("mkfs.ext4")
 @pytest.mark.parametrize(
-    ("fail", "error"),
-    [(Ext4.shut_down, "Input/output error"), (Ext4.turn_read_only, "Read-only file system")],
+    ("fail", "errors"),
+    [
+        (Ext4.shut_down, ("Input/output error",)),
+        (
+            Ext4.turn_read_only,
+            ("Read-only file system", "Input/output error"),
+        ),  # the latter where a write was under way
+    ],
     ids=["shut down", "read-only"],
 )
 def test_a_file_system_that_fails_at_once_and_is_mounted_again(
-    prepared: Postroad, remote: Remote, ext4: Ext4, fail: Callable[[Ext4], None], error: str
+    prepared: Postroad, remote: Remote, ext4: Ext4, fail: Callable[[Ext4], None], errors: Sequence[str]
 ) -> None:
     prepared.change({"queue": {"reserve": "8 MB"}})
     server = prepared.start()
@@ -133,7 +139,8 @@ def test_a_file_system_that_fails_at_once_and_is_mounted_again(
     load.start()
     load.until_answered(20)
     fail(ext4)
-    assert error in server.wait_for("queue-failed")["error"]
+    said = server.wait_for("queue-failed")["error"]
+    assert any(error in said for error in errors), said
     nothing_is_taken(load)
     assert server.running  # though its workers cannot open their stores, if they had to be started anew
     server.kill()
