@@ -437,6 +437,7 @@ def program(
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(popen.pid, signal.SIGKILL)
                 popen.wait()
+            until(lambda: not _answers(port, address), f"what {command[0]} has started to be gone")
 
 
 def free_port() -> int:
