@@ -3,21 +3,20 @@
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import trio
 
 from bench import Failed
-from bench.disks import Disk
 from bench.load import send, sink
-from bench.measure import Cell, Run, Trial, Wanted
-from bench.servers.base import Server
+from bench.measure import Run, Trial
 from bench.servers.postroad import ROOT, Postroad
-from bench.workloads.base import Choice, Work, fresh, holds, matrix, started, trial
+from bench.workloads.base import Work, fresh, holds, started, trial
+from bench.workloads.in_turns import InTurns
 
 LINK = "remote/relay"
 """The last one, which all of this mail passes."""
@@ -30,7 +29,6 @@ LOOKS: Mapping[str, tuple[str, ...] | None] = {
 }
 """How somebody looks on: the options of the command; None: nobody does."""
 
-_SIZE = 4096
 _SUM = re.compile(rb"^([\d,]+) shown of ([\d,]+) that passed", re.MULTILINE)
 
 
@@ -76,31 +74,16 @@ async def _looking(folder: Path, options: Sequence[str] | None, shown: list[int]
     shown[:] = [int(number.replace(b",", b"")) for number in found.groups()]
 
 
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """Postroad, on which nobody looks, or somebody does in one way or the other."""
-
-    name: str = "relay-tap"
-    title: str = "smtp-source → server → smtp-sink, while nobody looks on, and while `postroad tap` shows what passes"
-    place: int = 13
-    usual: bool = False
-    room: int = 4096
-    picture: str = "messages/s"
-
-    def cells(self, choice: Choice) -> Sequence[Cell]:
-        """Messages of 4 KiB, where no others are asked for."""
-        return matrix(replace(choice, sizes=choice.sizes or (_SIZE,)))
-
-    async def trials(self, servers: Sequence[Server], cell: Cell, disk: Disk, wanted: Wanted) -> Sequence[Trial]:
-        limit = max(120.0, 20 * wanted.seconds)
-        found = []
-        for server in servers:
-            if isinstance(server, Postroad) and self.name in server.workloads:
-                for name, options in LOOKS.items():
-                    run = partial(measure, Work(server, cell, disk, limit), options=options)
-                    key = f"{server.key}@tap-{name.replace(',', '').replace(' ', '-')}" if name else server.key
-                    found.append(trial(server, run, key=key, name=f"{server.name}, a tap: {name}" if name else ""))
-        return found
+def _ways(server: Postroad, work: Work) -> Iterator[Trial]:
+    """Nobody looks on, or somebody does in one way or the other."""
+    for name, options in LOOKS.items():
+        key = f"{server.key}@tap-{name.replace(',', '').replace(' ', '-')}" if name else server.key
+        run = partial(measure, work, options=options)
+        yield trial(server, run, key=key, name=f"{server.name}, a tap: {name}" if name else "")
 
 
-WORKLOAD = Looking()
+WORKLOAD = InTurns(
+    "relay-tap",
+    "smtp-source → server → smtp-sink, while nobody looks on, and while `postroad tap` shows what passes",
+    _ways,
+)

@@ -6,6 +6,7 @@ import re
 import idna
 
 from engine.config.document import Document
+from engine.protocols.endpoint import endpoint
 
 
 def address_and_port(text: str) -> tuple[str, int]:
@@ -26,7 +27,7 @@ def address_written(host: str, port: int) -> str:
     """The same as it is written in pipeline.toml: ``*:25``, ``[::1]:25``; of a Unix socket, its path."""
     if not port:
         return host
-    return f"*:{port}" if host == "::" else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"*:{port}" if host == "::" else endpoint(host, port)
 
 
 def check_name_server(document: Document, key: str, text: str) -> None:

@@ -22,7 +22,6 @@ _SLASH = re.compile(rb"\s*+/\s*+")
 _BARE = re.compile(rb"[^;]*+")
 _PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb"\((?>(?:[^()\\]++|\\.)*)\)", re.DOTALL)
-_NUMBERED = re.compile(rb"\*(\d{1,3})(\*)?")
 _CONTINUED = re.compile(rb"([^*]++)\*(\d{1,3})(\*)?")
 _AS_THEY_ARE = "!#$&+-.^_`{|}~"
 """Signs of an extended value that are not encoded, beside letters and digits (RFC 2231 7, attribute-char)."""
@@ -96,13 +95,10 @@ def parameter(among: Parameters, name: bytes) -> bytes:
 
 def continued(among: Parameters) -> Parameters:
     """Continuations put together, as BODYSTRUCTURE must have them (RFC 2231 8); charsets are left to the client."""
-    found = [(key, value, _CONTINUED.fullmatch(key)) for key, value in among]
-    sections: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
-    for _, value, section in found:
-        if section is not None:
-            sections.setdefault(section[1].lower(), {}).setdefault(int(section[2]), (value, bool(section[3])))
+    sections = _sections(among)
     whole: list[tuple[bytes, bytes]] = []
-    for key, value, section in found:
+    for key, value in among:
+        section = _CONTINUED.fullmatch(key)
         if section is None or 0 not in sections.get(section[1].lower(), {0: ()}):
             whole.append((key, value))
         elif known := sections.pop(section[1].lower(), None):  # in the place of the first that was sent
@@ -146,19 +142,24 @@ def values_of(among: Parameters, name: bytes) -> Iterator[str]:
 
 def _pieces(among: Parameters, name: bytes) -> tuple[list[bytes], str]:
     """The octets of an extended or continued parameter, in order, and their charset (RFC 2231 3, 4)."""
-    sections: dict[int, tuple[bytes, bool]] = {}
     for written, value in among:
-        key = written.lower()
-        if key == name + b"*":
+        if written.lower() == name + b"*":
             return _first(value, is_encoded=True)
-        numbered = _NUMBERED.fullmatch(key, len(name)) if key.startswith(name) else None
-        if numbered:
-            sections.setdefault(int(numbered[1]), (value, bool(numbered[2])))
+    sections = _sections(among).get(name, {})
     if 0 not in sections:
         return [], ""
     pieces, charset = _first(sections[0][0], is_encoded=sections[0][1])
     pieces.extend(unquote_to_bytes(value) if encoded else value for value, encoded in _in_order(sections))
     return pieces, charset
+
+
+def _sections(among: Parameters) -> dict[bytes, dict[int, tuple[bytes, bool]]]:
+    """Of each continued parameter, by its name in lower case: its sections by number, and whether they are encoded."""
+    sections: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    for key, value in among:
+        if section := _CONTINUED.fullmatch(key.lower()):
+            sections.setdefault(section[1], {}).setdefault(int(section[2]), (value, bool(section[3])))
+    return sections
 
 
 def _in_order(sections: dict[int, tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool]]:

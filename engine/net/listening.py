@@ -13,6 +13,7 @@ import trio
 from engine.net.connection import EXHAUSTED, Connection
 from engine.observe.events import event
 from engine.observe.measures import Counter, Gauge
+from engine.protocols.endpoint import endpoint
 
 _CONNECTIONS = Counter("postroad_connections_total", "Connections that came to a listener.", ("listener",))
 _OPEN = Gauge("postroad_connections_open", "Connections of a listener that are open now.", ("listener",))
@@ -57,7 +58,7 @@ def shown(host: str, port: int) -> str:
     """An IP address and a port as people write them; of a Unix socket, its path."""
     if host.startswith("/"):
         return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return endpoint(host, port)
 
 
 def bind_unix(name: str, path: str, mode: int, group: str, count: int) -> list[socket.socket]:

@@ -13,6 +13,7 @@ from engine.net.certificates import ISSUED, Certificate
 from engine.net.tls import ServerTls
 from engine.operations.moments import Moment, at, moment
 from engine.operations.operator import Operator
+from engine.protocols.endpoint import endpoint
 from engine.runtime.certificates import folders, own_pair
 from engine.runtime.places import CERTIFICATES
 from engine.runtime.services import CERTIFICATES_SERVICE
@@ -120,7 +121,7 @@ def listeners(config: Config, by: Operator) -> list[ListenerRow]:
             begins = "starttls" if config.tls is not None else "plain"
         else:
             continue
-        rows.append(ListenerRow(name, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", begins))
+        rows.append(ListenerRow(name, endpoint(host, port), begins))
     return rows
 
 

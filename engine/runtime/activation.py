@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, MutableMapping
 
 import trio
 
+from engine.protocols.endpoint import endpoint
+
 FIRST = 3
 """The descriptor of the first socket (sd_listen_fds(3), SD_LISTEN_FDS_START)."""
 
@@ -136,4 +138,4 @@ def _everywhere(host: str) -> str:
 
 def _shown(sock: socket.socket) -> str:
     host, port = _address(sock)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if port else host
+    return endpoint(host, port) if port else host

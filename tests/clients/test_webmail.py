@@ -56,9 +56,12 @@ def sign_in(browser, server: Postroad, address: str, **options) -> Page:
     return page
 
 
-def begin_letter(page: Page) -> None:
+def begin_letter(page: Page, to: str = "", subject: str = "") -> None:
     page.click(".write")
     loaded(page, "#sheet")
+    if to:
+        page.fill('input[name="to"]', to)
+        page.fill('input[name="subject"]', subject)
 
 
 def send(page: Page) -> None:
@@ -73,9 +76,7 @@ def subjects(page: Page) -> list[str]:
 
 def test_two_people_write_to_each_other(server, browser):
     ann, bob = sign_in(browser, server, ANN), sign_in(browser, server, BOB)
-    begin_letter(ann)
-    ann.fill('input[name="to"]', BOB)
-    ann.fill('input[name="subject"]', "Báo cáo tháng mười")
+    begin_letter(ann, BOB, "Báo cáo tháng mười")
     ann.click("#sheet")
     ann.keyboard.press("Control+Home")
     ann.keyboard.type("Here it is, Bob.")
@@ -125,9 +126,7 @@ def test_two_people_write_to_each_other(server, browser):
 
 def test_sending_is_undone_and_the_letter_is_there_again(server, browser):
     ann = sign_in(browser, server, ANN)
-    begin_letter(ann)
-    ann.fill('input[name="to"]', BOB)
-    ann.fill('input[name="subject"]', "Too early")
+    begin_letter(ann, BOB, "Too early")
     ann.click("#sheet")
     ann.keyboard.type("I should not say this")
     ann.click('button[type="submit"]')
@@ -152,9 +151,7 @@ def test_a_letter_is_sent_at_the_time_that_was_chosen(tmp_path, browser):
     server.environment = dict(clock.environment)
     with server:
         ann = sign_in(browser, server, ANN)
-        begin_letter(ann)
-        ann.fill('input[name="to"]', BOB)
-        ann.fill('input[name="subject"]', "Not before")
+        begin_letter(ann, BOB, "Not before")
         ann.click("#sheet")
         ann.keyboard.type("In an hour")
         ann.click("summary:has-text('Later')")
@@ -171,9 +168,7 @@ def test_a_letter_is_sent_at_the_time_that_was_chosen(tmp_path, browser):
 
 def test_a_picture_that_is_pasted_stands_in_the_letter(server, browser):
     ann = sign_in(browser, server, ANN)
-    begin_letter(ann)
-    ann.fill('input[name="to"]', BOB)
-    ann.fill('input[name="subject"]', "A pixel")
+    begin_letter(ann, BOB, "A pixel")
     ann.evaluate(
         """octets => {
             const data = new DataTransfer();
