@@ -40,6 +40,7 @@ class Course:
     after: tuple[Leg, ...] = ()
     queued: bool = False  # the lane has a `queue`
     listen: tuple[str, ...] = ()
+    straight: bool = False  # no stage behind `queue` needs a message to be stored
 
     @property
     def goes_on(self) -> bool:
@@ -56,6 +57,7 @@ class Placing:
     effect: bool = False
     partition: str = ""
     listens: tuple[str, ...] = field(default=())
+    straight: bool = False  # may have what is not in the queue yet
 
 
 def plan(lanes: Sequence[Lane], placing: Mapping[str, Placing]) -> dict[str, Course]:
@@ -82,6 +84,7 @@ def _course(lane: Lane, placing: Mapping[str, Placing], claimed: set[str]) -> Co
         after=_legs(lane.name, after, placing),
         queued=queued,
         listen=listen,
+        straight=all(placing[name].straight for name in after),
     )
 
 

@@ -56,6 +56,9 @@ JOURNAL = "journal.to"
 JUNK = "scan.junk"
 """The fact that a scanner takes a message for spam, though not so surely that it is refused: it goes into Junk."""
 
+UNSTORED = "queue.unstored"
+"""The fact that a message is not in the queue yet, while its client waits: nothing may come of it but its delivery."""
+
 _NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]

@@ -46,6 +46,9 @@ class Spec:
     synchronous: bool = False  # runs in a thread
     source: bool = False  # lets messages in: has `serve`, stands first in its lane
     effect: bool = False  # changes the world outside: runs behind `queue`, and never twice at once
+    straight: bool = (
+        False  # may have what is not in the queue yet: quick, and an effect is on disk, and never done twice
+    )
     partition: str = ""  # fact whose value picks the worker, so that all of one value meet in one
     early: bool = False  # what it decides is acted on at `queue`: it stands before that
     home: str = ""  # the process that alone can run it; empty: any
@@ -174,6 +177,7 @@ def _spec(name: str, use: str, target: Callable[..., Any], code: str) -> Spec:
         synchronous=not source and not inspect.iscoroutinefunction(called),
         source=source,
         effect=bool(getattr(target, "effect", False)),
+        straight=bool(getattr(target, "straight", False)),
         partition=getattr(target, "partition", ""),
         early=bool(getattr(target, "early", False)),
         home=getattr(target, "home", ""),

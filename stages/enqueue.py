@@ -24,8 +24,9 @@ from engine.mailbox import (
 )
 from engine.mailbox.layout import PUBLIC
 from engine.mailbox.posting import MAY_NOT
-from engine.message import JUNK
-from engine.sorting import Person, Said, Sorter
+from engine.message import JUNK, UNSTORED
+from engine.sorting import Person, Said, Sorted, Sorter
+from engine.verdict import STORE_FIRST
 
 NO_SUCH_USER = Reject("no such user here", code="5.1.1")
 
@@ -42,6 +43,7 @@ class Enqueue:
     """Runs in the process that owns the mailboxes, for many messages at once."""
 
     effect: ClassVar[bool] = True
+    straight: ClassVar[bool] = True
     home: ClassVar[str] = "mailboxes"
 
     mailboxes: MailboxOwner
@@ -66,6 +68,8 @@ class Enqueue:
                     continue
                 local.setdefault(account.id, Person(account.id, account.address, recipient, quota))
         outcomes = await self._deliver(message, local, posts)
+        if STORE_FIRST in outcomes.values():
+            return STORE_FIRST
         return _one_or_each(
             {address: outcomes[found[0].id] if found else NO_SUCH_USER for address, found in accounts.items()}
         )
@@ -87,6 +91,8 @@ class Enqueue:
         everyone = (*local, *posts)
         try:
             found = await self._sorted(message, local) if local else {}
+            if STORE_FIRST in found.values():
+                return found
             return found | await self._posted(message, posts) if posts else found
         except Full as error:
             return dict.fromkeys(everyone, Defer("the mailboxes have no room now", code="4.3.1", log=str(error)))
@@ -115,6 +121,8 @@ class Enqueue:
         kept = TO_JUNK if message.fact(JUNK) else TO_INBOX
         for _ in range(TRIES):
             wanted = await self.sorter.sort(message, local)
+            if message.fact(UNSTORED) and _says_more(wanted):
+                return dict.fromkeys(local, STORE_FIRST)
             places = {
                 account: Recipient(person.recipient.address, kept, person.quota) for account, person in local.items()
             }
@@ -140,6 +148,11 @@ class Enqueue:
             case Outcome.ALREADY:  # whoever asks again may not have heard what came of it
                 said = self.sorter.said(message, account)
         return said or Delivered(outcome.value)
+
+
+def _says_more(wanted: Sorted) -> bool:
+    """Whether scripts send something, or remember it for another message."""
+    return bool(wanted.said) or any(recipient.remember for recipient in wanted.recipients.values())
 
 
 def _note(message: Message, account: int, to: Recipient, outcome: Outcome, *, scripted: bool = False) -> None:

@@ -84,6 +84,8 @@ class Route:
     nobody else is left, the alias itself is refused. A return path of ours stands for whom it was made for.
     """
 
+    straight: ClassVar[bool] = True
+
     directory: Directory
     returns: ReturnPaths = field(default_factory=ReturnPaths)
     quotas: Quotas = field(default_factory=Quotas)

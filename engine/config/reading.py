@@ -188,7 +188,14 @@ def _check_tables(document: Document, stages: Mapping[str, Stage]) -> None:
 def _planned(config: Config) -> Config:
     """With the courses of its lanes."""
     placing = {
-        name: Placing(stage.place, stage.spec.source, stage.spec.effect, stage.spec.partition, stage.spec.listens)
+        name: Placing(
+            stage.place,
+            stage.spec.source,
+            stage.spec.effect,
+            stage.spec.partition,
+            stage.spec.listens,
+            stage.spec.straight,
+        )
         for name, stage in config.stages.items()
     }
     return dataclasses.replace(config, courses=plan(config.lanes, placing))

@@ -1,14 +1,26 @@
 """A message that is away from the queue."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine.history.entries import Leg
 from engine.links.link import Way
-from engine.message import Fact, Message, Recipient
+from engine.message import Content, Fact, Message, Recipient
 from engine.queue.line import Line
 from engine.queue.store import Record
-from engine.verdict import Verdict
+from engine.verdict import Defer, Verdict
+
+
+@dataclass(slots=True)
+class Unstored:
+    """What is to be known of a message that was given out before it was stored: see `engine/queue/straight.py`."""
+
+    answer: Callable[[Verdict], None]
+    content: Content
+    began: float  # by the clock of the event loop
+    then: list[Callable[[], None]] = field(default_factory=list)  # what waits until it is stored, or cannot be
+    storing: bool = False
+    trouble: Defer | None = None  # why it could not be
 
 
 @dataclass(slots=True)
@@ -29,6 +41,7 @@ class Delivery:
     legs: list[Leg] = field(default_factory=list)  # the same for the history
     revision: int = 0  # of the configuration that it went by
     facts: dict[str, Fact] = field(default_factory=dict)  # what stages have found out about what is to be parked
+    unstored: Unstored | None = None  # None: it is in the queue, as nearly always
 
     def became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         """An alias stands for others, or one recipient goes down several lanes."""

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from engine.config import Queue
 from engine.history import history
 from engine.history.entries import Attempted, Noted, outcome_of
-from engine.message import PARK, Content, Envelope, Message, MessageId, Recipient
+from engine.message import PARK, UNSTORED, Content, Envelope, Message, MessageId, Recipient
 from engine.observe.events import event
 from engine.queue.away import Away
 from engine.queue.bounce import ORDINARY
 from engine.queue.content import FileContent, remove
-from engine.queue.delivery import Delivery
+from engine.queue.delivery import Delivery, Unstored
 from engine.queue.descendants import parked_apart, report, sent, warning
 from engine.queue.late import Late
 from engine.queue.line import Line
@@ -36,6 +36,7 @@ from engine.queue.outcomes import (
 from engine.queue.parked import Parked
 from engine.queue.shares import Shares, flow_of, tenant_line
 from engine.queue.store import HELD, QUARANTINED, WAITING, Record, Shard, position_before, time_key, with_recipients
+from engine.queue.straight import REST, Straight
 from engine.queue.waits import ALONE, Wait, Waits
 from engine.storage.batch import Batch, committed
 from engine.storage.environment import StorageError, reason
@@ -110,6 +111,8 @@ class Owner:
         self._notes = Away(shard.path / "away")
         self._suspects: dict[MessageId, Record] = {}  # that wait for the one before them
         self._suspect_away = False
+        caution = bool(self._notes.left_behind)
+        self.straight = Straight(shard, self.writer, self._say_failed, caution=caution)
         self._suspect_those_left_behind()
 
     def _suspect_those_left_behind(self) -> None:
@@ -140,12 +143,18 @@ class Owner:
         """Whether the disk has more than the reserve left."""
         return self._room.above(self.settings.reserve, self.shard.path)
 
-    def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
-        """Store the message; ``done`` hears Delivered once it is committed and synced, Defer when it could not be."""
+    def admit(self, message: Message, lane: str, done: Callable[[Verdict], None], *, straight: bool = False) -> None:
+        """Store the message; ``done`` hears Delivered once it is committed and synced, Defer when it could not be.
+
+        ``straight``: give it out first. It is stored if it does not soon come where it is kept.
+        """
         if not self.has_room():
             done(Defer("Not enough disk space, try again later", "4.3.1", log="free space is below [queue] reserve"))
             return
         record, content = self._new_record(message, lane)
+        if straight and self._goes_straight(record):
+            self._send_straight(record, message, done)
+            return
 
         def change(batch: Batch) -> None:
             self.shard.put_new(batch, record, content)
@@ -163,6 +172,24 @@ class Owner:
                 self._stored(record)
 
         self.writer.submit(change, written)
+
+    def _goes_straight(self, record: Record) -> bool:
+        """Whether it may be given out before it is stored. Whatever waits goes first."""
+        return (
+            len(self.away) < self.settings.in_flight
+            and record.state == WAITING
+            and not record.line
+            and not self._draining
+            and record.due <= self._now()
+            and self.straight.is_open(domain_of(record.envelope.recipients))
+            and self._may_start(record)
+        )
+
+    def _send_straight(self, record: Record, message: Message, done: Callable[[Verdict], None]) -> None:
+        delivery = self._taken(record, message.with_facts({UNSTORED: True}))
+        delivery.unstored = Unstored(done, message.content, trio.current_time())
+        self.straight.begin(delivery)
+        self._give(delivery)
 
     def _new_record(self, message: Message, lane: str) -> tuple[Record, Content]:
         content = message.content
@@ -243,6 +270,7 @@ class Owner:
     def drain(self) -> None:
         """Give out nothing more."""
         self._draining = True
+        self.straight.keep_all()
 
     def _look_again(self, when: float) -> None:
         """Something falls due at that Unix time."""
@@ -426,26 +454,29 @@ class Owner:
                 self._suspects[record.id] = record
                 return
             self._suspect_away = True
-        delivery = self._taken(record, line)
+        delivery = self._taken(record, self.shard.message(record), line)
         if is_too_late(record.envelope, delivery.given):
             self._end(delivery, TOO_LATE)
-            return
+        else:
+            self._give(delivery)
+
+    def _give(self, delivery: Delivery) -> None:
         try:
             self._give_out(delivery)
         except Exception as error:  # one message's trouble must not stop the shard
-            event.bug("giving out", error, id=record.id)
+            event.bug("giving out", error, id=delivery.record.id)
             self._end(delivery, Defer("Local trouble, please try again later", "4.3.0", log=repr(error)))
 
     def end(self, record: Record, verdict: Verdict) -> None:
         """Settle a message that waits as if that had become of it."""
-        self._end(self._taken(record, None), verdict)
+        self._end(self._taken(record, self.shard.message(record)), verdict)
 
-    def _taken(self, record: Record, line: Line | None) -> Delivery:
+    def _taken(self, record: Record, message: Message, line: Line | None = None) -> Delivery:
         """A message that counts as away from now on."""
         recipients = record.envelope.recipients
         delivery = Delivery(
             record,
-            self.shard.message(record),
+            message,
             list(recipients),
             domain_of(recipients),
             flow_of(record.envelope),
@@ -542,8 +573,14 @@ class Owner:
 
     # -- settling
 
+    def keep(self, delivery: Delivery, then: Callable[[], None], *, others: bool = False) -> None:
+        """See that it is in the queue before it goes on: see Straight.keep. ``others``: so must all of its domain."""
+        self.straight.keep(delivery, then, rest=REST if others else 0.0)
+
     def progress(self, delivery: Delivery) -> None:
         """Some recipients have it while others may take long: see that a crash does not send it to those again."""
+        if delivery.unstored is not None:  # a crash knows nothing of it
+            return
         open_ones = [r for r, verdict in delivery.outcomes if not is_over(verdict)]
         old = delivery.record
         new = with_recipients(old, with_lanes((*delivery.waiting, *open_ones), old))
@@ -554,6 +591,13 @@ class Owner:
 
     def settle(self, delivery: Delivery) -> None:
         """Every recipient has an outcome: remove the message, or keep it for those who must wait."""
+        arrived = self.straight.has_arrived(delivery)
+        if self.straight.has_failed(delivery):
+            self._settled(delivery, delivery.record, None, [])
+            return
+        if delivery.unstored is not None:
+            self.straight.keep(delivery, lambda: self.settle(delivery))
+            return
         now = self._now()
         old = delivery.record
         outcomes = self._outcomes(delivery)
@@ -587,7 +631,10 @@ class Owner:
                 self._look_again(wait.turn)
             self._settled(delivery, old, new, [record for record, _ in born])
 
-        self._change(change, changed)
+        if arrived:
+            changed()
+        else:
+            self._change(change, changed)
 
     def _outcomes(self, delivery: Delivery) -> Outcomes:
         outcomes = Outcomes(traced=delivery.record.envelope.timing.traced)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 import trio
@@ -17,15 +18,16 @@ from engine.history.entries import Arrived, born, header_id, outcome_of, session
 from engine.history.entries import Leg as LegNoted
 from engine.lanes import Course, Leg
 from engine.links.link import Done, Way
-from engine.message import JOURNAL, PARK, PARKED_BY, SITE, Message, MessageId, Octets, Recipient
+from engine.message import JOURNAL, PARK, PARKED_BY, SITE, UNSTORED, Fact, Message, MessageId, Octets, Recipient
 from engine.observe.events import event
 from engine.observe.measures import Counter
 from engine.oversight.journaling import reports
 from engine.queue.bounce import Failure, Letters, back, bounce, expanded, wants_report
 from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_place, remove, set_aside
 from engine.queue.delivery import Delivery
+from engine.queue.lines import domain_of
 from engine.runtime.contents import Said, aside, new_contents
-from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import STORE_FIRST, Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
 
 _ARRIVALS = Counter(
     "postroad_arrivals_total", "Messages whose content has come, by what their client heard.", ("lane", "answer")
@@ -83,6 +85,8 @@ class Desk(Protocol):
     """Where it is settled what becomes of a message that was given out: with the queue's owner."""
 
     def progress(self, delivery: Delivery) -> None: ...
+
+    def keep(self, delivery: Delivery, then: Callable[[], None], *, others: bool = False) -> None: ...
 
     def settle(self, delivery: Delivery) -> None: ...
 
@@ -462,7 +466,11 @@ class Onward(Journey):
 
     def _set_out(self, message: Message, lane: str) -> None:
         """Begin behind the `queue` of that lane."""
-        self._go(_Part(message, self._roads.courses[lane].after))
+        course = self._roads.courses[lane]
+        self._enter_course(course, _Part(message, course.after))
+
+    def _enter_course(self, course: Course, part: _Part) -> None:  # noqa: ARG002
+        self._go(part)
 
     def _go(self, part: _Part) -> None:
         reason = part.message.fact(PARK)
@@ -490,7 +498,7 @@ class Onward(Journey):
             return
         if any(recipient.lane for recipient in message.envelope.recipients):
             message = restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
-        self._go(_Part(message, course.after, lanes=lanes))
+        self._enter_course(course, _Part(message, course.after, lanes=lanes))
 
 
 class Departure(Onward):
@@ -504,6 +512,31 @@ class Departure(Onward):
         self._delivery = delivery
         self._set_out(delivery.message, lane)
 
+    def _enter_course(self, course: Course, part: _Part) -> None:
+        delivery = self._delivery
+        if delivery.unstored is None or course.straight:
+            self._go(part)
+        else:  # an alias that leads elsewhere says nothing of others
+            others = domain_of(part.message.envelope.recipients) == delivery.domain
+            self._desk.keep(delivery, partial(self._go_stored, part), others=others)
+
+    def _follow(self, part: _Part, verdict: Said) -> None:
+        if type(verdict) is Defer and verdict == STORE_FIRST:
+            part.index -= 1  # to the same leg again
+            self._desk.keep(self._delivery, partial(self._go_stored, part))
+        else:
+            super()._follow(part, verdict)
+
+    def _go_stored(self, part: _Part) -> None:
+        """Go on with what is in the queue now, or could not be put there."""
+        unstored = self._delivery.unstored
+        if unstored is not None and unstored.trouble is not None:
+            self._settled(part.message.envelope.recipients, unstored.trouble, part.message)
+            return
+        facts = MappingProxyType(_facts_of_stored(part.message))
+        part.message = replace(part.message, envelope=replace(part.message.envelope, facts=facts))
+        self._go(part)
+
     def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         self._delivery.became(recipient, others)
 
@@ -514,7 +547,7 @@ class Departure(Onward):
         delivery = self._delivery
         self._roads.count(_ENDS[type(verdict)], len(recipients))
         if isinstance(verdict, Quarantine):
-            delivery.facts |= {**message.envelope.facts, PARKED_BY: verdict.stage}
+            delivery.facts |= {**_facts_of_stored(message), PARKED_BY: verdict.stage}
         if isinstance(verdict, Reject | Defer) and isinstance(site := message.fact(SITE), str):
             delivery.sites.update((recipient.address, site) for recipient in recipients)
         delivery.told(recipients, verdict)
@@ -524,6 +557,11 @@ class Departure(Onward):
             self._desk.settle(delivery)
         elif isinstance(verdict, Delivered):
             self._desk.progress(delivery)
+
+
+def _facts_of_stored(message: Message) -> dict[str, Fact]:
+    """What is known of it but that it was not stored."""
+    return {name: fact for name, fact in message.envelope.facts.items() if name != UNSTORED}
 
 
 def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:

@@ -15,7 +15,7 @@ from tests.support.remote import DROP, Remote
 from tests.support.server import PASSWORD, PATIENCE, Postroad, letter, until
 
 OWNER, WRITER, SESSION = "engine.queue.owner", "engine.storage.writer", "engine.outbound.session"
-PARKED = "engine.queue.parked"
+PARKED, STRAIGHT = "engine.queue.parked", "engine.queue.straight"
 CAT = "cat@example.org"
 
 ARRIVING = {
@@ -42,6 +42,11 @@ LEAVING = {
     "a large content staged for a mailbox": Point("mailboxes", "engine.mailbox.large", "LargeFiles.stage", count=2),
     "before the commit of a delivery": Point("mailboxes", WRITER, "Writer._commit", "before", count=3),
     "delivered, the queue not told": Point("mailboxes", WRITER, "Writer._commit", count=3),
+}
+STRAIGHT_ON = {
+    "given out before it is stored": Point("mail-", OWNER, "Owner._send_straight"),
+    "in its mailbox, never stored, 250 not said": Point("mail-", STRAIGHT, "Straight._answer", "before"),
+    "to be stored after all, not committed": Point("mail-", STRAIGHT, "Straight.keep", count=1),
 }
 CHANGING = {
     "a changed content in a file": Point("mail-", "engine.runtime.contents", "set_aside"),
@@ -120,6 +125,17 @@ def dies(prepared: Postroad, tmp_path: Path):
 
 @pytest.mark.parametrize("point", points(ARRIVING | LEAVING))
 def test_a_process_dies_on_the_way_of_a_message(remote: Remote, dies, point: Point) -> None:
+    server = dies(point)
+    load = Load(server)
+    load.start()
+    server.wait_for("worker-died")
+    load.wait()
+    settle_accounts(server, remote, load.ledger, again=False)
+
+
+@pytest.mark.parametrize("point", points(STRAIGHT_ON, every=1))
+def test_a_process_dies_with_what_is_not_stored(remote: Remote, dies, prepared: Postroad, point: Point) -> None:
+    prepared.change({"lane": {"inbound": {"stages": ["accept", "before", "queue", "route"]}}, "stage": {"after": None}})
     server = dies(point)
     load = Load(server)
     load.start()

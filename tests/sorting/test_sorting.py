@@ -2,20 +2,23 @@
 
 import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 from office import ANN, BEN, LETTER, Office, letter
 
 from engine import Delivered, Discard, Each, Recipient, Reject
 from engine.config import Sieve
 from engine.mailbox.commands import Create
-from engine.message import JUNK
+from engine.message import JUNK, UNSTORED
 from engine.sieve import compile_script
 from engine.sorting import sorter
 from engine.sorting.chain import Link
 from engine.sorting.sorter import Rules
+from engine.verdict import STORE_FIRST
 
 DELIVERED = Delivered("delivered to mailbox")
 DISCARDED = Discard("by a script of the recipient's")
@@ -267,3 +270,28 @@ async def test_a_script_that_takes_long_holds_up_nobody_else(office: Office, mon
         finally:
             may_end.set()
     assert (office.folders(ANN), office.folders(BEN)) == ({}, {"INBOX": 1})
+
+
+SAYS_MORE = {
+    "an answer": 'require "vacation"; vacation "I am away";',
+    "a copy for another": 'redirect "sue@example.net";',
+    "what it remembers": 'require "duplicate"; if duplicate { discard; }',
+    "nothing at all": "discard;",
+}
+
+
+@pytest.mark.parametrize("script", SAYS_MORE.values(), ids=SAYS_MORE)
+async def test_of_what_is_not_stored_only_a_delivery_may_come(office: Office, script: str) -> None:
+    await office.script(script)
+    first = letter(ANN, BEN, **{UNSTORED: True})
+    assert await office.deliver(first) == STORE_FIRST
+    assert office.folders() == office.folders(BEN) == {}
+    await office.deliver(replace(first, envelope=replace(first.envelope, facts=MappingProxyType({}))))
+    assert office.folders(BEN) == {"INBOX": 1}
+
+
+async def test_what_a_script_only_sorts_need_not_be_stored(office: Office) -> None:
+    await office.script('require ["fileinto", "mailbox"]; fileinto :create "Lists";')
+    assert await office.deliver(letter(ANN, BEN, **{UNSTORED: True})) == DELIVERED
+    assert office.folders() == {"Lists": 1}
+    assert office.folders(BEN) == {"INBOX": 1}

@@ -1,15 +1,16 @@
 """Journeys under way: links whose far ends are functions, and a desk in place of the queue's owner."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import Delivered, Message, Route, Verdict
+from engine import Defer, Delivered, Message, Route, Verdict
 from engine.lanes import Course, Leg
 from engine.queue.bounce import ORDINARY, Letters
 from engine.queue.content import Aside
-from engine.queue.delivery import Delivery
+from engine.queue.delivery import Delivery, Unstored
+from engine.queue.lines import domain_of
 from engine.queue.store import Record
 from engine.runtime.journey import Arrival, Departure
 from engine.verdict import Changed
@@ -93,12 +94,22 @@ class Desk:
 
     settled: list[Delivery] = field(default_factory=list)
     told: list[int] = field(default_factory=list)
+    kept: list[bool] = field(default_factory=list)  # whether it is so for all mail of the domain
+    trouble: Defer | None = None  # why nothing can be stored
 
     def settle(self, delivery: Delivery) -> None:
         self.settled.append(delivery)
 
     def progress(self, delivery: Delivery) -> None:
         self.told.append(len(delivery.outcomes))
+
+    def keep(self, delivery: Delivery, then: Callable[[], None], *, others: bool = False) -> None:
+        self.kept.append(others)
+        if self.trouble is None:
+            delivery.unstored = None
+        elif delivery.unstored is not None:
+            delivery.unstored.trouble = self.trouble
+        then()
 
 
 @dataclass
@@ -117,13 +128,25 @@ class Trip:
         return {recipient.address: verdict for recipient, verdict in self.delivery.outcomes}
 
 
-def depart(about: Message, start: str, lanes: dict[str, Stage], aside: Aside = NOWHERE) -> Trip:
+def depart(
+    about: Message,
+    start: str,
+    lanes: dict[str, Stage],
+    aside: Aside = NOWHERE,
+    *,
+    straight: Sequence[str] = (),
+    trouble: Defer | None = None,
+) -> Trip:
+    """``straight``: lanes in which a message need not be stored. If any is, this one is not stored yet."""
     courses, links = {}, {}
     for lane, stage in lanes.items():
-        courses[lane] = Course(lane, after=(Leg(f"{lane}/stage", ("stage",)),))
+        courses[lane] = Course(lane, after=(Leg(f"{lane}/stage", ("stage",)),), straight=lane in straight)
         links[f"{lane}/stage"] = Line(stage)
     roads = Map(courses, links, aside)
     record = Record(about.id, about.envelope, start, about.content.size)
-    trip = Trip(Desk(), roads, Delivery(record, about, list(about.envelope.recipients)))
+    unstored = Unstored([].append, about.content, 0.0) if straight else None
+    to = list(about.envelope.recipients)
+    delivery = Delivery(record, about, to, domain_of(to), unstored=unstored)
+    trip = Trip(Desk(trouble=trouble), roads, delivery)
     Departure(roads, trip.desk, trip.delivery, start)
     return trip

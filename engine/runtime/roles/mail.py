@@ -80,6 +80,7 @@ class MailRole(Role):
         assert self._owner is not None
         Standing(self._owner).measure()
         nursery.start_soon(self._owner.run)
+        nursery.start_soon(self._owner.straight.run)
         nursery.start_soon(expire, self._owner.parked.expire, self._parked_for)
         self._owner.came_back = lambda envelope, count: (
             nursery.start_soon(self._came_back, envelope.session.login, count) if envelope.session.login else None
@@ -186,7 +187,8 @@ class MailRole(Role):
 
     def admit(self, message: Message, lane: str, done: Callable[[Verdict], None]) -> None:
         assert self._owner is not None
-        self._owner.admit(message, lane, done)
+        course = self.now.of(message).courses.get(lane)
+        self._owner.admit(message, lane, done, straight=course is not None and course.straight)
 
     def _give_out(self, delivery: Delivery) -> None:
         assert self._owner is not None
