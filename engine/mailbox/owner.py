@@ -30,6 +30,7 @@ from engine.mailbox.commands import (
     Restore,
     Store,
     Undelete,
+    is_append,
     packed,
     unpack_command,
 )
@@ -37,7 +38,7 @@ from engine.mailbox.content import files_in_use
 from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, Variant, part_for
 from engine.mailbox.incoming import clear, filed, ready
 from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
-from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key
+from engine.mailbox.layout import INBOX, INLINE, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key
 from engine.mailbox.messages import Ready, append
 from engine.mailbox.opened import Effects, News
 from engine.mailbox.putback import Rows, files_of, offer, restore, staged, sweep
@@ -68,8 +69,8 @@ STEP = 500
 FLAGS_STEP = 50_000
 """The same where only flags are changed: half a microsecond each the first time, then much less."""
 
-SHORT = 64 * 1024
-"""Octets of an APPEND that is done at once where it can be: some twenty pages are written for it."""
+SHORT = 1024 * 1024
+"""Octets of an APPEND that is done at once where it can be: at most two milliseconds of work, and a sync."""
 
 ROUND = 3600.0
 """Seconds between two rounds of ``tend``."""
@@ -206,10 +207,11 @@ class MailboxOwner:
 
     def answer_at_once(self, octets: bytes | memoryview) -> bytes | None:
         """The same for a short APPEND that waits for nobody; None: ``answer`` has to do it. Blocks for one commit."""
-        if len(octets) > SHORT or not self.writer.is_free:
+        if len(octets) > SHORT or not is_append(octets) or not self.writer.is_free:
             return None
         command = unpack_command(octets)
-        if not isinstance(command, Append) or any(asked.file for asked in command.messages):
+        assert isinstance(command, Append)
+        if any(one.file or len(one.content) > INLINE for one in command.messages):
             return None
         self._check_room()
         done = list(ready(command.messages, self.path, self._large))

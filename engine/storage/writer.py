@@ -33,7 +33,7 @@ _FAILED = Counter("postroad_commit_failures_total", "Changes that a store could 
 _LIMIT = Gauge("postroad_storage_limit_bytes", "How large a store may become: its map size.", ("store",))
 
 
-SWIFT = 0.002
+SWIFT = 0.005
 """Seconds: where the last commit took no longer, the event loop may stand still for the next one."""
 
 

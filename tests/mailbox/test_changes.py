@@ -213,8 +213,9 @@ async def test_what_takes_longer_is_not_answered_at_once(owner: MailboxOwner, mo
     await owner.change(Begin(account=ANN))
     with IncomingFile.holding(b"in a file", owner.path) as file:
         filed = Append(account=ANN, mailbox=INBOX, messages=(Appended(file=file.name),))
-        long = Append(account=ANN, mailbox=INBOX, messages=(Appended(content=bytes(SHORT)),))
-        for command in (filed, long, Expunge(account=ANN, mailbox=INBOX, uids=(1,))):
+        large = Append(account=ANN, mailbox=INBOX, messages=(Appended(content=bytes(INLINE + 1)),))
+        many = Append(account=ANN, mailbox=INBOX, messages=(Appended(content=bytes(INLINE)),) * (SHORT // INLINE))
+        for command in (filed, large, many, Expunge(account=ANN, mailbox=INBOX, uids=(1,))):
             assert owner.answer_at_once(packed(command)) is None
     monkeypatch.setattr(writer, "SWIFT", 0.0)  # as where the disk is slow
     short = Append(account=ANN, mailbox=INBOX, messages=(Appended(content=b"short"),))
