@@ -290,6 +290,8 @@ class Visit:
             match happened:
                 case append.MessageWhole() if self._appending is not None:
                     await self._appending.take_whole(happened)
+                    for message in imap.whole_ones():
+                        await self._appending.take_whole(message)
                 case append.AppendBegin():
                     self._appending = Appending(session, happened)
                     await self._appending.begin()

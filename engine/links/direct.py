@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from engine.links import wire
-from engine.links.request import Function, Questions, answer_to
+from engine.links.request import AtOnce, Function, Questions, answer_now, answer_to
 from engine.wakeup import Wakeup
 
 _HEAD: Final = struct.Struct(">II")
@@ -184,8 +184,14 @@ class DirectAsker:
                 self._questions.heard(packed)
 
 
-async def answer_directly(endpoint: str, functions: Mapping[str, Function]) -> None:
-    """Answer questions at ``endpoint`` until cancelled, each in a task of its own: it goes on where its asker dies."""
+async def answer_directly(
+    endpoint: str, functions: Mapping[str, Function], at_once: Mapping[str, AtOnce] | None = None
+) -> None:
+    """Answer questions at ``endpoint`` until cancelled, each in a task of its own: it goes on where its asker dies.
+
+    ``at_once``: what is tried first where a question has come alone. It waits for nothing, and gives None where it
+    would have to.
+    """
     path = endpoint.removeprefix(_SOCKET)
     with suppress(FileNotFoundError):
         os.unlink(path)
@@ -204,13 +210,15 @@ async def answer_directly(endpoint: str, functions: Mapping[str, Function]) -> N
                     except OSError:  # there are no descriptors left: whoever waits is taken once there are
                         await trio.sleep(_AGAIN)
                         continue
-                    nursery.start_soon(_answer_all, _Frames(sock), functions, nursery)
+                    nursery.start_soon(_answer_all, _Frames(sock), functions, at_once or {}, nursery)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
 
-async def _answer_all(frames: _Frames, functions: Mapping[str, Function], tasks: trio.Nursery) -> None:
+async def _answer_all(
+    frames: _Frames, functions: Mapping[str, Function], at_once: Mapping[str, AtOnce], tasks: trio.Nursery
+) -> None:
     """What one process asks, until it is gone."""
     try:
         async with trio.open_nursery() as nursery:
@@ -219,6 +227,11 @@ async def _answer_all(frames: _Frames, functions: Mapping[str, Function], tasks:
                 for packed, octets in come:
                     number, name, arguments = wire.unpack(packed)
                     given = [*arguments, octets] if octets else arguments
+                    if len(come) == 1 and name in at_once:
+                        answer = answer_now(number, at_once[name], given)
+                        if answer is not None:
+                            frames.send(answer)
+                            continue
                     tasks.start_soon(_answer, frames, number, functions, name, given)
             nursery.cancel_scope.cancel()
     finally:

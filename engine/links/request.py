@@ -13,6 +13,9 @@ from engine.wakeup import Answer
 
 Function = Callable[..., Awaitable[Any]]
 
+AtOnce = Callable[..., Any]
+"""What gives the answer without waiting for anything, or None where it would have to."""
+
 
 class Unanswered(Exception):
     """The other process died, or could not do it. What was asked may or may not have been done."""
@@ -54,10 +57,24 @@ class Questions:
 async def answer_to(number: int, functions: Mapping[str, Function], name: str, arguments: Sequence[Any]) -> bytes:
     """What ``Questions.heard`` takes: what the function gives, or why there is nothing."""
     try:
-        done, value = True, await functions[name](*arguments)
-    except Exception as error:  # the asker must hear of it, whatever it is
-        done, value = False, f"{type(error).__name__}: {error}"
-    return wire.pack([number, done, value])
+        value = await functions[name](*arguments)
+    except Exception as error:
+        return _failed(number, error)
+    return wire.pack([number, True, value])
+
+
+def answer_now(number: int, function: AtOnce, arguments: Sequence[Any]) -> bytes | None:
+    """The same of what waits for nothing; None: it would have to."""
+    try:
+        value = function(*arguments)
+    except Exception as error:
+        return _failed(number, error)
+    return wire.pack([number, True, value]) if value is not None else None
+
+
+def _failed(number: int, error: Exception) -> bytes:
+    """The asker must hear of it, whatever it is."""
+    return wire.pack([number, False, f"{type(error).__name__}: {error}"])
 
 
 class Asker:

@@ -280,6 +280,14 @@ def unpack_command(octets: bytes | memoryview) -> AnyCommand:
     return _commands.decode(octets)
 
 
+_APPEND = packed(Append(account=0, mailbox=0, messages=()))[1:13]
+
+
+def is_append(octets: bytes | memoryview) -> bool:
+    """What ``unpack_command`` would give, for a look at its name alone: others may be long lists."""
+    return octets[1:13] == _APPEND
+
+
 def unpack_answer(octets: bytes) -> Answer:
     """ValueError for what is none."""
     return _answers.decode(octets)

@@ -30,6 +30,7 @@ from engine.mailbox.commands import (
     Restore,
     Store,
     Undelete,
+    is_append,
     packed,
     unpack_command,
 )
@@ -37,7 +38,7 @@ from engine.mailbox.content import files_in_use
 from engine.mailbox.deliver import Deliver, Delivered, Outcome, Recipient, Variant, part_for
 from engine.mailbox.incoming import clear, filed, ready
 from engine.mailbox.large import LargeFiles, Staged, is_large, our_files, stage_inline
-from engine.mailbox.layout import INBOX, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key
+from engine.mailbox.layout import INBOX, INLINE, LARGE, MAP_SIZE, MAX_DATABASES, Databases, content_key
 from engine.mailbox.messages import Ready, append
 from engine.mailbox.opened import Effects, News
 from engine.mailbox.putback import Rows, files_of, offer, restore, staged, sweep
@@ -67,6 +68,9 @@ STEP = 500
 
 FLAGS_STEP = 50_000
 """The same where only flags are changed: half a microsecond each the first time, then much less."""
+
+SHORT = 1024 * 1024
+"""Octets of an APPEND that is done at once where it can be: at most two milliseconds of work, and a sync."""
 
 ROUND = 3600.0
 """Seconds between two rounds of ``tend``."""
@@ -201,6 +205,20 @@ class MailboxOwner:
         """``change``, asked for by another process."""
         return packed(await self.change(unpack_command(octets)))
 
+    def answer_at_once(self, octets: bytes | memoryview) -> bytes | None:
+        """The same for a short APPEND that waits for nobody; None: ``answer`` has to do it. Blocks for one commit."""
+        if len(octets) > SHORT or not is_append(octets) or not self.writer.is_free:
+            return None
+        command = unpack_command(octets)
+        assert isinstance(command, Append)
+        if any(one.file or len(one.content) > INLINE for one in command.messages):
+            return None
+        self._check_room()
+        done = list(ready(command.messages, self.path, self._large))
+        effects = self.writer.apply_here(self._change(command.account, partial(append, command=command, ready=done)))
+        self._tell(effects)
+        return packed(effects.answer)
+
     async def erase(self, account_id: int) -> int:
         """Remove all that an account had, and refuse every later delivery to it; how many messages went.
 
@@ -276,14 +294,17 @@ class MailboxOwner:
     async def _apply(self, change: Callable[[Batch], E]) -> E:
         """Have a change committed, tell what is new, and remove the files that nobody refers to any more."""
         effects = await self.writer.apply(change, to_the_end=True)
-        for news in effects.news:
-            self.tell(news)
-        if effects.fuller:
-            self.fuller()
+        self._tell(effects)
         if effects.files:
             with trio.CancelScope(shield=True):
                 await self._discard(effects.files)
         return effects
+
+    def _tell(self, effects: Effects) -> None:
+        for news in effects.news:
+            self.tell(news)
+        if effects.fuller:
+            self.fuller()
 
     async def _steps(self, step: Callable[[Batch], Step]) -> int:
         """Do it until there is no more; to how many it was done."""
@@ -295,8 +316,10 @@ class MailboxOwner:
                 return total
 
     async def _work(self, account: int, work: Applied) -> Answer:
-        change = Change(self.databases, account, work, now=self._now(), keep=self.keep_expunged > 0)
-        return (await self._apply(change)).answer
+        return (await self._apply(self._change(account, work))).answer
+
+    def _change(self, account: int, work: Applied) -> Change:
+        return Change(self.databases, account, work, now=self._now(), keep=self.keep_expunged > 0)
 
     async def _do(self, command: AnyCommand) -> Answer:
         function = COMMANDS[type(command)]

@@ -3,7 +3,7 @@
 import errno
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import trio
 
 from engine.links import wire
 from engine.links.direct import DirectAsker, answer_directly
-from engine.links.request import Function, Unanswered
+from engine.links.request import AtOnce, Function, Unanswered
 
 
 class There:
@@ -23,6 +23,7 @@ class There:
         self.waiting = trio.Event()
         self.go = trio.Event()
         self.done: list[int] = []
+        self.asked: list[tuple[Any, ...]] = []
 
     async def length(self, *arguments: Any) -> list[int]:
         await trio.lowlevel.checkpoint()
@@ -42,15 +43,21 @@ class There:
         await trio.lowlevel.checkpoint()
         raise ValueError("no such thing")
 
+    def length_now(self, *arguments: Any) -> list[int] | None:
+        self.asked.append(arguments)
+        if not arguments:
+            raise ValueError("nothing at all")
+        return [len(one) for one in arguments] if len(arguments) == 1 else None
+
     @property
     def functions(self) -> dict[str, Function]:
         return {"length": self.length, "echo": self.echo, "slow": self.slow, "broken": self.broken}
 
 
 @asynccontextmanager
-async def served(endpoint: str, there: There) -> AsyncIterator[None]:
+async def served(endpoint: str, there: There, at_once: Mapping[str, AtOnce] | None = None) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(answer_directly, endpoint, there.functions)
+        nursery.start_soon(answer_directly, endpoint, there.functions, at_once)
         yield
         nursery.cancel_scope.cancel()
 
@@ -82,6 +89,18 @@ async def test_each_is_answered_and_octets_of_any_size_arrive(endpoint: str) -> 
             with pytest.raises(Unanswered, match="KeyError"):
                 await asker.ask("unknown")
             assert await asker.ask("length") == []
+
+
+async def test_what_can_be_answered_at_once_is(endpoint: str) -> None:
+    there = There()
+    with trio.fail_after(60):
+        async with served(endpoint, there, {"length": there.length_now}), asking(endpoint) as asker:
+            assert await asker.ask("length", octets=b"abc") == [3]
+            assert await asker.ask("length", "ab", octets=b"abc") == [2, 3]  # it would have had to wait
+            with pytest.raises(Unanswered, match="ValueError: nothing at all"):
+                await asker.ask("length")
+            assert await asker.ask("echo", octets=b"abc") == b"abc"
+    assert there.asked == [(b"abc",), ("ab", b"abc"), ()]
 
 
 async def test_many_ask_at_once_and_nobody_waits_for_another(endpoint: str) -> None:

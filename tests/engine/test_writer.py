@@ -1,6 +1,7 @@
 """The one writer of an environment: many changes in one commit, and one bad change alone."""
 
 import threading
+import time
 from pathlib import Path
 
 import lmdb
@@ -9,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from engine.storage import writer
 from engine.storage.batch import Batch
 from engine.storage.environment import Full, StorageError, free_space, open_environment, translated
 from engine.storage.writer import Writer
@@ -209,6 +211,69 @@ async def test_a_full_store_says_so_and_goes_on_with_what_fits(store: Store) -> 
         await store.writer.apply(store.put(b"larger", bytes(2 * MAP_SIZE)))
     await store.writer.apply(store.put(b"c", b"3"))
     assert store.all() == {b"a": b"1", b"b": b"2", b"c": b"3"}
+
+
+async def test_a_lone_change_is_committed_without_the_thread(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SWIFT", 60.0)
+    threads: list[threading.Thread] = []
+
+    def work(batch: Batch) -> str:
+        threads.append(threading.current_thread())
+        batch.put(store.database, b"a", b"1")
+        return "done"
+
+    assert store.writer.is_free
+    assert store.writer.apply_here(work) == "done"
+    assert store.all() == {b"a": b"1"}
+    assert await store.writer.apply(store.put(b"b", b"2")) is None  # each thread has its turn
+    with pytest.raises(Full):
+        store.writer.apply_here(store.put(b"large", bytes(2 * MAP_SIZE)))
+    assert store.writer.is_free
+    store.writer.apply_here(work)
+    assert store.all() == {b"a": b"1", b"b": b"2"}
+    assert threads == [threading.current_thread()] * 2
+    assert (store.writer.commits, store.writer.changes) == (3, 3)
+
+
+async def test_a_writer_is_not_free_until_all_is_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SWIFT", 60.0)
+    free: list[bool] = []
+    done = trio.Event()
+
+    def noted(result: outcome.Outcome) -> None:
+        result.unwrap()
+        free.append(store.writer.is_free)
+        done.set()
+
+    go, busy = threading.Event(), threading.Event()
+
+    def hold(_: Batch) -> None:
+        busy.set()
+        go.wait(10)
+
+    store.writer.submit(hold, noted)
+    assert not store.writer.is_free  # it waits to be handed over
+    await trio.to_thread.run_sync(busy.wait)
+    assert not store.writer.is_free
+    go.set()
+    await done.wait()
+    assert free == [True]
+
+
+async def test_where_changes_come_together_the_next_ones_share_a_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SWIFT", 60.0)
+    await gathered(store, store.put(b"a", b"1"), store.put(b"b", b"2"))
+    assert not store.writer.is_free
+    await store.writer.apply(store.put(b"c", b"3"))
+    assert store.writer.is_free
+
+
+async def test_a_slow_disk_does_not_hold_up_the_loop(store: Store) -> None:
+    assert store.writer.is_free
+    await store.writer.apply(lambda _: time.sleep(writer.SWIFT))
+    assert not store.writer.is_free
 
 
 async def test_what_is_committed_is_there_when_it_is_opened_again(tmp_path: Path) -> None:

@@ -31,8 +31,10 @@ from engine.mailbox.incoming import IncomingFile
 from engine.mailbox.layout import INBOX, INLINE
 from engine.mailbox.log import parse, ranges, records
 from engine.mailbox.names import canonical
-from engine.mailbox.owner import ROUND
+from engine.mailbox.opened import News
+from engine.mailbox.owner import ROUND, SHORT
 from engine.mailbox.views import mailbox_id
+from engine.storage import writer
 
 TO_ANN = {ANN: "ann@example.org"}
 
@@ -185,6 +187,40 @@ async def test_a_message_comes_in_a_file_of_another_process(owner: MailboxOwner,
     assert list((owner.path / "incoming").iterdir()) == []
     for start, length in ((0, 10), (40, 30), (size - 5, 100), (size, 5), (0, size), (90, size)):
         assert owner.reader.part(ANN, INBOX, 1, start, length) == octets[start : start + length]
+
+
+async def test_a_short_append_is_answered_at_once(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SWIFT", 60.0)
+    await owner.change(Begin(account=ANN))
+    told: list[News] = []
+    owner.tell = told.append
+    messages = (Appended(content=b"first", flags=SEEN, received=1000), Appended(content=b"second", keywords=("a",)))
+    octets = owner.answer_at_once(packed(Append(account=ANN, mailbox=INBOX, messages=messages)))
+    assert octets is not None
+    answer = unpack_answer(octets)
+    assert (answer.problem, answer.uids, told) == (None, (1, 2), [News(ANN, INBOX, answer.modseq)])
+    assert [b"".join(owner.reader.chunks(ANN, uid)) for uid in (1, 2)] == [b"first", b"second"]
+    quota = Quota(messages=2)
+    octets = owner.answer_at_once(packed(Append(account=ANN, mailbox=INBOX, messages=messages[:1], quota=quota)))
+    assert octets is not None
+    assert unpack_answer(octets).problem is Problem.OVERQUOTA
+    assert owner.reader.usage(ANN).messages == 2
+    assert len(told) == 1
+
+
+async def test_what_takes_longer_is_not_answered_at_once(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SWIFT", 60.0)
+    await owner.change(Begin(account=ANN))
+    with IncomingFile.holding(b"in a file", owner.path) as file:
+        filed = Append(account=ANN, mailbox=INBOX, messages=(Appended(file=file.name),))
+        large = Append(account=ANN, mailbox=INBOX, messages=(Appended(content=bytes(INLINE + 1)),))
+        many = Append(account=ANN, mailbox=INBOX, messages=(Appended(content=bytes(INLINE)),) * (SHORT // INLINE))
+        for command in (filed, large, many, Expunge(account=ANN, mailbox=INBOX, uids=(1,))):
+            assert owner.answer_at_once(packed(command)) is None
+    monkeypatch.setattr(writer, "SWIFT", 0.0)  # as where the disk is slow
+    short = Append(account=ANN, mailbox=INBOX, messages=(Appended(content=b"short"),))
+    assert owner.answer_at_once(packed(short)) is None
+    assert owner.reader.usage(ANN).messages == 0
 
 
 async def test_any_part_of_a_delivered_message(owner: MailboxOwner, tmp_path: Path) -> None:

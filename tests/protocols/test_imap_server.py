@@ -310,6 +310,19 @@ def test_of_messages_that_come_together_none_is_told_behind_the_one_that_is_refu
     assert [event.octets for event in events if isinstance(event, MessageWhole)] == [b"one", b"two"]
 
 
+def test_messages_that_have_come_together_are_had_together() -> None:
+    server = session(whole=100)
+    server.receive(b"a APPEND x {3+}\r\none {3+}\r\ntwo {5+}\r\nthree {6}\r\n")
+    begun = server.next_event()
+    assert isinstance(begun, AppendBegin)
+    answer(server, begun)
+    assert server.next_event() == MessageWhole((), None, b"one", False)
+    assert [message.octets for message in server.whole_ones()] == [b"two", b"three"]
+    assert list(server.whole_ones()) == []
+    assert server.next_event() == MessageBegin((), None)  # what is to be asked for comes as it did
+    assert list(server.whole_ones()) == []
+
+
 @pytest.mark.parametrize("step", [1, 1000])
 def test_a_line_between_messages_may_not_be_longer_because_they_come_together(step: int) -> None:
     octets = b"a APPEND x {1+}\r\n1 (" + b"k" * 90 + b") {1+}\r\n2\r\nb NOOP\r\n"

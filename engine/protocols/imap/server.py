@@ -21,12 +21,12 @@ malformed or out of place. An event marked *decide* wants its answer before the 
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from engine.protocols import sasl
 from engine.protocols.imap import codes, responses, session
-from engine.protocols.imap.append import AppendBegin, AppendEnd, AppendEvent, ContentBegin, ContentUrl
+from engine.protocols.imap.append import AppendBegin, AppendEnd, AppendEvent, ContentBegin, ContentUrl, MessageWhole
 from engine.protocols.imap.codes import status_line
 from engine.protocols.imap.cursor import LIMITS, Limits, Malformed
 from engine.protocols.imap.events import (
@@ -133,6 +133,12 @@ class ImapServer:
             if isinstance(event, _DECIDED):
                 self._pending = event
             return event
+
+    def whole_ones(self) -> Iterator[MessageWhole]:
+        """The messages that have come whole behind the one of the last event, which are its next events."""
+        while self._events and isinstance(message := self._events[0], MessageWhole):
+            self._events.popleft()
+            yield message
 
     def outgoing(self) -> bytes:
         """All that is to be sent now."""

@@ -72,7 +72,7 @@ class MailboxesRole(Role):
             nursery.start_soon(Totals(owner, self.directory).run)
             nursery.start_soon(free_readers, owner.environment)
             nursery.start_soon(answer_requests, here.context, endpoint, functions)
-            nursery.start_soon(answer_directly, directly, functions)
+            nursery.start_soon(answer_directly, directly, functions, {CHANGE: owner.answer_at_once})
             nursery.start_soon(publisher.serve)
             task_status.started()
 
