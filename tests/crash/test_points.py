@@ -47,6 +47,8 @@ STRAIGHT_ON = {
     "given out before it is stored": Point("mail-", OWNER, "Owner._send_straight"),
     "in its mailbox, never stored, 250 not said": Point("mail-", STRAIGHT, "Straight._answer", "before"),
     "to be stored after all, not committed": Point("mail-", STRAIGHT, "Straight.keep", count=1),
+    "given to a mailbox straight, not committed": Point("mailboxes", WRITER, "Writer._commit", "before", count=3),
+    "in its mailbox straight, nobody told": Point("mailboxes", WRITER, "Writer._commit", count=3),
 }
 CHANGING = {
     "a changed content in a file": Point("mail-", "engine.runtime.contents", "set_aside"),

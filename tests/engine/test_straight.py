@@ -9,10 +9,11 @@ import trio.testing
 from engine import Defer, Delivered, Message, Quarantine, Recipient, Reject, Size, Verdict
 from engine.message import UNSTORED
 from engine.protocols.timing import Timing
+from engine.queue import straight
 from engine.queue.content import FileContent
 from engine.queue.delivery import Delivery
 from engine.queue.store import QUARANTINED, WAITING, Shard, content_folder
-from engine.queue.straight import DOMAINS, PATIENCE, REST, SHORT_REST
+from engine.queue.straight import PATIENCE, REST, SHORT_REST
 from tests.support.messages import LETTER, message
 from tests.support.post import SETTINGS, Open, Post
 
@@ -149,13 +150,13 @@ async def test_mail_for_the_same_domain_does_not_try_again_for_a_while(post: Pos
     assert post.owner.straight.is_open("rcpt.test")
 
 
-async def test_domains_that_are_remembered_are_bounded(post: Post) -> None:
-    for number in range(DOMAINS + 1):
+async def test_domains_that_are_remembered_are_bounded(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(straight, "DOMAINS", 10)
+    for number in range(11):
         Client(post, message(f"a@{number}.test"))
-        delivery = post.given.pop()
-        post.owner.straight.keep(delivery, lambda: None, rest=REST)
-        await post.settle(delivery, HERE)
-    assert len(post.owner.straight._resting) == 1
+        post.owner.keep(post.given[-1], lambda: None, others=True)
+        await post.settled()
+    assert [post.owner.straight.is_open(f"{number}.test") for number in range(11)] == [True] * 10 + [False]
 
 
 NOT_STRAIGHT = {
