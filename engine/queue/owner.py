@@ -187,8 +187,7 @@ class Owner:
 
     def _send_straight(self, record: Record, message: Message, done: Callable[[Verdict], None]) -> None:
         delivery = self._taken(record, message.with_facts({UNSTORED: True}))
-        delivery.unstored = Unstored(done, message.content, trio.current_time())
-        self.straight.begin(delivery)
+        self.straight.begin(delivery, Unstored(done, message.content, trio.current_time()))
         self._give(delivery)
 
     def _new_record(self, message: Message, lane: str) -> tuple[Record, Content]:

@@ -1,12 +1,14 @@
 """Mail that goes straight on to where it is kept: it is stored here only if it has to wait."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import takewhile
+from typing import TypeAlias
 
 import outcome
 import trio
 
+from engine.message import MessageId
 from engine.queue.bounce import wants_report
 from engine.queue.delivery import Delivery, Unstored
 from engine.queue.store import Shard
@@ -29,6 +31,13 @@ DOMAINS = 10_000
 """Domains of which it is remembered that their mail cannot go straight."""
 
 
+_Going: TypeAlias = tuple[Delivery, Unstored]
+
+
+def _nothing() -> None:
+    """There is nothing to go on with."""
+
+
 class Straight:
     """Those messages of one owner. The client of each still waits: if this process dies, it sends its message again."""
 
@@ -38,7 +47,7 @@ class Straight:
         self._writer = writer
         self._failed = failed
         self._from = trio.current_time() + CAUTION if caution else 0.0
-        self._under_way: dict[bytes, Delivery] = {}  # the oldest one first
+        self._under_way: dict[MessageId, _Going] = {}  # the oldest one first
         self._resting: dict[str, float] = {}  # domain → until when
         self._some = Wakeup()
 
@@ -50,14 +59,14 @@ class Straight:
         now = trio.current_time()
         if now < self._from or not domain or now < self._resting.get(domain, 0.0):
             return False
-        oldest = next(iter(self._under_way.values()), None)
-        return oldest is None or oldest.unstored is None or now < oldest.unstored.began + PATIENCE
+        return not any(True for _ in self._late(now - PATIENCE))
 
-    def begin(self, delivery: Delivery) -> None:
+    def begin(self, delivery: Delivery, unstored: Unstored) -> None:
         """The message is given out."""
         if not self._under_way:
             self._some.wake()
-        self._under_way[delivery.record.id] = delivery
+        delivery.unstored = unstored
+        self._under_way[delivery.record.id] = delivery, unstored
 
     def has_arrived(self, delivery: Delivery) -> bool:
         """Answer the client if all of it is where it is to be and nobody is to be told; whether that is so."""
@@ -75,7 +84,7 @@ class Straight:
         self._answer(delivery, unstored, unstored.trouble)
         return True
 
-    def keep(self, delivery: Delivery, then: Callable[[], None], *, rest: float = 0.0) -> None:
+    def keep(self, delivery: Delivery, then: Callable[[], None] = _nothing, *, rest: float = 0.0) -> None:
         """Store it, and answer the client; then go on, also where it could not be stored: see ``Unstored.trouble``.
 
         ``rest``: seconds for which mail for its domain is not to try that again.
@@ -93,26 +102,22 @@ class Straight:
 
     def keep_all(self) -> None:
         """Let no client wait any longer."""
-        self._keep(list(self._under_way.values()))
+        for delivery, _ in list(self._under_way.values()):
+            self.keep(delivery)
 
     async def run(self) -> None:
         """Store what is under way for too long, until cancelled."""
         while True:
             await self._some.wait()
             while self._under_way:
-                self._keep(self._late(trio.current_time() - PATIENCE), SHORT_REST)
+                for delivery, unstored in list(self._late(trio.current_time() - PATIENCE)):
+                    if not unstored.storing:
+                        self.keep(delivery, rest=SHORT_REST)
                 await trio.sleep(PATIENCE / 4)
 
-    def _late(self, began: float) -> list[Delivery]:
+    def _late(self, began: float) -> Iterator["_Going"]:
         """Those that have begun no later than that."""
-        return list(
-            takewhile(lambda one: one.unstored is None or one.unstored.began <= began, self._under_way.values())
-        )
-
-    def _keep(self, deliveries: Sequence[Delivery], rest: float = 0.0) -> None:
-        for delivery in deliveries:
-            if delivery.unstored is not None and not delivery.unstored.storing:
-                self.keep(delivery, _nothing, rest=rest)
+        return takewhile(lambda going: going[1].began <= began, self._under_way.values())
 
     def _put(self, delivery: Delivery, unstored: Unstored, batch: Batch) -> None:
         self._shard.put_new(batch, delivery.record, unstored.content)
@@ -136,10 +141,6 @@ class Straight:
         if len(self._resting) >= DOMAINS:
             self._resting.clear()
         self._resting[domain] = trio.current_time() + seconds
-
-
-def _nothing() -> None:
-    """There is nothing to go on with."""
 
 
 def _is_simple(delivery: Delivery) -> bool:

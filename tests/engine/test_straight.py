@@ -59,11 +59,22 @@ async def test_what_arrives_at_once_is_never_stored(post: Post, shard: Shard) ->
     assert not len(post.owner.straight)
 
 
+async def test_many_are_under_way_side_by_side(post: Post, shard: Shard) -> None:
+    clients = [Client(post, message()) for _ in range(3)]
+    assert len(post.given) == 3
+    for delivery in post.given:
+        outcome(post, delivery, HERE)
+    assert all(client.queued for client in clients)
+    await post.settled()
+    assert stored(shard) == []
+
+
 async def test_the_record_has_no_trace_of_it(post: Post, shard: Shard) -> None:
     Client(post, message())
     await post.settle(post.given[0], Defer("busy"))
     (record,) = shard.all_records()
     assert UNSTORED not in record.envelope.facts
+    assert post.given[0].message.fact(UNSTORED) is None
 
 
 NOT_ALL = [
@@ -97,6 +108,42 @@ async def test_a_report_of_success_is_stored_first(post: Post, shard: Shard, rep
     assert client.queued
     await post.settled()
     assert reports == ["b@rcpt.test"]
+    assert stored(shard) == [WAITING]
+
+
+async def test_where_one_recipient_has_to_wait_it_is_stored_first(post: Post, shard: Shard) -> None:
+    client = Client(post, message("a@rcpt.test", "b@rcpt.test"))
+    outcome(post, post.given[0], HERE, Defer("busy", retry_after=60))
+    assert not client.heard
+    await post.settled()
+    assert client.queued
+    await post.settled()
+    (record,) = shard.all_records()
+    assert record.envelope.recipients == (Recipient("b@rcpt.test"),)
+
+
+async def test_a_report_of_the_time_is_stored_first(post: Post, reports: list[str]) -> None:
+    """RFC 2852 4.1.4: who knows of it tells that the next server does not."""
+    timing = Timing(by=5000.0, by_mode="NT")
+    client = Client(post, message()._changed(timing=timing))
+    outcome(post, post.given[0], Delivered("250 OK", "mx.other.test"))
+    assert not client.heard
+    await post.settled()
+    assert client.queued
+    await post.settled()
+    assert reports == ["b@rcpt.test"]
+
+
+async def test_it_is_stored_once(post: Post, shard: Shard) -> None:
+    client = Client(post, message())
+    await post.settled()
+    changes = post.owner.writer.changes
+    for _ in range(3):
+        post.owner.straight.keep(post.given[0])
+    await post.settled()
+    assert client.queued
+    assert post.owner.writer.changes == changes + 2  # one is the test's
+    assert post.owner.straight.is_open("rcpt.test")
     assert stored(shard) == [WAITING]
 
 
@@ -227,12 +274,16 @@ def full(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard, "put_new", put_new)
 
 
-async def test_what_can_be_stored_nowhere_is_put_off(post: Post, shard: Shard, full: None) -> None:
+async def test_what_can_be_stored_nowhere_is_put_off(
+    post: Post, shard: Shard, full: None, capfd: pytest.CaptureFixture[str]
+) -> None:
     client = Client(post, message())
     await post.settle(post.given[0], Defer("busy"))
     (heard,) = client.heard
     assert isinstance(heard, Defer)
     assert heard.code == "4.3.1"
+    assert "the disk is full" in heard.log
+    assert '"event":"queue-failed"' in capfd.readouterr().err
     assert stored(shard) == []
     assert not post.owner.away
     assert not len(post.owner.straight)
