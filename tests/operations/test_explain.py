@@ -37,10 +37,13 @@ class Post(NamedTuple):
         done = self.server.command("explain", "--json", *arguments, which)
         return list(json.loads(done.stdout)) if done.returncode == 0 else []
 
-    def story(self, which: str, fate: str) -> dict[str, Any]:
-        """The story of a message, once it has come so far."""
-        found = until(lambda: [one for one in self.explain(which) if one["fate"] == fate], f"{which} to be {fate}")
-        return dict(found[0])
+    def story(self, which: str, fate: str, *kinds: str) -> dict[str, Any]:
+        """The story of a message, once it has come so far, and each process has told what it knows: these ``kinds``."""
+
+        def told() -> list[dict[str, Any]]:
+            return [one for one in self.explain(which) if one["fate"] == fate and all(of(one, k) for k in kinds)]
+
+        return dict(until(told, f"{which} to be {fate}, with {kinds}")[0])
 
     def send(self, subject: str, *to: str) -> str:
         """Send a message; its id."""
@@ -91,9 +94,10 @@ def picked(entry: dict[str, Any], *names: str) -> tuple[Any, ...]:
 
 def test_relayed_mail_with_its_stages_facts_workers_and_the_whole_reply(post: Post) -> None:
     identity = post.send("hello", FAR)
-    story = post.story(identity, "delivered")
+    kinds = "arrived", "sent", "attempted"
+    story = post.story(identity, "delivered", *kinds)
     assert picked(story, "from", "to", "queue", "next") == (ANN, [FAR], None, "nothing, it is done with.")
-    (arrived,), (sent,), (attempted,) = (of(story, kind) for kind in ("arrived", "sent", "attempted"))
+    (arrived,), (sent,), (attempted,) = (of(story, kind) for kind in kinds)
     assert picked(arrived, "what", "revision", "lane") == ("accepted", 1, "inbound")
     assert picked(arrived["session"], "peer", "helo", "protocol") == ("127.0.0.1", "client.example.net", "ESMTP")
     (step,) = arrived["legs"][0]["steps"]

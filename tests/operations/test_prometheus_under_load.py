@@ -80,7 +80,7 @@ def test_it_finds_the_server_and_what_happens(watched: Watched) -> None:
         rate = f'sum(rate(postroad_recipients_total{{outcome="{outcome}"}}[30s]))'
         until(lambda rate=rate: watched.value(rate) > 0, f"{outcome} recipients")
     until(lambda: watched.value('sum(postroad_queue_messages{state="waiting"})') > 0, "what is put off to wait")
-    until(lambda: watched.value('sum(rate(postroad_commit_size_sum{store="queue/0"}[30s]))') > 0, "commits")
+    until(lambda: watched.value('sum(rate(postroad_commit_size_sum{store=~"queue/.+"}[30s]))') > 0, "commits")
 
 
 def test_without_the_token_it_finds_nothing(watched: Watched) -> None:
