@@ -144,6 +144,11 @@ def _was_the_last(delivery: Delivery, expires: float) -> bool:
     return delivery.given > expires and (delivery.given - due <= LATE or due > expires + LATE)
 
 
+def not_taken(error: BaseException) -> Defer:
+    """What a client hears whose message could not be stored."""
+    return Defer("The queue cannot take the message now", "4.3.1", log=str(error))
+
+
 def is_over(verdict: Verdict) -> bool:
     """Whether nothing needs to be done about a recipient but to forget it."""
     return isinstance(verdict, Discard) or (isinstance(verdict, Delivered) and not verdict.sends)

@@ -28,6 +28,7 @@ from engine.queue.outcomes import (
     final,
     is_over,
     is_too_late,
+    not_taken,
     parked,
     spoken_to,
     tell,
@@ -164,7 +165,7 @@ class Owner:
         def written(result: "outcome.Outcome[None]") -> None:
             if isinstance(result, outcome.Error):
                 self._say_failed(result.error)
-                done(Defer("The queue cannot take the message now", "4.3.1", log=str(result.error)))
+                done(not_taken(result.error))
                 return
             try:
                 done(Delivered(f"queued as {record.id}"))

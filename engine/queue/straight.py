@@ -11,6 +11,7 @@ import trio
 from engine.message import MessageId
 from engine.queue.bounce import wants_report
 from engine.queue.delivery import Delivery, Unstored
+from engine.queue.outcomes import not_taken
 from engine.queue.store import Shard
 from engine.storage.batch import Batch
 from engine.storage.writer import Writer
@@ -125,7 +126,7 @@ class Straight:
     def _was_put(self, delivery: Delivery, unstored: Unstored, result: "outcome.Outcome[None]") -> None:
         if isinstance(result, outcome.Error):
             self._failed(result.error)
-            unstored.trouble = Defer("The queue cannot take the message now", "4.3.1", log=str(result.error))
+            unstored.trouble = not_taken(result.error)
         else:
             delivery.message = self._shard.message(delivery.record)
             self._answer(delivery, unstored, None)

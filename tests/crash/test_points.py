@@ -127,7 +127,11 @@ def dies(prepared: Postroad, tmp_path: Path):
 
 @pytest.mark.parametrize("point", points(ARRIVING | LEAVING))
 def test_a_process_dies_on_the_way_of_a_message(remote: Remote, dies, point: Point) -> None:
-    server = dies(point)
+    _dies_under_load(dies(point), remote)
+
+
+def _dies_under_load(server: Postroad, remote: Remote) -> None:
+    """A worker dies while mail comes: nothing is lost, and nothing doubled."""
     load = Load(server)
     load.start()
     server.wait_for("worker-died")
@@ -138,12 +142,7 @@ def test_a_process_dies_on_the_way_of_a_message(remote: Remote, dies, point: Poi
 @pytest.mark.parametrize("point", points(STRAIGHT_ON, every=1))
 def test_a_process_dies_with_what_is_not_stored(remote: Remote, dies, prepared: Postroad, point: Point) -> None:
     prepared.change({"lane": {"inbound": {"stages": ["accept", "before", "queue", "route"]}}, "stage": {"after": None}})
-    server = dies(point)
-    load = Load(server)
-    load.start()
-    server.wait_for("worker-died")
-    load.wait()
-    settle_accounts(server, remote, load.ledger, again=False)
+    _dies_under_load(dies(point), remote)
 
 
 LONGER = '''
