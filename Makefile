@@ -10,6 +10,10 @@ READY  := $(VENV)/.ready
 PYTEST := $(BIN)/pytest --dist worksteal --numprocesses
 CORES  := $(shell nproc)
 
+# Bytecode is kept, wherever the environment says otherwise: without it each server that a test starts compiles a thousand
+# modules in each of its first three processes, and takes twice as long to be ready.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test test-system crash soak fuzz check demo bench bench-peers bench-mailbox bench-micro bench-ageing compiled test-compiled man lock clean
 
 run: $(READY)  ## start the server on loopback with ./pipeline.toml
