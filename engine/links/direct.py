@@ -157,7 +157,8 @@ class DirectAsker:
 
     async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
         """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
-        await self._connected.wait()
+        if not self._connected.is_set():  # else that would be a turn of the event loop
+            await self._connected.wait()
         assert self._frames is not None
         send = self._frames.send
         return await self._questions.answered(name, arguments, lambda asked: send(asked, octets))

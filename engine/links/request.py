@@ -88,7 +88,8 @@ class Asker:
 
     async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
         """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
-        await self._connected.wait()
+        if not self._connected.is_set():  # else that would be a turn of the event loop
+            await self._connected.wait()
         assert self._socket is not None
         behind = [octets] if octets else []  # a frame of their own: packed they would be copied
         send = self._socket.send
