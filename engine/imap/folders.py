@@ -205,13 +205,18 @@ async def status(session: Session, command: mailboxes.Status) -> Done:
     session.demand(place, "r")
     told, done = status_of(session, place, command.mailbox, command.items), Done("That is all")
     session.imap.send(told)
-    if not _UNKEPT.intersection(command.items):
+    if may_be_kept(command.items):
         session.keep(place, done, told)
     return done
 
 
 _UNKEPT: Final = {"APPENDLIMIT", "HIGHESTMODSEQ"}
 """Items of STATUS of which more comes than an answer: a limit may be set anew, and CONDSTORE is enabled."""
+
+
+def may_be_kept(items: Collection[str]) -> bool:
+    """Whether these items of STATUS may be told again as they are, as long as nothing changes in the account."""
+    return _UNKEPT.isdisjoint(items)
 
 
 def status_of(session: Session, place: Place, name: str, items: Collection[str]) -> bytes:

@@ -9,9 +9,13 @@ import trio
 
 from engine.mailbox import Folder, Mailboxes
 from engine.protocols.imap.intake import Repeat
+from engine.protocols.imap.mailboxes import List
 
 MOST: Final = 20_000
 """Folders of all accounts that are kept, and answers: some 500 octets each."""
+
+_ONE: Final = 500
+"""Octets of a long answer that count as one."""
 
 Answers: TypeAlias = dict[bytes, Repeat]
 """By what was asked."""
@@ -25,6 +29,7 @@ class _Known:
     named: dict[str, Folder] = field(default_factory=dict)
     whole: bool = False  # ``named`` has all of them, by name
     answers: dict[frozenset[str], Answers] = field(default_factory=dict)  # by what the client has enabled
+    lists: dict[tuple[frozenset[str], List], bytes] = field(default_factory=dict)  # the same of LIST
     count: int = 0  # of all that is in it
 
 
@@ -68,6 +73,17 @@ class Folders:
         if asked not in answers:
             answers[asked] = answer
             self._counted(account, known, 1)
+
+    def told(self, account: int, features: frozenset[str], command: List) -> bytes | None:
+        """What LIST told clients that have enabled these, by ``keep_told``, if nothing has changed since."""
+        return self._now(account).lists.get((features, command))
+
+    def keep_told(self, account: int, features: frozenset[str], command: List, responses: bytes) -> None:
+        """LIST has told this, by what ``all`` has said last, of folders of the account alone."""
+        known, more = self._kept.get(account), 1 + len(responses) // _ONE
+        if known is not None and known.count + more <= MOST and (features, command) not in known.lists:
+            known.lists[features, command] = responses
+            self._counted(account, known, more)
 
     def _now(self, account: int) -> _Known:
         mark = self._mailboxes.mark(account)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.imap import belongings
-from engine.imap.folders import status_of
+from engine.imap.folders import may_be_kept, status_of
 from engine.imap.place import Place
 from engine.imap.reply import Done
 from engine.imap.session import Session
@@ -24,28 +24,40 @@ class _Listed(NamedTuple):
 
 
 async def list_(session: Session, command: mailboxes.List) -> Done:
-    utf8 = session.imap.utf8
+    """LIST. What was told of one's own mailboxes is told again as long as nothing changes in the account."""
+    imap, done = session.imap, Done("That is all")
     if command.patterns == ("",):
-        session.imap.send(responses.listing([r"\Noselect"], SEPARATOR, "", utf8=utf8))
+        imap.send(responses.listing([r"\Noselect"], SEPARATOR, "", utf8=imap.utf8))
         return Done("The delimiter")
+    if not session.shared() and (known := session.told(command)) is not None:
+        imap.send(known)
+        return done
     patterns = [Pattern(command.reference + pattern, SEPARATOR) for pattern in command.patterns]
-    for one in _found(await session.listed(), patterns, command):
-        session.imap.send(responses.listing(one.attributes, SEPARATOR, one.name, utf8=utf8, child_info=one.child_info))
+    listed, told = await session.listed(), []
+    for one in _found(listed, patterns, command):
+        told.append(responses.listing(one.attributes, SEPARATOR, one.name, utf8=imap.utf8, child_info=one.child_info))
         if one.place is not None and one.place.mailbox:
-            await _more(session, command, one.name, one.place)
-    return Done("That is all")
+            told += _more(session, command, one.name, one.place)
+            if "METADATA" in command.returns and "r" in one.place.rights:
+                imap.send(*told)
+                told.clear()
+                await belongings.tell_metadata(session, one.name, one.place, command.metadata)
+    imap.send(*told)
+    if "METADATA" not in command.returns and may_be_kept(command.status) and _are_own(session, listed):
+        session.keep_told(command, b"".join(told))
+    return done
 
 
-async def _more(session: Session, command: mailboxes.List, name: str, place: Place) -> None:
-    """What RETURN wants besides."""
+def _are_own(session: Session, listed: list[tuple[str, Place]]) -> bool:
+    return all(place.account == session.account.id for _, place in listed)
+
+
+def _more(session: Session, command: mailboxes.List, name: str, place: Place) -> Iterator[bytes]:
+    """What RETURN wants besides, but for METADATA."""
     if "MYRIGHTS" in command.returns:
-        session.imap.send(responses.my_rights(name, shown(place.rights), utf8=session.imap.utf8))
-    if "r" not in place.rights:
-        return
-    if "STATUS" in command.returns:
-        session.imap.send(status_of(session, place, name, command.status))
-    if "METADATA" in command.returns:
-        await belongings.tell_metadata(session, name, place, command.metadata)
+        yield responses.my_rights(name, shown(place.rights), utf8=session.imap.utf8)
+    if "STATUS" in command.returns and "r" in place.rights:
+        yield status_of(session, place, name, command.status)
 
 
 def _found(listed: list[tuple[str, Place]], patterns: list[Pattern], command: mailboxes.List) -> Iterator[_Listed]:

@@ -21,6 +21,7 @@ from engine.mailbox.quotas import NO_QUOTA
 from engine.mailbox.rights import RIGHTS
 from engine.protocols.imap import codes
 from engine.protocols.imap.intake import Repeat
+from engine.protocols.imap.mailboxes import List
 from engine.protocols.imap.responses import Space
 from engine.protocols.imap.server import ImapServer
 from engine.protocols.imap.view import May
@@ -141,14 +142,17 @@ class Session:
     async def listed(self) -> list[tuple[str, Place]]:
         """All names that the session may see, with what they lead to, by name."""
         own = await self.service.folders.all(self.account.id)
-        shared = self.service.access.listed(self.me)
         me = self.account
         found = {folder.name: Place(me.id, me.address, folder.name, folder, RIGHTS) for folder in own}
-        for name, folder, rights in shared:
+        for name, folder, rights in self.shared():
             place = self.service.access.place(self.me, name)
             if place is not None:
                 found[name] = self._place(name, place, folder, rights)
         return sorted(found.items())
+
+    def shared(self) -> list[tuple[str, Folder, str]]:
+        """What others share with the session, and public mailboxes: name, folder, rights."""
+        return self.service.access.listed(self.me)
 
     def demand(self, place: Place, rights: str) -> None:
         """No where one of these rights is missing (RFC 4314 4)."""
@@ -183,6 +187,14 @@ class Session:
         if asked and place.account == self.account.id:
             answer = Repeat(responses, codes.status_line(b"", b"OK", done.text, done.code))
             self.service.folders.answered(place.account, self.imap.features, asked, answer)
+
+    def told(self, command: List) -> bytes | None:
+        """What LIST told of the account's own mailboxes and still would; None: that is not known."""
+        return self.service.folders.told(self.account.id, self.imap.features, command)
+
+    def keep_told(self, command: List, responses: bytes) -> None:
+        """LIST has told this of the account's own mailboxes."""
+        self.service.folders.keep_told(self.account.id, self.imap.features, command, responses)
 
     # News of the mailbox that is selected.
 

@@ -23,6 +23,7 @@ from engine.mailbox.commands import (
 from engine.mailbox.flags import SEEN, Mode
 from engine.mailbox.layout import INBOX
 from engine.protocols.imap.intake import Repeat
+from engine.protocols.imap.mailboxes import List
 
 ANN, BEN = 1, 2
 
@@ -66,6 +67,21 @@ async def test_an_answer_is_kept_until_something_changes_in_its_account(owner: M
     assert folders.answers(ANN, frozenset()) == folders.answers(BEN, features) == {}
     await owner.change(Append(account=ANN, mailbox=INBOX, messages=(Appended(content=b"x"),)))
     assert folders.answers(ANN, features) == {}
+
+
+async def test_what_was_listed_is_kept_as_long(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders, command, features = Folders(owner.reader), List("", ("*",)), frozenset({"CONDSTORE"})
+    await folders.all(ANN)
+    folders.keep_told(ANN, features, command, b"* LIST\r\n")
+    await owner.change(Create(account=BEN, name="Other"))
+    assert folders.told(ANN, features, List("", ("*",))) == b"* LIST\r\n"
+    assert folders.told(ANN, frozenset(), command) is folders.told(ANN, features, List("", ("%",))) is None
+    assert folders.told(BEN, features, command) is None
+    await owner.change(Create(account=ANN, name="Other"))
+    assert folders.told(ANN, features, command) is None
+    monkeypatch.setattr(known, "MOST", 20)  # what is long counts as much as it takes
+    folders.keep_told(ANN, features, command, b"x" * 20 * 500)
+    assert folders.told(ANN, features, command) is None
 
 
 async def test_not_all_answers_are_kept(owner: MailboxOwner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,6 +250,54 @@ async def test_status_says_what_the_same_session_has_just_done(post: Post) -> No
         assert said[11].startswith(b"h NO [NONEXISTENT]")
 
 
+async def test_list_that_was_asked_before_is_as_new_as_any(post: Post) -> None:
+    """The same LIST is told again as it was only where nothing has happened: not of mail, folders, flags or rights."""
+    ann, bob = await post.client(), await post.client("bob@example.org")
+    wanted = "RETURN (SUBSCRIBED CHILDREN STATUS (MESSAGES UNSEEN SIZE) MYRIGHTS)"
+    kept = f'LIST "" ("*") {wanted}'
+    changes: list[tuple[Client, str]] = [
+        (ann, "CREATE Work/Old"),
+        (ann, "SUBSCRIBE Work"),
+        (ann, "RENAME Work/Old Elsewhere"),
+        (ann, "SELECT INBOX"),
+        (ann, "STORE 1 +FLAGS (\\Seen)"),
+        (ann, "DELETE Work"),
+        (bob, "SETACL Archive ann@example.org lr"),
+        (bob, "SETACL Archive ann@example.org lrs"),
+        (bob, "DELETEACL Archive ann@example.org"),
+    ]
+    await post.deliver()
+    before: list[bytes] = []
+    for number, (client, change) in enumerate(changes):
+        await client.ok(change)
+        said = await ann.ok(kept)
+        assert said == await ann.ok(kept)
+        assert said == await ann.ok(f'LIST "" ("*" "none {number}") {wanted}')
+        assert (said != before) is (change != "SELECT INBOX"), change
+        before = said
+    await post.deliver()
+    await ann.ok("CREATE &AOk-")
+    new = await post.client(enables="IMAP4rev2")
+    for client, name in ((ann, b"&AOk-"), (new, "\u00e9".encode())) * 2:
+        said = await client.ok(kept)
+        assert b"* STATUS INBOX (MESSAGES 2 UNSEEN 1" in b"".join(said)
+        assert any(name in line for line in said)
+
+
+async def test_list_of_what_may_change_unseen_is_told_anew(post: Post) -> None:
+    ann = await post.client()
+    await ann.ok('SETMETADATA INBOX (/shared/comment "one")')
+    metadata = 'LIST "" INBOX RETURN (METADATA (/shared/comment))'
+    assert b"one" in b"".join(await ann.ok(metadata))
+    await ann.ok('SETMETADATA INBOX (/shared/comment "two")')
+    assert b"two" in b"".join(await ann.ok(metadata))
+    limit = 'LIST "" INBOX RETURN (STATUS (APPENDLIMIT))'
+    first = await ann.ok(limit)
+    post.service.limits = ImapLimits(message=12345)
+    assert first != await ann.ok(limit)
+    assert b"12345" in b"".join(await ann.ok(limit))
+
+
 async def test_large_messages_leave_room_on_the_disk_to_others(tmp_path: Path) -> None:
     """One APPEND may have 500 of 100 MB, and no quota is asked before the last of them has come."""
     async with serving(tmp_path / "mailbox", limits=ImapLimits(floor=2**60)) as post:
