@@ -11,6 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
+from engine.bounces.patterns import usual
 from engine.runtime import worker
 from engine.runtime.spawner import BECOME, MOST, become, own_again
 
@@ -27,6 +28,7 @@ def main() -> None:
     stages = importlib.import_module("stages")  # which stands above us
     for module in pkgutil.walk_packages(stages.__path__, "stages."):
         importlib.import_module(module.name)
+    usual()  # patterns that each worker would compile for itself
     gc.collect()
     gc.freeze()  # a collection in a worker need not look through it, which would also copy every page of it
     worker.main(_serve(socket.socket(fileno=int(sys.argv[1]))))

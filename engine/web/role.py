@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import trio
@@ -27,6 +28,7 @@ from engine.runtime.revision import Here, Revision
 from engine.runtime.roles.role import Role
 from engine.runtime.services import NEWS, PAGES_SERVICE
 from engine.storage.environment import StorageError
+from engine.wakeup import Wakeup
 from engine.web.application import Access, application
 from engine.web.asking import Asking
 from engine.web.collecting import Collecting
@@ -61,6 +63,8 @@ class WebRole(Role):
         self._site: _Site | None = None
         self._closed = Http(_CLOSED)
         self._why_closed = ""
+        self._looked = trio.Event()  # it is known whether there are pages
+        self._wanted = Wakeup()
         self._nursery: trio.Nursery
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -74,7 +78,7 @@ class WebRole(Role):
 
     def start(self, nursery: trio.Nursery) -> None:
         super().start(nursery)
-        nursery.start_soon(self._open_again)
+        nursery.start_soon(self._open)
         if self.here.process.index == 0:  # one writes, and all read
             keep = Recorder(self.figures.opened, self._samples, lambda: self.config.figures.keep)
             nursery.start_soon(keep.run)
@@ -83,6 +87,7 @@ class WebRole(Role):
         """What came to another web process, and is about what this one alone has."""
         from engine.web.forwarding import answered
 
+        await self._looked.wait()
         if self._site is None:
             raise Unanswered("the pages are closed")
         return await answered(self._site.app, *said)
@@ -92,9 +97,22 @@ class WebRole(Role):
 
     def services(self, config: Config) -> dict[Any, Any]:
         self._tokens = _tokens(config)
-        if WEB in config.listen and self._site is None:
-            self._site = self._opened(config)
         return super().services(config)
+
+    async def _open(self) -> None:
+        """Open the pages: beside the mail, which does not wait for them, and again where that failed."""
+        while True:
+            if WEB in self.config.listen and self._site is None:
+                await trio.to_thread.run_sync(import_module, "engine.web.site")  # slow: the loop goes on meanwhile
+                await trio.lowlevel.checkpoint_if_cancelled()  # the server may have ended
+                self._site = site = self._opened(self.config)
+                if site is not None:
+                    site.begin(self._nursery)
+                    gc.collect()
+                    gc.freeze()  # as what a process has at its start
+                self._looked.set()
+            with trio.move_on_after(_AGAIN):
+                await self._wanted.wait()
 
     def _opened(self, config: Config) -> "_Site | None":
         """The site. What the pages keep may be broken: no mail is to wait for that, so all else starts."""
@@ -114,20 +132,12 @@ class WebRole(Role):
             gc.collect()  # what had been opened of it is closed by that: LMDB opens nothing twice in a process
         return site
 
-    async def _open_again(self) -> None:
-        while True:
-            await trio.sleep(_AGAIN)
-            if WEB in self.config.listen and self._site is None:
-                self._site = site = self._opened(self.config)
-                if site is not None:
-                    site.begin(self._nursery)
-
     def switched(self, config: Config) -> None:
         super().switched(config)
         self._access.tokens = self._tokens
         if self._site is not None:
             self._site.use(config)
-            self._site.begin(self._nursery)
+        self._wanted.wake()
 
     def _expected(self) -> list[str]:
         return [process.name for process in processes(self.config)]
@@ -155,6 +165,8 @@ class WebRole(Role):
         await self._closed.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
+        if listener == WEB:
+            await self._looked.wait()
         site = self._site if listener == WEB else None
         others = self._closed if listener == WEB else self._metrics  # people's listener never has the measures
         crowd, http = (site.crowd, site.http) if site else (self._crowd, others)
@@ -180,7 +192,7 @@ class WebRole(Role):
 
 
 class _Site:
-    """What belongs to the listener `web`. Imported where it is served: it is slow to import."""
+    """What belongs to the listener `web`. What it is made of is slow to import, and is where it is served alone."""
 
     def __init__(self, role: WebRole, config: Config, asking: Asking, collecting: Collecting, news: NewsDesk) -> None:
         from engine.web.bounds import bounds_of

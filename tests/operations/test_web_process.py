@@ -137,6 +137,7 @@ def test_prometheus_takes_all_of_it(tmp_path):
 
 def test_everything_on_the_dashboard_is_in_a_scrape(tmp_path):
     with Postroad(tmp_path, {"listen": {**METRICS["listen"], "web": "127.0.0.1:0"}}) as server:
+        fetched(server.ports["web"])  # by now there are pages, and measures of them
         found = names_in(fetched(server.ports["metrics"])[1])
     shown = set(re.findall(r"postroad_\w+", (ROOT / "monitoring" / "dashboard.json").read_text()))
     whole = {re.sub(r"_(bucket|sum|count)$", "", name) if name not in found else name for name in shown}
@@ -361,3 +362,15 @@ def test_what_check_says(tmp_path, settings, problem):
     done = server.command("check")
     assert done.returncode == 2
     assert problem.lower() in (done.stdout + done.stderr).lower()
+
+
+@pytest.mark.slow
+def test_pages_open_beside_the_mail(tmp_path):
+    """Who asks before they are there waits for them; a server that ends meanwhile ends as quietly as any."""
+    settings = {"listen": {"web": "127.0.0.1:0"}}
+    for ends_at_once in (False, True, True):
+        with Postroad(tmp_path, settings) as server:
+            if not ends_at_once:
+                assert fetched(server.ports["web"])[0] != 503
+            assert server.stop() == 0
+            assert server.all("bug") == server.all("worker-died") == []
