@@ -44,13 +44,14 @@ class Background:
         sweeping: Iterator[None] | None = self._builder.sweep()
         due = trio.current_time() + SWEEP
         while True:
+            rested = due
             try:
                 more = await trio.to_thread.run_sync(self._builder.work)
                 if not more and sweeping is not None:
                     began = trio.current_time()
                     sweeping = await trio.to_thread.run_sync(_step, sweeping)
-                    await trio.sleep(REST * (trio.current_time() - began))
-                    more = sweeping is not None
+                    if sweeping is not None:
+                        rested = trio.current_time() + REST * (trio.current_time() - began)
             except (StorageError, OSError) as error:
                 if not failed:
                     failed = True
@@ -61,11 +62,16 @@ class Background:
                 failed = False
                 event("index-resumed")
             if not more:
-                with trio.move_on_at(due):
-                    await self._some.wait()
-                    await self._calm()
+                await self._news(rested)
             if trio.current_time() >= due:
                 sweeping, due = self._builder.sweep(), trio.current_time() + SWEEP
+
+    async def _news(self, deadline: float) -> None:
+        """Wait until something has come, and then until nothing more comes; or until the deadline."""
+        with trio.move_on_at(deadline) as silence:
+            await self._some.wait()
+        if not silence.cancelled_caught:
+            await self._calm()
 
     async def _calm(self) -> None:
         """Wait until nothing more comes, or for so long as there is patience."""

@@ -6,8 +6,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import trio
 import zmq
 
 from engine.index import Found, Index, Text, reading
-from engine.index.background import Background
+from engine.index.background import GATHER, PATIENCE, Background
 from engine.index.builder import Builder
 from engine.index.digests import Digests
 from engine.index.fulltext import FullText, Worded, file_of, search
@@ -385,6 +386,55 @@ async def test_news_set_it_to_work(owner: MailboxOwner, path: Path, tmp_path: Pa
                 await deliver(owner, letter(2))
             nursery.cancel_scope.cancel()
     context.term()
+
+
+class Swept:
+    """A builder with a sweep without end. It knows when it was asked to work, and something had come."""
+
+    def __init__(self) -> None:
+        self.worked: list[float] = []
+        self.swept = 0
+        self._told = False
+
+    def work(self) -> bool:
+        if self._told:
+            self.worked.append(trio.current_time())
+        self._told = False
+        return False
+
+    def sweep(self) -> Iterator[None]:
+        while True:
+            self.swept += 1
+            yield
+
+    def rebuild(self, account: int | None) -> None:
+        self._told = True
+
+
+async def test_mail_that_streams_in_is_waited_for_in_the_midst_of_a_sweep_too(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: Any
+) -> None:
+    async def in_a_while(function: Callable[..., Any], *arguments: Any) -> Any:
+        await trio.sleep(0.01)  # a thread would take real time, which this clock knows nothing of
+        return function(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", in_a_while)
+    swept = Swept()
+    background = Background(swept)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(background.run)
+        await trio.sleep(GATHER)
+        assert swept.swept > 5
+        for _ in range(100):
+            await background.rebuild(None)
+            await trio.sleep(GATHER / 2)
+        swept.swept = 0
+        await trio.sleep(3 * GATHER)
+        assert swept.swept > 5  # it goes on
+        nursery.cancel_scope.cancel()
+    pauses = [after - before for before, after in pairwise(swept.worked[:-1])]  # the last one came when it was calm
+    assert len(pauses) > 2
+    assert min(pauses) >= PATIENCE
 
 
 KILLED = """
