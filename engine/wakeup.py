@@ -24,8 +24,8 @@ class Wakeup:
     async def wait(self) -> None:
         """Sleep until ``wake``; return at once if it was called since the last return."""
         if self._set:
-            self._set = False
             await trio.lowlevel.checkpoint_if_cancelled()
+            self._set = False
             return
         self._task = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(self._abort)

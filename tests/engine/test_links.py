@@ -47,6 +47,16 @@ async def test_a_wakeup_that_comes_early_is_not_lost_and_counts_once() -> None:
     await wakeup.wait()
 
 
+async def test_a_wakeup_is_kept_from_who_is_cancelled() -> None:
+    wakeup = Wakeup()
+    wakeup.wake()
+    with trio.move_on_after(0) as scope:
+        await wakeup.wait()
+    assert scope.cancelled_caught
+    with trio.fail_after(5):
+        await wakeup.wait()
+
+
 async def test_a_sleeper_is_woken(nursery: trio.Nursery) -> None:
     wakeup, woken = Wakeup(), []
 
