@@ -15,7 +15,7 @@ MOST: Final = 20_000
 """Folders of all accounts that are kept, and answers: some 500 octets each."""
 
 _ONE: Final = 500
-"""Octets of a long answer that count as one."""
+"""Octets of a long answer, and of what was asked, that count as one."""
 
 Answers: TypeAlias = dict[bytes, Repeat]
 """By what was asked."""
@@ -80,7 +80,8 @@ class Folders:
 
     def keep_told(self, account: int, features: frozenset[str], command: List, responses: bytes) -> None:
         """LIST has told this, by what ``all`` has said last, of folders of the account alone."""
-        known, more = self._kept.get(account), 1 + len(responses) // _ONE
+        asked = sum(map(len, (command.reference, *command.patterns, *command.status)))
+        known, more = self._kept.get(account), 1 + (asked + len(responses)) // _ONE
         if known is not None and known.count + more <= MOST and (features, command) not in known.lists:
             known.lists[features, command] = responses
             self._counted(account, known, more)
