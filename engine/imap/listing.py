@@ -29,7 +29,7 @@ async def list_(session: Session, command: mailboxes.List) -> Done:
     if command.patterns == ("",):
         imap.send(responses.listing([r"\Noselect"], SEPARATOR, "", utf8=imap.utf8))
         return Done("The delimiter")
-    if not session.shared() and (known := session.told(command)) is not None:
+    if (known := session.told(command)) is not None and not session.shared():
         imap.send(known)
         return done
     patterns = [Pattern(command.reference + pattern, SEPARATOR) for pattern in command.patterns]
