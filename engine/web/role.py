@@ -87,10 +87,10 @@ class WebRole(Role):
         """What came to another web process, and is about what this one alone has."""
         from engine.web.forwarding import answered
 
-        await self._looked.wait()
-        if self._site is None:
+        site = await self._pages()
+        if site is None:
             raise Unanswered("the pages are closed")
-        return await answered(self._site.app, *said)
+        return await answered(site.app, *said)
 
     async def _samples(self) -> Mapping[str, Sequence[Sample]]:
         return (await self._collecting.now()).samples
@@ -113,6 +113,12 @@ class WebRole(Role):
                 self._looked.set()
             with trio.move_on_after(_AGAIN):
                 await self._wanted.wait()
+
+    async def _pages(self) -> "_Site | None":
+        """The site, once it is known whether there is one."""
+        if WEB in self.config.listen:
+            await self._looked.wait()
+        return self._site
 
     def _opened(self, config: Config) -> "_Site | None":
         """The site. What the pages keep may be broken: no mail is to wait for that, so all else starts."""
@@ -165,9 +171,7 @@ class WebRole(Role):
         await self._closed.drain()
 
     async def serve(self, listener: str, connection: Connection) -> None:
-        if listener == WEB:
-            await self._looked.wait()
-        site = self._site if listener == WEB else None
+        site = await self._pages() if listener == WEB else None
         others = self._closed if listener == WEB else self._metrics  # people's listener never has the measures
         crowd, http = (site.crowd, site.http) if site else (self._crowd, others)
         network = self.logins.guard.network(connection.peer) if site else connection.peer
