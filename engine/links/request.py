@@ -88,8 +88,7 @@ class Asker:
 
     async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
         """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
-        if not self._connected.is_set():  # else that would be a turn of the event loop
-            await self._connected.wait()
+        await self._connected.wait()
         assert self._socket is not None
         behind = [octets] if octets else []  # a frame of their own: packed they would be copied
         send = self._socket.send
