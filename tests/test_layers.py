@@ -137,7 +137,7 @@ ARROWS: dict[str, set[str]] = {
         "history", "imap", "index", "links", "lists", "login", "mailbox", "message", "migration", "mime",
         "net", "observe", "operations", "oversight", "policies", "protocols", "quarantine", "queue", "reports",
         "revisions", "runtime", "scanning", "shaping", "sieve", "signing", "spam", "storage", "suppression",
-        "units", "unsubscribe", "watching", "wording", "wakeup",
+        "units", "unsubscribe", "wakeup", "watching", "wording",
     },
     "__main__": {"cli"},
 }  # fmt: skip
