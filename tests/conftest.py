@@ -1,11 +1,15 @@
 """Fixtures for every test, and the mark of those that drive a whole server."""
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import trio
+import trio.testing
 import zmq
 from hypothesis import HealthCheck, settings
 
@@ -49,6 +53,33 @@ def _cheap_passwords(request: pytest.FixtureRequest) -> Iterator[None]:
         if not drives_servers(request.path, request.module):
             costs.lower(patch)
         yield
+
+
+@pytest.fixture
+def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
+    """A clock that jumps to what is waited for, once all wait and no thread works that is not to be abandoned.
+
+    Trio's own takes no heed of threads: minutes pass on it while a disk commits.
+    """
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    run_sync = trio.to_thread.run_sync
+    working = 0
+
+    async def work(*args: Any, **options: Any) -> Any:
+        nonlocal working
+        if options.get("abandon_on_cancel"):
+            return await run_sync(*args, **options)
+        working += 1
+        clock.autojump_threshold = math.inf
+        try:
+            return await run_sync(*args, **options)
+        finally:
+            working -= 1
+            if not working:
+                clock.autojump_threshold = 0
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", work)
+    return clock
 
 
 @pytest.fixture
