@@ -24,10 +24,14 @@ class Asking:
         self._nursery: trio.Nursery
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled."""
+        """Until cancelled. Then nobody is there any more."""
         async with trio.open_nursery() as self._nursery:
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._lives.clear()
+                self._ways.clear()
 
     def up(self, name: str, life: int) -> None:
         """A worker is there (again)."""

@@ -5,7 +5,7 @@ import tempfile
 import pytest
 import trio
 
-from engine.links.request import answer_requests
+from engine.links.request import Unanswered, answer_requests
 from engine.runtime.places import Process, between
 from engine.runtime.revision import Here
 from engine.runtime.services import MEASURES_SERVICE
@@ -97,4 +97,19 @@ async def test_many_who_ask_at_once_ask_the_workers_once(here, workers, nursery,
     monkeypatch.setattr(collecting, "FRESH", 0)
     await ask()
     assert worker.asked == 2
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_nobody_is_there_any_more_once_it_has_ended(here, nursery, asked):
+    """What began as the server ended asked in the same turn of the event loop, and that was told as a bug."""
+    async with trio.open_nursery() as its_own:
+        ending = Asking(here)
+        await its_own.start(ending.run)
+        come_up(here, ending, nursery, "a", Worker(1))
+        if asked:
+            assert await ending.ask("a", MEASURES_SERVICE, "measures")
+        its_own.cancel_scope.cancel()
+    with pytest.raises(Unanswered, match="there is no worker a now"):
+        await ending.ask("a", MEASURES_SERVICE, "measures", seconds=60)
     nursery.cancel_scope.cancel()
