@@ -45,8 +45,8 @@ class Appending:
 
     async def begin(self) -> None:
         session, command = self._session, self._command
-        place = session.look(command.mailbox)
-        if place is None or not place.mailbox:
+        place = session.target(command.mailbox)
+        if place is None:
             raise No("There is no such mailbox", b"TRYCREATE")
         session.demand(place, "i")
         if command.replaces is not None:

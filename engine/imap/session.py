@@ -118,6 +118,18 @@ class Session:
             return None
         return self._place(name, found, folder, found.rights)
 
+    def target(self, name: str) -> Place | None:
+        """The mailbox of that name, for what looks at nothing else of it: its folder has no more than a number."""
+        if is_reserved(name):
+            found = self.look(name)
+            return found if found is not None and found.mailbox else None
+        try:
+            own = canonical(name)
+        except ValueError:
+            return None
+        number = self.mailboxes.number(self.account.id, own)
+        return Place(self.account.id, self.account.address, own, Folder(own, number), RIGHTS) if number else None
+
     def _own(self, name: str) -> Place | None:
         try:
             folder = self.service.folders.named(self.account.id, canonical(name))

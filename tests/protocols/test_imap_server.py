@@ -245,6 +245,52 @@ def test_small_messages_come_whole_however_their_octets_come(step: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("octets", "at_once"),
+    [
+        (b"a APPEND x {3+}\r\none\r\n", True),
+        (b'a append "Sent/2026 (old)" (\\Seen $x) "17-Jul-1996 02:44:25 -0700" {3+}\r\none\r\n', False),
+        (b'+a APPEND "Sent 2026/a.b-c_d" (\\Seen $x) "17-Jul-1996 02:44:25 -0700" {3+}\r\none\r\n', False),
+        (b'a append "Sent 2026/a.b-c_d" (\\Seen $x) "17-Jul-1996 02:44:25 -0700" {3+}\r\none\r\n', True),
+        (b"a APPEND inbox ~{2+}\r\n\0\n\r\n", True),
+        (b"a APPEND x {0+}\r\n\r\n", True),
+        (b"a APPEND x (\\Recent) {3+}\r\none\r\n", False),
+        (b"a APPEND x {3+}\r\none \r\n", False),
+        (b"a APPEND x {3+}\r\none\n\r\n", False),
+        (b"a APPEND x {3}\r\none\r\n", False),
+        (b"a APPEND &AOQ- {3+}\r\none\r\n", False),
+        (b"a APPEND  x {3+}\r\none\r\n", False),
+        (b"a APPEND x{3+}\r\none\r\n", False),
+        (b"a APPENDx {3+}\r\none\r\n", False),
+        (b"a APPEND x UTF8 (~{3+}\r\none)\r\n", False),
+        (b"a APPEND x CATENATE (TEXT {3+}\r\none)\r\n", False),
+        (b"a APPEND x {3+}\r\none {3+}\r\ntwo\r\n", False),
+        (b"a APPEND x {4+}\r\none\r\nb NOOP\r\n", False),
+        (b"a APPEND x {100+}\r\n" + b"1" * 100 + b"\r\n", False),
+        (b"a APPEND x (" + b"k" * 280 + b") {3+}\r\none\r\n", False),
+    ],
+)
+def test_an_append_that_has_come_whole_says_what_it_says_octet_by_octet(
+    octets: bytes, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(server: ImapServer, event: Event) -> None:
+        server.no("Not there") if isinstance(event, AppendBegin) else answer(server, event)
+
+    octets += b"c NOOP\r\n"
+    pieces = [bytes([octet]) for octet in octets]
+    taken, refused = converse(session(whole=100), pieces), converse(session(whole=100), pieces, refuse)
+    if at_once:
+        monkeypatch.delattr(append.Appending, "read")
+    assert converse(session(whole=100), [octets]) == taken
+    assert converse(session(whole=100), [octets], refuse) == refused
+
+
+def test_an_append_comes_after_a_login() -> None:
+    said, events = converse(session(State.NOT_AUTHENTICATED, whole=100), [b"a APPEND x {3+}\r\none\r\n"])
+    assert said == b"a BAD Not now: log in first\r\n"
+    assert events == []
+
+
+@pytest.mark.parametrize(
     ("head", "flags", "date"),
     [
         (b" ", (), ""),

@@ -7,11 +7,15 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from engine.protocols.imap import names
 from engine.protocols.imap.append import (
     ANNOUNCED,
+    AppendBegin,
+    AppendEnd,
     AppendEvent,
     Appending,
     ContentBegin,
+    Kind,
     MessageBegin,
     MessageWhole,
     whole,
@@ -26,6 +30,11 @@ _NAME = re.compile(rb" ((?:UID )?[A-Z]++)", re.IGNORECASE)
 
 _REPEATABLE = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}) (STATUS [^\r\n]{1,200})\r\n', re.IGNORECASE)
 """A whole command of a kind that mail programs say for each of their folders: its tag, and all that follows that."""
+
+_APPEND = re.compile(
+    rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}) APPEND (?:([\w./-]{1,200})|"([\w ./-]{1,200})")', re.IGNORECASE
+)
+"""How an APPEND begins: its tag, and a mailbox whose name is the same in every spelling, with quotes or without."""
 
 NO_TAG = b"*"
 
@@ -108,6 +117,9 @@ class Intake:
         self._state, self._features = state, features
         if self._coming is not None and self._announced is not None:  # what came before it has been decided
             self._collect()
+        appended = self._whole_append()
+        if appended is not None:
+            return appended
         while (item := self._reader.next()) is not None:
             taken = self._take(item)
             if taken is not None:
@@ -164,6 +176,25 @@ class Intake:
         """Says now what waits for the end of a command."""
         verdict, self._verdict = self._verdict, b""
         self._send(verdict)
+
+    def _whole_append(self) -> Appended | None:
+        """An APPEND of one message, all of which has come: read in one go. None: it is to be read word by word."""
+        reader, row = self._reader, COMMANDS[b"APPEND"]
+        said = reader.ahead(_APPEND) if self._state in row.states else None
+        head = reader.behind(ANNOUNCED, said.end()) if said is not None else None
+        if said is None or head is None or head.end() > self._limits.line:
+            return None
+        start, end = head.end(), head.end() + int(head[4])
+        if end - start >= self._limits.whole or reader.peek(end, 2) != b"\r\n":
+            return None
+        octets, mailbox = reader.peek(start, end - start), names.decode(said[2] or said[3], utf8=False)
+        message = whole(head, octets) if octets is not None else None
+        if message is None or mailbox is None:
+            return None
+        self._octets, self.tag, self.row = said[0], said[1], row
+        self._appending = Appending(Kind.APPEND, self.tag)
+        reader.pass_by(end + 2)  # last: what was found is looked up in what goes by that
+        return Appended((AppendBegin(self.tag, mailbox), message, AppendEnd()))
 
     def _take(self, item: Item) -> Taken | None:
         match item:
