@@ -228,10 +228,12 @@ def markdown(shown: Table) -> str:
 def page(records: Sequence[Record], *, with_picture: bool) -> str:
     """RESULTS.md."""
     parts = ["# The last results\n", _INTRODUCTION]
-    parts += [f"- {line}\n" for line in dict.fromkeys(f"{one.origin.date}: {one.origin.machine}" for one in records)]
+    origins = dict.fromkeys(one.origin for one in records)
+    for machine in dict.fromkeys(origin.machine for origin in origins):
+        parts.append(f"- {machine}\n")
+        parts += [f"  - {one.date}: `{one.command}`\n" for one in origins if one.machine == machine]
     versions = dict.fromkeys(one.version for one in records if one.version)
     parts += [f"- {', '.join(versions)}\n"] if versions else []
-    parts += [f"- `{command}`\n" for command in dict.fromkeys(one.origin.command for one in records)]
     if with_picture:
         parts.append(f"\n![Each server's figures, workload by workload]({PICTURE})\n")
     compared = summary(records)
@@ -249,7 +251,7 @@ def page(records: Sequence[Record], *, with_picture: bool) -> str:
 _INTRODUCTION = """
 Written by `postroad bench --results`, from the runs in `results.jsonl`. How it is measured, and how to read it, is in
 [docs/benchmarks.md](../docs/benchmarks.md). Each figure is the median of the runs, with the least and the most; ratios
-are taken in each round, between runs that follow one another.
+are taken in each round, between runs that follow one another. Compare no figures of different machines.
 
 """
 

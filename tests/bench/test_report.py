@@ -1,5 +1,6 @@
 """Records, tables, the page and the picture."""
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -95,11 +96,19 @@ def test_a_broken_line_is_no_record(tmp_path: Path) -> None:
 def test_the_page_says_all_that_belongs_to_the_figures(tmp_path: Path) -> None:
     report.write(tmp_path, records(FIVE, disk="journaled") + records(FIVE, "latency"))
     page = (tmp_path / report.PAGE).read_text()
-    for text in ("2026-01-31: 2 cores", "exim 1.0", "`postroad bench accept`", "synced", "ext4 with a journal"):
+    for text in ("- 2 cores\n  - 2026-01-31: `postroad bench accept`\n", "exim 1.0", "synced", "ext4 with a journal"):
         assert text in page
     assert "| accept | 4 KiB, 100 sessions, connections reused | journaled | 315 (300–330) | 0.32× | 3.15× |" in page
     assert "| latency |" not in page
     assert f"]({report.PICTURE})" in page
+
+
+def test_the_page_says_on_which_machine_each_command_ran() -> None:
+    elsewhere = Origin("2026-02-01", "64 cores", "postroad bench relay")
+    other = [replace(one, origin=elsewhere) for one in records({"postroad": [300.0]}, "relay")]
+    page = report.page(records(FIVE) + other, with_picture=False)
+    here = "- 2 cores\n  - 2026-01-31: `postroad bench accept`\n"
+    assert f"{here}- 64 cores\n  - 2026-02-01: `postroad bench relay`\n" in page
 
 
 def test_postroad_itself_is_compared_in_its_table_and_is_no_other_server() -> None:
