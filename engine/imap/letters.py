@@ -11,7 +11,7 @@ from engine.mime.digest import Digest, digest
 from engine.mime.part import Part
 from engine.mime.threads import root
 
-PIECE: Final = 64 * 1024
+PIECE: Final = 256 * 1024
 """Octets that are read at once."""
 
 WHOLE: Final = 64 * 1024

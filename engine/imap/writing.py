@@ -23,7 +23,7 @@ AT_ONCE: Final = 500
 READY: Final = 2_000
 """Messages of one piece of which all that is wanted is in memory: some 64 KiB."""
 
-SOME: Final = 512 * 1024
+SOME: Final = 1024 * 1024
 """Octets of messages that are written in one piece; a larger one goes piece by piece."""
 
 __all__ = ["Unknown", "Writing"]
