@@ -63,20 +63,22 @@ def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
     """
     clock = trio.testing.MockClock(autojump_threshold=0)
     run_sync = trio.to_thread.run_sync
-    working = 0
+    working, threshold = 0, 0.0
 
     async def work(*args: Any, **options: Any) -> Any:
-        nonlocal working
+        nonlocal working, threshold
         if options.get("abandon_on_cancel"):
             return await run_sync(*args, **options)
+        if not working:
+            threshold = clock.autojump_threshold  # of a test that says itself when the clock jumps
+            clock.autojump_threshold = math.inf
         working += 1
-        clock.autojump_threshold = math.inf
         try:
             return await run_sync(*args, **options)
         finally:
             working -= 1
             if not working:
-                clock.autojump_threshold = 0
+                clock.autojump_threshold = threshold
 
     monkeypatch.setattr(trio.to_thread, "run_sync", work)
     return clock
