@@ -92,7 +92,6 @@ async def test_nothing_is_kept_where_that_is_not_wanted(store, server):
 
 
 async def test_trouble_is_told_once_in_a_while_and_ends_nothing(server, autojump_clock, monkeypatch):
-    autojump_clock.autojump_threshold = 0.05  # threads take part
     monkeypatch.setattr(recording, "SAY_AGAIN", 60.0)
     told = []
     monkeypatch.setattr(event, "instead", lambda name, values: told.append((name, values)))

@@ -25,15 +25,14 @@ from engine.protocols.imap.events import ContentPart
 from engine.protocols.imap.reader import Item, Line, Part, Pause, RawLine, Reader, Skipped, TooLong
 from engine.protocols.imap.table import COMMANDS, Command, Row, State
 
-_TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}(?![^ ])')
+_TAGGED = rb'[^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}'
+_TAG = re.compile(_TAGGED + rb"(?![^ ])")
 _NAME = re.compile(rb" ((?:UID )?[A-Z]++)", re.IGNORECASE)
 
-_REPEATABLE = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}) (STATUS [^\r\n]{1,200})\r\n', re.IGNORECASE)
+_REPEATABLE = re.compile(rb"(" + _TAGGED + rb") (STATUS [^\r\n]{1,200})\r\n", re.IGNORECASE)
 """A whole command of a kind that mail programs say for each of their folders: its tag, and all that follows that."""
 
-_APPEND = re.compile(
-    rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,200}) APPEND (?:([\w./-]{1,200})|"([\w ./-]{1,200})")', re.IGNORECASE
-)
+_APPEND = re.compile(rb"(" + _TAGGED + rb') APPEND (?:([\w./-]{1,200})|"([\w ./-]{1,200})")', re.IGNORECASE)
 """How an APPEND begins: its tag, and a mailbox whose name is the same in every spelling, with quotes or without."""
 
 NO_TAG = b"*"
