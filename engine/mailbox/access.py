@@ -15,7 +15,7 @@ from engine.mailbox.names import LONGEST, OTHERS, SEPARATOR, above, below, canon
 from engine.mailbox.names import PUBLIC as PUBLIC_NAME
 from engine.mailbox.reader import Mailboxes
 from engine.mailbox.rights import ANYONE, GROUP, MINUS, RIGHTS, Identity, held
-from engine.mailbox.rows import EntryRow, MailboxRow
+from engine.mailbox.rows import MailboxRow
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.views import Folder
 from engine.storage.batch import Database
@@ -175,8 +175,7 @@ def _own(snapshot: Snapshot, databases: Databases, account: int, name: str) -> P
 
 
 def _mailbox(snapshot: Snapshot, databases: Databases, account: int, name: str) -> int:
-    octets = snapshot.get(databases.entry, name_key(account, name))
-    return EntryRow.parse(octets).mailbox if octets is not None else 0
+    return views.number_in(snapshot.get(databases.entry, name_key(account, name)))
 
 
 def _reserved(snapshot: Snapshot, database: Database, me: Identity) -> set[str]:

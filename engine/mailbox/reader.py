@@ -29,7 +29,7 @@ from engine.mailbox.layout import (
 )
 from engine.mailbox.quota import Quota, TellRow
 from engine.mailbox.records import Records, headings, some, stored
-from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, EntryRow, KeptRow, MailboxRow, MessageRow
+from engine.mailbox.rows import NO_FILE, AccountRow, ContentRow, KeptRow, MailboxRow, MessageRow
 from engine.mailbox.scripts import Active, Script
 from engine.mailbox.snapshot import Snapshot
 from engine.mailbox.verify import problems
@@ -143,8 +143,7 @@ class Mailboxes:
 
     def number(self, account_id: int, name: str) -> int:
         """That of the mailbox with this name, as ``canonical`` gives it; 0: there is none."""
-        octets = self._get(self._databases.entry, name_key(account_id, name))
-        return EntryRow.parse(octets).mailbox if octets is not None else 0
+        return views.number_in(self._get(self._databases.entry, name_key(account_id, name)))
 
     def mark(self, account_id: int) -> bytes | None:
         """Octets that are others after each change in the account; None where there is none, or it is being removed."""

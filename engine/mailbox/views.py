@@ -120,6 +120,11 @@ def folder(snapshot: Snapshot, databases: Databases, account: int, name: str) ->
     return Folder(name, entry.mailbox, USES[entry.use], subscribed=subscribed, children=children, status=status)
 
 
+def number_in(octets: bytes | None) -> int:
+    """The number of the mailbox in what is stored of a name; 0: there is none."""
+    return EntryRow.parse(octets).mailbox if octets is not None else 0
+
+
 def status_of(snapshot: Snapshot, databases: Databases, account: int, mailbox: int) -> MailboxRow | None:
     """The record of a mailbox; None when there is none, or no more."""
     octets = snapshot.get(databases.mailbox, mailbox_key(account, mailbox))
