@@ -95,29 +95,29 @@ class Counts:
         self._table = shared(tables, TABLE)
         self._node = node
         self._clock = clock
-        self._pending: dict[bytes, tuple[Share, int]] = {}  # replies that did not fit, and are not written yet
+        self._pending: dict[tuple[str, ...], tuple[Share, int]] = {}  # by names: replies that did not fit
 
     async def reached(self, names: Sequence[str], threshold: Threshold, now: float) -> float:
         """Count a reply."""
         key = key_of(*names)
         return await self._table.change([key], partial(_counted, key, threshold, self._node, now))
 
-    def pass_by(self, names: Sequence[str], share: Share) -> None:
+    def pass_by(self, names: tuple[str, ...], share: Share) -> None:
         """Count a reply that does not fit: by and by, in `tell`."""
-        key = key_of(*names)
-        _, count = self._pending.get(key, (share, 0))
-        self._pending[key] = share, count + 1
+        _, count = self._pending.get(names, (share, 0))
+        self._pending[names] = share, count + 1
 
-    async def share_reached(self, names: Sequence[str], share: Share, now: float) -> float:
+    async def share_reached(self, names: tuple[str, ...], share: Share, now: float) -> float:
         """Count a reply that fits, and those before it that did not."""
         key = key_of(*names)
-        _, others = self._pending.pop(key, (share, 0))
+        _, others = self._pending.pop(names, (share, 0))
         return await self._table.change([key], partial(_shared, key, share, self._node, (now, others)))
 
     async def tell(self, now: float | None = None) -> None:
         """Write what was counted without a word."""
         now = self._clock() if now is None else now
-        pending, self._pending = list(self._pending.items()), {}
+        pending = [(key_of(*names), count) for names, count in self._pending.items()]
+        self._pending = {}
         for start in range(0, len(pending), AT_ONCE):
             some = pending[start : start + AT_ONCE]
             await self._table.change([key for key, _ in some], partial(_passed_by, some, now))
