@@ -210,8 +210,9 @@ class Message(Struct, frozen=True):
     @property
     def size(self) -> int:
         """Octets of the whole message, as ``chunks`` gives it."""
-        gone = sum(end - start for start, end in self.envelope.left_out)
-        return len(self.envelope.prepended) + self.content.size - gone
+        size = len(self.envelope.prepended) + self.content.size
+        left_out = self.envelope.left_out
+        return size - sum(end - start for start, end in left_out) if left_out else size
 
     def fact(self, name: str, default: Fact = None) -> Fact:
         return self.envelope.facts.get(name, default)
