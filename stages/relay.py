@@ -32,6 +32,7 @@ LOOK = 30.0
 
 T = TypeVar("T")
 _usual = cache(Security)
+_domain_of = lru_cache(4096)(domain_of)  # asked for several times a message
 _Outcome: TypeAlias = Delivered | Defer | Reject
 
 
@@ -125,25 +126,30 @@ class Relay(Outbound):
             )
         going = _Going(site, port, targets, [host for host, _ in targets])
 
-        async def leave(part: Message, pool: str) -> Verdict:
-            return await self._leave(part, going, pool or self.pool)
-
-        return await _parted(message, lambda recipient: self._shape(going, recipient).pool, leave)
+        return await _parted(
+            message,
+            lambda recipient: self._shape(going, recipient).pool or self.pool,
+            lambda part, pool: self._leave(part, going, pool),
+        )
 
     def _shape(self, going: "_Going", recipient: Recipient, source: str = "") -> Shape:
-        return self.shaping.of(domain_of(recipient.address), going.hosts, source, site=going.site)
+        return self.shaping.of(_domain_of(recipient.address), going.hosts, source, site=going.site)
 
     async def _leave(self, message: Message, going: "_Going", pool: str) -> Verdict:
         """Send it from one of the pool's sources, unless actions in force are against it."""
         said = _about(message, going.site)
         leaving = await self.egress.leave(
-            message, going.site, going.port, going.targets, pool=pool, instead=self._instead(said)
+            message, going.site, going.port, going.targets, pool=pool, instead=partial(self._instead, said)
         )
         if not isinstance(leaving, Leaving):
             return leaving
-        said, now = said._replace(source=leaving.source.name), time.time()
+        if leaving.source.name:
+            said = said._replace(source=leaving.source.name)
+        now = time.time()
         overlay = self._overlay(said, now)
-        verdict: Verdict | None = overlay.verdict(now, message.envelope.begun + self.expire)
+        verdict: Verdict | None = None
+        if overlay.actions:
+            verdict = overlay.verdict(now, message.envelope.begun + self.expire)
         if isinstance(verdict, Defer):
             again = min(verdict.retry_after or LOOK, LOOK)
             verdict = replace(verdict, line=f"{said.site}/{said.source}", retry_after=again)
@@ -154,26 +160,26 @@ class Relay(Outbound):
             await self.egress.stayed(leaving)
         return verdict
 
-    async def _send(self, message: Message, going: "_Going", leaving: Leaving, overlay: Overlay) -> Verdict:
+    def _send(self, message: Message, going: "_Going", leaving: Leaving, overlay: Overlay) -> Awaitable[Verdict]:
         """As the rules for its recipients' domains say: of one site, some may have others."""
         source = leaving.source
 
-        async def send(part: Message, shape: Shape) -> Verdict:
+        def send(part: Message, shape: Shape) -> Awaitable[Verdict]:
             site = f"{going.site} {shape.group}" if shape.group else going.site
             way = Way(site, going.port, source, leaving.login)
-            shape = slowed(shape, overlay.rate, overlay.connections, self.connections)
+            if overlay.actions:
+                shape = slowed(shape, overlay.rate, overlay.connections, self.connections)
             security = self._wanted(part, leaving, shape.tls or self.tls)
-            return await self._sending.deliver(part, leaving.targets, way, security, shape)
+            return self._sending.deliver(part, leaving.targets, way, security, shape)
 
-        return await _parted(message, lambda recipient: self._shape(going, recipient, source.name), send)
+        return _parted(message, lambda recipient: self._shape(going, recipient, source.name), send)
 
     def _overlay(self, said: Said, now: float) -> Overlay:
         return self.actions.in_force(said.site, said.source, now, domain=said.domain, tenant=said.tenant)
 
-    def _instead(self, said: Said) -> Callable[[str], str | None]:
-        """What actions in force say of each source for this site: see ``Egress.leave``."""
-        now = time.time()
-        return lambda source: self._overlay(said._replace(source=source), now).use
+    def _instead(self, said: Said, source: str) -> str | None:
+        """What actions in force say of a source for this site: see ``Egress.leave``."""
+        return self._overlay(said._replace(source=source), time.time()).use
 
     def _wanted(self, message: Message, leaving: Leaving, level: TlsPolicy) -> Security:
         """How safe the connection must be. ``level`` is what our side wants at least."""
@@ -199,19 +205,26 @@ class _Going:
     hosts: Sequence[str]  # of these
 
 
-async def _parted(
+def _parted(
     message: Message, key: Callable[[Recipient], T], work: Callable[[Message, T], Awaitable[Verdict]]
-) -> Verdict:
+) -> Awaitable[Verdict]:
     """What becomes of recipients, those together that have the same key."""
     recipients = message.envelope.recipients
     if len(recipients) == 1:  # as nearly always
-        return await work(message, key(recipients[0]))
+        return work(message, key(recipients[0]))
     first, *others = [key(recipient) for recipient in recipients]
     if all(other == first for other in others):
-        return await work(message, first)
+        return work(message, first)
     parts: dict[T, list[Recipient]] = {}
     for recipient, one in zip(recipients, (first, *others), strict=True):
         parts.setdefault(one, []).append(recipient)
+    return _each(parts, message, work)
+
+
+async def _each(
+    parts: Mapping[T, Sequence[Recipient]], message: Message, work: Callable[[Message, T], Awaitable[Verdict]]
+) -> Verdict:
+    """What becomes of several parts, side by side."""
     messages = [(_part(message, some), one) for one, some in parts.items()]
     verdicts = await side_by_side(partial(work, *part) for part in messages)
     outcomes: dict[str, _Outcome] = {}
@@ -245,7 +258,12 @@ def _waives(message: Message) -> bool:
 def _about(message: Message, site: str) -> Said:
     """What replies to it will be about."""
     tenant = message.fact(TENANT)
-    return Said(site, "", domain=domain_of(message.recipients[0]), tenant=tenant if isinstance(tenant, str) else "")
+    return Said(
+        site,
+        "",
+        domain=_domain_of(message.envelope.recipients[0].address),
+        tenant=tenant if isinstance(tenant, str) else "",
+    )
 
 
 def _addresses(message: Message) -> list[tuple[str, str]]:

@@ -73,6 +73,8 @@ class Egress:
         for the site in its place: another one, or "" for any other; None: it may be used.
         StorageError, Unreachable.
         """
+        if self.plan.is_plain and not pool:
+            return Leaving(targets=targets, site=site)
         tenant, campaign = _text(message, TENANT), _text(message, CAMPAIGN)
         known = self._known(tenant, targets, port)
         leaving = await self._source(message, site, targets, self.tenants.pool(tenant, campaign) or pool, instead)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 from engine.config import Config, EgressPool, EgressSource, SmartHost
@@ -50,6 +51,11 @@ class Plan:
             tenants=Tenants(config.tenants),
             smart_hosts={name: _known(name, host) for name, host in config.smart_hosts.items()},
         )
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether nothing is said of anybody's mail: no tenants, and no smart hosts."""
+        return not (self.tenants.by_name or self.smart_hosts)
 
     def known(self, tenant: str, host: str, port: int) -> Known | None:
         """The smart host that a server is: the tenant's own, else the first one that has its name and port."""

@@ -113,9 +113,9 @@ class Sending:
         utf8_headers = envelope.smtputf8 and not message.header_octets().isascii()
         strict_8bit = self.strict_8bit and any(not chunk.isascii() for chunk in message.chunks())
         share = shape.recipients_per_transaction or self.recipients_per_transaction
-        rates = [*shape.recipients, *(rate for one in shape.together for rate in one.recipients)]
-        if rates:  # more of them than a rate ever allows would never have their turn
-            share = min(share, *(rate.most for rate in rates))
+        if shape.recipients or shape.together:  # more of them than a rate ever allows would never have their turn
+            rates = [*shape.recipients, *(rate for one in shape.together for rate in one.recipients)]
+            share = min([share, *(rate.most for rate in rates)])
         recipients = tuple([To(each.address, each.notify, each.original) for each in envelope.recipients])
         return [
             Transaction(
