@@ -297,6 +297,7 @@ class LegRunner:
         self._waiting: deque[_Passage] = deque()
         self._idle: list[_Runner] = []
         self._runners = 0
+        self._coming = 0  # of them, those that were roused and have not looked yet
         self._watch = Watch()
         self._nursery: trio.Nursery | None = None
 
@@ -330,12 +331,14 @@ class LegRunner:
         return passage.message
 
     def _rouse(self) -> None:
-        """Wake one runner. It wakes the next one when it leaves work behind: one that never waits does all itself."""
-        if not self._waiting:
+        """Wake one runner if more waits than are on their way. It wakes the next one when it leaves work behind."""
+        if len(self._waiting) <= self._coming:
             return
         if self._idle:
+            self._coming += 1
             self._idle.pop().wakeup.wake()
         elif self._nursery is not None and self._runners < self._concurrency:
+            self._coming += 1
             self._runners += 1
             self._nursery.start_soon(self._work, _Runner(self._watch))
 
@@ -346,12 +349,14 @@ class LegRunner:
             await self._watch.run()
 
     async def _work(self, runner: _Runner) -> None:
+        self._coming -= 1
         while True:
             with runner.deadline:
                 while not runner.deadline.passed:
                     if not self._waiting:
                         self._idle.append(runner)
                         await runner.wakeup.wait()
+                        self._coming -= 1
                         continue
                     passage = self._waiting.popleft()
                     self._rouse()

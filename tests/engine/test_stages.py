@@ -462,6 +462,37 @@ async def test_a_leg_runs_no_more_messages_at_once_than_it_may(nursery: trio.Nur
     assert (most, len(ended)) == (3, 10)
 
 
+class Steps(trio.abc.Instrument):
+    """Counts how often a runner of a leg came to its turn."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.taken += task.coro.__qualname__ == LegRunner._work.__qualname__
+
+
+async def test_a_leg_wakes_a_runner_for_each_message_and_none_beside(nursery: trio.Nursery) -> None:
+    async def waiting(about: Message) -> Verdict:
+        await trio.lowlevel.checkpoint()
+        return about
+
+    runner, steps = LegRunner([running(waiting)], concurrency=10), Steps()
+    nursery.start_soon(runner.serve)
+    await trio.testing.wait_all_tasks_blocked()
+    trio.lowlevel.add_instrument(steps)
+    ended: list[Any] = []
+    for wave in (3, 3, 5, 1):
+        steps.taken = 0
+        ended.clear()
+        for _ in range(wave):
+            runner.begin(message(), 0, lambda *said: ended.append(said))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(ended) == wave
+        assert steps.taken == 2 * wave  # it begins, and goes on when the stage has waited
+    trio.lowlevel.remove_instrument(steps)
+
+
 async def test_a_leg_at_rest_keeps_no_message(nursery: trio.Nursery) -> None:
     async def waiting(about: Message) -> Verdict:
         await trio.lowlevel.checkpoint()
