@@ -32,6 +32,8 @@ NO_SUCH_USER = Reject("no such user here", code="5.1.1")
 
 BUSY = Defer("the mailbox is busy", code="4.2.0", log="its script decided again and again on what had just changed")
 
+_DELIVERED = {outcome: Delivered(outcome.value) for outcome in Outcome}
+
 TRIES = 10
 """Times that scripts decide anew because another message of the account has overtaken this one."""
 
@@ -113,7 +115,7 @@ class Enqueue:
             if history.on:
                 for account, one in may.items():
                     _note(message, account, Recipient(one.address, (Place(one.address),)), outcomes[PUBLIC])
-            found |= dict.fromkeys(may, Delivered(outcomes[PUBLIC].value))
+            found |= dict.fromkeys(may, _DELIVERED[outcomes[PUBLIC]])
         return found
 
     async def _sorted(self, message: Message, local: Mapping[int, Person]) -> dict[int, Final]:
@@ -147,7 +149,7 @@ class Enqueue:
                 return self.quotas.refusal
             case Outcome.ALREADY:  # whoever asks again may not have heard what came of it
                 said = self.sorter.said(message, account)
-        return said or Delivered(outcome.value)
+        return said or _DELIVERED[outcome]
 
 
 def _says_more(wanted: Sorted) -> bool:
@@ -158,7 +160,7 @@ def _says_more(wanted: Sorted) -> bool:
 def _note(message: Message, account: int, to: Recipient, outcome: Outcome, *, scripted: bool = False) -> None:
     """Tell the history where it was to go, and what became of that."""
     names = tuple([place.mailbox for place in to.places])
-    history(Placed(message.id, time.time(), to.address, account, names, outcome.value, scripted))
+    history(Placed(message.id, time.time(), to.address, account, names, _DELIVERED[outcome].reply, scripted))
 
 
 def _one_or_each(verdicts: Mapping[str, Final]) -> Verdict:

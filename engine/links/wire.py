@@ -112,6 +112,11 @@ def pack_verdict(verdict: Verdict | Changed | tuple[Route, ...], asked: Message)
     """The verdict on ``asked``. A message that was passed on unchanged costs one number."""
     if verdict is asked:
         return [_PASS]
+    if isinstance(verdict, Delivered):
+        if not verdict.sends:
+            return pack_plain(verdict)
+        sends = [[message.id, *_pack_changed(message, asked)] for message in verdict.sends]
+        return [_SENDING, pack_plain(verdict), sends]
     if isinstance(verdict, Message):
         return [_CHANGED, *_pack_changed(verdict, asked)]
     if isinstance(verdict, Each):
@@ -121,9 +126,6 @@ def pack_verdict(verdict: Verdict | Changed | tuple[Route, ...], asked: Message)
     if isinstance(verdict, Changed):
         changed = verdict.message
         return [_CHANGED_FIRST, pack_verdict(verdict.verdict, changed), *_pack_changed(changed, asked)]
-    if isinstance(verdict, Delivered) and verdict.sends:
-        sends = [[message.id, *_pack_changed(message, asked)] for message in verdict.sends]
-        return [_SENDING, pack_plain(verdict), sends]
     return pack_plain(verdict)
 
 

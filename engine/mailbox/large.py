@@ -100,7 +100,7 @@ def is_large(message: Message) -> bool:
 
 def cut(octets: bytes) -> tuple[bytes, ...]:
     """The chunks that lie in LMDB."""
-    return tuple(octets[start : start + CHUNK] for start in range(0, len(octets), CHUNK))
+    return tuple([octets[start : start + CHUNK] for start in range(0, len(octets), CHUNK)])
 
 
 def _link(message: Message, path: Path) -> bool:

@@ -17,13 +17,13 @@ LINE_LIMIT = 500
 """Characters of the name of a line: a site, and a source."""
 
 _VERDICTS = get_args(Verdict)
+_USUAL = frozenset({Message, Delivered})
 _SIMPLE = frozenset({str, bool, float, type(None)})
 _NAMES = {
     Reject: "reject",
     Defer: "defer",
     Discard: "discard",
     Quarantine: "quarantine",
-    Delivered: "delivered",
     Route: "lane",
     Each: "each",
 }
@@ -31,6 +31,8 @@ _NAMES = {
 
 def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
     """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
+    if type(verdict) in _USUAL:
+        return _flaw_of_one(verdict, asked, effect)
     if isinstance(verdict, Changed):
         later: object = verdict.verdict
         if not isinstance(later, Each | Route | Quarantine):
@@ -47,12 +49,12 @@ def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
 def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
     if isinstance(verdict, Message):
         return "" if verdict is asked else _flaw_of_message(verdict, asked)
+    if isinstance(verdict, Delivered):
+        return "" if effect else "Delivered, which only an effect may say (`effect = True`)"
     if isinstance(verdict, tuple):
         return "" if verdict and all(isinstance(route, Route) for route in verdict) else _strange(verdict)
     if isinstance(verdict, Each) or not isinstance(verdict, _VERDICTS):
         return _strange(verdict)
-    if isinstance(verdict, Delivered) and not effect:
-        return "Delivered, which only an effect may say (`effect = True`)"
     return _flaw_of_deferral(verdict) if isinstance(verdict, Defer) else ""
 
 
@@ -76,6 +78,8 @@ def _flaw_of_message(message: Message, asked: Message) -> str:
         return "other recipients; return Route(lane, to=…) or Each for that"
     old = asked.envelope.facts
     facts: Mapping[Any, object] = message.envelope.facts
+    if facts is old:
+        return ""
     for name, value in facts.items():
         if not (isinstance(name, str) and ((name in old and old[name] is value) or _is_fact(value))):
             return (
@@ -108,6 +112,8 @@ def as_seen(verdict: Verdict | Changed, asked: Message, stage: str) -> Verdict |
     match verdict:
         case Message():
             return _marked(verdict, asked, stage)
+        case Delivered():
+            return verdict
         case Quarantine():
             return _parked(verdict, asked, stage)
         case Each(verdicts):
@@ -134,19 +140,23 @@ def _parked(verdict: Quarantine, asked: Message, stage: str) -> Message | Quaran
 
 def kind_of(verdict: Verdict | Changed, asked: Message) -> str:
     """What kind of verdict that is, in one word; that a message waits in a line, which is no failure, is `held`."""
-    if isinstance(verdict, Changed):
-        verdict = verdict.verdict
     if isinstance(verdict, Message):
         return "pass" if verdict is asked else "changed"
+    if isinstance(verdict, Delivered):
+        return "delivered"
+    if isinstance(verdict, Changed):
+        verdict = verdict.verdict
     return "held" if is_held(verdict) else _NAMES[type(verdict)]
 
 
 def in_words(verdict: Verdict | Changed, asked: Message) -> str:
     """The verdict in a few words, for the way of a message."""
-    if isinstance(verdict, Changed):
-        verdict = verdict.verdict
     if isinstance(verdict, Message):
         return "pass" if verdict is asked else "changed"
+    if isinstance(verdict, Delivered):
+        return f"delivered: {verdict.reply}" if verdict.reply else "delivered"
+    if isinstance(verdict, Changed):
+        verdict = verdict.verdict
     if isinstance(verdict, Route):
         return f"lane {verdict.lane}"
     if isinstance(verdict, Each):
@@ -170,6 +180,8 @@ def detail_of(verdict: Verdict | Changed, asked: Message) -> object:
     verdict of its own, a list of [addresses, words, facts]. None: nothing."""
     if isinstance(verdict, Message):
         return _found(verdict, asked)
+    if isinstance(verdict, Delivered):
+        return None
     if isinstance(verdict, Changed):
         inner, facts = detail_of(verdict.verdict, verdict.message), _found(verdict.message, asked)
         changed: list[object] = [[], "changed", facts]
