@@ -170,7 +170,7 @@ class Route:
         recipients = message.recipients
         if len(recipients) == 1:
             only = self._verdict(recipients[0], sender)
-            return only if _is_plain(only) else Each({recipients[0]: only})
+            return Each({recipients[0]: only}) if isinstance(only, tuple) else only
         verdicts = {recipient: self._verdict(recipient, sender) for recipient in recipients}
         first = next(iter(verdicts.values()), NO_SUCH_USER)
         if _is_plain(first) and all(other == first for other in verdicts.values()):

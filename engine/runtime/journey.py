@@ -4,7 +4,7 @@ There is no task for a message. A leg's verdict comes back in a callback, which 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -171,12 +171,10 @@ class Journey:
         if isinstance(verdict, Message):
             part.message = verdict
             self._go(part)
-        elif (
-            isinstance(verdict, Route)
-            and not (verdict.to or verdict.notify)
-            and not any(r.lane for r in part.message.envelope.recipients)
-        ):
-            part.lane = verdict.lane
+        elif isinstance(verdict, Route) and not any(r.lane for r in part.message.envelope.recipients):
+            if verdict.to or verdict.notify:
+                self._put_in_place(part, verdict)
+            part.lane = verdict.lane or part.lane
             self._go(part)
         elif isinstance(verdict, Each):
             self._split(part, verdict.verdicts)
@@ -184,6 +182,13 @@ class Journey:
             self._split(part, dict.fromkeys(part.message.recipients, verdict))
         else:
             self._settled(part.message.envelope.recipients, verdict, part.message)
+
+    def _put_in_place(self, part: _Part, route: Route) -> None:
+        """Let others stand for the recipients, who all go down one lane."""
+        others: list[Recipient] = []
+        for recipient in part.message.envelope.recipients:
+            others += self._routed(recipient, (route,), lane="")
+        part.message = restricted(part.message, others)
 
     def _split(self, part: _Part, verdicts: Mapping[str, Verdict | tuple[Route, ...]]) -> None:
         going: dict[int, tuple[Message, list[Recipient]]] = {}
@@ -193,11 +198,7 @@ class Journey:
             if isinstance(verdict, Message):
                 going.setdefault(id(verdict), (verdict, []))[1].append(recipient)
             elif isinstance(verdict, Route | tuple):
-                routes = verdict if isinstance(verdict, tuple) else (verdict,)
-                routed = _routed(recipient, routes)
-                self._became(recipient, routed)
-                if _is_list(recipient, routes) and (told := expanded(recipient)):
-                    self._tell(told)
+                routed = self._routed(recipient, verdict if isinstance(verdict, tuple) else (verdict,))
                 going.setdefault(id(part.message), (part.message, []))[1].extend(routed)
             elif isinstance(verdict, Each):
                 ended.append((recipient, Defer("Local trouble", log="a verdict for each within a verdict for each")))
@@ -216,6 +217,15 @@ class Journey:
                     lanes=part.lanes,
                 )
             )
+
+    def _routed(self, recipient: Recipient, routes: Sequence[Route], lane: str | None = None) -> list[Recipient]:
+        """Those who stand for it from now on, each with its lane, or with the one that is given."""
+        is_list = _is_list(recipient, routes)
+        routed = [one for route in routes for one in _in_place_of(recipient, route, lane, is_list=is_list)]
+        self._became(recipient, routed)
+        if is_list and (told := expanded(recipient)):
+            self._tell(told)
+        return routed
 
     def _became(self, recipient: Recipient, others: Sequence[Recipient]) -> None:
         """An alias has turned one recipient into others, or it goes down several lanes."""
@@ -569,24 +579,19 @@ def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
     return replace(message, envelope=replace(message.envelope, recipients=tuple(recipients)))
 
 
-def _routed(recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
-    """The recipients that stand for this one, each with its lane."""
-    found = []
-    asked = _without_success(recipient.notify) if _is_list(recipient, routes) else recipient.notify
-    for route in routes:
-        notify = route.notify or asked
-        for address in route.to or (recipient.address,):
-            if address == recipient.address:
-                found.append(replace(recipient, lane=route.lane, notify=notify))
-            else:
-                found.append(
-                    replace(recipient, address=address, original=recipient.orcpt, lane=route.lane, notify=notify)
-                )
-    return found
+def _in_place_of(recipient: Recipient, route: Route, lane: str | None, *, is_list: bool) -> Iterator[Recipient]:
+    """Those who stand for it where it is routed so, in the lane of the route unless another one is given."""
+    lane = route.lane if lane is None else lane
+    notify = route.notify or (_without_success(recipient.notify) if is_list else recipient.notify)
+    for address in route.to or (recipient.address,):
+        original = recipient.original if address == recipient.address else recipient.orcpt
+        yield Recipient(address, notify, original, lane)
 
 
 def _is_list(recipient: Recipient, routes: Sequence[Route]) -> bool:
     """Whether it stands for several others; copies of which the sender must not hear make no list."""
+    if len(routes) == 1 and len(routes[0].to) < 2:
+        return False
     return len({address for route in routes if not route.notify for address in route.to} - {recipient.address}) > 1
 
 

@@ -166,6 +166,12 @@ def test_a_picked_lane_travels_with_the_recipient() -> None:
     assert queued.envelope.recipients == (Recipient("b@rcpt.test", lane="local"),)
 
 
+def test_a_lane_that_was_picked_is_that_of_whoever_stands_for_the_recipient_later() -> None:
+    _, roads = arrive(message("b@rcpt.test"), lambda _: Route("local"), lambda _: Route("", ("c@rcpt.test",)))
+    (queued,) = roads.links["in/queue"].seen
+    assert queued.envelope.recipients == (Recipient("c@rcpt.test", "", "rfc822;b@rcpt.test", "local"),)
+
+
 def test_an_alias_before_the_queue_counts_each_member() -> None:
     answers, roads = arrive(
         message("sales+ab@rcpt.test"), lambda _: Route("local", ("b@rcpt.test", "c@rcpt.test")), through

@@ -86,7 +86,7 @@ REWRITTEN = [
 
 @pytest.mark.parametrize(("recipient", "verdict"), REWRITTEN)
 async def test_accounts_are_written_as_the_directory_has_them(route: Route, recipient: str, verdict: To) -> None:
-    assert await route(message(recipient)) == Each({recipient: verdict})
+    assert await route(message(recipient)) == verdict
 
 
 async def test_an_exact_account_with_a_tag_in_its_name_is_left_alone(route: Route) -> None:
@@ -96,7 +96,7 @@ async def test_an_exact_account_with_a_tag_in_its_name_is_left_alone(route: Rout
 async def test_tags_can_be_turned_off_or_written_otherwise(directory: Embedded) -> None:
     rules = (Rule(to="*", lane="all"),)
     dashed = Route(directory, rules=rules, subaddress="-")
-    assert await dashed(message("bob-x@example.org")) == Each({"bob-x@example.org": To("all", ("bob@example.org",))})
+    assert await dashed(message("bob-x@example.org")) == To("all", ("bob@example.org",))
     assert await Route(directory, rules=rules, subaddress="")(message("bob+x@example.org")) == NO_SUCH_USER
 
 
@@ -200,13 +200,13 @@ def aliased(directory: Embedded, route: Route) -> Route:
 @pytest.mark.parametrize(("alias", "verdict"), EXPANDED)
 async def test_aliases_are_replaced_by_their_members(aliased: Route, alias: str, verdict: object) -> None:
     found = await aliased(message(alias))
-    assert isinstance(found, Each)
-    (given,) = found.verdicts.values()
-    if isinstance(verdict, tuple):
+    if isinstance(verdict, tuple):  # several lanes
+        assert isinstance(found, Each)
+        (given,) = found.verdicts.values()
         assert isinstance(given, tuple)
         assert sorted(given, key=str) == sorted(verdict, key=str)
     else:
-        assert given == verdict
+        assert found == verdict
     assert aliased.at_recipient(Session(), "", alias) is None
 
 
@@ -223,7 +223,7 @@ async def test_aliases_follow_each_other_ten_times(
     chain = [f"a{number}@example.org" for number in range(depth)] + ["bob@example.org"]
     for alias, target in itertools.pairwise(chain):
         directory.add_alias(alias, [target])
-    wanted = Each({"a0@example.org": To("local", ("bob@example.org",))}) if reached else NO_SUCH_USER
+    wanted = To("local", ("bob@example.org",)) if reached else NO_SUCH_USER
     assert await route(message("a0@example.org")) == wanted
 
 
@@ -250,9 +250,9 @@ def test_unknown_users_are_refused_at_rcpt(route: Route, recipient: str, refused
 
 async def test_a_group_stands_for_its_members(directory: Embedded, route: Route) -> None:
     directory.add_group("team@example.org", ["ann@example.org"])
-    assert await route(message("team@example.org")) == Each({"team@example.org": To("local", ("ann@example.org",))})
+    assert await route(message("team@example.org")) == To("local", ("ann@example.org",))
     directory.change_group("team@example.org", ["x@elsewhere.test"], ["ann@example.org"])
-    assert await route(message("team@example.org")) == Each({"team@example.org": To("remote", ("x@elsewhere.test",))})
+    assert await route(message("team@example.org")) == To("remote", ("x@elsewhere.test",))
     directory.change_group("team@example.org", (), ["x@elsewhere.test"])
     assert await route(message("team@example.org")) == NO_SUCH_USER
 
