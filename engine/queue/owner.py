@@ -349,6 +349,7 @@ class Owner:
 
     def _fall_due(self, record: Record, now: float) -> None:
         """Give it out, or have it join the others that wait."""
+        now = max(now, record.due)  # which is kept in whole milliseconds: it may be due within this one
         if record.line:
             expires = self._late.expires(record.envelope, record.line)
             if now < expires and not record.warned and self._late.warns(record.envelope) <= now:

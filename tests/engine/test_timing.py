@@ -197,6 +197,15 @@ async def test_who_stands_in_line_is_told_though_it_is_not_tried(
     assert shard.count() == 4
 
 
+async def test_who_is_late_within_the_millisecond_is_told_and_not_tried(warning: Post, mock_clock) -> None:
+    warning.clock.now = NOW + 1.0004
+    await warning.admit(message(arrived=NOW + 1.0004))
+    await warning.settle(warning.given[0], SILENT)
+    await warning.until(NOW + 601.0002)
+    assert len(told(warning)) == 1
+    assert len([one for one in warning.given if one.record.envelope.sender]) == 1
+
+
 async def test_a_jump_of_the_clock_alone_tells_nobody(warning: Post, shard: Shard, mock_clock) -> None:
     await warning.admit(message(arrived=NOW), message("c@dead.test", arrived=NOW))
     await warning.settle(warning.given[0], LATER)
