@@ -108,7 +108,7 @@ class Postroad:
             await _stopped(process)
         bugs = [line for line in log.read_text().splitlines() if '"event":"bug"' in line]
         if bugs:
-            raise Failed(f"{len(bugs)} bugs in the log, the first: {bugs[0][:1000]}")
+            raise Failed(f"{len(bugs)} bugs in the log, the first, by its end: {bugs[0][-1500:]}")
 
 
 def _same(source: Path, build: Path) -> bool:
