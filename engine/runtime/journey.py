@@ -184,10 +184,9 @@ class Journey:
             self._settled(part.message.envelope.recipients, verdict, part.message)
 
     def _put_in_place(self, part: _Part, route: Route) -> None:
-        """Let others stand for the recipients, who all go down one lane."""
-        others: list[Recipient] = []
-        for recipient in part.message.envelope.recipients:
-            others += self._routed(recipient, (route,), lane="")
+        """Let others stand for the recipients. The lane is that of the part, for all of them."""
+        laneless = (Route("", route.to, route.notify),)
+        others = [one for recipient in part.message.envelope.recipients for one in self._routed(recipient, laneless)]
         part.message = restricted(part.message, others)
 
     def _split(self, part: _Part, verdicts: Mapping[str, Verdict | tuple[Route, ...]]) -> None:
@@ -218,10 +217,10 @@ class Journey:
                 )
             )
 
-    def _routed(self, recipient: Recipient, routes: Sequence[Route], lane: str | None = None) -> list[Recipient]:
-        """Those who stand for it from now on, each with its lane, or with the one that is given."""
+    def _routed(self, recipient: Recipient, routes: Sequence[Route]) -> list[Recipient]:
+        """Those who stand for it from now on, each with its lane."""
         is_list = _is_list(recipient, routes)
-        routed = [one for route in routes for one in _in_place_of(recipient, route, lane, is_list=is_list)]
+        routed = [one for route in routes for one in _in_place_of(recipient, route, is_list=is_list)]
         self._became(recipient, routed)
         if is_list and (told := expanded(recipient)):
             self._tell(told)
@@ -579,13 +578,12 @@ def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
     return replace(message, envelope=replace(message.envelope, recipients=tuple(recipients)))
 
 
-def _in_place_of(recipient: Recipient, route: Route, lane: str | None, *, is_list: bool) -> Iterator[Recipient]:
-    """Those who stand for it where it is routed so, in the lane of the route unless another one is given."""
-    lane = route.lane if lane is None else lane
+def _in_place_of(recipient: Recipient, route: Route, *, is_list: bool) -> Iterator[Recipient]:
+    """Those who stand for it where it is routed so."""
     notify = route.notify or (_without_success(recipient.notify) if is_list else recipient.notify)
     for address in route.to or (recipient.address,):
         original = recipient.original if address == recipient.address else recipient.orcpt
-        yield Recipient(address, notify, original, lane)
+        yield Recipient(address, notify, original, route.lane)
 
 
 def _is_list(recipient: Recipient, routes: Sequence[Route]) -> bool:
