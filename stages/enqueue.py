@@ -160,7 +160,7 @@ def _says_more(wanted: Sorted) -> bool:
 def _note(message: Message, account: int, to: Recipient, outcome: Outcome, *, scripted: bool = False) -> None:
     """Tell the history where it was to go, and what became of that."""
     names = tuple([place.mailbox for place in to.places])
-    history(Placed(message.id, time.time(), to.address, account, names, _DELIVERED[outcome].reply, scripted))
+    history(Placed(message.id, time.time(), to.address, account, names, outcome.value, scripted))
 
 
 def _one_or_each(verdicts: Mapping[str, Final]) -> Verdict:
