@@ -157,26 +157,26 @@ class DirectAsker:
 
     async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
         """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
-        if not self._connected.is_set():  # else that would be a turn of the event loop
+        while (frames := self._frames) is None:  # again: it may be gone by the turn in which that is heard of
             await self._connected.wait()
-        assert self._frames is not None
-        send = self._frames.send
+        send = frames.send
         return await self._questions.answered(name, arguments, lambda asked: send(asked, octets))
 
     async def serve(self, endpoint: str) -> None:
         """Be connected to ``endpoint`` until cancelled."""
         while True:
             sock = await _connected(endpoint)
-            self._frames = _Frames(sock)
+            frames = self._frames = _Frames(sock)
             self._connected.set()
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._frames.write)
-                    await self._take(self._frames)
+                    nursery.start_soon(frames.write)
+                    await self._take(frames)
                     nursery.cancel_scope.cancel()
             finally:
+                self._frames = None
                 self._connected = trio.Event()
-                self._frames.close()
+                frames.close()
                 self._questions.lost()
 
     async def _take(self, frames: _Frames) -> None:

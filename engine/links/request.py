@@ -88,24 +88,25 @@ class Asker:
 
     async def ask(self, name: str, *arguments: Any, octets: bytes = b"") -> Any:
         """The answer. Unanswered when there is none. ``octets`` are the last argument, and may be many."""
-        await self._connected.wait()
-        assert self._socket is not None
+        while (socket := self._socket) is None:  # again: it may be gone by the turn in which that is heard of
+            await self._connected.wait()
         behind = [octets] if octets else []  # a frame of their own: packed they would be copied
-        send = self._socket.send
+        send = socket.send
         return await self._questions.answered(name, arguments, lambda asked: send([asked, *behind]))
 
     async def serve(self, endpoint: str) -> None:
         """Be connected to ``endpoint`` until cancelled."""
-        self._socket = Socket(self._context, zmq.DEALER)
-        self._socket.connect(endpoint)
+        socket = self._socket = Socket(self._context, zmq.DEALER)
+        socket.connect(endpoint)
         self._connected.set()
         try:
             while True:
-                for frames in await self._socket.receive_many():
+                for frames in await socket.receive_many():
                     self._questions.heard(frames[0])
         finally:
+            self._socket = None
             self._connected = trio.Event()
-            self._socket.close()
+            socket.close()
             self._questions.lost()
 
 
