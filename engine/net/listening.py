@@ -132,12 +132,8 @@ async def accept_connections(
                 raise
             continue
         out = False
-        nursery.start_soon(_one, client, serve, name)
-
-
-async def _one(client: socket.socket, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:
-    _CONNECTIONS.of(name).value += 1
-    await serve_open(Connection(client), serve, name)
+        _CONNECTIONS.of(name).value += 1
+        nursery.start_soon(serve_open, Connection(client), serve, name)
 
 
 async def serve_open(connection: Connection, serve: Callable[[Connection], Awaitable[None]], name: str) -> None:

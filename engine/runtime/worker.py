@@ -5,6 +5,7 @@ import gc
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from engine.config import Config, ConfigError, parse
 from engine.directory import Unavailable
 from engine.links.wire import Reference
 from engine.message import Content, MessageId
-from engine.net.connection import Connection
 from engine.net.listening import accept_connections
 from engine.observe.events import capture_logging, event
 from engine.observe.turns import WrittenOnceATurn
@@ -239,11 +239,8 @@ class Worker:
         self._nursery.start_soon(self._accept, name, sock, scope)
 
     async def _accept(self, name: str, sock: socket.socket, scope: trio.CancelScope) -> None:
-        async def serve(connection: Connection) -> None:
-            await self._role.meet(name, connection)
-
         with scope:
-            await accept_connections(sock, serve, name, self._nursery)
+            await accept_connections(sock, partial(self._role.meet, name), name, self._nursery)
         sock.close()
 
     async def _hush(self, name: str) -> None:

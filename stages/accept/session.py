@@ -94,9 +94,18 @@ class Session:
         self._forgiven = terms.tarpit_after if terms.tarpit and not trusted else math.inf
 
     async def run(self, crowded: str) -> None:
+        """From the greeting to the goodbye. ConnectionLost."""
+        smtp = self._smtp
         with self._deadline:
             await self._greet(crowded)
-            await self._talk()
+            while True:
+                said = smtp.next_event()
+                if said is NEED_DATA:
+                    smtp.receive(await self._turn(smtp.outgoing()))
+                elif (answer := _ANSWERS[type(said)]) is not None:
+                    await answer(self, said)
+                else:
+                    break
         if self._deadline.cut_off:
             await self._close_late()
         with trio.move_on_after(_LAST_WORDS):
@@ -158,17 +167,6 @@ class Session:
             event("client-too-slow", peer=self._peer)
             self._smtp.close("4.4.2", "Too slow, goodbye")
         self.forget()
-
-    async def _talk(self) -> None:
-        smtp = self._smtp
-        while True:
-            said = smtp.next_event()
-            if said is NEED_DATA:
-                smtp.receive(await self._turn(smtp.outgoing()))
-            elif (answer := _ANSWERS[type(said)]) is not None:
-                await answer(self, said)
-            else:
-                return
 
     async def _flush(self) -> None:
         octets = self._smtp.outgoing()

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Awaitable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +29,7 @@ from engine.net.connection import Connection, ConnectionLost
 from engine.net.dns import Resolver
 from engine.net.introduction import introduced
 from engine.net.names import Hostname
+from engine.net.targets import Network
 from engine.net.tls import ServerTls
 from engine.observe.events import event
 from engine.oversight import Oversight
@@ -290,21 +292,34 @@ class Role:
     def peer_lost(self, name: str) -> None:
         """Another process is gone."""
 
-    async def meet(self, listener: str, connection: Connection) -> None:
-        """A connection came to one of this process's listeners: serve it, once it is known from whom it is."""
+    def meet(self, listener: str, connection: Connection) -> Awaitable[None]:
+        """A connection came to one of this process's listeners: serve it, once it is known from whom it is.
+
+        A coroutine only where there is something to wait for, as ``serve``: each turn of a session goes through all
+        that stand around it.
+        """
         proxies = self.config.proxied.get(listener)
-        if proxies is None or await introduced(connection, proxies, listener):
+        if proxies is None:
+            return self.serve(listener, connection)
+        return self._serve_introduced(listener, connection, proxies)
+
+    async def _serve_introduced(self, listener: str, connection: Connection, proxies: Sequence[Network]) -> None:
+        if await introduced(connection, proxies, listener):
             await self.serve(listener, connection)
 
-    async def serve(self, listener: str, connection: Connection) -> None:
+    def serve(self, listener: str, connection: Connection) -> Awaitable[None]:
         """Serve a connection that came to one of this process's listeners."""
         stage = self.now.source(listener)
         if stage is None:
-            return
-        people = getattr(stage.instance, "people", False)
-        if listener in IMPLICIT_TLS and not await self._under_tls(connection, listener, people=people):
-            return
-        await stage.instance.serve(connection, listener)
+            return trio.lowlevel.checkpoint()
+        if listener in IMPLICIT_TLS:
+            return self._serve_under_tls(listener, connection, stage.instance)
+        served: Awaitable[None] = stage.instance.serve(connection, listener)
+        return served
+
+    async def _serve_under_tls(self, listener: str, connection: Connection, source: Any) -> None:
+        if await self._under_tls(connection, listener, people=getattr(source, "people", False)):
+            await source.serve(connection, listener)
 
     async def _hand_in(self, listener: str, connection: Connection) -> None:
         """Serve a connection by which another process hands mail in, as one to the listener that nobody can read."""
