@@ -15,15 +15,15 @@ import trio
 from engine.config import Stage
 from engine.deadline import Deadline, Watch
 from engine.lanes import Course
-from engine.links.link import Done, Step, Way
+from engine.links.link import Done, Way
 from engine.message import Message
 from engine.observe.events import event
 from engine.observe.measures import SECONDS, Counter, Histogram
-from engine.runtime.verdicts import as_seen, flaw_of, kind_of, step_of
+from engine.runtime.verdicts import AMID_CHANGES, as_seen, flaw_of, kind_of, step_of
 from engine.scanning.guard import Unreachable
 from engine.stage import Spec, StageError
 from engine.storage.environment import StorageError
-from engine.verdict import Changed, Defer, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import Changed, Defer, Quarantine, Reject, Verdict
 from engine.wakeup import Wakeup
 
 _THREADS = 40
@@ -155,17 +155,25 @@ class RunningStage:
         event.bug(f"stage {self.name}", error, id=message.id)
         return self.failed(message, f"raised {type(error).__name__}: {error}", broke)
 
-    def decided(self, verdict: Verdict | Changed, asked: Message, began: float) -> tuple[Step, float]:
-        """Count a verdict on a message that came at ``began``. A step of its way, and the time now."""
-        now = time.perf_counter()
-        took = now - began
+    def met(self, passage: "Passage", verdict: Verdict | Changed) -> Verdict | Changed | None:
+        """Count what it said of a message, as a step of its way. What ends the passage; None: it goes on."""
+        asked, now = passage.message, time.perf_counter()
+        took, passage.began = now - passage.began, now
         self._took.counts[bisect_left(SECONDS, took)] += 1
         self._took.sum += took
+        passage.index += 1
         if verdict is asked:
             self._passed.value += 1
-            return (self.name, "pass", round(took * 1000, 3)), now
+            passage.way.append((self.name, "pass", round(took * 1000, 3)))
+            return None
         _MESSAGES.of(self.name, kind_of(verdict, asked)).value += 1
-        return step_of(self.name, verdict, asked, took), now
+        passage.way.append(step_of(self.name, verdict, asked, took))
+        if isinstance(verdict, Message):
+            passage.message = verdict
+            return None
+        if asked is not passage.given and isinstance(verdict, AMID_CHANGES):
+            return Changed(asked, verdict)
+        return verdict
 
     async def hook(self, name: str, *arguments: object, broke: Callable[[], None] = _unheard) -> Reject | Defer | None:
         """What one of the stage's hooks says; one that breaks has no objection, its stage will see the message."""
@@ -237,7 +245,7 @@ def _driven(call: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("a stage waits that was taken for one that never does")
 
 
-class _Passage:
+class Passage:
     """A message on its way through the leg. ``message``: as it is now; ``index``: the stage that is next."""
 
     __slots__ = ("began", "done", "given", "index", "message", "way")
@@ -249,20 +257,8 @@ class _Passage:
         self.way: Way = []
         self.began = time.perf_counter()  # when it came to that stage
 
-    def met(self, stage: RunningStage, verdict: Verdict | Changed) -> Verdict | Changed | None:
-        """The stage has said that. What ends the passage; None: it goes on."""
-        step, self.began = stage.decided(verdict, self.message, self.began)
-        self.way.append(step)
-        self.index += 1
-        if isinstance(verdict, Message):
-            self.message = verdict
-            return None
-        if self.message is not self.given and isinstance(verdict, Each | Route | Quarantine):
-            return Changed(self.message, verdict)
-        return verdict
 
-
-_Held: TypeAlias = tuple[RunningStage, _Passage]
+_Held: TypeAlias = tuple[RunningStage, Passage]
 """The stage that has a message."""
 
 
@@ -294,7 +290,7 @@ class LegRunner:
         self._stages = stages
         self._broke = broke
         self._concurrency = concurrency
-        self._waiting: deque[_Passage] = deque()
+        self._waiting: deque[Passage] = deque()
         self._idle: list[_Runner] = []
         self._runners = 0
         self._coming = 0  # of them, those that were roused and have not looked yet
@@ -307,7 +303,7 @@ class LegRunner:
         ``done`` gets the verdict, the number of stages that were done with, and the way. That may be fewer than a
         message that is passed on has before it: then it is to be brought again, for the rest.
         """
-        passage = _Passage(message, start, done)
+        passage = Passage(message, start, done)
         try:
             verdict = self._at_once(passage)
         except Exception as error:  # nothing here raises; if it does, that is one message's trouble
@@ -319,14 +315,14 @@ class LegRunner:
         else:
             done(verdict, passage.index, passage.way)
 
-    def _at_once(self, passage: _Passage) -> Verdict | Changed | None:
+    def _at_once(self, passage: Passage) -> Verdict | Changed | None:
         """Take it as far as nobody has to wait. The verdict; None: the next stage has to."""
         while passage.index < len(self._stages):
             stage = self._stages[passage.index]
             said = stage.call_at_once(passage.message, self._broke)
             if said is None:
                 return None
-            if (end := passage.met(stage, said)) is not None:
+            if (end := stage.met(passage, said)) is not None:
                 return end
         return passage.message
 
@@ -366,7 +362,7 @@ class LegRunner:
                 self._late(runner.held)
                 runner.held = None
 
-    async def _run(self, passage: _Passage, runner: _Runner) -> None:
+    async def _run(self, passage: Passage, runner: _Runner) -> None:
         passage.began = time.perf_counter()
         try:
             verdict = await self._through(passage, runner)
@@ -377,11 +373,11 @@ class LegRunner:
             passage.done(verdict, passage.index, passage.way)
 
     @staticmethod
-    def _broken(passage: _Passage, error: Exception) -> None:
+    def _broken(passage: Passage, error: Exception) -> None:
         event.bug("leg", error, id=passage.given.id)
         passage.done(Defer("Local trouble, please try again later", log=repr(error)), 0, [])
 
-    async def _through(self, passage: _Passage, runner: _Runner) -> Verdict | Changed:
+    async def _through(self, passage: Passage, runner: _Runner) -> Verdict | Changed:
         while passage.index < len(self._stages):
             stage = self._stages[passage.index]
             said = stage.call_at_once(passage.message, self._broke)
@@ -390,7 +386,7 @@ class LegRunner:
                 runner.deadline.allow(stage.stage.timeout)
                 said = await stage.call(passage.message, self._broke)
                 runner.let_go()
-            if (end := passage.met(stage, said)) is not None:
+            if (end := stage.met(passage, said)) is not None:
                 return end
             if runner.deadline.passed:  # it was late, but has said what it had to say
                 break
@@ -400,6 +396,5 @@ class LegRunner:
         stage, passage = held
         how = f"took longer than {stage.stage.timeout:g} s"
         event("stage-failed", id=passage.message.id, stage=stage.name, error=how)
-        verdict = stage.failed(passage.message, how, self._broke)
-        passage.way.append(stage.decided(verdict, passage.message, passage.began)[0])
-        passage.done(verdict, passage.index + 1, passage.way)
+        end = stage.met(passage, stage.failed(passage.message, how, self._broke))
+        passage.done(passage.message if end is None else end, passage.index, passage.way)

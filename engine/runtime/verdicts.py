@@ -13,11 +13,13 @@ from engine.links.link import Step
 from engine.message import CHANGED, PARK, PARKED_BY, RELEASED, Fact, Message, Octets
 from engine.verdict import Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict, is_held
 
+AMID_CHANGES = (Each, Route, Quarantine)
+"""Verdicts after which recipients may go on, and so with what was changed before."""
+
 LINE_LIMIT = 500
 """Characters of the name of a line: a site, and a source."""
 
 _VERDICTS = get_args(Verdict)
-_USUAL = frozenset({Message, Delivered})
 _SIMPLE = frozenset({str, bool, float, type(None)})
 _NAMES = {
     Reject: "reject",
@@ -31,11 +33,14 @@ _NAMES = {
 
 def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
     """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
-    if type(verdict) in _USUAL:
+    kind = type(verdict)
+    if kind is Message or kind is Delivered:
         return _flaw_of_one(verdict, asked, effect)
+    if kind is Route:
+        return ""
     if isinstance(verdict, Changed):
         later: object = verdict.verdict
-        if not isinstance(later, Each | Route | Quarantine):
+        if not isinstance(later, AMID_CHANGES):
             return _strange(verdict)
         flaw = _flaw_of_one(verdict.message, asked, effect)
         return flaw or flaw_of(later, verdict.message, effect=effect)
@@ -111,8 +116,8 @@ def as_seen(verdict: Verdict | Changed, asked: Message, stage: str) -> Verdict |
     """
     match verdict:
         case Message():
-            return _marked(verdict, asked, stage)
-        case Delivered():
+            return _marked(verdict, asked, stage) if PARK in verdict.envelope.facts else verdict
+        case Delivered() | Route():
             return verdict
         case Quarantine():
             return _parked(verdict, asked, stage)
@@ -121,14 +126,13 @@ def as_seen(verdict: Verdict | Changed, asked: Message, stage: str) -> Verdict |
         case Changed(message, inner):
             message = _marked(message, asked, stage)
             later = as_seen(inner, message, stage)
-            return Changed(message, later) if isinstance(later, Each | Route | Quarantine) else later
+            return Changed(message, later) if isinstance(later, AMID_CHANGES) else later
     return verdict
 
 
 def _marked(message: Message, asked: Message, stage: str) -> Message:
-    if message is asked or PARK not in message.envelope.facts or PARK in asked.envelope.facts:
-        return message
-    return message.with_fact(PARKED_BY, stage)
+    facts = message.envelope.facts
+    return message.with_fact(PARKED_BY, stage) if PARK in facts and PARK not in asked.envelope.facts else message
 
 
 def _parked(verdict: Quarantine, asked: Message, stage: str) -> Message | Quarantine:
@@ -144,6 +148,8 @@ def kind_of(verdict: Verdict | Changed, asked: Message) -> str:
         return "pass" if verdict is asked else "changed"
     if isinstance(verdict, Delivered):
         return "delivered"
+    if isinstance(verdict, Route):
+        return "lane"
     if isinstance(verdict, Changed):
         verdict = verdict.verdict
     return "held" if is_held(verdict) else _NAMES[type(verdict)]
@@ -168,10 +174,14 @@ def in_words(verdict: Verdict | Changed, asked: Message) -> str:
 
 def step_of(stage: str, verdict: Verdict | Changed, asked: Message, seconds: float) -> Step:
     """A stage that was met, for the way of a message."""
-    words, milliseconds = in_words(verdict, asked), round(seconds * 1000, 3)
+    milliseconds = round(seconds * 1000, 3)
     if not history.on:
-        return stage, words, milliseconds
-    detail = detail_of(verdict, asked)
+        return stage, in_words(verdict, asked), milliseconds
+    detail: object
+    if isinstance(verdict, Message):
+        words, detail = "pass" if verdict is asked else "changed", _found(verdict, asked)
+    else:
+        words, detail = in_words(verdict, asked), detail_of(verdict, asked)
     return (stage, words, milliseconds) if detail is None else (stage, words, milliseconds, detail)
 
 
