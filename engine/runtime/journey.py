@@ -6,6 +6,7 @@ There is no task for a message. A leg's verdict comes back in a callback, which 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
@@ -48,6 +49,8 @@ _ENDS: dict[type[Verdict], str] = {
     Delivered: "delivered", Reject: "failed", Defer: "deferred", Quarantine: "parked", Discard: "dropped",
 }  # fmt: skip
 """How what becomes of a recipient behind `queue` is counted."""
+
+_lane = attrgetter("lane")
 
 
 class Road(Protocol):
@@ -117,7 +120,7 @@ class Journey:
         self.way: Way = []
         self.began = time.time()
         self.legs: list[LegNoted] = []  # for the history
-        self._for = message.recipients if history.on else ()  # the recipients of the last of them
+        self._for = message.envelope.recipients if history.on else ()  # the recipients of the last of them
         roads.entered()
 
     def _go(self, part: _Part) -> None:
@@ -128,13 +131,14 @@ class Journey:
         key = str(part.message.fact(leg.partition, "")) if leg.partition else ""
         self._roads.links[leg.name].submit(
             part.message,
-            lambda verdict, stopped, way: self._came(part, verdict, stopped, way),
+            partial(self._came, part),
             start=part.start,
             key=key,
         )
 
     def _came(self, part: _Part, verdict: Said, stopped: int, way: Way) -> None:
-        self.way += [step[:3] for step in way]
+        for step in way:
+            self.way.append(step[:3])
         if history.on:
             self._note(part, way)
         if stopped < len(part.legs[part.index].stages):
@@ -149,8 +153,9 @@ class Journey:
             self._followed(part, verdict)
 
     def _note(self, part: _Part, way: Way) -> None:
-        to = part.message.recipients
-        whom, self._for = () if to == self._for else to, to
+        to, last = part.message.envelope.recipients, self._for
+        self._for = to
+        whom = () if to is last or _addresses(to) == _addresses(last) else _addresses(to)
         self.legs.append(LegNoted(time.time(), part.legs[part.index].name, whom, way))
 
     def _followed(self, part: _Part, verdict: Said) -> None:
@@ -171,7 +176,7 @@ class Journey:
         if isinstance(verdict, Message):
             part.message = verdict
             self._go(part)
-        elif isinstance(verdict, Route) and not any(r.lane for r in part.message.envelope.recipients):
+        elif isinstance(verdict, Route) and not any(map(_lane, part.message.envelope.recipients)):
             if verdict.to or verdict.notify:
                 self._put_in_place(part, verdict)
             part.lane = verdict.lane or part.lane
@@ -181,7 +186,11 @@ class Journey:
         elif isinstance(verdict, Route | tuple):
             self._split(part, dict.fromkeys(part.message.recipients, verdict))
         else:
-            self._settled(part.message.envelope.recipients, verdict, part.message)
+            self._ended(part, verdict)
+
+    def _ended(self, part: _Part, verdict: Final) -> None:
+        """That is what becomes of all of the part's recipients."""
+        self._settled(part.message.envelope.recipients, verdict, part.message)
 
     def _put_in_place(self, part: _Part, route: Route) -> None:
         """Let others stand for the recipients. The lane is that of the part, for all of them."""
@@ -482,7 +491,7 @@ class Onward(Journey):
         self._go(part)
 
     def _go(self, part: _Part) -> None:
-        reason = part.message.fact(PARK)
+        reason = part.message.envelope.facts.get(PARK)
         if reason is None:
             super()._go(part)
         else:
@@ -505,7 +514,7 @@ class Onward(Journey):
             log = "lanes lead in a circle" if lanes > LANES else what
             self._settled(message.envelope.recipients, Defer("Local trouble", "4.3.5", log=log), message)
             return
-        if any(recipient.lane for recipient in message.envelope.recipients):
+        if any(map(_lane, message.envelope.recipients)):
             message = restricted(message, [replace(r, lane="") for r in message.envelope.recipients])
         self._enter_course(course, _Part(message, course.after, lanes=lanes))
 
@@ -529,12 +538,12 @@ class Departure(Onward):
             others = domain_of(part.message.envelope.recipients) == delivery.domain
             self._desk.keep(delivery, partial(self._go_stored, part), others=others)
 
-    def _follow(self, part: _Part, verdict: Said) -> None:
+    def _ended(self, part: _Part, verdict: Final) -> None:
         if type(verdict) is Defer and verdict == STORE_FIRST:
             part.index -= 1  # to the same leg again
             self._desk.keep(self._delivery, partial(self._go_stored, part))
         else:
-            super()._follow(part, verdict)
+            super()._ended(part, verdict)
 
     def _go_stored(self, part: _Part) -> None:
         """Go on with what is in the queue now, or could not be put there."""
@@ -576,6 +585,10 @@ def _facts_of_stored(message: Message) -> dict[str, Fact]:
 def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
     """The same message for these recipients alone."""
     return replace(message, envelope=replace(message.envelope, recipients=tuple(recipients)))
+
+
+def _addresses(recipients: Sequence[Recipient]) -> tuple[str, ...]:
+    return tuple([recipient.address for recipient in recipients])
 
 
 def _in_place_of(recipient: Recipient, route: Route, *, is_list: bool) -> Iterator[Recipient]:
