@@ -173,7 +173,8 @@ class Connection:
 
         The events of this turn are written before: whoever acts on what we say finds in the log what we did.
         """
-        event.flush()
+        if event.gathered:
+            event.flush()
         try:
             if self._tls_stream is not None:
                 await self._tls_stream.send_all(data)

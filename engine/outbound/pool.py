@@ -83,7 +83,7 @@ class _Site:
         """Whether there may be one more connection."""
         if self.turns is not None:
             valve = self.turns.valve
-            return valve.established < valve.connections and not valve.is_full(trio.current_time())
+            return valve.established < valve.connections and not valve.is_full(self.turns.now())
         return len(self.sessions) + self.opening < self.bounds.connections
 
     @property
@@ -232,8 +232,9 @@ class Pool:
 
     def _grow(self, site: _Site, *, impatient: bool = False) -> None:
         """Open connections where the queue is longer than they are many; never more at once than there are."""
-        self._make_way(site)
-        while site.queue and site.has_room and not site.is_held_up:
+        if not (has_room := site.has_room):
+            self._make_way(site)
+        while has_room and site.queue and not site.is_held_up:
             if site.opening >= max(1, site.established):
                 if len(site.queue) <= FEWEST:
                     return
@@ -248,12 +249,13 @@ class Pool:
             if site.turns is not None:
                 site.turns.valve.established += 1
             self._nursery.start_soon(self._connection, site)
-        if site.queue and not site.patience and (site.turns is not None or site.has_room):
+            has_room = site.has_room
+        if site.queue and not site.patience and (site.turns is not None or has_room):
             site.patience = True
             self._nursery.start_soon(self._watch, site)
 
     def _make_way(self, site: _Site) -> None:
-        """Where there may be no more connections, and none is safe enough for the first message: an idle one ends."""
+        """There may be no more connections: if none is safe enough for the first message, an idle one ends."""
         if self._lacks_place(site):
             if not any(self._candidates(site, site.queue[0])):
                 self._give_up(site)

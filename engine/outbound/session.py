@@ -481,7 +481,7 @@ class Session:
             job = next(job for job in self.open if job.transaction is finished.transaction)
         self.open.remove(job)
         self.served += 1
-        self._quick = trio.current_time() - self._asked_at < QUICK
+        self._quick = self._terms.watch.now() - self._asked_at < QUICK
         job.tell = self._tell(job)
         if history.on:
             self.note(job, finished.replies)
@@ -526,7 +526,7 @@ class Session:
             gathered.append(client.outgoing())
         await self._send(b"".join(gathered), self._terms.timeouts.block)
         self._hear()
-        self._asked_at = trio.current_time()
+        self._asked_at = self._terms.watch.now()
 
     async def _hear_last_words(self) -> None:
         """A server that breaks off in the middle of the content has often said why."""

@@ -107,7 +107,7 @@ class Owner:
         self.lines = Lines(shard, self.writer, self, self.shares)
         self._late = Late(lambda: self.settings, self.lines)
         self._waits = Waits(self.lines, self._late, lambda: self.settings.expire)
-        self.parked = Parked(shard, self.writer, self._now, self._stored)
+        self.parked = Parked(shard, self.writer, self.time, self._stored)
         self._moving: set[MessageId] = set()
         self._notes = Away(shard.path / "away")
         self._suspects: dict[MessageId, Record] = {}  # that wait for the one before them
@@ -181,7 +181,7 @@ class Owner:
             and record.state == WAITING
             and not record.line
             and not self._draining
-            and record.due <= self._now()
+            and record.due <= record.decided  # it is not held until later
             and self.straight.is_open(domain_of(record.envelope.recipients))
             and self._may_start(record)
         )
@@ -196,7 +196,7 @@ class Owner:
         facts = message.envelope.facts
         reason = str(facts[PARK]) if PARK in facts else ""
         domain = domain_of(message.envelope.recipients)
-        now = self._now()
+        now = self.time()
         arrived = min(message.envelope.arrived, now)  # the clock may have been set back since
         release = message.envelope.timing.release
         is_held = bool(reason) or release > now
@@ -224,7 +224,7 @@ class Owner:
         if record.line:
             self.lines.stored(record)
             return
-        is_due = record.due <= self._now()
+        is_due = record.due <= self.time()
         if is_due and not self._draining and len(self.away) < self.settings.in_flight and self._may_start(record):
             self.start(record)
             return
@@ -281,7 +281,7 @@ class Owner:
     def _pause(self) -> float:
         pause = _LOOK if self._hastened is None else 0.0
         if self._next is not None:
-            pause = min(pause, max(self._next - self._now(), 0.0))
+            pause = min(pause, max(self._next - self.time(), 0.0))
         if self._failed:
             pause = min(pause, max(self._failed[0][0] - trio.current_time(), 0.0))
         return pause
@@ -300,15 +300,15 @@ class Owner:
                 if not record.line:
                     self._hasten(record, now)
 
-    def _now(self) -> float:
-        """The clock's time, by which something is decided that a later look at the clock may find to be ahead."""
+    def time(self) -> float:
+        """Unix time, by which something is decided that a later look at the clock may find to be ahead."""
         now = self._clock()
         self._latest = max(self._latest, now)
         return now
 
     def _hasten_all(self) -> None:
         """Lines at once; messages from when all is on disk that was decided before."""
-        now = self._now()
+        now = self.time()
 
         def begin() -> None:
             self.lines.hastened()
@@ -338,7 +338,7 @@ class Owner:
         if room <= 0:
             self._backlog = True  # what falls due meanwhile is looked for when there is room
             return
-        now = self._now()
+        now = self.time()
         identities, self._position = self.shard.due_from(self._position, room, now)
         self._backlog = len(identities) == room
         for record in self.shard.records([i for i in identities if not self.is_away(i)]):
@@ -369,7 +369,7 @@ class Owner:
 
     def move(self, record: Record, line: str) -> None:
         """What is due joins others that wait."""
-        now = self._now()
+        now = self.time()
         domain = domain_of(record.envelope.recipients)
         due = self._late.look(record.envelope, self._late.expires(record.envelope, domain), warned=record.warned)
         new = replace(record, line=line, due=due, decided=now)
@@ -436,10 +436,6 @@ class Owner:
         """How many places there are."""
         return self.settings.in_flight
 
-    def time(self) -> float:
-        """Unix time."""
-        return self._now()
-
     def is_away(self, identity: MessageId) -> bool:
         """Whether it is on its way, or about to be, or about to be moved."""
         return identity in self.away or identity in self._moving or identity in self._suspects
@@ -483,7 +479,7 @@ class Owner:
             flow_of(record.envelope),
             line,
             self._notes.note(record.id),
-            self._now(),
+            self.time(),
         )
         self.away[record.id] = delivery
         self.lines.left(delivery.domain, delivery.flow, line)
@@ -502,7 +498,7 @@ class Owner:
 
     async def change(self, changes: Sequence[tuple[Record, Record]]) -> None:
         """Put other records in place of some that are at rest, and see what they are owed now. StorageError."""
-        now = self._now()
+        now = self.time()
 
         def replace_all(batch: Batch) -> None:
             for old, new in changes:
@@ -545,7 +541,7 @@ class Owner:
         knows whether it was delivered since. StorageError."""
         if not self.has_room():
             raise StorageError("free space is below [queue] reserve")
-        now = self._now()
+        now = self.time()
         found = [record for record in saved.records(list(identities)) if not self.shard.holds(record.id)]
         kept = await trio.to_thread.run_sync(lambda: [one for one in found if self._has_content(saved, one)])
         new = [(_put_back(record, now), saved.content(record)) for record in kept]
@@ -599,7 +595,7 @@ class Owner:
         if delivery.unstored is not None:
             self.straight.keep(delivery, lambda: self.settle(delivery))
             return
-        now = self._now()
+        now = self.time()
         old = delivery.record
         outcomes = self._outcomes(delivery)
         born = self._descendants(delivery, outcomes, now)

@@ -47,7 +47,8 @@ class Straight:
         self._shard = shard
         self._writer = writer
         self._failed = failed
-        self._from = trio.current_time() + CAUTION if caution else 0.0
+        self._clock = trio.lowlevel.current_clock().current_time  # two calls less, for what each message asks
+        self._from = self._clock() + CAUTION if caution else 0.0
         self._under_way: dict[MessageId, _Going] = {}  # the oldest one first
         self._resting: dict[str, float] = {}  # domain → until when
         self._some = Wakeup()
@@ -57,10 +58,11 @@ class Straight:
 
     def is_open(self, domain: str) -> bool:
         """Whether another message may go, if all its recipients are of that domain."""
-        now = trio.current_time()
+        now = self._clock()
         if now < self._from or not domain or now < self._resting.get(domain, 0.0):
             return False
-        return not any(True for _ in self._late(now - PATIENCE))
+        oldest = next(iter(self._under_way.values()), None)
+        return oldest is None or oldest[1].began > now - PATIENCE
 
     def begin(self, delivery: Delivery, unstored: Unstored) -> None:
         """The message is given out."""

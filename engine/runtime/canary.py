@@ -53,13 +53,13 @@ class InForce:
         """The one for the connection in whose task this is called."""
         if self._trial is not None and _drawn.get() < self._share:
             return self._trial
-        return self()
+        return self.current or self()
 
     def of(self, message: Message) -> Revision:
         """The one for a message that leaves the queue: by which it came in, if that is still on trial."""
         if self._trial is not None and message.fact(ON_TRIAL) == self._trial.number:
             return self._trial
-        return self()
+        return self.current or self()
 
     def source(self, listener: str) -> RunningStage | None:
         """The stage that serves a connection to the listener, for which it is drawn here by which revision it goes."""

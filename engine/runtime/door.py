@@ -1,7 +1,7 @@
 """The door: what a source stage gets from the engine to let mail in."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from engine.config import Config
@@ -78,11 +78,11 @@ class Door:
             event("no-room", folder=str(data), free=self._room.free, reserve=int(reserve))
         return False
 
-    async def at_connect(self, session: Session) -> Reject | Defer | None:
-        return await self._ask("at_connect", session)
+    def at_connect(self, session: Session) -> Awaitable[Reject | Defer | None]:
+        return self._ask("at_connect", session)
 
-    async def at_sender(self, session: Session, sender: str) -> Reject | Defer | None:
-        return await self._ask("at_sender", session, sender)
+    def at_sender(self, session: Session, sender: str) -> Awaitable[Reject | Defer | None]:
+        return self._ask("at_sender", session, sender)
 
     async def at_recipient(self, session: Session, sender: str, recipient: str) -> Reject | Defer | None:
         refusal = await self._ask("at_recipient", session, sender, recipient)

@@ -140,7 +140,10 @@ class Journey:
         for step in way:
             self.way.append(step[:3])
         if history.on:
-            self._note(part, way)
+            to, last = part.message.envelope.recipients, self._for
+            whom = () if to is last or _addresses(to) == _addresses(last) else _addresses(to)
+            self.legs.append(LegNoted(time.time(), part.legs[part.index].name, whom, way))
+            self._for = to
         if stopped < len(part.legs[part.index].stages):
             part.start = stopped
         else:
@@ -151,12 +154,6 @@ class Journey:
             aside(verdict, large, self._roads.aside.folder, partial(self._followed, part))
         else:
             self._followed(part, verdict)
-
-    def _note(self, part: _Part, way: Way) -> None:
-        to, last = part.message.envelope.recipients, self._for
-        self._for = to
-        whom = () if to is last or _addresses(to) == _addresses(last) else _addresses(to)
-        self.legs.append(LegNoted(time.time(), part.legs[part.index].name, whom, way))
 
     def _followed(self, part: _Part, verdict: Said) -> None:
         try:

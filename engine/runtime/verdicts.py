@@ -33,10 +33,9 @@ _NAMES = {
 
 def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
     """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
-    kind = type(verdict)
-    if kind is Message or kind is Delivered:
-        return _flaw_of_one(verdict, asked, effect)
-    if kind is Route:
+    if type(verdict) is Message:
+        return _flaw_of_message(verdict, asked)
+    if type(verdict) is Route:
         return ""
     if isinstance(verdict, Changed):
         later: object = verdict.verdict
@@ -53,7 +52,7 @@ def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
 
 def _flaw_of_one(verdict: object, asked: Message, effect: bool) -> str:
     if isinstance(verdict, Message):
-        return "" if verdict is asked else _flaw_of_message(verdict, asked)
+        return _flaw_of_message(verdict, asked)
     if isinstance(verdict, Delivered):
         return "" if effect else "Delivered, which only an effect may say (`effect = True`)"
     if isinstance(verdict, tuple):
@@ -76,6 +75,8 @@ def _flaw_of_deferral(verdict: Any) -> str:
 
 
 def _flaw_of_message(message: Message, asked: Message) -> str:
+    if message is asked:
+        return ""
     changed = message.content is not asked.content
     if message.id != asked.id or (changed and not (isinstance(message.content, Octets) and message.fact(CHANGED))):
         return "another message; change the one it was given, by with_header, with_fact or with_content"
