@@ -256,18 +256,17 @@ class Pool:
 
     def _make_way(self, site: _Site) -> None:
         """There may be no more connections: if none is safe enough for the first message, an idle one ends."""
-        if self._lacks_place(site):
+        if self._lacks_safer(site):
             if not any(self._candidates(site, site.queue[0])):
                 self._give_up(site)
             elif site.idle:
                 site.leaving, rest = site.idle.pop(0)
                 rest.wake()
 
-    def _lacks_place(self, site: _Site) -> bool:
-        """Whether there may be no connection more, and the first message could be served by a new one alone."""
-        if not site.queue or site.leaving or site.has_room:
-            return False
-        return not site.serves(site.queue[0])
+    @staticmethod
+    def _lacks_safer(site: _Site) -> bool:
+        """Whether the first message could be served by a new connection alone."""
+        return bool(site.queue) and not site.leaving and not site.serves(site.queue[0])
 
     async def _watch(self, site: _Site) -> None:
         """While messages wait, see to it that none waits long behind a slow one."""
@@ -419,7 +418,7 @@ class Pool:
 
     def _leaves(self, site: _Site, session: Session) -> bool:
         """Whether this connection ends, so that there is place for one that is safer."""
-        if self._lacks_place(site):
+        if not site.has_room and self._lacks_safer(site):
             if any(self._candidates(site, site.queue[0])):
                 site.leaving = session
             else:

@@ -193,8 +193,10 @@ class Job:
     async def wait(self) -> None:
         """Until it is settled or has failed, and the rest of it too."""
         try:
-            for job in self.all():
+            job: Job | None = self
+            while job is not None:
                 await job._settled.wait()
+                job = job.rest
         except trio.Cancelled:
             for job in self.all():
                 job.abandoned = True

@@ -1,6 +1,7 @@
 """Messages that come of another one: reports to its sender, what stages send because of it, recipients parked apart."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -70,12 +71,15 @@ def _reported(
 
 def sent(delivery: Delivery, shard: Shard, now: float) -> Iterator[tuple[Record, Content]]:
     """What the stages send because of this message, each once though several recipients may tell of it."""
-    verdicts = [verdict for _, verdict in delivery.outcomes if isinstance(verdict, Delivered)]
-    messages = {message.id: message for verdict in verdicts for message in verdict.sends}
-    return (_new_message(delivery, shard, message, now) for message in messages.values())
+    messages: dict[MessageId, Message] = {}
+    for _, verdict in delivery.outcomes:
+        if isinstance(verdict, Delivered):
+            for message in verdict.sends:
+                messages[message.id] = message
+    return map(partial(_new_message, delivery, shard, now), messages.values())
 
 
-def _new_message(delivery: Delivery, shard: Shard, message: Message, now: float) -> tuple[Record, Content]:
+def _new_message(delivery: Delivery, shard: Shard, now: float, message: Message) -> tuple[Record, Content]:
     old, content = delivery.record, message.content
     in_file = isinstance(content, FileContent)  # that of the message, or what a stage has made of it
     if isinstance(content, FileContent):

@@ -36,6 +36,7 @@ _OF_DOMAIN = Counter(
     "What came into mailboxes of a domain, `received` or `junk`, and what its accounts `sent`, or got `returned`.",
     ("domain", "what"),
 )
+_TOLD = (Reject, Delivered)
 _OUTCOMES = {
     Delivered: "delivered", Defer: "deferred", Reject: "failed", Discard: "discarded", Quarantine: "quarantined",
 }  # fmt: skip
@@ -69,7 +70,7 @@ class Outcomes:
             self.waiting.append((recipient, verdict))
         elif isinstance(verdict, Quarantine):
             self.parked.append((recipient, verdict))
-        elif isinstance(verdict, Reject | Delivered) and wants_report(recipient, verdict, traced=self.traced):
+        elif isinstance(verdict, _TOLD) and wants_report(recipient, verdict, traced=self.traced):
             self.failures.append(Failure(recipient, verdict))
 
     def park_refused(self, reason: str) -> None:
@@ -92,9 +93,9 @@ class Outcomes:
 
     def left(self, old: Record, now: float, facts: Mapping[str, Fact]) -> Record | None:
         """What the record becomes; None when nobody is left. ``facts`` are kept of what is parked."""
-        left = [recipient for recipient, _ in (*self.waiting, *self.parked)]
-        if not left:
+        if not (self.waiting or self.parked):
             return None
+        left = [recipient for recipient, _ in (*self.waiting, *self.parked)]
         new = with_recipients(old, with_lanes(left, old))
         envelope = new.envelope
         arrived = min(envelope.arrived, now)  # the clock may have been ahead then
@@ -173,8 +174,8 @@ def with_lanes(recipients: Sequence[Recipient], record: Record) -> tuple[Recipie
 
 def _named(verdict: Verdict) -> str:
     """The outcome in one word."""
-    if isinstance(verdict, Delivered) and verdict.tell == "expanded":
-        return "expanded"
+    if isinstance(verdict, Delivered):
+        return "expanded" if verdict.tell == "expanded" else "delivered"
     return "held" if is_held(verdict) else _OUTCOMES[type(verdict)]
 
 
@@ -182,7 +183,8 @@ def _count(envelope: Envelope, recipient: Recipient, verdict: Verdict) -> None:
     """Whoever has a name for the other side has handed the mail on; else it is in a mailbox of ours."""
     named = _named(verdict)
     _RECIPIENTS.of(named).value += 1
-    by = normalised_domain(envelope.session.login.rpartition("@")[2])
+    login = envelope.session.login
+    by = normalised_domain(login.rpartition("@")[2]) if login else ""
     if isinstance(verdict, Delivered) and named == "delivered":
         _TOOK.of("server" if verdict.remote else "mailbox").observe(max(time.time() - envelope.begun, 0.0))
         if not verdict.remote:

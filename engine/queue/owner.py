@@ -47,6 +47,8 @@ from engine.storage.writer import Writer
 from engine.verdict import Defer, Delivered, Reject, Verdict, is_held
 from engine.wakeup import Wakeup
 
+_NOT_DELIVERED = (Reject, Defer)
+
 _TROUBLE = 5.0
 """Seconds until a change is tried again that the store could not take."""
 
@@ -588,13 +590,15 @@ class Owner:
 
     def settle(self, delivery: Delivery) -> None:
         """Every recipient has an outcome: remove the message, or keep it for those who must wait."""
-        arrived = self.straight.has_arrived(delivery)
-        if self.straight.has_failed(delivery):
-            self._settled(delivery, delivery.record, None, [])
-            return
+        arrived = False
         if delivery.unstored is not None:
-            self.straight.keep(delivery, lambda: self.settle(delivery))
-            return
+            arrived = self.straight.has_arrived(delivery)
+            if self.straight.has_failed(delivery):
+                self._settled(delivery, delivery.record, None, [])
+                return
+            if not arrived:
+                self.straight.keep(delivery, lambda: self.settle(delivery))
+                return
         now = self.time()
         old = delivery.record
         outcomes = self._outcomes(delivery)
@@ -638,14 +642,15 @@ class Owner:
         for recipient, found in delivery.outcomes:
             verdict = final(found, delivery, self.settings)
             tell(delivery, recipient, verdict)
-            if self.not_delivered is not None and isinstance(verdict, Reject | Defer) and not is_held(verdict):
+            if self.not_delivered is not None and isinstance(verdict, _NOT_DELIVERED) and not is_held(verdict):
                 self.not_delivered(delivery, recipient, verdict)
             if not self.lines.idle and spoken_to(verdict):
                 self.lines.reached(domain_of([recipient]), delivery)
             outcomes.add(recipient, verdict)
-        refused = sum(isinstance(failure.verdict, Reject) for failure in outcomes.failures)
-        if refused and self.came_back is not None:
-            self.came_back(delivery.record.envelope, refused)
+        if outcomes.failures and self.came_back is not None:
+            refused = sum(isinstance(failure.verdict, Reject) for failure in outcomes.failures)
+            if refused:
+                self.came_back(delivery.record.envelope, refused)
         return outcomes
 
     def _descendants(self, delivery: Delivery, outcomes: Outcomes, now: float) -> list[tuple[Record, Content]]:

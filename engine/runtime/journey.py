@@ -50,6 +50,8 @@ _ENDS: dict[type[Verdict], str] = {
 }  # fmt: skip
 """How what becomes of a recipient behind `queue` is counted."""
 
+_ROUTES = (Route, tuple)
+_NOT_DELIVERED = (Reject, Defer)
 _lane = attrgetter("lane")
 
 
@@ -173,6 +175,8 @@ class Journey:
         if isinstance(verdict, Message):
             part.message = verdict
             self._go(part)
+        elif isinstance(verdict, Delivered):
+            self._settled(part.message.envelope.recipients, verdict, part.message)
         elif isinstance(verdict, Route) and not any(map(_lane, part.message.envelope.recipients)):
             if verdict.to or verdict.notify:
                 self._put_in_place(part, verdict)
@@ -180,7 +184,7 @@ class Journey:
             self._go(part)
         elif isinstance(verdict, Each):
             self._split(part, verdict.verdicts)
-        elif isinstance(verdict, Route | tuple):
+        elif isinstance(verdict, _ROUTES):
             self._split(part, dict.fromkeys(part.message.recipients, verdict))
         else:
             self._ended(part, verdict)
@@ -202,7 +206,7 @@ class Journey:
             verdict = verdicts.get(recipient.address, part.message)
             if isinstance(verdict, Message):
                 going.setdefault(id(verdict), (verdict, []))[1].append(recipient)
-            elif isinstance(verdict, Route | tuple):
+            elif isinstance(verdict, _ROUTES):
                 routed = self._routed(recipient, verdict if isinstance(verdict, tuple) else (verdict,))
                 going.setdefault(id(part.message), (part.message, []))[1].extend(routed)
             elif isinstance(verdict, Each):
@@ -563,7 +567,7 @@ class Departure(Onward):
         self._roads.count(_ENDS[type(verdict)], len(recipients))
         if isinstance(verdict, Quarantine):
             delivery.facts |= {**_facts_of_stored(message), PARKED_BY: verdict.stage}
-        if isinstance(verdict, Reject | Defer) and isinstance(site := message.fact(SITE), str):
+        if isinstance(verdict, _NOT_DELIVERED) and isinstance(site := message.fact(SITE), str):
             delivery.sites.update((recipient.address, site) for recipient in recipients)
         delivery.told(recipients, verdict)
         if not delivery.waiting:

@@ -35,7 +35,7 @@ def flaw_of(verdict: object, asked: Message, *, effect: bool) -> str:
     """What is wrong with what a stage returned; empty: nothing. Further on a wrong one would lose or stop the mail."""
     if type(verdict) is Message:
         return _flaw_of_message(verdict, asked)
-    if type(verdict) is Route:
+    if type(verdict) is Route or (effect and type(verdict) is Delivered):
         return ""
     if isinstance(verdict, Changed):
         later: object = verdict.verdict
@@ -181,6 +181,8 @@ def step_of(stage: str, verdict: Verdict | Changed, asked: Message, seconds: flo
     detail: object
     if isinstance(verdict, Message):
         words, detail = "pass" if verdict is asked else "changed", _found(verdict, asked)
+    elif isinstance(verdict, Delivered):
+        words, detail = in_words(verdict, asked), None
     else:
         words, detail = in_words(verdict, asked), detail_of(verdict, asked)
     return (stage, words, milliseconds) if detail is None else (stage, words, milliseconds, detail)
