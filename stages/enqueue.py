@@ -70,8 +70,9 @@ class Enqueue:
                     continue
                 local.setdefault(account.id, Person(account.id, account.address, recipient, quota))
         outcomes = await self._deliver(message, local, posts)
-        if STORE_FIRST in outcomes.values():
-            return STORE_FIRST
+        for outcome in outcomes.values():
+            if outcome is STORE_FIRST:
+                return outcome
         return _one_or_each(
             {address: outcomes[found[0].id] if found else NO_SUCH_USER for address, found in accounts.items()}
         )
@@ -93,9 +94,9 @@ class Enqueue:
         everyone = (*local, *posts)
         try:
             found = await self._sorted(message, local) if local else {}
-            if STORE_FIRST in found.values():
+            if not posts or STORE_FIRST in found.values():
                 return found
-            return found | await self._posted(message, posts) if posts else found
+            return found | await self._posted(message, posts)
         except Full as error:
             return dict.fromkeys(everyone, Defer("the mailboxes have no room now", code="4.3.1", log=str(error)))
         except StorageError as error:

@@ -38,7 +38,7 @@ class Events:
         if self.instead is not None:
             self.instead(event, values)
             return
-        line = {"time": round(time.time(), 3), "event": event, "process": self.process}
+        line = {"time": int(time.time() * 1000) / 1000, "event": event, "process": self.process}
         for key, value in values.items():
             if value is not None:
                 line[key] = value
@@ -101,7 +101,7 @@ class Events:
 def encoded(value: Any) -> bytes:
     """An event as it is written, without the line feed."""
     octets = _encoder.encode(value)
-    return _C1.sub(lambda found: b"\\u00%02x" % found[1][0], octets) if b"\xc2" in octets else octets
+    return _C1.sub(lambda found: b"\\u00%02x" % found[1][0], octets) if octets.find(b"\xc2") >= 0 else octets
 
 
 class LogHandler(logging.Handler):

@@ -318,6 +318,8 @@ class SmtpServer:
 
     def _read_command(self) -> Event | None:
         buffer, start = self._buffer, self._position
+        if start == len(buffer):
+            return NEED_DATA
         end = buffer.find(b"\r\n", start)
         if end < 0:
             return self._await_line(self._command_line_limit, _LONG_LINE)

@@ -164,7 +164,7 @@ class RunningStage:
         passage.index += 1
         if verdict is asked:
             self._passed.value += 1
-            passage.way.append((self.name, "pass", round(took * 1000, 3)))
+            passage.way.append((self.name, "pass", int(took * 1e6) / 1000))  # ``round`` takes ten times as long
             return None
         _MESSAGES.of(self.name, kind_of(verdict, asked)).value += 1
         passage.way.append(step_of(self.name, verdict, asked, took))

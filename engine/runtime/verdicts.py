@@ -175,7 +175,7 @@ def in_words(verdict: Verdict | Changed, asked: Message) -> str:
 
 def step_of(stage: str, verdict: Verdict | Changed, asked: Message, seconds: float) -> Step:
     """A stage that was met, for the way of a message."""
-    milliseconds = round(seconds * 1000, 3)
+    milliseconds = int(seconds * 1e6) / 1000
     if not history.on:
         return stage, in_words(verdict, asked), milliseconds
     detail: object
