@@ -386,6 +386,16 @@ async def test_a_stage_that_hangs_is_cut_off_and_others_go_on(autojump_clock, on
         assert "took longer than 0.01 s" in said.log
 
 
+async def test_what_was_changed_before_a_stage_hangs_is_parked_with_the_message(autojump_clock) -> None:
+    slow = running(hanging, timeout=Duration("10ms"), on_error="quarantine", name="slow")
+    said, done, way = await run_leg(running(tag), slow)
+    assert isinstance(said, Changed)
+    assert said.message.header("X-Tag") == "yes"
+    assert isinstance(said.verdict, Quarantine)
+    assert [step[0] for step in way] == ["mine", "slow"]
+    assert done == 2
+
+
 async def test_others_go_on_while_a_stage_hangs_and_after_it_was_cut_off(autojump_clock) -> None:
     bad, ended = message(), []
 
