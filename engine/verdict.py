@@ -139,6 +139,9 @@ def is_held(verdict: object) -> bool:
     return isinstance(verdict, Defer) and bool(verdict.line)
 
 
+NOT_DELIVERED = (Reject, Defer)
+"""Verdicts by which a recipient has not got the message, now or for good."""
+
 STORE_FIRST = Defer("More comes of it than its delivery", line="queue")
 """What a stage says of a message that has the fact UNSTORED, and of which more comes than its delivery: nothing was
 done, and it is to be brought again once it is in the queue."""

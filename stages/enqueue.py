@@ -71,7 +71,7 @@ class Enqueue:
                 local.setdefault(account.id, Person(account.id, account.address, recipient, quota))
         outcomes = await self._deliver(message, local, posts)
         for outcome in outcomes.values():
-            if outcome is STORE_FIRST:
+            if outcome is STORE_FIRST:  # equality would be asked of both classes, for each recipient
                 return outcome
         return _one_or_each(
             {address: outcomes[found[0].id] if found else NO_SUCH_USER for address, found in accounts.items()}

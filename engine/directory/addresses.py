@@ -24,10 +24,7 @@ def split(address: str) -> tuple[str, str] | None:
         local = _unquoted(local)
     if not local or not domain:
         return None
-    return (
-        local.lower() if local.isascii() else _folded(local),
-        domain.lower() if domain.isascii() else _encoded(domain),
-    )
+    return (local.lower() if local.isascii() else _folded(local)), a_label(domain)
 
 
 def a_label(domain: str) -> str:

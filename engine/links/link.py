@@ -171,8 +171,7 @@ class Link:
             self._give_up()
             return
         if channel.near is not None and not channel.waiting and channel.inside < self.window:
-            channel.inside += 1  # inside a process there is nothing to pack, and nobody who may die alone
-            channel.near.take(message, start, partial(self._came_back, channel, done))
+            self._hand_over(channel, channel.near, message, start, done)
         else:
             channel.waiting.append(Call(message, start, done))
             self._wakeup.wake()
@@ -275,8 +274,7 @@ class Link:
         for channel in self._order:
             while channel.near is not None and channel.waiting and channel.inside < self.window:
                 call = channel.waiting.popleft()
-                channel.inside += 1
-                channel.near.take(call.message, call.start, partial(self._came_back, channel, call.done))
+                self._hand_over(channel, channel.near, call.message, call.start, call.done)
             if channel.socket is None or channel.alone:
                 continue
             if channel.suspects:
@@ -286,6 +284,11 @@ class Link:
             while channel.waiting and len(channel.out) < self.window:
                 count = min(BATCH, self.window - len(channel.out), len(channel.waiting))
                 self._send(channel, channel.socket, [channel.waiting.popleft() for _ in range(count)])
+
+    def _hand_over(self, channel: _Channel, near: FarEnd, message: Message, start: int, done: Done) -> None:
+        """Inside a process there is nothing to pack, and nobody who may die alone."""
+        channel.inside += 1
+        near.take(message, start, partial(self._came_back, channel, done))
 
     def _came_back(self, channel: _Channel, done: Done, verdict: Verdict | Changed, stopped: int, way: Way) -> None:
         channel.inside -= 1

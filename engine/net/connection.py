@@ -173,8 +173,7 @@ class Connection:
 
         The events of this turn are written before: whoever acts on what we say finds in the log what we did.
         """
-        if event.gathered:
-            event.flush()
+        event.flush()
         try:
             if self._tls_stream is not None:
                 await self._tls_stream.send_all(data)

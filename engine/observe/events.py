@@ -28,7 +28,7 @@ class Events:
         self.process = ""
         self._outputs: dict[Output, int] = {StandardError(): 0}  # and how many lines each could not take
         self._veil: Veil | None = None
-        self.gathered: list[bytes] = []  # what is still to be written
+        self._lines: list[bytes] = []
         self._writing = threading.Lock()
         self._gathering = 0  # the thread that flushes by itself
         self.instead: Callable[[str, dict[str, Any]], None] | None = None  # who hears of them, in place of the log
@@ -42,13 +42,13 @@ class Events:
         for key, value in values.items():
             if value is not None:
                 line[key] = value
-        self.gathered.append(encoded(line) + b"\n")
+        self._lines.append(encoded(line) + b"\n")
         if threading.get_ident() != self._gathering:
             self.flush()
 
     def relay(self, lines: Sequence[bytes]) -> None:
         """Write events that another process has encoded, with their time; at once."""
-        self.gathered += lines
+        self._lines += lines
         self.flush()
 
     def bug(self, where: str, error: BaseException, **values: Any) -> None:
@@ -76,11 +76,11 @@ class Events:
 
     def flush(self) -> None:
         """Write what has gathered."""
-        if not self.gathered:
+        if not self._lines:
             return
         with self._writing:
-            lines = self.gathered[:]
-            del self.gathered[: len(lines)]  # others may have put more behind them meanwhile
+            lines = self._lines[:]
+            del self._lines[: len(lines)]  # others may have put more behind them meanwhile
             if self._veil is not None:
                 lines = list(map(self._veil.over, lines))
             lost = sum([self._write(output, lines) for output in self._outputs])

@@ -93,8 +93,6 @@ class Sending:
         jobs = [Job(message, transaction, targets, security) for transaction in self._transactions(message, shape)]
         if len(jobs) == 1:
             await self._pool.deliver(jobs[0], way, shape)
-            if jobs[0].rest is None:  # as nearly always
-                return self._verdict(message, jobs, shape, way.source.name)
         else:
             async with trio.open_nursery() as nursery:
                 for job in jobs:

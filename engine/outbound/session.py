@@ -193,10 +193,8 @@ class Job:
     async def wait(self) -> None:
         """Until it is settled or has failed, and the rest of it too."""
         try:
-            job: Job | None = self
-            while job is not None:
+            for job in self.all():
                 await job._settled.wait()
-                job = job.rest
         except trio.Cancelled:
             for job in self.all():
                 job.abandoned = True

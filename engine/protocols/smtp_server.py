@@ -250,7 +250,7 @@ class SmtpServer:
         said = decision.standard
         if text is not None and decision.code:
             said = reply(code or decision.code, enhanced or decision.enhanced, text)
-        for _ in range(self._finals_left if decision is CONTENT and not one else 1):
+        for _ in range(self._times(decision, one=one)):
             if said:
                 self._replies.append(said)
             decision.accepted(self)
@@ -264,7 +264,7 @@ class SmtpServer:
         """
         check_refusal(code, enhanced)
         decision = self._decided()
-        for _ in range(self._finals_left if decision is CONTENT and not one else 1):
+        for _ in range(self._times(decision, one=one)):
             decision.refused(self, reply(code, enhanced, text))
         if counts:
             self._count_error()
@@ -502,6 +502,10 @@ class SmtpServer:
     def _await_finals(self) -> None:
         self._decision = CONTENT
         self._finals_left = self._finals
+
+    def _times(self, decision: "Decision", *, one: bool) -> int:
+        """How many replies a decision makes."""
+        return self._finals_left if decision is CONTENT and not one else 1
 
     def _chunk_ended(self, data: bytes) -> Event | None:
         """A chunk that is not the last one."""

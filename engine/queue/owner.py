@@ -44,10 +44,8 @@ from engine.storage.environment import StorageError, reason
 from engine.storage.files import sync
 from engine.storage.room import Room
 from engine.storage.writer import Writer
-from engine.verdict import Defer, Delivered, Reject, Verdict, is_held
+from engine.verdict import NOT_DELIVERED, Defer, Delivered, Reject, Verdict, is_held
 from engine.wakeup import Wakeup
-
-_NOT_DELIVERED = (Reject, Defer)
 
 _TROUBLE = 5.0
 """Seconds until a change is tried again that the store could not take."""
@@ -642,7 +640,7 @@ class Owner:
         for recipient, found in delivery.outcomes:
             verdict = final(found, delivery, self.settings)
             tell(delivery, recipient, verdict)
-            if self.not_delivered is not None and isinstance(verdict, _NOT_DELIVERED) and not is_held(verdict):
+            if self.not_delivered is not None and isinstance(verdict, NOT_DELIVERED) and not is_held(verdict):
                 self.not_delivered(delivery, recipient, verdict)
             if not self.lines.idle and spoken_to(verdict):
                 self.lines.reached(domain_of([recipient]), delivery)

@@ -28,7 +28,19 @@ from engine.queue.content import Aside, FileContent, LooseContent, link, put_in_
 from engine.queue.delivery import Delivery
 from engine.queue.lines import domain_of
 from engine.runtime.contents import Said, aside, new_contents
-from engine.verdict import STORE_FIRST, Changed, Defer, Delivered, Discard, Each, Quarantine, Reject, Route, Verdict
+from engine.verdict import (
+    NOT_DELIVERED,
+    STORE_FIRST,
+    Changed,
+    Defer,
+    Delivered,
+    Discard,
+    Each,
+    Quarantine,
+    Reject,
+    Route,
+    Verdict,
+)
 
 _ARRIVALS = Counter(
     "postroad_arrivals_total", "Messages whose content has come, by what their client heard.", ("lane", "answer")
@@ -51,7 +63,6 @@ _ENDS: dict[type[Verdict], str] = {
 """How what becomes of a recipient behind `queue` is counted."""
 
 _ROUTES = (Route, tuple)
-_NOT_DELIVERED = (Reject, Defer)
 _lane = attrgetter("lane")
 
 
@@ -122,7 +133,7 @@ class Journey:
         self.way: Way = []
         self.began = time.time()
         self.legs: list[LegNoted] = []  # for the history
-        self._for = message.envelope.recipients if history.on else ()  # the recipients of the last of them
+        self._for = message.recipients if history.on else ()  # the recipients of the last of them
         roads.entered()
 
     def _go(self, part: _Part) -> None:
@@ -142,10 +153,9 @@ class Journey:
         for step in way:
             self.way.append(step[:3])
         if history.on:
-            to, last = part.message.envelope.recipients, self._for
-            whom = () if to is last or _addresses(to) == _addresses(last) else _addresses(to)
+            to = part.message.recipients
+            whom, self._for = () if to == self._for else to, to
             self.legs.append(LegNoted(time.time(), part.legs[part.index].name, whom, way))
-            self._for = to
         if stopped < len(part.legs[part.index].stages):
             part.start = stopped
         else:
@@ -567,7 +577,7 @@ class Departure(Onward):
         self._roads.count(_ENDS[type(verdict)], len(recipients))
         if isinstance(verdict, Quarantine):
             delivery.facts |= {**_facts_of_stored(message), PARKED_BY: verdict.stage}
-        if isinstance(verdict, _NOT_DELIVERED) and isinstance(site := message.fact(SITE), str):
+        if isinstance(verdict, NOT_DELIVERED) and isinstance(site := message.fact(SITE), str):
             delivery.sites.update((recipient.address, site) for recipient in recipients)
         delivery.told(recipients, verdict)
         if not delivery.waiting:
@@ -586,10 +596,6 @@ def _facts_of_stored(message: Message) -> dict[str, Fact]:
 def restricted(message: Message, recipients: Sequence[Recipient]) -> Message:
     """The same message for these recipients alone."""
     return replace(message, envelope=replace(message.envelope, recipients=tuple(recipients)))
-
-
-def _addresses(recipients: Sequence[Recipient]) -> tuple[str, ...]:
-    return tuple([recipient.address for recipient in recipients])
 
 
 def _in_place_of(recipient: Recipient, route: Route, *, is_list: bool) -> Iterator[Recipient]:

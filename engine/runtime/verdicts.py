@@ -117,7 +117,7 @@ def as_seen(verdict: Verdict | Changed, asked: Message, stage: str) -> Verdict |
     """
     match verdict:
         case Message():
-            return _marked(verdict, asked, stage) if PARK in verdict.envelope.facts else verdict
+            return _marked(verdict, asked, stage)
         case Delivered() | Route():
             return verdict
         case Quarantine():
@@ -176,15 +176,7 @@ def in_words(verdict: Verdict | Changed, asked: Message) -> str:
 def step_of(stage: str, verdict: Verdict | Changed, asked: Message, seconds: float) -> Step:
     """A stage that was met, for the way of a message."""
     milliseconds = int(seconds * 1e6) / 1000
-    if not history.on:
-        return stage, in_words(verdict, asked), milliseconds
-    detail: object
-    if isinstance(verdict, Message):
-        words, detail = "pass" if verdict is asked else "changed", _found(verdict, asked)
-    elif isinstance(verdict, Delivered):
-        words, detail = in_words(verdict, asked), None
-    else:
-        words, detail = in_words(verdict, asked), detail_of(verdict, asked)
+    words, detail = in_words(verdict, asked), detail_of(verdict, asked) if history.on else None
     return (stage, words, milliseconds) if detail is None else (stage, words, milliseconds, detail)
 
 

@@ -185,7 +185,7 @@ class Session:
         """
         between = self._transaction is None
         if replies or not between:
-            self._deadline.allow(self._terms.command_timeout, self._latest)  # as _allow_time does
+            self._allow_time()
         if replies:
             if self._smtp.errors > self._forgiven:
                 await self._hold_up(between)

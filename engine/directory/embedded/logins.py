@@ -109,7 +109,7 @@ class Logins(Rows):
         return name, self._read(self._local_record, name) if name else None
 
     def _name(self, address: str) -> Name | None:
-        if "@" not in address and is_bare_postmaster(address):
+        if is_bare_postmaster(address):
             first = self._read(self._first_domain)
             return ("postmaster", first) if first else None
         return split(address)
