@@ -45,11 +45,13 @@ async def send(
 ) -> Sent:
     """Let smtp-source send; wait until every message has its 250, and until ``arrived`` has come to ``count``.
 
-    ``letter``: a file with the message, instead of one of the cell's size; its lines end in LF. ``numbered`` puts a
-    number before each recipient, another for each message. Failed after ``limit`` seconds.
+    ``letter``: a file with the message, instead of one of the cell's size; its lines end in LF. ``numbered`` makes a
+    number of each recipient, another for each message. Failed after ``limit`` seconds.
     """
     command = [program("smtp-source") or "smtp-source", "-4", "-C", "20", "-M", SOURCE, "-S", "A message"]
-    command += ["-f", f"sender@{SOURCE}", "-t", f"u@{DOMAIN}", *(["-N"] if numbered else [])]
+    # Postfix 3.7 puts the number before the local part, 3.10 behind it: so there is no other.
+    to = ("-N", "-t", f"@{DOMAIN}") if numbered else ("-t", f"u@{DOMAIN}")
+    command += ["-f", f"sender@{SOURCE}", *to]
     command += ["-s", str(min(cell.sessions, count)), "-m", str(count)]
     command += ["-F", str(letter)] if letter else ["-l", str(cell.size)]
     command += [*(["-d"] if cell.reuse else []), f"inet:{HOST}:{port}"]

@@ -58,7 +58,7 @@ class Task:
     scanners: "Scanners | None" = None  # who else is to be asked about it
     keys: "Keys | None" = None  # mail comes and goes under TLS, with this certificate
     signed: bool = False  # DKIM, by their key, as SOURCE with the selector SELECTOR
-    users: int = USERS  # deliver: mailboxes; the recipient is NNNu@domain, NNN mod users the mailbox (smtp-source -N)
+    users: int = USERS  # deliver: mailboxes; the recipient is NNN@domain, NNN mod users the mailbox (smtp-source -N)
     environment: Mapping[str, str] = field(default_factory=dict)  # for all its processes: what makes the disk slow
 
     @property

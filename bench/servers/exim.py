@@ -130,7 +130,7 @@ def _config(task: Task, port: int) -> Iterable[str]:
 
 def _users(task: Task) -> Iterable[str]:
     """A line for each address."""
-    return (f"{number}u: u{number % task.users:02d}\n" for number in range(NUMBERS))
+    return (f"{number}: u{number % task.users:02d}\n" for number in range(NUMBERS))
 
 
 def _queued(spool: Path) -> int:

@@ -168,7 +168,7 @@ def _config(task: Task, port: int) -> Iterable[str]:
 
 def _names(task: Task) -> Iterable[str]:
     """A line for each address."""
-    return (f"{number}u@{task.domain} u{number % task.users:02d}\n" for number in range(NUMBERS))
+    return (f"{number}@{task.domain} u{number % task.users:02d}\n" for number in range(NUMBERS))
 
 
 def _queued(queue: Path) -> int:

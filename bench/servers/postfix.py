@@ -303,7 +303,7 @@ def _laid_out(folder: Path) -> Path:
 
 def _users(task: Task) -> Iterable[str]:
     """A line for each address: virtual(8) takes no patterns that pick the mailbox by the number."""
-    return (f"{number}u@{task.domain} u{number % task.users:02d}/\n" for number in range(NUMBERS))
+    return (f"{number}@{task.domain} u{number % task.users:02d}/\n" for number in range(NUMBERS))
 
 
 def _queued(spool: Path) -> int:

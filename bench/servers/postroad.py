@@ -215,7 +215,7 @@ def _directory(domain: str, users: int) -> bytes:
             for number in range(users):
                 directory.add_account(f"u{number:02d}@{domain}")
             for number in range(NUMBERS):
-                directory.add_alias(f"{number}u@{domain}", [f"u{number % users:02d}@{domain}"])
+                directory.add_alias(f"{number}@{domain}", [f"u{number % users:02d}@{domain}"])
         return (path / "data.mdb").read_bytes()
 
 

@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 def submit(running: Running, content: bytes, sender: str = outside.SENDER) -> None:
     with smtplib.SMTP(HOST, running.port, local_hostname=f"client.{SOURCE}") as client:
-        client.sendmail(sender, ["17u@bench.test"], content)
+        client.sendmail(sender, ["17@bench.test"], content)
 
 
 def test_a_letter_has_the_size_that_is_asked_for() -> None:

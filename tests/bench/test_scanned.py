@@ -36,7 +36,7 @@ def folder() -> Iterator[Path]:
 
 def submit(running: Running, content: str) -> None:
     with smtplib.SMTP(HOST, running.port, local_hostname=f"client.{SOURCE}") as client:
-        client.sendmail(outside.SENDER, ["17u@bench.test"], content)
+        client.sendmail(outside.SENDER, ["17@bench.test"], content)
 
 
 @needs(*PROGRAMS)
