@@ -75,7 +75,7 @@ class FullText:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
         with _errors():
-            self._connection = sqlite3.connect(file, PATIENCE, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(file, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             with _errors():
                 self._connection.execute("PRAGMA journal_mode = WAL")  # so that readers never wait, nor we for them
@@ -194,7 +194,7 @@ def search(file: Path, query: Text) -> Found:
         return Found()
     try:
         with closing(
-            sqlite3.connect(f"{file.as_uri()}?mode=ro", PATIENCE, isolation_level=None, uri=True)
+            sqlite3.connect(f"{file.as_uri()}?mode=ro", timeout=PATIENCE, isolation_level=None, uri=True)
         ) as connection:
             if connection.execute("PRAGMA user_version").fetchone() != (FORMAT,):
                 return Found()

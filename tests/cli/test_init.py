@@ -212,6 +212,10 @@ def test_an_empty_data_folder_may_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+@pytest.mark.skipif(
+    not all(folder.stat().st_mode & stat.S_IXOTH for folder in (ROOT, *ROOT.parents)),
+    reason="somebody else may not enter the folder of the source",
+)
 @needs("setpriv")
 def test_a_user_who_may_write_into_both_folders_alone(open_folder: Path) -> None:
     """As in a container, where they are volumes."""

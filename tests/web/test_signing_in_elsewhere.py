@@ -139,7 +139,8 @@ async def test_an_answer_counts_once(site, provider):
     answer, cookies = provider.signs_in(away.headers["location"]), dict(browser.cookies)
     assert (await browser.get(back(answer))).status_code == 303
     other = site.browser()
-    await refused(other, await other.get(back(answer), cookies=cookies), "begun in another window", 400)
+    other.cookies.update(cookies)
+    await refused(other, await other.get(back(answer)), "begun in another window", 400)
 
 
 async def test_an_answer_that_comes_too_late(site, provider):
