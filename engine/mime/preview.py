@@ -14,6 +14,9 @@ READ = 64 * 1024
 
 _SLICE = 512
 
+_FOR_PROGRAMS = frozenset({b"calendar", b"directory", b"vcard", b"x-vcalendar", b"x-vcard"})
+"""Subtypes of text that nobody reads: they begin with BEGIN:VCALENDAR and the like."""
+
 TRIES = 5
 """Parts that are looked at until one has words."""
 
@@ -80,11 +83,11 @@ def _shown(part: Part, inside: list[Part]) -> Iterator[Part]:
             inner = tuple(sorted(inner, key=_rank))
         for each in inner:
             yield from _shown(each, inside)
-    elif part.type.lower() == b"text" and not part.is_attachment:
+    elif part.type.lower() == b"text" and part.subtype.lower() not in _FOR_PROGRAMS and not part.is_attachment:
         yield part
 
 
 def _rank(part: Part) -> int:
-    """Among alternatives plain text tells most in few words, then what holds HTML, then a calendar and the like."""
+    """Among alternatives plain text tells most in few words, then what holds HTML, then others."""
     media = {each.media for each in part.walk()}
     return 0 if b"text/plain" in media else 1 if b"text/html" in media else 2

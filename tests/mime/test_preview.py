@@ -104,6 +104,12 @@ PREVIEWS = [
     (of("Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: base64", "", "Z3LDvMOfZQ=="), "grüße"),
     (of("Content-Transfer-Encoding: x-uuencode", "", "begin 644 a"), ""),
     (of("Content-Type: image/png", "", "PNG"), ""),
+    (of("Content-Type: text/calendar; method=REQUEST", "", "BEGIN:VCALENDAR"), ""),
+    (
+        of('Content-Type: multipart/mixed; boundary=b', "", "--b", "Content-Type: text/vCard", "", "BEGIN:VCARD",
+           "--b", "", "letter", "--b--"),
+        "letter",
+    ),
     (of("Content-Type: text/plain", "Content-Disposition: attachment", "", "x"), ""),
     (b"", ""),
     (of("", "a\0b\x1b[31m\u202ec\u200b \u200b\u034f d\u2028e"), "a b [31m c d e"),
