@@ -25,6 +25,7 @@ $config['imap_conn_options'] = $tls;
 $config['smtp_host'] = 'ssl://localhost:{submissions}';
 $config['smtp_user'] = '%u';
 $config['smtp_pass'] = '%p';
+$config['smtp_auth_type'] = 'PLAIN';
 $config['smtp_conn_options'] = $tls;
 $config['managesieve_host'] = 'tls://localhost:{managesieve}';
 $config['managesieve_conn_options'] = $tls;
