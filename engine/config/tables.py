@@ -18,7 +18,7 @@ from engine.config.sign_in import OidcProvider
 from engine.config.smart_hosts import SmartHost
 from engine.config.tenants import Tenant
 from engine.lanes import MAIL, Course, Lane
-from engine.protocols.sasl import MECHANISMS
+from engine.protocols.sasl import USUAL
 from engine.stage import Spec
 from engine.units import Duration, Size
 from engine.wording import Languages
@@ -301,7 +301,7 @@ class Login:
     ban: Duration = Duration("1h")
     network_ipv4: int = 32  # prefix of what counts as one network
     network_ipv6: int = 64
-    mechanisms: tuple[str, ...] = tuple(MECHANISMS)  # of SASL, that are offered where they can be
+    mechanisms: tuple[str, ...] = USUAL  # of SASL, that are offered where they can be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

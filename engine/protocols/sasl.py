@@ -280,6 +280,10 @@ MECHANISMS: Mapping[str, Callable[[Channel], Exchange]] = {
 }
 """By name in capitals, the best first; calling the value with the channel begins an exchange."""
 
+USUAL = tuple(name for name in MECHANISMS if not name.endswith(_PLUS))
+"""Those that all clients get on with. Who binds a login under TLS 1.3 takes `tls-exporter` for granted (RFC 9266 2),
+which Python does not give."""
+
 
 class Offer:
     """The mechanisms that one connection is offered.

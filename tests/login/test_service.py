@@ -344,6 +344,7 @@ async def test_a_banned_network_is_kept_out_with_a_certificate_too(logins: Login
 
 
 def test_an_operator_says_what_is_offered(logins: Logins) -> None:
-    assert "SCRAM-SHA-256-PLUS" in logins.mechanisms
-    logins.guard.settings = dataclasses.replace(logins.guard.settings, mechanisms=("LOGIN", "SCRAM-SHA-256", "XOAUTH2"))
-    assert logins.mechanisms == ("SCRAM-SHA-256", "LOGIN"), "in our order, and only where it can be had"
+    assert logins.mechanisms == ("EXTERNAL", "SCRAM-SHA-256", "PLAIN", "LOGIN")
+    wanted = ("LOGIN", "SCRAM-SHA-256", "XOAUTH2", "SCRAM-SHA-256-PLUS")
+    logins.guard.settings = dataclasses.replace(logins.guard.settings, mechanisms=wanted)
+    assert logins.mechanisms == ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "LOGIN"), "in our order, where it can be had"
