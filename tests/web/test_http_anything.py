@@ -4,7 +4,7 @@ import contextlib
 
 import h11
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_http_server import echo
 from trio.testing import MockClock
@@ -38,6 +38,7 @@ def responses(octets: bytes) -> list[int]:
 
 
 @given(PIECES)
+@example([b"GET / HTTP/1.1\r\n", b"Host: a\r\n", b"Content-Length: 3\r\n", b"\n", b"\x80", b"GET / HTTP/1.1\r\n"])
 def test_whatever_comes(pieces: list[bytes]) -> None:
     async def visit() -> bytes:
         async with visited(echo) as client:

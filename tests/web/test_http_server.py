@@ -21,7 +21,7 @@ async def echo(scope, receive, send):
         body += message["body"]
         more = message["more_body"]
     told = {name: scope[name] for name in ("method", "path", "http_version", "scheme")}
-    told |= {"query": scope["query_string"].decode(), "body": body.decode()}
+    told |= {"query": scope["query_string"].decode("utf-8", "replace"), "body": body.decode("utf-8", "replace")}
     await PlainTextResponse(json.dumps(told))(scope, receive, send)
 
 
