@@ -7,7 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,13 +58,18 @@ class Task:
     scanners: "Scanners | None" = None  # who else is to be asked about it
     keys: "Keys | None" = None  # mail comes and goes under TLS, with this certificate
     signed: bool = False  # DKIM, by their key, as SOURCE with the selector SELECTOR
-    users: int = USERS  # deliver: mailboxes; the recipient is NNN@domain, NNN mod users the mailbox (smtp-source -N)
+    users: int = USERS  # deliver: mailboxes; see `numbered`
     environment: Mapping[str, str] = field(default_factory=dict)  # for all its processes: what makes the disk slow
 
     @property
     def local(self) -> bool:
         """Whether mail ends in the server's own mailboxes."""
         return self.workload in ("deliver", "inbound", "scanned")
+
+
+def numbered(users: int) -> Iterator[tuple[str, str]]:
+    """The local part of each recipient of `deliver`, as smtp-source -N makes it, and its mailbox, one of ``users``."""
+    return ((str(number), f"u{number % users:02d}") for number in range(NUMBERS))
 
 
 @dataclass(frozen=True, slots=True)

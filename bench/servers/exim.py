@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import maildirs
 from bench.packages import Package
-from bench.servers.base import HOST, NUMBERS, Running, Task, answering, free_port, reachable, written
+from bench.servers.base import HOST, Running, Task, answering, free_port, numbered, reachable, written
 from bench.usage import opened
 
 _PACKAGE = Package("exim", "/usr/sbin/exim4", ("Debian-exim",))
@@ -130,7 +130,7 @@ def _config(task: Task, port: int) -> Iterable[str]:
 
 def _users(task: Task) -> Iterable[str]:
     """A line for each address."""
-    return (f"{number}: u{number % task.users:02d}\n" for number in range(NUMBERS))
+    return (f"{local}: {mailbox}\n" for local, mailbox in numbered(task.users))
 
 
 def _queued(spool: Path) -> int:

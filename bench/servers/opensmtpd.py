@@ -28,7 +28,7 @@ from pathlib import Path
 
 from bench import Failed, maildirs
 from bench.packages import Package
-from bench.servers.base import HOST, NUMBERS, Running, Task, answering, free_port, reachable, written
+from bench.servers.base import HOST, Running, Task, answering, free_port, numbered, reachable, written
 from bench.usage import opened
 
 _PACKAGE = Package("opensmtpd", "/usr/sbin/smtpd", ("opensmtpd", "opensmtpq"))
@@ -168,7 +168,7 @@ def _config(task: Task, port: int) -> Iterable[str]:
 
 def _names(task: Task) -> Iterable[str]:
     """A line for each address."""
-    return (f"{number}@{task.domain} u{number % task.users:02d}\n" for number in range(NUMBERS))
+    return (f"{local}@{task.domain} {mailbox}\n" for local, mailbox in numbered(task.users))
 
 
 def _queued(queue: Path) -> int:

@@ -15,7 +15,6 @@ import trio
 from bench import Failed, maildirs
 from bench.servers.base import (
     HOST,
-    NUMBERS,
     SELECTOR,
     SOURCE,
     Running,
@@ -23,6 +22,7 @@ from bench.servers.base import (
     absent,
     answering,
     free_port,
+    numbered,
     program,
     reachable,
     said,
@@ -303,7 +303,7 @@ def _laid_out(folder: Path) -> Path:
 
 def _users(task: Task) -> Iterable[str]:
     """A line for each address: virtual(8) takes no patterns that pick the mailbox by the number."""
-    return (f"{number}@{task.domain} u{number % task.users:02d}/\n" for number in range(NUMBERS))
+    return (f"{local}@{task.domain} {mailbox}/\n" for local, mailbox in numbered(task.users))
 
 
 def _queued(spool: Path) -> int:

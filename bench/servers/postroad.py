@@ -19,7 +19,7 @@ import lmdb
 import trio
 
 from bench import Failed
-from bench.servers.base import HOST, NUMBERS, SELECTOR, SOURCE, Running, Task, program, said, written
+from bench.servers.base import HOST, SELECTOR, SOURCE, Running, Task, numbered, program, said, written
 from bench.usage import opened
 from engine.directory import Embedded
 from engine.net.zone import Zone, serve_zone
@@ -214,8 +214,8 @@ def _directory(domain: str, users: int) -> bytes:
         with Embedded.open(path, [domain]) as directory:
             for number in range(users):
                 directory.add_account(f"u{number:02d}@{domain}")
-            for number in range(NUMBERS):
-                directory.add_alias(f"{number}@{domain}", [f"u{number % users:02d}@{domain}"])
+            for local, mailbox in numbered(users):
+                directory.add_alias(f"{local}@{domain}", [f"{mailbox}@{domain}"])
         return (path / "data.mdb").read_bytes()
 
 
