@@ -24,8 +24,8 @@ from engine.authentication.signer import Signer
 
 SENDER = f"sender@{SOURCE}"
 
-RESOLVER = "127.53.53.53"
-"""Where the DNS server listens, on the port of the DNS: resolv.conf(5) can name no other port."""
+RESOLVER = f"127.53.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+"""Where this process's DNS server listens, on the port of the DNS: resolv.conf(5) can name no other port."""
 
 _PATIENCE = 20.0
 """Seconds until it must answer."""
