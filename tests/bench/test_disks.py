@@ -1,0 +1,23 @@
+"""The disks that servers are measured on."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from bench import Failed
+from bench.disks import DISKS
+
+ROOM = 64  # MiB
+
+
+def test_an_image_with_a_journal_has_room_below_for_all_that_is_written(tmp_path: Path) -> None:
+    async def held() -> int:
+        async with DISKS["journaled"](tmp_path, ROOM) as disk:
+            return (disk.folder.parent / "image").stat().st_blocks * 512
+
+    try:
+        octets = trio.run(held)
+    except Failed as error:
+        pytest.skip(str(error))
+    assert octets >= ROOM * 2**20
