@@ -8,6 +8,7 @@ mail what is urgent goes first, then the oldest.
 import heapq
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 import outcome
@@ -161,11 +162,12 @@ class Lines:
         busy = line if line is not None else self._moving.get(self._busy.get((flow, domain), ""))
         if busy is not None and busy is not own and self._moving.get(busy.name) is busy:
             self._advance(busy)
-        self._feed(1)
+        self._feed(1, own)
 
-    def _feed(self, count: int) -> None:
-        """See whether there are places for lines that wanted some, each in its turn."""
-        for name in list(self._starved)[:count]:
+    def _feed(self, count: int, served: Line | None = None) -> None:
+        """See whether there are places for lines that wanted some, each in its turn; not for one just ``served``."""
+        wanting = (name for name, line in self._starved.items() if line is not served)
+        for name in list(islice(wanting, count)):
             line = self._starved.pop(name)
             if self._moving.get(name) is line:
                 self._advance(line)
@@ -209,14 +211,17 @@ class Lines:
             self._grow(busy, given)
 
     def _grow(self, line: Line, given: float) -> None:
+        most = max(self._giver.most(), 1)
         if line.busy:
-            line.gets_through(given, self._giver.most(), self._giver.time())
+            line.gets_through(given, most, self._giver.time())
             self._await(line)
+        elif line.window == most > 1:  # it is as wide as can be, so nothing more may leave than before
+            return
         else:
             if line.window == 1:  # it was worth its turn: another line may have one at once
                 self._credit += 1
                 self._giver.wake()
-            line.window = min(2 * line.window, max(self._giver.most(), 1))
+            line.window = min(2 * line.window, most)
         self._advance(line)
 
     # -- sites that are busy
