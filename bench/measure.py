@@ -126,9 +126,12 @@ async def rounds(trials: Sequence[Trial], wanted: Wanted, witness: Witness) -> d
         count = PROBE
         while failures[trial.key] < TRIES:
             run = await turn(0, trial, count)
-            if run is not None and (run.seconds >= min(LONG, wanted.seconds) or count > PROBE):
+            if run is None:
+                continue
+            more = counted(run.rate, 2 * LONG, trial.most)
+            if run.seconds >= min(LONG, wanted.seconds) or more <= count:
                 return counted(run.rate, wanted.seconds, trial.most)
-            count = counted(run.rate, 2 * LONG, trial.most) if run is not None else count
+            count = more
         return None
 
     counts = {trial.key: wanted.count or trial.count or await probed(trial) for trial in trials}

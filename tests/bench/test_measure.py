@@ -27,12 +27,12 @@ class Witness:
         self.failures.append((number, trial.key, reason))
 
 
-def at(rate: float, counts: list[int]) -> Callable[[int], Awaitable[Run]]:
-    """Runs at this rate; what counts were asked for."""
+def at(rate: float, counts: list[int], *, begins: float = 0.0) -> Callable[[int], Awaitable[Run]]:
+    """Runs at this rate, after so many seconds in which nothing is done; what counts were asked for."""
 
     async def run(count: int) -> Run:
         counts.append(count)
-        return Run(count, count / rate)
+        return Run(count, begins + count / rate)
 
     return run
 
@@ -62,6 +62,13 @@ async def test_each_gets_as_many_messages_as_its_speed_asks_for() -> None:
     assert fast == [PROBE, 10_000, 60_000, 60_000]  # a run of 40 ms says little: again, for a second
     assert bounded == [PROBE, 7000, 7000, 7000]
     assert len(done["slow"]) == 2  # the first runs do not count
+
+
+async def test_a_server_that_is_slow_at_first_runs_as_long_as_others() -> None:
+    counts: list[int] = []
+    await rounds([trial("a", at(10_000, counts, begins=0.2))], Wanted(1, 3.0), Witness())
+    assert counts[:-1] == [PROBE, 1667, 4546]  # until a run took half a second: 0.24, 0.37, 0.65
+    assert counts[-1] == pytest.approx(20_800, rel=0.01)
 
 
 async def test_a_trial_may_say_how_many() -> None:
