@@ -93,6 +93,11 @@ class Lines:
         """Whether no domain and no site is different from others, as nearly always."""
         return not self._moving and not self._paused
 
+    @property
+    def _widest(self) -> int:
+        """The window of a line that nothing narrows."""
+        return max(self._giver.most(), 1)
+
     def line_for(self, domain: str, flow: str, now: float) -> str:
         """The line that mail must stand in; empty when it may be tried. The first one after a pause may."""
         if domain in self._paused:
@@ -119,7 +124,7 @@ class Lines:
         if line is not None:
             line.add(record)
         elif record.line not in self._paused:  # it only waits for a place
-            line = self._open(record.line, max(self._giver.most(), 1))
+            line = self._open(record.line, self._widest)
         else:
             self._looked = b""
         if line is not None:
@@ -211,17 +216,16 @@ class Lines:
             self._grow(busy, given)
 
     def _grow(self, line: Line, given: float) -> None:
-        most = max(self._giver.most(), 1)
         if line.busy:
-            line.gets_through(given, most, self._giver.time())
+            line.gets_through(given, self._giver.most(), self._giver.time())
             self._await(line)
-        elif line.window == most > 1:  # it is as wide as can be, so nothing more may leave than before
-            return
         else:
             if line.window == 1:  # it was worth its turn: another line may have one at once
                 self._credit += 1
                 self._giver.wake()
-            line.window = min(2 * line.window, most)
+            elif line.window == self._widest:  # nothing more may leave than before
+                return
+            line.window = min(2 * line.window, self._widest)
         self._advance(line)
 
     # -- sites that are busy
