@@ -9,6 +9,8 @@ from bench import Failed
 from bench.disks import DISKS
 
 ROOM = 64  # MiB
+REFUSED = ("--disk journaled mounts", "losetup ", "mount ", "mkfs.ext4 is not installed")
+"""How it is said that this machine mounts no images."""
 
 
 def test_an_image_with_a_journal_has_room_below_for_all_that_is_written(tmp_path: Path) -> None:
@@ -19,5 +21,7 @@ def test_an_image_with_a_journal_has_room_below_for_all_that_is_written(tmp_path
     try:
         octets = trio.run(held)
     except Failed as error:
+        if not str(error).startswith(REFUSED):
+            raise
         pytest.skip(str(error))
     assert octets >= ROOM * 2**20
